@@ -1,0 +1,42 @@
+"""What the cat needs to think, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What an engine gets: the history, then the texts to answer, oldest first."""
+
+    #: `{"role", "content"}` as chat models take them; the texts to answer are not in it.
+    history: Sequence[Mapping[str, str]]
+    #: The unanswered texts; at least one.
+    texts: Sequence[str]
+    #: Same seed, same words, where the engine can: the first text's id.
+    seed: str
+    #: How many pictures came with the texts.
+    pictures: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What the cat says, and how it came to it."""
+
+    words: str
+    engine: str
+    #: Recorded with the turn: model, tokens, milliseconds, engines that were silent.
+    facts: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
+
+
+class Engine(Protocol):
+    """One way to find words."""
+
+    @property
+    def name(self) -> str:
+        """As `CAT_ENGINES` names it."""
+
+    def reply(self, heard: Heard, *, seconds: float) -> Reply:
+        """Answer within `seconds`. Raises `EngineSilent` where it cannot."""

@@ -1,0 +1,226 @@
+"""Turns and parts: what state each text and each reply is in, and which moves are allowed.
+
+A turn is one inbound text (`in#<MessageSid>`); a part is one message of its reply (`out#<MessageSid>#<n>`). Both keepers of
+the journal take their conditions from the two tables below, so a move that stands in neither cannot be written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Final, Self, TypeVar
+
+from conversation.errors import IllegalMove
+
+#: The sparse index is spread over this many partitions, so that no single one takes every write.
+BUCKETS: Final = 16
+#: A text that cannot be finished in this many visits leaves the road.
+MAX_TRIES: Final = 5
+
+
+_State = TypeVar("_State", bound=StrEnum)
+
+
+class TurnState(StrEnum):
+    """What has become of a text."""
+
+    #: Known, not answered: some worker thinks, or died thinking.
+    FILED = "FILED"
+    #: The words of its reply are frozen in its parts.
+    ANSWERED = "ANSWERED"
+    #: Settled without a reply: a keyword, a limit, a loop, somebody who opted out.
+    SILENT = "SILENT"
+    #: Too old to answer.
+    STALE = "STALE"
+    #: A dead letter.
+    DEAD = "DEAD"
+
+
+class PartState(StrEnum):
+    """What has become of one message of a reply."""
+
+    NEW = "NEW"
+    #: Claimed by one attempt; whether its request left is known to the claimant alone.
+    SENDING = "SENDING"
+    SENT = "SENT"
+    #: Proven not created; due again later.
+    RETRY = "RETRY"
+    FAILED = "FAILED"
+    #: May have been created: waits for evidence.
+    UNKNOWN = "UNKNOWN"
+    #: No evidence came in time. A person decides; it is never sent again by itself.
+    HELD = "HELD"
+    #: Not to be sent any more: the person opted out, or the words came too late.
+    SUPPRESSED = "SUPPRESSED"
+
+
+TURN_MOVES: Final[Mapping[TurnState, frozenset[TurnState]]] = {
+    TurnState.FILED: frozenset({TurnState.ANSWERED, TurnState.SILENT, TurnState.STALE, TurnState.DEAD}),
+    TurnState.ANSWERED: frozenset(),
+    TurnState.SILENT: frozenset(),
+    TurnState.STALE: frozenset(),
+    TurnState.DEAD: frozenset(),
+}
+
+PART_MOVES: Final[Mapping[PartState, frozenset[PartState]]] = {
+    PartState.NEW: frozenset({PartState.SENDING, PartState.SUPPRESSED}),
+    PartState.SENDING: frozenset({PartState.SENT, PartState.RETRY, PartState.FAILED, PartState.UNKNOWN}),
+    PartState.RETRY: frozenset({PartState.SENDING, PartState.SENT, PartState.SUPPRESSED, PartState.FAILED}),
+    # back to RETRY or FAILED only when the claimant itself proves that nothing was created
+    PartState.UNKNOWN: frozenset({PartState.SENT, PartState.HELD, PartState.RETRY, PartState.FAILED}),
+    PartState.HELD: frozenset({PartState.SENT}),
+    PartState.SENT: frozenset(),
+    PartState.FAILED: frozenset(),
+    PartState.SUPPRESSED: frozenset(),
+}
+
+#: States in which the sparse index lists a row.
+UNSETTLED_TURNS: Final = frozenset({TurnState.FILED})
+UNSETTLED_PARTS: Final = frozenset({PartState.NEW, PartState.SENDING, PartState.RETRY, PartState.UNKNOWN})
+
+
+def turn_sources(target: TurnState) -> tuple[TurnState, ...]:
+    """The states from which a turn may move to `target`. Raises `IllegalMove` where there is none."""
+    return _sources(TURN_MOVES, target)
+
+
+def part_sources(target: PartState) -> tuple[PartState, ...]:
+    """The states from which a part may move to `target`. Raises `IllegalMove` where there is none."""
+    return _sources(PART_MOVES, target)
+
+
+def _sources(moves: Mapping[_State, frozenset[_State]], target: _State) -> tuple[_State, ...]:
+    found = tuple(state for state, targets in moves.items() if target in targets)
+    if not found:
+        raise IllegalMove(f"nothing moves to {target}")
+    return found
+
+
+def in_key(sid: str) -> str:
+    """The journal key of a text."""
+    return f"in#{sid}"
+
+
+def out_key(sid: str, number: int) -> str:
+    """The journal key of part `number`, from 0, of the reply to the turn that began with text `sid`."""
+    return f"out#{sid}#{number}"
+
+
+def new_attempt_id(sid: str, number: int) -> str:
+    """An id for one attempt at a part; with the person's address it leads back to the row."""
+    return f"{sid}-{number}-{secrets.token_hex(8)}"
+
+
+def part_of_attempt(attempt_id: str) -> str | None:
+    """The journal key that an attempt id names, or None for an id that is not ours."""
+    sid, _, rest = attempt_id.partition("-")
+    number, _, nonce = rest.partition("-")
+    if not (sid and number.isascii() and number.isdigit() and nonce):
+        return None
+    return out_key(sid, int(number))
+
+
+def bucket(user_id: str) -> str:
+    """The partition of the sparse index that lists this person's unsettled rows."""
+    return f"{hashlib.blake2b(user_id.encode(), digest_size=2).digest()[0] % BUCKETS:02d}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One text's row."""
+
+    user_id: str
+    sid: str
+    state: TurnState
+    #: The inbox's stream id, zero-padded: the order.
+    arrived: str
+    content: str
+    to: str
+    #: How many visits have begun on it.
+    tries: int = 1
+    #: The text whose sid the reply bears; several texts may share one reply.
+    turn: str | None = None
+    #: How many parts its reply has.
+    parts: int = 0
+    #: Who froze the words: a worker whose answer got lost recognises its own write by it.
+    token: str | None = None
+    reason: str | None = None
+    #: Everything else that the row records: media, times, engine.
+    facts: Mapping[str, Any] = field(default_factory=dict)  # Any: DynamoDB's values
+
+    @property
+    def key(self) -> str:
+        """The row's key."""
+        return in_key(self.sid)
+
+    @property
+    def arrived_at(self) -> datetime:
+        """When it was accepted, by Redis's clock."""
+        return datetime.fromtimestamp(int(self.arrived.partition("-")[0]) / 1000, UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One message of a reply."""
+
+    user_id: str
+    #: The text that the reply answers first.
+    turn: str
+    number: int
+    state: PartState
+    arrived: str
+    content: str
+    #: Which of our numbers it leaves from.
+    sender: str
+    messaging_service_sid: str | None = None
+    #: Twilio's id, once there is one.
+    sid: str | None = None
+    attempt_id: str | None = None
+    #: How many attempts were claimed.
+    tries: int = 0
+    #: Milliseconds of Redis's clock before which a RETRY is not tried again.
+    due: int = 0
+    #: Milliseconds of Redis's clock at which it became UNKNOWN.
+    unknown_since: int = 0
+    fence: int = 0
+    status: str | None = None
+    error_code: int | None = None
+    reason: str | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)  # Any: DynamoDB's values
+
+    @property
+    def key(self) -> str:
+        """The row's key."""
+        return out_key(self.turn, self.number)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line of the full transcript, from whichever row holds it."""
+
+    key: str
+    role: str
+    content: str
+    arrived: str
+    state: str | None = None
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:  # Any: DynamoDB's values
+        """Read a journal row as a line of the transcript."""
+        return cls(
+            key=str(row["message_key"]),
+            role=str(row.get("role", "user")),
+            content=str(row.get("content", "")),
+            arrived=str(row.get("arrived", "")),
+            state=row.get("state"),
+        )
+
+
+def arrived(stream_id: str) -> str:
+    """A stream id so padded that text order is arrival order: `1732312345678-000007`."""
+    milliseconds, _, sequence = stream_id.partition("-")
+    return f"{int(milliseconds):013d}-{int(sequence or 0):06d}"

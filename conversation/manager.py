@@ -1,0 +1,65 @@
+"""ConversationManager: the calls of the specification's usage example, and paging through everything.
+
+The manager holds no state; two of them in two processes may serve one person.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+from conversation.journal import Entry
+from conversation.models import Conversation, Message, Role
+from conversation.ports import Conversations
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class ConversationManager:
+    """Add messages to conversations, read them, reset them.
+
+    Any string is a user id; `DynamoDBStorage` and `InMemoryStorage` are storages.
+    """
+
+    def __init__(self, storage: Conversations, *, clock: Callable[[], datetime] = _now) -> None:
+        self._storage = storage
+        self._clock = clock
+
+    def add_user_message(self, user_id: str, content: str) -> Conversation:
+        """Record what the person said; return the conversation with it."""
+        return self._add(user_id, Role.USER, content)
+
+    def add_assistant_message(self, user_id: str, content: str) -> Conversation:
+        """Record what DadaCat said; return the conversation with it."""
+        return self._add(user_id, Role.ASSISTANT, content)
+
+    def get_or_create_conversation(self, user_id: str) -> Conversation:
+        """The conversation with its window of latest messages; an empty one where there is none.
+
+        Nothing is written: a conversation exists in the table from its first message on.
+        """
+        return self._storage.get(user_id) or Conversation.new(user_id, self._clock())
+
+    def reset_conversation(self, user_id: str) -> Conversation:
+        """Start anew: the window is emptied, the conversation active. The journal keeps its record."""
+        return self._storage.reset(user_id, now=self._clock())
+
+    def history(self, user_id: str) -> Iterator[Entry]:
+        """Everything that was ever said, oldest first, read a page at a time."""
+        cursor = None
+        while True:
+            page = self._storage.page(user_id, cursor=cursor)
+            yield from page.entries
+            if page.cursor is None:
+                return
+            cursor = page.cursor
+
+    def _add(self, user_id: str, role: Role, content: str) -> Conversation:
+        now = self._clock()
+        key = f"msg#{int(now.timestamp() * 1000):013d}#{secrets.token_hex(8)}"
+        return self._storage.append(
+            user_id, Message(role=role, content=content, timestamp=now, key=key), now=now
+        )

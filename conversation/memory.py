@@ -1,0 +1,238 @@
+"""InMemoryStorage: the same promises as DynamoDB's, kept in two dictionaries under one lock.
+
+It orders, fences and refuses like the real one and passes the same contract tests; nothing survives the process.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from conversation import journal, window
+from conversation.errors import Fenced
+from conversation.journal import Entry, Part, PartState, Turn, TurnState
+from conversation.models import Conversation, Message, Role
+from conversation.ports import Answer, Binding, Filed, Page, Unsettled
+from sms.messages import STATUS_RANK
+
+
+class InMemoryStorage:
+    """Conversations and the journal in memory."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._conversations: dict[str, Conversation] = {}
+        self._turns: dict[tuple[str, str], Turn] = {}
+        self._parts: dict[tuple[str, str], Part] = {}
+        self._attempts: dict[tuple[str, str], set[str]] = {}
+        self._entries: dict[tuple[str, str], Entry] = {}
+        self._since: dict[tuple[str, str], datetime] = {}
+
+    def get(self, user_id: str) -> Conversation | None:
+        """See `conversation.ports.Conversations.get`."""
+        with self._lock:
+            return self._conversations.get(user_id)
+
+    def append(self, user_id: str, message: Message, *, now: datetime) -> Conversation:
+        """See `conversation.ports.Conversations.append`."""
+        if message.key is None:
+            raise ValueError("a message needs a key: it is what makes a second call harmless")
+        with self._lock:
+            was = self._conversations.get(user_id) or Conversation.new(user_id, now)
+            if (user_id, message.key) in self._entries:
+                return was
+            stream_id = str(int((message.timestamp or now).timestamp() * 1000))
+            self._enter(user_id, message.key, message.role, message.content, journal.arrived(stream_id), "SETTLED")
+            return self._write(was, was.saying(message, at=now))
+
+    def reset(self, user_id: str, *, now: datetime) -> Conversation:
+        """See `conversation.ports.Conversations.reset`."""
+        with self._lock:
+            was = self._conversations.get(user_id) or Conversation.new(user_id, now)
+            return self._write(was, replace(was, messages=(), is_active=True, updated_at=now))
+
+    def page(self, user_id: str, *, cursor: str | None = None, limit: int = 100) -> Page:
+        """See `conversation.ports.Conversations.page`."""
+        with self._lock:
+            mine = sorted(
+                (entry for (owner, _), entry in self._entries.items() if owner == user_id),
+                key=lambda entry: (entry.arrived, entry.key),
+            )
+            start = int(cursor or 0)
+            end = start + limit
+            return Page(entries=tuple(mine[start:end]), cursor=str(end) if end < len(mine) else None)
+
+    def open(self, user_id: str, *, now: datetime) -> Conversation:
+        """See `conversation.ports.Journal.open`."""
+        with self._lock:
+            was = self._conversations.get(user_id) or Conversation.new(user_id, now)
+            self._conversations[user_id] = replace(was, fence=was.fence + 1)
+            return self._conversations[user_id]
+
+    def file(self, turn: Turn, *, now: datetime) -> Filed:
+        """See `conversation.ports.Journal.file`."""
+        with self._lock:
+            at = (turn.user_id, turn.key)
+            if at in self._turns:
+                return Filed(turn=self._turns[at], fresh=False)
+            self._turns[at] = replace(turn, facts={**turn.facts, "filed_at": now.isoformat()})
+            self._since[at] = now
+            self._enter(turn.user_id, turn.key, Role.USER, turn.content, turn.arrived, turn.state)
+            return Filed(turn=self._turns[at], fresh=True)
+
+    def retry(self, turn: Turn) -> Turn:
+        """See `conversation.ports.Journal.retry`."""
+        with self._lock:
+            was = self._turns[turn.user_id, turn.key]
+            if was.state is TurnState.FILED:
+                self._turns[turn.user_id, turn.key] = replace(was, tries=was.tries + 1)
+            return self._turns[turn.user_id, turn.key]
+
+    def get_turn(self, user_id: str, sid: str) -> Turn | None:
+        """See `conversation.ports.Journal.get_turn`."""
+        with self._lock:
+            return self._turns.get((user_id, journal.in_key(sid)))
+
+    def settle(self, turn: Turn, state: TurnState, *, reason: str, now: datetime) -> None:
+        """See `conversation.ports.Journal.settle`."""
+        with self._lock:
+            if self._turns[turn.user_id, turn.key].state in journal.turn_sources(state):
+                self._move_turn(turn, state, reason=reason, facts={"settled_at": now.isoformat()})
+
+    def set_active(self, user_id: str, *, active: bool, fence: int, now: datetime) -> None:
+        """See `conversation.ports.Journal.set_active`."""
+        with self._lock:
+            was = self._fenced(user_id, fence)
+            self._conversations[user_id] = replace(was, is_active=active, updated_at=now)
+
+    def persist(self, answer: Answer, *, now: datetime) -> Conversation:
+        """See `conversation.ports.Journal.persist`."""
+        first = answer.turns[0]
+        with self._lock:
+            stands = self._turns[first.user_id, first.key]
+            if stands.state is not TurnState.FILED:
+                if stands.token == answer.token:
+                    return self._conversations[first.user_id]
+                raise Fenced("this turn was settled by another worker")
+            was = self._fenced(first.user_id, answer.conversation.fence)
+            for part in answer.new_parts():
+                self._new_part(part, now)
+            for turn in answer.turns:
+                facts = {**answer.facts, "answered_at": now.isoformat()}
+                self._move_turn(
+                    turn, TurnState.ANSWERED,
+                    token=answer.token, turn=first.sid, parts=len(answer.parts), facts=facts,
+                )  # fmt: skip
+            for turn in answer.silent:
+                self._move_turn(turn, TurnState.SILENT, reason="superseded")
+            base = replace(was, messages=()) if answer.forget else was
+            return self._write(was, base.saying(*answer.said(now), at=now))
+
+    def parts(self, user_id: str, sid: str) -> tuple[Part, ...]:
+        """See `conversation.ports.Journal.parts`."""
+        with self._lock:
+            mine = [part for (owner, _), part in self._parts.items() if owner == user_id and part.turn == sid]
+            return tuple(sorted(mine, key=lambda part: part.number))
+
+    def claim(self, part: Part, *, fence: int, attempt_id: str, now: datetime) -> Part:
+        """See `conversation.ports.Journal.claim`."""
+        with self._lock:
+            self._fenced(part.user_id, fence)
+            was = self._parts[part.user_id, part.key]
+            if was.state is PartState.SENDING and was.attempt_id == attempt_id:
+                return was
+            if was.state not in journal.part_sources(PartState.SENDING):
+                raise Fenced("this part is no longer mine to send")
+            self._attempts.setdefault((part.user_id, part.key), set()).add(attempt_id)
+            return self._move_part(
+                was, state=PartState.SENDING, attempt_id=attempt_id, fence=fence, tries=was.tries + 1,
+                facts={**was.facts, "claimed_at": now.isoformat()},
+            )  # fmt: skip
+
+    def bind(self, part: Part, binding: Binding, *, now: datetime) -> Part:
+        """See `conversation.ports.Journal.bind`."""
+        with self._lock:
+            was = self._parts[part.user_id, part.key]
+            if was.attempt_id != part.attempt_id or was.state not in journal.part_sources(binding.state):
+                return was
+            return self._move_part(
+                was,
+                state=binding.state,
+                sid=binding.sid or was.sid,
+                status=was.status or binding.status,
+                due=binding.due or was.due,
+                unknown_since=binding.unknown_since or was.unknown_since,
+                error_code=binding.error_code or was.error_code,
+                reason=binding.reason or was.reason,
+                facts={**was.facts, f"{binding.state.lower()}_at": now.isoformat()},
+            )
+
+    def report(
+        self, user_id: str, key: str, *, attempt_id: str, sid: str, status: str, error_code: int | None, now: datetime
+    ) -> Part | None:
+        """See `conversation.ports.Journal.report`."""
+        with self._lock:
+            was = self._parts.get((user_id, key))
+            if was is None or attempt_id not in self._attempts.get((user_id, key), set()):
+                return None
+            settled = was.state not in journal.part_sources(PartState.SENT)
+            higher = STATUS_RANK.get(status, 0) > STATUS_RANK.get(was.status or "", -1)
+            if settled and (was.state is not PartState.SENT or not higher):
+                return was
+            return self._move_part(
+                was, state=PartState.SENT, sid=sid, status=status, error_code=error_code or was.error_code,
+                facts={**was.facts, "status_at": now.isoformat()},
+            )  # fmt: skip
+
+    def unsettled(self, bucket: str, *, before: datetime, limit: int) -> Sequence[Unsettled]:
+        """See `conversation.ports.Journal.unsettled`."""
+        with self._lock:
+            listed = sorted((since, at) for at, since in self._since.items() if since < before)
+            mine = [at for _, at in listed if journal.bucket(at[0]) == bucket]
+            return [Unsettled(user_id=user_id, key=key) for user_id, key in mine[:limit]]
+
+    def _fenced(self, user_id: str, fence: int) -> Conversation:
+        was = self._conversations[user_id]
+        if was.fence != fence:
+            raise Fenced("another worker opened this conversation since")
+        return was
+
+    def _write(self, was: Conversation, now: Conversation) -> Conversation:
+        cut = window.cut(now)
+        for number, message in enumerate(cut.homeless, start=was.carried):
+            moment = message.timestamp or was.created_at
+            self._enter(
+                was.user_id, f"old#{number:08d}", message.role, message.content,
+                journal.arrived(f"{int(moment.timestamp() * 1000)}-{number}"), "SETTLED",
+            )  # fmt: skip
+        self._conversations[was.user_id] = cut.conversation.written(was)
+        return self._conversations[was.user_id]
+
+    def _new_part(self, part: Part, now: datetime) -> None:
+        self._parts[part.user_id, part.key] = replace(part, facts={"persisted_at": now.isoformat()})
+        self._since[part.user_id, part.key] = now
+        self._enter(part.user_id, part.key, Role.ASSISTANT, part.content, part.arrived, part.state)
+
+    def _enter(self, user_id: str, key: str, role: str, content: str, arrived: str, state: str) -> None:
+        self._entries[user_id, key] = Entry(
+            key=key, role=str(role), content=content, arrived=arrived, state=str(state)
+        )
+
+    def _move_turn(self, turn: Turn, state: TurnState, *, facts: Mapping[str, Any] | None = None, **changes: Any) -> None:
+        at = (turn.user_id, turn.key)
+        was = self._turns[at]
+        self._turns[at] = replace(was, state=state, facts={**was.facts, **(facts or {})}, **changes)
+        self._entries[at] = replace(self._entries[at], state=str(state))
+        if state not in journal.UNSETTLED_TURNS:
+            self._since.pop(at, None)
+
+    def _move_part(self, was: Part, **changes: Any) -> Part:
+        at = (was.user_id, was.key)
+        self._parts[at] = replace(was, **changes)
+        self._entries[at] = replace(self._entries[at], state=str(self._parts[at].state))
+        if self._parts[at].state not in journal.UNSETTLED_PARTS:
+            self._since.pop(at, None)
+        return self._parts[at]

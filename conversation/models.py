@@ -1,0 +1,167 @@
+"""Messages and conversations as frozen values, and their item form and back.
+
+The item is the one that the specification fixes: `user_id`, `created_at`, `updated_at`, `messages` (a JSON array in a
+string), `is_active`, `metadata` (JSON in a string), with `version` and `fence` beside them. Items written by older programs
+are read as they are: what is missing gets a default, `sender` is understood for `role`, and what is not known is kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Final, Self
+
+from conversation.errors import CorruptConversation
+
+#: What older programs called the person; any other sender was the cat.
+_PEOPLE: Final = frozenset({"user", "human", "person", "from_user", "inbound"})
+
+#: Attributes of an item that this package owns; every other attribute belongs to somebody else and survives.
+OWNED: Final = frozenset(
+    {"user_id", "created_at", "updated_at", "messages", "is_active", "metadata", "version", "fence", "carried"}
+)
+
+
+class Role(StrEnum):
+    """Who said it, in the words that chat models take."""
+
+    USER = "user"
+    ASSISTANT = "assistant"
+    SYSTEM = "system"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One thing that was said."""
+
+    role: Role
+    content: str
+    #: When; None where an older program did not say.
+    timestamp: datetime | None = None
+    #: The journal row that holds it for good; None for a message that only the window holds.
+    key: str | None = None
+    #: Fields that an older program put beside ours; written back unchanged.
+    extra: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
+
+    @classmethod
+    def from_json(cls, value: object) -> Self:
+        """Read a message object, or a bare string, as any program may have written it."""
+        if not isinstance(value, dict):
+            return cls(role=Role.USER, content=str(value))
+        known = {"role", "content", "timestamp", "key"}
+        return cls(
+            role=_role(value),
+            content=str(value.get("content") or ""),
+            timestamp=parse_time(value.get("timestamp")),
+            key=value["key"] if isinstance(value.get("key"), str) else None,
+            extra={name: kept for name, kept in value.items() if name not in known},
+        )
+
+    def to_json(self) -> dict[str, Any]:  # Any: JSON
+        """The object as it stands in the `messages` array."""
+        out: dict[str, Any] = {**self.extra, "role": str(self.role), "content": self.content}
+        if self.timestamp is not None:
+            out["timestamp"] = self.timestamp.isoformat()
+        if self.key is not None:
+            out["key"] = self.key
+        return out
+
+
+def _role(value: Mapping[str, Any]) -> Role:  # Any: JSON
+    said = str(value.get("role") or value.get("sender") or "user").lower()
+    if said in Role:
+        return Role(said)
+    return Role.USER if said in _PEOPLE else Role.ASSISTANT
+
+
+def parse_time(value: object) -> datetime | None:
+    """An ISO timestamp as an aware time, or None for what is none; a naive one is taken as UTC."""
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversation:
+    """A conversation between one person and DadaCat, with the window of its latest messages."""
+
+    #: The person's address; usually a telephone number, but any string is a user.
+    user_id: str
+    created_at: datetime
+    updated_at: datetime
+    #: The latest messages, oldest first: a bounded window. `ConversationManager.history` pages through everything.
+    messages: tuple[Message, ...] = ()
+    is_active: bool = True
+    metadata: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
+    #: Raised by every write; a write holds only against the version that it read.
+    version: int = 0
+    #: Raised by every worker that opens the conversation; an older holder's writes fail.
+    fence: int = 0
+    #: How many messages, written by programs without a journal, were carried over into it.
+    carried: int = 0
+    #: `updated_at` as it stood in the item; None where there was none. A write holds only against what it read.
+    stamp: str | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def new(cls, user_id: str, now: datetime) -> Self:
+        """A conversation in which nothing was said yet."""
+        return cls(user_id=user_id, created_at=now, updated_at=now)
+
+    def get_formatted_history(self) -> list[dict[str, str]]:
+        """The window as the list of `{"role", "content"}` that chat models take, oldest first."""
+        return [{"role": str(message.role), "content": message.content} for message in self.messages]
+
+    def saying(self, *messages: Message, at: datetime) -> Self:
+        """This conversation after `messages` were said; the window is not yet cut."""
+        return replace(self, messages=(*self.messages, *messages), updated_at=max(at, self.updated_at))
+
+    @classmethod
+    def from_item(cls, item: Mapping[str, Any], now: datetime) -> Self:  # Any: DynamoDB's values
+        """Read an item, whoever wrote it; missing attributes get defaults.
+
+        Raises `CorruptConversation` where `messages` is not JSON: guessing would lose what it holds.
+        """
+        user_id = str(item["user_id"])
+        created = parse_time(item.get("created_at")) or now
+        metadata = _json(user_id, "metadata", item.get("metadata"), {})
+        messages = _json(user_id, "messages", item.get("messages"), [])
+        if not isinstance(messages, list):
+            raise CorruptConversation("messages is not a list")
+        return cls(
+            user_id=user_id,
+            created_at=created,
+            updated_at=parse_time(item.get("updated_at")) or created,
+            messages=tuple(Message.from_json(value) for value in messages),
+            is_active=bool(item.get("is_active", True)),
+            metadata=metadata if isinstance(metadata, dict) else {},
+            version=int(item.get("version", 0)),
+            fence=int(item.get("fence", 0)),
+            carried=int(item.get("carried", 0)),
+            stamp=item.get("updated_at"),
+        )
+
+    def written(self, was: Conversation) -> Self:
+        """This conversation as it stands after it was written over `was`."""
+        return replace(self, version=was.version + 1, stamp=self.updated_at.isoformat())
+
+    def messages_json(self) -> str:
+        """The window as the specification stores it."""
+        return json.dumps([message.to_json() for message in self.messages], ensure_ascii=False, separators=(",", ":"))
+
+
+def _json(user_id: str, name: str, value: object, default: object) -> Any:  # Any: JSON
+    if value is None or value == "":
+        return default
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as exc:
+        raise CorruptConversation(f"{name} of conversation …{user_id[-2:]} is not JSON") from exc

@@ -1,0 +1,185 @@
+"""What the conversation package promises: conversations kept whole, and turns moved one legal step at a time.
+
+Every verb is one atomic write, named with its idempotency key and what a second call does. `conversation.storage` keeps these
+promises on DynamoDB, `conversation.memory` in memory; one contract suite runs on both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from conversation.journal import Entry, Part, PartState, Turn, TurnState
+from conversation.models import Conversation, Message, Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A stretch of a transcript, and where the next one begins (None: this was the last)."""
+
+    entries: tuple[Entry, ...]
+    cursor: str | None
+
+
+class Conversations(Protocol):
+    """Where conversations are kept."""
+
+    def get(self, user_id: str) -> Conversation | None:
+        """The conversation as it stands, read consistently."""
+
+    def append(self, user_id: str, message: Message, *, now: datetime) -> Conversation:
+        """Add `message` after all that was said; create the conversation where there is none.
+
+        The idempotency key is `message.key`: a second call with the same key changes nothing. However many writers append
+        at once, no message is lost.
+        """
+
+    def reset(self, user_id: str, *, now: datetime) -> Conversation:
+        """Empty the window and wake the conversation up; the journal keeps its record."""
+
+    def page(self, user_id: str, *, cursor: str | None = None, limit: int = 100) -> Page:
+        """The full transcript, oldest first, a page at a time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filed:
+    """The row of a text, and whether this call made it."""
+
+    turn: Turn
+    fresh: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What one transaction writes when a turn's words are frozen."""
+
+    #: As it was read under my fence.
+    conversation: Conversation
+    #: The texts that the reply answers, in order; the reply bears the first one's sid.
+    turns: Sequence[Turn]
+    #: Texts that are settled in the same moment without a reply of their own.
+    silent: Sequence[Turn] = ()
+    #: The reply, one string a part.
+    parts: Sequence[str]
+    #: The worker's own mark, to recognise its write when the answer to it got lost.
+    token: str
+    #: The person asked to forget: the window begins anew.
+    forget: bool = False
+    #: Recorded with the reply: engine, model, milliseconds, tokens.
+    facts: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
+
+    @property
+    def asked(self) -> tuple[Turn, ...]:
+        """Every text that this settles, in the order of arrival."""
+        return tuple(sorted((*self.silent, *self.turns), key=lambda turn: turn.arrived))
+
+    def new_parts(self) -> tuple[Part, ...]:
+        """The reply's parts as they are born; they stand in the transcript behind the last text that they answer."""
+        first = self.turns[0]
+        return tuple(
+            Part(
+                user_id=first.user_id,
+                turn=first.sid,
+                number=number,
+                state=PartState.NEW,
+                arrived=self.asked[-1].arrived,
+                content=words,
+                sender=first.to,
+                messaging_service_sid=first.facts.get("messaging_service_sid"),
+            )
+            for number, words in enumerate(self.parts)
+        )
+
+    def said(self, now: datetime) -> tuple[Message, ...]:
+        """What the window gains: the texts in order, then the reply."""
+        return (
+            *(
+                Message(role=Role.USER, content=turn.content, timestamp=turn.arrived_at, key=turn.key)
+                for turn in self.asked
+            ),
+            *(
+                Message(role=Role.ASSISTANT, content=part.content, timestamp=now, key=part.key)
+                for part in self.new_parts()
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """What is written on a part when its attempt has an outcome."""
+
+    state: PartState
+    sid: str | None = None
+    status: str | None = None
+    due: int = 0
+    unknown_since: int = 0
+    error_code: int | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsettled:
+    """A row that the sparse index lists."""
+
+    user_id: str
+    key: str
+
+
+class Journal(Protocol):
+    """Where turns and parts are kept. `now` is a time of Redis's clock, the one clock that judges."""
+
+    def open(self, user_id: str, *, now: datetime) -> Conversation:
+        """Raise the fence and return the conversation, in one write; create it where there is none.
+
+        A second call raises the fence again: every earlier holder's `persist` and `claim` then fail with `Fenced`.
+        """
+
+    def file(self, turn: Turn, *, now: datetime) -> Filed:
+        """Record a text, keyed by its sid. If it is recorded already, return that row and change nothing."""
+
+    def retry(self, turn: Turn) -> Turn:
+        """Count one more try at a FILED turn, before the work. Settled since: returned as it is."""
+
+    def get_turn(self, user_id: str, sid: str) -> Turn | None:
+        """A text's row, read consistently."""
+
+    def settle(self, turn: Turn, state: TurnState, *, reason: str, now: datetime) -> None:
+        """End a FILED turn without a reply. A second call changes nothing."""
+
+    def set_active(self, user_id: str, *, active: bool, fence: int, now: datetime) -> None:
+        """Note that the person opted out or in. Raises `Fenced`."""
+
+    def persist(self, answer: Answer, *, now: datetime) -> Conversation:
+        """Freeze the words: window, parts NEW, turns ANSWERED, in one transaction.
+
+        The idempotency key is the first turn's sid; `token` tells my own earlier write from another's. Raises `Fenced` when
+        another worker opened the conversation since. Another writer of the window alone is merged with.
+        """
+
+    def parts(self, user_id: str, sid: str) -> tuple[Part, ...]:
+        """The parts of the reply that bears `sid`, in order, read consistently."""
+
+    def claim(self, part: Part, *, fence: int, attempt_id: str, now: datetime) -> Part:
+        """Move a NEW or RETRY part to SENDING. The idempotency key is `attempt_id`.
+
+        Raises `Fenced` when the conversation was opened by another since, or the part is no longer to be had.
+        """
+
+    def bind(self, part: Part, binding: Binding, *, now: datetime) -> Part:
+        """Write an attempt's outcome, if that attempt still stands in the row and the move is legal.
+
+        Where evidence was faster, the row is returned as it is.
+        """
+
+    def report(
+        self, user_id: str, key: str, *, attempt_id: str, sid: str, status: str, error_code: int | None, now: datetime
+    ) -> Part | None:
+        """Note what a signed callback said. A status of no higher rank changes nothing; SENDING, RETRY, UNKNOWN and HELD become SENT.
+
+        None where no such part ever made such an attempt.
+        """
+
+    def unsettled(self, bucket: str, *, before: datetime, limit: int) -> Sequence[Unsettled]:
+        """Rows not settled for some time, oldest first, from the sparse index: a hint, never a proof of absence."""

@@ -1,0 +1,45 @@
+"""How much of a conversation its item carries: the newest messages, within a number and a size.
+
+A write costs DynamoDB one unit a kilobyte of the whole item and an item ends at 400 KB, so the window is what keeps the
+cost of a turn flat. What falls out of it lies in the journal already, or is copied there before the cut is written.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import Final
+
+from conversation.models import Conversation, Message
+
+#: Twenty exchanges: more than a person remembers of a chat, and what a model reads in a blink.
+WINDOW_MESSAGES: Final = 40
+#: Bytes of JSON; forty texts of ordinary length take five thousand.
+WINDOW_BYTES: Final = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A conversation whose window fits, and what had to leave it, oldest first."""
+
+    conversation: Conversation
+    evicted: tuple[Message, ...]
+
+    @property
+    def homeless(self) -> tuple[Message, ...]:
+        """The evicted messages that no journal row holds yet."""
+        return tuple(message for message in self.evicted if message.key is None)
+
+
+def cut(conversation: Conversation) -> Cut:
+    """Fit the window: newest first, at least the newest one, whatever its size."""
+    kept, size = 0, 0
+    for message in reversed(conversation.messages):
+        size += len(json.dumps(message.to_json(), ensure_ascii=False).encode())
+        if kept and (kept >= WINDOW_MESSAGES or size > WINDOW_BYTES):
+            break
+        kept += 1
+    at = len(conversation.messages) - kept
+    evicted, window = conversation.messages[:at], conversation.messages[at:]
+    carried = conversation.carried + sum(message.key is None for message in evicted)
+    return Cut(replace(conversation, messages=window, carried=carried), evicted)

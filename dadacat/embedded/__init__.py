@@ -1,0 +1,1 @@
+"""Servers that `dadacat up` brings along, for a laptop without any."""

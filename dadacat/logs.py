@@ -1,0 +1,55 @@
+"""Log events, not sentences: a static name, fields beside it, ids and never texts; numbers masked by whoever logs them."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Literal
+
+import structlog
+
+_SHARED: list[structlog.typing.Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+
+
+def configure(role: str, *, form: Literal["json", "console"] = "json", level: str = "info") -> None:
+    """Send every logger of this process, ours and the libraries', to standard error in one form."""
+    render: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if form == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=_SHARED,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                render,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    # these libraries log requests with their bodies, or a line for every task, at a level that we keep for events
+    for chatty in ("twilio.http_client", "httpx", "httpcore", "urllib3", "botocore", "celery.app.trace", "openai"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(role=role)
+
+
+def get(name: str) -> structlog.stdlib.BoundLogger:
+    """A logger of that name."""
+    logger: structlog.stdlib.BoundLogger = structlog.get_logger(name)
+    return logger

@@ -1,0 +1,182 @@
+"""Every setting: read once, validated at start, and all that is wrong said at once, by name, never by value.
+
+The reference in `docs/reference/settings.md` is generated from this file by `dadacat settings --markdown`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+TWILIO_API = "https://api.twilio.com"
+
+
+class SettingsError(Exception):
+    """The environment does not describe a DadaCat that can run; one line for each setting that is wrong."""
+
+
+class DoubleTextPolicy(StrEnum):
+    """What several waiting texts of one person become."""
+
+    EACH = "each"
+    COALESCE = "coalesce"
+    LATEST = "latest"
+
+
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseModel):
+    """All settings, by the names that the environment gives them in capitals."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, str_strip_whitespace=True)
+
+    twilio_account_sid: str = Field("", description="The account that owns the numbers; requests of other accounts are refused.")
+    twilio_auth_token: str = Field("", description="Signs Twilio's webhooks; logs in to its API where there is no API key.")
+    twilio_auth_token_secondary: str = Field("", description="A second token that may sign, during a rotation.")
+    twilio_api_key: str = Field("", description="An API key for sending; together with its secret it replaces the token there.")
+    twilio_api_secret: str = Field("", description="The secret of the API key.")
+    twilio_phone_number: str = Field("", description="Our number, or several with commas. Texts to other numbers are refused.")
+    twilio_messaging_service_sid: str = Field("", description="A Messaging Service whose texts are ours.")
+    twilio_api_base_url: str = Field(TWILIO_API, description="Where Twilio's API is. Under `dadacat up`, naming one replaces the simulator.")
+    public_url: str = Field("http://127.0.0.1:8400", description="The webhook's address as Twilio calls and signs it.")
+    redis_url: str = Field("redis://127.0.0.1:6379/0", description="Inbox and broker. Under `dadacat up`, naming one replaces the embedded server.")
+    aws_endpoint_url: str | None = Field(None, description="A DynamoDB-compatible server; empty: AWS. Under `dadacat up`, naming one replaces the embedded store.")
+    aws_region: str = Field("us-east-1", description="The region of the tables.")
+    dynamodb_table_name: str = Field("DadaCatConversations", description="The table of conversations.")
+    dynamodb_messages_table_name: str = Field("DadaCatMessages", description="The table of the journal.")
+    cat_engines: str = Field("dada", description="Engines in order: `openai:<model>`, `dada`. `dada` always stands behind the last.")
+    openai_api_key: str = Field("", description="For `openai:` engines.")
+    openai_base_url: str | None = Field(None, description="Another server that speaks OpenAI's protocol.")
+    double_text_policy: DoubleTextPolicy = Field(DoubleTextPolicy.COALESCE, description="`each`: a reply to every text. `coalesce`: one reply to texts that come together. `latest`: only the newest is answered.")
+    limits: Literal["on", "off"] = Field("on", description="`off` turns every rate limit off, for load and chaos.")
+    quiet_window_seconds: Seconds = Field(0.5, description="`coalesce` and `latest`: how long the person must have been quiet before the cat thinks.")
+    quiet_limit_seconds: Seconds = Field(3.0, description="The longest wait for that quiet.")
+    reply_deadline_seconds: Seconds = Field(20.0, description="How long the cat may think, all engines together.")
+    reply_max_segments: int = Field(3, ge=1, le=10, description="The longest reply, in SMS segments.")
+    max_age_seconds: Seconds = Field(21600.0, description="A text or a reply older than this is not answered or sent any more.")
+    sms_validity_seconds: int = Field(3600, ge=1, le=36000, description="How long Twilio may hold a message back; after it, a send of unknown outcome is held.")
+    unknown_patience_seconds: Seconds = Field(60.0, description="How long a part of unknown outcome holds back the person's next reply.")
+    lease_seconds: Seconds = Field(20.0, description="How long a person stays with a worker that has died.")
+    lease_renew_seconds: Seconds = Field(5.0, description="How often a living worker renews its leases.")
+    sweep_interval_seconds: Seconds = Field(15.0, description="How often lost doorbells are looked for.")
+    sweep_person_seconds: Seconds = Field(60.0, description="How often at most the sweeper rings for one person.")
+    reconcile_interval_seconds: Seconds = Field(300.0, description="How often the journal's unsettled rows are looked at.")
+    worker_concurrency: int = Field(32, ge=1, le=512, description="Conversations that one worker process serves at a time; each is a thread.")
+    who_key: str = Field("", description="Key of the hash that hides numbers in Redis and Flower. Empty: derived from the account. Changing it moves every inbox; drain first.")
+    log_format: Literal["json", "console"] = Field("json", description="One JSON object a line, or lines for people.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least important level that is logged.")
+    flower_basic_auth: str = Field("", description="`user:password` for Flower. `dadacat flower` does not start without.")
+    simulator_data: str = Field("", description="The simulator's database file; empty: in memory.")
+    simulator_numbers: str = Field("+15005550006", description="Numbers that the simulator owns where `TWILIO_PHONE_NUMBER` names none.")
+
+    @field_validator("aws_endpoint_url", "openai_base_url", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return value or None
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, value: str) -> str:
+        if urlsplit(value).scheme not in {"redis", "rediss", "unix"}:
+            raise ValueError("must begin with redis://, rediss:// or unix://")
+        return value
+
+    @field_validator("public_url", "twilio_api_base_url", "aws_endpoint_url", "openai_base_url")
+    @classmethod
+    def _is_http(cls, value: str | None) -> str | None:
+        if value is not None and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname):
+            raise ValueError("must be an http:// or https:// address")
+        return value.rstrip("/") if value else value
+
+    @field_validator("cat_engines")
+    @classmethod
+    def _known_engines(cls, value: str) -> str:
+        for name in filter(None, (part.strip() for part in value.split(","))):
+            kind, _, model = name.partition(":")
+            if kind not in {"dada", "openai"} or (kind == "openai" and not model):
+                raise ValueError("each engine is dada or openai:<model>")
+        return value
+
+    @field_validator("flower_basic_auth")
+    @classmethod
+    def _is_login(cls, value: str) -> str:
+        if value and (":" not in value or value.startswith(":") or value.endswith(":")):
+            raise ValueError("must be user:password")
+        return value
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.lease_renew_seconds * 2 > self.lease_seconds:
+            raise ValueError("LEASE_RENEW_SECONDS must be at most half of LEASE_SECONDS")
+        if bool(self.twilio_api_key) != bool(self.twilio_api_secret):
+            raise ValueError("TWILIO_API_KEY and TWILIO_API_SECRET belong together")
+        return self
+
+    @classmethod
+    def load(cls, environment: Mapping[str, str]) -> Settings:
+        """Read settings from `environment`. Raises `SettingsError` that names every wrong one, and no value."""
+        given = {name: environment[name.upper()] for name in cls.model_fields if name.upper() in environment}
+        given = {name: value for name, value in given.items() if value != "" or cls.model_fields[name].default == ""}
+        try:
+            return cls.model_validate(given)
+        except ValidationError as exc:
+            raise SettingsError("\n".join(_sentence(error) for error in exc.errors(include_input=False))) from None
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """Our own numbers."""
+        return tuple(filter(None, (number.strip() for number in self.twilio_phone_number.split(","))))
+
+    @property
+    def engine_names(self) -> tuple[str, ...]:
+        """The engines, in order."""
+        return tuple(filter(None, (name.strip() for name in self.cat_engines.split(","))))
+
+    @property
+    def signing_tokens(self) -> tuple[str, ...]:
+        """The auth tokens that may have signed a webhook."""
+        return tuple(filter(None, (self.twilio_auth_token, self.twilio_auth_token_secondary)))
+
+    @property
+    def api_login(self) -> tuple[str, str]:
+        """User name and password for Twilio's API."""
+        if self.twilio_api_key:
+            return self.twilio_api_key, self.twilio_api_secret
+        return self.twilio_account_sid, self.twilio_auth_token
+
+    @property
+    def who_key_bytes(self) -> bytes:
+        """The key of the hash that hides numbers; the same in every process of one installation."""
+        return hashlib.blake2b((self.who_key or f"dadacat:{self.twilio_account_sid}").encode()).digest()
+
+    def require_twilio(self) -> None:
+        """Raise `SettingsError` unless there is an account to verify and to send with."""
+        missing = [
+            f"{name.upper()} is missing: Twilio's console shows it"
+            for name in ("twilio_account_sid", "twilio_auth_token")
+            if not getattr(self, name)
+        ]
+        if missing:
+            raise SettingsError("\n".join(missing))
+
+
+def _sentence(error: Mapping[str, object]) -> str:
+    location = error.get("loc")
+    name = str(location[0]).upper() if isinstance(location, tuple) and location else ""
+    message = str(error.get("msg", "")).removeprefix("Value error, ")
+    return f"{name} {message[:1].lower()}{message[1:]}" if name else message
+
+
+def environment() -> Mapping[str, str]:
+    """The process's environment, with `.env` of the current directory behind it."""
+    from_file = {name: value for name, value in dotenv_values(Path(".env")).items() if value is not None}
+    return {**from_file, **os.environ}

@@ -1,0 +1,1 @@
+"""What the webhook writes and the worker opens."""

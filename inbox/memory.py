@@ -1,0 +1,179 @@
+"""The inbox in memory: orders, leases and refuses like Redis's, and passes the same contract tests."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from inbox import contract
+from inbox.contract import Who
+from inbox.ports import GRACE, LEASE, RING_AGAIN, Lease, Receipt, Waiting, milliseconds
+from sms.messages import DeliveryReport, InboundSms
+
+
+def _wall_ms() -> int:
+    return int(time.time() * 1000)
+
+
+class InMemoryInbox:
+    """The inbox of one process; `rung` is what would have gone to Celery's queue."""
+
+    def __init__(
+        self,
+        *,
+        who_key: bytes = b"memory",
+        lease: timedelta = LEASE,
+        ring_again: timedelta = RING_AGAIN,
+        clock_ms: Callable[[], int] = _wall_ms,
+    ) -> None:
+        self._who_key = who_key
+        self._lease_ms, self._ring_again_ms = milliseconds(lease), milliseconds(ring_again)
+        self._clock_ms = clock_ms
+        self._changed = threading.Condition()
+        self._last = (0, 0)
+        self._texts: dict[Who, dict[str, InboundSms]] = {}
+        self._leases: dict[Who, tuple[str, int]] = {}
+        self._agenda: dict[Who, int] = {}
+        self._people: dict[Who, str] = {}
+        self._receipts: dict[str, DeliveryReport] = {}
+        self._epoch = False
+        self.rung: list[Who] = []
+
+    def accept(self, text: InboundSms) -> None:
+        """See `inbox.ports.Inbox.accept`."""
+        with self._changed:
+            who = contract.who(text.sender, self._who_key)
+            self._agenda[who] = min(
+                self._agenda.get(who, self._clock_ms() + milliseconds(GRACE)), self._clock_ms() + milliseconds(GRACE)
+            )
+            mine = self._texts.setdefault(who, {})
+            if any(other.sid == text.sid for other in mine.values()):
+                return
+            mine[self._next_id()] = text
+            self._people.setdefault(who, text.sender)
+            self.rung.append(who)
+            self._changed.notify_all()
+
+    def receive(self, report: DeliveryReport) -> None:
+        """Make a delivery report wait, as the webhook does."""
+        with self._changed:
+            self._receipts[self._next_id()] = report
+
+    def take(self, who: Who) -> Lease | None:
+        """See `inbox.ports.Inbox.take`."""
+        with self._changed:
+            if who not in self._people or self._holder(who) is not None:
+                return None
+            token = secrets.token_hex(12)
+            self._leases[who] = (token, self._clock_ms() + self._lease_ms)
+            return Lease(who=who, user_id=self._people[who], token=token, taken_ms=self._clock_ms())
+
+    def renew(self, lease: Lease) -> bool:
+        """See `inbox.ports.Inbox.renew`."""
+        with self._changed:
+            if self._holder(lease.who) != lease.token:
+                return False
+            self._leases[lease.who] = (lease.token, self._clock_ms() + self._lease_ms)
+            return True
+
+    def waiting(self, lease: Lease, *, limit: int) -> Sequence[Waiting]:
+        """See `inbox.ports.Inbox.waiting`."""
+        with self._changed:
+            mine = list(self._texts.get(lease.who, {}).items())[:limit]
+            return [
+                Waiting(entry_id=entry_id, text=text, payload=contract.encode_text(text))
+                for entry_id, text in mine
+            ]
+
+    def wait_for_more(self, lease: Lease, after: str, *, seconds: float) -> bool:
+        """See `inbox.ports.Inbox.wait_for_more`."""
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: any(_order(entry_id) > _order(after) for entry_id in self._texts.get(lease.who, {})),
+                timeout=seconds,
+            )
+
+    def remove(self, lease: Lease, entry_ids: Sequence[str]) -> bool:
+        """See `inbox.ports.Inbox.remove`."""
+        with self._changed:
+            if self._holder(lease.who) != lease.token:
+                return False
+            for entry_id in entry_ids:
+                self._texts.get(lease.who, {}).pop(entry_id, None)
+            return True
+
+    def close(self, lease: Lease) -> bool | None:
+        """See `inbox.ports.Inbox.close`."""
+        with self._changed:
+            if self._holder(lease.who) != lease.token:
+                return None
+            if self._texts.get(lease.who):
+                return False
+            del self._leases[lease.who]
+            self._agenda.pop(lease.who, None)
+            return True
+
+    def park(self, lease: Lease, *, due_ms: int) -> None:
+        """See `inbox.ports.Inbox.park`."""
+        with self._changed:
+            if self._holder(lease.who) == lease.token:
+                del self._leases[lease.who]
+                self._agenda[lease.who] = due_ms
+
+    def ring(self, who: Who) -> None:
+        """See `inbox.ports.Inbox.ring`."""
+        self.rung.append(who)
+
+    def due(self, *, limit: int) -> tuple[Sequence[Who], bool]:
+        """See `inbox.ports.Inbox.due`."""
+        with self._changed:
+            now, emptied, self._epoch = self._clock_ms(), not self._epoch, True
+            listed = sorted((when, who) for who, when in self._agenda.items() if when <= now)[:limit]
+            found = [who for _, who in listed if self._holder(who) is None]
+            for who in found:
+                self._agenda[who] = now + self._ring_again_ms
+            return found, emptied
+
+    def receipts(self, *, limit: int) -> Sequence[Receipt]:
+        """See `inbox.ports.Inbox.receipts`."""
+        with self._changed:
+            return [
+                Receipt(entry_id=entry_id, report=report)
+                for entry_id, report in list(self._receipts.items())[:limit]
+            ]
+
+    def receipts_done(self, entry_ids: Sequence[str]) -> None:
+        """See `inbox.ports.Inbox.receipts_done`."""
+        with self._changed:
+            for entry_id in entry_ids:
+                self._receipts.pop(entry_id, None)
+
+    def drain_begins(self) -> None:
+        """See `inbox.ports.Inbox.drain_begins`."""
+
+    def oldest_waiting_ms(self) -> int | None:
+        """See `inbox.ports.Inbox.oldest_waiting_ms`."""
+        with self._changed:
+            firsts = [_order(next(iter(texts)))[0] for texts in self._texts.values() if texts]
+            return min(firsts, default=None)
+
+    def now_ms(self) -> int:
+        """See `inbox.ports.Inbox.now_ms`."""
+        return self._clock_ms()
+
+    def _holder(self, who: Who) -> str | None:
+        token, until = self._leases.get(who, ("", 0))
+        return token if until > self._clock_ms() else None
+
+    def _next_id(self) -> str:
+        now = self._clock_ms()
+        self._last = (now, 0) if now > self._last[0] else (self._last[0], self._last[1] + 1)
+        return f"{self._last[0]}-{self._last[1]}"
+
+
+def _order(entry_id: str) -> tuple[int, int]:
+    milliseconds_, _, sequence = entry_id.partition("-")
+    return int(milliseconds_), int(sequence)

@@ -1,0 +1,110 @@
+"""What the inbox promises: a text that was accepted stays until its turn is over, and one worker at a time serves a person.
+
+`inbox.redis` keeps these promises on Redis, each move one atomic script; `inbox.memory` in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, Protocol
+
+from inbox.contract import Who
+from sms.messages import DeliveryReport, InboundSms
+
+#: A lease's length; it must outlast a pause of the process that is renewing it, and ends the wait after a crash.
+LEASE: Final = timedelta(seconds=20)
+#: A doorbell that was lost is rung again by the first sweep that comes later than this.
+GRACE: Final = timedelta(seconds=5)
+#: Nobody is rung for more often than this by the sweeper.
+RING_AGAIN: Final = timedelta(seconds=60)
+
+
+def milliseconds(duration: timedelta) -> int:
+    """A duration as the scripts take it."""
+    return int(duration.total_seconds() * 1000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """An entry of somebody's inbox: a text, or what could not be read as one."""
+
+    #: Its place in the stream: the order.
+    entry_id: str
+    text: InboundSms | None
+    #: The entry as it lies there, for the dead letters.
+    payload: bytes = b""
+
+    @property
+    def arrived_ms(self) -> int:
+        """When it was accepted, in milliseconds of Redis's clock."""
+        return int(self.entry_id.partition("-")[0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """Leave to serve one person, for as long as it is renewed. It saves work; the fence in the table is what decides."""
+
+    who: Who
+    user_id: str
+    token: str
+    #: Redis's clock when it was taken, in milliseconds.
+    taken_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """A delivery report that waits to be written down."""
+
+    entry_id: str
+    report: DeliveryReport | None
+
+
+class Inbox(Protocol):
+    """What a worker does with the inbox."""
+
+    def accept(self, text: InboundSms) -> None:
+        """Make a text durable and ring for its person. A text that already waits is not added again."""
+
+    def take(self, who: Who) -> Lease | None:
+        """Begin to serve a person; None where another does, or nobody of that name is known."""
+
+    def renew(self, lease: Lease) -> bool:
+        """Keep a lease alive; False where it is lost."""
+
+    def waiting(self, lease: Lease, *, limit: int) -> Sequence[Waiting]:
+        """The oldest entries, in the order of their arrival."""
+
+    def wait_for_more(self, lease: Lease, after: str, *, seconds: float) -> bool:
+        """Wait until a text arrives behind `after`, or the time is over; whether one did."""
+
+    def remove(self, lease: Lease, entry_ids: Sequence[str]) -> bool:
+        """Take entries whose turn is over out of the inbox; False, and nothing removed, where the lease is lost."""
+
+    def close(self, lease: Lease) -> bool | None:
+        """Leave a person whose inbox is empty: True left, False a text is waiting, None the lease is lost."""
+
+    def park(self, lease: Lease, *, due_ms: int) -> None:
+        """Leave until later, whatever the inbox holds. Nothing happens where the lease is lost."""
+
+    def ring(self, who: Who) -> None:
+        """Ask for a visit now."""
+
+    def due(self, *, limit: int) -> tuple[Sequence[Who], bool]:
+        """Who is due and unserved, oldest first, and whether everything was lost since the last look."""
+
+    def receipts(self, *, limit: int) -> Sequence[Receipt]:
+        """Reports that nobody else is writing down: new ones first, then those that were left lying."""
+
+    def receipts_done(self, entry_ids: Sequence[str]) -> None:
+        """Remove reports that are written down."""
+
+    def drain_begins(self) -> None:
+        """Note that a drain has begun: whatever is received from now on rings again."""
+
+    def oldest_waiting_ms(self) -> int | None:
+        """The arrival of the oldest unanswered text, in milliseconds of Redis's clock."""
+
+    def now_ms(self) -> int:
+        """Redis's clock, in milliseconds: the one clock that judges."""

@@ -1,0 +1,238 @@
+"""The inbox on Redis, each move one atomic script.
+
+    inbox:<who>      stream of texts: a text stays until its turn is over
+    lease:<who>      who serves this person now; expires by itself
+    agenda           sorted set: who -> when to look next, in milliseconds
+    waiting          sorted set: who -> arrival of the oldest unanswered text
+    people           hash: who -> user id
+    receipts         stream of delivery reports, read by the group `binders`
+    receipts:rung    a drain was asked for and has not begun
+    epoch            set at the first look; missing: Redis was emptied
+    doorbells        Celery's queue
+
+Redis must keep what it acknowledged: `appendonly yes`, `appendfsync always`, `maxmemory-policy noeviction`. Every time is Redis's own
+`TIME`, taken inside the scripts, so that no two clocks are compared. `<who>` is a keyed hash: no key shows a number.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from datetime import timedelta
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from inbox import contract, doorbell
+from inbox.contract import UnreadableEntry, Who
+from inbox.ports import GRACE, LEASE, RING_AGAIN, Lease, Receipt, Waiting, milliseconds
+from sms.messages import DeliveryReport, InboundSms
+
+if TYPE_CHECKING:
+    from redis.commands.core import Script
+
+#: A report that its reader left lying is somebody else's after this.
+RECEIPT_IDLE: Final = timedelta(seconds=10)
+#: At most one ring a second for reports, unless a drain begins in between.
+RECEIPTS_RING: Final = timedelta(seconds=1)
+
+CONNECT_TIMEOUT_SECONDS: Final = 3.0
+#: Longer than any blocking read below; a Redis that is silent for longer is gone.
+SOCKET_TIMEOUT_SECONDS: Final = 10.0
+#: A connection that was idle for longer is asked whether it lives before it is used.
+HEALTH_CHECK_SECONDS: Final = 5
+
+_GROUP: Final = "binders"
+
+
+def script(name: str) -> str:
+    """The source of one of the scripts."""
+    return files("inbox").joinpath("scripts", f"{name}.lua").read_text()
+
+
+def connect(url: str, *, connections: int = 64) -> redis.Redis:
+    """A client that notices a dead or half-open connection and never repeats a command by itself."""
+    return redis.Redis.from_url(
+        url,
+        max_connections=connections,
+        socket_timeout=SOCKET_TIMEOUT_SECONDS,
+        socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        socket_keepalive=True,
+        health_check_interval=HEALTH_CHECK_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def accept_call(text: InboundSms, key: bytes) -> tuple[list[str], list[bytes | str | int]]:
+    """Keys and arguments of the script `accept`, for whoever carries it out."""
+    name = contract.who(text.sender, key)
+    return (
+        [f"inbox:{name}", "agenda", "people", "waiting", contract.QUEUE],
+        [
+            name,
+            text.sender,
+            contract.encode_text(text),
+            text.sid,
+            doorbell.ring(contract.ANSWER_TASK, name),
+            milliseconds(GRACE),
+        ],
+    )
+
+
+def receive_call(report: DeliveryReport) -> tuple[list[str], list[bytes | str | int]]:
+    """Keys and arguments of the script `receive`, for whoever carries it out."""
+    return (
+        ["receipts", "receipts:rung", contract.QUEUE],
+        [
+            contract.encode_report(report),
+            doorbell.ring(contract.RECEIPTS_TASK),
+            milliseconds(RECEIPTS_RING),
+        ],
+    )
+
+
+class RedisInbox:
+    """The inbox as a worker uses it.
+
+    `who_key` is the key of the hash that hides user ids; webhook and workers share it.
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        *,
+        who_key: bytes,
+        lease: timedelta = LEASE,
+        ring_again: timedelta = RING_AGAIN,
+    ) -> None:
+        self._redis = client
+        self._who_key = who_key
+        self._lease_ms = milliseconds(lease)
+        self._ring_again_ms = milliseconds(ring_again)
+        self._reader = f"reader-{secrets.token_hex(4)}"
+        self._scripts: dict[str, Script] = {
+            name: client.register_script(script(name))
+            for name in ("accept", "take", "renew", "remove", "close", "park", "due")
+        }
+
+    def accept(self, text: InboundSms) -> None:
+        """See `inbox.ports.Inbox.accept`."""
+        keys, args = accept_call(text, self._who_key)
+        self._run("accept", keys, args)
+
+    def take(self, who: Who) -> Lease | None:
+        """See `inbox.ports.Inbox.take`."""
+        token = secrets.token_hex(12)
+        answer = self._run("take", [f"lease:{who}", "people"], [who, token, self._lease_ms])
+        if int(answer[0]) != 1:
+            return None
+        return Lease(who=who, user_id=answer[2].decode(), token=token, taken_ms=int(answer[1]))
+
+    def renew(self, lease: Lease) -> bool:
+        """See `inbox.ports.Inbox.renew`."""
+        return bool(self._run("renew", [f"lease:{lease.who}"], [lease.token, self._lease_ms]))
+
+    def waiting(self, lease: Lease, *, limit: int) -> Sequence[Waiting]:
+        """See `inbox.ports.Inbox.waiting`."""
+        entries: Any = self._redis.xrange(f"inbox:{lease.who}", count=limit)
+        return [_waiting(entry_id.decode(), fields) for entry_id, fields in entries]
+
+    def wait_for_more(self, lease: Lease, after: str, *, seconds: float) -> bool:
+        """See `inbox.ports.Inbox.wait_for_more`."""
+        block = max(1, int(seconds * 1000))
+        return bool(self._redis.xread({f"inbox:{lease.who}": after}, count=1, block=block))
+
+    def remove(self, lease: Lease, entry_ids: Sequence[str]) -> bool:
+        """See `inbox.ports.Inbox.remove`."""
+        keys = [f"lease:{lease.who}", f"inbox:{lease.who}", "waiting"]
+        return bool(self._run("remove", keys, [lease.token, lease.who, *entry_ids]))
+
+    def close(self, lease: Lease) -> bool | None:
+        """See `inbox.ports.Inbox.close`."""
+        keys = [f"lease:{lease.who}", f"inbox:{lease.who}", "agenda", "waiting"]
+        answer = int(self._run("close", keys, [lease.token, lease.who]))
+        return None if answer < 0 else bool(answer)
+
+    def park(self, lease: Lease, *, due_ms: int) -> None:
+        """See `inbox.ports.Inbox.park`."""
+        self._run("park", [f"lease:{lease.who}", "agenda"], [lease.token, lease.who, due_ms])
+
+    def ring(self, who: Who) -> None:
+        """See `inbox.ports.Inbox.ring`."""
+        self._redis.lpush(contract.QUEUE, doorbell.ring(contract.ANSWER_TASK, who))
+
+    def due(self, *, limit: int) -> tuple[Sequence[Who], bool]:
+        """See `inbox.ports.Inbox.due`."""
+        emptied, *found = self._run(
+            "due", ["agenda", "epoch"], [limit, self._ring_again_ms, "lease:", secrets.token_hex(8)]
+        )
+        return [Who(name.decode()) for name in found], bool(int(emptied))
+
+    def receipts(self, *, limit: int) -> Sequence[Receipt]:
+        """See `inbox.ports.Inbox.receipts`."""
+        self._ensure_group()
+        fresh: Any = self._redis.xreadgroup(_GROUP, self._reader, {"receipts": ">"}, count=limit)
+        streams = list(fresh.items()) if isinstance(fresh, dict) else list(fresh or [])
+        entries = _flat(streams[0][1]) if streams else []
+        if not entries:
+            claimed: Any = self._redis.xautoclaim(
+                "receipts", _GROUP, self._reader, min_idle_time=milliseconds(RECEIPT_IDLE), count=limit
+            )
+            entries = _flat(claimed[1])
+        return [_receipt(entry_id.decode(), fields) for entry_id, fields in entries]
+
+    def receipts_done(self, entry_ids: Sequence[str]) -> None:
+        """See `inbox.ports.Inbox.receipts_done`."""
+        if entry_ids:
+            with self._redis.pipeline(transaction=True) as pipe:
+                pipe.xack("receipts", _GROUP, *entry_ids)
+                pipe.xdel("receipts", *entry_ids)
+                pipe.execute()
+
+    def drain_begins(self) -> None:
+        """See `inbox.ports.Inbox.drain_begins`."""
+        self._redis.delete("receipts:rung")
+
+    def oldest_waiting_ms(self) -> int | None:
+        """See `inbox.ports.Inbox.oldest_waiting_ms`."""
+        oldest: Any = self._redis.zrange("waiting", 0, 0, withscores=True)
+        return int(oldest[0][1]) if oldest else None
+
+    def now_ms(self) -> int:
+        """See `inbox.ports.Inbox.now_ms`."""
+        seconds, microseconds = self._redis.time()  # type: ignore[misc]  # typed for both colours at once
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
+    def _ensure_group(self) -> None:
+        try:
+            self._redis.xgroup_create("receipts", _GROUP, id="0", mkstream=True)
+        except redis.ResponseError as exc:
+            if "BUSYGROUP" not in str(exc):
+                raise
+
+    def _run(self, name: str, keys: Sequence[str], args: Sequence[Any]) -> Any:  # Any: Redis's own replies
+        return self._scripts[name](keys=list(keys), args=list(args))
+
+
+def _flat(entries: Any) -> list[tuple[bytes, dict[bytes, bytes]]]:  # Any: two protocol versions nest differently
+    while entries and isinstance(entries[0], list) and entries[0] and isinstance(entries[0][0], list | tuple):
+        entries = entries[0]
+    return [(entry_id, fields) for entry_id, fields in entries if fields]
+
+
+def _waiting(entry_id: str, fields: dict[bytes, bytes]) -> Waiting:
+    payload = fields.get(b"text", b"")
+    try:
+        return Waiting(entry_id=entry_id, text=contract.decode_text(payload), payload=payload)
+    except UnreadableEntry:
+        return Waiting(entry_id=entry_id, text=None, payload=payload)
+
+
+def _receipt(entry_id: str, fields: dict[bytes, bytes]) -> Receipt:
+    try:
+        return Receipt(entry_id=entry_id, report=contract.decode_report(fields.get(b"report", b"")))
+    except UnreadableEntry:
+        return Receipt(entry_id=entry_id, report=None)

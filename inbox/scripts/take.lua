@@ -1,0 +1,8 @@
+-- Take the lease on a person, if it is free and the person is known.
+--   KEYS lease:{who} people    ARGV who, token, milliseconds
+-- Returns {0} where somebody else serves, {-1} for an unknown person, {1, now in milliseconds, user id}.
+local user = redis.call('HGET', KEYS[2], ARGV[1])
+if not user then return {-1} end
+if not redis.call('SET', KEYS[1], ARGV[2], 'NX', 'PX', ARGV[3]) then return {0} end
+local clock = redis.call('TIME')
+return {1, clock[1] * 1000 + math.floor(clock[2] / 1000), user}

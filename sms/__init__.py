@@ -1,0 +1,1 @@
+"""What telephones, carriers and Twilio require."""

@@ -1,0 +1,77 @@
+"""What the worker needs of a carrier: one attempt, one outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Protocol
+
+from sms.messages import MessageSid, OutboundSms
+
+
+class ErrorClass(StrEnum):
+    """What an error means for the message that met it. The letters are those of `twilio_errors.toml`."""
+
+    #: Proven not created: the same message may be tried again.
+    TRY_AGAIN = "T"
+    #: Nobody can say whether it was created: only evidence settles it.
+    UNKNOWN = "U"
+    #: Refused for good, because of this person or this text.
+    PERMANENT = "P"
+    #: Our account or configuration is wrong: nothing can be sent, every turn is kept.
+    CONFIGURATION = "C"
+    #: We asked for something that cannot be asked: a bug of ours.
+    BUG = "B"
+    #: Accepted, then failed on its way: one new attempt at most.
+    FAILED_LATER = "R"
+    #: Two machines talk to each other.
+    LOOP = "loop"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """Twilio created the message."""
+
+    sid: MessageSid
+    status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotCreated:
+    """Proven: no message exists for this attempt."""
+
+    error_class: ErrorClass
+    #: Twilio's code, or None where the request never reached it.
+    code: int | None
+    reason: str
+    #: How long Twilio asked us to wait, where it did.
+    retry_after: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unknown:
+    """The request may have been carried out: never send again without evidence."""
+
+    reason: str
+
+
+Outcome = Sent | NotCreated | Unknown
+
+
+class Sender(Protocol):
+    """A way to send one message."""
+
+    def warm(self) -> None:
+        """Have a connection ready before a claim is made, so that the claim's seconds are not spent on it.
+
+        Raises `CarrierAway` when there is none to be had: nothing was claimed, so nothing is in doubt.
+        """
+
+    def send(self, message: OutboundSms, *, may_begin: Callable[[], bool]) -> Outcome:
+        """Ask for `message` once.
+
+        There is no idempotency key at Twilio: a second call makes a second message. `may_begin` is asked just before the
+        first byte; where it says no, nothing is written and the outcome is `NotCreated`.
+        """

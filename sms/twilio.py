@@ -1,0 +1,206 @@
+"""TwilioSender: one POST, one outcome: sent, not created, or unknown.
+
+Twilio's create-message call has no idempotency key, so what this file owns is the line between "proven not created" and
+"nobody can say". Proof is: the connection was never made, or Twilio answered with a status that it documents as never
+processed (4xx and 429). Everything after the first byte was written, short of a readable answer, is unknown: 5xx, a
+read timeout, a reset, an answer without a sid. The official client is used with explicit timeouts and without retries.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Any, Final
+
+import requests
+from requests.adapters import HTTPAdapter
+from twilio.http.http_client import TwilioHttpClient
+from twilio.http.response import Response
+from twilio.rest import Client
+from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NameResolutionError, NewConnectionError, SSLError
+from urllib3.util import Retry
+
+from sms import carrier_errors
+from sms.errors import CarrierAway
+from sms.messages import MessageSid, OutboundSms
+from sms.ports import ErrorClass, NotCreated, Outcome, Sent, Unknown
+
+#: A TCP and TLS handshake across an ocean takes a few hundred milliseconds; three seconds means it is not there.
+CONNECT_TIMEOUT_SECONDS: Final = 3.0
+#: Twilio answers in well under a second; ten leave room for a bad day and still end before a lease of 20 s.
+READ_TIMEOUT_SECONDS: Final = 10.0
+#: A kept connection older than this may be gone at the other end; it is tried with a harmless request before a claim.
+WARM_FOR_SECONDS: Final = 20.0
+
+
+class _TimedClient(TwilioHttpClient):
+    """The official HTTP client with both timeouts set, no retries, and headers kept for `Retry-After`."""
+
+    def __init__(self) -> None:
+        super().__init__(timeout=READ_TIMEOUT_SECONDS)
+        session = requests.Session()
+        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=Retry(0, read=False))
+        session.mount("https://", adapter)
+        session.mount("http://", adapter)
+        # Environment proxies and .netrc would silently change where a message goes and who pays for it.
+        session.trust_env = False
+        self.session = session
+        self.last_headers: dict[str, str] = {}
+        self.may_begin: Callable[[], bool] = lambda: True
+        self.last_used = float("-inf")
+
+    def request(  # noqa: PLR0913 - the official client's own signature
+        self,
+        method: str,
+        url: str,
+        params: dict[str, object] | None = None,
+        data: dict[str, object] | None = None,
+        headers: dict[str, str] | None = None,
+        auth: tuple[str, str] | None = None,
+        timeout: float | None = None,  # noqa: ARG002 - ours are set once
+        allow_redirects: bool = False,  # noqa: ARG002, FBT001, FBT002 - a redirect of a POST would lose or repeat it
+    ) -> Response:
+        if not self.may_begin():
+            raise _TooLateError
+        answer = self.session.request(
+            method.upper(),
+            url,
+            params=params,  # type: ignore[arg-type]  # the client's own untyped dictionary
+            data=data,
+            headers=headers,
+            auth=auth,
+            timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
+            allow_redirects=False,
+        )
+        self.last_used = time.monotonic()
+        self.last_headers = {name.lower(): value for name, value in answer.headers.items()}
+        return Response(answer.status_code, answer.text, answer.headers)
+
+
+class _TooLateError(Exception):
+    """The claim is older than it may be when its first byte is written."""
+
+
+class TwilioSender:
+    """Sends through Twilio's REST API, or through whatever speaks it at `api_base_url`.
+
+    `username` and `password` are an account's SID and token, or an API key and its secret.
+    """
+
+    def __init__(self, *, account_sid: str, username: str, password: str, api_base_url: str) -> None:
+        self._account_sid = account_sid
+        self._username, self._password = username, password
+        self._api_base_url = api_base_url.rstrip("/")
+        self._mine = threading.local()
+
+    def warm(self) -> None:
+        """Make sure of a live connection; a recently used one is live.
+
+        Raises `CarrierAway` when the carrier cannot be reached.
+        """
+        http = self._http()
+        if time.monotonic() - http.last_used < WARM_FOR_SECONDS:
+            return
+        try:
+            self._client().api.v2010.accounts(self._account_sid).fetch()
+        except (requests.ConnectionError, requests.Timeout) as exc:
+            raise CarrierAway(f"Twilio cannot be reached: {type(exc).__name__}") from exc
+        except Exception as exc:  # noqa: BLE001 - any answer at all proves the connection; the POST will say what is wrong
+            if not http.last_headers:
+                raise CarrierAway(f"Twilio cannot be asked: {type(exc).__name__}") from exc
+
+    def send(self, message: OutboundSms, *, may_begin: Callable[[], bool]) -> Outcome:
+        """Ask for `message` once. See `sms.ports.Sender.send`."""
+        http = self._http()
+        http.may_begin, http.last_headers = may_begin, {}
+        try:
+            answer = http.request(
+                "POST",
+                f"{self._api_base_url}/2010-04-01/Accounts/{self._account_sid}/Messages.json",
+                data=_fields(message),
+                headers={"Accept": "application/json"},
+                auth=(self._username, self._password),
+            )
+        except _TooLateError:
+            return NotCreated(error_class=ErrorClass.TRY_AGAIN, code=None, reason="claim too old to send")
+        except requests.RequestException as exc:
+            if _never_written(exc):
+                return NotCreated(
+                    error_class=ErrorClass.TRY_AGAIN, code=None, reason=f"not connected: {type(exc).__name__}"
+                )
+            return Unknown(reason=f"no answer: {type(exc).__name__}")
+        finally:
+            http.may_begin = lambda: True
+        return _outcome(answer.status_code, answer.text, http.last_headers)
+
+    def _client(self) -> Client:
+        client = getattr(self._mine, "client", None)
+        if client is None:
+            client = Client(self._username, self._password, self._account_sid, http_client=_TimedClient())
+            client.api.base_url = self._api_base_url
+            self._mine.client = client
+        assert isinstance(client, Client)
+        return client
+
+    def _http(self) -> _TimedClient:
+        http = self._client().http_client
+        assert isinstance(http, _TimedClient)
+        return http
+
+
+def _fields(message: OutboundSms) -> dict[str, object]:
+    sender = (
+        {"MessagingServiceSid": message.messaging_service_sid}
+        if message.messaging_service_sid
+        else {"From": message.sender}
+    )
+    return {
+        "To": message.to,
+        **sender,
+        "Body": message.body,
+        "StatusCallback": message.status_callback,
+        "ValidityPeriod": str(message.validity_seconds),
+    }
+
+
+def _outcome(status: int, text: str, headers: dict[str, str]) -> Outcome:
+    body = _json(text)
+    if status in (HTTPStatus.OK, HTTPStatus.CREATED):
+        sid = body.get("sid")
+        if isinstance(sid, str) and sid:
+            return Sent(sid=MessageSid(sid), status=str(body.get("status", "queued")))
+        return Unknown(reason=f"HTTP {status} without a sid")
+    code = body.get("code")
+    code = code if isinstance(code, int) else None
+    error_class = carrier_errors.classify(status, code)
+    reason = carrier_errors.meaning(code) if code is not None else f"HTTP {status}"
+    if error_class is ErrorClass.UNKNOWN:
+        return Unknown(reason=reason)
+    return NotCreated(error_class=error_class, code=code, reason=reason, retry_after=_retry_after(headers))
+
+
+def _json(text: str) -> dict[str, Any]:  # Any: Twilio's answer, looked at field by field
+    try:
+        body = json.loads(text)
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _retry_after(headers: dict[str, str]) -> timedelta | None:
+    value = headers.get("retry-after", "")
+    return timedelta(seconds=int(value)) if value.isdigit() else None
+
+
+def _never_written(exc: requests.RequestException) -> bool:
+    """Whether the connection was never made, so that no byte of the request can have left."""
+    if isinstance(exc, requests.exceptions.ConnectTimeout):
+        return True
+    cause = exc.args[0] if exc.args else None
+    if isinstance(cause, MaxRetryError):
+        cause = cause.reason
+    return isinstance(cause, NewConnectionError | ConnectTimeoutError | NameResolutionError | SSLError)

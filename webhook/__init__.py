@@ -1,0 +1,1 @@
+"""Take Twilio's POST, answer in milliseconds."""

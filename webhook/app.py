@@ -1,0 +1,236 @@
+"""POST /sms, /sms/fallback, /sms/status; GET /livez, /readyz, /metrics. A bare ASGI application.
+
+A request is verified before anything else is believed of it: 403 for what Twilio did not sign, 400 for what it signed and we cannot use, 413
+for what is too large to be a text, 503 where Redis did not confirm. 200 and 204 mean: durable. Nothing here touches the tables, a
+model or Twilio. Numbers and texts are never logged.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from hmac import compare_digest
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from dadacat import logs, metrics
+from sms import signature
+from sms.errors import UnusableText
+from sms.messages import DeliveryReport, InboundSms, bare
+from sms.signature import Validator
+from webhook.door import Door, DoorClosed
+
+Scope = MutableMapping[str, Any]  # Any: ASGI's own
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+#: 1600 characters at nine bytes each as percent-encoded UTF-8, ten media with long addresses, and the rest of Twilio's fields.
+MAX_BODY_BYTES: Final = 65_536
+#: A body has to come within this; a request that trickles in is nobody's text.
+EMPTY_TWIML: Final = b'<?xml version="1.0" encoding="UTF-8"?><Response/>'
+
+log = logs.get("webhook")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer, whole."""
+
+    status: int
+    body: bytes = b""
+    content_type: bytes = b"text/plain; charset=utf-8"
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+ACCEPTED: Final = Answer(200, EMPTY_TWIML, b"text/xml; charset=utf-8")
+RECEIVED: Final = Answer(204)
+FORBIDDEN: Final = Answer(403, b"the signature is not Twilio's\n")
+TOO_LARGE: Final = Answer(413, b"too large for a text\n")
+NOT_FOUND: Final = Answer(404, b"nothing is here\n")
+NOT_KEPT: Final = Answer(503, b"not kept: bring it again\n", headers=((b"retry-after", b"1"),))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ours:
+    """Which texts are for us."""
+
+    account_sid: str
+    #: Empty: every number of the account.
+    numbers: frozenset[str] = field(default_factory=frozenset)
+    messaging_service_sid: str = ""
+
+    def check(self, text: InboundSms, account_sid: str) -> None:
+        """Raise `UnusableText` for a text to somebody else."""
+        if account_sid != self.account_sid:
+            raise UnusableText("AccountSid is not ours")
+        if not self.numbers or bare(text.to) in self.numbers:
+            return
+        if not self.messaging_service_sid or text.messaging_service_sid != self.messaging_service_sid:
+            raise UnusableText("To is not one of our numbers")
+
+
+class _TooLargeError(Exception):
+    """The body is longer than `MAX_BODY_BYTES`."""
+
+
+class _GoneError(Exception):
+    """The client left before its request was whole."""
+
+
+def create_app(*, validator: Validator, ours: Ours, door: Door, stuck_after_seconds: float) -> WebhookApp:
+    """The webhook.
+
+    `stuck_after_seconds`: with a text unanswered for longer, `/readyz` says that the road is stuck.
+    """
+    return WebhookApp(validator, ours, door, stuck_after_seconds)
+
+
+class WebhookApp:
+    """The ASGI application."""
+
+    def __init__(self, validator: Validator, ours: Ours, door: Door, stuck_after_seconds: float) -> None:
+        self._validator = validator
+        self._ours = ours
+        self._door = door
+        self._stuck_after_seconds = stuck_after_seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or one lifespan."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+            return
+        if scope["type"] != "http":
+            return
+        begun = time.perf_counter()
+        path: str = scope["path"]
+        try:
+            answer = await self._answer(scope["method"], path, scope, receive)
+        except _GoneError:
+            return
+        except Exception:
+            # the HTTP boundary: whatever is wrong with us, Twilio must bring the text again
+            log.exception("request failed", path=path)
+            answer = NOT_KEPT
+        known = path if answer is not NOT_FOUND else "other"
+        metrics.REQUESTS.labels(path=known, status=answer.status).inc()
+        metrics.ACKNOWLEDGE_SECONDS.observe(time.perf_counter() - begun)
+        await _send(send, answer)
+
+    async def _answer(self, method: str, path: str, scope: Scope, receive: Receive) -> Answer:
+        if path in ("/sms", "/sms/fallback", "/sms/status"):
+            if method != "POST":
+                return Answer(405, b"POST only\n", headers=((b"allow", b"POST"),))
+            return await self._posted(path, scope, receive)
+        if path in ("/livez", "/readyz", "/metrics"):
+            if method not in ("GET", "HEAD"):
+                return Answer(405, b"GET only\n", headers=((b"allow", b"GET"),))
+            return await self._asked(path)
+        return NOT_FOUND
+
+    async def _posted(self, path: str, scope: Scope, receive: Receive) -> Answer:
+        headers = {name: value for name, value in scope["headers"] if name in _HEADERS}
+        try:
+            body = await _body(headers.get(b"content-length"), receive)
+        except _TooLargeError:
+            return TOO_LARGE
+        query: bytes = scope["query_string"]
+        pairs = self._verified(path, query, headers, body)
+        if pairs is None:
+            return FORBIDDEN
+        form = dict(pairs)
+        try:
+            if path == "/sms/status":
+                attempt = parse_qs(query.decode("ascii")).get("i", [""])[0]
+                if form.get("AccountSid") != self._ours.account_sid:
+                    raise UnusableText("AccountSid is not ours")
+                await self._door.receive(DeliveryReport.parse(form, attempt))
+                return RECEIVED
+            text = InboundSms.parse(form)
+            self._ours.check(text, form.get("AccountSid", ""))
+            await self._door.accept(text)
+        except UnusableText as exc:
+            log.warning("request unusable", path=path, reason=str(exc))
+            return Answer(400, f"{exc}\n".encode())
+        except DoorClosed as exc:
+            log.error("not kept", path=path, reason=str(exc))  # noqa: TRY400 - the cause is another process
+            return NOT_KEPT
+        return ACCEPTED
+
+    def _verified(
+        self, path: str, query: bytes, headers: dict[bytes, bytes], body: bytes
+    ) -> list[tuple[str, str]] | None:
+        """The form fields of a request that Twilio signed; None for any doubt."""
+        given = headers.get(b"x-twilio-signature")
+        if given is None:
+            return None
+        try:
+            target = path if not query else f"{path}?{query.decode('ascii')}"
+            if not headers.get(b"content-type", b"").startswith(b"application/json"):
+                pairs = signature.form_pairs(body)
+                return pairs if self._validator.accepts(target, pairs, given.decode("ascii")) else None
+            # JSON is signed by its digest in the query; signed or not, there is no text in it
+            digest = parse_qs(query.decode("ascii")).get("bodySHA256", [""])[0]
+            signed = compare_digest(digest, sha256(body).hexdigest())
+            return [] if signed and self._validator.accepts(target, [], given.decode("ascii")) else None
+        except ValueError:
+            return None
+
+    async def _asked(self, path: str) -> Answer:
+        if path == "/metrics":
+            return Answer(200, generate_latest(), CONTENT_TYPE_LATEST.encode())
+        if path == "/livez":
+            return Answer(200, b"alive\n")
+        try:
+            oldest = await self._door.oldest_waiting_seconds()
+        except DoorClosed as exc:
+            return Answer(503, f"redis does not answer: {exc}\n".encode())
+        metrics.OLDEST_WAITING_SECONDS.set(oldest)
+        # a stuck road is said, but texts are still kept: the webhook stays in service
+        state = "stuck" if oldest > self._stuck_after_seconds else "ready"
+        return Answer(200, f"{state}\noldest unanswered text: {oldest:.1f} s\n".encode())
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await send({"type": "lifespan.startup.complete"})
+            elif message["type"] == "lifespan.shutdown":
+                await self._door.close()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+
+_HEADERS: Final = frozenset({b"x-twilio-signature", b"content-type", b"content-length"})
+
+
+async def _body(length: bytes | None, receive: Receive) -> bytes:
+    """The request's body. Raises `_TooLargeError` as soon as that is known."""
+    if length is not None and length.isdigit() and int(length) > MAX_BODY_BYTES:
+        raise _TooLargeError
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _GoneError
+        chunk: bytes = message.get("body", b"")
+        size += len(chunk)
+        if size > MAX_BODY_BYTES:
+            raise _TooLargeError
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return b"".join(chunks)
+
+
+async def _send(send: Send, answer: Answer) -> None:
+    headers: Iterable[tuple[bytes, bytes]] = (
+        (b"content-type", answer.content_type),
+        (b"content-length", str(len(answer.body)).encode()),
+        *answer.headers,
+    )
+    await send({"type": "http.response.start", "status": answer.status, "headers": list(headers)})
+    await send({"type": "http.response.body", "body": answer.body})

@@ -1,0 +1,31 @@
+"""The one place that reads settings and puts the webhook together."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dadacat import logs
+from dadacat.settings import Settings, environment
+from sms.signature import Validator
+from webhook.app import Ours, WebhookApp, create_app
+from webhook.door import RedisDoor
+
+#: A text that has waited for longer than this waits for a person to look.
+STUCK_AFTER_SECONDS: Final = 120.0
+
+
+def app() -> WebhookApp:
+    """The webhook as the environment describes it. Raises `SettingsError`."""
+    chosen = Settings.load(environment())
+    chosen.require_twilio()
+    logs.configure("webhook", form=chosen.log_format, level=chosen.log_level)
+    return create_app(
+        validator=Validator(chosen.public_url, chosen.signing_tokens),
+        ours=Ours(
+            account_sid=chosen.twilio_account_sid,
+            numbers=frozenset(chosen.numbers),
+            messaging_service_sid=chosen.twilio_messaging_service_sid,
+        ),
+        door=RedisDoor(chosen.redis_url, who_key=chosen.who_key_bytes),
+        stuck_after_seconds=STUCK_AFTER_SECONDS,
+    )

@@ -1,0 +1,1 @@
+"""Take one doorbell, give every waiting text its reply."""

@@ -1,0 +1,154 @@
+"""Claim, send, bind: a part goes out once, or its fate is unknown and is said to be.
+
+Idempotency key of a part: its row. Of an attempt: `attempt_id`, written before the first byte leaves and carried by Twilio's status
+callbacks. A crash before the claim leaves NEW, sent by the next holder. A crash after it leaves SENDING, which the next holder
+turns into UNKNOWN and never sends again without evidence. When the journal is away, nothing is claimed, so nothing is sent.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from conversation import journal
+from conversation.errors import StoreAway
+from conversation.journal import Part, PartState
+from conversation.ports import Binding, Journal
+from sms.messages import OutboundSms
+from sms.ports import NotCreated, Outcome, Sender, Sent
+from worker import retries
+from worker.visit import Visit
+
+#: A claim older than this is not acted upon: another holder may have judged it since.
+CLAIM_GOOD_FOR_SECONDS: Final = 5.0
+#: An outcome is worth more than a visit: this often the journal is asked to take it.
+BIND_TRIES: Final = 4
+BIND_PAUSE_SECONDS: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """The numbers that delivery obeys."""
+
+    #: The webhook's public address, to which Twilio reports.
+    public_url: str
+    validity_seconds: int
+    patience_seconds: float
+    max_age_seconds: float
+
+
+class Delivery:
+    """Brings the parts of a reply to the carrier, in order.
+
+    `noted` is told the state that each attempt leaves its part in.
+    """
+
+    def __init__(
+        self,
+        journal_: Journal,
+        sender: Sender,
+        terms: Terms,
+        *,
+        rng: random.Random,
+        noted: Callable[[Part], None] = lambda _: None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._journal = journal_
+        self._sender = sender
+        self._terms = terms
+        self._rng = rng
+        self._noted = noted
+        self._sleep = sleep
+
+    def deliver(self, visit: Visit, parts: Sequence[Part]) -> int | None:
+        """Advance every part as far as it goes.
+
+        Returns None when all are over, or the time of Redis's clock, in milliseconds, at which to look again.
+        Raises `Fenced` when the person is another worker's by now, `StoreAway` and `CarrierAway` when either is.
+        """
+        for part in parts:
+            due = self._advance(visit, part)
+            if due is not None:
+                return due
+        return None
+
+    def _advance(self, visit: Visit, part: Part) -> int | None:
+        if part.state is PartState.SENDING:
+            # its claimant held a lower fence, so it is gone: whether its request left, nobody here can say
+            part = self._journal.bind(part, _unknown(visit, "its sender died"), now=visit.now())
+            self._noted(part)
+        if part.state in (PartState.NEW, PartState.RETRY):
+            if part.state is PartState.RETRY and visit.now_ms() < part.due:
+                return part.due
+            if self._too_old(visit, part):
+                binding = Binding(state=PartState.SUPPRESSED, reason="too old to send")
+                self._noted(self._journal.bind(part, binding, now=visit.now()))
+                return None
+            part = self._attempt(visit, part)
+        if part.state is PartState.RETRY:
+            return part.due
+        if part.state is PartState.UNKNOWN:
+            patient_until = part.unknown_since + int(self._terms.patience_seconds * 1000)
+            return patient_until if visit.now_ms() < patient_until else None
+        return None
+
+    def _attempt(self, visit: Visit, part: Part) -> Part:
+        self._sender.warm()
+        begun = time.monotonic()
+        claimed = self._journal.claim(
+            part,
+            fence=visit.fence,
+            attempt_id=journal.new_attempt_id(part.turn, part.number),
+            now=visit.now(),
+        )
+        outcome = self._sender.send(
+            self._message(claimed), may_begin=lambda: time.monotonic() - begun < CLAIM_GOOD_FOR_SECONDS
+        )
+        bound = self._bind(visit, claimed, self._binding(visit, claimed, outcome))
+        if isinstance(outcome, NotCreated) and outcome.code == retries.OPTED_OUT:
+            self._journal.set_active(visit.user_id, active=False, fence=visit.fence, now=visit.now())
+        self._noted(bound)
+        return bound
+
+    def _message(self, part: Part) -> OutboundSms:
+        return OutboundSms(
+            to=part.user_id,
+            sender=part.sender,
+            messaging_service_sid=part.messaging_service_sid,
+            body=part.content,
+            status_callback=f"{self._terms.public_url}/sms/status?i={part.attempt_id}",
+            validity_seconds=self._terms.validity_seconds,
+        )
+
+    def _binding(self, visit: Visit, part: Part, outcome: Outcome) -> Binding:
+        if isinstance(outcome, Sent):
+            return Binding(state=PartState.SENT, sid=outcome.sid, status=outcome.status)
+        if not isinstance(outcome, NotCreated):
+            return _unknown(visit, outcome.reason)
+        decision = retries.decide(outcome, tries=part.tries, rng=self._rng)
+        if isinstance(decision, retries.Again):
+            due = visit.now_ms() + int(decision.in_.total_seconds() * 1000)
+            return Binding(state=PartState.RETRY, due=due, error_code=outcome.code, reason=outcome.reason)
+        return Binding(state=PartState.FAILED, error_code=outcome.code, reason=decision.reason)
+
+    def _bind(self, visit: Visit, part: Part, binding: Binding) -> Part:
+        """Write the outcome down, several times if need be: a lost one would have to be found again by evidence."""
+        for _ in range(BIND_TRIES - 1):
+            try:
+                return self._journal.bind(part, binding, now=visit.now())
+            except StoreAway:
+                self._sleep(BIND_PAUSE_SECONDS)
+        return self._journal.bind(part, binding, now=visit.now())
+
+    def _too_old(self, visit: Visit, part: Part) -> bool:
+        arrived_ms = int(part.arrived.partition("-")[0])
+        return visit.now_ms() - arrived_ms > self._terms.max_age_seconds * 1000
+
+
+def _unknown(visit: Visit, reason: str) -> Binding:
+    return Binding(state=PartState.UNKNOWN, unknown_since=visit.now_ms(), reason=reason)
+
+

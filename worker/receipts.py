@@ -1,0 +1,68 @@
+"""What became of a reply: delivery reports, drained in batches and written onto the parts that they speak of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+
+from conversation import journal
+from conversation.journal import PartState
+from conversation.ports import Journal
+from inbox import contract
+from inbox.ports import Inbox
+from sms.messages import DeliveryReport
+
+#: How many reports one look takes; each costs one write.
+BATCH: Final = 100
+#: A drain ends after so many looks and asks for another, so that a flood does not keep a thread for ever.
+LOOKS: Final = 50
+
+
+class Receipts:
+    """Drains the reports. `noted` is told what became of each: bound, foreign or unreadable."""
+
+    def __init__(
+        self, inbox: Inbox, journal_: Journal, *, who_key: bytes, noted: Callable[[str, DeliveryReport | None], None]
+    ) -> None:
+        self._inbox = inbox
+        self._journal = journal_
+        self._who_key = who_key
+        self._noted = noted
+
+    def drain(self) -> None:
+        """Write down every waiting report.
+
+        A report is removed after its row is written; a second execution finds a rank that is no higher and changes nothing.
+        Raises `StoreAway` and leaves what is not written where it lies.
+        """
+        self._inbox.drain_begins()
+        for _ in range(LOOKS):
+            found = self._inbox.receipts(limit=BATCH)
+            if not found:
+                return
+            for receipt in found:
+                self._noted(self._write(receipt.report), receipt.report)
+                self._inbox.receipts_done([receipt.entry_id])
+
+    def _write(self, report: DeliveryReport | None) -> str:
+        if report is None:
+            return "unreadable"
+        key = journal.part_of_attempt(report.attempt_id)
+        if key is None:
+            return "foreign"
+        part = self._journal.report(
+            report.to,
+            key,
+            attempt_id=report.attempt_id,
+            sid=report.sid,
+            status=report.status,
+            error_code=report.error_code,
+            now=datetime.now(UTC),
+        )
+        if part is None:
+            return "foreign"
+        if part.unknown_since and part.state is PartState.SENT:
+            # evidence ended a wait: what stands behind this part need not wait for the end of patience
+            self._inbox.ring(contract.who(report.to, self._who_key))
+        return "bound"

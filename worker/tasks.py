@@ -1,0 +1,63 @@
+"""Decode, call, acknowledge. A task that fails has lost nothing: what it was rung for is still in the inbox."""
+
+from __future__ import annotations
+
+from celery import shared_task
+from celery.signals import setup_logging, worker_init, worker_ready, worker_shutting_down
+
+from dadacat import logs
+from inbox import contract
+from inbox.contract import Who
+from worker import wiring
+
+
+@shared_task(name=contract.ANSWER_TASK)
+def answer(who: str) -> None:
+    """Give this person's waiting texts their replies."""
+    wiring.worker().visits.serve(Who(who))
+
+
+@shared_task(name=contract.RECEIPTS_TASK)
+def receipts() -> None:
+    """Write waiting delivery reports to the journal."""
+    wiring.worker().receipts.drain()
+
+
+@shared_task(name=contract.SWEEP_TASK)
+def sweep() -> None:
+    """Ring for everybody who is due; look at the journal at once where Redis was emptied."""
+    worker = wiring.worker()
+    swept = worker.reconciler.sweep()
+    wiring.note_oldest(worker.inbox)
+    worker.receipts.drain()
+    if swept.emptied:
+        worker.reconciler.reconcile()
+
+
+@shared_task(name=contract.RECONCILE_TASK)
+def reconcile() -> None:
+    """Put what the journal knows to be unfinished back on the road."""
+    wiring.worker().reconciler.reconcile()
+
+
+@setup_logging.connect
+def _log_as_everybody(**_: object) -> None:
+    chosen = wiring.settings()
+    logs.configure("worker", form=chosen.log_format, level=chosen.log_level)
+
+
+@worker_init.connect
+def _build(**_: object) -> None:
+    """Be ready before the first doorbell: connections, tables, and a clear sentence where something is missing."""
+    wiring.worker()
+
+
+@worker_ready.connect
+def _look_around(**_: object) -> None:
+    """Whatever was left unfinished when the last worker stopped is looked for at once."""
+    reconcile.delay()
+
+
+@worker_shutting_down.connect
+def _stop(**_: object) -> None:
+    wiring.stopping.set()

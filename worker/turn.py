@@ -1,0 +1,365 @@
+"""The walk of a text: open, file, think, persist, deliver, close.
+
+One doorbell is one visit to one person. A visit takes the lease, raises the fence, and gives every waiting text its reply, in the order of
+arrival, until the inbox is empty or the visit has lasted long enough. Each step is one call whose second execution is harmless; what a
+dead worker left half done is found by the next visit, in the inbox and in the journal, and carried on from there.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any, Final
+
+from cat.ports import Heard, Reply
+from cat.reply import Cat
+from conversation import journal
+from conversation.errors import Fenced, StoreAway, TooMuchContention
+from conversation.journal import MAX_TRIES, Part, Turn, TurnState
+from conversation.ports import Answer, Journal
+from inbox.contract import Who
+from inbox.ports import Inbox, Waiting
+from sms import keywords, messages
+from sms.errors import CarrierAway
+from sms.keywords import Keyword
+from sms.messages import InboundSms
+from worker.delivery import Delivery
+from worker.visit import LeaseKeeper, Visit
+
+#: A visit ends after so many turns or so long, so that one talkative person does not keep a thread for ever.
+VISIT_TURNS: Final = 20
+VISIT_SECONDS: Final = 60.0
+#: How many entries are looked at together; no reply answers more texts than this.
+READ_AHEAD: Final = 20
+#: When the store or the carrier is away, the person is visited again after this.
+AWAY_PAUSE: Final = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Habits:
+    """The settings that shape a visit."""
+
+    policy: str
+    quiet_window_seconds: float
+    quiet_limit_seconds: float
+    max_age_seconds: float
+    #: Our own numbers: whatever they send is not a person's.
+    own_numbers: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """A verdict: this text gets no reply."""
+
+    state: TurnState
+    reason: str
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """What one look at the inbox found: texts to answer together, and entries whose turn is over."""
+
+    answer: list[Turn] = field(default_factory=list)
+    texts: list[InboundSms] = field(default_factory=list)
+    entries: list[str] = field(default_factory=list)
+    over: list[str] = field(default_factory=list)
+    #: Redis's clock at which to look again, where a reply under way forbids to go on now.
+    due_ms: int | None = None
+    forget: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Who is told what a visit did: the log and the counters."""
+
+    turn: Callable[[Visit, Turn, TurnState, str], None] = lambda *_: None
+    thought: Callable[[Visit, Reply, float], None] = lambda *_: None
+    parked: Callable[[Visit, str], None] = lambda *_: None
+
+
+class Visits:
+    """Serves people, one visit at a time for each."""
+
+    def __init__(
+        self,
+        *,
+        inbox: Inbox,
+        journal: Journal,
+        cat: Cat,
+        delivery: Delivery,
+        leases: LeaseKeeper,
+        habits: Habits,
+        worker: str,
+        noted: Noted | None = None,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._inbox = inbox
+        self._journal = journal
+        self._cat = cat
+        self._delivery = delivery
+        self._leases = leases
+        self._habits = habits
+        self._worker = worker
+        self._noted = noted or Noted()
+        self._stopping = stopping
+
+    def serve(self, who: Who) -> None:
+        """Answer whatever waits for this person; return at once where another worker does, or nobody is known by that name."""
+        lease = self._inbox.take(who)
+        if lease is None:
+            return
+        begun = time.monotonic()
+        with self._leases.kept(lease):
+            visit = Visit(lease=lease, begun=begun)
+            try:
+                visit.opened = self._journal.open(lease.user_id, now=visit.now())
+                due_ms = self._drain(visit)
+            except Fenced:
+                # another worker opened this conversation: the person is served. Should it die, the agenda still knows.
+                self._park(visit, visit.now_ms() + _ms(AWAY_PAUSE), "fenced")
+            except (StoreAway, CarrierAway, TooMuchContention) as exc:
+                self._park(visit, visit.now_ms() + _ms(AWAY_PAUSE), type(exc).__name__)
+            except Exception:
+                # a bug must not keep the person waiting for the lease to expire; the try is already counted
+                self._park(visit, visit.now_ms() + _ms(AWAY_PAUSE), "error")
+                raise
+            else:
+                if due_ms is not None:
+                    self._park(visit, due_ms, "due later")
+
+    def _drain(self, visit: Visit) -> int | None:
+        """Turn by turn until the inbox is empty (None) or the person is to be left until some time."""
+        while not self._enough(visit):
+            waiting = self._look(visit)
+            if not waiting:
+                if self._inbox.close(visit.lease) is False:
+                    continue
+                return None
+            gathered = self._gather(visit, waiting)
+            self._remove(visit, gathered.over)
+            if gathered.due_ms is not None:
+                return gathered.due_ms
+            if gathered.answer:
+                due_ms = self._delivery.deliver(visit, self._answer(visit, gathered))
+                if due_ms is not None:
+                    return due_ms
+                visit.over.add(gathered.answer[0].sid)
+                self._remove(visit, gathered.entries)
+        self._park(visit, visit.now_ms(), "enough")
+        self._inbox.ring(visit.lease.who)
+        return None
+
+    def _enough(self, visit: Visit) -> bool:
+        return self._stopping() or visit.turns >= VISIT_TURNS or visit.elapsed_seconds > VISIT_SECONDS
+
+    def _park(self, visit: Visit, due_ms: int, why: str) -> None:
+        self._noted.parked(visit, why)
+        self._inbox.park(visit.lease, due_ms=due_ms)
+
+    def _remove(self, visit: Visit, entries: Sequence[str]) -> None:
+        if entries and not self._inbox.remove(visit.lease, entries):
+            raise Fenced("the lease was lost")
+
+    # Look: wait until the person is quiet
+
+    def _look(self, visit: Visit) -> Sequence[Waiting]:
+        """The waiting entries; unless every text gets its own reply, only once the person has been quiet for a moment."""
+        waiting = self._inbox.waiting(visit.lease, limit=READ_AHEAD)
+        if self._habits.policy == "each":
+            return waiting
+        while waiting and len(waiting) < READ_AHEAD:
+            now, first, last = visit.now_ms(), waiting[0].arrived_ms, waiting[-1].arrived_ms
+            left = min(
+                last + self._habits.quiet_window_seconds * 1000 - now,
+                first + self._habits.quiet_limit_seconds * 1000 - now,
+            )
+            if left <= 0 or self._stopping():
+                break
+            if not self._inbox.wait_for_more(visit.lease, waiting[-1].entry_id, seconds=left / 1000):
+                break
+            waiting = self._inbox.waiting(visit.lease, limit=READ_AHEAD)
+        return waiting
+
+    # File: what is known of each text decides what happens to it
+
+    def _gather(self, visit: Visit, waiting: Sequence[Waiting]) -> _Gathered:
+        """File entries in order, until a reply can be thought or must be waited for."""
+        found = _Gathered()
+        for entry in waiting:
+            if entry.text is None:
+                self._bury(visit, entry)
+                found.over.append(entry.entry_id)
+                continue
+            if any(turn.sid == entry.text.sid for turn in found.answer):
+                found.entries.append(entry.entry_id)
+                continue
+            turn = self._file(visit, entry, entry.text)
+            if turn.state is TurnState.FILED and not self._admit(visit, found, entry, entry.text, turn):
+                break
+            if turn.state is TurnState.ANSWERED:
+                if found.answer:
+                    break
+                found.due_ms = self._resume(visit, turn)
+                if found.due_ms is not None:
+                    break
+            if turn.state is not TurnState.FILED:
+                found.over.append(entry.entry_id)
+        return found
+
+    def _file(self, visit: Visit, entry: Waiting, text: InboundSms) -> Turn:
+        """The text's row: made now, or found. A FILED one that was found was a dead holder's; its try is counted before the work."""
+        known = visit.filed.get(text.sid)
+        if known is not None and known.state is TurnState.FILED:
+            return known
+        filed = self._journal.file(
+            _turn(visit.user_id, entry, text, worker=self._worker, opened_at=visit.now().isoformat()),
+            now=visit.now(),
+        )
+        turn = filed.turn
+        if not filed.fresh and turn.state is TurnState.FILED:
+            turn = self._journal.retry(turn)
+        visit.filed[text.sid] = turn
+        return turn
+
+    def _admit(self, visit: Visit, found: _Gathered, entry: Waiting, text: InboundSms, turn: Turn) -> bool:
+        """Settle a text that gets no reply, or add it to those that are answered together; False where it must wait its turn."""
+        keyword = keywords.read(text.body, text.opt_out_type)
+        verdict = self._judge(visit, entry, text, turn, keyword)
+        if verdict is not None:
+            if found.answer:
+                return False
+            self._obey(visit, keyword)
+            self._settle(visit, turn, verdict)
+            found.over.append(entry.entry_id)
+            return True
+        forget = keyword is Keyword.RESET
+        if found.answer and (forget or found.forget or self._habits.policy == "each"):
+            return False
+        if found.answer and found.texts[-1].to != text.to:
+            return False  # another of our numbers was texted: its reply leaves from there
+        found.answer.append(turn)
+        found.texts.append(text)
+        found.entries.append(entry.entry_id)
+        found.forget = forget
+        return True
+
+    def _judge(
+        self, visit: Visit, entry: Waiting, text: InboundSms, turn: Turn, keyword: Keyword | None
+    ) -> Settle | None:
+        """Why this text gets no reply, or None: it gets one."""
+        if turn.tries > MAX_TRIES:
+            return Settle(TurnState.DEAD, f"not finished in {MAX_TRIES} tries")
+        if text.sender in self._habits.own_numbers:
+            return Settle(TurnState.SILENT, "from one of our own numbers")
+        if not messages.is_dialable(text.sender):
+            return Settle(TurnState.SILENT, "the sender is not a telephone number")
+        if keyword in (Keyword.STOP, Keyword.START, Keyword.HELP):
+            return Settle(TurnState.SILENT, f"keyword {keyword}")
+        if not visit.conversation.is_active:
+            return Settle(TurnState.SILENT, "opted out")
+        if visit.now_ms() - entry.arrived_ms > self._habits.max_age_seconds * 1000:
+            return Settle(TurnState.STALE, "too old to answer")
+        return None
+
+    def _obey(self, visit: Visit, keyword: Keyword | None) -> None:
+        """STOP puts the conversation to rest, START wakes it; Twilio itself answers both."""
+        if keyword not in (Keyword.STOP, Keyword.START):
+            return
+        active = keyword is Keyword.START
+        self._journal.set_active(visit.user_id, active=active, fence=visit.fence, now=visit.now())
+        visit.opened = replace(visit.conversation, is_active=active)
+
+    def _settle(self, visit: Visit, turn: Turn, verdict: Settle) -> None:
+        self._journal.settle(turn, verdict.state, reason=verdict.reason, now=visit.now())
+        visit.filed[turn.sid] = replace(turn, state=verdict.state)
+        self._noted.turn(visit, turn, verdict.state, verdict.reason)
+
+    def _bury(self, visit: Visit, entry: Waiting) -> None:
+        """An entry that cannot be read goes whole to the dead letters: it must neither block nor vanish."""
+        turn = Turn(
+            user_id=visit.user_id,
+            sid=f"unreadable-{entry.entry_id}",
+            state=TurnState.FILED,
+            arrived=journal.arrived(entry.entry_id),
+            content="",
+            to="",
+            facts={"payload": entry.payload.decode(errors="replace")},
+        )
+        self._settle(visit, self._journal.file(turn, now=visit.now()).turn, Settle(TurnState.DEAD, "unreadable entry"))
+
+    def _resume(self, visit: Visit, turn: Turn) -> int | None:
+        """Carry on a reply whose words are frozen; nothing is left to do where all its parts are over."""
+        sid = turn.turn or turn.sid
+        if sid in visit.over:
+            return None
+        due_ms = self._delivery.deliver(visit, self._journal.parts(visit.user_id, sid))
+        if due_ms is None:
+            visit.over.add(sid)
+        return due_ms
+
+    # Think and persist
+
+    def _answer(self, visit: Visit, gathered: _Gathered) -> tuple[Part, ...]:
+        """Think of a reply and freeze its words. From the persist on, every attempt sends the same bytes."""
+        visit.turns += 1
+        answered, superseded, texts = gathered.answer, [], gathered.texts
+        if self._habits.policy == "latest" and not gathered.forget:
+            superseded, answered, texts = answered[:-1], answered[-1:], texts[-1:]
+        heard = Heard(
+            history=visit.conversation.get_formatted_history(),
+            texts=[text.body for text in texts],
+            seed=answered[0].sid,
+            pictures=sum(len(text.media) for text in texts),
+        )
+        begun = time.monotonic()
+        reply = self._cat.by_heart(heard) if gathered.forget else self._cat.reply(heard)
+        seconds = time.monotonic() - begun
+        self._noted.thought(visit, reply, seconds)
+        answer = Answer(
+            conversation=visit.conversation,
+            turns=answered,
+            silent=superseded,
+            parts=(reply.words,),
+            token=secrets.token_hex(12),
+            forget=gathered.forget,
+            facts={
+                **reply.facts,
+                "engine": reply.engine,
+                "thought_at": visit.now().isoformat(),
+                "thought_ms": int(seconds * 1000),
+            },
+        )
+        visit.opened = self._journal.persist(answer, now=visit.now())
+        for turn in answered:
+            visit.filed[turn.sid] = replace(turn, state=TurnState.ANSWERED, turn=answered[0].sid)
+            self._noted.turn(visit, turn, TurnState.ANSWERED, "")
+        for turn in superseded:
+            visit.filed[turn.sid] = replace(turn, state=TurnState.SILENT)
+            self._noted.turn(visit, turn, TurnState.SILENT, "superseded")
+        return answer.new_parts()
+
+
+def _turn(user_id: str, entry: Waiting, text: InboundSms, *, worker: str, opened_at: str) -> Turn:
+    facts: dict[str, Any] = {"worker": worker, "opened_at": opened_at}  # Any: DynamoDB's values
+    if text.media:
+        facts["media"] = [{"url": media.url, "content_type": media.content_type} for media in text.media]
+    if text.messaging_service_sid:
+        facts["messaging_service_sid"] = text.messaging_service_sid
+    if text.repaired:
+        facts["repaired"] = True
+    return Turn(
+        user_id=user_id,
+        sid=text.sid,
+        state=TurnState.FILED,
+        arrived=journal.arrived(entry.entry_id),
+        content=text.body,
+        to=text.to,
+        facts=facts,
+    )
+
+
+def _ms(duration: timedelta) -> int:
+    return int(duration.total_seconds() * 1000)

@@ -1,0 +1,103 @@
+"""What one worker carries while it serves one person, and the thread that keeps its leases alive."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from conversation.journal import Turn
+from conversation.models import Conversation
+from inbox.ports import Inbox, Lease
+
+
+@dataclass(slots=True, kw_only=True)
+class Visit:
+    """One worker with one person: the lease, the fence, and what was done so far.
+
+    Its clock is Redis's: taken once with the lease, carried on by this process's monotonic clock.
+    """
+
+    lease: Lease
+    begun: float
+    #: The conversation as it was read under this visit's fence, with what was said since; None before it was opened.
+    opened: Conversation | None = None
+    #: Turns that this visit filed or found, by sid: what it reads a second time is not a second try.
+    filed: dict[str, Turn] = field(default_factory=dict)
+    #: Turns whose parts are all settled, by the sid that the reply bears.
+    over: set[str] = field(default_factory=set)
+    turns: int = 0
+
+    @property
+    def user_id(self) -> str:
+        """Whom it serves."""
+        return self.lease.user_id
+
+    @property
+    def conversation(self) -> Conversation:
+        """The conversation under this visit's fence."""
+        assert self.opened is not None, "a visit opens the conversation before it does anything else"
+        return self.opened
+
+    @property
+    def fence(self) -> int:
+        """The number that its writes are checked against."""
+        return self.conversation.fence
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """How long it has taken so far."""
+        return time.monotonic() - self.begun
+
+    def now_ms(self) -> int:
+        """Redis's clock, in milliseconds."""
+        return self.lease.taken_ms + int(self.elapsed_seconds * 1000)
+
+    def now(self) -> datetime:
+        """Redis's clock."""
+        return datetime.fromtimestamp(self.now_ms() / 1000, UTC)
+
+
+class LeaseKeeper:
+    """One thread that renews every lease this process holds.
+
+    A lease that could not be renewed is simply no longer kept: the fence decides what its holder may still write.
+    """
+
+    def __init__(self, inbox: Inbox, *, every_seconds: float, on_error: Callable[[Exception], None]) -> None:
+        self._inbox = inbox
+        self._every_seconds = every_seconds
+        self._on_error = on_error
+        self._held: dict[str, Lease] = {}
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @contextmanager
+    def kept(self, lease: Lease) -> Iterator[None]:
+        """Keep `lease` alive for as long as the block runs."""
+        with self._lock:
+            self._held[lease.token] = lease
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
+                self._thread.start()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._held.pop(lease.token, None)
+
+    def _run(self) -> None:
+        while not self._wake.wait(self._every_seconds):
+            with self._lock:
+                held = list(self._held.values())
+            for lease in held:
+                try:
+                    if not self._inbox.renew(lease):
+                        with self._lock:
+                            self._held.pop(lease.token, None)
+                except Exception as exc:  # noqa: BLE001 - the keeper must outlive every error: it serves all visits
+                    self._on_error(exc)

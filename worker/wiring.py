@@ -1,0 +1,199 @@
+"""The one place that reads settings and puts a worker together."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+
+from celery import Celery
+
+from cat.llm import ChatModel
+from cat.ports import Engine, Reply
+from cat.reply import Cat
+from conversation.journal import Part, Turn, TurnState
+from conversation.storage import DynamoDBStorage
+from dadacat import logs, metrics
+from dadacat.settings import Settings, environment
+from inbox import redis as inbox_redis
+from inbox.redis import RedisInbox
+from sms.messages import DeliveryReport
+from sms.twilio import TwilioSender
+from worker.config import celery_settings
+from worker.delivery import Delivery, Terms
+from worker.receipts import Receipts
+from worker.reconcile import Reconciler
+from worker.turn import Habits, Noted, Visits
+from worker.visit import LeaseKeeper, Visit
+
+log = logs.get("worker")
+
+#: Set when the process is asked to stop: visits end after the turn in hand.
+stopping = threading.Event()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """Everything that the tasks call."""
+
+    visits: Visits
+    receipts: Receipts
+    reconciler: Reconciler
+    inbox: RedisInbox
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process. Raises `SettingsError`."""
+    return Settings.load(environment())
+
+
+def celery_app() -> Celery:
+    """Celery, configured; it connects to nothing yet."""
+    chosen = settings()
+    app = Celery("dadacat", include=["worker.tasks"])
+    app.conf.update(
+        celery_settings(
+            redis_url=chosen.redis_url,
+            concurrency=chosen.worker_concurrency,
+            sweep_interval=timedelta(seconds=chosen.sweep_interval_seconds),
+            reconcile_interval=timedelta(seconds=chosen.reconcile_interval_seconds),
+        )
+    )
+    return app
+
+
+def engines(chosen: Settings) -> list[Engine]:
+    """The engines that `CAT_ENGINES` names, without the poet, who is always there."""
+    return [
+        ChatModel(name.partition(":")[2], api_key=chosen.openai_api_key or "none", base_url=chosen.openai_base_url)
+        for name in chosen.engine_names
+        if name.startswith("openai:")
+    ]
+
+
+_building = threading.Lock()
+
+
+def worker() -> Worker:
+    """This process's worker, built at the first call. Raises `SettingsError`."""
+    with _building:
+        return _built()
+
+
+@cache
+def _built() -> Worker:
+    chosen = settings()
+    chosen.require_twilio()
+    inbox = RedisInbox(
+        inbox_redis.connect(chosen.redis_url, connections=chosen.worker_concurrency * 2 + 8),
+        who_key=chosen.who_key_bytes,
+        lease=timedelta(seconds=chosen.lease_seconds),
+        ring_again=timedelta(seconds=chosen.sweep_person_seconds),
+    )
+    storage = DynamoDBStorage(
+        chosen.dynamodb_table_name,
+        messages_table_name=chosen.dynamodb_messages_table_name,
+        endpoint_url=chosen.aws_endpoint_url,
+        region_name=chosen.aws_region,
+    )
+    storage.ensure_tables()
+    username, password = chosen.api_login
+    sender = TwilioSender(
+        account_sid=chosen.twilio_account_sid,
+        username=username,
+        password=password,
+        api_base_url=chosen.twilio_api_base_url,
+    )
+    delivery = Delivery(
+        storage,
+        sender,
+        Terms(
+            public_url=chosen.public_url,
+            validity_seconds=chosen.sms_validity_seconds,
+            patience_seconds=chosen.unknown_patience_seconds,
+            max_age_seconds=chosen.max_age_seconds,
+        ),
+        rng=random.Random(),  # noqa: S311 - jitter, not cryptography
+        noted=_part,
+    )
+    visits = Visits(
+        inbox=inbox,
+        journal=storage,
+        cat=Cat(
+            engines(chosen),
+            deadline_seconds=chosen.reply_deadline_seconds,
+            max_segments=chosen.reply_max_segments,
+        ),
+        delivery=delivery,
+        leases=LeaseKeeper(inbox, every_seconds=chosen.lease_renew_seconds, on_error=_renewal_failed),
+        habits=Habits(
+            policy=chosen.double_text_policy,
+            quiet_window_seconds=chosen.quiet_window_seconds,
+            quiet_limit_seconds=chosen.quiet_limit_seconds,
+            max_age_seconds=chosen.max_age_seconds,
+            own_numbers=frozenset(chosen.numbers),
+        ),
+        worker=f"{socket.gethostname()}:{os.getpid()}",
+        noted=Noted(turn=_turn, thought=_thought, parked=_parked),
+        stopping=stopping.is_set,
+    )
+    return Worker(
+        visits=visits,
+        receipts=Receipts(inbox, storage, who_key=chosen.who_key_bytes, noted=_receipt),
+        reconciler=Reconciler(
+            inbox, storage, validity=timedelta(seconds=chosen.sms_validity_seconds), noted=_repaired
+        ),
+        inbox=inbox,
+    )
+
+
+def note_oldest(inbox: RedisInbox) -> None:
+    """Tell the metric how long the oldest unanswered text has waited."""
+    oldest = inbox.oldest_waiting_ms()
+    metrics.OLDEST_WAITING_SECONDS.set((inbox.now_ms() - oldest) / 1000 if oldest is not None else 0)
+
+
+def _turn(visit: Visit, turn: Turn, state: TurnState, reason: str) -> None:
+    metrics.TURNS.labels(state=state).inc()
+    event = log.error if state is TurnState.DEAD else log.info
+    event("turn settled", who=visit.lease.who, sid=turn.sid, state=str(state), reason=reason or None, fence=visit.fence)
+
+
+def _thought(visit: Visit, reply: Reply, seconds: float) -> None:
+    metrics.THINK_SECONDS.labels(engine=reply.engine).observe(seconds)
+    if reply.facts.get("silent_engines"):
+        log.warning("engines silent", who=visit.lease.who, engines=reply.facts["silent_engines"])
+
+
+def _part(part: Part) -> None:
+    metrics.PARTS.labels(state=part.state).inc()
+    event = log.info if part.state == "SENT" else log.warning
+    event(
+        "part attempted", turn=part.turn, number=part.number, state=str(part.state), sid=part.sid,
+        tries=part.tries, error_code=part.error_code, reason=part.reason,
+    )  # fmt: skip
+
+
+def _parked(visit: Visit, why: str) -> None:
+    log.info("parked", who=visit.lease.who, why=why)
+
+
+def _receipt(outcome: str, report: DeliveryReport | None) -> None:
+    metrics.RECEIPTS.labels(outcome=outcome).inc()
+    if outcome != "bound":
+        log.warning("report dropped", outcome=outcome, sid=report.sid if report else None)
+
+
+def _repaired(kind: str, key: str) -> None:
+    metrics.REPAIRED.labels(kind=kind).inc()
+    log.warning("repaired", kind=kind, key=key)
+
+
+def _renewal_failed(exc: Exception) -> None:
+    log.warning("lease not renewed", error=type(exc).__name__, at=time.monotonic())
