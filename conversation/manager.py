@@ -60,6 +60,4 @@ class ConversationManager:
     def _add(self, user_id: str, role: Role, content: str) -> Conversation:
         now = self._clock()
         key = f"msg#{int(now.timestamp() * 1000):013d}#{secrets.token_hex(8)}"
-        return self._storage.append(
-            user_id, Message(role=role, content=content, timestamp=now, key=key), now=now
-        )
+        return self._storage.append(user_id, Message(role=role, content=content, timestamp=now, key=key), now=now)

@@ -217,11 +217,11 @@ class InMemoryStorage:
         self._enter(part.user_id, part.key, Role.ASSISTANT, part.content, part.arrived, part.state)
 
     def _enter(self, user_id: str, key: str, role: str, content: str, arrived: str, state: str) -> None:
-        self._entries[user_id, key] = Entry(
-            key=key, role=str(role), content=content, arrived=arrived, state=str(state)
-        )
+        self._entries[user_id, key] = Entry(key=key, role=str(role), content=content, arrived=arrived, state=str(state))
 
-    def _move_turn(self, turn: Turn, state: TurnState, *, facts: Mapping[str, Any] | None = None, **changes: Any) -> None:
+    def _move_turn(
+        self, turn: Turn, state: TurnState, *, facts: Mapping[str, Any] | None = None, **changes: Any
+    ) -> None:
         at = (turn.user_id, turn.key)
         was = self._turns[at]
         self._turns[at] = replace(was, state=state, facts={**was.facts, **(facts or {})}, **changes)

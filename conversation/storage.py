@@ -103,13 +103,11 @@ class _Write:
         if names:
             out["ExpressionAttributeNames"] = {f"#{name}": name for name in sorted(names)}
         if self.values:
-            out["ExpressionAttributeValues"] = {
-                f":{name}": _serialize(value) for name, value in self.values.items()
-            }
+            out["ExpressionAttributeValues"] = {f":{name}": _serialize(value) for name, value in self.values.items()}
         return out
 
 
-class _Refused(Exception):  # noqa: N818 - a control-flow value between two functions of this file
+class _Refused(Exception):
     """A condition did not hold; `rows` are the rows as they were, in the order of the writes (None: it held)."""
 
     def __init__(self, rows: Sequence[Row | None]) -> None:
@@ -117,7 +115,7 @@ class _Refused(Exception):  # noqa: N818 - a control-flow value between two func
         self.rows = rows
 
 
-class _Conflict(Exception):  # noqa: N818 - a control-flow value between two functions of this file
+class _Conflict(Exception):
     """Another transaction was at the same rows; nothing happened."""
 
 
@@ -232,9 +230,7 @@ class DynamoDBStorage:
         def attempt() -> Conversation:
             was = self.get(user_id) or Conversation.new(user_id, now)
             homeless = tuple(message for message in was.messages if message.key is None)
-            fresh = replace(
-                was, messages=(), is_active=True, updated_at=now, carried=was.carried + len(homeless)
-            )
+            fresh = replace(was, messages=(), is_active=True, updated_at=now, carried=was.carried + len(homeless))
             self._carry_over(was, window.Cut(fresh, was.messages))
             self._transact(self._window_write(was, fresh, active=True))
             return fresh.written(was)
@@ -444,9 +440,7 @@ class DynamoDBStorage:
                 if isinstance(exc, StoreAway):
                     raise
                 raise Fenced("this part is no longer mine to send") from exc
-            return replace(
-                part, state=PartState.SENDING, attempt_id=attempt_id, fence=fence, tries=part.tries + 1
-            )
+            return replace(part, state=PartState.SENDING, attempt_id=attempt_id, fence=fence, tries=part.tries + 1)
 
         return self._until_it_holds(attempt)
 
@@ -532,9 +526,7 @@ class DynamoDBStorage:
                 ExpressionAttributeValues={":b": {"S": bucket}, ":t": {"S": before.isoformat()}},
                 Limit=limit,
             )
-        return [
-            Unsettled(user_id=row["user_id"], key=row["message_key"]) for row in map(_plain, answer["Items"])
-        ]
+        return [Unsettled(user_id=row["user_id"], key=row["message_key"]) for row in map(_plain, answer["Items"])]
 
     # Writes
 
@@ -666,8 +658,7 @@ class DynamoDBStorage:
     def _put_all(self, rows: Sequence[Row]) -> None:
         waiting: Any = {
             self.messages_table_name: [
-                {"PutRequest": {"Item": {name: _serialize(value) for name, value in row.items()}}}
-                for row in rows
+                {"PutRequest": {"Item": {name: _serialize(value) for name, value in row.items()}}} for row in rows
             ]
         }
         deadline = time.monotonic() + CONTENTION_SECONDS
@@ -709,9 +700,7 @@ class DynamoDBStorage:
 
     def _transact(self, *writes: _Write) -> None:
         """Carry out all writes or none. Raises `_Refused` or `_Conflict`."""
-        items: list[Any] = [
-            {("Update" if write.update else "ConditionCheck"): write.request()} for write in writes
-        ]
+        items: list[Any] = [{("Update" if write.update else "ConditionCheck"): write.request()} for write in writes]
         with _translated():
             try:
                 self._connected().transact_write_items(TransactItems=items)
@@ -774,8 +763,24 @@ _TURN_FIELDS = frozenset(
 )
 _PART_FIELDS = frozenset(
     {
-        "user_id", "message_key", "turn", "number", "state", "arrived", "content", "sender", "messaging_service_sid",
-        "sid", "attempt_id", "tries", "due", "unknown_since", "fence", "status", "error_code", "reason",
+        "user_id",
+        "message_key",
+        "turn",
+        "number",
+        "state",
+        "arrived",
+        "content",
+        "sender",
+        "messaging_service_sid",
+        "sid",
+        "attempt_id",
+        "tries",
+        "due",
+        "unknown_since",
+        "fence",
+        "status",
+        "error_code",
+        "reason",
     }  # fmt: skip
 )
 
@@ -814,12 +819,7 @@ def _cancelled(exc: ClientError) -> None:
     reasons: Sequence[Mapping[str, Any]] = exc.response.get("CancellationReasons", [])  # type: ignore[assignment]
     codes = {reason.get("Code") for reason in reasons}
     if "ConditionalCheckFailed" in codes:
-        raise _Refused(
-            [
-                _plain(reason["Item"]) if reason.get("Item") else None
-                for reason in reasons
-            ]
-        ) from None
+        raise _Refused([_plain(reason["Item"]) if reason.get("Item") else None for reason in reasons]) from None
     if "TransactionConflict" in codes:
         raise _Conflict from None
     if codes & {"ThrottlingError", "ProvisionedThroughputExceeded"}:
@@ -865,8 +865,7 @@ def _ensure(client: DynamoDBClient, table: Any) -> None:
             except ClientError as exc:
                 if _code(exc) in _DENIED:
                     raise TableMissing(
-                        f"table {name} does not exist and may not be created: "
-                        "create it, or grant dynamodb:CreateTable"
+                        f"table {name} does not exist and may not be created: create it, or grant dynamodb:CreateTable"
                     ) from exc
                 if _code(exc) != "ResourceInUseException":  # another process was faster
                     raise

@@ -39,44 +39,89 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, str_strip_whitespace=True)
 
-    twilio_account_sid: str = Field("", description="The account that owns the numbers; requests of other accounts are refused.")
-    twilio_auth_token: str = Field("", description="Signs Twilio's webhooks; logs in to its API where there is no API key.")
+    twilio_account_sid: str = Field(
+        "", description="The account that owns the numbers; requests of other accounts are refused."
+    )
+    twilio_auth_token: str = Field(
+        "", description="Signs Twilio's webhooks; logs in to its API where there is no API key."
+    )
     twilio_auth_token_secondary: str = Field("", description="A second token that may sign, during a rotation.")
-    twilio_api_key: str = Field("", description="An API key for sending; together with its secret it replaces the token there.")
+    twilio_api_key: str = Field(
+        "", description="An API key for sending; together with its secret it replaces the token there."
+    )
     twilio_api_secret: str = Field("", description="The secret of the API key.")
-    twilio_phone_number: str = Field("", description="Our number, or several with commas. Texts to other numbers are refused.")
+    twilio_phone_number: str = Field(
+        "", description="Our number, or several with commas. Texts to other numbers are refused."
+    )
     twilio_messaging_service_sid: str = Field("", description="A Messaging Service whose texts are ours.")
-    twilio_api_base_url: str = Field(TWILIO_API, description="Where Twilio's API is. Under `dadacat up`, naming one replaces the simulator.")
+    twilio_api_base_url: str = Field(
+        TWILIO_API, description="Where Twilio's API is. Under `dadacat up`, naming one replaces the simulator."
+    )
     public_url: str = Field("http://127.0.0.1:8400", description="The webhook's address as Twilio calls and signs it.")
-    redis_url: str = Field("redis://127.0.0.1:6379/0", description="Inbox and broker. Under `dadacat up`, naming one replaces the embedded server.")
-    aws_endpoint_url: str | None = Field(None, description="A DynamoDB-compatible server; empty: AWS. Under `dadacat up`, naming one replaces the embedded store.")
+    redis_url: str = Field(
+        "redis://127.0.0.1:6379/0",
+        description="Inbox and broker. Under `dadacat up`, naming one replaces the embedded server.",
+    )
+    aws_endpoint_url: str | None = Field(
+        None,
+        description="A DynamoDB-compatible server; empty: AWS. Under `dadacat up`, naming one replaces the embedded store.",
+    )
     aws_region: str = Field("us-east-1", description="The region of the tables.")
     dynamodb_table_name: str = Field("DadaCatConversations", description="The table of conversations.")
     dynamodb_messages_table_name: str = Field("DadaCatMessages", description="The table of the journal.")
-    cat_engines: str = Field("dada", description="Engines in order: `openai:<model>`, `dada`. `dada` always stands behind the last.")
+    cat_engines: str = Field(
+        "dada", description="Engines in order: `openai:<model>`, `dada`. `dada` always stands behind the last."
+    )
     openai_api_key: str = Field("", description="For `openai:` engines.")
     openai_base_url: str | None = Field(None, description="Another server that speaks OpenAI's protocol.")
-    double_text_policy: DoubleTextPolicy = Field(DoubleTextPolicy.COALESCE, description="`each`: a reply to every text. `coalesce`: one reply to texts that come together. `latest`: only the newest is answered.")
+    double_text_policy: DoubleTextPolicy = Field(
+        DoubleTextPolicy.COALESCE,
+        description="`each`: a reply to every text. `coalesce`: one reply to texts that come together. `latest`: only the newest is answered.",
+    )
     limits: Literal["on", "off"] = Field("on", description="`off` turns every rate limit off, for load and chaos.")
-    quiet_window_seconds: Seconds = Field(0.5, description="`coalesce` and `latest`: how long the person must have been quiet before the cat thinks.")
+    quiet_window_seconds: Seconds = Field(
+        0.5, description="`coalesce` and `latest`: how long the person must have been quiet before the cat thinks."
+    )
     quiet_limit_seconds: Seconds = Field(3.0, description="The longest wait for that quiet.")
     reply_deadline_seconds: Seconds = Field(20.0, description="How long the cat may think, all engines together.")
     reply_max_segments: int = Field(3, ge=1, le=10, description="The longest reply, in SMS segments.")
-    max_age_seconds: Seconds = Field(21600.0, description="A text or a reply older than this is not answered or sent any more.")
-    sms_validity_seconds: int = Field(3600, ge=1, le=36000, description="How long Twilio may hold a message back; after it, a send of unknown outcome is held.")
-    unknown_patience_seconds: Seconds = Field(60.0, description="How long a part of unknown outcome holds back the person's next reply.")
+    max_age_seconds: Seconds = Field(
+        21600.0, description="A text or a reply older than this is not answered or sent any more."
+    )
+    sms_validity_seconds: int = Field(
+        3600,
+        ge=1,
+        le=36000,
+        description="How long Twilio may hold a message back; after it, a send of unknown outcome is held.",
+    )
+    unknown_patience_seconds: Seconds = Field(
+        60.0, description="How long a part of unknown outcome holds back the person's next reply."
+    )
     lease_seconds: Seconds = Field(20.0, description="How long a person stays with a worker that has died.")
     lease_renew_seconds: Seconds = Field(5.0, description="How often a living worker renews its leases.")
     sweep_interval_seconds: Seconds = Field(15.0, description="How often lost doorbells are looked for.")
     sweep_person_seconds: Seconds = Field(60.0, description="How often at most the sweeper rings for one person.")
-    reconcile_interval_seconds: Seconds = Field(300.0, description="How often the journal's unsettled rows are looked at.")
-    worker_concurrency: int = Field(32, ge=1, le=512, description="Conversations that one worker process serves at a time; each is a thread.")
-    who_key: str = Field("", description="Key of the hash that hides numbers in Redis and Flower. Empty: derived from the account. Changing it moves every inbox; drain first.")
+    reconcile_interval_seconds: Seconds = Field(
+        300.0, description="How often the journal's unsettled rows are looked at."
+    )
+    worker_concurrency: int = Field(
+        32, ge=1, le=512, description="Conversations that one worker process serves at a time; each is a thread."
+    )
+    who_key: str = Field(
+        "",
+        description="Key of the hash that hides numbers in Redis and Flower. Empty: derived from the account. Changing it moves every inbox; drain first.",
+    )
     log_format: Literal["json", "console"] = Field("json", description="One JSON object a line, or lines for people.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least important level that is logged.")
-    flower_basic_auth: str = Field("", description="`user:password` for Flower. `dadacat flower` does not start without.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least important level that is logged."
+    )
+    flower_basic_auth: str = Field(
+        "", description="`user:password` for Flower. `dadacat flower` does not start without."
+    )
     simulator_data: str = Field("", description="The simulator's database file; empty: in memory.")
-    simulator_numbers: str = Field("+15005550006", description="Numbers that the simulator owns where `TWILIO_PHONE_NUMBER` names none.")
+    simulator_numbers: str = Field(
+        "+15005550006", description="Numbers that the simulator owns where `TWILIO_PHONE_NUMBER` names none."
+    )
 
     @field_validator("aws_endpoint_url", "openai_base_url", mode="before")
     @classmethod

@@ -84,8 +84,7 @@ class InMemoryInbox:
         with self._changed:
             mine = list(self._texts.get(lease.who, {}).items())[:limit]
             return [
-                Waiting(entry_id=entry_id, text=text, payload=contract.encode_text(text))
-                for entry_id, text in mine
+                Waiting(entry_id=entry_id, text=text, payload=contract.encode_text(text)) for entry_id, text in mine
             ]
 
     def wait_for_more(self, lease: Lease, after: str, *, seconds: float) -> bool:
@@ -141,8 +140,7 @@ class InMemoryInbox:
         """See `inbox.ports.Inbox.receipts`."""
         with self._changed:
             return [
-                Receipt(entry_id=entry_id, report=report)
-                for entry_id, report in list(self._receipts.items())[:limit]
+                Receipt(entry_id=entry_id, report=report) for entry_id, report in list(self._receipts.items())[:limit]
             ]
 
     def receipts_done(self, entry_ids: Sequence[str]) -> None:

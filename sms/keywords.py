@@ -22,9 +22,7 @@ class Keyword(StrEnum):
 
 
 WORDS: Final[Mapping[str, Keyword]] = {
-    **dict.fromkeys(
-        ("stop", "unsubscribe", "end", "quit", "stopall", "revoke", "optout", "cancel"), Keyword.STOP
-    ),
+    **dict.fromkeys(("stop", "unsubscribe", "end", "quit", "stopall", "revoke", "optout", "cancel"), Keyword.STOP),
     **dict.fromkeys(("start", "unstop"), Keyword.START),
     **dict.fromkeys(("help", "info"), Keyword.HELP),
     **dict.fromkeys(("reset", "restart", "clear"), Keyword.RESET),

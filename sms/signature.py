@@ -38,9 +38,7 @@ class Validator:
             urls = [base.encode() + path_and_query.encode("ascii") for base in self._bases]
         except UnicodeError:
             return False
-        return any(
-            hmac.compare_digest(_sign(key, url + rest), given) for key in self._keys for url in urls
-        )
+        return any(hmac.compare_digest(_sign(key, url + rest), given) for key in self._keys for url in urls)
 
 
 def sign(token: str, url: str, fields: Mapping[str, str]) -> str:

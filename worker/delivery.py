@@ -150,5 +150,3 @@ class Delivery:
 
 def _unknown(visit: Visit, reason: str) -> Binding:
     return Binding(state=PartState.UNKNOWN, unknown_since=visit.now_ms(), reason=reason)
-
-

@@ -74,9 +74,7 @@ class Reconciler:
 
     def _unsettled(self, now: datetime) -> Iterator[Unsettled]:
         for number in range(journal.BUCKETS):
-            yield from self._journal.unsettled(
-                f"{number:02d}", before=now - self._unsettled_after, limit=ROWS
-            )
+            yield from self._journal.unsettled(f"{number:02d}", before=now - self._unsettled_after, limit=ROWS)
 
     def _restore(self, row: Unsettled, now: datetime) -> None:
         kind, sid, *_ = row.key.split("#")

@@ -56,6 +56,7 @@ def _build(**_: object) -> None:
 def _look_around(**_: object) -> None:
     """Whatever was left unfinished when the last worker stopped is looked for at once."""
     reconcile.delay()
+    wiring.note_ready()
 
 
 @worker_shutting_down.connect

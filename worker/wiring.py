@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
+from pathlib import Path
 
 from celery import Celery
 
@@ -146,11 +147,16 @@ def _built() -> Worker:
     return Worker(
         visits=visits,
         receipts=Receipts(inbox, storage, who_key=chosen.who_key_bytes, noted=_receipt),
-        reconciler=Reconciler(
-            inbox, storage, validity=timedelta(seconds=chosen.sms_validity_seconds), noted=_repaired
-        ),
+        reconciler=Reconciler(inbox, storage, validity=timedelta(seconds=chosen.sms_validity_seconds), noted=_repaired),
         inbox=inbox,
     )
+
+
+def note_ready() -> None:
+    """Tell the launcher, where there is one, that this worker listens."""
+    ready_file = os.environ.get("DADACAT_READY_FILE")
+    if ready_file:
+        Path(ready_file).touch()
 
 
 def note_oldest(inbox: RedisInbox) -> None:

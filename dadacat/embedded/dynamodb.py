@@ -115,7 +115,9 @@ class Store:
                     break  # the last line of a process that was killed while it wrote
                 status, _, answer = _ask(action, region, body)
                 if status != 200:  # noqa: PLR2004 - HTTP's OK
-                    print(f"journal line {self._lines + 1}: {action} no longer holds: {answer[:200]!r}", file=sys.stderr)
+                    print(
+                        f"journal line {self._lines + 1}: {action} no longer holds: {answer[:200]!r}", file=sys.stderr
+                    )
                 self._note((action, region, body))
                 good += len(raw)
         os.truncate(self._path, good)
@@ -166,11 +168,9 @@ def _write_all(file: int, data: bytes) -> None:
 
 
 def _ask(action: str, region: str, body: str) -> tuple[int, dict[str, str], bytes]:
-    """ministack's answer. Its handler is a coroutine that never waits, so one step of it is all of it."""
+    """Ministack's answer. Its handler is a coroutine that never waits, so one step of it is all of it."""
     with request_scope(ACCOUNT, region):
-        asked = dynamodb.handle_request(
-            "POST", "/", {"x-amz-target": f"DynamoDB_20120810.{action}"}, body.encode(), {}
-        )
+        asked = dynamodb.handle_request("POST", "/", {"x-amz-target": f"DynamoDB_20120810.{action}"}, body.encode(), {})
         try:
             asked.send(None)
         except StopIteration as answered:

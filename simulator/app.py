@@ -1,0 +1,24 @@
+"""create_app(): the network, its REST surface and its page as one ASGI application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+
+from simulator import phone, rest, road
+from simulator.faults import Faults
+from simulator.network import Network
+
+
+def create_app(network: Network, *, journal: road.Journal, faults: Faults) -> Starlette:
+    """The application."""
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        await network.start()
+        yield
+        await network.stop()
+
+    return Starlette(routes=[*rest.routes(network), *phone.routes(network, journal, faults)], lifespan=lifespan)

@@ -1,0 +1,7 @@
+"""`uvicorn simulator.asgi:app`."""
+
+from __future__ import annotations
+
+from simulator import wiring
+
+app = wiring.app()

@@ -1,0 +1,247 @@
+"use strict";
+// The page keeps one map of messages by sid and draws a telephone from it; every event is "this message is now so".
+
+const TYPING_FOR_MS = 60_000;
+const ROAD_EVERY_MS = 500;
+const GSM = new Set("@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà");
+const GSM_TWICE = new Set("\f^{}\\[~]|€");
+
+const phones = new Map(); // number -> {element, messages: Map, pictures: [], notices: []}
+let numbers = [];
+let chosen = null;
+let roadTimer = null;
+
+const $ = (selector, root = document) => root.querySelector(selector);
+const make = (tag, className, text) => {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  if (text !== undefined) element.textContent = text;
+  return element;
+};
+
+// How many segments a text costs: the same rules as sms/segments.py.
+function segments(text) {
+  const letters = [...text];
+  const gsm = letters.every((c) => GSM.has(c) || GSM_TWICE.has(c));
+  const cost = (c) => (gsm ? (GSM_TWICE.has(c) ? 2 : 1) : c.length);
+  const total = letters.reduce((sum, c) => sum + cost(c), 0);
+  if (total <= (gsm ? 160 : 70)) return { count: 1, alphabet: gsm ? "GSM-7" : "UCS-2" };
+  const room = gsm ? 153 : 67;
+  let count = 1, used = 0;
+  for (const c of letters) {
+    if (used + cost(c) > room) { count += 1; used = 0; }
+    used += cost(c);
+  }
+  return { count, alphabet: gsm ? "GSM-7" : "UCS-2" };
+}
+
+function clock(seconds) {
+  return new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+}
+
+// Ticks: one when the network has it, two when the webhook took it (mine) or the telephone has it (the cat's).
+function ticks(message) {
+  const names = message.stations.map(([name]) => name);
+  if (message.mine) {
+    if (names.includes("acknowledged")) return ["✓✓", "the webhook took it"];
+    if (names.some((name) => name.startsWith("lost") || name === "no webhook")) return ["!", "the webhook did not take it"];
+    return ["✓", "the network has it"];
+  }
+  if (message.status === "delivered") return ["✓✓", "delivered"];
+  if (message.status === "sent") return ["✓", "sent"];
+  return ["·", message.status];
+}
+
+function bubble(message) {
+  const item = make("li", `bubble${message.mine ? " mine" : ""}${message.sid === chosen ? " chosen" : ""}`);
+  item.dataset.sid = message.sid;
+  item.tabIndex = 0;
+  for (const sid of message.media) {
+    const image = make("img");
+    image.src = `/phone/pictures/${sid}`;
+    image.alt = "a picture";
+    item.append(image);
+  }
+  item.append(document.createTextNode(message.body));
+  const [mark, title] = ticks(message);
+  const size = message.segments > 1 ? `${message.segments} segments · ` : "1 segment · ";
+  const meta = make("span", "meta", `${size}${clock(message.created)} `);
+  const tick = make("span", "ticks", mark);
+  tick.title = title;
+  tick.setAttribute("aria-label", title);
+  meta.append(tick);
+  item.append(meta);
+  const choose = () => showRoad(message);
+  item.addEventListener("click", choose);
+  item.addEventListener("keydown", (event) => { if (event.key === "Enter") choose(); });
+  return item;
+}
+
+function visible(message) {
+  return message.mine || ["sent", "delivered", "read"].includes(message.status);
+}
+
+function thinking(phone) {
+  const shown = [...phone.messages.values()].filter(visible);
+  const last = shown.at(-1);
+  return last && last.mine && ticks(last)[0] === "✓✓" && Date.now() - last.created * 1000 < TYPING_FOR_MS && !last.silent;
+}
+
+function draw(phone) {
+  const list = $(".bubbles", phone.element);
+  const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 80;
+  const lines = [...phone.messages.values()].filter(visible).map((m) => [m.created, bubble(m)]);
+  for (const notice of phone.notices) lines.push([notice.at, make("li", "notice", notice.body)]);
+  lines.sort((a, b) => a[0] - b[0]);
+  const items = lines.map(([, item]) => item);
+  if (thinking(phone)) {
+    const typing = make("li", "bubble typing");
+    typing.setAttribute("aria-label", "the cat is typing");
+    typing.append(make("i"), make("i"), make("i"));
+    items.push(typing);
+  }
+  list.replaceChildren(...items);
+  if (atEnd) list.scrollTop = list.scrollHeight;
+}
+
+function addPhone({ number, name, messages }) {
+  const element = $("#phone-template").content.firstElementChild.cloneNode(true);
+  const phone = { element, messages: new Map(), pictures: [], notices: [] };
+  phones.set(number, phone);
+  element.dataset.number = number;
+  $(".name", element).textContent = name;
+  $(".number", element).textContent = number;
+  $(".avatar", element).textContent = [...name.replace("+", "")][0] || "?";
+  $(".to", element).replaceChildren(...numbers.map((n) => { const o = make("option", "", n); o.value = n; return o; }));
+  $(".to", element).hidden = numbers.length < 2;
+  for (const message of messages) phone.messages.set(message.sid, message);
+  const form = $(".compose", element), area = $("textarea", form), count = $(".count", form);
+  const measure = () => {
+    const { count: n, alphabet } = segments(area.value);
+    const pictures = phone.pictures.length ? `${phone.pictures.length} picture${phone.pictures.length > 1 ? "s" : ""} · ` : "";
+    count.className = "count";
+    count.textContent = area.value || pictures ? `${pictures}${n} segment${n > 1 ? "s" : ""} · ${alphabet}` : "";
+    area.style.height = "auto";
+    area.style.height = `${area.scrollHeight + 2}px`;
+  };
+  area.addEventListener("input", measure);
+  area.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); form.requestSubmit(); }
+  });
+  $("input[type=file]", form).addEventListener("change", async (event) => {
+    for (const file of event.target.files) {
+      const answer = await fetch("/phone/pictures", { method: "POST", headers: { "content-type": file.type }, body: file });
+      const said = await answer.json();
+      if (answer.ok) phone.pictures.push(said.sid); else { count.className = "count error"; count.textContent = said.error; return; }
+    }
+    event.target.value = "";
+    measure();
+  });
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const body = area.value, pictures = phone.pictures;
+    if (!body.trim() && !pictures.length) return;
+    let error = "the network does not answer";
+    try {
+      const answer = await fetch("/phone/texts", {
+        method: "POST", headers: { "content-type": "application/json" },
+        body: JSON.stringify({ from: number, to: $(".to", element).value || numbers[0], body, pictures }),
+      });
+      const said = await answer.json();
+      error = said.error;
+      if (answer.ok) { area.value = ""; phone.pictures = []; chosen = said.sid; measure(); followRoad(said.sid); return; }
+    } catch { /* the sentence below says it */ }
+    count.className = "count error";
+    count.textContent = error;
+  });
+  $(".remove", element).addEventListener("click", () => fetch(`/phone/phones/${encodeURIComponent(number)}`, { method: "DELETE" }));
+  $("#phones").append(element);
+  draw(phone);
+  $(".bubbles", element).scrollTop = 1e9;
+}
+
+async function load() {
+  const state = await (await fetch("/phone/state")).json();
+  numbers = state.numbers;
+  const drafts = new Map([...phones].map(([number, phone]) => [number, $("textarea", phone.element).value]));
+  const notices = new Map([...phones].map(([number, phone]) => [number, phone.notices]));
+  phones.clear();
+  $("#phones").replaceChildren();
+  for (const phone of state.phones) {
+    addPhone(phone);
+    $("textarea", phones.get(phone.number).element).value = drafts.get(phone.number) || "";
+    phones.get(phone.number).notices = notices.get(phone.number) || [];
+  }
+}
+
+function showRoad(message) {
+  const phone = phones.get(message.phone);
+  if (message.mine) { chosen = message.sid; followRoad(message.sid); } else {
+    const before = [...phone.messages.values()].filter((m) => m.mine && m.created < message.created).at(-1);
+    if (before) { chosen = before.sid; followRoad(before.sid); }
+  }
+  draw(phone);
+}
+
+function followRoad(sid) {
+  clearInterval(roadTimer);
+  const until = Date.now() + 120_000;
+  const look = async () => {
+    const answer = await fetch(`/phone/road/${sid}`).catch(() => null);
+    if (!answer || !answer.ok || sid !== chosen) return;
+    const road = await answer.json();
+    drawRoad(road);
+    const settled = ["SILENT", "STALE", "DEAD"].includes(road.facts.state);
+    const phone = [...phones.values()].find((p) => p.messages.has(sid));
+    if (settled && phone) { phone.messages.get(sid).silent = true; draw(phone); }
+    if (settled || road.stations.some((s) => s.name === "delivered") || Date.now() > until) clearInterval(roadTimer);
+  };
+  roadTimer = setInterval(look, ROAD_EVERY_MS);
+  look();
+}
+
+function drawRoad(road) {
+  const passed = new Map(road.stations.map((station) => [station.name, station.at]));
+  const start = road.stations.length ? road.stations[0].at : 0;
+  $("#stations").replaceChildren(...road.all.map((name) => {
+    const item = make("li", `station${passed.has(name) ? " passed" : ""}`);
+    item.append(make("span", "", name));
+    if (passed.has(name)) {
+      const ms = Math.round((passed.get(name) - start) * 1000);
+      item.append(make("time", "", ms >= 10_000 ? `+${(ms / 1000).toFixed(1)} s` : `+${ms} ms`));
+    }
+    return item;
+  }));
+  $("#facts").replaceChildren(...Object.entries({ text: road.sid, ...road.facts })
+    .flatMap(([name, value]) => [make("dt", "", name), make("dd", "", String(value))]));
+}
+
+function listen() {
+  const events = new EventSource("/phone/events");
+  const status = $("#connection");
+  events.addEventListener("open", async () => { status.textContent = "connected"; status.className = "connection"; await load(); });
+  events.addEventListener("error", () => { status.textContent = "the network does not answer; trying again"; status.className = "connection lost"; });
+  events.addEventListener("message", async (event) => {
+    const said = JSON.parse(event.data);
+    if (said.kind === "phones") { await load(); return; }
+    const number = said.kind === "notice" ? said.phone : said.message.phone;
+    const phone = phones.get(number);
+    if (!phone) return;
+    if (said.kind === "notice") phone.notices.push({ at: Date.now() / 1000, body: said.body });
+    else phone.messages.set(said.message.sid, { ...phone.messages.get(said.message.sid), ...said.message });
+    draw(phone);
+  });
+}
+
+$("#add").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const form = event.target, error = $("#add-error");
+  const answer = await fetch("/phone/phones", {
+    method: "POST", headers: { "content-type": "application/json" },
+    body: JSON.stringify({ name: form.name.value, number: form.number.value }),
+  });
+  error.textContent = answer.ok ? "" : (await answer.json()).error;
+  if (answer.ok) form.reset();
+});
+
+listen();

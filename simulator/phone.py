@@ -1,0 +1,207 @@
+"""The page with the telephones on it, and what its script calls.
+
+GET  /phone                     the page
+GET  /phone/state               telephones, numbers, and every message of each telephone
+POST /phone/phones              {"number", "name"}: put a telephone on the page
+DELETE /phone/phones/{number}   take it off
+POST /phone/pictures            a picture's bytes, with its content type: {"sid"}
+POST /phone/texts               {"from", "to", "body", "pictures"}: a telephone sends a text: {"sid"}
+GET  /phone/pictures/{sid}      a picture
+GET  /phone/road/{sid}          the stations of one text
+GET  /phone/events              server-sent events: every message that changes, every notice of the network
+GET  /faults                    how the network misbehaves
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import asdict
+from importlib.resources import files
+from typing import Any, Final
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from simulator import road
+from simulator.faults import Faults
+from simulator.network import Network, describe
+from sms.messages import MAX_BODY_CHARACTERS, MAX_FIELD_CHARACTERS, MAX_MEDIA, is_dialable
+
+#: Twilio takes pictures of up to 5 MB.
+MAX_PICTURE_BYTES: Final = 5 * 1024 * 1024
+#: Messages of one telephone that the page shows.
+SHOWN: Final = 200
+#: A sign of life, so that a page notices when the network is gone.
+HEARTBEAT_SECONDS: Final = 15.0
+#: A page that is this many events behind is told to load anew.
+BEHIND: Final = 1000
+
+_TYPES: Final = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
+
+
+def routes(network: Network, journal: road.Journal, faults: Faults) -> list[Route]:
+    """The page's routes."""
+    phone = Phone(network, journal, faults)
+    return [
+        Route("/", lambda _: RedirectResponse("/phone"), methods=["GET"]),
+        Route("/phone", phone.page, methods=["GET"]),
+        Route("/phone/page/{name}", phone.page_file, methods=["GET"]),
+        Route("/phone/state", phone.state, methods=["GET"]),
+        Route("/phone/phones", phone.add_phone, methods=["POST"]),
+        Route("/phone/phones/{number}", phone.remove_phone, methods=["DELETE"]),
+        Route("/phone/pictures", phone.upload, methods=["POST"]),
+        Route("/phone/pictures/{sid}", phone.picture, methods=["GET"]),
+        Route("/phone/texts", phone.text, methods=["POST"]),
+        Route("/phone/road/{sid}", phone.road, methods=["GET"]),
+        Route("/phone/events", phone.events, methods=["GET"]),
+        Route("/faults", phone.faults, methods=["GET"]),
+    ]
+
+
+class Phone:
+    """The handlers."""
+
+    def __init__(self, network: Network, journal: road.Journal, faults: Faults) -> None:
+        self._network = network
+        self._journal = journal
+        self._faults = faults
+
+    async def page(self, request: Request) -> Response:
+        """The page."""
+        del request
+        return _file("phone.html")
+
+    async def page_file(self, request: Request) -> Response:
+        """Its style and its script."""
+        name = request.path_params["name"]
+        return _file(name) if name in {"phone.css", "phone.js"} else Response(status_code=404)
+
+    async def state(self, request: Request) -> Response:
+        """All that the page shows."""
+        del request
+        store = self._network.store
+        phones = [{"number": number, "name": name} for number, name in store.phones()]
+        return JSONResponse(
+            {
+                "numbers": [number.number for number in store.numbers()],
+                "phones": [{**phone, "messages": self._messages(phone["number"])} for phone in phones],
+            }
+        )
+
+    def _messages(self, number: str) -> list[dict[str, Any]]:  # Any: JSON
+        store = self._network.store
+        found = [*_first(store.messages(sender=number)), *_first(store.messages(to=number))]
+        found.sort(key=lambda placed: placed[0])
+        return [describe(message) for _, message in found[-SHOWN:]]
+
+    async def add_phone(self, request: Request) -> Response:
+        """Put a telephone on the page."""
+        asked = await _json(request)
+        number = str(asked.get("number", "")).replace(" ", "")
+        if not is_dialable(number):
+            return _refusal("a telephone number begins with + and its country, like +15551230001")
+        name = str(asked.get("name") or number)[:MAX_FIELD_CHARACTERS]
+        self._network.store.save_phone(number, name)
+        self._network.tell({"kind": "phones"})
+        return JSONResponse({"number": number, "name": name, "messages": self._messages(number)}, status_code=201)
+
+    async def remove_phone(self, request: Request) -> Response:
+        """Take a telephone off the page."""
+        self._network.store.remove_phone(request.path_params["number"])
+        self._network.tell({"kind": "phones"})
+        return Response(status_code=204)
+
+    async def upload(self, request: Request) -> Response:
+        """Take a picture, to be sent with a text."""
+        kind = request.headers.get("content-type", "")
+        if not kind.startswith("image/"):
+            return _refusal("only pictures can be sent")
+        data = await request.body()
+        if not data or len(data) > MAX_PICTURE_BYTES:
+            return _refusal(f"a picture may have up to {MAX_PICTURE_BYTES // 1024 // 1024} MB")
+        return JSONResponse({"sid": self._network.upload(kind, data).sid}, status_code=201)
+
+    async def picture(self, request: Request) -> Response:
+        """A picture's bytes."""
+        picture = self._network.store.picture(request.path_params["sid"])
+        return Response(picture.data, media_type=picture.content_type) if picture else Response(status_code=404)
+
+    async def text(self, request: Request) -> Response:
+        """A telephone sends a text."""
+        asked = await _json(request)
+        sender, to, body = (str(asked.get(name) or "") for name in ("from", "to", "body"))
+        pictures = tuple(str(sid) for sid in asked.get("pictures") or ())[:MAX_MEDIA]
+        if not sender or len(sender) > MAX_FIELD_CHARACTERS:
+            return _refusal("from: which telephone sends it?")
+        if self._network.number(to) is None:
+            return _refusal("to: that number is not one of the account's")
+        if not body.strip() and not pictures:
+            return _refusal("an empty text is not sent")
+        if len(body) > MAX_BODY_CHARACTERS:
+            return _refusal(f"a text has at most {MAX_BODY_CHARACTERS} characters")
+        message = self._network.text(sender=sender, to=to, body=body, pictures=pictures)
+        return JSONResponse({"sid": message.sid}, status_code=201)
+
+    async def road(self, request: Request) -> Response:
+        """The stations of one text."""
+        message = self._network.store.message(request.path_params["sid"])
+        if message is None or message.direction != "inbound":
+            return Response(status_code=404)
+        replies = [other for _, other in _first(self._network.store.messages(to=message.sender))]
+        return JSONResponse(await run_in_threadpool(road.of, message, self._journal, replies))
+
+    async def events(self, request: Request) -> Response:
+        """Every change, as it happens."""
+        del request
+        queue: asyncio.Queue[Mapping[str, Any] | None] = asyncio.Queue(BEHIND)
+
+        def watcher(event: Mapping[str, Any]) -> None:
+            if not queue.full():
+                queue.put_nowait(event)
+
+        async def stream() -> AsyncIterator[str]:
+            unwatch = self._network.watch(watcher)
+            try:
+                yield "retry: 1000\n\n"
+                while True:
+                    try:
+                        async with asyncio.timeout(HEARTBEAT_SECONDS):
+                            event = await queue.get()
+                    except TimeoutError:
+                        yield ": here\n\n"
+                        continue
+                    yield f"data: {json.dumps(event)}\n\n"
+            finally:
+                unwatch()
+
+        return StreamingResponse(stream(), media_type="text/event-stream", headers={"cache-control": "no-store"})
+
+    async def faults(self, request: Request) -> Response:
+        """How the network behaves."""
+        del request
+        return JSONResponse(asdict(self._faults))
+
+
+def _first(found: Any) -> list[Any]:  # Any: pairs of a place and a message
+    return [placed for placed, _ in zip(found, range(SHOWN), strict=False)]
+
+
+def _file(name: str) -> Response:
+    content = files("simulator").joinpath("page", name).read_bytes()
+    return Response(content, media_type=_TYPES[name.rpartition(".")[2]], headers={"cache-control": "no-cache"})
+
+
+async def _json(request: Request) -> dict[str, Any]:  # Any: JSON
+    try:
+        asked = json.loads(await request.body())
+    except ValueError:
+        return {}
+    return asked if isinstance(asked, dict) else {}
+
+
+def _refusal(sentence: str) -> Response:
+    return JSONResponse({"error": sentence}, status_code=400)

@@ -1,0 +1,74 @@
+"""The road of one text: what the network saw of it, and what the journal says happened in between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Final, Protocol
+
+from conversation.errors import ConversationError
+from conversation.journal import Part, Turn
+from dadacat import logs
+from simulator.store import Message
+
+#: The stations in the order in which a text passes them.
+STATIONS: Final = (
+    "received", "acknowledged", "filed", "opened", "thought", "persisted", "claimed", "sent", "delivered",
+)  # fmt: skip
+
+log = logs.get("simulator")
+
+
+class Journal(Protocol):
+    """What the road needs of the journal."""
+
+    def get_turn(self, user_id: str, sid: str) -> Turn | None:
+        """A text's row."""
+
+    def parts(self, user_id: str, sid: str) -> tuple[Part, ...]:
+        """The parts of the reply that bears `sid`."""
+
+
+def of(message: Message, journal: Journal, messages: Iterable[Message]) -> dict[str, Any]:  # Any: JSON
+    """One inbound text's stations, each with its time in seconds since 1970; what has not happened yet is missing."""
+    times: dict[str, float] = {name: when for name, when in message.stations if name in STATIONS}
+    facts: dict[str, Any] = {}
+    try:
+        turn = journal.get_turn(message.sender, message.sid)
+        parts = journal.parts(message.sender, turn.turn) if turn and turn.turn else ()
+    except ConversationError as exc:
+        log.warning("journal not read", error=type(exc).__name__)
+        turn, parts = None, ()
+    if turn is not None:
+        facts |= {
+            "state": str(turn.state),
+            "reason": turn.reason,
+            "tries": turn.tries,
+            "engine": turn.facts.get("engine"),
+        }
+        times |= _times(
+            turn.facts,
+            {"filed_at": "filed", "opened_at": "opened", "thought_at": "thought", "answered_at": "persisted"},
+        )
+    for part in parts:
+        times |= _times(part.facts, {"claimed_at": "claimed"})
+        facts |= {"reply": part.sid, "part": str(part.state), "part_reason": part.reason}
+    replies = {other.sid: other for other in messages}
+    for part in parts:
+        reply = replies.get(part.sid or "")
+        if reply is not None:
+            times |= {name: when for name, when in reply.stations if name in {"sent", "delivered"}}
+    return {
+        "sid": message.sid,
+        "facts": {name: value for name, value in facts.items() if value is not None},
+        "stations": [{"name": name, "at": times[name]} for name in STATIONS if name in times],
+        "all": list(STATIONS),
+    }
+
+
+def _times(facts: Any, names: dict[str, str]) -> dict[str, float]:  # Any: the row's other attributes
+    return {
+        station: datetime.fromisoformat(facts[attribute]).timestamp()
+        for attribute, station in names.items()
+        if attribute in facts
+    }

@@ -1,0 +1,63 @@
+"""The one place that reads settings and puts the simulator together."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import replace
+
+from starlette.applications import Starlette
+
+from conversation.storage import DynamoDBStorage
+from dadacat import logs
+from dadacat.settings import Settings, environment
+from simulator.app import create_app
+from simulator.faults import Faults
+from simulator.network import Account, Network
+from simulator.store import Number, Store
+
+#: What the README's example of a number's webhook says: keep trying for as long as Twilio does.
+RETRY_RULES = "#rc=3&rp=all&ct=2000&rt=4000"
+#: The telephone that stands on the page when nobody has put one there.
+FIRST_PHONE = ("+15551230001", "Tristan")
+
+
+def app() -> Starlette:
+    """The simulator as the environment describes it. Raises `SettingsError`."""
+    chosen = Settings.load(environment())
+    chosen.require_twilio()
+    logs.configure("simulator", form=chosen.log_format, level=chosen.log_level)
+    store = Store(chosen.simulator_data)
+    numbers = chosen.numbers or tuple(part.strip() for part in chosen.simulator_numbers.split(","))
+    for number in numbers:
+        _own(store, number, chosen.public_url)
+    if not store.phones():
+        store.save_phone(*FIRST_PHONE)
+    faults = Faults()
+    network = Network(
+        store,
+        Account(
+            sid=chosen.twilio_account_sid,
+            token=chosen.twilio_auth_token,
+            api_key=chosen.twilio_api_key,
+            api_secret=chosen.twilio_api_secret,
+            messaging_service_sid=chosen.twilio_messaging_service_sid,
+        ),
+        faults=faults,
+        base_url=chosen.twilio_api_base_url,
+    )
+    journal = DynamoDBStorage(
+        chosen.dynamodb_table_name,
+        messages_table_name=chosen.dynamodb_messages_table_name,
+        endpoint_url=chosen.aws_endpoint_url,
+        region_name=chosen.aws_region,
+    )
+    return create_app(network, journal=journal, faults=faults)
+
+
+def _own(store: Store, number: str, public_url: str) -> None:
+    """Give the account a number whose texts are posted to the webhook."""
+    sms_url, fallback = f"{public_url}/sms{RETRY_RULES}", f"{public_url}/sms/fallback"
+    known = next((mine for mine in store.numbers() if mine.number == number), None)
+    fresh = known or Number(number=number, sid=f"PN{secrets.token_hex(16)}", created=time.time())
+    store.save_number(replace(fresh, sms_url=sms_url, sms_fallback_url=fallback))
