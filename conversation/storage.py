@@ -90,7 +90,7 @@ class _Write:
 
     def request(self) -> dict[str, Any]:
         """The request's members, as `update_item` and a transaction's `Update` take them."""
-        names = set(_NAMES.findall(self.update + self.condition))
+        names = set(_NAMES.findall(f"{self.update} {self.condition}"))
         out: dict[str, Any] = {
             "TableName": self.table,
             "Key": {name: {"S": value} for name, value in self.key.items()},

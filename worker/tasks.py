@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from celery import shared_task
 from celery.signals import setup_logging, worker_init, worker_ready, worker_shutting_down
 
@@ -43,7 +45,8 @@ def reconcile() -> None:
 @setup_logging.connect
 def _log_as_everybody(**_: object) -> None:
     chosen = wiring.settings()
-    logs.configure("worker", form=chosen.log_format, level=chosen.log_level)
+    role = next((name for name in ("beat", "flower") if name in sys.argv), "worker")
+    logs.configure(role, form=chosen.log_format, level=chosen.log_level)
 
 
 @worker_init.connect

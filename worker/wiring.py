@@ -7,6 +7,7 @@ import random
 import socket
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -23,6 +24,7 @@ from dadacat import logs, metrics
 from dadacat.settings import Settings, environment
 from inbox import redis as inbox_redis
 from inbox.redis import RedisInbox
+from sms.errors import CarrierAway
 from sms.messages import DeliveryReport
 from sms.twilio import TwilioSender
 from worker.config import celery_settings
@@ -111,6 +113,9 @@ def _built() -> Worker:
         password=password,
         api_base_url=chosen.twilio_api_base_url,
     )
+    # the official client imports its parts at their first use: half a second that no reply should wait for
+    with suppress(CarrierAway):
+        sender.warm()
     delivery = Delivery(
         storage,
         sender,

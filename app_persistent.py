@@ -1,0 +1,24 @@
+"""Run everything in one process tree against whatever AWS_ENDPOINT_URL names; the tables that it needs are created.
+
+A thin door to `dadacat up`, with the same options: `python app_persistent.py --help`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+
+def main() -> None:
+    """Hand over to `dadacat up` in the project's environment, which `scripts/up` makes."""
+    dadacat = HERE / ".venv" / "bin" / "dadacat"
+    if dadacat.exists():
+        os.execv(dadacat, [str(dadacat), "up", *sys.argv[1:]])  # noqa: S606 - no shell is wanted
+    os.execv(HERE / "scripts" / "up", ["scripts/up", *sys.argv[1:]])  # noqa: S606 - no shell is wanted
+
+
+if __name__ == "__main__":
+    main()

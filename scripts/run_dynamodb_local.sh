@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Start Amazon's DynamoDB Local in Docker on port 8000, with its data on disk.
+#
+#   scripts/run_dynamodb_local.sh [folder for the data, default .data/dynamodb-local]
+#
+# Then:  AWS_ENDPOINT_URL=http://localhost:8000 AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=fakeAccessKeyId \
+#        AWS_SECRET_ACCESS_KEY=fakeSecretAccessKey python app_persistent.py
+set -euo pipefail
+name=dadacat-dynamodb-local
+data=${1:-"$(cd "$(dirname "$0")/.." && pwd)/.data/dynamodb-local"}
+command -v docker >/dev/null || { echo "docker is not installed; 'scripts/up' brings a store that needs none" >&2; exit 1; }
+docker info >/dev/null 2>&1 || { echo "the Docker engine does not answer; is it running?" >&2; exit 1; }
+mkdir -p "$data"
+docker rm --force "$name" >/dev/null 2>&1 || true
+docker run --detach --name "$name" --publish 127.0.0.1:8000:8000 --user "$(id -u):$(id -g)" --volume "$data:/data" \
+  amazon/dynamodb-local -jar DynamoDBLocal.jar -sharedDb -dbPath /data -disableTelemetry >/dev/null
+echo "DynamoDB Local answers on http://localhost:8000; its data is in $data; stop it with: docker rm --force $name"
