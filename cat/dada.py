@@ -13,7 +13,7 @@ from typing import Final
 
 from cat.ports import Heard, Reply
 
-_WORD = re.compile(r"[^\W\d_](?:[^\W\d_]|['’](?=[^\W\d_]))*")
+_WORD = re.compile(r"[^\W\d_](?:[^\W\d_]|['\u2019](?=[^\W\d_]))*")
 _LINK = re.compile(r"(?:https?://|www\.)\S+|\S+@\S+")
 #: Words that carry nothing worth chasing.
 _DULL: Final = frozenset(

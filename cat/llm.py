@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from importlib.resources import files
 
 import openai
+from openai.types.chat import ChatCompletionMessageParam
 
 from cat.errors import EngineSilent
 from cat.ports import Heard, Reply
@@ -44,8 +46,8 @@ class ChatModel:
                 model=self._model,
                 messages=[
                     {"role": "system", "content": self._persona},
-                    *({"role": line["role"], "content": line["content"]} for line in heard.history),  # type: ignore[misc, list-item]  # a union of roles
-                    *({"role": "user", "content": text} for text in heard.texts),
+                    *(_message(line) for line in heard.history),
+                    *(_message({"role": "user", "content": text}) for text in heard.texts),
                 ],
                 max_completion_tokens=MAX_TOKENS,
             )
@@ -58,3 +60,9 @@ class ChatModel:
         if answer.usage is not None:
             facts |= {"tokens_in": answer.usage.prompt_tokens, "tokens_out": answer.usage.completion_tokens}
         return Reply(words=words, engine=self.name, facts=facts)
+
+
+def _message(line: Mapping[str, str]) -> ChatCompletionMessageParam:
+    if line["role"] == "assistant":
+        return {"role": "assistant", "content": line["content"]}
+    return {"role": "user", "content": line["content"]}

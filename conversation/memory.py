@@ -220,9 +220,9 @@ class InMemoryStorage:
         self._entries[user_id, key] = Entry(key=key, role=str(role), content=content, arrived=arrived, state=str(state))
 
     def _move_turn(
-        self, turn: Turn, state: TurnState, *, facts: Mapping[str, Any] | None = None, **changes: Any
+        self, moved: Turn, state: TurnState, *, facts: Mapping[str, Any] | None = None, **changes: Any
     ) -> None:
-        at = (turn.user_id, turn.key)
+        at = (moved.user_id, moved.key)
         was = self._turns[at]
         self._turns[at] = replace(was, state=state, facts={**was.facts, **(facts or {})}, **changes)
         self._entries[at] = replace(self._entries[at], state=str(state))

@@ -72,9 +72,10 @@ class Message:
 
 def _role(value: Mapping[str, Any]) -> Role:  # Any: JSON
     said = str(value.get("role") or value.get("sender") or "user").lower()
-    if said in Role:
+    try:
         return Role(said)
-    return Role.USER if said in _PEOPLE else Role.ASSISTANT
+    except ValueError:
+        return Role.USER if said in _PEOPLE else Role.ASSISTANT
 
 
 def parse_time(value: object) -> datetime | None:

@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import boto3
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
@@ -74,6 +74,8 @@ _DENIED = frozenset({"AccessDeniedException", "AccessDenied", "UnrecognizedClien
 _NAMES = re.compile(r"#(\w+)")
 _serialize = TypeSerializer().serialize
 _deserialize = TypeDeserializer().deserialize
+
+_Done = TypeVar("_Done")
 
 Row = Mapping[str, Any]  # Any: DynamoDB's values, as boto3 deserializes them
 
@@ -693,7 +695,7 @@ class DynamoDBStorage:
             except ClientError as exc:
                 if _code(exc) != "ConditionalCheckFailedException":
                     raise
-                old = exc.response.get("Item")
+                old = cast("Mapping[str, Any] | None", exc.response.get("Item"))
                 row = _plain(old) if old else self._read(write.table, write.key)
                 raise _Refused([row]) from None
         return _plain(answer["Attributes"])
@@ -712,7 +714,7 @@ class DynamoDBStorage:
                     raise
                 _cancelled(exc)
 
-    def _until_it_holds(self, attempt: Callable[[], Any]) -> Any:
+    def _until_it_holds(self, attempt: Callable[[], _Done]) -> _Done:
         """Try again, with jitter, while other writers are faster: a refused or conflicting write did not happen.
 
         Raises `TooMuchContention` when they are faster for `CONTENTION_SECONDS`.
@@ -781,7 +783,7 @@ _PART_FIELDS = frozenset(
         "status",
         "error_code",
         "reason",
-    }  # fmt: skip
+    }
 )
 
 
@@ -816,7 +818,7 @@ def _code(exc: ClientError) -> str:
 
 
 def _cancelled(exc: ClientError) -> None:
-    reasons: Sequence[Mapping[str, Any]] = exc.response.get("CancellationReasons", [])  # type: ignore[assignment]
+    reasons: Sequence[Mapping[str, Any]] = exc.response.get("CancellationReasons", [])
     codes = {reason.get("Code") for reason in reasons}
     if "ConditionalCheckFailed" in codes:
         raise _Refused([_plain(reason["Item"]) if reason.get("Item") else None for reason in reasons]) from None
@@ -849,6 +851,7 @@ def _ensure(client: DynamoDBClient, table: Any) -> None:
     """Find the table, or make it. `table` is a request to create it, as `conversation.schema` has it."""
     name = table["TableName"]
     with _translated():
+        status: str
         try:
             status = client.describe_table(TableName=name)["Table"]["TableStatus"]
         except ClientError as exc:

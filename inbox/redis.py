@@ -203,7 +203,7 @@ class RedisInbox:
 
     def now_ms(self) -> int:
         """See `inbox.ports.Inbox.now_ms`."""
-        seconds, microseconds = self._redis.time()  # type: ignore[misc]  # typed for both colours at once
+        seconds, microseconds = self._redis.time()
         return int(seconds) * 1000 + int(microseconds) // 1000
 
     def _ensure_group(self) -> None:

@@ -37,7 +37,7 @@ READ_TIMEOUT_SECONDS: Final = 10.0
 WARM_FOR_SECONDS: Final = 20.0
 
 
-class _TimedClient(TwilioHttpClient):
+class _TimedClient(TwilioHttpClient):  # type: ignore[misc]  # the official client has no types
     """The official HTTP client with both timeouts set, no retries, and headers kept for `Retry-After`."""
 
     def __init__(self) -> None:

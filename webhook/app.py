@@ -8,7 +8,7 @@ model or Twilio. Numbers and texts are never logged.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from hmac import compare_digest
@@ -63,10 +63,13 @@ class Ours:
     numbers: frozenset[str] = field(default_factory=frozenset)
     messaging_service_sid: str = ""
 
-    def check(self, text: InboundSms, account_sid: str) -> None:
-        """Raise `UnusableText` for a text to somebody else."""
-        if account_sid != self.account_sid:
+    def check_account(self, form: Mapping[str, str]) -> None:
+        """Raise `UnusableText` for a request about another account."""
+        if form.get("AccountSid") != self.account_sid:
             raise UnusableText("AccountSid is not ours")
+
+    def check(self, text: InboundSms) -> None:
+        """Raise `UnusableText` for a text to somebody else."""
         if not self.numbers or bare(text.to) in self.numbers:
             return
         if not self.messaging_service_sid or text.messaging_service_sid != self.messaging_service_sid:
@@ -145,12 +148,12 @@ class WebhookApp:
         try:
             if path == "/sms/status":
                 attempt = parse_qs(query.decode("ascii")).get("i", [""])[0]
-                if form.get("AccountSid") != self._ours.account_sid:
-                    raise UnusableText("AccountSid is not ours")
+                self._ours.check_account(form)
                 await self._door.receive(DeliveryReport.parse(form, attempt))
                 return RECEIVED
+            self._ours.check_account(form)
             text = InboundSms.parse(form)
-            self._ours.check(text, form.get("AccountSid", ""))
+            self._ours.check(text)
             await self._door.accept(text)
         except UnusableText as exc:
             log.warning("request unusable", path=path, reason=str(exc))

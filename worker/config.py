@@ -7,7 +7,8 @@ from typing import Any
 
 from inbox import contract
 
-#: Longer than the longest task (a visit of 60 s, a reply of 20 s, a send of 10 s, with room): a doorbell that is heard twice is harmless, but not free.
+#: Longer than the longest task: a visit of 60 s, a reply of 20 s, a send of 10 s, with room.
+#: A doorbell that is heard twice is harmless, but not free.
 VISIBILITY_TIMEOUT_SECONDS = 180
 
 

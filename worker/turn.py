@@ -80,29 +80,32 @@ class Noted:
     parked: Callable[[Visit, str], None] = lambda *_: None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """What a visit walks through."""
+
+    inbox: Inbox
+    journal: Journal
+    cat: Cat
+    delivery: Delivery
+    leases: LeaseKeeper
+    #: Who serves, as the journal records it.
+    worker: str
+
+
 class Visits:
     """Serves people, one visit at a time for each."""
 
     def __init__(
-        self,
-        *,
-        inbox: Inbox,
-        journal: Journal,
-        cat: Cat,
-        delivery: Delivery,
-        leases: LeaseKeeper,
-        habits: Habits,
-        worker: str,
-        noted: Noted | None = None,
-        stopping: Callable[[], bool] = lambda: False,
+        self, house: House, habits: Habits, *, noted: Noted | None = None, stopping: Callable[[], bool] = lambda: False
     ) -> None:
-        self._inbox = inbox
-        self._journal = journal
-        self._cat = cat
-        self._delivery = delivery
-        self._leases = leases
+        self._inbox = house.inbox
+        self._journal = house.journal
+        self._cat = house.cat
+        self._delivery = house.delivery
+        self._leases = house.leases
+        self._worker = house.worker
         self._habits = habits
-        self._worker = worker
         self._noted = noted or Noted()
         self._stopping = stopping
 

@@ -31,7 +31,7 @@ from worker.config import celery_settings
 from worker.delivery import Delivery, Terms
 from worker.receipts import Receipts
 from worker.reconcile import Reconciler
-from worker.turn import Habits, Noted, Visits
+from worker.turn import Habits, House, Noted, Visits
 from worker.visit import LeaseKeeper, Visit
 
 log = logs.get("worker")
@@ -129,23 +129,25 @@ def _built() -> Worker:
         noted=_part,
     )
     visits = Visits(
-        inbox=inbox,
-        journal=storage,
-        cat=Cat(
-            engines(chosen),
-            deadline_seconds=chosen.reply_deadline_seconds,
-            max_segments=chosen.reply_max_segments,
+        House(
+            inbox=inbox,
+            journal=storage,
+            cat=Cat(
+                engines(chosen),
+                deadline_seconds=chosen.reply_deadline_seconds,
+                max_segments=chosen.reply_max_segments,
+            ),
+            delivery=delivery,
+            leases=LeaseKeeper(inbox, every_seconds=chosen.lease_renew_seconds, on_error=_renewal_failed),
+            worker=f"{socket.gethostname()}:{os.getpid()}",
         ),
-        delivery=delivery,
-        leases=LeaseKeeper(inbox, every_seconds=chosen.lease_renew_seconds, on_error=_renewal_failed),
-        habits=Habits(
+        Habits(
             policy=chosen.double_text_policy,
             quiet_window_seconds=chosen.quiet_window_seconds,
             quiet_limit_seconds=chosen.quiet_limit_seconds,
             max_age_seconds=chosen.max_age_seconds,
             own_numbers=frozenset(chosen.numbers),
         ),
-        worker=f"{socket.gethostname()}:{os.getpid()}",
         noted=Noted(turn=_turn, thought=_thought, parked=_parked),
         stopping=stopping.is_set,
     )

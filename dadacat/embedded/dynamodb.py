@@ -80,7 +80,8 @@ class Store:
         if self._lines > COMPACT_ABOVE_LINES and self._lines > COMPACT_FACTOR * sum(1 for _ in self._snapshot()):
             self._compact()
         self._file = os.open(self._path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
-        self._unsynced: asyncio.Future[None] | None = None
+        self._synced = self._lines
+        self._sync: asyncio.Task[None] | None = None
 
     def carry_out(self, action: str, region: str, body: str) -> tuple[int, dict[str, str], bytes]:
         """Let ministack answer one request; whatever it changed is in the file when this returns, though not yet synced."""
@@ -91,17 +92,20 @@ class Store:
         return status, headers, answer
 
     async def synced(self) -> None:
-        """Wait until all that is in the file is on the disk; whoever waits meanwhile shares the next sync."""
-        while self._unsynced is not None:
-            await asyncio.shield(self._unsynced)
-            if self._unsynced is None:
-                break
-        done = self._unsynced = asyncio.get_running_loop().create_future()
+        """Wait until all that is in the file by now is on the disk; whoever waits at the same time shares one sync."""
+        mine = self._lines
+        while self._synced < mine:
+            if self._sync is None:
+                self._sync = asyncio.create_task(self._sync_once())
+            await asyncio.shield(self._sync)
+
+    async def _sync_once(self) -> None:
+        covers = self._lines
         try:
             await asyncio.to_thread(os.fdatasync, self._file)
+            self._synced = covers
         finally:
-            self._unsynced = None
-            done.set_result(None)
+            self._sync = None
 
     def _replay(self) -> None:
         good = 0

@@ -1,0 +1,121 @@
+"""Servers for the tests: real ones, each started once, on free ports of 127.0.0.1, with their files in a temporary folder.
+
+A server that cannot be started is an error, never a skip.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from dadacat.launcher import _redis_server
+
+ROOT = Path(__file__).resolve().parent.parent
+
+#: Settings that a developer's shell may carry and that must not reach a test.
+OURS = ("TWILIO_", "AWS_", "REDIS_URL", "PUBLIC_URL", "DYNAMODB_", "CAT_", "OPENAI_", "DOUBLE_TEXT", "LIMITS", "FLOWER_", "SIMULATOR_")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until(true: Callable[[], object], *, seconds: float = 20, what: str = "it") -> None:
+    """Wait for a condition, and say what did not come true."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
+        time.sleep(0.05)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(OURS):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    port, folder = free_port(), tmp_path_factory.mktemp("redis")
+    command = [_redis_server(), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
+    with (folder / "server.txt").open("wb") as log:
+        process = subprocess.Popen([*command, "--appendonly", "yes", "--appendfsync", "always"], stdout=log, stderr=log)
+    client = redis.Redis(port=port)
+
+    def answers() -> bool:
+        try:
+            return bool(client.ping())
+        except redis.ConnectionError:
+            return False
+
+    try:
+        wait_until(answers, what="Redis's answer")
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        client.close()
+        end(process)
+
+
+@pytest.fixture
+def redis_client(redis_url: str) -> Iterator[redis.Redis]:
+    """An empty Redis."""
+    client = redis.Redis.from_url(redis_url)
+    client.flushall()
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def dynamodb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    port, folder = free_port(), tmp_path_factory.mktemp("dynamodb")
+    process = start_dynamodb(port, folder)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        end(process)
+
+
+def start_dynamodb(port: int, folder: Path) -> subprocess.Popen[bytes]:
+    python = Path(sys.prefix) / "dynamodb" / "bin" / "python"
+    assert python.exists(), "the embedded DynamoDB is not installed: run scripts/install"
+    server = ROOT / "dadacat" / "embedded" / "dynamodb.py"
+    with (folder / "server.txt").open("wb") as log:
+        process = subprocess.Popen(
+            [str(python), "-P", str(server), "--port", str(port), "--data", str(folder)], stdout=log, stderr=log
+        )
+    wait_until(lambda: http_ok(f"http://127.0.0.1:{port}/"), what="DynamoDB's answer")
+    return process
+
+
+def http_ok(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False

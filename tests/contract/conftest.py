@@ -1,0 +1,74 @@
+"""One suite, every keeper: in memory, on the embedded server, and on Amazon's DynamoDB Local where DYNAMODB_LOCAL_DIR names it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import redis
+from tests.conftest import end, free_port, wait_until
+
+from conversation.memory import InMemoryStorage
+from conversation.storage import DynamoDBStorage
+from inbox import redis as inbox_redis
+from inbox.memory import InMemoryInbox
+from inbox.redis import RedisInbox
+
+LEASE = timedelta(seconds=1)
+DYNAMODB_LOCAL_DIR = os.environ.get("DYNAMODB_LOCAL_DIR", "")
+STORES = ["memory", "embedded", *(["dynamodb-local"] if DYNAMODB_LOCAL_DIR else [])]
+
+
+@pytest.fixture(scope="session")
+def dynamodb_local_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = Path(DYNAMODB_LOCAL_DIR)
+    port = free_port()
+    java = shutil.which("java")
+    assert java, "DynamoDB Local needs Java"
+    process = subprocess.Popen(
+        [
+            java, f"-Djava.library.path={folder / 'DynamoDBLocal_lib'}", "-jar", str(folder / "DynamoDBLocal.jar"),
+            "-port", str(port), "-inMemory", "-sharedDb", "-disableTelemetry",
+        ],
+        cwd=tmp_path_factory.mktemp("dynamodb-local"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    os.environ.setdefault("AWS_ACCESS_KEY_ID", "local")
+    os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "local")
+    storage = DynamoDBStorage("Probe", endpoint_url=f"http://127.0.0.1:{port}")
+
+    def answers() -> bool:
+        try:
+            storage.ensure_tables()
+        except Exception:  # noqa: BLE001 - not there yet
+            return False
+        return True
+
+    wait_until(answers, seconds=60, what="DynamoDB Local's answer")
+    yield f"http://127.0.0.1:{port}"
+    end(process)
+
+
+@pytest.fixture(params=STORES)
+def store(request: pytest.FixtureRequest) -> InMemoryStorage | DynamoDBStorage:
+    if request.param == "memory":
+        return InMemoryStorage()
+    url = request.getfixturevalue("dynamodb_url" if request.param == "embedded" else "dynamodb_local_url")
+    name = f"T{uuid4().hex[:12]}"
+    return DynamoDBStorage(name, messages_table_name=f"{name}M", endpoint_url=url)
+
+
+@pytest.fixture(params=["memory", "redis"])
+def inbox(request: pytest.FixtureRequest) -> Iterator[InMemoryInbox | RedisInbox]:
+    if request.param == "memory":
+        yield InMemoryInbox(lease=LEASE)
+        return
+    request.getfixturevalue("redis_client")
+    client: redis.Redis = inbox_redis.connect(request.getfixturevalue("redis_url"))
+    yield RedisInbox(client, who_key=b"memory", lease=LEASE)
+    client.close()

@@ -1,0 +1,121 @@
+"""What every keeper of conversations promises."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from tests.builders import ANN, BEN, NOW
+
+from conversation import window
+from conversation.manager import ConversationManager
+from conversation.memory import InMemoryStorage
+from conversation.models import Message, Role
+from conversation.storage import DynamoDBStorage
+
+Store = InMemoryStorage | DynamoDBStorage
+
+
+def said(content: str, key: str, role: Role = Role.USER, seconds: int = 0) -> Message:
+    return Message(role=role, content=content, timestamp=NOW + timedelta(seconds=seconds), key=key)
+
+
+def test_nobody_is_known_before_something_was_said(store: Store) -> None:
+    assert store.get(ANN) is None
+
+
+def test_messages_are_kept_in_the_order_in_which_they_were_added(store: Store) -> None:
+    store.append(ANN, said("hello", "msg#1"), now=NOW)
+    store.append(ANN, said("prrt", "msg#2", Role.ASSISTANT, 1), now=NOW)
+
+    conversation = store.get(ANN)
+
+    assert conversation is not None
+    assert conversation.get_formatted_history() == [
+        {"role": "user", "content": "hello"},
+        {"role": "assistant", "content": "prrt"},
+    ]
+
+
+def test_adding_the_same_message_twice_changes_nothing(store: Store) -> None:
+    store.append(ANN, said("hello", "msg#1"), now=NOW)
+    again = store.append(ANN, said("hello", "msg#1"), now=NOW)
+
+    assert [message.content for message in again.messages] == ["hello"]
+    assert [entry.content for entry in store.page(ANN).entries] == ["hello"]
+
+
+def test_people_do_not_hear_each_other(store: Store) -> None:
+    store.append(ANN, said("ann", "msg#1"), now=NOW)
+    store.append(BEN, said("ben", "msg#1"), now=NOW)
+
+    assert [entry.content for entry in store.page(ANN).entries] == ["ann"]
+
+
+def test_the_window_is_bounded_and_the_transcript_is_whole(store: Store) -> None:
+    total = window.WINDOW_MESSAGES + 15
+    for number in range(total):
+        store.append(ANN, said(f"text {number}", f"msg#{number:03d}", seconds=number), now=NOW)
+
+    conversation = store.get(ANN)
+    assert conversation is not None
+    assert len(conversation.messages) == window.WINDOW_MESSAGES
+    assert conversation.messages[-1].content == f"text {total - 1}"
+    history = ConversationManager(storage=store).history(ANN)
+    assert [entry.content for entry in history] == [f"text {number}" for number in range(total)]
+
+
+def test_pages_follow_one_another_without_gap_or_repetition(store: Store) -> None:
+    for number in range(7):
+        store.append(ANN, said(f"text {number}", f"msg#{number}", seconds=number), now=NOW)
+
+    found, cursor = [], None
+    for _ in range(4):
+        page = store.page(ANN, cursor=cursor, limit=2)
+        found += [entry.content for entry in page.entries]
+        cursor = page.cursor
+        if cursor is None:
+            break
+
+    assert found == [f"text {number}" for number in range(7)]
+    assert cursor is None
+
+
+def test_a_reset_empties_the_window_and_keeps_the_record(store: Store) -> None:
+    store.append(ANN, said("my name is Ann", "msg#1"), now=NOW)
+
+    store.reset(ANN, now=NOW + timedelta(seconds=5))
+
+    conversation = store.get(ANN)
+    assert conversation is not None
+    assert conversation.messages == ()
+    assert conversation.is_active
+    assert [entry.content for entry in store.page(ANN).entries] == ["my name is Ann"]
+
+
+def test_one_message_larger_than_the_window_is_still_there(store: Store) -> None:
+    big = "x" * (window.WINDOW_BYTES + 1)
+    store.append(ANN, said("before", "msg#1"), now=NOW)
+
+    conversation = store.append(ANN, said(big, "msg#2", seconds=1), now=NOW)
+
+    assert [message.content for message in conversation.messages] == [big]
+
+
+def test_any_string_is_a_user(store: Store) -> None:
+    for user_id in ("+1234567890", "whatsapp:+15551230001", "BANK", "12345", "名前"):
+        store.append(user_id, said("hello", "msg#1"), now=NOW)
+        conversation = store.get(user_id)
+        assert conversation is not None
+        assert conversation.user_id == user_id
+
+
+def test_unknown_fields_of_a_message_survive(store: Store) -> None:
+    odd = replace(said("hello", "msg#1"), extra={"mood": "blue", "sender": "user"})
+    store.append(ANN, odd, now=NOW)
+    store.append(ANN, said("again", "msg#2", seconds=1), now=NOW)
+
+    conversation = store.get(ANN)
+
+    assert conversation is not None
+    assert conversation.messages[0].extra == {"mood": "blue", "sender": "user"}

@@ -1,0 +1,160 @@
+"""What every inbox promises: order, one worker a person, and nothing lost between the last look and the unlock."""
+
+from __future__ import annotations
+
+import threading
+
+from tests.builders import ANN, BEN, a_text
+from tests.conftest import wait_until
+
+from inbox import contract
+from inbox.contract import Who
+from inbox.memory import InMemoryInbox
+from inbox.ports import Lease
+from inbox.redis import RedisInbox
+
+Inbox = InMemoryInbox | RedisInbox
+
+ANN_ = contract.who(ANN, b"memory")
+BEN_ = contract.who(BEN, b"memory")
+
+
+def next_lease(inbox: Inbox) -> Lease:
+    """The lease on Ann, once a dead worker's has ended by itself."""
+    found: list[Lease] = []
+
+    def taken() -> bool:
+        lease = inbox.take(ANN_)
+        found.extend([lease] if lease else [])
+        return bool(found)
+
+    wait_until(taken, seconds=5, what="the end of a dead worker's lease")
+    return found[0]
+
+
+def test_texts_wait_in_the_order_of_their_arrival(inbox: Inbox) -> None:
+    for body in ("one", "two", "three"):
+        inbox.accept(a_text(body))
+    lease = inbox.take(ANN_)
+    assert lease is not None
+
+    waiting = inbox.waiting(lease, limit=10)
+
+    assert [entry.text.body for entry in waiting if entry.text] == ["one", "two", "three"]
+    assert lease.user_id == ANN
+
+
+def test_a_text_that_already_waits_is_not_added_again(inbox: Inbox) -> None:
+    text = a_text()
+    inbox.accept(text)
+    inbox.accept(text)
+    lease = inbox.take(ANN_)
+    assert lease is not None
+
+    assert len(inbox.waiting(lease, limit=10)) == 1
+
+
+def test_nobody_serves_an_unknown_person(inbox: Inbox) -> None:
+    assert inbox.take(Who("nobody")) is None
+
+
+def test_one_worker_serves_a_person_at_a_time_and_others_serve_others(inbox: Inbox) -> None:
+    inbox.accept(a_text(sender=ANN))
+    inbox.accept(a_text(sender=BEN))
+
+    assert inbox.take(ANN_) is not None
+    assert inbox.take(ANN_) is None
+    assert inbox.take(BEN_) is not None
+
+
+def test_a_lease_ends_by_itself_unless_it_is_renewed(inbox: Inbox) -> None:
+    inbox.accept(a_text())
+    dead = inbox.take(ANN_)
+    assert dead is not None
+    assert inbox.renew(dead)
+
+    mine = next_lease(inbox)
+
+    assert not inbox.renew(dead)
+    assert inbox.renew(mine)
+
+
+def test_a_worker_whose_lease_ended_removes_closes_and_parks_nothing(inbox: Inbox) -> None:
+    inbox.accept(a_text("precious"))
+    dead = inbox.take(ANN_)
+    assert dead is not None
+    entry = inbox.waiting(dead, limit=1)[0]
+    mine = next_lease(inbox)
+
+    assert inbox.remove(dead, [entry.entry_id]) is False
+    assert inbox.close(dead) is None
+    inbox.park(dead, due_ms=0)
+
+    assert inbox.renew(mine)
+    assert len(inbox.waiting(mine, limit=10)) == 1
+
+
+def test_an_inbox_is_not_closed_over_a_waiting_text(inbox: Inbox) -> None:
+    inbox.accept(a_text())
+    lease = inbox.take(ANN_)
+    assert lease is not None
+
+    assert inbox.close(lease) is False
+    inbox.remove(lease, [inbox.waiting(lease, limit=1)[0].entry_id])
+    assert inbox.close(lease) is True
+    assert inbox.take(ANN_) is not None
+
+
+def test_a_text_that_arrives_while_a_worker_waits_ends_the_wait(inbox: Inbox) -> None:
+    inbox.accept(a_text("one"))
+    lease = inbox.take(ANN_)
+    assert lease is not None
+    last = inbox.waiting(lease, limit=10)[-1].entry_id
+    assert not inbox.wait_for_more(lease, last, seconds=0.05)
+
+    later = threading.Timer(0.1, lambda: inbox.accept(a_text("two")))
+    later.start()
+
+    assert inbox.wait_for_more(lease, last, seconds=5)
+    later.join()
+
+
+def test_a_parked_person_is_due_at_the_time_and_rung_for_once(inbox: Inbox) -> None:
+    inbox.due(limit=10)
+    inbox.accept(a_text())
+    lease = inbox.take(ANN_)
+    assert lease is not None
+    inbox.park(lease, due_ms=inbox.now_ms() - 1)
+
+    assert inbox.due(limit=10) == ([ANN_], False)
+    assert inbox.due(limit=10) == ([], False)
+
+
+def test_a_person_who_is_served_is_not_due(inbox: Inbox) -> None:
+    inbox.accept(a_text())
+    lease = inbox.take(ANN_)
+    assert lease is not None
+    inbox.park(lease, due_ms=inbox.now_ms() - 1)
+    assert inbox.take(ANN_) is not None
+
+    assert inbox.due(limit=10)[0] == []
+
+
+def test_an_emptied_store_is_noticed_once(inbox: Inbox) -> None:
+    assert inbox.due(limit=10)[1] is True
+    assert inbox.due(limit=10)[1] is False
+
+
+def test_the_oldest_waiting_text_is_known(inbox: Inbox) -> None:
+    assert inbox.oldest_waiting_ms() is None
+    before = inbox.now_ms()
+    inbox.accept(a_text())
+
+    oldest = inbox.oldest_waiting_ms()
+
+    assert oldest is not None
+    assert before <= oldest <= inbox.now_ms()
+    lease = inbox.take(ANN_)
+    assert lease is not None
+    inbox.remove(lease, [inbox.waiting(lease, limit=1)[0].entry_id])
+    assert inbox.oldest_waiting_ms() is None

@@ -1,0 +1,335 @@
+"""What every keeper of the journal promises: each move once, under the fence, and only along the table of moves."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from tests.builders import ANN, NOW, OUR_NUMBER, a_turn
+
+from conversation import journal
+from conversation.errors import Fenced
+from conversation.journal import Part, PartState, Turn, TurnState
+from conversation.memory import InMemoryStorage
+from conversation.models import Conversation, Message, Role
+from conversation.ports import Answer, Binding
+from conversation.storage import DynamoDBStorage
+
+Store = InMemoryStorage | DynamoDBStorage
+
+
+def answered(store: Store, conversation: Conversation, *turns: Turn, words: str = "prrt", token: str = "t1") -> Answer:
+    answer = Answer(conversation=conversation, turns=turns, parts=(words,), token=token, facts={"engine": "dada"})
+    store.persist(answer, now=NOW)
+    return answer
+
+
+def a_persisted_part(store: Store) -> tuple[Conversation, Part]:
+    conversation = store.open(ANN, now=NOW)
+    turn = store.file(a_turn(), now=NOW).turn
+    answer = answered(store, conversation, turn)
+    return conversation, answer.new_parts()[0]
+
+
+def a_claimed_part(store: Store, attempt_id: str = "") -> tuple[Conversation, Part]:
+    conversation, part = a_persisted_part(store)
+    attempt_id = attempt_id or journal.new_attempt_id(part.turn, part.number)
+    return conversation, store.claim(part, fence=conversation.fence, attempt_id=attempt_id, now=NOW)
+
+
+def test_opening_raises_the_fence_and_returns_what_was_said(store: Store) -> None:
+    store.append(ANN, Message(role=Role.USER, content="hello", timestamp=NOW, key="msg#1"), now=NOW)
+
+    first = store.open(ANN, now=NOW)
+    second = store.open(ANN, now=NOW)
+
+    assert second.fence == first.fence + 1
+    assert [message.content for message in second.messages] == ["hello"]
+
+
+def test_a_text_is_filed_once_and_the_second_call_returns_its_row(store: Store) -> None:
+    turn = a_turn("hello")
+
+    first, second = store.file(turn, now=NOW), store.file(turn, now=NOW)
+
+    assert (first.fresh, second.fresh) == (True, False)
+    assert second.turn.content == "hello"
+    assert second.turn.state is TurnState.FILED
+    assert second.turn.tries == 1
+
+
+def test_a_try_is_counted_only_while_the_turn_is_open(store: Store) -> None:
+    turn = store.file(a_turn(), now=NOW).turn
+    assert store.retry(turn).tries == 2
+
+    store.settle(turn, TurnState.SILENT, reason="keyword stop", now=NOW)
+
+    after = store.retry(turn)
+    assert (after.state, after.tries, after.reason) == (TurnState.SILENT, 2, "keyword stop")
+
+
+def test_a_settled_turn_is_not_settled_again(store: Store) -> None:
+    turn = store.file(a_turn(), now=NOW).turn
+    store.settle(turn, TurnState.STALE, reason="too old", now=NOW)
+    store.settle(turn, TurnState.DEAD, reason="a bug", now=NOW)
+
+    kept = store.get_turn(ANN, turn.sid)
+
+    assert kept is not None
+    assert (kept.state, kept.reason) == (TurnState.STALE, "too old")
+
+
+def test_an_answer_freezes_words_window_and_turn_together(store: Store) -> None:
+    conversation = store.open(ANN, now=NOW)
+    turn = store.file(a_turn("hello"), now=NOW).turn
+
+    answer = answered(store, conversation, turn, words="prrt. hello.")
+
+    part = store.parts(ANN, turn.sid)[0]
+    assert (part.state, part.content, part.sender) == (PartState.NEW, "prrt. hello.", OUR_NUMBER)
+    kept = store.get_turn(ANN, turn.sid)
+    assert kept is not None
+    assert (kept.state, kept.token, kept.parts, kept.turn) == (TurnState.ANSWERED, answer.token, 1, turn.sid)
+    fresh = store.get(ANN)
+    assert fresh is not None
+    assert [m.content for m in fresh.messages] == ["hello", "prrt. hello."]
+    assert [e.content for e in store.page(ANN).entries] == ["hello", "prrt. hello."]
+
+
+def test_one_reply_answers_several_texts_and_bears_the_first_ones_sid(store: Store) -> None:
+    conversation = store.open(ANN, now=NOW)
+    first, second = (store.file(a_turn(body, at=place), now=NOW).turn for place, body in enumerate(("one", "two")))
+
+    answered(store, conversation, first, second)
+
+    kept = store.get_turn(ANN, second.sid)
+    assert kept is not None
+    assert kept.turn == first.sid
+    assert [part.key for part in store.parts(ANN, first.sid)] == [journal.out_key(first.sid, 0)]
+
+
+def test_an_answer_whose_confirmation_was_lost_is_recognised_as_mine(store: Store) -> None:
+    conversation = store.open(ANN, now=NOW)
+    turn = store.file(a_turn(), now=NOW).turn
+    answered(store, conversation, turn, token="mine")
+
+    answered(store, conversation, turn, token="mine")
+
+    assert len(store.parts(ANN, turn.sid)) == 1
+    kept = store.get(ANN)
+    assert kept is not None
+    assert len(kept.messages) == 2
+
+
+def test_another_workers_answer_is_not_overwritten(store: Store) -> None:
+    conversation = store.open(ANN, now=NOW)
+    turn = store.file(a_turn(), now=NOW).turn
+    answered(store, conversation, turn, words="the first", token="theirs")
+
+    with pytest.raises(Fenced):
+        answered(store, conversation, turn, words="the second", token="mine")
+
+    assert store.parts(ANN, turn.sid)[0].content == "the first"
+
+
+def test_a_worker_that_slept_through_its_lease_cannot_persist(store: Store) -> None:
+    sleeper = store.open(ANN, now=NOW)
+    turn = store.file(a_turn(), now=NOW).turn
+    store.open(ANN, now=NOW)
+
+    with pytest.raises(Fenced):
+        answered(store, sleeper, turn)
+
+    assert store.parts(ANN, turn.sid) == ()
+    kept = store.get_turn(ANN, turn.sid)
+    assert kept is not None
+    assert kept.state is TurnState.FILED
+
+
+def test_a_writer_of_the_window_alone_is_merged_with(store: Store) -> None:
+    conversation = store.open(ANN, now=NOW)
+    turn = store.file(a_turn("hello"), now=NOW).turn
+    store.append(ANN, Message(role=Role.USER, content="meanwhile", timestamp=NOW, key="msg#1"), now=NOW)
+
+    answered(store, conversation, turn)
+
+    kept = store.get(ANN)
+    assert kept is not None
+    assert [m.content for m in kept.messages] == ["meanwhile", "hello", "prrt"]
+
+
+def test_forgetting_begins_the_window_anew_and_keeps_the_record(store: Store) -> None:
+    store.append(ANN, Message(role=Role.USER, content="a secret", timestamp=NOW, key="msg#1"), now=NOW)
+    conversation = store.open(ANN, now=NOW)
+    turn = store.file(a_turn("reset", at=1), now=NOW).turn
+
+    store.persist(
+        Answer(conversation=conversation, turns=(turn,), parts=("who?",), token="t", forget=True), now=NOW
+    )
+
+    kept = store.get(ANN)
+    assert kept is not None
+    assert [m.content for m in kept.messages] == ["reset", "who?"]
+    assert "a secret" in [e.content for e in store.page(ANN).entries]
+
+
+def test_superseded_texts_are_settled_in_the_same_moment(store: Store) -> None:
+    conversation = store.open(ANN, now=NOW)
+    old, new = (store.file(a_turn(body, at=place), now=NOW).turn for place, body in enumerate(("old", "new")))
+
+    store.persist(
+        Answer(conversation=conversation, turns=(new,), silent=(old,), parts=("prrt",), token="t"), now=NOW
+    )
+
+    kept = store.get_turn(ANN, old.sid)
+    assert kept is not None
+    assert (kept.state, kept.reason) == (TurnState.SILENT, "superseded")
+
+
+def test_a_claim_is_had_once(store: Store) -> None:
+    conversation, part = a_persisted_part(store)
+    store.claim(part, fence=conversation.fence, attempt_id="SM1-0-a", now=NOW)
+
+    with pytest.raises(Fenced):
+        store.claim(part, fence=conversation.fence, attempt_id="SM1-0-b", now=NOW)
+
+    assert store.parts(ANN, part.turn)[0].attempt_id == "SM1-0-a"
+
+
+def test_a_claim_whose_confirmation_was_lost_is_still_mine(store: Store) -> None:
+    conversation, part = a_persisted_part(store)
+    store.claim(part, fence=conversation.fence, attempt_id="SM1-0-a", now=NOW)
+
+    again = store.claim(part, fence=conversation.fence, attempt_id="SM1-0-a", now=NOW)
+
+    assert (again.state, again.attempt_id) == (PartState.SENDING, "SM1-0-a")
+
+
+def test_a_worker_that_slept_through_its_lease_cannot_claim(store: Store) -> None:
+    conversation, part = a_persisted_part(store)
+    store.open(ANN, now=NOW)
+
+    with pytest.raises(Fenced):
+        store.claim(part, fence=conversation.fence, attempt_id="SM1-0-a", now=NOW)
+
+    assert store.parts(ANN, part.turn)[0].state is PartState.NEW
+
+
+def test_an_outcome_is_bound_to_its_attempt(store: Store) -> None:
+    _, part = a_claimed_part(store)
+
+    bound = store.bind(part, Binding(state=PartState.SENT, sid="SMout", status="queued"), now=NOW)
+
+    assert (bound.state, bound.sid, bound.status) == (PartState.SENT, "SMout", "queued")
+    assert list(store.unsettled(journal.bucket(ANN), before=NOW + timedelta(hours=1), limit=10)) == []
+
+
+def test_an_outcome_of_an_attempt_that_no_longer_stands_changes_nothing(store: Store) -> None:
+    conversation, part = a_claimed_part(store, "SM1-0-first")
+    store.bind(part, Binding(state=PartState.RETRY, due=5, reason="429"), now=NOW)
+    second = store.claim(part, fence=conversation.fence, attempt_id="SM1-0-second", now=NOW)
+
+    store.bind(part, Binding(state=PartState.FAILED, reason="late"), now=NOW)
+
+    kept = store.parts(ANN, part.turn)[0]
+    assert (kept.state, kept.attempt_id, kept.tries) == (PartState.SENDING, "SM1-0-second", 2)
+    assert second.tries == 2
+
+
+def test_a_report_that_overtakes_the_answer_binds_the_part(store: Store) -> None:
+    _, part = a_claimed_part(store, "SM1-0-a")
+
+    store.report(ANN, part.key, attempt_id="SM1-0-a", sid="SMout", status="delivered", error_code=None, now=NOW)
+    late = store.bind(part, Binding(state=PartState.SENT, sid="SMout", status="queued"), now=NOW)
+
+    assert (late.state, late.sid, late.status) == (PartState.SENT, "SMout", "delivered")
+
+
+def test_an_unknown_part_is_settled_by_a_report_of_any_of_its_attempts(store: Store) -> None:
+    conversation, part = a_claimed_part(store, "SM1-0-first")
+    store.bind(part, Binding(state=PartState.RETRY, due=1), now=NOW)
+    part = store.claim(part, fence=conversation.fence, attempt_id="SM1-0-second", now=NOW)
+    store.bind(part, Binding(state=PartState.UNKNOWN, unknown_since=7, reason="reset"), now=NOW)
+
+    found = store.report(
+        ANN, part.key, attempt_id="SM1-0-first", sid="SMout", status="sent", error_code=None, now=NOW
+    )
+
+    assert found is not None
+    assert (found.state, found.sid, found.status) == (PartState.SENT, "SMout", "sent")
+
+
+def test_a_status_never_goes_back(store: Store) -> None:
+    _, part = a_claimed_part(store, "SM1-0-a")
+    store.bind(part, Binding(state=PartState.SENT, sid="SMout", status="queued"), now=NOW)
+
+    seen = []
+    for status in ("delivered", "sent", "queued", "delivered"):
+        found = store.report(
+            ANN, part.key, attempt_id="SM1-0-a", sid="SMout", status=status, error_code=None, now=NOW
+        )
+        assert found is not None
+        seen.append(found.status)
+
+    assert seen == ["delivered"] * 4
+
+
+def test_a_report_for_an_attempt_that_never_was_is_nobodys(store: Store) -> None:
+    _, part = a_claimed_part(store, "SM1-0-a")
+
+    def report(key: str, attempt_id: str) -> Part | None:
+        return store.report(ANN, key, attempt_id=attempt_id, sid="SMx", status="sent", error_code=None, now=NOW)
+
+    assert report(part.key, "SM1-0-forged") is None
+    assert report("out#SMnone#0", "SMnone-0-a") is None
+    assert store.parts(ANN, part.turn)[0].state is PartState.SENDING
+
+
+def test_a_failed_part_is_not_revived_by_a_report(store: Store) -> None:
+    _, part = a_claimed_part(store, "SM1-0-a")
+    store.bind(part, Binding(state=PartState.FAILED, error_code=21211, reason="no telephone"), now=NOW)
+
+    found = store.report(
+        ANN, part.key, attempt_id="SM1-0-a", sid="SMout", status="sent", error_code=None, now=NOW
+    )
+
+    assert found is not None
+    assert found.state is PartState.FAILED
+
+
+def test_a_part_that_was_never_attempted_can_be_suppressed(store: Store) -> None:
+    _, part = a_persisted_part(store)
+
+    bound = store.bind(part, Binding(state=PartState.SUPPRESSED, reason="too old to send"), now=NOW)
+
+    assert (bound.state, bound.reason) == (PartState.SUPPRESSED, "too old to send")
+
+
+def test_what_is_unsettled_is_found_until_it_is_settled(store: Store) -> None:
+    bucket = journal.bucket(ANN)
+    conversation = store.open(ANN, now=NOW)
+    turn = store.file(a_turn(), now=NOW).turn
+
+    def listed() -> list[str]:
+        return [row.key for row in store.unsettled(bucket, before=NOW + timedelta(seconds=1), limit=10)]
+
+    assert listed() == [turn.key]
+    answer = answered(store, conversation, turn)
+    part = answer.new_parts()[0]
+    assert listed() == [part.key]
+    claimed = store.claim(part, fence=conversation.fence, attempt_id="SM1-0-a", now=NOW)
+    assert listed() == [part.key]
+    store.bind(claimed, Binding(state=PartState.SENT, sid="SMout", status="queued"), now=NOW)
+    assert listed() == []
+    assert list(store.unsettled(bucket, before=NOW, limit=10)) == []
+
+
+def test_opting_out_is_noted_under_the_fence(store: Store) -> None:
+    conversation = store.open(ANN, now=NOW)
+    store.set_active(ANN, active=False, fence=conversation.fence, now=NOW)
+
+    kept = store.get(ANN)
+    assert kept is not None
+    assert not kept.is_active
+    with pytest.raises(Fenced):
+        store.set_active(ANN, active=True, fence=conversation.fence + 1, now=NOW)
