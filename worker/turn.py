@@ -199,6 +199,9 @@ class Visits:
             if any(turn.sid == entry.text.sid for turn in found.answer):
                 found.entries.append(entry.entry_id)
                 continue
+            if found.answer and (self._habits.policy == "each" or found.answer[0].tries > 1):
+                # a text that a worker died of is answered alone, and its neighbours' tries are not counted with its own
+                break
             turn = self._file(visit, entry, entry.text)
             if turn.state is TurnState.FILED and not self._admit(visit, found, entry, entry.text, turn):
                 break
@@ -239,7 +242,7 @@ class Visits:
             found.over.append(entry.entry_id)
             return True
         forget = keyword is Keyword.RESET
-        if found.answer and (forget or found.forget or self._habits.policy == "each"):
+        if found.answer and (forget or found.forget):
             return False
         if found.answer and found.texts[-1].to != text.to:
             return False  # another of our numbers was texted: its reply leaves from there

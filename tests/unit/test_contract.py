@@ -1,0 +1,94 @@
+"""A payload outlives a release, and a doorbell is what Celery itself would have sent."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.builders import a_text
+
+from inbox import contract, doorbell
+from inbox.contract import UnreadableEntry
+from sms.messages import DeliveryReport, Media, MessageSid
+
+#: As release 0.1.0 wrote them. Never change these lines: add the next release's below.
+TEXT_0_1 = (
+    b'{"v":1,"sid":"SM1","from":"+15551230001","to":"+15005550006","body":"hi","media":[["http://a","image/png"]],'
+    b'"service":"MG1","opt_out":"STOP","repaired":true}'
+)
+REPORT_0_1 = b'{"v":1,"sid":"SM9","to":"+15551230001","status":"failed","attempt":"SM1-0-a","error":30003}'
+
+
+def test_a_text_of_the_first_release_is_read() -> None:
+    text = contract.decode_text(TEXT_0_1)
+
+    assert (text.sid, text.sender, text.body, text.opt_out_type, text.repaired) == ("SM1", "+15551230001", "hi", "STOP", True)
+    assert text.media == (Media(url="http://a", content_type="image/png"),)
+
+
+def test_a_report_of_the_first_release_is_read() -> None:
+    report = contract.decode_report(REPORT_0_1)
+
+    assert (report.sid, report.status, report.attempt_id, report.error_code) == ("SM9", "failed", "SM1-0-a", 30003)
+
+
+@given(st.text())
+def test_every_text_comes_back_as_it_went_in(body: str) -> None:
+    body = body.encode(errors="replace").decode()
+    text = a_text(body)
+
+    assert contract.decode_text(contract.encode_text(text)) == text
+
+
+def test_every_report_comes_back_as_it_went_in() -> None:
+    report = DeliveryReport(sid=MessageSid("SM1"), to="+1", status="sent", attempt_id="SM1-0-a", error_code=None)
+
+    assert contract.decode_report(contract.encode_report(report)) == report
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"\xff\xfe", b"[]", b"{}", b'{"v":"1"}', b'{"v":1}', b'{"v":99,"sid":"SM1"}', b'{"v":1,"sid":1,"media":3}']
+)
+def test_what_nobody_wrote_is_unreadable_and_nothing_worse(payload: bytes) -> None:
+    with pytest.raises(UnreadableEntry):
+        contract.decode_text(payload)
+    with pytest.raises(UnreadableEntry):
+        contract.decode_report(payload)
+
+
+def test_a_name_is_the_same_under_one_key_and_hides_the_number() -> None:
+    name = contract.who("+15551230001", b"key")
+
+    assert name == contract.who("+15551230001", b"key")
+    assert name != contract.who("+15551230001", b"other")
+    assert "555" not in name
+
+
+def test_a_doorbell_is_what_celery_would_have_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    from worker.app import app  # noqa: PLC0415 - it reads settings
+
+    sent: list[dict[str, Any]] = []
+
+    def keep(_channel: object, _queue: str, message: dict[str, Any], **_: object) -> None:
+        sent.append(message)
+
+    with app.connection_for_write("memory://") as connection, connection.channel() as channel:
+        monkeypatch.setattr(type(channel), "_put", keep)
+        producer = app.amqp.Producer(channel)
+        app.send_task(contract.ANSWER_TASK, args=["who"], producer=producer, ignore_result=True)
+    theirs = sent[0]
+    ours = json.loads(doorbell.ring(contract.ANSWER_TASK, "who"))
+
+    changing = {"id", "root_id", "origin"}
+    assert {k: v for k, v in ours["headers"].items() if k not in changing} == {
+        k: v for k, v in theirs["headers"].items() if k not in changing
+    }
+    assert ours["body"] == theirs["body"]
+    assert ours["content-type"] == theirs["content-type"]
+    assert ours["content-encoding"] == theirs["content-encoding"]
+    for name in ("delivery_mode", "priority", "body_encoding"):
+        assert ours["properties"][name] == theirs["properties"][name]
+    assert ours["properties"]["delivery_info"]["routing_key"] == theirs["properties"]["delivery_info"]["routing_key"]

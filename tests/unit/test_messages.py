@@ -1,0 +1,85 @@
+"""Parsed once, at the edge: what comes in is a text or a clear refusal."""
+
+from __future__ import annotations
+
+import pytest
+
+from sms import keywords, messages
+from sms.errors import UnusableText
+from sms.keywords import Keyword
+from sms.messages import DeliveryReport, InboundSms
+
+FORM = {"MessageSid": "SM" + "1" * 32, "AccountSid": "AC1", "From": "+15551230001", "To": "+15005550006", "Body": "hi"}
+
+
+def test_only_four_fields_are_needed() -> None:
+    text = InboundSms.parse({name: value for name, value in FORM.items() if name != "Body"})
+
+    assert (text.body, text.media, text.messaging_service_sid) == ("", (), None)
+
+
+@pytest.mark.parametrize("name", ["MessageSid", "From", "To"])
+@pytest.mark.parametrize("value", [None, "", "   ", "x" * 201])
+def test_a_required_field_is_required_and_named(name: str, value: str | None) -> None:
+    form = {key: kept for key, kept in {**FORM, name: value}.items() if kept is not None}
+
+    with pytest.raises(UnusableText, match=name):
+        InboundSms.parse(form)
+
+
+@pytest.mark.parametrize("change", [{"MessageSid": "XX12"}, {"NumMedia": "many"}, {"Body": "x" * 1601}])
+def test_what_twilio_never_sends_is_refused(change: dict[str, str]) -> None:
+    with pytest.raises(UnusableText):
+        InboundSms.parse({**FORM, **change})
+
+
+def test_pictures_are_read() -> None:
+    text = InboundSms.parse(
+        {**FORM, "NumMedia": "2", "MediaUrl0": "http://a", "MediaContentType0": "image/png", "MediaUrl1": "http://b"}
+    )
+
+    assert [(m.url, m.content_type) for m in text.media] == [("http://a", "image/png"), ("http://b", "")]
+
+
+def test_a_report_says_what_became_of_which_attempt() -> None:
+    report = DeliveryReport.parse({**FORM, "MessageStatus": "Undelivered", "ErrorCode": "30003"}, "SM1-0-a")
+
+    assert (report.status, report.error_code, report.attempt_id) == ("undelivered", 30003, "SM1-0-a")
+    with pytest.raises(UnusableText, match="SmsStatus"):
+        DeliveryReport.parse(FORM, "SM1-0-a")
+
+
+@pytest.mark.parametrize(
+    ("address", "dialable"),
+    [("+15551230001", True), ("whatsapp:+15551230001", True), ("12345", False), ("BANK", False), ("+0123", False), ("", False)],
+)
+def test_a_telephone_is_told_from_what_is_none(address: str, *, dialable: bool) -> None:
+    assert messages.is_dialable(address) is dialable
+
+
+def test_a_number_is_masked_for_logs() -> None:
+    assert messages.masked("+15551230001") == "**********01"
+    assert messages.masked("") == ""
+
+
+@pytest.mark.parametrize(
+    ("body", "keyword"),
+    [
+        ("STOP", Keyword.STOP),
+        (" stop \n", Keyword.STOP),
+        ("Unsubscribe", Keyword.STOP),
+        ("stop it", None),
+        ("please stop", None),
+        ("START", Keyword.START),
+        ("help", Keyword.HELP),
+        ("reset", Keyword.RESET),
+        ("hello", None),
+    ],
+)
+def test_a_keyword_is_a_whole_text(body: str, keyword: Keyword | None) -> None:
+    assert keywords.read(body) is keyword
+
+
+def test_twilios_own_verdict_goes_first() -> None:
+    assert keywords.read("arrêt", "STOP") is Keyword.STOP
+    assert keywords.read("hello", "SOMETHING") is None

@@ -1,0 +1,526 @@
+"""The walk of a text, told with keepers in memory: what a person gets, whatever a worker lives to do."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.builders import ANN, OUR_NUMBER, a_text
+
+from cat.ports import Heard, Reply
+from cat.reply import Cat
+from conversation.errors import StoreAway
+from conversation.journal import PartState, TurnState
+from conversation.memory import InMemoryStorage
+from inbox import contract
+from inbox.memory import InMemoryInbox
+from sms.memory import InMemorySender
+from sms.messages import DeliveryReport, InboundSms, MessageSid
+from sms.ports import ErrorClass, NotCreated, Unknown
+from worker.delivery import Delivery, Terms
+from worker.receipts import Receipts
+from worker.reconcile import Reconciler
+from worker.turn import Habits, House, Visits
+from worker.visit import LeaseKeeper
+
+WHO = contract.who(ANN, b"memory")
+
+
+class Parrot:
+    """An engine that says back what it heard, and does what a test wants while it thinks."""
+
+    def __init__(self) -> None:
+        self.heard: list[Heard] = []
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    @property
+    def name(self) -> str:
+        return "parrot"
+
+    def reply(self, heard: Heard, *, seconds: float) -> Reply:
+        del seconds
+        self.heard.append(heard)
+        self.meanwhile()
+        return Reply(words=f"re: {' + '.join(heard.texts)}", engine=self.name)
+
+
+class Died(BaseException):
+    """A worker's process ends here: nothing in our code catches it."""
+
+
+@dataclass
+class Room:
+    """One person's road, with every keeper in memory and a clock that a test can turn."""
+
+    ms: int = field(default_factory=lambda: int(time.time() * 1000))
+    policy: str = "each"
+    stopping: bool = False
+
+    def __post_init__(self) -> None:
+        self.inbox = InMemoryInbox(clock_ms=lambda: self.ms, lease=timedelta(seconds=20))
+        self.store = InMemoryStorage()
+        self.sender = InMemorySender()
+        self.parrot = Parrot()
+        self.receipts = Receipts(self.inbox, self.store, who_key=b"memory", noted=lambda *_: None)
+        self.reconciler = Reconciler(self.inbox, self.store, validity=timedelta(hours=1))
+
+    def worker(self, **replaced: Any) -> Visits:
+        journal = replaced.get("journal", self.store)
+        terms = Terms(public_url="https://cat.example", validity_seconds=3600, patience_seconds=60, max_age_seconds=21600)
+        delivery = Delivery(
+            journal, replaced.get("sender", self.sender), terms, rng=random.Random(1), sleep=lambda _: None
+        )
+        house = House(
+            inbox=replaced.get("inbox", self.inbox),
+            journal=journal,
+            cat=Cat([self.parrot], deadline_seconds=20),
+            delivery=delivery,
+            leases=LeaseKeeper(self.inbox, every_seconds=5, on_error=lambda _: None),
+            worker="w",
+        )
+        habits = Habits(
+            policy=self.policy, quiet_window_seconds=0.05, quiet_limit_seconds=0.2, max_age_seconds=21600,
+            own_numbers=frozenset({OUR_NUMBER}),
+        )  # fmt: skip
+        return Visits(house, habits, stopping=lambda: self.stopping)
+
+    def texts(self, *bodies: str) -> list[InboundSms]:
+        found = [a_text(body) for body in bodies]
+        for text in found:
+            self.inbox.accept(text)
+        return found
+
+    def serve(self, **replaced: Any) -> None:
+        self.worker(**replaced).serve(WHO)
+
+    def dies(self, **replaced: Any) -> None:
+        """A worker serves and dies; its lease ends by itself."""
+        with pytest.raises(Died):
+            self.serve(**replaced)
+        self.later(seconds=21)
+
+    def later(self, *, seconds: float) -> None:
+        self.ms += int(seconds * 1000)
+
+    @property
+    def received(self) -> list[str]:
+        return [message.body for _, message in self.sender.created]
+
+    def state(self, text: InboundSms) -> TurnState:
+        turn = self.store.get_turn(ANN, text.sid)
+        assert turn is not None
+        return turn.state
+
+    def part(self, text: InboundSms) -> PartState:
+        return self.store.parts(ANN, text.sid)[0].state
+
+
+class Dying:
+    """A keeper in front of another, whose named call ends the process before or after it took effect."""
+
+    def __init__(self, behind: object, call: str, *, after: bool, error: BaseException | None = None) -> None:
+        self._behind, self._call, self._after = behind, call, after
+        self._error = error or Died()
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(self._behind, name)
+        if name != self._call:
+            return real
+
+        def cut(*args: object, **options: object) -> object:
+            if self._after:
+                real(*args, **options)
+            self._call = ""
+            raise self._error
+
+        return cut
+
+
+@pytest.fixture
+def room() -> Room:
+    return Room()
+
+
+def test_one_text_gets_one_reply_and_leaves_the_inbox(room: Room) -> None:
+    (text,) = room.texts("hello")
+
+    room.serve()
+
+    assert room.received == ["re: hello"]
+    assert (room.state(text), room.part(text)) == (TurnState.ANSWERED, PartState.SENT)
+    assert room.inbox.oldest_waiting_ms() is None
+    room.serve()
+    assert room.received == ["re: hello"]
+
+
+def test_each_text_gets_its_own_reply_in_order(room: Room) -> None:
+    room.texts("one", "two", "three")
+
+    room.serve()
+
+    assert room.received == ["re: one", "re: two", "re: three"]
+
+
+def test_texts_that_come_together_get_one_reply() -> None:
+    room = Room(policy="coalesce")
+    first, second = room.texts("one", "two")
+
+    room.serve()
+
+    assert room.received == ["re: one + two"]
+    assert (room.state(first), room.state(second)) == (TurnState.ANSWERED, TurnState.ANSWERED)
+
+
+def test_a_text_that_comes_while_the_cat_thinks_forms_the_next_turn() -> None:
+    room = Room(policy="coalesce")
+    room.texts("one")
+    late = iter(["two"])
+    room.parrot.meanwhile = lambda: [room.texts(body) for body in late] and None
+
+    room.serve()
+
+    assert room.received == ["re: one", "re: two"]
+
+
+def test_only_the_newest_is_answered_where_that_is_the_policy() -> None:
+    room = Room(policy="latest")
+    old, new = room.texts("old", "new")
+
+    room.serve()
+
+    assert room.received == ["re: new"]
+    assert (room.state(old), room.state(new)) == (TurnState.SILENT, TurnState.ANSWERED)
+
+
+def test_the_cat_hears_what_was_said_before(room: Room) -> None:
+    room.texts("my name is Ann")
+    room.serve()
+    room.texts("who am i?")
+    room.serve()
+
+    assert list(room.parrot.heard[-1].history) == [
+        {"role": "user", "content": "my name is Ann"},
+        {"role": "assistant", "content": "re: my name is Ann"},
+    ]
+
+
+def test_the_same_webhook_again_changes_nothing(room: Room) -> None:
+    (text,) = room.texts("hello")
+    room.serve()
+
+    room.inbox.accept(text)
+    room.serve()
+
+    assert room.received == ["re: hello"]
+    assert room.inbox.oldest_waiting_ms() is None
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("call", ["open", "file", "persist", "claim", "bind"])
+def test_a_worker_that_dies_at_the_journal_leaves_one_reply_at_most_and_says_so(call: str, *, after: bool) -> None:
+    room = Room()
+    (text,) = room.texts("hello")
+
+    room.dies(journal=Dying(room.store, call, after=after))
+    room.serve()
+    room.later(seconds=61)
+    room.serve()
+
+    if (call, after) == ("claim", True):
+        # it may have been sent for all that anybody knows: no second SMS, and it is said
+        assert room.received == []
+        assert room.part(text) is PartState.UNKNOWN
+    elif (call, after) == ("bind", False):
+        assert room.received == ["re: hello"]
+        assert room.part(text) is PartState.UNKNOWN
+    else:
+        assert room.received == ["re: hello"]
+        assert room.part(text) is PartState.SENT
+    assert room.inbox.oldest_waiting_ms() is None
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("call", ["waiting", "remove", "close"])
+def test_a_worker_that_dies_at_the_inbox_leaves_one_reply(call: str, *, after: bool) -> None:
+    room = Room()
+    (text,) = room.texts("hello")
+
+    room.dies(inbox=Dying(room.inbox, call, after=after))
+    room.serve()
+
+    assert room.received == ["re: hello"]
+    assert room.part(text) is PartState.SENT
+    assert room.inbox.oldest_waiting_ms() is None
+
+
+@pytest.mark.parametrize("call", ["open", "file", "persist", "claim"])
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_while_the_store_is_away_the_text_waits(call: str, *, after: bool) -> None:
+    room = Room()
+    (text,) = room.texts("hello")
+
+    room.serve(journal=Dying(room.store, call, after=after, error=StoreAway("away")))
+    assert room.inbox.oldest_waiting_ms() is not None
+    room.later(seconds=6)
+    assert room.inbox.due(limit=1)[0] == [WHO]
+    room.serve()
+
+    if (call, after) == ("claim", True):
+        # an in-memory keeper cannot be read back between the two; the real one recognises its claim
+        assert room.part(text) is PartState.UNKNOWN
+    else:
+        assert room.received == ["re: hello"]
+
+
+def test_a_dead_workers_try_is_counted_and_the_fifth_is_the_last(room: Room) -> None:
+    (text,) = room.texts("poison")
+    room.texts("hello")
+
+    def die() -> None:
+        if "poison" in room.parrot.heard[-1].texts:
+            raise Died
+
+    room.parrot.meanwhile = die
+    for _ in range(5):
+        room.dies()
+    room.serve()
+
+    assert room.state(text) is TurnState.DEAD
+    assert room.received == ["re: hello"]
+
+
+def test_a_bug_does_not_keep_the_person_waiting_for_a_lease(room: Room) -> None:
+    room.texts("hello")
+
+    with pytest.raises(RuntimeError):
+        room.serve(journal=Dying(room.store, "persist", after=False, error=RuntimeError("a bug")))
+
+    assert room.inbox.take(WHO) is not None
+
+
+def test_a_sleeper_that_wakes_persists_nothing(room: Room) -> None:
+    room.texts("hello")
+
+    def sleep_and_be_overtaken() -> None:
+        room.parrot.meanwhile = lambda: None
+        room.later(seconds=21)
+        room.serve()
+
+    room.parrot.meanwhile = sleep_and_be_overtaken
+    room.serve()
+
+    assert room.received == ["re: hello"]
+
+
+def test_what_was_proven_not_created_is_sent_again_later(room: Room) -> None:
+    room.texts("hello")
+    room.sender.answers.append(NotCreated(error_class=ErrorClass.TRY_AGAIN, code=20429, reason="too many requests"))
+
+    room.serve()
+    assert room.received == []
+    room.serve()
+    assert room.received == []
+    room.later(seconds=5)
+    room.serve()
+
+    assert room.received == ["re: hello"]
+    assert len({message.status_callback for message in room.sender.asked}) == 2
+
+
+def test_a_reply_under_way_holds_back_the_next(room: Room) -> None:
+    room.texts("one", "two")
+    room.sender.answers.append(NotCreated(error_class=ErrorClass.TRY_AGAIN, code=20429, reason="too many requests"))
+
+    room.serve()
+    assert room.received == []
+    room.later(seconds=5)
+    room.serve()
+
+    assert room.received == ["re: one", "re: two"]
+
+
+def test_an_unknown_outcome_is_never_sent_again_and_holds_back_for_a_while_only(room: Room) -> None:
+    (text, _) = room.texts("one", "two")
+    room.sender.answers.append(Unknown(reason="read timeout"))
+
+    room.serve()
+    room.later(seconds=30)
+    room.serve()
+    assert len(room.sender.asked) == 1
+    room.later(seconds=31)
+    room.serve()
+
+    assert [message.body for message in room.sender.asked] == ["re: one", "re: two"]
+    assert room.part(text) is PartState.UNKNOWN
+
+
+def test_a_report_ends_the_wait_for_an_unknown_outcome(room: Room) -> None:
+    (text, _) = room.texts("one", "two")
+    room.sender.answers.append(Unknown(reason="reset"))
+    room.sender.creates_anyway = True
+    room.serve()
+    part = room.store.parts(ANN, text.sid)[0]
+    assert part.attempt_id is not None
+
+    room.inbox.receive(DeliveryReport(sid=MessageSid("SMout"), to=ANN, status="sent", attempt_id=part.attempt_id))
+    room.receipts.drain()
+    room.serve()
+
+    assert room.received == ["re: one", "re: two"]
+    assert room.part(text) is PartState.SENT
+
+
+def test_an_unknown_outcome_without_evidence_is_held(room: Room) -> None:
+    (text,) = room.texts("hello")
+    room.sender.answers.append(Unknown(reason="reset"))
+    room.serve()
+
+    room.later(seconds=3700)
+    room.reconciler.reconcile()
+
+    assert room.part(text) is PartState.HELD
+    room.serve()
+    assert len(room.sender.asked) == 1
+
+
+def test_a_person_who_opted_out_at_the_carrier_is_left_in_peace(room: Room) -> None:
+    (first,) = room.texts("one")
+    room.sender.answers.append(NotCreated(error_class=ErrorClass.PERMANENT, code=21610, reason="this person sent STOP"))
+    room.serve()
+    (second,) = room.texts("two")
+    room.serve()
+
+    assert room.received == []
+    assert (room.part(first), room.state(second)) == (PartState.FAILED, TurnState.SILENT)
+
+
+def test_stop_is_obeyed_until_start(room: Room) -> None:
+    texts = room.texts("STOP", "hello?", "start", "hello!")
+
+    room.serve()
+
+    assert room.received == ["re: hello!"]
+    assert [room.state(text) for text in texts] == [TurnState.SILENT] * 3 + [TurnState.ANSWERED]
+
+
+def test_reset_forgets(room: Room) -> None:
+    room.texts("my name is Ann")
+    room.serve()
+    room.texts("reset")
+    room.serve()
+    room.texts("who am i?")
+    room.serve()
+
+    assert room.received[0] == "re: my name is Ann"
+    assert room.received[1]
+    assert not any("Ann" in line["content"] for line in room.parrot.heard[-1].history)
+
+
+@pytest.mark.parametrize("sender", [OUR_NUMBER, "12345", "BANK"])
+def test_machines_are_not_answered(sender: str) -> None:
+    room = Room()
+    room.inbox.accept(a_text("hello", sender=sender))
+
+    room.worker().serve(contract.who(sender, b"memory"))
+
+    assert room.sender.asked == []
+    assert room.inbox.oldest_waiting_ms() is None
+
+
+def test_a_text_too_old_to_answer_is_stale(room: Room) -> None:
+    (text,) = room.texts("hello")
+    room.later(seconds=21_700)
+
+    room.serve()
+
+    assert room.received == []
+    assert room.state(text) is TurnState.STALE
+
+
+def test_a_reply_too_old_to_send_is_suppressed(room: Room) -> None:
+    (text,) = room.texts("hello")
+    room.sender.answers.append(NotCreated(error_class=ErrorClass.TRY_AGAIN, code=21611, reason="queue full"))
+    room.serve()
+    room.later(seconds=21_700)
+
+    room.serve()
+
+    assert room.received == []
+    assert room.part(text) is PartState.SUPPRESSED
+    assert room.inbox.oldest_waiting_ms() is None
+
+
+def test_a_worker_that_is_told_to_stop_leaves_the_rest_to_another(room: Room) -> None:
+    room.texts("one", "two")
+
+    def stop() -> None:
+        room.stopping = True
+
+    room.parrot.meanwhile = stop
+    room.serve()
+    assert room.received == ["re: one"]
+    assert room.inbox.rung[-1] == WHO
+
+    room.stopping = False
+    room.parrot.meanwhile = lambda: None
+    room.serve()
+    assert room.received == ["re: one", "re: two"]
+
+
+def test_a_carrier_that_is_away_is_not_claimed_for(room: Room) -> None:
+    (text,) = room.texts("hello")
+    room.sender.away = True
+
+    room.serve()
+    assert room.part(text) is PartState.NEW
+    room.sender.away = False
+    room.later(seconds=6)
+    room.serve()
+
+    assert room.received == ["re: hello"]
+
+
+@pytest.mark.parametrize("call", ["open", "file", "persist", "claim"])
+def test_after_redis_was_emptied_what_was_filed_is_found_again(call: str) -> None:
+    room = Room()
+    (text,) = room.texts("hello")
+    room.dies(journal=Dying(room.store, call, after=True))
+    emptied = InMemoryInbox(clock_ms=lambda: room.ms)
+    room.inbox = emptied
+    room.reconciler = Reconciler(emptied, room.store, validity=timedelta(hours=1))
+    room.later(seconds=61)
+
+    found = room.reconciler.reconcile()
+    room.serve()
+    room.later(seconds=61)
+    room.serve()
+
+    if call == "open":
+        # it was never filed: only Twilio's own list knows of it
+        assert found == 0
+    elif call == "claim":
+        assert (room.received, room.part(text)) == ([], PartState.UNKNOWN)
+    else:
+        assert room.received == ["re: hello"]
+
+
+def test_a_poisonous_text_does_not_take_its_neighbours_with_it() -> None:
+    room = Room(policy="coalesce")
+    poison, innocent = room.texts("poison", "hello")
+
+    def die() -> None:
+        if "poison" in room.parrot.heard[-1].texts:
+            raise Died
+
+    room.parrot.meanwhile = die
+    for _ in range(5):
+        room.dies()
+    room.serve()
+
+    assert (room.state(poison), room.state(innocent)) == (TurnState.DEAD, TurnState.ANSWERED)
+    assert room.received == ["re: hello"]
