@@ -72,6 +72,7 @@ _THROTTLES = frozenset(
 )
 _DENIED = frozenset({"AccessDeniedException", "AccessDenied", "UnrecognizedClientException"})
 _NAMES = re.compile(r"#(\w+)")
+_EPOCH = datetime.fromtimestamp(0, UTC)
 _serialize = TypeSerializer().serialize
 _deserialize = TypeDeserializer().deserialize
 
@@ -638,10 +639,14 @@ class DynamoDBStorage:
 
         The idempotency key is the message's number and digest: writers that carry over the same messages write the same rows.
         """
-        start = was.created_at
+        # an undated message stands right behind what was said before it; undated ones at the very beginning stand first of all
+        start = _EPOCH
+        number = was.carried
         rows = []
-        for number, message in enumerate(cut.homeless, start=was.carried):
+        for message in cut.evicted:
             start = max(start, message.timestamp or start)
+            if message.key is not None:
+                continue
             digest = hashlib.blake2b(json.dumps(message.to_json(), sort_keys=True).encode(), digest_size=6)
             rows.append(
                 {
@@ -654,6 +659,7 @@ class DynamoDBStorage:
                     "original": json.dumps(message.to_json(), ensure_ascii=False),
                 }
             )
+            number += 1
         for at in range(0, len(rows), BATCH):
             self._put_all(rows[at : at + BATCH])
 

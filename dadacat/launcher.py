@@ -23,6 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
+from urllib.parse import urlsplit
 
 from dadacat.settings import Settings, SettingsError, environment
 
@@ -35,6 +36,8 @@ STOP_SECONDS: Final = 10.0
 STEADY_SECONDS: Final = 10.0
 #: So many deaths in a row, none of them after a steady time, and the tree is stopped.
 DEATHS: Final = 5
+#: A service that the environment names must take a connection within this.
+CONNECT_SECONDS: Final = 5.0
 WATCH_SECONDS: Final = 0.2
 LOG_LINES_SHOWN: Final = 5
 
@@ -76,8 +79,8 @@ class _Running:
 class Plan:
     """What `up` runs, and the lines that it prints."""
 
-    stores: Sequence[Program]
-    processes: Sequence[Program]
+    #: Groups: each is started together, and answers before the next begins.
+    groups: Sequence[Sequence[Program]]
     urls: Sequence[tuple[str, str]]
 
 
@@ -94,8 +97,8 @@ def up(*, headless: bool, port_base: int, data: Path, workers: int, aws: bool) -
         return 1
     tree = _Tree(data / "logs", stopping)
     try:
-        tree.start(plan.stores)
-        tree.start(plan.processes)
+        for group in plan.groups:
+            tree.start(group)
         if stopping:
             return 0
         print("ready", *(f"{name} {url}" for name, url in plan.urls), sep="\n", flush=True)
@@ -214,6 +217,9 @@ def make_plan(given: Mapping[str, str], *, port_base: int, data: Path, workers: 
     needed += ["simulator"] * own_twilio + ["redis"] * own_redis + ["dynamodb"] * own_dynamodb
     for name in needed:
         _require_free(name, ports[name])
+    for name in ("REDIS_URL", "AWS_ENDPOINT_URL", "TWILIO_API_BASE_URL"):
+        if given.get(name):
+            _require_answer(name, given[name])
     (data / "run").mkdir(parents=True, exist_ok=True)
 
     env = dict(given)
@@ -246,7 +252,8 @@ def make_plan(given: Mapping[str, str], *, port_base: int, data: Path, workers: 
         processes.insert(0, _http("simulator", ports["simulator"], "/phone/state", env))
     processes += [_worker(number, data / "run", env) for number in range(1, workers + 1)]
     processes.append(_dadacat("beat", [], env, answers=lambda: True))
-    processes.append(_http("flower", ports["flower"], "/healthcheck", env))
+    # Flower asks at its start which workers there are, so they have to be there
+    flower = _http("flower", ports["flower"], "/healthcheck", env)
 
     login = chosen.flower_basic_auth
     urls = [("webhook", chosen.public_url)]
@@ -257,7 +264,7 @@ def make_plan(given: Mapping[str, str], *, port_base: int, data: Path, workers: 
         ("redis", chosen.redis_url),
         ("dynamodb", chosen.aws_endpoint_url or f"https://dynamodb.{chosen.aws_region}.amazonaws.com"),
     ]
-    return Plan(stores=stores, processes=processes, urls=urls)
+    return Plan(groups=(stores, processes, (flower,)), urls=urls)
 
 
 def _redis(port: int, folder: Path, env: Mapping[str, str]) -> Program:
@@ -345,6 +352,18 @@ def _require_free(name: str, port: int) -> None:
             raise CannotStart(
                 f"port {port}, which {name} needs, is taken; choose other ports with --port-base"
             ) from None
+
+
+def _require_answer(name: str, url: str) -> None:
+    """Raise `CannotStart` where the real service that the environment names takes no connection."""
+    parts = urlsplit(url)
+    port = parts.port or {"redis": 6379, "rediss": 6379, "http": 80, "https": 443}.get(parts.scheme)
+    if not parts.hostname or port is None:
+        return  # not an address: the settings will say so
+    try:
+        socket.create_connection((parts.hostname, port), timeout=CONNECT_SECONDS).close()
+    except OSError as exc:
+        raise CannotStart(f"{name} names a service that does not answer: {exc.strerror or exc}") from exc
 
 
 def _lock(data: Path) -> int:

@@ -11,7 +11,12 @@ data=${1:-"$(cd "$(dirname "$0")/.." && pwd)/.data/dynamodb-local"}
 command -v docker >/dev/null || { echo "docker is not installed; 'scripts/up' brings a store that needs none" >&2; exit 1; }
 docker info >/dev/null 2>&1 || { echo "the Docker engine does not answer; is it running?" >&2; exit 1; }
 mkdir -p "$data"
+data=$(cd "$data" && pwd)  # Docker takes a relative path for the name of a volume
 docker rm --force "$name" >/dev/null 2>&1 || true
 docker run --detach --name "$name" --publish 127.0.0.1:8000:8000 --user "$(id -u):$(id -g)" --volume "$data:/data" \
   amazon/dynamodb-local -jar DynamoDBLocal.jar -sharedDb -dbPath /data -disableTelemetry >/dev/null
+for _ in $(seq 150); do
+  if (exec 3<>/dev/tcp/127.0.0.1/8000) 2>/dev/null; then break; fi
+  sleep 0.1
+done
 echo "DynamoDB Local answers on http://localhost:8000; its data is in $data; stop it with: docker rm --force $name"

@@ -13,7 +13,7 @@ from simulator.store import Message
 
 #: The stations in the order in which a text passes them.
 STATIONS: Final = (
-    "received", "acknowledged", "filed", "opened", "thought", "persisted", "claimed", "sent", "delivered",
+    "received", "acknowledged", "opened", "thought", "persisted", "claimed", "sent", "delivered",
 )  # fmt: skip
 
 log = logs.get("simulator")
@@ -48,7 +48,7 @@ def of(message: Message, journal: Journal, messages: Iterable[Message]) -> dict[
         }
         times |= _times(
             turn.facts,
-            {"filed_at": "filed", "opened_at": "opened", "thought_at": "thought", "answered_at": "persisted"},
+            {"opened_at": "opened", "thought_at": "thought", "answered_at": "persisted"},
         )
     for part in parts:
         times |= _times(part.facts, {"claimed_at": "claimed"})

@@ -23,7 +23,19 @@ from dadacat.launcher import _redis_server
 ROOT = Path(__file__).resolve().parent.parent
 
 #: Settings that a developer's shell may carry and that must not reach a test.
-OURS = ("TWILIO_", "AWS_", "REDIS_URL", "PUBLIC_URL", "DYNAMODB_", "CAT_", "OPENAI_", "DOUBLE_TEXT", "LIMITS", "FLOWER_", "SIMULATOR_")
+OURS = (
+    "TWILIO_",
+    "AWS_",
+    "REDIS_URL",
+    "PUBLIC_URL",
+    "DYNAMODB_",
+    "CAT_",
+    "OPENAI_",
+    "DOUBLE_TEXT",
+    "LIMITS",
+    "FLOWER_",
+    "SIMULATOR_",
+)
 
 
 def free_port() -> int:

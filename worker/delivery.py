@@ -8,8 +8,10 @@ turns into UNKNOWN and never sends again without evidence. When the journal is a
 from __future__ import annotations
 
 import random
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,6 +26,9 @@ from worker.visit import Visit
 
 #: A claim older than this is not acted upon: another holder may have judged it since.
 CLAIM_GOOD_FOR_SECONDS: Final = 5.0
+#: So many threads of one process may be between claim and first byte. A kill there cannot be told from a kill after the first
+#: byte, so what it leaves is held, not sent; few at a time keeps both the number and the length of such moments small.
+CLAIMS_AT_A_TIME: Final = 2
 #: An outcome is worth more than a visit: this often the journal is asked to take it.
 BIND_TRIES: Final = 4
 BIND_PAUSE_SECONDS: Final = 0.5
@@ -38,6 +43,25 @@ class Terms:
     validity_seconds: int
     patience_seconds: float
     max_age_seconds: float
+
+
+class _Window:
+    """One claim's way to its first byte."""
+
+    def __init__(self, leave: Callable[[], None]) -> None:
+        self._begun = time.monotonic()
+        self._leave: Callable[[], None] | None = leave
+
+    def first_byte(self) -> bool:
+        """Whether the claim is fresh enough to be acted upon; the window ends here either way."""
+        self.leave()
+        return time.monotonic() - self._begun < CLAIM_GOOD_FOR_SECONDS
+
+    def leave(self) -> None:
+        """Let the next one in; a second call does nothing."""
+        leave, self._leave = self._leave, None
+        if leave is not None:
+            leave()
 
 
 class Delivery:
@@ -62,6 +86,7 @@ class Delivery:
         self._rng = rng
         self._noted = noted
         self._sleep = sleep
+        self._gate = threading.Semaphore(CLAIMS_AT_A_TIME)
 
     def deliver(self, visit: Visit, parts: Sequence[Part]) -> int | None:
         """Advance every part as far as it goes.
@@ -97,21 +122,29 @@ class Delivery:
 
     def _attempt(self, visit: Visit, part: Part) -> Part:
         self._sender.warm()
-        begun = time.monotonic()
-        claimed = self._journal.claim(
-            part,
-            fence=visit.fence,
-            attempt_id=journal.new_attempt_id(part.turn, part.number),
-            now=visit.now(),
-        )
-        outcome = self._sender.send(
-            self._message(claimed), may_begin=lambda: time.monotonic() - begun < CLAIM_GOOD_FOR_SECONDS
-        )
+        with self._window() as window:
+            claimed = self._journal.claim(
+                part,
+                fence=visit.fence,
+                attempt_id=journal.new_attempt_id(part.turn, part.number),
+                now=visit.now(),
+            )
+            outcome = self._sender.send(self._message(claimed), may_begin=window.first_byte)
         bound = self._bind(visit, claimed, self._binding(visit, claimed, outcome))
         if isinstance(outcome, NotCreated) and outcome.code == retries.OPTED_OUT:
             self._journal.set_active(visit.user_id, active=False, fence=visit.fence, now=visit.now())
         self._noted(bound)
         return bound
+
+    @contextmanager
+    def _window(self) -> Iterator[_Window]:
+        """The time between a claim and its first byte. Few may be in it at once: whoever is killed there leaves UNKNOWN."""
+        self._gate.acquire()
+        window = _Window(self._gate.release)
+        try:
+            yield window
+        finally:
+            window.leave()
 
     def _message(self, part: Part) -> OutboundSms:
         return OutboundSms(

@@ -12,13 +12,13 @@ from uuid import uuid4
 
 import pytest
 import redis
-from tests.conftest import end, free_port, wait_until
 
 from conversation.memory import InMemoryStorage
 from conversation.storage import DynamoDBStorage
 from inbox import redis as inbox_redis
 from inbox.memory import InMemoryInbox
 from inbox.redis import RedisInbox
+from tests.conftest import end, free_port, wait_until
 
 LEASE = timedelta(seconds=1)
 DYNAMODB_LOCAL_DIR = os.environ.get("DYNAMODB_LOCAL_DIR", "")

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from tests.builders import ANN, BEN, NOW
-
 from conversation import window
 from conversation.manager import ConversationManager
 from conversation.memory import InMemoryStorage
 from conversation.models import Message, Role
 from conversation.storage import DynamoDBStorage
+from tests.builders import ANN, BEN, NOW
 
 Store = InMemoryStorage | DynamoDBStorage
 

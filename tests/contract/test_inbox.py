@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import threading
 
-from tests.builders import ANN, BEN, a_text
-from tests.conftest import wait_until
-
 from inbox import contract
 from inbox.contract import Who
 from inbox.memory import InMemoryInbox
 from inbox.ports import Lease
 from inbox.redis import RedisInbox
+from tests.builders import ANN, BEN, a_text
+from tests.conftest import wait_until
 
 Inbox = InMemoryInbox | RedisInbox
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from tests.builders import ANN, NOW, OUR_NUMBER, a_turn
 
 from conversation import journal
 from conversation.errors import Fenced
@@ -14,6 +13,7 @@ from conversation.memory import InMemoryStorage
 from conversation.models import Conversation, Message, Role
 from conversation.ports import Answer, Binding
 from conversation.storage import DynamoDBStorage
+from tests.builders import ANN, NOW, OUR_NUMBER, a_turn
 
 Store = InMemoryStorage | DynamoDBStorage
 
@@ -163,9 +163,7 @@ def test_forgetting_begins_the_window_anew_and_keeps_the_record(store: Store) ->
     conversation = store.open(ANN, now=NOW)
     turn = store.file(a_turn("reset", at=1), now=NOW).turn
 
-    store.persist(
-        Answer(conversation=conversation, turns=(turn,), parts=("who?",), token="t", forget=True), now=NOW
-    )
+    store.persist(Answer(conversation=conversation, turns=(turn,), parts=("who?",), token="t", forget=True), now=NOW)
 
     kept = store.get(ANN)
     assert kept is not None
@@ -177,9 +175,7 @@ def test_superseded_texts_are_settled_in_the_same_moment(store: Store) -> None:
     conversation = store.open(ANN, now=NOW)
     old, new = (store.file(a_turn(body, at=place), now=NOW).turn for place, body in enumerate(("old", "new")))
 
-    store.persist(
-        Answer(conversation=conversation, turns=(new,), silent=(old,), parts=("prrt",), token="t"), now=NOW
-    )
+    store.persist(Answer(conversation=conversation, turns=(new,), silent=(old,), parts=("prrt",), token="t"), now=NOW)
 
     kept = store.get_turn(ANN, old.sid)
     assert kept is not None
@@ -251,9 +247,7 @@ def test_an_unknown_part_is_settled_by_a_report_of_any_of_its_attempts(store: St
     part = store.claim(part, fence=conversation.fence, attempt_id="SM1-0-second", now=NOW)
     store.bind(part, Binding(state=PartState.UNKNOWN, unknown_since=7, reason="reset"), now=NOW)
 
-    found = store.report(
-        ANN, part.key, attempt_id="SM1-0-first", sid="SMout", status="sent", error_code=None, now=NOW
-    )
+    found = store.report(ANN, part.key, attempt_id="SM1-0-first", sid="SMout", status="sent", error_code=None, now=NOW)
 
     assert found is not None
     assert (found.state, found.sid, found.status) == (PartState.SENT, "SMout", "sent")
@@ -265,9 +259,7 @@ def test_a_status_never_goes_back(store: Store) -> None:
 
     seen = []
     for status in ("delivered", "sent", "queued", "delivered"):
-        found = store.report(
-            ANN, part.key, attempt_id="SM1-0-a", sid="SMout", status=status, error_code=None, now=NOW
-        )
+        found = store.report(ANN, part.key, attempt_id="SM1-0-a", sid="SMout", status=status, error_code=None, now=NOW)
         assert found is not None
         seen.append(found.status)
 
@@ -289,9 +281,7 @@ def test_a_failed_part_is_not_revived_by_a_report(store: Store) -> None:
     _, part = a_claimed_part(store, "SM1-0-a")
     store.bind(part, Binding(state=PartState.FAILED, error_code=21211, reason="no telephone"), now=NOW)
 
-    found = store.report(
-        ANN, part.key, attempt_id="SM1-0-a", sid="SMout", status="sent", error_code=None, now=NOW
-    )
+    found = store.report(ANN, part.key, attempt_id="SM1-0-a", sid="SMout", status="sent", error_code=None, now=NOW)
 
     assert found is not None
     assert found.state is PartState.FAILED

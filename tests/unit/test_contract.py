@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.builders import a_text
 
 from inbox import contract, doorbell
 from inbox.contract import UnreadableEntry
 from sms.messages import DeliveryReport, Media, MessageSid
+from tests.builders import a_text
 
 #: As release 0.1.0 wrote them. Never change these lines: add the next release's below.
 TEXT_0_1 = (
@@ -25,7 +25,13 @@ REPORT_0_1 = b'{"v":1,"sid":"SM9","to":"+15551230001","status":"failed","attempt
 def test_a_text_of_the_first_release_is_read() -> None:
     text = contract.decode_text(TEXT_0_1)
 
-    assert (text.sid, text.sender, text.body, text.opt_out_type, text.repaired) == ("SM1", "+15551230001", "hi", "STOP", True)
+    assert (text.sid, text.sender, text.body, text.opt_out_type, text.repaired) == (
+        "SM1",
+        "+15551230001",
+        "hi",
+        "STOP",
+        True,
+    )
     assert text.media == (Media(url="http://a", content_type="image/png"),)
 
 
@@ -50,7 +56,8 @@ def test_every_report_comes_back_as_it_went_in() -> None:
 
 
 @pytest.mark.parametrize(
-    "payload", [b"", b"\xff\xfe", b"[]", b"{}", b'{"v":"1"}', b'{"v":1}', b'{"v":99,"sid":"SM1"}', b'{"v":1,"sid":1,"media":3}']
+    "payload",
+    [b"", b"\xff\xfe", b"[]", b"{}", b'{"v":"1"}', b'{"v":1}', b'{"v":99,"sid":"SM1"}', b'{"v":1,"sid":1,"media":3}'],
 )
 def test_what_nobody_wrote_is_unreadable_and_nothing_worse(payload: bytes) -> None:
     with pytest.raises(UnreadableEntry):

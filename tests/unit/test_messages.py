@@ -51,7 +51,14 @@ def test_a_report_says_what_became_of_which_attempt() -> None:
 
 @pytest.mark.parametrize(
     ("address", "dialable"),
-    [("+15551230001", True), ("whatsapp:+15551230001", True), ("12345", False), ("BANK", False), ("+0123", False), ("", False)],
+    [
+        ("+15551230001", True),
+        ("whatsapp:+15551230001", True),
+        ("12345", False),
+        ("BANK", False),
+        ("+0123", False),
+        ("", False),
+    ],
 )
 def test_a_telephone_is_told_from_what_is_none(address: str, *, dialable: bool) -> None:
     assert messages.is_dialable(address) is dialable

@@ -10,7 +10,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.builders import ANN, OUR_NUMBER, a_text
 
 from cat.ports import Heard, Reply
 from cat.reply import Cat
@@ -22,6 +21,7 @@ from inbox.memory import InMemoryInbox
 from sms.memory import InMemorySender
 from sms.messages import DeliveryReport, InboundSms, MessageSid
 from sms.ports import ErrorClass, NotCreated, Unknown
+from tests.builders import ANN, OUR_NUMBER, a_text
 from worker.delivery import Delivery, Terms
 from worker.receipts import Receipts
 from worker.reconcile import Reconciler
@@ -71,7 +71,9 @@ class Room:
 
     def worker(self, **replaced: Any) -> Visits:
         journal = replaced.get("journal", self.store)
-        terms = Terms(public_url="https://cat.example", validity_seconds=3600, patience_seconds=60, max_age_seconds=21600)
+        terms = Terms(
+            public_url="https://cat.example", validity_seconds=3600, patience_seconds=60, max_age_seconds=21600
+        )
         delivery = Delivery(
             journal, replaced.get("sender", self.sender), terms, rng=random.Random(1), sleep=lambda _: None
         )
@@ -179,8 +181,13 @@ def test_texts_that_come_together_get_one_reply() -> None:
 def test_a_text_that_comes_while_the_cat_thinks_forms_the_next_turn() -> None:
     room = Room(policy="coalesce")
     room.texts("one")
-    late = iter(["two"])
-    room.parrot.meanwhile = lambda: [room.texts(body) for body in late] and None
+    late = ["two"]
+
+    def meanwhile() -> None:
+        while late:
+            room.texts(late.pop())
+
+    room.parrot.meanwhile = meanwhile
 
     room.serve()
 

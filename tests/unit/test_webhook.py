@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from urllib.parse import urlencode
 
 import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.builders import ANN, OUR_NUMBER, a_sid
 
 from sms import signature
 from sms.signature import Validator
+from tests.builders import ANN, OUR_NUMBER, a_sid
 from webhook.app import MAX_BODY_BYTES, Ours, WebhookApp, create_app
 from webhook.door import InMemoryDoor
 
@@ -49,7 +49,7 @@ def a_form(**changes: str | None) -> dict[str, str]:
 
 def ask(app: WebhookApp, method: str, path: str, **more: object) -> httpx.Response:
     async def once() -> httpx.Response:
-        transport = httpx.ASGITransport(app=app, raise_app_exceptions=True)  # type: ignore[arg-type]  # ASGI's types, spelled twice
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=True)
         async with httpx.AsyncClient(transport=transport, base_url=URL) as client:
             return await client.request(method, path, **more)  # type: ignore[arg-type]  # httpx's own options
 
@@ -84,7 +84,9 @@ def test_nothing_is_kept_of_what_twilio_did_not_sign(app: WebhookApp, door: InMe
         ask(app, "POST", "/sms/fallback", data=form, headers={"X-Twilio-Signature": good}),
         ask(app, "POST", "/sms", content=b"\xff\xfe", headers={"X-Twilio-Signature": good}),
         ask(app, "POST", "/sms", content=b"Body=%ff", headers={"X-Twilio-Signature": good}),
-        ask(app, "POST", "/sms", content=b"{}", headers={"X-Twilio-Signature": good, "content-type": "application/json"}),
+        ask(
+            app, "POST", "/sms", content=b"{}", headers={"X-Twilio-Signature": good, "content-type": "application/json"}
+        ),
         post(app, "/sms", form, token="another"),
     ]
 
@@ -117,7 +119,9 @@ def test_signed_json_is_no_text(app: WebhookApp) -> None:
     path = f"/sms?bodySHA256={hashlib.sha256(body).hexdigest()}"
     signed = signature.sign(TOKEN, URL + path, {})
 
-    answer = ask(app, "POST", path, content=body, headers={"X-Twilio-Signature": signed, "content-type": "application/json"})
+    answer = ask(
+        app, "POST", path, content=body, headers={"X-Twilio-Signature": signed, "content-type": "application/json"}
+    )
 
     assert answer.status_code == 400
 
@@ -143,7 +147,7 @@ def test_an_oversize_body_is_refused_before_it_is_read(app: WebhookApp) -> None:
 
 
 def test_an_oversize_body_without_a_length_is_refused(app: WebhookApp) -> None:
-    async def chunks():  # type: ignore[no-untyped-def]  # noqa: ANN202 - an endless body
+    async def chunks() -> AsyncIterator[bytes]:
         for _ in range(100):
             yield b"x" * 1024
 
@@ -191,7 +195,11 @@ def test_no_body_and_no_signature_is_a_500(body: bytes, given_signature: str) ->
     assert answer.status_code == 403
 
 
-@given(st.dictionaries(st.sampled_from(["MessageSid", "From", "To", "Body", "NumMedia", "MediaUrl0"]), st.text(max_size=40)))
+@given(
+    st.dictionaries(
+        st.sampled_from(["MessageSid", "From", "To", "Body", "NumMedia", "MediaUrl0"]), st.text(max_size=40)
+    )
+)
 def test_whatever_twilio_signs_is_kept_or_refused_and_never_a_500(changes: dict[str, str]) -> None:
     clean = {name: value.encode(errors="replace").decode() for name, value in changes.items()}
 

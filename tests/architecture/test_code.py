@@ -1,0 +1,118 @@
+"""Tests about the code: what is promised of all of it holds for all of it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from dadacat import reference
+from dadacat.cli import main
+from inbox import contract
+from tests.conftest import ROOT
+from worker.app import app
+from worker.config import VISIBILITY_TIMEOUT_SECONDS
+from worker.turn import VISIT_SECONDS
+
+TRACKED = [
+    ROOT / name
+    for name in subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    if (ROOT / name).is_file()
+]
+
+
+def test_the_settings_reference_is_the_code() -> None:
+    page = (ROOT / "docs/reference/settings.md").read_text()
+
+    assert page == reference.settings_markdown(), "run: dadacat settings --markdown > docs/reference/settings.md"
+
+
+def test_every_task_that_is_rung_for_exists() -> None:
+    app.loader.import_default_modules()
+    rung = {contract.ANSWER_TASK, contract.RECEIPTS_TASK, contract.SWEEP_TASK, contract.RECONCILE_TASK}
+
+    assert rung <= set(app.tasks)
+    assert {entry["task"] for entry in app.conf.beat_schedule.values()} <= rung
+
+
+def test_celery_knows_every_setting_that_it_is_given() -> None:
+    from celery.app.defaults import NAMESPACES, flatten  # noqa: PLC0415 - one use
+
+    known = {name for name, _ in flatten(NAMESPACES)}
+
+    assert {name for name in app.conf.changes if name not in known} <= {"include", "beat_schedule"}
+
+
+def test_a_doorbell_is_not_heard_twice_while_it_is_answered() -> None:
+    from dadacat.settings import Settings  # noqa: PLC0415 - one use
+    from sms.twilio import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS  # noqa: PLC0415 - one use
+
+    longest = VISIT_SECONDS + Settings.load({}).reply_deadline_seconds + CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS
+    assert longest < VISIBILITY_TIMEOUT_SECONDS
+
+
+@pytest.mark.parametrize("command", sorted(main.commands))
+def test_every_command_explains_itself(command: str) -> None:
+    answer = CliRunner().invoke(main, [command, "--help"])
+
+    assert answer.exit_code == 0
+    assert len(answer.output) > 80
+
+
+def test_every_command_is_documented() -> None:
+    page = (ROOT / "docs/reference/commands.md").read_text()
+
+    assert [name for name in main.commands if f"`dadacat {name}" not in page] == []
+
+
+def test_every_address_is_documented() -> None:
+    page = (ROOT / "docs/reference/http.md").read_text()
+
+    for path in ("/sms", "/sms/fallback", "/sms/status", "/livez", "/readyz", "/metrics"):
+        assert f"`{path}`" in page
+
+
+def test_the_links_between_the_documents_lead_somewhere() -> None:
+    broken = []
+    for page in [path for path in TRACKED if path.suffix == ".md"]:
+        for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
+            if "://" not in target and not (page.parent / target).exists():
+                broken.append(f"{page.relative_to(ROOT)} -> {target}")
+    assert broken == []
+
+
+def test_no_lock_file_names_a_host() -> None:
+    for lock in (ROOT / "requirements").glob("*.txt"):
+        text = lock.read_text()
+        assert "://" not in text
+        assert "--hash=sha256:" in text
+
+
+def test_nothing_that_is_kept_points_out_of_the_repository() -> None:
+    outside = "../sha" + "red"
+    assert [
+        path
+        for path in TRACKED
+        if path.suffix in {".py", ".md", ".yml", ".toml", ""} and outside in path.read_text(errors="ignore")
+    ] == []
+
+
+def test_no_picture_character_stands_in_code_or_documents() -> None:
+    pictures = re.compile("[\U0001f300-\U0001faff\u2600-\u26ff]")
+    found = [
+        path for path in TRACKED if path.suffix in {".py", ".md", ".html", ".js"} and pictures.search(path.read_text())
+    ]
+    assert found == []
+
+
+def test_the_packages_are_those_that_are_checked() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+
+    assert packages == project["tool"]["importlinter"]["root_packages"]
+    assert set(packages) <= set(project["tool"]["mypy"]["files"])
+    assert all(Path(ROOT / package / "__init__.py").exists() for package in packages)

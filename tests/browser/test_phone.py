@@ -1,0 +1,111 @@
+"""The phone page in a real browser: type, send, read the reply, see the ticks and the road."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.conftest import ROOT
+from tests.scenarios.conftest import House, start_house  # noqa: F401 - a fixture
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+QUIET = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+]  # fmt: skip
+ARTEFACTS = ROOT / "artifacts"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    assert Path(CHROMIUM).exists(), f"no Chromium at {CHROMIUM}: apt-get install chromium, or set CHROMIUM"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def house(start_house: Callable[..., House]) -> House:  # noqa: F811 - the fixture that it is built on
+    return start_house()
+
+
+@pytest.fixture
+def page(browser: Browser, house: House) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": 1180, "height": 780}, device_scale_factor=1.5)
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(house.urls["phone"])
+    yield page
+    page.close()
+    assert problems == []
+
+
+def test_a_person_texts_the_cat_and_reads_its_reply(page: Page) -> None:
+    phone = page.locator(".phone").first
+    phone.get_by_label("text the cat").fill("hello cat, i found a blue umbrella")
+    expect(phone.locator(".count")).to_have_text("1 segment · GSM-7")
+    phone.get_by_label("text the cat").press("Enter")
+
+    mine = phone.locator(".bubble.mine").last
+    expect(mine).to_contain_text("blue umbrella")
+    expect(mine.locator(".ticks")).to_have_text("✓✓", timeout=10_000)
+    reply = phone.locator(".bubble:not(.mine):not(.typing)").last
+    expect(reply).to_be_visible(timeout=10_000)
+    expect(reply.locator(".ticks")).to_have_text("✓✓", timeout=10_000)
+    expect(page.locator(".station.passed")).to_have_count(8, timeout=10_000)
+
+
+def test_two_telephones_talk_side_by_side_and_the_cat_is_seen_typing(page: Page) -> None:
+    page.get_by_label("name of a new telephone").fill("Emmy")
+    page.get_by_label("its number").fill("+15551230002")
+    page.get_by_role("button", name="add a phone").click()
+    expect(page.locator(".phone")).to_have_count(2)
+    emmy = page.locator(".phone", has_text="Emmy")
+
+    emmy.get_by_label("text the cat").fill("why do you purr?")
+    emmy.get_by_role("button", name="send").click()
+
+    expect(emmy.locator(".typing")).to_be_visible(timeout=10_000)
+    expect(emmy.locator(".bubble:not(.mine):not(.typing)")).to_have_count(1, timeout=10_000)
+    expect(emmy.locator(".typing")).to_have_count(0)
+    tristan = page.locator(".phone", has_text="Tristan")
+    tristan.get_by_label("text the cat").fill("it rains on the piano")
+    tristan.get_by_label("text the cat").press("Enter")
+    expect(tristan.locator(".bubble:not(.mine):not(.typing)").last.locator(".ticks")).to_have_text("✓✓", timeout=10_000)
+    expect(page.locator(".station.passed")).to_have_count(8, timeout=10_000)
+    ARTEFACTS.mkdir(exist_ok=True)
+    page.screenshot(path=ARTEFACTS / "phone.png")
+
+
+def test_a_wrong_number_is_told_so(page: Page) -> None:
+    page.get_by_label("its number").fill("cat")
+    page.get_by_role("button", name="add a phone").click()
+
+    expect(page.locator("#add-error")).to_contain_text("begins with +")
+
+
+def test_it_fits_a_phone_sized_screen_in_the_dark(browser: Browser, house: House) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
+    page.goto(house.urls["phone"])
+    expect(page.locator(".phone").first).to_be_visible()
+
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(22, 21, 20)"
+    ARTEFACTS.mkdir(exist_ok=True)
+    page.screenshot(path=ARTEFACTS / "phone-dark.png")
+    page.close()
+
+
+def test_everything_is_still_there_after_a_reload(page: Page) -> None:
+    before = page.locator(".bubble").all_inner_texts()
+    page.reload()
+
+    expect(page.locator(".bubble")).to_have_count(len(before))
+    assert page.locator(".bubble").all_inner_texts() == before

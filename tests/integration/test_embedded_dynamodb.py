@@ -1,0 +1,85 @@
+"""The store that `dadacat up` brings: what it acknowledged is there after kill -9."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from conversation.errors import StoreAway
+from conversation.manager import ConversationManager
+from conversation.storage import DynamoDBStorage
+from tests.conftest import ROOT, end, free_port, start_dynamodb
+
+
+def test_everything_acknowledged_survives_kill_9(tmp_path: Path) -> None:
+    port = free_port()
+    server = start_dynamodb(port, tmp_path)
+    storage = DynamoDBStorage("Kept", endpoint_url=f"http://127.0.0.1:{port}")
+    manager = ConversationManager(storage=storage)
+    acknowledged: list[str] = []
+    enough = threading.Event()
+
+    def write() -> None:
+        number = 0
+        while True:
+            try:
+                manager.add_user_message("+15551230001", f"text {number}")
+            except StoreAway:
+                return
+            acknowledged.append(f"text {number}")
+            number += 1
+            if number == 60:
+                enough.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert enough.wait(60)
+    server.kill()
+    server.wait()
+    writer.join(60)
+
+    with (tmp_path / "journal.jsonl").open("ab") as torn:
+        torn.write(b'["PutItem", "us-east-1", "{\\"half')
+    server = start_dynamodb(port, tmp_path)
+    history = [entry.content for entry in manager.history("+15551230001")]
+    end(server)
+
+    assert set(acknowledged) <= set(history)
+    assert len(history) <= len(acknowledged) + 1
+    assert len(set(history)) == len(history)
+
+
+def test_a_long_journal_is_written_anew_and_says_the_same(tmp_path: Path) -> None:
+    port = free_port()
+    server = start_dynamodb(port, tmp_path)
+    storage = DynamoDBStorage("Kept", endpoint_url=f"http://127.0.0.1:{port}")
+    client = storage._connected()
+    for number in range(2_100):
+        client.put_item(TableName="Kept", Item={"user_id": {"S": f"+{number % 20}"}, "n": {"N": str(number)}})
+    end(server)
+    long = (tmp_path / "journal.jsonl").stat().st_size
+
+    server = start_dynamodb(port, tmp_path)
+    items = client.scan(TableName="Kept")["Items"]
+    end(server)
+
+    assert sorted(int(item["n"]["N"]) for item in items) == list(range(2_080, 2_100))
+    assert (tmp_path / "journal.jsonl").stat().st_size < long / 50
+    assert all(json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines())
+
+
+def test_two_servers_do_not_share_one_folder(tmp_path: Path) -> None:
+    server = start_dynamodb(free_port(), tmp_path)
+    python = Path(sys.prefix) / "dynamodb" / "bin" / "python"
+
+    second = subprocess.run(
+        [str(python), "-P", str(ROOT / "dadacat/embedded/dynamodb.py"), "--port", str(free_port()), "--data", str(tmp_path)],
+        capture_output=True, text=True, check=False, timeout=30,
+    )  # fmt: skip
+    end(server)
+
+    assert second.returncode == 1
+    assert "in use by another server" in second.stderr

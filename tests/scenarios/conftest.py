@@ -1,0 +1,181 @@
+"""The whole product, started by its own command: real processes, real servers, a telephone network."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+import redis
+
+from sms import signature
+from tests.builders import OUR_NUMBER
+from tests.conftest import free_port
+
+ACCOUNT = "AC" + "5" * 32
+TOKEN = "a-token-of-the-tests"
+LOGIN = "cat:purr"
+
+
+@dataclass
+class House:
+    """A running tree and what a test asks of it."""
+
+    data: Path
+    settings: Mapping[str, str]
+    workers: int = 2
+    process: subprocess.Popen[str] | None = None
+    urls: dict[str, str] = field(default_factory=dict)
+    port_base: int = 0
+
+    def start(self) -> None:
+        base = self.port_base or free_base()
+        self.port_base = base
+        command = [str(Path(sys.executable).parent / "dadacat"), "up", "--headless", "--port-base", str(base)]
+        command += ["--data", str(self.data), "--workers", str(self.workers)]
+        environment = {**os.environ, **self.settings}
+        self.process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            words = line.split()
+            if words[0] != "ready":
+                self.urls[words[0]] = words[1]
+            if words[0] == "dynamodb":
+                return
+        raise AssertionError(f"it did not start: {self.process.wait()}; logs in {self.data / 'logs'}")
+
+    def stop(self) -> int:
+        assert self.process is not None
+        assert self.process.stdout is not None
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(60)
+        self.process.stdout.close()
+        return code
+
+    def text(self, body: str, *, sender: str, number: str = OUR_NUMBER) -> str:
+        """A telephone of the network sends a text; its sid."""
+        answer = httpx.post(
+            f"{self.urls['twilio']}/phone/texts", json={"from": sender, "to": number, "body": body}, timeout=30
+        )
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["sid"])
+
+    def post(self, form: Mapping[str, str], path: str = "/sms", token: str = TOKEN) -> httpx.Response:
+        """Post a form to the webhook, signed."""
+        url = self.urls["webhook"] + path
+        return httpx.post(
+            url, data=dict(form), headers={"X-Twilio-Signature": signature.sign(token, url, form)}, timeout=30
+        )
+
+    def replies(self, person: str) -> list[dict[str, Any]]:
+        """What the network's list shows to one person, oldest first."""
+        return list(reversed(self.messages(To=person)))
+
+    def messages(self, **query: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        uri: str | None = f"/2010-04-01/Accounts/{ACCOUNT}/Messages.json"
+        query["PageSize"] = "1000"
+        while uri:
+            answer = httpx.get(self.urls["twilio"] + uri, params=query, auth=(ACCOUNT, TOKEN), timeout=30)
+            page = answer.json()
+            found += page["messages"]
+            uri, query = page["next_page_uri"], {}
+        return found
+
+    @property
+    def dynamodb(self) -> Any:  # Any: boto3's client
+        return boto3.client("dynamodb", endpoint_url=self.urls["dynamodb"], region_name="us-east-1")
+
+    @property
+    def redis(self) -> redis.Redis:
+        return redis.Redis.from_url(self.urls["redis"])
+
+    def rows(self, person: str) -> list[dict[str, Any]]:
+        answer = self.dynamodb.query(
+            TableName="DadaCatMessages",
+            KeyConditionExpression="user_id = :u",
+            ExpressionAttributeValues={":u": {"S": person}},
+            ConsistentRead=True,
+        )
+        return [{name: next(iter(value.values())) for name, value in item.items()} for item in answer["Items"]]
+
+    def settled(self) -> bool:
+        """Whether nobody waits for a reply."""
+        client = self.redis
+        waiting = client.zcard("waiting")
+        client.close()
+        return waiting == 0
+
+    def processes(self, role: str) -> list[int]:
+        """The processes of this tree that play a role, by their command lines."""
+        assert self.process is not None
+        listed = subprocess.run(
+            ["ps", "-o", "pid=,args=", "--ppid", str(self.process.pid)], capture_output=True, text=True, check=True
+        )
+        return [int(line.split()[0]) for line in listed.stdout.splitlines() if f"dadacat {role}" in line]
+
+
+def free_base() -> int:
+    """Six free ports in a row."""
+    while True:
+        base = free_port()
+        if base > 60_000:
+            continue
+        try:
+            for port in range(base, base + 6):
+                _claim(port)
+        except OSError:
+            continue
+        return base
+
+
+def _claim(port: int) -> None:
+    import socket  # noqa: PLC0415 - one use
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", port))
+
+
+@pytest.fixture(scope="session")
+def start_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., House]]:
+    """Start trees, and stop at the end whatever a test left running."""
+    begun: list[House] = []
+
+    def start(*, workers: int = 2, **settings: str) -> House:
+        given = {
+            "TWILIO_ACCOUNT_SID": ACCOUNT,
+            "TWILIO_AUTH_TOKEN": TOKEN,
+            "TWILIO_PHONE_NUMBER": OUR_NUMBER,
+            "FLOWER_BASIC_AUTH": LOGIN,
+            "LIMITS": "off",
+            **settings,
+        }
+        house = House(data=tmp_path_factory.mktemp("house"), settings=given, workers=workers)
+        begun.append(house)
+        house.start()
+        return house
+
+    yield start
+    for house in begun:
+        if house.process is not None and house.process.poll() is None:
+            house.stop()
+
+
+@pytest.fixture(scope="session")
+def house(start_house: Callable[..., House]) -> House:
+    """One tree for all the tests that leave it as they found it."""
+    return start_house()
+
+
+def flower(house: House, path: str) -> Any:  # Any: JSON
+    answer = httpx.get(f"http://127.0.0.1:{house.port_base + 2}{path}", auth=("cat", "purr"), timeout=30)
+    answer.raise_for_status()
+    return answer.json()

@@ -1,0 +1,336 @@
+"""What a person with a telephone sees, and what an operator can check, on the whole product."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Self
+
+import httpx
+import pytest
+from twilio.base.exceptions import TwilioRestException
+from twilio.http.http_client import TwilioHttpClient
+from twilio.rest import Client
+
+from tests.builders import OUR_NUMBER, a_sid
+from tests.conftest import ROOT, wait_until
+from tests.scenarios.conftest import ACCOUNT, TOKEN, House, flower
+
+pytestmark = pytest.mark.road
+
+
+def test_a_signed_text_is_answered_and_written_down(house: House) -> None:
+    person, sid = "+15557770001", a_sid()
+    form = {"MessageSid": sid, "AccountSid": ACCOUNT, "From": person, "To": OUR_NUMBER, "Body": "hello cat"}
+
+    assert house.post(form).status_code == 200
+    wait_until(lambda: house.replies(person), seconds=10, what="the reply")
+
+    (reply,) = house.replies(person)
+    wait_until(lambda: house.replies(person)[0]["status"] == "delivered", what="delivery")
+    item = house.dynamodb.get_item(TableName="DadaCatConversations", Key={"user_id": {"S": person}})["Item"]
+    assert [(m["role"], m["content"]) for m in json.loads(item["messages"]["S"])] == [
+        ("user", "hello cat"),
+        ("assistant", reply["body"]),
+    ]
+    rows = {row["message_key"]: row for row in house.rows(person)}
+    assert rows[f"in#{sid}"]["state"] == "ANSWERED"
+    assert rows[f"in#{sid}"]["sid"] == sid
+    part = rows[f"out#{sid}#0"]
+    assert (part["state"], part["sid"], part["content"]) == ("SENT", reply["sid"], reply["body"])
+    wait_until(
+        lambda: {r["message_key"]: r for r in house.rows(person)}[f"out#{sid}#0"].get("status") == "delivered",
+        what="the status",
+    )
+
+
+def test_flower_shows_workers_and_tasks_without_a_number_or_a_text(house: House) -> None:
+    person = "+15557770002"
+    house.text("a very private text", sender=person)
+    wait_until(lambda: house.replies(person), seconds=10, what="the reply")
+
+    wait_until(lambda: len(flower(house, "/api/workers")) >= 2, what="both workers in Flower")
+    wait_until(lambda: "dadacat.answer" in json.dumps(flower(house, "/api/tasks")), what="the task in Flower")
+    shown = json.dumps(flower(house, "/api/tasks")) + json.dumps(flower(house, "/api/workers?refresh=true"))
+    assert "5557770002" not in shown
+    assert "private" not in shown
+    assert httpx.get(f"http://127.0.0.1:{house.port_base + 2}/api/tasks", timeout=10).status_code == 401
+
+
+def test_logs_hold_no_number_and_no_text(house: House) -> None:
+    person = "+15557770003"
+    house.text("zanzibar umbrella", sender=person)
+    wait_until(lambda: house.replies(person), seconds=10, what="the reply")
+
+    logs = "".join(path.read_text(errors="replace") for path in (house.data / "logs").glob("*.log"))
+    assert "5557770003" not in logs
+    assert "zanzibar" not in logs
+
+
+def test_two_hundred_people_text_at_once(house: House) -> None:
+    people = [f"+1555100{n:04d}" for n in range(200)]
+    before = len(house.messages(From=OUR_NUMBER))
+
+    with ThreadPoolExecutor(40) as pool:
+        list(pool.map(lambda person: house.text(f"i am {person[-4:]}", sender=person), people))
+    wait_until(lambda: len(house.messages(From=OUR_NUMBER)) - before >= 200, seconds=90, what="two hundred replies")
+    wait_until(house.settled, what="an empty inbox")
+
+    assert len(house.messages(From=OUR_NUMBER)) - before == 200
+    assert [len(house.replies(person)) for person in people] == [1] * 200
+
+
+def test_the_same_text_many_times_is_answered_once(house: House) -> None:
+    person = "+15557770004"
+    form = {"MessageSid": a_sid(), "AccountSid": ACCOUNT, "From": person, "To": OUR_NUMBER, "Body": "again"}
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda _: house.post(form).status_code, range(60)))
+    wait_until(lambda: house.replies(person), seconds=10, what="the reply")
+    assert house.post(form).status_code == 200
+    wait_until(house.settled, what="an empty inbox")
+
+    assert set(answers) == {200}
+    assert len(house.replies(person)) == 1
+
+
+def test_what_is_not_twilios_is_refused_and_nothing_is_a_500(house: House) -> None:
+    form = {"MessageSid": a_sid(), "AccountSid": ACCOUNT, "From": "+15557770005", "To": OUR_NUMBER, "Body": "hello"}
+
+    assert house.post(form, token="another").status_code == 403
+    assert httpx.post(house.urls["webhook"] + "/sms", data=form, timeout=10).status_code == 403
+    assert house.post({**form, "To": "+15550009999"}).status_code == 400
+    assert house.post({**form, "MessageSid": ""}).status_code == 400
+    assert house.post({**form, "Body": "x" * 70_000}).status_code == 413
+    assert house.replies("+15557770005") == []
+
+
+class At(TwilioHttpClient):  # type: ignore[misc]  # the official client has no types
+    """The stock client, sent to another host."""
+
+    def __init__(self, base: str) -> None:
+        super().__init__(timeout=10)
+        self.base = base
+
+    def request(self, method: str, url: str, *args: object, **options: object) -> Any:
+        return super().request(method, url.replace("https://api.twilio.com", self.base), *args, **options)
+
+
+def test_the_stock_client_sends_fetches_lists_redacts_and_deletes(house: House) -> None:
+    client = Client(ACCOUNT, TOKEN, http_client=At(house.urls["twilio"]))
+    person = "+15557770006"
+
+    sent = [client.messages.create(to=person, from_=OUR_NUMBER, body=f"number {n}") for n in range(5)]
+    assert (sent[0].status, sent[0].direction, sent[0].num_segments, sent[0].price) == (
+        "queued",
+        "outbound-api",
+        "1",
+        None,
+    )
+    wait_until(lambda: client.messages(sent[4].sid).fetch().status == "delivered", what="delivery")
+    fetched = client.messages(sent[0].sid).fetch()
+    assert (fetched.body, fetched.error_code) == ("number 0", None)
+    assert fetched.date_sent is not None
+
+    listed = client.messages.list(to=person, page_size=2)
+    assert [message.body for message in listed] == [f"number {n}" for n in (4, 3, 2, 1, 0)]
+    assert client.messages.list(to=person, date_sent_after=fetched.date_sent.replace(year=2099)) == []
+    assert len(client.messages.list(to=person, date_sent_after=fetched.date_sent.replace(year=2020))) == 5
+
+    assert client.messages(sent[0].sid).update(body="").body == ""
+    assert client.messages(sent[1].sid).delete() is True
+    wrongs: tuple[tuple[Callable[[], object], int], ...] = (
+        (lambda: client.messages(sent[1].sid).fetch(), 20404),
+        (lambda: client.messages.create(to="12", from_=OUR_NUMBER, body="x"), 21211),
+        (lambda: client.messages.create(to=person, from_="+15550001111", body="x"), 21606),
+        (lambda: client.messages.create(to=person, from_=OUR_NUMBER, body=""), 21602),
+        (lambda: client.messages.create(to=person, from_=OUR_NUMBER, body="x" * 1601), 21617),
+        (lambda: client.messages(sent[2].sid).update(status="canceled"), 30409),
+        (lambda: Client(ACCOUNT, "wrong", http_client=At(house.urls["twilio"])).messages(sent[0].sid).fetch(), 20003),
+    )
+    for wrong, code in wrongs:
+        with pytest.raises(TwilioRestException) as caught:
+            wrong()
+        assert caught.value.code == code
+    number = client.incoming_phone_numbers.list(phone_number=OUR_NUMBER)[0]
+    assert (number.sms_url or "").startswith(house.urls["webhook"] + "/sms")
+    assert client.api.v2010.accounts(ACCOUNT).fetch().status == "active"
+
+
+def test_stop_blocks_as_twilios_does_and_start_opens_again(house: House) -> None:
+    person = "+15557770007"
+    client = Client(ACCOUNT, TOKEN, http_client=At(house.urls["twilio"]))
+
+    house.text("STOP", sender=person)
+    wait_until(lambda: any(row["state"] == "SILENT" for row in house.rows(person)), what="the STOP's settlement")
+    with pytest.raises(TwilioRestException) as caught:
+        client.messages.create(to=person, from_=OUR_NUMBER, body="psst")
+    assert caught.value.code == 21610
+    house.text("are you there", sender=person)
+    wait_until(lambda: sum(row["state"] == "SILENT" for row in house.rows(person)) == 2, what="silence")
+    assert house.replies(person) == []
+
+    house.text("START", sender=person)
+    wait_until(lambda: sum(row["state"] == "SILENT" for row in house.rows(person)) == 3, what="the START's settlement")
+    house.text("and now", sender=person)
+    wait_until(lambda: house.replies(person), seconds=10, what="a reply after START")
+
+
+def test_the_road_of_a_text_shows_every_station(house: House) -> None:
+    sid = house.text("show me the road", sender="+15557770008")
+
+    def stations() -> list[str]:
+        road = httpx.get(f"{house.urls['twilio']}/phone/road/{sid}", timeout=10).json()
+        return [station["name"] for station in road["stations"]]
+
+    every = ["received", "acknowledged", "opened", "thought", "persisted", "claimed", "sent", "delivered"]
+    wait_until(lambda: stations() == every, seconds=15, what="the whole road")
+
+
+def test_a_picture_goes_along(house: House) -> None:
+    person = "+15557770009"
+    png = bytes.fromhex("89504e470d0a1a0a0000000d4948445200000001000000010806000000")
+    uploaded = httpx.post(
+        f"{house.urls['twilio']}/phone/pictures", content=png, headers={"content-type": "image/png"}, timeout=10
+    ).json()["sid"]
+    sent = httpx.post(
+        f"{house.urls['twilio']}/phone/texts",
+        json={"from": person, "to": OUR_NUMBER, "body": "", "pictures": [uploaded]}, timeout=10,
+    ).json()["sid"]  # fmt: skip
+    wait_until(lambda: house.replies(person), seconds=10, what="the reply")
+
+    assert sent.startswith("MM")
+    client = Client(ACCOUNT, TOKEN, http_client=At(house.urls["twilio"]))
+    (media,) = client.messages(sent).media.list()
+    assert (media.content_type, media.parent_sid) == ("image/png", sent)
+    content = httpx.get(house.urls["twilio"] + media.uri.removesuffix(".json"), auth=(ACCOUNT, TOKEN), timeout=10)
+    assert content.content == png
+
+
+def test_a_worker_killed_in_mid_thought_leaves_one_reply_to_another(start_house: Callable[..., House]) -> None:
+    """The model is a server that never answers the first question; whoever asks it dies."""
+    with SlowModel() as model:
+        house = start_house(
+            workers=2, CAT_ENGINES="openai:slow", OPENAI_BASE_URL=model.url, OPENAI_API_KEY="x", LEASE_SECONDS="4",
+            LEASE_RENEW_SECONDS="1", SWEEP_INTERVAL_SECONDS="1",
+        )  # fmt: skip
+        person = "+15557770010"
+        house.text("think hard", sender=person)
+        wait_until(lambda: model.asked == 1, seconds=10, what="a thought")
+        thinking = house.rows(person)[0]["worker"]
+        model.answers = True
+
+        os.kill(int(thinking.rpartition(":")[2]), signal.SIGKILL)
+        begun = time.monotonic()
+        wait_until(lambda: house.replies(person), seconds=60, what="the reply of another worker")
+        wait_until(house.settled, what="an empty inbox")
+
+        assert time.monotonic() - begun < 60
+        assert [reply["body"] for reply in house.replies(person)] == ["a thought"]
+        wait_until(lambda: len(house.processes("worker")) == 2, what="the dead worker's successor")
+        assert int(thinking.rpartition(":")[2]) not in house.processes("worker")
+        assert house.stop() == 0
+
+
+class SlowModel:
+    """An OpenAI-compatible model that hangs until it is told to answer."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.answers = False
+
+    def __enter__(self) -> Self:
+        import threading  # noqa: PLC0415 - one use
+        from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer  # noqa: PLC0415 - one use
+
+        model = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["content-length"]))
+                model.asked += 1
+                if not model.answers:
+                    model.over.wait(60)
+                    return
+                message = {"role": "assistant", "content": "a thought"}
+                body = json.dumps(
+                    {"id": "1", "object": "chat.completion", "created": 1, "model": "slow",
+                     "choices": [{"index": 0, "finish_reason": "stop", "message": message}]}
+                ).encode()  # fmt: skip
+                self.send_response(200)
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self.over = threading.Event()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def test_after_stop_and_start_everything_is_as_it_was(start_house: Callable[..., House]) -> None:
+    house = start_house(workers=1)
+    person = "+15551230001"
+    house.text("remember the tangerine", sender=person)
+    wait_until(lambda: house.replies(person), seconds=10, what="the reply")
+    wait_until(lambda: house.replies(person)[0]["status"] == "delivered", what="delivery")
+    wait_until(house.settled, what="an empty inbox")
+    page = httpx.get(f"{house.urls['twilio']}/phone/state", timeout=10).json()
+    item = house.dynamodb.get_item(TableName="DadaCatConversations", Key={"user_id": {"S": person}})["Item"]
+
+    assert house.stop() == 0
+    assert not any(str(house.data) in line for line in running())
+    house.start()
+
+    assert httpx.get(f"{house.urls['twilio']}/phone/state", timeout=10).json() == page
+    assert house.dynamodb.get_item(TableName="DadaCatConversations", Key={"user_id": {"S": person}})["Item"] == item
+    house.text("and now", sender=person)
+    wait_until(lambda: len(house.replies(person)) == 2, seconds=10, what="the next reply")
+    assert house.stop() == 0
+
+
+def running() -> list[str]:
+    return subprocess.run(["ps", "-eo", "args="], capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("settings", "arguments", "sentence"),
+    [
+        ({}, ["--port-base", "{webhook}"], "is taken"),
+        ({"REDIS_URL": "nonsense"}, [], "REDIS_URL"),
+        ({"DOUBLE_TEXT_POLICY": "never"}, [], "DOUBLE_TEXT_POLICY"),
+        ({"REDIS_URL": "redis://127.0.0.1:1/0"}, [], "REDIS_URL names a service that does not answer"),
+    ],
+)
+def test_what_is_in_the_way_is_said_in_a_sentence(
+    house: House, tmp_path: Any, settings: dict[str, str], arguments: list[str], sentence: str
+) -> None:
+    from tests.scenarios.conftest import free_base  # noqa: PLC0415 - one use
+
+    filled = [argument.format(webhook=house.port_base) for argument in arguments] or ["--port-base", str(free_base())]
+    answer = subprocess.run(
+        [str(ROOT / ".venv/bin/dadacat"), "up", "--headless", "--data", str(tmp_path), *filled],
+        env={**os.environ, "TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": TOKEN, **settings},
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+
+    assert answer.returncode == 1
+    assert sentence in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert "ready" not in answer.stdout
+    assert not any(str(tmp_path) in line for line in running())
