@@ -78,6 +78,21 @@ PART_MOVES: Final[Mapping[PartState, frozenset[PartState]]] = {
     PartState.SUPPRESSED: frozenset(),
 }
 
+#: A status never goes back: reports come late, repeated and out of order, so only a higher rank is kept.
+#: https://www.twilio.com/docs/messaging/guides/outbound-message-status-in-status-callbacks (read 2026-11)
+STATUS_RANK: Final[Mapping[str, int]] = {
+    "accepted": 1,
+    "scheduled": 1,
+    "queued": 2,
+    "sending": 3,
+    "sent": 4,
+    "canceled": 5,
+    "failed": 5,
+    "undelivered": 5,
+    "delivered": 6,
+    "read": 7,
+}
+
 #: States in which the sparse index lists a row.
 UNSETTLED_TURNS: Final = frozenset({TurnState.FILED})
 UNSETTLED_PARTS: Final = frozenset({PartState.NEW, PartState.SENDING, PartState.RETRY, PartState.UNKNOWN})

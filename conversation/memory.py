@@ -16,7 +16,6 @@ from conversation.errors import Fenced
 from conversation.journal import Entry, Part, PartState, Turn, TurnState
 from conversation.models import Conversation, Message, Role
 from conversation.ports import Answer, Binding, Filed, Page, Unsettled
-from sms.messages import STATUS_RANK
 
 
 class InMemoryStorage:
@@ -179,7 +178,7 @@ class InMemoryStorage:
             if was is None or attempt_id not in self._attempts.get((user_id, key), set()):
                 return None
             settled = was.state not in journal.part_sources(PartState.SENT)
-            higher = STATUS_RANK.get(status, 0) > STATUS_RANK.get(was.status or "", -1)
+            higher = journal.STATUS_RANK.get(status, 0) > journal.STATUS_RANK.get(was.status or "", -1)
             if settled and (was.state is not PartState.SENT or not higher):
                 return was
             return self._move_part(

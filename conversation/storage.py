@@ -38,7 +38,6 @@ from conversation.errors import Fenced, StoreAway, TableMissing, TooMuchContenti
 from conversation.journal import Part, PartState, Turn, TurnState
 from conversation.models import Conversation, Message, Role
 from conversation.ports import Answer, Binding, Filed, Page, Unsettled
-from sms.messages import STATUS_RANK
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -468,7 +467,7 @@ class DynamoDBStorage:
                 values[name] = value
         if binding.status is not None:
             sets += ["#status = if_not_exists(#status, :status)", "#rank = if_not_exists(#rank, :rank)"]
-            values |= {"status": binding.status, "rank": STATUS_RANK.get(binding.status, 0)}
+            values |= {"status": binding.status, "rank": journal.STATUS_RANK.get(binding.status, 0)}
         write = _Write(
             table=self.messages_table_name,
             key=_key(part),
@@ -486,7 +485,7 @@ class DynamoDBStorage:
         self, user_id: str, key: str, *, attempt_id: str, sid: str, status: str, error_code: int | None, now: datetime
     ) -> Part | None:
         """See `conversation.ports.Journal.report`."""
-        rank = STATUS_RANK.get(status, 0)
+        rank = journal.STATUS_RANK.get(status, 0)
         sets = ["#sid = :sid", "#status = :status", "#rank = :rank", "#status_at = :now", "#state = :sent"]
         sources = (*journal.part_sources(PartState.SENT), PartState.SENT)
         values: dict[str, Any] = {
