@@ -104,6 +104,7 @@ def test_it_fits_a_phone_sized_screen_in_the_dark(browser: Browser, house: House
 
 
 def test_everything_is_still_there_after_a_reload(page: Page) -> None:
+    expect(page.locator(".bubble").first).to_be_visible()
     before = page.locator(".bubble").all_inner_texts()
     page.reload()
 

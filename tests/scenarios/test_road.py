@@ -305,7 +305,7 @@ def test_after_stop_and_start_everything_is_as_it_was(start_house: Callable[...,
 
 
 def running() -> list[str]:
-    return subprocess.run(["ps", "-eo", "args="], capture_output=True, text=True, check=True).stdout.splitlines()
+    return subprocess.run(["ps", "-ww", "-eo", "args="], capture_output=True, text=True, check=True).stdout.splitlines()
 
 
 @pytest.mark.parametrize(
