@@ -29,6 +29,7 @@ class InMemoryStorage:
         self._attempts: dict[tuple[str, str], set[str]] = {}
         self._entries: dict[tuple[str, str], Entry] = {}
         self._since: dict[tuple[str, str], datetime] = {}
+        self._watermark: datetime | None = None
 
     def get(self, user_id: str) -> Conversation | None:
         """See `conversation.ports.Conversations.get`."""
@@ -185,6 +186,26 @@ class InMemoryStorage:
                 was, state=PartState.SENT, sid=sid, status=status, error_code=error_code or was.error_code,
                 facts={**was.facts, "status_at": now.isoformat()},
             )  # fmt: skip
+
+    def newest_parts(self, user_id: str, *, limit: int) -> tuple[Part, ...]:
+        """See `conversation.ports.Journal.newest_parts`."""
+        with self._lock:
+            mine = [part for (owner, _), part in self._parts.items() if owner == user_id]
+            return tuple(sorted(mine, key=lambda part: part.arrived, reverse=True)[:limit])
+
+    def known(self, texts: Sequence[tuple[str, str]]) -> frozenset[str]:
+        """See `conversation.ports.Journal.known`."""
+        with self._lock:
+            return frozenset(sid for user_id, sid in texts if (user_id, journal.in_key(sid)) in self._turns)
+
+    def watermark(self) -> datetime | None:
+        """See `conversation.ports.Journal.watermark`."""
+        return self._watermark
+
+    def set_watermark(self, moment: datetime) -> None:
+        """See `conversation.ports.Journal.set_watermark`."""
+        with self._lock:
+            self._watermark = max(self._watermark or moment, moment)
 
     def unsettled(self, bucket: str, *, before: datetime, limit: int) -> Sequence[Unsettled]:
         """See `conversation.ports.Journal.unsettled`."""

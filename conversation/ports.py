@@ -181,5 +181,17 @@ class Journal(Protocol):
         None where no such part ever made such an attempt.
         """
 
+    def newest_parts(self, user_id: str, *, limit: int) -> tuple[Part, ...]:
+        """The parts among the person's newest rows, newest first, read consistently; `limit` is in rows."""
+
+    def known(self, texts: Sequence[tuple[str, str]]) -> frozenset[str]:
+        """The sids of those texts (user id, sid) that have a row, read consistently."""
+
+    def watermark(self) -> datetime | None:
+        """Up to when, by the carrier's clock, its list was looked through; None before the first look."""
+
+    def set_watermark(self, moment: datetime) -> None:
+        """Note how far the carrier's list was looked through. An earlier time than the one noted changes nothing."""
+
     def unsettled(self, bucket: str, *, before: datetime, limit: int) -> Sequence[Unsettled]:
         """Rows not settled for some time, oldest first, from the sparse index: a hint, never a proof of absence."""

@@ -23,7 +23,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
@@ -58,6 +58,8 @@ CONTENTION_PAUSE_SECONDS: Final = 0.25
 TABLE_READY_SECONDS: Final = 60.0
 #: DynamoDB takes at most this many puts in one batch.
 BATCH: Final = 25
+#: And reads at most so many items in one.
+READ_BATCH: Final = 100
 
 _THROTTLES = frozenset(
     {
@@ -71,6 +73,8 @@ _THROTTLES = frozenset(
 )
 _DENIED = frozenset({"AccessDeniedException", "AccessDenied", "UnrecognizedClientException"})
 _NAMES = re.compile(r"#(\w+)")
+#: The row that says how far the carrier's list was looked through; no telephone is called that.
+_WATERMARK = {"user_id": "#reconciler", "message_key": "watermark"}
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _serialize = TypeSerializer().serialize
 _deserialize = TypeDeserializer().deserialize
@@ -517,6 +521,60 @@ class DynamoDBStorage:
             if row is None or attempt_id not in row.get("attempts", ()):
                 return None
             return _part(row)
+
+    def newest_parts(self, user_id: str, *, limit: int) -> tuple[Part, ...]:
+        """See `conversation.ports.Journal.newest_parts`."""
+        with _translated():
+            answer = self._connected().query(
+                TableName=self.messages_table_name,
+                IndexName=schema.BY_ARRIVAL,
+                KeyConditionExpression="user_id = :u",
+                ExpressionAttributeValues={":u": {"S": user_id}},
+                ConsistentRead=True,
+                ScanIndexForward=False,
+                Limit=limit,
+            )
+        rows = map(_plain, answer["Items"])
+        return tuple(_part(row) for row in rows if row["message_key"].startswith("out#"))
+
+    def known(self, texts: Sequence[tuple[str, str]]) -> frozenset[str]:
+        """See `conversation.ports.Journal.known`."""
+        found: set[str] = set()
+        keys = [{"user_id": {"S": user}, "message_key": {"S": journal.in_key(sid)}} for user, sid in texts]
+        for at in range(0, len(keys), READ_BATCH):
+            waiting: Any = {
+                self.messages_table_name: {
+                    "Keys": keys[at : at + READ_BATCH],
+                    "ConsistentRead": True,
+                    "ProjectionExpression": "message_key",
+                }
+            }
+            while waiting:
+                with _translated():
+                    answer = self._connected().batch_get_item(RequestItems=waiting)
+                rows = answer["Responses"].get(self.messages_table_name, [])
+                found |= {_plain(row)["message_key"].removeprefix("in#") for row in rows}
+                waiting = answer.get("UnprocessedKeys")
+                if waiting:
+                    self._pause()
+        return frozenset(found)
+
+    def watermark(self) -> datetime | None:
+        """See `conversation.ports.Journal.watermark`."""
+        row = self._read(self.messages_table_name, _WATERMARK)
+        return datetime.fromisoformat(row["at"]) if row else None
+
+    def set_watermark(self, moment: datetime) -> None:
+        """See `conversation.ports.Journal.set_watermark`."""
+        write = _Write(
+            table=self.messages_table_name,
+            key=_WATERMARK,
+            update="SET #at = :at",
+            condition="attribute_not_exists(#at) OR #at < :at",
+            values={"at": moment.astimezone(UTC).isoformat()},
+        )
+        with suppress(_Refused):
+            self._update(write)
 
     def unsettled(self, bucket: str, *, before: datetime, limit: int) -> Sequence[Unsettled]:
         """See `conversation.ports.Journal.unsettled`."""

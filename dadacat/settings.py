@@ -104,6 +104,9 @@ class Settings(BaseModel):
     reconcile_interval_seconds: Seconds = Field(
         300.0, description="How often the journal's unsettled rows are looked at."
     )
+    unsettled_after_seconds: Seconds = Field(
+        60.0, description="A row that is unsettled for longer is put back on the road by the reconciler."
+    )
     worker_concurrency: int = Field(
         32, ge=1, le=512, description="Conversations that one worker process serves at a time; each is a thread."
     )

@@ -52,6 +52,7 @@ def encode_text(text: InboundSms) -> bytes:
             **({"service": text.messaging_service_sid} if text.messaging_service_sid else {}),
             **({"opt_out": text.opt_out_type} if text.opt_out_type else {}),
             **({"repaired": True} if text.repaired else {}),
+            **({"late": text.found_after_seconds} if text.found_after_seconds else {}),
         }
     )
 
@@ -69,6 +70,7 @@ def decode_text(payload: bytes) -> InboundSms:
             messaging_service_sid=fields.get("service"),
             opt_out_type=fields.get("opt_out"),
             repaired=bool(fields.get("repaired", False)),
+            found_after_seconds=int(fields.get("late", 0)),
         )
     except (KeyError, TypeError, ValueError) as exc:
         raise UnreadableEntry(f"not a text: {type(exc).__name__}") from exc

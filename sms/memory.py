@@ -5,10 +5,15 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 from sms.errors import CarrierAway
 from sms.messages import MessageSid, OutboundSms
-from sms.ports import ErrorClass, NotCreated, Outcome, Sent
+from sms.ports import ErrorClass, Listed, Listing, NotCreated, Outcome, Sent
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 class InMemorySender:
@@ -18,12 +23,18 @@ class InMemorySender:
     lost on its way back.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], datetime] = _now) -> None:
         self.asked: list[OutboundSms] = []
         self.created: list[tuple[MessageSid, OutboundSms]] = []
         self.answers: deque[Outcome] = deque()
         self.creates_anyway = False
         self.away = False
+        #: Texts that telephones sent, whether their webhook came or not.
+        self.received: list[Listed] = []
+        #: Messages that the list does not show yet.
+        self.hidden: set[MessageSid] = set()
+        self.created_at: dict[MessageSid, datetime] = {}
+        self.clock = clock
         self._numbers = itertools.count(1)
 
     def warm(self) -> None:
@@ -40,4 +51,25 @@ class InMemorySender:
         answer = self.answers.popleft() if self.answers else Sent(sid=sid, status="queued")
         if isinstance(answer, Sent) or self.creates_anyway:
             self.created.append((sid, message))
+            self.created_at[sid] = self.clock()
         return answer
+
+    def sent_to(self, person: str, *, for_the_last: timedelta) -> Listing:
+        """See `sms.ports.Ledger.sent_to`."""
+        self.warm()
+        now = self.clock()
+        shown = [
+            Listed(
+                sid=sid, to=message.to, sender=message.sender, body=message.body, status="delivered", inbound=False,
+                created=self.created_at[sid],
+            )
+            for sid, message in reversed(self.created)
+            if message.to == person and now - self.created_at[sid] <= for_the_last and sid not in self.hidden
+        ]  # fmt: skip
+        return Listing(messages=tuple(shown), read_at=now)
+
+    def received_by(self, number: str, *, since: datetime | None) -> Listing:
+        """See `sms.ports.Ledger.received_by`."""
+        self.warm()
+        shown = [text for text in reversed(self.received) if text.to == number and since and text.created >= since]
+        return Listing(messages=tuple(shown), read_at=self.clock())

@@ -68,6 +68,8 @@ class InboundSms:
     opt_out_type: str | None = None
     #: Found by the reconciler in Twilio's list, not delivered by a webhook.
     repaired: bool = False
+    #: How old it was, by Twilio's clock, when it was found there.
+    found_after_seconds: int = 0
 
     @classmethod
     def parse(cls, form: Mapping[str, str]) -> InboundSms:

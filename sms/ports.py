@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from sms.messages import MessageSid, OutboundSms
+from sms.messages import Media, MessageSid, OutboundSms
 
 
 class ErrorClass(StrEnum):
@@ -75,3 +75,38 @@ class Sender(Protocol):
         There is no idempotency key at Twilio: a second call makes a second message. `may_begin` is asked just before the
         first byte; where it says no, nothing is written and the outcome is `NotCreated`.
         """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """One message as the carrier's own list shows it. The list proves presence, never absence: it can lag by minutes."""
+
+    sid: MessageSid
+    to: str
+    sender: str
+    body: str
+    status: str
+    inbound: bool
+    #: By the carrier's clock.
+    created: datetime
+    error_code: int | None = None
+    media: tuple[Media, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """What the list showed, newest first."""
+
+    messages: tuple[Listed, ...]
+    #: The answer's own `Date`: ages of its entries are judged by the clock that dated them.
+    read_at: datetime
+
+
+class Ledger(Protocol):
+    """What the carrier says has happened."""
+
+    def sent_to(self, person: str, *, for_the_last: timedelta) -> Listing:
+        """Messages to a person that were created within a time. Raises `CarrierAway`."""
+
+    def received_by(self, number: str, *, since: datetime | None) -> Listing:
+        """Texts that came to one of our numbers since a time of the carrier's clock (None: only that clock is asked for). Raises `CarrierAway`."""

@@ -12,7 +12,8 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -26,13 +27,16 @@ from urllib3.util import Retry
 
 from sms import carrier_errors
 from sms.errors import CarrierAway
-from sms.messages import MessageSid, OutboundSms
-from sms.ports import ErrorClass, NotCreated, Outcome, Sent, Unknown
+from sms.messages import Media, MessageSid, OutboundSms
+from sms.ports import ErrorClass, Listed, Listing, NotCreated, Outcome, Sent, Unknown
 
 #: A TCP and TLS handshake across an ocean takes a few hundred milliseconds; three seconds means it is not there.
 CONNECT_TIMEOUT_SECONDS: Final = 3.0
 #: Twilio answers in well under a second; ten leave room for a bad day and still end before a lease of 20 s.
 READ_TIMEOUT_SECONDS: Final = 10.0
+#: Entries a page of the list, and pages at most: ten thousand texts between two looks are more than one number receives.
+LIST_PAGE: Final = 200
+LIST_PAGES: Final = 50
 #: A kept connection older than this may be gone at the other end; it is tried with a harmless request before a claim.
 WARM_FOR_SECONDS: Final = 20.0
 
@@ -150,6 +154,92 @@ class TwilioSender:
         http = self._client().http_client
         assert isinstance(http, _TimedClient)
         return http
+
+
+class TwilioLedger:
+    """Twilio's message list, read page by page. Parameters as for `TwilioSender`."""
+
+    def __init__(self, *, account_sid: str, username: str, password: str, api_base_url: str) -> None:
+        self._account_sid = account_sid
+        self._login = (username, password)
+        self._api_base_url = api_base_url.rstrip("/")
+        self._http = _TimedClient()
+        # one connection, one reader at a time: the reconciler is no hot path
+        self._lock = threading.Lock()
+
+    def sent_to(self, person: str, *, for_the_last: timedelta) -> Listing:
+        """See `sms.ports.Ledger.sent_to`. No filter on `DateSent`: it is null until a message is sent and would hide it."""
+        with self._lock:
+            return self._read({"To": person}, lambda age: age <= for_the_last)
+
+    def received_by(self, number: str, *, since: datetime | None) -> Listing:
+        """See `sms.ports.Ledger.received_by`."""
+        with self._lock:
+            if since is None:
+                return self._read({"To": number, "PageSize": "1"}, lambda _: False)
+            query = {"To": number, "DateSent>": since.strftime("%Y-%m-%dT%H:%M:%SZ")}
+            return self._read(query, lambda _: True, since=since)
+
+    def _read(
+        self, query: dict[str, str], wanted: Callable[[timedelta], bool], *, since: datetime | None = None
+    ) -> Listing:
+        """Follow the pages, newest first, until an entry is no longer wanted."""
+        page, read_at = self._get(
+            f"/2010-04-01/Accounts/{self._account_sid}/Messages.json", {"PageSize": str(LIST_PAGE), **query}
+        )
+        found: list[Listed] = []
+        for _ in range(LIST_PAGES):
+            entries = [self._listed(entry) for entry in page.get("messages", ())]
+            kept = [
+                entry
+                for entry in entries
+                if wanted(read_at - entry.created) and (since is None or entry.created >= since)
+            ]
+            found += kept
+            if len(kept) < len(entries) or not page.get("next_page_uri"):
+                break
+            page, _ = self._get(page["next_page_uri"], {})
+        return Listing(messages=tuple(found), read_at=read_at)
+
+    def _get(self, path: str, query: dict[str, str]) -> tuple[dict[str, Any], datetime]:
+        try:
+            answer = self._http.request(
+                "GET",
+                self._api_base_url + path,
+                params=dict(query),
+                headers={"Accept": "application/json"},
+                auth=self._login,
+            )
+        except requests.RequestException as exc:
+            raise CarrierAway(f"Twilio's list cannot be read: {type(exc).__name__}") from exc
+        if answer.status_code != HTTPStatus.OK:
+            raise CarrierAway(f"Twilio's list cannot be read: HTTP {answer.status_code}")
+        try:
+            read_at = parsedate_to_datetime(self._http.last_headers["date"])
+        except (KeyError, ValueError) as exc:
+            raise CarrierAway("Twilio's list has no date") from exc
+        return _json(answer.text), read_at
+
+    def _listed(self, entry: dict[str, Any]) -> Listed:
+        pictures = entry.get("num_media") not in (None, "0")
+        return Listed(
+            sid=MessageSid(entry["sid"]),
+            to=entry["to"] or "",
+            sender=entry["from"] or "",
+            body=entry["body"] or "",
+            status=entry["status"] or "",
+            inbound=entry["direction"] == "inbound",
+            created=parsedate_to_datetime(entry["date_created"]),
+            error_code=entry.get("error_code"),
+            media=self._media(entry["sid"]) if pictures and entry["direction"] == "inbound" else (),
+        )
+
+    def _media(self, sid: str) -> tuple[Media, ...]:
+        page, _ = self._get(f"/2010-04-01/Accounts/{self._account_sid}/Messages/{sid}/Media.json", {})
+        return tuple(
+            Media(url=self._api_base_url + item["uri"].removesuffix(".json"), content_type=item["content_type"])
+            for item in page.get("media_list", ())
+        )
 
 
 def _fields(message: OutboundSms) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 
 from celery import shared_task
 from celery.signals import setup_logging, worker_init, worker_ready, worker_shutting_down
@@ -10,7 +11,10 @@ from celery.signals import setup_logging, worker_init, worker_ready, worker_shut
 from dadacat import logs
 from inbox import contract
 from inbox.contract import Who
+from sms.errors import CarrierAway
 from worker import wiring
+
+log = logs.get("worker")
 
 
 @shared_task(name=contract.ANSWER_TASK)
@@ -33,13 +37,22 @@ def sweep() -> None:
     wiring.note_oldest(worker.inbox)
     worker.receipts.drain()
     if swept.emptied:
-        worker.reconciler.reconcile()
+        _reconcile(worker)
 
 
 @shared_task(name=contract.RECONCILE_TASK)
 def reconcile() -> None:
-    """Put what the journal knows to be unfinished back on the road."""
-    wiring.worker().reconciler.reconcile()
+    """Put back on the road what the journal knows to be unfinished and what the carrier knows and we do not."""
+    _reconcile(wiring.worker())
+
+
+def _reconcile(worker: wiring.Worker) -> None:
+    try:
+        report = worker.reconciler.reconcile()
+    except CarrierAway as exc:
+        log.warning("list not read", reason=str(exc))
+        return
+    log.info("reconciled", **asdict(report))
 
 
 @setup_logging.connect

@@ -266,7 +266,8 @@ class Visits:
             return Settle(TurnState.SILENT, f"keyword {keyword}")
         if not visit.conversation.is_active:
             return Settle(TurnState.SILENT, "opted out")
-        if visit.now_ms() - entry.arrived_ms > self._habits.max_age_seconds * 1000:
+        age_ms = visit.now_ms() - entry.arrived_ms + text.found_after_seconds * 1000
+        if age_ms > self._habits.max_age_seconds * 1000:
             return Settle(TurnState.STALE, "too old to answer")
         return None
 

@@ -22,15 +22,17 @@ from conversation.journal import Part, Turn, TurnState
 from conversation.storage import DynamoDBStorage
 from dadacat import logs, metrics
 from dadacat.settings import Settings, environment
+from inbox import contract
 from inbox import redis as inbox_redis
 from inbox.redis import RedisInbox
 from sms.errors import CarrierAway
 from sms.messages import DeliveryReport
-from sms.twilio import TwilioSender
+from sms.twilio import TwilioLedger, TwilioSender
 from worker.config import celery_settings
 from worker.delivery import Delivery, Terms
 from worker.receipts import Receipts
 from worker.reconcile import Reconciler
+from worker.reconcile import Terms as ReconcileTerms
 from worker.turn import Habits, House, Noted, Visits
 from worker.visit import LeaseKeeper, Visit
 
@@ -154,7 +156,23 @@ def _built() -> Worker:
     return Worker(
         visits=visits,
         receipts=Receipts(inbox, storage, who_key=chosen.who_key_bytes, noted=_receipt),
-        reconciler=Reconciler(inbox, storage, validity=timedelta(seconds=chosen.sms_validity_seconds), noted=_repaired),
+        reconciler=Reconciler(
+            inbox,
+            storage,
+            TwilioLedger(
+                account_sid=chosen.twilio_account_sid,
+                username=username,
+                password=password,
+                api_base_url=chosen.twilio_api_base_url,
+            ),
+            ReconcileTerms(
+                validity=timedelta(seconds=chosen.sms_validity_seconds),
+                numbers=chosen.numbers,
+                who=lambda person: contract.who(person, chosen.who_key_bytes),
+                unsettled_after=timedelta(seconds=chosen.unsettled_after_seconds),
+            ),
+            noted=_repaired,
+        ),
         inbox=inbox,
     )
 
@@ -205,7 +223,9 @@ def _receipt(outcome: str, report: DeliveryReport | None) -> None:
 
 def _repaired(kind: str, key: str) -> None:
     metrics.REPAIRED.labels(kind=kind).inc()
-    log.warning("repaired", kind=kind, key=key)
+    # held: a person's reply is in doubt for good. missed late: webhooks are being lost. Somebody should look
+    event = log.error if kind in {"held", "missed late"} else log.warning
+    event("repaired", kind=kind, key=key)
 
 
 def _renewal_failed(exc: Exception) -> None:

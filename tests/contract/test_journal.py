@@ -323,3 +323,32 @@ def test_opting_out_is_noted_under_the_fence(store: Store) -> None:
     assert not kept.is_active
     with pytest.raises(Fenced):
         store.set_active(ANN, active=True, fence=conversation.fence + 1, now=NOW)
+
+
+def test_the_newest_parts_come_first(store: Store) -> None:
+    conversation = store.open(ANN, now=NOW)
+    for place in range(3):
+        turn = store.file(a_turn(at=place), now=NOW).turn
+        conversation = store.persist(
+            Answer(conversation=conversation, turns=(turn,), parts=(f"words {place}",), token=f"t{place}"), now=NOW
+        )
+
+    assert [part.content for part in store.newest_parts(ANN, limit=100)] == ["words 2", "words 1", "words 0"]
+
+
+def test_it_is_known_which_texts_have_a_row(store: Store) -> None:
+    turns = [store.file(a_turn(at=place), now=NOW).turn for place in range(3)]
+
+    known = store.known([*((ANN, turn.sid) for turn in turns), (ANN, "SMnever"), ("+15559999999", turns[0].sid)])
+
+    assert known == {turn.sid for turn in turns}
+    assert store.known([]) == frozenset()
+
+
+def test_the_watermark_only_rises(store: Store) -> None:
+    assert store.watermark() is None
+    store.set_watermark(NOW)
+    store.set_watermark(NOW - timedelta(hours=1))
+    assert store.watermark() == NOW
+    store.set_watermark(NOW + timedelta(hours=1))
+    assert store.watermark() == NOW + timedelta(hours=1)

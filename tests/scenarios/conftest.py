@@ -118,7 +118,10 @@ class House:
         """The processes of this tree that play a role, by their command lines."""
         assert self.process is not None
         listed = subprocess.run(
-            ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(self.process.pid)], capture_output=True, text=True, check=True
+            ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(self.process.pid)],
+            capture_output=True,
+            text=True,
+            check=True,
         )
         return [int(line.split()[0]) for line in listed.stdout.splitlines() if f"dadacat {role}" in line]
 

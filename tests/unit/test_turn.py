@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -20,11 +20,12 @@ from inbox import contract
 from inbox.memory import InMemoryInbox
 from sms.memory import InMemorySender
 from sms.messages import DeliveryReport, InboundSms, MessageSid
-from sms.ports import ErrorClass, NotCreated, Unknown
-from tests.builders import ANN, OUR_NUMBER, a_text
+from sms.ports import ErrorClass, Listed, NotCreated, Unknown
+from tests.builders import ANN, OUR_NUMBER, a_sid, a_text
 from worker.delivery import Delivery, Terms
 from worker.receipts import Receipts
 from worker.reconcile import Reconciler
+from worker.reconcile import Terms as ReconcileTerms
 from worker.turn import Habits, House, Visits
 from worker.visit import LeaseKeeper
 
@@ -67,7 +68,25 @@ class Room:
         self.sender = InMemorySender()
         self.parrot = Parrot()
         self.receipts = Receipts(self.inbox, self.store, who_key=b"memory", noted=lambda *_: None)
-        self.reconciler = Reconciler(self.inbox, self.store, validity=timedelta(hours=1))
+        self.sender.clock = self.now
+        self.reconciler = self.a_reconciler()
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.ms / 1000, UTC)
+
+    def a_reconciler(self) -> Reconciler:
+        terms = ReconcileTerms(
+            validity=timedelta(hours=1), numbers=[OUR_NUMBER], who=lambda person: contract.who(person, b"memory")
+        )
+        return Reconciler(self.inbox, self.store, self.sender, terms)
+
+    def heard_of(self, body: str) -> MessageSid:
+        """A telephone sends a text whose webhook never comes; the carrier's list knows it."""
+        sid = MessageSid(a_sid())
+        self.sender.received.append(
+            Listed(sid=sid, to=OUR_NUMBER, sender=ANN, body=body, status="received", inbound=True, created=self.now())
+        )
+        return sid
 
     def worker(self, **replaced: Any) -> Visits:
         journal = replaced.get("journal", self.store)
@@ -497,12 +516,11 @@ def test_after_redis_was_emptied_what_was_filed_is_found_again(call: str) -> Non
     room = Room()
     (text,) = room.texts("hello")
     room.dies(journal=Dying(room.store, call, after=True))
-    emptied = InMemoryInbox(clock_ms=lambda: room.ms)
-    room.inbox = emptied
-    room.reconciler = Reconciler(emptied, room.store, validity=timedelta(hours=1))
+    room.inbox = InMemoryInbox(clock_ms=lambda: room.ms)
+    room.reconciler = room.a_reconciler()
     room.later(seconds=61)
 
-    found = room.reconciler.reconcile()
+    found = room.reconciler.reconcile().unfinished
     room.serve()
     room.later(seconds=61)
     room.serve()
@@ -530,4 +548,117 @@ def test_a_poisonous_text_does_not_take_its_neighbours_with_it() -> None:
     room.serve()
 
     assert (room.state(poison), room.state(innocent)) == (TurnState.DEAD, TurnState.ANSWERED)
+    assert room.received == ["re: hello"]
+
+
+def lost_answers(room: Room, *bodies: str) -> list[InboundSms]:
+    """Each text's reply is created by the carrier, whose answer is lost."""
+    texts = []
+    for body in bodies:
+        texts += room.texts(body)
+        room.sender.answers.append(Unknown(reason="read timeout"))
+        room.sender.creates_anyway = True
+        room.serve()
+        room.later(seconds=61)
+        room.serve()
+    return texts
+
+
+def test_the_carriers_list_settles_an_unknown_outcome(room: Room) -> None:
+    (text,) = lost_answers(room, "hello")
+    assert room.part(text) is PartState.UNKNOWN
+
+    report = room.reconciler.reconcile()
+
+    assert report.settled == 1
+    part = room.store.parts(ANN, text.sid)[0]
+    assert (part.state, part.sid) == (PartState.SENT, room.sender.created[0][0])
+    assert room.received == ["re: hello"]
+
+
+def test_a_list_that_lags_settles_it_later_and_never_means_absence(room: Room) -> None:
+    (text,) = lost_answers(room, "hello")
+    room.sender.hidden = {sid for sid, _ in room.sender.created}
+
+    assert room.reconciler.reconcile().settled == 0
+    assert room.part(text) is PartState.UNKNOWN
+    room.sender.hidden.clear()
+    assert room.reconciler.reconcile().settled == 1
+    assert room.part(text) is PartState.SENT
+
+
+def test_an_entry_that_is_another_parts_own_is_no_evidence(room: Room) -> None:
+    (first,) = room.texts("hello")
+    room.serve()
+    (second,) = room.texts("hello")
+    room.sender.answers.append(Unknown(reason="reset"))
+    room.serve()
+    room.later(seconds=61)
+
+    assert room.reconciler.reconcile().settled == 0
+    assert (room.part(first), room.part(second)) == (PartState.SENT, PartState.UNKNOWN)
+
+
+def test_with_fewer_entries_than_doubts_nobody_is_bound(room: Room) -> None:
+    first, second = lost_answers(room, "hello", "hello")
+    room.sender.hidden = {room.sender.created[0][0]}
+
+    assert room.reconciler.reconcile().settled == 0
+    room.sender.hidden.clear()
+    assert room.reconciler.reconcile().settled == 2
+    bound = [room.store.parts(ANN, text.sid)[0].sid for text in (first, second)]
+    assert bound == [sid for sid, _ in room.sender.created]
+
+
+def test_a_text_whose_webhook_never_came_is_found_in_the_list_and_answered_once(room: Room) -> None:
+    room.reconciler.reconcile()
+    room.later(seconds=60)
+    room.heard_of("hello?")
+    room.later(seconds=300)
+
+    report = room.reconciler.reconcile()
+    room.serve()
+    room.reconciler.reconcile()
+    room.serve()
+
+    assert (report.missed, report.late) == (1, 1)
+    assert room.received == ["re: hello?"]
+
+
+def test_what_came_before_the_first_look_is_not_ours_to_answer(room: Room) -> None:
+    room.heard_of("ages ago")
+    room.later(seconds=3600)
+
+    room.reconciler.reconcile()
+    room.later(seconds=300)
+
+    assert room.reconciler.reconcile().missed == 0
+
+
+def test_a_missed_text_that_is_too_old_is_stale(room: Room) -> None:
+    room.reconciler.reconcile()
+    sid = room.heard_of("hello?")
+    room.later(seconds=21_700)
+
+    assert room.reconciler.reconcile(since=timedelta(hours=24)).missed == 1
+    room.serve()
+
+    turn = room.store.get_turn(ANN, sid)
+    assert turn is not None
+    assert turn.state is TurnState.STALE
+    assert room.received == []
+
+
+def test_texts_whose_webhook_came_are_not_accepted_again(room: Room) -> None:
+    room.reconciler.reconcile()
+    (text,) = room.texts("hello")
+    room.sender.received.append(
+        Listed(
+            sid=text.sid, to=OUR_NUMBER, sender=ANN, body="hello", status="received", inbound=True, created=room.now()
+        )
+    )
+    room.serve()
+    room.later(seconds=300)
+
+    assert room.reconciler.reconcile().missed == 0
     assert room.received == ["re: hello"]
