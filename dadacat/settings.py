@@ -122,6 +122,9 @@ class Settings(BaseModel):
         "", description="`user:password` for Flower. `dadacat flower` does not start without."
     )
     simulator_data: str = Field("", description="The simulator's database file; empty: in memory.")
+    simulator_faults: str = Field(
+        "", description="A scenario file that says how the simulator misbehaves from the start."
+    )
     simulator_numbers: str = Field(
         "+15005550006", description="Numbers that the simulator owns where `TWILIO_PHONE_NUMBER` names none."
     )

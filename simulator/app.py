@@ -6,13 +6,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from simulator import phone, rest, road
+from simulator.cut import Cuttable
 from simulator.faults import Faults
 from simulator.network import Network
 
 
-def create_app(network: Network, *, journal: road.Journal, faults: Faults) -> Starlette:
+def create_app(network: Network, *, journal: road.Journal, faults: Faults) -> ASGIApp:
     """The application."""
 
     @asynccontextmanager
@@ -21,4 +23,5 @@ def create_app(network: Network, *, journal: road.Journal, faults: Faults) -> St
         yield
         await network.stop()
 
-    return Starlette(routes=[*rest.routes(network), *phone.routes(network, journal, faults)], lifespan=lifespan)
+    app = Starlette(routes=[*rest.routes(network), *phone.routes(network, journal, faults)], lifespan=lifespan)
+    return Cuttable(app)

@@ -30,6 +30,9 @@ PRICE_PER_SEGMENT: Final = 0.0075
 #: Connections to webhooks at a time; a test has hundreds of people text at once.
 CONNECTIONS: Final = 200
 
+#: How long after its successor a reversed status is posted.
+REVERSED_SECONDS: Final = 0.3
+
 STOPPED: Final = "You are unsubscribed and will get no more texts from this number. Reply START to resubscribe."
 STARTED: Final = "You are subscribed to this number again. Reply STOP to unsubscribe."
 HELPED: Final = "Reply STOP to unsubscribe. Message and data rates may apply."
@@ -101,7 +104,7 @@ class Network:
         self.store = store
         self.account = account
         self.base_url = base_url.rstrip("/")
-        self._faults = faults
+        self.faults = faults
         self._watchers: set[Callable[[Mapping[str, Any]], None]] = set()
         self._under_way: set[asyncio.Task[None]] = set()
         self._http = httpx.AsyncClient(
@@ -169,22 +172,42 @@ class Network:
         return message
 
     async def _live(self, sid: str) -> None:
-        await asyncio.sleep(self._faults.sending_seconds)
+        await asyncio.sleep(self.faults.sending_seconds)
         await self._become(sid, "sent")
-        await asyncio.sleep(self._faults.delivery_seconds)
-        await self._become(sid, "delivered")
+        await asyncio.sleep(self.faults.delivery_seconds)
+        message = self.store.message(sid)
+        fate = self.faults.draw("delivery", message.recipient, sid) if message else None
+        await self._become(sid, fate.do if fate else "delivered", code=fate.code if fate else None)
 
-    async def _become(self, sid: str, status: str) -> None:
+    async def _become(self, sid: str, status: str, *, code: int | None = None) -> None:
         message = self.store.message(sid)
         if message is None or message.status in _FINAL:
             return
         now = time.time()
-        message = replace(message.at(status, now), status=status)
+        message = replace(message.at(status, now), status=status, error_code=code)
         if status == "sent":
             price = f"-{message.segments * PRICE_PER_SEGMENT:.5f}"
             message = replace(message, sent=now, price=price)
         self._keep(message)
+        self._later(self._report_by_rule(message))
+
+    async def _report_by_rule(self, message: Message) -> None:
+        """Post a status to its callback, as well or as badly as the rules have it."""
+        usual = frozenset({"never", "double", "delay", "reverse"})
+        rule = (
+            self.faults.draw("callback", message.recipient, message.sid, only=usual)
+            if message.status_callback
+            else None
+        )
+        if rule is not None and rule.do == "never":
+            return
+        if rule is not None and rule.do == "delay":
+            await asyncio.sleep(rule.seconds or 0)
+        if rule is not None and rule.do == "reverse" and message.status == "sent":
+            await asyncio.sleep(self.faults.delivery_seconds + REVERSED_SECONDS)
         await self.report(message)
+        if rule is not None and rule.do == "double":
+            await self.report(message)
 
     async def report(self, message: Message) -> None:
         """Post a message's status to its callback."""
@@ -239,16 +262,32 @@ class Network:
         if number is None or not number.sms_url:
             self._keep(message.at("no webhook", time.time()))
             return
-        fields = self.inbound_fields(message)
-        posted = await self._post(number.sms_url, fields)
-        if not _taken(posted) and number.sms_fallback_url:
-            fallen = {**fields, "ErrorCode": "11200", "ErrorUrl": _without_fragment(number.sms_url)}
-            posted = await self._post(number.sms_fallback_url, fallen)
+        rule = self.faults.draw("webhook", message.sender, message.sid)
+        if rule is not None and rule.do == "never":
+            self._keep(message.at("lost: never posted", time.time()))
+            return
+        if rule is not None and rule.do == "delay":
+            await asyncio.sleep(rule.seconds or 0)
+        if rule is not None and rule.do == "concurrent":
+            posted, _ = await asyncio.gather(self._hand_over(message, number), self._hand_over(message, number))
+        else:
+            posted = await self._hand_over(message, number)
+        if rule is not None and rule.do == "double":
+            await self._hand_over(message, number)
         now = time.time()
         fresh = self.store.message(message.sid) or message
         self._keep(fresh.at("acknowledged" if _taken(posted) else f"lost: {posted.failure or posted.status}", now))
         if _taken(posted):
             self._answer_in_twiml(fresh, posted)
+
+    async def _hand_over(self, message: Message, number: Number) -> Posted:
+        """Post a text to its number's webhook and, where that fails, to its fallback."""
+        fields = self.inbound_fields(message)
+        posted = await self._post(number.sms_url, fields)
+        if not _taken(posted) and number.sms_fallback_url:
+            fallen = {**fields, "ErrorCode": "11200", "ErrorUrl": _without_fragment(number.sms_url)}
+            posted = await self._post(number.sms_fallback_url, fallen)
+        return posted
 
     def inbound_fields(self, message: Message) -> dict[str, str]:
         """Every field that Twilio posts for an inbound text; what is not known of the place is blank, as Twilio leaves it."""

@@ -27,7 +27,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response, Stream
 from starlette.routing import Route
 
 from simulator import road
-from simulator.faults import Faults
+from simulator.faults import Faults, UnusableRule
 from simulator.network import Network, describe
 from sms.messages import MAX_BODY_CHARACTERS, MAX_FIELD_CHARACTERS, MAX_MEDIA, is_dialable
 
@@ -59,6 +59,8 @@ def routes(network: Network, journal: road.Journal, faults: Faults) -> list[Rout
         Route("/phone/road/{sid}", phone.road, methods=["GET"]),
         Route("/phone/events", phone.events, methods=["GET"]),
         Route("/faults", phone.faults, methods=["GET"]),
+        Route("/faults", phone.set_faults, methods=["PUT"]),
+        Route("/faults/log", phone.fault_log, methods=["GET"]),
     ]
 
 
@@ -183,7 +185,25 @@ class Phone:
     async def faults(self, request: Request) -> Response:
         """How the network behaves."""
         del request
-        return JSONResponse(asdict(self._faults))
+        return JSONResponse(self._faults.describe())
+
+    async def set_faults(self, request: Request) -> Response:
+        """Tell the network how to misbehave."""
+        asked = await _json(request)
+        rules, seed = asked.get("rules"), asked.get("seed")
+        if not isinstance(rules, list) or not (seed is None or isinstance(seed, int)):
+            return _refusal("rules: a list; seed: a whole number")
+        try:
+            self._faults.set(rules, seed=seed)
+        except UnusableRule as exc:
+            return _refusal(str(exc))
+        self._network.tell({"kind": "faults"})
+        return JSONResponse(self._faults.describe())
+
+    async def fault_log(self, request: Request) -> Response:
+        """What went wrong so far."""
+        del request
+        return JSONResponse([asdict(strike) for strike in self._faults.log])
 
 
 def _first(found: Any) -> list[Any]:  # Any: pairs of a place and a message

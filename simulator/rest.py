@@ -6,6 +6,7 @@ Error sentences: Twilio's error dictionary, in our own words where its exact wor
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import time
@@ -20,6 +21,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from simulator.cut import Cut
+from simulator.faults import Rule
 from simulator.network import Network, media_path
 from simulator.store import Message, Number, Picture
 from sms import signature
@@ -28,6 +31,8 @@ from sms.messages import MAX_BODY_CHARACTERS, bare, is_dialable
 API: Final = "/2010-04-01/Accounts/{account}"
 PAGE_SIZE: Final = 50
 MAX_PAGE_SIZE: Final = 1000
+#: A hang without a time: longer than any client waits.
+HANG_SECONDS: Final = 60.0
 VALIDITY_SECONDS: Final = range(1, 36_001)
 
 _FINAL: Final = frozenset({"delivered", "undelivered", "failed", "canceled", "received", "read", "sent"})
@@ -43,6 +48,7 @@ class TwilioError(Exception):
     status: int
     code: int
     message: str
+    retry_after: int | None = None
 
 
 def routes(network: Network) -> list[Route]:
@@ -102,31 +108,51 @@ class Rest:
 
     async def create_message(self, request: Request) -> Response:
         """POST Messages.json."""
-        form = await _form(request)
-        to = form.get("To", "")
+        asked = self._asked(await _form(request))
+        rule = self._network.faults.draw("create", asked["recipient"], "")
+        if rule is not None and rule.do == "slow":
+            await asyncio.sleep(rule.seconds or 0)
+        if rule is not None and rule.do == "error" and not rule.accepted:
+            raise _as_ruled(rule)
+        message = self._network.send(**asked)
+        if self._network.faults.draw("callback", message.recipient, message.sid, only=frozenset({"before"})):
+            await self._network.report(replace(message, status="sent"))
+        answer = JSONResponse(self._message(message), status_code=201)
+        if rule is None or rule.do == "slow":
+            return answer
+        if rule.do == "error":
+            raise _as_ruled(rule)
+        if rule.do == "hang":
+            await asyncio.sleep(rule.seconds or HANG_SECONDS)
+        return Cut(request, rule.do, answer)
+
+    def _asked(self, form: Form) -> dict[str, Any]:  # Any: `Network.send`'s arguments
+        """What is to be sent. Raises `TwilioError` for what Twilio refuses."""
+        to, body = form.get("To", ""), form.get("Body", "")
         sender = self._sender(form)
-        body = form.get("Body", "")
-        if not to:
-            raise TwilioError(400, 21604, "A 'To' phone number is required.")
-        if not is_dialable(to):
-            raise TwilioError(400, 21211, f"Invalid 'To' Phone Number: {to[:-4]}XXXX")
-        if not body:
-            raise TwilioError(400, 21602, "Message body is required.")
-        if len(body) > MAX_BODY_CHARACTERS:
-            raise TwilioError(400, 21617, "The concatenated message body exceeds the 1600 character limit")
         validity = form.get("ValidityPeriod")
-        if validity is not None and (not validity.isdigit() or int(validity) not in VALIDITY_SECONDS):
-            raise TwilioError(400, 21624, "ValidityPeriod must be between 1 and 36000 seconds")
-        if self._store.opted_out(to, sender):
-            raise TwilioError(400, 21610, "Attempt to send to unsubscribed recipient")
-        message = self._network.send(
-            sender=sender,
-            recipient=to,
-            body=body,
-            status_callback=form.get("StatusCallback", ""),
-            messaging_service_sid=form.get("MessagingServiceSid") or None,
+        refusals = (
+            (not to, 21604, "A 'To' phone number is required."),
+            (not is_dialable(to), 21211, f"Invalid 'To' Phone Number: {to[:-4]}XXXX"),
+            (not body, 21602, "Message body is required."),
+            (len(body) > MAX_BODY_CHARACTERS, 21617, "The concatenated message body exceeds the 1600 character limit"),
+            (
+                validity is not None and (not validity.isdigit() or int(validity) not in VALIDITY_SECONDS),
+                21624,
+                "ValidityPeriod must be between 1 and 36000 seconds",
+            ),
+            (self._store.opted_out(to, sender), 21610, "Attempt to send to unsubscribed recipient"),
         )
-        return JSONResponse(self._message(message), status_code=201)
+        for refused, code, sentence in refusals:
+            if refused:
+                raise TwilioError(400, code, sentence)
+        return {
+            "sender": sender,
+            "recipient": to,
+            "body": body,
+            "status_callback": form.get("StatusCallback", ""),
+            "messaging_service_sid": form.get("MessagingServiceSid") or None,
+        }
 
     def _sender(self, form: Form) -> str:
         service = form.get("MessagingServiceSid", "")
@@ -184,8 +210,9 @@ class Rest:
             below = last
         found: list[Message] = []
         more = False
+        youngest = time.time() - self._network.faults.lag()
         for _, message in self._store.messages(to=query.get("To", ""), sender=query.get("From", ""), below=below):
-            if _within_dates(message, query):
+            if message.created <= youngest and _within_dates(message, query):
                 if len(found) == size:
                     more = True
                     break
@@ -383,7 +410,13 @@ def _error(error: TwilioError) -> Response:
         "more_info": f"https://www.twilio.com/docs/errors/{error.code}",
         "status": error.status,
     }
-    return JSONResponse(body, status_code=error.status)
+    headers = {"Retry-After": str(error.retry_after)} if error.retry_after is not None else None
+    return JSONResponse(body, status_code=error.status, headers=headers)
+
+
+def _as_ruled(rule: Rule) -> TwilioError:
+    code = rule.code if rule.code is not None else 20000 + rule.status
+    return TwilioError(rule.status, code, "this network was told to misbehave", rule.retry_after)
 
 
 def _not_found(request: Request) -> TwilioError:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import secrets
 import time
 from dataclasses import replace
+from pathlib import Path
 
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from conversation.storage import DynamoDBStorage
 from dadacat import logs
@@ -22,7 +23,7 @@ RETRY_RULES = "#rc=3&rp=all&ct=2000&rt=4000"
 FIRST_PHONE = ("+15551230001", "Tristan")
 
 
-def app() -> Starlette:
+def app() -> ASGIApp:
     """The simulator as the environment describes it. Raises `SettingsError`."""
     chosen = Settings.load(environment())
     chosen.require_twilio()
@@ -33,7 +34,7 @@ def app() -> Starlette:
         _own(store, number, chosen.public_url)
     if not store.phones():
         store.save_phone(*FIRST_PHONE)
-    faults = Faults()
+    faults = Faults.from_file(Path(chosen.simulator_faults)) if chosen.simulator_faults else Faults()
     network = Network(
         store,
         Account(

@@ -244,4 +244,39 @@ $("#add").addEventListener("submit", async (event) => {
   if (answer.ok) form.reset();
 });
 
+// How the network misbehaves: the rules as they stand, a menu of what there is, and what the network says to them.
+const RULE_EXTRAS = { slow: { seconds: 3 }, hang: { seconds: 30 }, error: { status: 503, code: 20503 }, lag: { seconds: 120 }, delay: { seconds: 5 }, undelivered: { code: 30003 }, failed: { code: 30008 } };
+
+function showFaults({ seed, rules, actions }) {
+  const bare = rules.map(({ struck, ...rule }) => Object.fromEntries(Object.entries(rule).filter(([name, value]) => value !== null && value !== "" && value !== false && !(name === "rate" && value === 1) && !(name === "status" && rule.do !== "error"))));
+  $("#fault-rules").value = bare.length ? JSON.stringify(bare, null, 1) : "[]";
+  $("#fault-seed").value = seed;
+  $("#fault-said").textContent = rules.length ? rules.map((r) => `${r.at} ${r.do}: struck ${r.struck}`).join(" · ") : "it behaves";
+  $("#faults").classList.toggle("active", rules.length > 0);
+  if (!$("#fault-menu").options.length) {
+    const options = Object.entries(actions).flatMap(([at, dos]) => dos.map((d) => { const o = make("option", "", `${at}: ${d}`); o.value = `${at} ${d}`; return o; }));
+    $("#fault-menu").replaceChildren(make("option", "", "add a rule"), ...options);
+  }
+}
+
+async function setFaults(text) {
+  let rules;
+  try { rules = JSON.parse(text); } catch { $("#fault-said").textContent = "that is not JSON"; return; }
+  const answer = await fetch("/faults", { method: "PUT", headers: { "content-type": "application/json" }, body: JSON.stringify({ rules, seed: Number($("#fault-seed").value) }) });
+  const said = await answer.json();
+  if (answer.ok) showFaults(said); else $("#fault-said").textContent = said.error;
+}
+
+const loadFaults = async () => showFaults(await (await fetch("/faults")).json());
+$("#faults").addEventListener("toggle", loadFaults);
+$("#fault-set").addEventListener("click", () => setFaults($("#fault-rules").value));
+$("#fault-clear").addEventListener("click", () => setFaults("[]"));
+$("#fault-menu").addEventListener("change", (event) => {
+  const [at, what] = event.target.value.split(" ");
+  event.target.selectedIndex = 0;
+  let rules = [];
+  try { rules = JSON.parse($("#fault-rules").value); } catch { /* begin anew */ }
+  $("#fault-rules").value = JSON.stringify([...rules, { at, do: what, ...RULE_EXTRAS[what] }], null, 1);
+});
+
 listen();
