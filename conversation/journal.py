@@ -93,6 +93,18 @@ STATUS_RANK: Final[Mapping[str, int]] = {
     "read": 7,
 }
 
+#: What an operator may do with a dead letter, and nobody else: bring it back, or let it rest.
+OPERATOR_TURN_MOVES: Final[Mapping[TurnState, frozenset[TurnState]]] = {
+    TurnState.DEAD: frozenset({TurnState.FILED, TurnState.SILENT}),
+}
+OPERATOR_PART_MOVES: Final[Mapping[PartState, frozenset[PartState]]] = {
+    # it was proven not created, so sending it is no repetition
+    PartState.FAILED: frozenset({PartState.RETRY}),
+}
+
+#: The partition of the sparse index that lists dead letters: dead turns, and parts that were refused for good.
+DEAD_LETTERS: Final = "dead"
+
 #: States in which the sparse index lists a row.
 UNSETTLED_TURNS: Final = frozenset({TurnState.FILED})
 UNSETTLED_PARTS: Final = frozenset({PartState.NEW, PartState.SENDING, PartState.RETRY, PartState.UNKNOWN})

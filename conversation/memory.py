@@ -29,6 +29,7 @@ class InMemoryStorage:
         self._attempts: dict[tuple[str, str], set[str]] = {}
         self._entries: dict[tuple[str, str], Entry] = {}
         self._since: dict[tuple[str, str], datetime] = {}
+        self._dead: dict[tuple[str, str], datetime] = {}
         self._watermark: datetime | None = None
 
     def get(self, user_id: str) -> Conversation | None:
@@ -101,6 +102,8 @@ class InMemoryStorage:
         with self._lock:
             if self._turns[turn.user_id, turn.key].state in journal.turn_sources(state):
                 self._move_turn(turn, state, reason=reason, facts={"settled_at": now.isoformat()})
+                if state is TurnState.DEAD:
+                    self._dead[turn.user_id, turn.key] = now
 
     def set_active(self, user_id: str, *, active: bool, fence: int, now: datetime) -> None:
         """See `conversation.ports.Journal.set_active`."""
@@ -158,6 +161,8 @@ class InMemoryStorage:
             was = self._parts[part.user_id, part.key]
             if was.attempt_id != part.attempt_id or was.state not in journal.part_sources(binding.state):
                 return was
+            if binding.state is PartState.FAILED:
+                self._dead[was.user_id, was.key] = now
             return self._move_part(
                 was,
                 state=binding.state,
@@ -206,6 +211,50 @@ class InMemoryStorage:
         """See `conversation.ports.Journal.set_watermark`."""
         with self._lock:
             self._watermark = max(self._watermark or moment, moment)
+
+    def note_error(self, turn: Turn, error: str) -> None:
+        """See `conversation.ports.Journal.note_error`."""
+        with self._lock:
+            was = self._turns.get((turn.user_id, turn.key))
+            if was is not None:
+                self._turns[turn.user_id, turn.key] = replace(was, facts={**was.facts, "error": error})
+
+    def note_duplicate(self, turn: Turn) -> None:
+        """See `conversation.ports.Journal.note_duplicate`."""
+        with self._lock:
+            was = self._turns.get((turn.user_id, turn.key))
+            if was is not None:
+                facts = {**was.facts, "duplicates": was.facts.get("duplicates", 0) + 1}
+                self._turns[turn.user_id, turn.key] = replace(was, facts=facts)
+
+    def dead_letters(self, *, limit: int) -> Sequence[Unsettled]:
+        """See `conversation.ports.Journal.dead_letters`."""
+        with self._lock:
+            listed = sorted((since, at) for at, since in self._dead.items())[:limit]
+            return [Unsettled(user_id=user_id, key=key) for _, (user_id, key) in listed]
+
+    def revive(self, user_id: str, key: str, *, now: datetime) -> bool:
+        """See `conversation.ports.Journal.revive`."""
+        with self._lock:
+            at = (user_id, key)
+            if self._dead.pop(at, None) is None:
+                return False
+            self._since[at] = now
+            if at in self._turns:
+                self._turns[at] = replace(self._turns[at], state=TurnState.FILED, tries=0, reason=None)
+            else:
+                self._parts[at] = replace(self._parts[at], state=PartState.RETRY, due=0, reason=None)
+            return True
+
+    def discard(self, user_id: str, key: str, *, now: datetime) -> bool:
+        """See `conversation.ports.Journal.discard`."""
+        with self._lock:
+            at = (user_id, key)
+            if self._dead.pop(at, None) is None:
+                return False
+            if at in self._turns:
+                self._move_turn(self._turns[at], TurnState.SILENT, facts={"discarded_at": now.isoformat()})
+            return True
 
     def unsettled(self, bucket: str, *, before: datetime, limit: int) -> Sequence[Unsettled]:
         """See `conversation.ports.Journal.unsettled`."""

@@ -193,5 +193,20 @@ class Journal(Protocol):
     def set_watermark(self, moment: datetime) -> None:
         """Note how far the carrier's list was looked through. An earlier time than the one noted changes nothing."""
 
+    def note_error(self, turn: Turn, error: str) -> None:
+        """Keep what went wrong with a turn, for whoever reads its dead letter."""
+
+    def note_duplicate(self, turn: Turn) -> None:
+        """Count one more webhook of a text that was settled already."""
+
+    def dead_letters(self, *, limit: int) -> Sequence[Unsettled]:
+        """Dead turns and parts refused for good, oldest first, from the sparse index."""
+
+    def revive(self, user_id: str, key: str, *, now: datetime) -> bool:
+        """Bring a dead letter back: its turn FILED with no tries, its part RETRY and due. False, and nothing changed, where it is none."""
+
+    def discard(self, user_id: str, key: str, *, now: datetime) -> bool:
+        """Let a dead letter rest; its row stays. False, and nothing changed, where it is none."""
+
     def unsettled(self, bucket: str, *, before: datetime, limit: int) -> Sequence[Unsettled]:
         """Rows not settled for some time, oldest first, from the sparse index: a hint, never a proof of absence."""

@@ -60,6 +60,8 @@ TABLE_READY_SECONDS: Final = 60.0
 BATCH: Final = 25
 #: And reads at most so many items in one.
 READ_BATCH: Final = 100
+#: How much of a traceback a dead letter keeps.
+ERROR_CHARACTERS: Final = 6_000
 
 _THROTTLES = frozenset(
     {
@@ -74,7 +76,9 @@ _THROTTLES = frozenset(
 _DENIED = frozenset({"AccessDeniedException", "AccessDenied", "UnrecognizedClientException"})
 _NAMES = re.compile(r"#(\w+)")
 #: The row that says how far the carrier's list was looked through; no telephone is called that.
+_END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 _WATERMARK = {"user_id": "#reconciler", "message_key": "watermark"}
+_LOG = "#log = list_append(if_not_exists(#log, :nolog), :event)"
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _serialize = TypeSerializer().serialize
 _deserialize = TypeDeserializer().deserialize
@@ -395,6 +399,24 @@ class DynamoDBStorage:
             return True
         raise Fenced("this turn was settled by another worker")
 
+    def find(self, sid: str) -> tuple[str, str] | None:
+        """User id and key of the row of a text or a reply, by looking at every row: for a person's question, not for the road."""
+        start: dict[str, Any] = {}
+        while True:
+            with _translated():
+                answer = self._connected().scan(
+                    TableName=self.messages_table_name,
+                    FilterExpression="sid = :s",
+                    ProjectionExpression="user_id, message_key",
+                    ExpressionAttributeValues={":s": {"S": sid}},
+                    **start,
+                )
+            for row in map(_plain, answer["Items"]):
+                return row["user_id"], row["message_key"]
+            if "LastEvaluatedKey" not in answer:
+                return None
+            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
     def parts(self, user_id: str, sid: str) -> tuple[Part, ...]:
         """See `conversation.ports.Journal.parts`."""
         with _translated():
@@ -415,7 +437,7 @@ class DynamoDBStorage:
             key=_key(part),
             update=(
                 "SET #state = :sending, #attempt_id = :attempt, #fence = :fence, #claimed_at = :now, "
-                "#tries = if_not_exists(#tries, :zero) + :one ADD #attempts :attempts"
+                f"#tries = if_not_exists(#tries, :zero) + :one, {_LOG} ADD #attempts :attempts"
             ),
             condition=_state_in(sources),
             values={
@@ -426,6 +448,7 @@ class DynamoDBStorage:
                 "zero": 0,
                 "one": 1,
                 "attempts": {attempt_id},
+                **_logged(at=now.isoformat(), state="SENDING", attempt=attempt_id, fence=fence),
                 **_states(sources),
             },
         )
@@ -457,7 +480,7 @@ class DynamoDBStorage:
         standing = "attribute_not_exists(#attempt_id)"
         if part.attempt_id is not None:
             standing, values["attempt"] = "#attempt_id = :attempt", part.attempt_id
-        sets = ["#state = :state", f"#{binding.state.lower()}_at = :now"]
+        sets = ["#state = :state", f"#{binding.state.lower()}_at = :now", _LOG]
         optional = {
             "sid": binding.sid,
             "due": binding.due or None,
@@ -475,9 +498,20 @@ class DynamoDBStorage:
         write = _Write(
             table=self.messages_table_name,
             key=_key(part),
-            update=f"SET {', '.join(sets)}{_unlisted(binding.state in journal.UNSETTLED_PARTS)}",
+            update=f"SET {', '.join(sets)}{_listing(binding.state)}",
             condition=f"{standing} AND {_state_in(sources)}",
-            values=values,
+            values={
+                **values,
+                **_listing_values(binding.state),
+                **_logged(
+                    at=now.isoformat(),
+                    state=str(binding.state),
+                    attempt=part.attempt_id,
+                    code=binding.error_code,
+                    reason=binding.reason,
+                    sid=binding.sid,
+                ),
+            },
         )
         try:
             return _part(self._update(write))
@@ -490,7 +524,7 @@ class DynamoDBStorage:
     ) -> Part | None:
         """See `conversation.ports.Journal.report`."""
         rank = journal.STATUS_RANK.get(status, 0)
-        sets = ["#sid = :sid", "#status = :status", "#rank = :rank", "#status_at = :now", "#state = :sent"]
+        sets = ["#sid = :sid", "#status = :status", "#rank = :rank", "#status_at = :now", "#state = :sent", _LOG]
         sources = (*journal.part_sources(PartState.SENT), PartState.SENT)
         values: dict[str, Any] = {
             "sid": sid,
@@ -500,6 +534,7 @@ class DynamoDBStorage:
             "sent": str(PartState.SENT),
             "attempt": attempt_id,
             **_states(sources),
+            **_logged(at=now.isoformat(), report=status, attempt=attempt_id, code=error_code, sid=sid),
         }
         if error_code is not None:
             sets.append("#error_code = :code")
@@ -575,6 +610,81 @@ class DynamoDBStorage:
         )
         with suppress(_Refused):
             self._update(write)
+
+    def note_error(self, turn: Turn, error: str) -> None:
+        """See `conversation.ports.Journal.note_error`."""
+        write = _Write(
+            table=self.messages_table_name,
+            key=_key(turn),
+            update="SET #error = :error",
+            condition="attribute_exists(#user_id)",
+            values={"error": error[:ERROR_CHARACTERS]},
+        )
+        with suppress(_Refused):
+            self._update(write)
+
+    def note_duplicate(self, turn: Turn) -> None:
+        """See `conversation.ports.Journal.note_duplicate`."""
+        write = _Write(
+            table=self.messages_table_name,
+            key=_key(turn),
+            update="ADD #duplicates :one",
+            condition="attribute_exists(#user_id)",
+            values={"one": 1},
+        )
+        with suppress(_Refused):
+            self._update(write)
+
+    def dead_letters(self, *, limit: int) -> Sequence[Unsettled]:
+        """See `conversation.ports.Journal.dead_letters`."""
+        return self.unsettled(journal.DEAD_LETTERS, before=_END_OF_TIME, limit=limit)
+
+    def revive(self, user_id: str, key: str, *, now: datetime) -> bool:
+        """See `conversation.ports.Journal.revive`."""
+        turn = key.startswith("in#")
+        write = _Write(
+            table=self.messages_table_name,
+            key={"user_id": user_id, "message_key": key},
+            update=(
+                "SET #state = :to, #unsettled = :bucket, #since = :now, #revived_at = :now, "
+                + ("#tries = :zero" if turn else "#due = :zero")
+                + " REMOVE #reason"
+            ),
+            condition="#state = :from AND #unsettled = :dead",
+            values={
+                "to": str(TurnState.FILED if turn else PartState.RETRY),
+                "from": str(TurnState.DEAD if turn else PartState.FAILED),
+                "bucket": journal.bucket(user_id),
+                "now": now.isoformat(),
+                "zero": 0,
+                "dead": journal.DEAD_LETTERS,
+            },
+        )
+        return self._holds(write)
+
+    def discard(self, user_id: str, key: str, *, now: datetime) -> bool:
+        """See `conversation.ports.Journal.discard`."""
+        turn = key.startswith("in#")
+        write = _Write(
+            table=self.messages_table_name,
+            key={"user_id": user_id, "message_key": key},
+            update="SET #state = :to, #discarded_at = :now REMOVE #unsettled, #since",
+            condition="#state = :from AND #unsettled = :dead",
+            values={
+                "to": str(TurnState.SILENT if turn else PartState.FAILED),
+                "from": str(TurnState.DEAD if turn else PartState.FAILED),
+                "now": now.isoformat(),
+                "dead": journal.DEAD_LETTERS,
+            },
+        )
+        return self._holds(write)
+
+    def _holds(self, write: _Write) -> bool:
+        try:
+            self._update(write)
+        except _Refused:
+            return False
+        return True
 
     def unsettled(self, bucket: str, *, before: datetime, limit: int) -> Sequence[Unsettled]:
         """See `conversation.ports.Journal.unsettled`."""
@@ -686,9 +796,15 @@ class DynamoDBStorage:
         return _Write(
             table=self.messages_table_name,
             key=_key(turn),
-            update=f"SET #state = :state, #reason = :reason, #settled_at = :now{_unlisted(False)}",
+            update=f"SET #state = :state, #reason = :reason, #settled_at = :now{_listing(state)}",
             condition=_state_in(sources),
-            values={"state": str(state), "reason": reason, "now": now.isoformat(), **_states(sources)},
+            values={
+                "state": str(state),
+                "reason": reason,
+                "now": now.isoformat(),
+                **_states(sources),
+                **_listing_values(state),
+            },
         )
 
     def _carry_over(self, was: Conversation, cut: window.Cut) -> None:
@@ -797,6 +913,22 @@ class DynamoDBStorage:
 
 def _listed(user_id: str, now: datetime) -> dict[str, str]:
     return {"unsettled": journal.bucket(user_id), "since": now.isoformat()}
+
+
+def _listing(state: str) -> str:
+    """What becomes of a row's place in the sparse index when it comes to `state`."""
+    if state in (TurnState.DEAD, PartState.FAILED):
+        return ", #unsettled = :dead, #since = :now"
+    return _unlisted(state in journal.UNSETTLED_PARTS)
+
+
+def _listing_values(state: str) -> dict[str, str]:
+    return {"dead": journal.DEAD_LETTERS} if state in (TurnState.DEAD, PartState.FAILED) else {}
+
+
+def _logged(**event: Any) -> dict[str, Any]:
+    """The values of `_LOG`, an event added to a part's log."""
+    return {"nolog": [], "event": [{name: value for name, value in event.items() if value is not None}]}
 
 
 def _unlisted(still_unsettled: bool) -> str:  # noqa: FBT001 - the two clauses of one expression

@@ -5,15 +5,25 @@ Nothing heavy is imported before it is known what is asked for: `dadacat --help`
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import socket
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import click
 
+from dadacat import logs
 from dadacat.settings import Settings, SettingsError, environment
+
+if TYPE_CHECKING:
+    from dadacat.operate import DeadLetters
+
+Answer = TypeVar("Answer")
 
 #: Connections are kept for longer than Twilio's proxy keeps them, so that it is Twilio that closes an idle one.
 KEEP_ALIVE_SECONDS: Final = 75
@@ -146,6 +156,133 @@ def settings(*, markdown: bool) -> None:
     click.echo(reference.settings_markdown(), nl=False)
 
 
+@main.command()
+@click.argument("sid")
+@click.option("--person", help="Whose text it is, where you know; otherwise Twilio is asked, then the whole journal.")
+@click.option("--json", "as_json", is_flag=True, help="The events as JSON.")
+def explain(*, sid: str, person: str | None, as_json: bool) -> None:
+    """Tell the story of one text, by its MessageSid: the text's own, or its reply's."""
+    from dadacat import explain as stories
+    from dadacat import operate
+    from worker import wiring
+
+    chosen = _checked(twilio=True)
+    try:
+        story = operate.story(wiring.store(chosen), wiring.ledger(chosen), sid, person)
+    except stories.NothingKnown as exc:
+        raise click.ClickException(str(exc)) from None
+    if as_json:
+        _print_json(dataclasses.asdict(story))
+    else:
+        click.echo("\n".join(stories.as_lines(story)))
+
+
+@main.command()
+@click.option(
+    "--since", help="Look for missed texts this far back: 90m, 24h, 2d. Default: from where the last look ended."
+)
+@click.option("--json", "as_json", is_flag=True, help="What was found, as JSON.")
+def reconcile(*, since: str | None, as_json: bool) -> None:
+    """Put unfinished turns back on the road, settle unknown outcomes, and fetch texts whose webhook never came."""
+    from dadacat import operate
+    from sms.errors import CarrierAway
+    from worker import wiring
+
+    _checked(twilio=True)
+    with _progress("looking through the journal and Twilio's list"):
+        try:
+            report = operate.reconcile(wiring.worker().reconciler, since)
+        except (operate.BadRequest, CarrierAway) as exc:
+            raise click.ClickException(str(exc)) from None
+    found = dataclasses.asdict(report)
+    if as_json:
+        _print_json(found)
+    else:
+        click.echo("\n".join(f"{name:<12}{count:>6}" for name, count in found.items()))
+
+
+@main.group("dead-letters")
+def dead_letters() -> None:
+    """Turns that could not be finished, and replies that were refused for good."""
+
+
+def _dead_letters() -> DeadLetters:
+    from dadacat.operate import DeadLetters
+    from worker import wiring
+
+    _checked(twilio=True)
+    worker = wiring.worker()
+    return DeadLetters(worker.storage, worker.inbox)
+
+
+@dead_letters.command("list")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON list.")
+def list_dead_letters(*, limit: int, as_json: bool) -> None:
+    """List them, oldest first."""
+    found = list(_dead_letters().list(limit))
+    if as_json:
+        _print_json(found)
+        return
+    for letter in found:
+        click.echo(
+            f"{letter.get('since', '')!s:.19}  {letter['key']}  {letter.get('state', '')}: {letter.get('reason', '')}"
+        )
+    if not found:
+        click.echo("there are no dead letters")
+
+
+@dead_letters.command()
+@click.argument("name")
+def show(*, name: str) -> None:
+    """Show one, by its MessageSid or key, with its text and its traceback."""
+    _print_json(_asked(lambda: _dead_letters().show(name)))
+
+
+@dead_letters.command()
+@click.argument("name")
+def replay(*, name: str) -> None:
+    """Bring one back to the road. Replaying twice answers once."""
+    done = _asked(lambda: _dead_letters().replay(name))
+    click.echo(f"{name} is on the road again" if done else f"{name} is no dead letter any more")
+
+
+@dead_letters.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def discard(*, name: str, yes: bool) -> None:
+    """Let one rest: it leaves the list, its row stays."""
+    if not yes:
+        click.confirm(f"Nobody will answer {name}. Discard it?", abort=True)
+    done = _asked(lambda: _dead_letters().discard(name))
+    click.echo(f"{name} rests" if done else f"{name} is no dead letter any more")
+
+
+def _asked(call: Callable[[], Answer]) -> Answer:
+    from dadacat.operate import BadRequest
+
+    try:
+        return call()
+    except BadRequest as exc:
+        raise click.ClickException(str(exc)) from None
+
+
+def _print_json(found: object) -> None:
+    click.echo(json.dumps(found, ensure_ascii=False, indent=2, default=str))
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[None]:
+    """Show that something is going on, on a terminal, without a word in a pipe."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(what):
+        yield
+
+
 def _checked(*, twilio: bool = False) -> Settings:
     """Settings that are right, or the end of the process with a sentence for each that is not."""
     try:
@@ -154,6 +291,8 @@ def _checked(*, twilio: bool = False) -> Settings:
             chosen.require_twilio()
     except SettingsError as exc:
         raise click.ClickException(str(exc)) from None
+    # to standard error, before anything can be logged: what a command prints is for whoever reads it
+    logs.configure(click.get_current_context().info_name or "cli", form=chosen.log_format, level=chosen.log_level)
     return chosen
 
 

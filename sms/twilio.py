@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import quote
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -179,6 +180,23 @@ class TwilioLedger:
                 return self._read({"To": number, "PageSize": "1"}, lambda _: False)
             query = {"To": number, "DateSent>": since.strftime("%Y-%m-%dT%H:%M:%SZ")}
             return self._read(query, lambda _: True, since=since)
+
+    def person_of(self, sid: str) -> str | None:
+        """Whose message `sid` is: its sender where it came to us, its recipient where we sent it; None where Twilio knows none.
+
+        Raises `CarrierAway`.
+        """
+        with self._lock:
+            try:
+                entry, _ = self._get(
+                    f"/2010-04-01/Accounts/{self._account_sid}/Messages/{quote(sid, safe='')}.json", {}
+                )
+            except CarrierAway as exc:
+                if "404" in str(exc):
+                    return None
+                raise
+        person = entry.get("from") if entry.get("direction") == "inbound" else entry.get("to")
+        return str(person) if person else None
 
     def _read(
         self, query: dict[str, str], wanted: Callable[[timedelta], bool], *, since: datetime | None = None

@@ -135,7 +135,7 @@ class Reconciler:
         turn = self._journal.get_turn(row.user_id, row.key.split("#")[1])
         if turn is None or turn.sid.startswith("unreadable-"):
             return 0
-        self._inbox.accept(_text_of(turn))
+        self._inbox.accept(text_of(turn))
         self._noted("unfinished", row.key)
         return 1
 
@@ -200,7 +200,8 @@ class Reconciler:
         return missed, late
 
 
-def _text_of(turn: Turn) -> InboundSms:
+def text_of(turn: Turn) -> InboundSms:
+    """A turn's text, as it is put back into the inbox."""
     return InboundSms(
         sid=MessageSid(turn.sid),
         sender=turn.user_id,

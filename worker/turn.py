@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import secrets
 import time
+import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final
@@ -127,11 +129,18 @@ class Visits:
                 self._park(visit, visit.now_ms() + _ms(AWAY_PAUSE), type(exc).__name__)
             except Exception:
                 # a bug must not keep the person waiting for the lease to expire; the try is already counted
+                self._note_error(visit)
                 self._park(visit, visit.now_ms() + _ms(AWAY_PAUSE), "error")
                 raise
             else:
                 if due_ms is not None:
                     self._park(visit, due_ms, "due later")
+
+    def _note_error(self, visit: Visit) -> None:
+        """Keep the traceback with the turns in hand: should this be their last try, somebody will read it."""
+        for turn in visit.in_hand:
+            with suppress(StoreAway):
+                self._journal.note_error(turn, traceback.format_exc())
 
     def _drain(self, visit: Visit) -> int | None:
         """Turn by turn until the inbox is empty (None) or the person is to be left until some time."""
@@ -146,6 +155,7 @@ class Visits:
             if gathered.due_ms is not None:
                 return gathered.due_ms
             if gathered.answer:
+                visit.in_hand = tuple(gathered.answer)
                 due_ms = self._delivery.deliver(visit, self._answer(visit, gathered))
                 if due_ms is not None:
                     return due_ms
@@ -227,6 +237,8 @@ class Visits:
         turn = filed.turn
         if not filed.fresh and turn.state is TurnState.FILED:
             turn = self._journal.retry(turn)
+        elif not filed.fresh and not text.repaired and text.sid not in visit.filed:
+            self._journal.note_duplicate(turn)
         visit.filed[text.sid] = turn
         return turn
 

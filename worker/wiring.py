@@ -50,6 +50,8 @@ class Worker:
     receipts: Receipts
     reconciler: Reconciler
     inbox: RedisInbox
+    storage: DynamoDBStorage
+    ledger: TwilioLedger
 
 
 @cache
@@ -101,12 +103,7 @@ def _built() -> Worker:
         lease=timedelta(seconds=chosen.lease_seconds),
         ring_again=timedelta(seconds=chosen.sweep_person_seconds),
     )
-    storage = DynamoDBStorage(
-        chosen.dynamodb_table_name,
-        messages_table_name=chosen.dynamodb_messages_table_name,
-        endpoint_url=chosen.aws_endpoint_url,
-        region_name=chosen.aws_region,
-    )
+    storage = store(chosen)
     storage.ensure_tables()
     username, password = chosen.api_login
     sender = TwilioSender(
@@ -159,12 +156,7 @@ def _built() -> Worker:
         reconciler=Reconciler(
             inbox,
             storage,
-            TwilioLedger(
-                account_sid=chosen.twilio_account_sid,
-                username=username,
-                password=password,
-                api_base_url=chosen.twilio_api_base_url,
-            ),
+            ledger(chosen),
             ReconcileTerms(
                 validity=timedelta(seconds=chosen.sms_validity_seconds),
                 numbers=chosen.numbers,
@@ -174,6 +166,29 @@ def _built() -> Worker:
             noted=_repaired,
         ),
         inbox=inbox,
+        storage=storage,
+        ledger=ledger(chosen),
+    )
+
+
+def store(chosen: Settings) -> DynamoDBStorage:
+    """The tables that the settings name."""
+    return DynamoDBStorage(
+        chosen.dynamodb_table_name,
+        messages_table_name=chosen.dynamodb_messages_table_name,
+        endpoint_url=chosen.aws_endpoint_url,
+        region_name=chosen.aws_region,
+    )
+
+
+def ledger(chosen: Settings) -> TwilioLedger:
+    """Twilio's list, as the settings name it."""
+    username, password = chosen.api_login
+    return TwilioLedger(
+        account_sid=chosen.twilio_account_sid,
+        username=username,
+        password=password,
+        api_base_url=chosen.twilio_api_base_url,
     )
 
 

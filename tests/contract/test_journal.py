@@ -352,3 +352,76 @@ def test_the_watermark_only_rises(store: Store) -> None:
     assert store.watermark() == NOW
     store.set_watermark(NOW + timedelta(hours=1))
     assert store.watermark() == NOW + timedelta(hours=1)
+
+
+def dead(store: Store) -> list[str]:
+    return [row.key for row in store.dead_letters(limit=10)]
+
+
+def test_a_dead_turn_is_listed_brought_back_once_and_listed_no_more(store: Store) -> None:
+    turn = store.file(a_turn("poison"), now=NOW).turn
+    store.note_error(turn, "Traceback: a bug")
+    store.settle(turn, TurnState.DEAD, reason="not finished in 5 tries", now=NOW)
+    assert dead(store) == [turn.key]
+    assert list(store.unsettled(journal.bucket(ANN), before=NOW + timedelta(hours=1), limit=10)) == []
+
+    assert store.revive(ANN, turn.key, now=NOW) is True
+    assert store.revive(ANN, turn.key, now=NOW) is False
+
+    kept = store.get_turn(ANN, turn.sid)
+    assert kept is not None
+    assert (kept.state, kept.tries, kept.reason, kept.facts["error"]) == (TurnState.FILED, 0, None, "Traceback: a bug")
+    assert dead(store) == []
+    assert [row.key for row in store.unsettled(journal.bucket(ANN), before=NOW + timedelta(hours=1), limit=10)] == [
+        turn.key
+    ]
+
+
+def test_a_dead_turn_can_be_let_rest(store: Store) -> None:
+    turn = store.file(a_turn(), now=NOW).turn
+    store.settle(turn, TurnState.DEAD, reason="a bug", now=NOW)
+
+    assert store.discard(ANN, turn.key, now=NOW) is True
+    assert store.discard(ANN, turn.key, now=NOW) is False
+    assert store.revive(ANN, turn.key, now=NOW) is False
+
+    kept = store.get_turn(ANN, turn.sid)
+    assert kept is not None
+    assert kept.state is TurnState.SILENT
+    assert dead(store) == []
+
+
+def test_a_part_refused_for_good_is_a_dead_letter_too(store: Store) -> None:
+    conversation, part = a_claimed_part(store, "SM1-0-a")
+    store.bind(part, Binding(state=PartState.FAILED, error_code=21211, reason="no telephone"), now=NOW)
+    assert dead(store) == [part.key]
+
+    assert store.revive(ANN, part.key, now=NOW) is True
+
+    revived = store.parts(ANN, part.turn)[0]
+    assert (revived.state, revived.due) == (PartState.RETRY, 0)
+    again = store.claim(revived, fence=conversation.fence, attempt_id="SM1-0-b", now=NOW)
+    assert again.state is PartState.SENDING
+    assert dead(store) == []
+
+
+def test_what_is_no_dead_letter_is_left_alone(store: Store) -> None:
+    turn = store.file(a_turn(), now=NOW).turn
+
+    assert store.revive(ANN, turn.key, now=NOW) is False
+    assert store.discard(ANN, turn.key, now=NOW) is False
+    assert store.revive(ANN, "in#SMnever", now=NOW) is False
+
+    kept = store.get_turn(ANN, turn.sid)
+    assert kept is not None
+    assert kept.state is TurnState.FILED
+
+
+def test_found_again_is_counted(store: Store) -> None:
+    turn = store.file(a_turn(), now=NOW).turn
+    store.note_duplicate(turn)
+    store.note_duplicate(turn)
+
+    kept = store.get_turn(ANN, turn.sid)
+    assert kept is not None
+    assert kept.facts["duplicates"] == 2

@@ -1,0 +1,120 @@
+"""What the operator's commands do: explain, reconcile, dead letters. The command line only reads arguments and prints."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from conversation.journal import Turn
+from conversation.storage import DynamoDBStorage
+from dadacat.explain import Story, explain
+from inbox.redis import RedisInbox
+from sms.errors import CarrierAway
+from sms.twilio import TwilioLedger
+from worker.reconcile import Reconciler, Report, text_of
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+class BadRequest(Exception):
+    """What was asked for cannot be done; the message says why."""
+
+
+def duration(given: str) -> timedelta:
+    """`90m`, `24h`, `2d` as a duration. Raises `BadRequest`."""
+    match = re.fullmatch(r"(\d{1,4})([mhd])", given)
+    if match is None:
+        raise BadRequest("a duration is a number and m, h or d: 90m, 24h, 2d")
+    return timedelta(**{_UNITS[match.group(2)]: int(match.group(1))})
+
+
+def story(storage: DynamoDBStorage, ledger: TwilioLedger, sid: str, person: str | None) -> Story:
+    """Everything that is known of one text. Raises `NothingKnown`."""
+    if person is None:
+        try:
+            person = ledger.person_of(sid)
+        except CarrierAway:
+            person = None
+    return explain(storage, sid, person=person)
+
+
+def reconcile(reconciler: Reconciler, since: str | None) -> Report:
+    """Reconcile now. Raises `BadRequest`, `CarrierAway`."""
+    return reconciler.reconcile(since=duration(since) if since else None)
+
+
+class DeadLetters:
+    """Dead turns, and parts that were refused for good."""
+
+    def __init__(self, storage: DynamoDBStorage, inbox: RedisInbox) -> None:
+        self._storage = storage
+        self._inbox = inbox
+
+    def list(self, limit: int) -> Iterator[dict[str, Any]]:  # Any: JSON
+        """Each dead letter, oldest first: its key, why, and since when."""
+        for row in self._storage.dead_letters(limit=limit):
+            yield {"key": row.key, **self._summary(row.user_id, row.key)}
+
+    def show(self, name: str) -> dict[str, Any]:  # Any: JSON
+        """One dead letter, with its traceback. Raises `BadRequest`."""
+        user_id, key = self._find(name)
+        turn = self._turn(user_id, key)
+        parts = self._storage.parts(user_id, turn.turn or turn.sid)
+        return {
+            "key": key,
+            "person": user_id,
+            **self._summary(user_id, key),
+            "text": turn.content,
+            "tries": turn.tries,
+            "error": turn.facts.get("error"),
+            "payload": turn.facts.get("payload"),
+            "parts": [{**asdict(part), "facts": None} for part in parts],
+        }
+
+    def replay(self, name: str) -> bool:
+        """Bring a dead letter back to the road. A second replay finds no dead letter and does nothing (False). Raises `BadRequest`."""
+        user_id, key = self._find(name)
+        turn = self._turn(user_id, key)
+        if turn.sid.startswith("unreadable-"):
+            raise BadRequest("nobody can read this entry, now or later: discard it")
+        if not self._storage.revive(user_id, key, now=datetime.now(UTC)):
+            return False
+        self._inbox.accept(text_of(turn))
+        return True
+
+    def discard(self, name: str) -> bool:
+        """Let a dead letter rest. Raises `BadRequest`."""
+        user_id, key = self._find(name)
+        return self._storage.discard(user_id, key, now=datetime.now(UTC))
+
+    def _find(self, name: str) -> tuple[str, str]:
+        wanted = {name, f"in#{name}"}
+        for row in self._storage.dead_letters(limit=10_000):
+            if row.key in wanted:
+                return row.user_id, row.key
+        raise BadRequest(f"{name} is no dead letter")
+
+    def _turn(self, user_id: str, key: str) -> Turn:
+        turn = self._storage.get_turn(user_id, key.split("#")[1])
+        if turn is None:
+            raise BadRequest(f"{key} belongs to a turn that is gone")
+        return turn
+
+    def _summary(self, user_id: str, key: str) -> dict[str, Any]:  # Any: JSON
+        turn = self._storage.get_turn(user_id, key.split("#")[1])
+        if key.startswith("in#"):
+            return (
+                {"state": str(turn.state), "reason": turn.reason, "since": turn.facts.get("settled_at")} if turn else {}
+            )
+        part = next((part for part in self._storage.parts(user_id, key.split("#")[1]) if part.key == key), None)
+        if part is None:
+            return {}
+        return {
+            "state": str(part.state),
+            "reason": part.reason,
+            "code": part.error_code,
+            "since": part.facts.get("failed_at"),
+        }

@@ -1,0 +1,102 @@
+"""The operator's commands on the whole product: what happened, and what to do about it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from tests.conftest import ROOT, wait_until
+from tests.scenarios.conftest import House
+
+pytestmark = pytest.mark.road
+
+
+@pytest.fixture(scope="module")
+def house(start_house: Callable[..., House]) -> House:
+    return start_house(workers=1, UNSETTLED_AFTER_SECONDS="1")
+
+
+def dadacat(house: House, *arguments: str, code: int = 0) -> str:
+    answer = subprocess.run(
+        [str(ROOT / ".venv/bin/dadacat"), *arguments],
+        env={
+            **os.environ, **house.settings, "REDIS_URL": house.urls["redis"], "AWS_ENDPOINT_URL": house.urls["dynamodb"],
+            "TWILIO_API_BASE_URL": house.urls["twilio"], "PUBLIC_URL": house.urls["webhook"],
+        },
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert answer.returncode == code, answer.stderr
+    assert "Traceback" not in answer.stderr
+    return answer.stdout if code == 0 else answer.stderr
+
+
+def test_a_text_is_explained_by_its_own_sid_and_by_its_replys(house: House) -> None:
+    person = "+15558880001"
+    sid = house.text("explain me", sender=person)
+    wait_until(lambda: any(row.get("status") == "delivered" for row in house.rows(person)), seconds=20, what="delivery")
+
+    told = dadacat(house, "explain", sid)
+    for station in (
+        "received",
+        "opened",
+        "thought",
+        "persisted",
+        "claimed",
+        "attempt: SENT",
+        "reported delivered",
+        "engine=dada",
+    ):
+        assert station in told
+    reply = house.replies(person)[0]["sid"]
+    assert f"sent as {reply}" in told
+    assert dadacat(house, "explain", reply) == told
+    story = json.loads(dadacat(house, "explain", sid, "--json"))
+    assert story["sid"] == sid
+    assert [event["at"] for event in story["events"]] == sorted(event["at"] for event in story["events"])
+
+
+def test_a_sid_that_nobody_knows_is_told_so(house: House) -> None:
+    assert "nothing is known of SMnever" in dadacat(house, "explain", "SMnever", code=1)
+
+
+def test_a_reply_refused_for_good_is_a_dead_letter_that_can_be_replayed_once(house: House) -> None:
+    person = "+15558880002"
+    rule = {"at": "create", "do": "error", "status": 400, "code": 21211, "person": person}
+    httpx.put(f"{house.urls['twilio']}/faults", json={"rules": [rule]}, timeout=10)
+    sid = house.text("hello", sender=person)
+    wait_until(lambda: any(row["state"] == "FAILED" for row in house.rows(person)), seconds=20, what="the refusal")
+    httpx.put(f"{house.urls['twilio']}/faults", json={"rules": []}, timeout=10)
+
+    key = f"out#{sid}#0"
+    (letter,) = json.loads(dadacat(house, "dead-letters", "list", "--json"))
+    assert (letter["key"], letter["code"]) == (key, 21211)
+    assert json.loads(dadacat(house, "dead-letters", "show", key))["text"] == "hello"
+    assert "is on the road again" in dadacat(house, "dead-letters", "replay", key)
+    wait_until(lambda: house.replies(person), seconds=20, what="the replayed reply")
+    assert "no dead letter" in dadacat(house, "dead-letters", "replay", key, code=1)
+    wait_until(house.settled, what="an empty inbox")
+    assert len(house.replies(person)) == 1
+    assert "there are no dead letters" in dadacat(house, "dead-letters", "list")
+
+
+def test_texts_of_the_time_before_can_be_asked_for(house: House) -> None:
+    person = "+15558880003"
+    wait_until(lambda: "missed" in dadacat(house, "reconcile"), what="the watermark")
+    httpx.put(f"{house.urls['twilio']}/faults", json={"rules": [{"at": "webhook", "do": "never"}]}, timeout=10)
+    house.text("is anybody there", sender=person)
+    httpx.put(f"{house.urls['twilio']}/faults", json={"rules": []}, timeout=10)
+
+    wait_until(
+        lambda: json.loads(dadacat(house, "reconcile", "--since", "1h", "--json"))["missed"],
+        seconds=30,
+        what="the find",
+    )
+    wait_until(lambda: house.replies(person), seconds=20, what="the reply")
+
+    assert len(house.replies(person)) == 1
+    assert "90m" in dadacat(house, "reconcile", "--since", "yesterday", code=1)
