@@ -11,6 +11,9 @@ ACKNOWLEDGE_SECONDS = Histogram(
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0),
 )
 OLDEST_WAITING_SECONDS = Gauge("dadacat_oldest_waiting_seconds", "Age of the oldest unanswered text; 0: none waits.")
+SENDING_STOPPED = Gauge(
+    "dadacat_sending_stopped", "1 while the account or its configuration is wrong and nothing is sent."
+)
 TURNS = Counter("dadacat_turns", "Turns by how they ended.", ["state"])
 PARTS = Counter("dadacat_parts", "Parts by the state an attempt left them in.", ["state"])
 THINK_SECONDS = Histogram("dadacat_think_seconds", "How long the cat thought, by engine.", ["engine"])

@@ -107,6 +107,10 @@ class Settings(BaseModel):
     unsettled_after_seconds: Seconds = Field(
         60.0, description="A row that is unsettled for longer is put back on the road by the reconciler."
     )
+    probe_seconds: Seconds = Field(
+        30.0,
+        description="While the account or its configuration is wrong, how often one send is risked to see whether it still is.",
+    )
     worker_concurrency: int = Field(
         32, ge=1, le=512, description="Conversations that one worker process serves at a time; each is a thread."
     )

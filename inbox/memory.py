@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from inbox import contract
 from inbox.contract import Who
-from inbox.ports import GRACE, LEASE, RING_AGAIN, Lease, Receipt, Waiting, milliseconds
+from inbox.ports import GRACE, LEASE, PROBE_EVERY, RING_AGAIN, Lease, Passage, Receipt, Waiting, milliseconds
 from sms.messages import DeliveryReport, InboundSms
 
 
@@ -175,3 +175,30 @@ class InMemoryInbox:
 def _order(entry_id: str) -> tuple[int, int]:
     milliseconds_, _, sequence = entry_id.partition("-")
     return int(milliseconds_), int(sequence)
+
+
+class InMemoryCircuit:
+    """The circuit of one process; every passage of an open one is a probe when `probing`."""
+
+    def __init__(self) -> None:
+        self.reason = ""
+        self.probing = False
+
+    def passage(self) -> Passage:
+        """See `Circuit.passage`."""
+        if not self.reason:
+            return Passage(allowed=True)
+        if self.probing:
+            self.probing = False
+            return Passage(allowed=True, probe=True)
+        return Passage(allowed=False, wait_ms=milliseconds(PROBE_EVERY), reason=self.reason)
+
+    def open(self, reason: str) -> bool:
+        """See `Circuit.open`."""
+        fresh = not self.reason
+        self.reason = reason
+        return fresh
+
+    def close(self) -> None:
+        """See `Circuit.close`."""
+        self.reason = ""

@@ -20,6 +20,9 @@ GRACE: Final = timedelta(seconds=5)
 #: Nobody is rung for more often than this by the sweeper.
 RING_AGAIN: Final = timedelta(seconds=60)
 
+#: How often one send is risked to see whether somebody has mended it.
+PROBE_EVERY: Final = timedelta(seconds=30)
+
 
 def milliseconds(duration: timedelta) -> int:
     """A duration as the scripts take it."""
@@ -108,3 +111,28 @@ class Inbox(Protocol):
 
     def now_ms(self) -> int:
         """Redis's clock, in milliseconds: the one clock that judges."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """Whether a send may go ahead."""
+
+    allowed: bool
+    #: It is the one that tries whether the circuit can be closed.
+    probe: bool = False
+    #: Where it may not: how long until the next probe, and why.
+    wait_ms: int = 0
+    reason: str = ""
+
+
+class Circuit(Protocol):
+    """A switch that all workers share."""
+
+    def passage(self) -> Passage:
+        """Ask before a claim."""
+
+    def open(self, reason: str) -> bool:
+        """Stop all sending; whether it was going until now."""
+
+    def close(self) -> None:
+        """Let everybody send again. A second call does nothing."""

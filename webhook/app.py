@@ -188,13 +188,17 @@ class WebhookApp:
         if path == "/livez":
             return Answer(200, b"alive\n")
         try:
-            oldest = await self._door.oldest_waiting_seconds()
+            road = await self._door.look()
         except DoorClosed as exc:
             return Answer(503, f"redis does not answer: {exc}\n".encode())
+        oldest = road.oldest_waiting_seconds
         metrics.OLDEST_WAITING_SECONDS.set(oldest)
+        metrics.SENDING_STOPPED.set(bool(road.stopped))
         # a stuck road is said, but texts are still kept: the webhook stays in service
         state = "stuck" if oldest > self._stuck_after_seconds else "ready"
-        return Answer(200, f"{state}\noldest unanswered text: {oldest:.1f} s\n".encode())
+        state = "stopped" if road.stopped else state
+        said = f"{state}\noldest unanswered text: {oldest:.1f} s\n"
+        return Answer(200, (said + (f"nothing is sent: {road.stopped}\n" if road.stopped else "")).encode())
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:

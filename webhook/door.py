@@ -6,6 +6,7 @@ The scripts are those of `inbox.redis`; only who carries them out differs, becau
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 import redis.asyncio
@@ -29,6 +30,16 @@ class DoorClosed(Exception):
     """Redis did not confirm: whether the text was kept is unknown, so Twilio must bring it again."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Road:
+    """How the road behind the door is: what readiness and alarms go by."""
+
+    #: Age of the oldest unanswered text; 0 where none waits.
+    oldest_waiting_seconds: float = 0.0
+    #: Why nothing is sent any more; empty: all is well.
+    stopped: str = ""
+
+
 class Door(Protocol):
     """Where texts and reports are handed in."""
 
@@ -38,8 +49,8 @@ class Door(Protocol):
     async def receive(self, report: DeliveryReport) -> None:
         """Keep a delivery report. Raises `DoorClosed` unless it is durable."""
 
-    async def oldest_waiting_seconds(self) -> float:
-        """Age of the oldest unanswered text; 0 where none waits. Raises `DoorClosed`."""
+    async def look(self) -> Road:
+        """How the road behind the door is. Raises `DoorClosed`."""
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -72,17 +83,18 @@ class RedisDoor:
         keys, args = scripts.receive_call(report)
         await self._run(self._receive, keys, args)
 
-    async def oldest_waiting_seconds(self) -> float:
-        """See `Door.oldest_waiting_seconds`."""
+    async def look(self) -> Road:
+        """See `Door.look`."""
         try:
             async with asyncio.timeout(ACCEPT_TIMEOUT_SECONDS):
                 oldest = await self._redis.zrange("waiting", 0, 0, withscores=True)
                 seconds, microseconds = await self._redis.time()
+                stopped = await self._redis.hget("circuit", "reason")
         except (RedisError, OSError, TimeoutError) as exc:
             raise DoorClosed(type(exc).__name__) from exc
-        if not oldest:
-            return 0.0
-        return max(0.0, int(seconds) + int(microseconds) / 1e6 - float(oldest[0][1]) / 1000)
+        now = int(seconds) + int(microseconds) / 1e6
+        age = max(0.0, now - float(oldest[0][1]) / 1000) if oldest else 0.0
+        return Road(oldest_waiting_seconds=age, stopped=stopped.decode() if isinstance(stopped, bytes) else "")
 
     async def close(self) -> None:
         """See `Door.close`."""
@@ -103,7 +115,7 @@ class InMemoryDoor:
         self.texts: list[InboundSms] = []
         self.reports: list[DeliveryReport] = []
         self.closed = False
-        self.oldest = 0.0
+        self.road = Road()
 
     async def accept(self, text: InboundSms) -> None:
         """See `Door.accept`."""
@@ -115,10 +127,10 @@ class InMemoryDoor:
         self._refuse()
         self.reports.append(report)
 
-    async def oldest_waiting_seconds(self) -> float:
-        """See `Door.oldest_waiting_seconds`."""
+    async def look(self) -> Road:
+        """See `Door.look`."""
         self._refuse()
-        return self.oldest
+        return self.road
 
     async def close(self) -> None:
         """See `Door.close`."""

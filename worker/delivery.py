@@ -19,8 +19,9 @@ from conversation import journal
 from conversation.errors import StoreAway
 from conversation.journal import Part, PartState
 from conversation.ports import Binding, Journal
+from inbox.ports import Circuit, Passage
 from sms.messages import OutboundSms
-from sms.ports import NotCreated, Outcome, Sender, Sent
+from sms.ports import ErrorClass, NotCreated, Outcome, Sender, Sent
 from worker import retries
 from worker.visit import Visit
 
@@ -67,17 +68,19 @@ class _Window:
 class Delivery:
     """Brings the parts of a reply to the carrier, in order.
 
-    `noted` is told the state that each attempt leaves its part in.
+    `noted` is told the state that each attempt leaves its part in; `alarm`, why nothing can be sent any more.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - three keepers, the terms, and what a test replaces
         self,
         journal_: Journal,
         sender: Sender,
+        circuit: Circuit,
         terms: Terms,
         *,
         rng: random.Random,
         noted: Callable[[Part], None] = lambda _: None,
+        alarm: Callable[[str], None] = lambda _: None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._journal = journal_
@@ -86,6 +89,8 @@ class Delivery:
         self._rng = rng
         self._noted = noted
         self._sleep = sleep
+        self._circuit = circuit
+        self._alarm = alarm
         self._gate = threading.Semaphore(CLAIMS_AT_A_TIME)
 
     def deliver(self, visit: Visit, parts: Sequence[Part]) -> int | None:
@@ -112,7 +117,10 @@ class Delivery:
                 binding = Binding(state=PartState.SUPPRESSED, reason="too old to send")
                 self._noted(self._journal.bind(part, binding, now=visit.now()))
                 return None
-            part = self._attempt(visit, part)
+            passage = self._circuit.passage()
+            if not passage.allowed:
+                return visit.now_ms() + passage.wait_ms
+            part = self._attempt(visit, part, passage)
         if part.state is PartState.RETRY:
             return part.due
         if part.state is PartState.UNKNOWN:
@@ -120,7 +128,7 @@ class Delivery:
             return patient_until if visit.now_ms() < patient_until else None
         return None
 
-    def _attempt(self, visit: Visit, part: Part) -> Part:
+    def _attempt(self, visit: Visit, part: Part, passage: Passage) -> Part:
         self._sender.warm()
         with self._window() as window:
             claimed = self._journal.claim(
@@ -130,11 +138,20 @@ class Delivery:
                 now=visit.now(),
             )
             outcome = self._sender.send(self._message(claimed), may_begin=window.first_byte)
+        self._switch(outcome, passage)
         bound = self._bind(visit, claimed, self._binding(visit, claimed, outcome))
         if isinstance(outcome, NotCreated) and outcome.code == retries.OPTED_OUT:
             self._journal.set_active(visit.user_id, active=False, fence=visit.fence, now=visit.now())
         self._noted(bound)
         return bound
+
+    def _switch(self, outcome: Outcome, passage: Passage) -> None:
+        """Open the circuit where the carrier refused us; close it where a probe shows that it no longer does."""
+        if isinstance(outcome, NotCreated) and outcome.error_class is ErrorClass.CONFIGURATION:
+            if self._circuit.open(outcome.reason):
+                self._alarm(outcome.reason)
+        elif passage.probe and (isinstance(outcome, Sent) or _about_the_message(outcome)):
+            self._circuit.close()
 
     @contextmanager
     def _window(self) -> Iterator[_Window]:
@@ -179,6 +196,15 @@ class Delivery:
     def _too_old(self, visit: Visit, part: Part) -> bool:
         arrived_ms = int(part.arrived.partition("-")[0])
         return visit.now_ms() - arrived_ms > self._terms.max_age_seconds * 1000
+
+
+def _about_the_message(outcome: Outcome) -> bool:
+    """Whether the carrier looked at the message itself, so that it let us in."""
+    return isinstance(outcome, NotCreated) and outcome.error_class in (
+        ErrorClass.PERMANENT,
+        ErrorClass.BUG,
+        ErrorClass.LOOP,
+    )
 
 
 def _unknown(visit: Visit, reason: str) -> Binding:

@@ -24,6 +24,7 @@ from dadacat import logs, metrics
 from dadacat.settings import Settings, environment
 from inbox import contract
 from inbox import redis as inbox_redis
+from inbox.circuit import RedisCircuit
 from inbox.redis import RedisInbox
 from sms.errors import CarrierAway
 from sms.messages import DeliveryReport
@@ -97,8 +98,9 @@ def worker() -> Worker:
 def _built() -> Worker:
     chosen = settings()
     chosen.require_twilio()
+    client = inbox_redis.connect(chosen.redis_url, connections=chosen.worker_concurrency * 2 + 8)
     inbox = RedisInbox(
-        inbox_redis.connect(chosen.redis_url, connections=chosen.worker_concurrency * 2 + 8),
+        client,
         who_key=chosen.who_key_bytes,
         lease=timedelta(seconds=chosen.lease_seconds),
         ring_again=timedelta(seconds=chosen.sweep_person_seconds),
@@ -118,6 +120,7 @@ def _built() -> Worker:
     delivery = Delivery(
         storage,
         sender,
+        RedisCircuit(client, probe_every=timedelta(seconds=chosen.probe_seconds)),
         Terms(
             public_url=chosen.public_url,
             validity_seconds=chosen.sms_validity_seconds,
@@ -126,6 +129,7 @@ def _built() -> Worker:
         ),
         rng=random.Random(),  # noqa: S311 - jitter, not cryptography
         noted=_part,
+        alarm=_circuit_open,
     )
     visits = Visits(
         House(
@@ -224,6 +228,10 @@ def _part(part: Part) -> None:
         "part attempted", turn=part.turn, number=part.number, state=str(part.state), sid=part.sid,
         tries=part.tries, error_code=part.error_code, reason=part.reason,
     )  # fmt: skip
+
+
+def _circuit_open(reason: str) -> None:
+    log.error("sending stopped", reason=reason)
 
 
 def _parked(visit: Visit, why: str) -> None:

@@ -17,7 +17,7 @@ from conversation.errors import StoreAway
 from conversation.journal import PartState, TurnState
 from conversation.memory import InMemoryStorage
 from inbox import contract
-from inbox.memory import InMemoryInbox
+from inbox.memory import InMemoryCircuit, InMemoryInbox
 from sms.memory import InMemorySender
 from sms.messages import DeliveryReport, InboundSms, MessageSid
 from sms.ports import ErrorClass, Listed, NotCreated, Unknown
@@ -66,6 +66,7 @@ class Room:
         self.inbox = InMemoryInbox(clock_ms=lambda: self.ms, lease=timedelta(seconds=20))
         self.store = InMemoryStorage()
         self.sender = InMemorySender()
+        self.circuit = InMemoryCircuit()
         self.parrot = Parrot()
         self.receipts = Receipts(self.inbox, self.store, who_key=b"memory", noted=lambda *_: None)
         self.sender.clock = self.now
@@ -94,7 +95,12 @@ class Room:
             public_url="https://cat.example", validity_seconds=3600, patience_seconds=60, max_age_seconds=21600
         )
         delivery = Delivery(
-            journal, replaced.get("sender", self.sender), terms, rng=random.Random(1), sleep=lambda _: None
+            journal,
+            replaced.get("sender", self.sender),
+            self.circuit,
+            terms,
+            rng=random.Random(1),
+            sleep=lambda _: None,
         )
         house = House(
             inbox=replaced.get("inbox", self.inbox),
@@ -662,3 +668,31 @@ def test_texts_whose_webhook_came_are_not_accepted_again(room: Room) -> None:
 
     assert room.reconciler.reconcile().missed == 0
     assert room.received == ["re: hello"]
+
+
+def test_a_wrong_account_stops_all_sending_keeps_every_turn_and_one_probe_opens_the_way(room: Room) -> None:
+    (first,) = room.texts("one")
+    wrong = NotCreated(error_class=ErrorClass.CONFIGURATION, code=20003, reason="authentication failed")
+    room.sender.answers.append(wrong)
+    room.serve()
+    assert room.circuit.reason == "authentication failed"
+
+    (second,) = room.texts("two")
+    for _ in range(3):
+        room.later(seconds=61)
+        room.serve()
+    assert len(room.sender.asked) == 1
+    assert room.inbox.oldest_waiting_ms() is not None
+
+    room.sender.answers.append(wrong)
+    room.circuit.probing = True
+    room.later(seconds=61)
+    room.serve()
+    assert (len(room.sender.asked), bool(room.circuit.reason)) == (2, True)
+
+    room.circuit.probing = True
+    room.later(seconds=61)
+    room.serve()
+    assert room.received == ["re: one", "re: two"]
+    assert not room.circuit.reason
+    assert (room.part(first), room.part(second)) == (PartState.SENT, PartState.SENT)

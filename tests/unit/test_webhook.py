@@ -16,7 +16,7 @@ from sms import signature
 from sms.signature import Validator
 from tests.builders import ANN, OUR_NUMBER, a_sid
 from webhook.app import MAX_BODY_BYTES, Ours, WebhookApp, create_app
-from webhook.door import InMemoryDoor
+from webhook.door import InMemoryDoor, Road
 
 URL = "https://cat.example"
 TOKEN = "token"
@@ -171,13 +171,15 @@ def test_other_methods_and_paths_are_told_so(app: WebhookApp) -> None:
 
 def test_readiness_says_when_the_road_is_stuck(app: WebhookApp, door: InMemoryDoor) -> None:
     assert ask(app, "GET", "/readyz").text.startswith("ready")
-    door.oldest = 500.0
+    door.road = Road(oldest_waiting_seconds=500.0)
 
     answer = ask(app, "GET", "/readyz")
 
     assert answer.status_code == 200
     assert answer.text.startswith("stuck")
     assert "500.0 s" in answer.text
+    door.road = Road(stopped="authentication failed")
+    assert "nothing is sent: authentication failed" in ask(app, "GET", "/readyz").text
 
 
 def test_requests_are_counted(app: WebhookApp) -> None:

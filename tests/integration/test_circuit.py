@@ -1,0 +1,29 @@
+"""The circuit on Redis: open for all, and one probe at a time."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from inbox import redis as inbox_redis
+from inbox.circuit import RedisCircuit
+from tests.conftest import wait_until
+
+
+@pytest.mark.usefixtures("redis_client")
+def test_an_open_circuit_lets_one_probe_through_at_a_time(redis_url: str) -> None:
+    clients = [inbox_redis.connect(redis_url) for _ in range(2)]
+    one, other = (RedisCircuit(client, probe_every=timedelta(seconds=0.5)) for client in clients)
+    assert one.passage().allowed
+
+    assert one.open("authentication failed") is True
+    assert other.open("authentication failed") is False
+
+    blocked = other.passage()
+    assert (blocked.allowed, blocked.reason) == (False, "authentication failed")
+    assert 0 < blocked.wait_ms <= 500
+    wait_until(lambda: one.passage().probe, seconds=5, what="a probe")
+    assert not other.passage().allowed
+    one.close()
+    assert other.passage().allowed
+    for client in clients:
+        client.close()
