@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from inbox import redis as inbox_redis
 from inbox.circuit import RedisCircuit
 from tests.conftest import wait_until
