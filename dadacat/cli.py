@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -157,6 +157,79 @@ def settings(*, markdown: bool) -> None:
 
 
 @main.command()
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0.1, 24 * 60),
+    default=5.0,
+    show_default=True,
+    help="How long people text and things break.",
+)
+@click.option(
+    "--seed", type=int, default=None, help="The same seed breaks the same things. Default: a new one, which is printed."
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where the day keeps its files. Default: a new folder.",
+)
+@click.option("--workers", type=click.IntRange(1, 16), default=3, show_default=True)
+@click.option("--people", type=click.IntRange(1, 5000), default=60, show_default=True)
+@click.option(
+    "--rate",
+    type=click.FloatRange(0.1, 200),
+    default=6.0,
+    show_default=True,
+    help="Texts a second, all people together.",
+)
+@click.option(
+    "--fault-every",
+    type=click.FloatRange(0.05, 600),
+    default=1.5,
+    show_default=True,
+    help="Mean seconds between two faults.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The account as JSON.")
+def chaos(
+    *,
+    minutes: float,
+    seed: int | None,
+    data: Path | None,
+    workers: int,
+    people: int,
+    rate: float,
+    fault_every: float,
+    as_json: bool,
+) -> None:
+    """Break everything on purpose, on this machine alone, and account for every text.
+
+    It starts a tree of its own and stops it at the end. Exit code 1: a text was lost, doubled, out of order, or in doubt without a reason.
+    """
+    import secrets
+    import tempfile
+
+    from dadacat.chaos import runner
+
+    plan = runner.Plan(
+        seconds=minutes * 60,
+        seed=seed if seed is not None else secrets.randbelow(10**9),
+        data=(data or Path(tempfile.mkdtemp(prefix="dadacat-chaos-"))).absolute(),
+        workers=workers,
+        people=people,
+        rate=rate,
+        fault_every=fault_every,
+    )
+    try:
+        good, account = runner.run(plan, lambda line: click.echo(line, err=True))
+    except runner.ChaosFailed as exc:
+        raise click.ClickException(str(exc)) from None
+    if as_json:
+        _print_json(account)
+    else:
+        _print_account(account)
+    sys.exit(0 if good else 1)
+
+
+@main.command()
 @click.argument("sid")
 @click.option("--person", help="Whose text it is, where you know; otherwise Twilio is asked, then the whole journal.")
 @click.option("--json", "as_json", is_flag=True, help="The events as JSON.")
@@ -256,6 +329,19 @@ def discard(*, name: str, yes: bool) -> None:
         click.confirm(f"Nobody will answer {name}. Discard it?", abort=True)
     done = _asked(lambda: _dead_letters().discard(name))
     click.echo(f"{name} rests" if done else f"{name} is no dead letter any more")
+
+
+def _print_account(account: dict[str, Any]) -> None:
+    for what, count in sorted(account["faults"].items()):
+        click.echo(f"{count:>6}  {what}")
+    click.echo("")
+    for name in ("texts", "answered", "silent"):
+        click.echo(f"{account[name]:>6}  {name}")
+    for name in ("held", "lost", "doubled", "swapped", "unexcused"):
+        click.echo(f"{len(account[name]):>6}  {name}")
+        for offence in account[name] if name != "held" else ():
+            click.echo(f"        {offence}")
+    click.echo(f"\nseed {account['seed']}: {'the promise was kept' if account['good'] else 'THE PROMISE WAS BROKEN'}")
 
 
 def _asked(call: Callable[[], Answer]) -> Answer:

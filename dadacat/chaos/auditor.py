@@ -1,7 +1,8 @@
 """Accounts for every text, from the outside: what telephones sent, what the network's list shows, and both tables.
 
-A text is answered once, in order; or its reply is in doubt, which only a fault that really hid its outcome excuses; or it is lost, doubled or out of order, and the
-auditor names it. It trusts no state that it can check: a part that says SENT must be on the list, and a message on the list must be some part's own.
+A text is answered once, in order; or its reply is in doubt, which only a fault that really hid its outcome excuses; or it is lost, doubled
+or out of order, and the auditor names it. It trusts no state that it can check: a part that says SENT must be on the list, and a message on
+the list must be some part's own.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A proxy that cuts: it stands between a worker and one of its services and ends a connection at exactly the request that it is told to.
 
-A cut is `before` (the request never reaches the service) or `after` (it took effect, and its answer is lost). The proxy can also turn everybody away for a
-while. HTTP is cut at requests; Redis, whose commands this does not read, at what was written in one go and the answer to it.
+A cut is `before` (the request never reaches the service) or `after` (it took effect, and its answer is lost). The proxy can also turn
+everybody away for a while. HTTP is cut at requests; Redis, whose commands this does not read, at what was written in one go and the answer to it.
 """
 
 from __future__ import annotations

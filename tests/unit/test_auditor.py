@@ -27,8 +27,8 @@ def a_history() -> tuple[list[SentText], list[Shown], list[Row]]:
     return texts, shown, rows
 
 
-def changed(rows: list[Row], key: str, **fields: object) -> list[Row]:
-    return [replace(row, **fields) if row.key == key else row for row in rows]  # type: ignore[arg-type]  # a row's own fields
+def changed(rows: list[Row], at: str, **fields: object) -> list[Row]:
+    return [replace(row, **fields) if row.key == at else row for row in rows]  # type: ignore[arg-type]  # a row's own fields
 
 
 def verdict_on(texts: list[SentText], shown: list[Shown], rows: list[Row], *faults: Fault) -> Verdict:
