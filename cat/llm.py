@@ -38,6 +38,10 @@ class ChatModel:
         """As `CAT_ENGINES` names it."""
         return f"openai:{self._model}"
 
+    def close(self) -> None:
+        """Let go of connections."""
+        self._client.close()
+
     def reply(self, heard: Heard, *, seconds: float) -> Reply:
         """Ask the model once. Raises `EngineSilent` for whatever goes wrong and for an empty reply."""
         begun = time.monotonic()
@@ -51,9 +55,10 @@ class ChatModel:
                 ],
                 max_completion_tokens=MAX_TOKENS,
             )
-        except openai.OpenAIError as exc:
+            words = (answer.choices[0].message.content or "").strip() if answer.choices else ""
+            words = words.encode("utf-8", "replace").decode()
+        except Exception as exc:
             raise EngineSilent(f"{self.name}: {type(exc).__name__}") from exc
-        words = (answer.choices[0].message.content or "").strip() if answer.choices else ""
         if not words:
             raise EngineSilent(f"{self.name}: an empty reply")
         facts: dict[str, object] = {"model": answer.model, "model_ms": int((time.monotonic() - begun) * 1000)}

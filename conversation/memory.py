@@ -6,7 +6,7 @@ It orders, fences and refuses like the real one and passes the same contract tes
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -227,11 +227,11 @@ class InMemoryStorage:
                 facts = {**was.facts, "duplicates": was.facts.get("duplicates", 0) + 1}
                 self._turns[turn.user_id, turn.key] = replace(was, facts=facts)
 
-    def dead_letters(self, *, limit: int) -> Sequence[Unsettled]:
+    def dead_letters(self) -> Iterator[Unsettled]:
         """See `conversation.ports.Journal.dead_letters`."""
         with self._lock:
-            listed = sorted((since, at) for at, since in self._dead.items())[:limit]
-            return [Unsettled(user_id=user_id, key=key) for _, (user_id, key) in listed]
+            listed = sorted((since, at) for at, since in self._dead.items())
+        return (Unsettled(user_id=user_id, key=key) for _, (user_id, key) in listed)
 
     def revive(self, user_id: str, key: str, *, now: datetime) -> bool:
         """See `conversation.ports.Journal.revive`."""
@@ -256,12 +256,13 @@ class InMemoryStorage:
                 self._move_turn(self._turns[at], TurnState.SILENT, facts={"discarded_at": now.isoformat()})
             return True
 
-    def unsettled(self, bucket: str, *, before: datetime, limit: int) -> Sequence[Unsettled]:
+    def unsettled(self, bucket: str, *, before: datetime, limit: int) -> Iterator[Unsettled]:
         """See `conversation.ports.Journal.unsettled`."""
         with self._lock:
             listed = sorted((since, at) for at, since in self._since.items() if since < before)
             mine = [at for _, at in listed if journal.bucket(at[0]) == bucket]
-            return [Unsettled(user_id=user_id, key=key) for user_id, key in mine[:limit]]
+        del limit
+        return (Unsettled(user_id=user_id, key=key) for user_id, key in mine)
 
     def _fenced(self, user_id: str, fence: int) -> Conversation:
         was = self._conversations[user_id]

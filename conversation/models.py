@@ -51,18 +51,26 @@ class Message:
         """Read a message object, or a bare string, as any program may have written it."""
         if not isinstance(value, dict):
             return cls(role=Role.USER, content=str(value))
-        known = {"role", "content", "timestamp", "key"}
-        return cls(
+        read = cls(
             role=_role(value),
             content=str(value.get("content") or ""),
             timestamp=parse_time(value.get("timestamp")),
             key=value["key"] if isinstance(value.get("key"), str) else None,
-            extra={name: kept for name, kept in value.items() if name not in known},
+        )
+        # what we would write otherwise than it stands there is kept as it stands
+        ours = read.to_json()
+        return replace(
+            read,
+            extra={
+                name: kept
+                for name, kept in value.items()
+                if name not in ours or (ours[name] != kept and name in {"role", "content"})
+            },
         )
 
     def to_json(self) -> dict[str, Any]:  # Any: JSON
         """The object as it stands in the `messages` array."""
-        out: dict[str, Any] = {**self.extra, "role": str(self.role), "content": self.content}
+        out: dict[str, Any] = {"role": str(self.role), "content": self.content, **self.extra}
         if self.timestamp is not None:
             out["timestamp"] = self.timestamp.isoformat()
         if self.key is not None:
@@ -131,7 +139,10 @@ class Conversation:
         """
         user_id = str(item["user_id"])
         created = parse_time(item.get("created_at")) or now
-        metadata = _json(user_id, "metadata", item.get("metadata"), {})
+        try:
+            metadata = _json(user_id, "metadata", item.get("metadata"), {})
+        except CorruptConversation:
+            metadata = {}  # it stays in the item as it is: we never write it
         messages = _json(user_id, "messages", item.get("messages"), [])
         if not isinstance(messages, list):
             raise CorruptConversation("messages is not a list")

@@ -6,7 +6,7 @@ promises on DynamoDB, `conversation.memory` in memory; one contract suite runs o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -199,7 +199,7 @@ class Journal(Protocol):
     def note_duplicate(self, turn: Turn) -> None:
         """Count one more webhook of a text that was settled already."""
 
-    def dead_letters(self, *, limit: int) -> Sequence[Unsettled]:
+    def dead_letters(self) -> Iterator[Unsettled]:
         """Dead turns and parts refused for good, oldest first, from the sparse index."""
 
     def revive(self, user_id: str, key: str, *, now: datetime) -> bool:
@@ -208,5 +208,5 @@ class Journal(Protocol):
     def discard(self, user_id: str, key: str, *, now: datetime) -> bool:
         """Let a dead letter rest; its row stays. False, and nothing changed, where it is none."""
 
-    def unsettled(self, bucket: str, *, before: datetime, limit: int) -> Sequence[Unsettled]:
-        """Rows not settled for some time, oldest first, from the sparse index: a hint, never a proof of absence."""
+    def unsettled(self, bucket: str, *, before: datetime, limit: int) -> Iterator[Unsettled]:
+        """Every row not settled for some time, oldest first, from the sparse index, read `limit` at a time: a hint, never a proof of absence."""

@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import boto3
@@ -635,9 +636,9 @@ class DynamoDBStorage:
         with suppress(_Refused):
             self._update(write)
 
-    def dead_letters(self, *, limit: int) -> Sequence[Unsettled]:
+    def dead_letters(self) -> Iterator[Unsettled]:
         """See `conversation.ports.Journal.dead_letters`."""
-        return self.unsettled(journal.DEAD_LETTERS, before=_END_OF_TIME, limit=limit)
+        return self.unsettled(journal.DEAD_LETTERS, before=_END_OF_TIME, limit=READ_BATCH)
 
     def revive(self, user_id: str, key: str, *, now: datetime) -> bool:
         """See `conversation.ports.Journal.revive`."""
@@ -686,17 +687,24 @@ class DynamoDBStorage:
             return False
         return True
 
-    def unsettled(self, bucket: str, *, before: datetime, limit: int) -> Sequence[Unsettled]:
+    def unsettled(self, bucket: str, *, before: datetime, limit: int) -> Iterator[Unsettled]:
         """See `conversation.ports.Journal.unsettled`."""
-        with _translated():
-            answer = self._connected().query(
-                TableName=self.messages_table_name,
-                IndexName=schema.UNSETTLED,
-                KeyConditionExpression="unsettled = :b AND since < :t",
-                ExpressionAttributeValues={":b": {"S": bucket}, ":t": {"S": before.isoformat()}},
-                Limit=limit,
-            )
-        return [Unsettled(user_id=row["user_id"], key=row["message_key"]) for row in map(_plain, answer["Items"])]
+        start: Any = {}
+        while True:
+            with _translated():
+                answer = self._connected().query(
+                    TableName=self.messages_table_name,
+                    IndexName=schema.UNSETTLED,
+                    KeyConditionExpression="unsettled = :b AND since < :t",
+                    ExpressionAttributeValues={":b": {"S": bucket}, ":t": {"S": before.isoformat()}},
+                    Limit=limit,
+                    **start,
+                )
+            for row in map(_plain, answer["Items"]):
+                yield Unsettled(user_id=row["user_id"], key=row["message_key"])
+            if "LastEvaluatedKey" not in answer:
+                return
+            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
     # Writes
 
@@ -725,12 +733,13 @@ class DynamoDBStorage:
             values["fence"] = fence
         # an older program may rewrite the item at any time, with or without our version: its `updated_at` gives it away
         conditions = [
-            "#version = :version" if was.version else "attribute_not_exists(#version)",
-            "#updated_at = :stamp" if was.stamp is not None else "attribute_not_exists(#updated_at)",
+            "#version = :version" if was.version else "(attribute_not_exists(#version) OR #version = :version)",
+            "#updated_at = :stamp"
+            if was.stamp is not None
+            else "(attribute_not_exists(#updated_at) OR #updated_at = :stamp)",
             *(["#fence = :fence"] if fence is not None else []),
         ]
-        values |= {"version": was.version} if was.version else {}
-        values |= {"stamp": was.stamp} if was.stamp is not None else {}
+        values |= {"version": was.version, "stamp": was.stamp}
         return _Write(
             table=self.table_name,
             key={"user_id": was.user_id},
@@ -952,7 +961,14 @@ def _plain(item: Mapping[str, Any]) -> Row:
 
 
 def _number(value: Any) -> Any:
-    return int(value) if hasattr(value, "to_integral_value") and value == int(value) else value
+    """DynamoDB's decimals as Python's numbers, however deep they lie."""
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, list):
+        return [_number(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _number(item) for name, item in value.items()}
+    return value
 
 
 _TURN_FIELDS = frozenset(

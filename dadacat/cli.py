@@ -189,7 +189,7 @@ def settings(*, markdown: bool) -> None:
     help="Mean seconds between two faults.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The account as JSON.")
-def chaos(
+def chaos(  # noqa: PLR0913 - each is an option
     *,
     minutes: float,
     seed: int | None,

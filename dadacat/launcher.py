@@ -38,6 +38,8 @@ STEADY_SECONDS: Final = 10.0
 DEATHS: Final = 5
 #: A service that the environment names must take a connection within this.
 CONNECT_SECONDS: Final = 5.0
+#: The longest pause before a process that keeps being killed is started again.
+LONGEST_PAUSE_SECONDS: Final = 5
 WATCH_SECONDS: Final = 0.2
 LOG_LINES_SHOWN: Final = 5
 
@@ -155,9 +157,10 @@ class _Tree:
         now = time.monotonic()
         if not dead.again_at:
             dead.deaths = dead.deaths + 1 if now - dead.started < STEADY_SECONDS else 1
-            if dead.deaths >= DEATHS:
+            # what is killed from outside is started again, however often; what ends by itself again and again has a reason
+            if dead.deaths >= DEATHS and (dead.process.returncode or 0) >= 0:
                 raise CannotStart(f"{dead.program.name} died {DEATHS} times in a row: {self._last_words(dead)}")
-            dead.again_at = now + (dead.deaths - 1)
+            dead.again_at = now + min(dead.deaths - 1, LONGEST_PAUSE_SECONDS)
             _say(f"{dead.program.name} died ({_why(dead.process.returncode)}); starting it again")
         if now < dead.again_at:
             return dead

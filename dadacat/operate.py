@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from conversation.journal import Turn
@@ -55,7 +56,7 @@ class DeadLetters:
 
     def list(self, limit: int) -> Iterator[dict[str, Any]]:  # Any: JSON
         """Each dead letter, oldest first: its key, why, and since when."""
-        for row in self._storage.dead_letters(limit=limit):
+        for row in islice(self._storage.dead_letters(), limit):
             yield {"key": row.key, **self._summary(row.user_id, row.key)}
 
     def show(self, name: str) -> dict[str, Any]:  # Any: JSON
@@ -92,7 +93,7 @@ class DeadLetters:
 
     def _find(self, name: str) -> tuple[str, str]:
         wanted = {name, f"in#{name}"}
-        for row in self._storage.dead_letters(limit=10_000):
+        for row in self._storage.dead_letters():
             if row.key in wanted:
                 return row.user_id, row.key
         raise BadRequest(f"{name} is no dead letter")

@@ -40,9 +40,10 @@ class InMemoryInbox:
         self._people: dict[Who, str] = {}
         self._receipts: dict[str, DeliveryReport] = {}
         self._epoch = False
+        self._visits: set[Who] = set()
         self.rung: list[Who] = []
 
-    def accept(self, text: InboundSms) -> None:
+    def accept(self, text: InboundSms) -> bool:
         """See `inbox.ports.Inbox.accept`."""
         with self._changed:
             who = contract.who(text.sender, self._who_key)
@@ -51,11 +52,12 @@ class InMemoryInbox:
             )
             mine = self._texts.setdefault(who, {})
             if any(other.sid == text.sid for other in mine.values()):
-                return
+                return False
             mine[self._next_id()] = text
             self._people.setdefault(who, text.sender)
             self.rung.append(who)
             self._changed.notify_all()
+            return True
 
     def receive(self, report: DeliveryReport) -> None:
         """Make a delivery report wait, as the webhook does."""
@@ -69,7 +71,9 @@ class InMemoryInbox:
                 return None
             token = secrets.token_hex(12)
             self._leases[who] = (token, self._clock_ms() + self._lease_ms)
-            return Lease(who=who, user_id=self._people[who], token=token, taken_ms=self._clock_ms())
+            died = who in self._visits
+            self._visits.add(who)
+            return Lease(who=who, user_id=self._people[who], token=token, taken_ms=self._clock_ms(), after_death=died)
 
     def renew(self, lease: Lease) -> bool:
         """See `inbox.ports.Inbox.renew`."""
@@ -112,15 +116,18 @@ class InMemoryInbox:
             if self._texts.get(lease.who):
                 return False
             del self._leases[lease.who]
+            self._visits.discard(lease.who)
             self._agenda.pop(lease.who, None)
             return True
 
-    def park(self, lease: Lease, *, due_ms: int) -> None:
+    def park(self, lease: Lease, *, due_ms: int, failed: bool = False) -> None:
         """See `inbox.ports.Inbox.park`."""
         with self._changed:
             if self._holder(lease.who) == lease.token:
                 del self._leases[lease.who]
                 self._agenda[lease.who] = due_ms
+                if not failed:
+                    self._visits.discard(lease.who)
 
     def ring(self, who: Who) -> None:
         """See `inbox.ports.Inbox.ring`."""
@@ -130,8 +137,8 @@ class InMemoryInbox:
         """See `inbox.ports.Inbox.due`."""
         with self._changed:
             now, emptied, self._epoch = self._clock_ms(), not self._epoch, True
-            listed = sorted((when, who) for who, when in self._agenda.items() if when <= now)[:limit]
-            found = [who for _, who in listed if self._holder(who) is None]
+            listed = sorted((when, who) for who, when in self._agenda.items() if when <= now)
+            found = [who for _, who in listed if self._holder(who) is None][:limit]
             for who in found:
                 self._agenda[who] = now + self._ring_again_ms
             return found, emptied

@@ -54,6 +54,8 @@ class Lease:
     token: str
     #: Redis's clock when it was taken, in milliseconds.
     taken_ms: int
+    #: The last visit ended in neither close nor park: its worker died, and what it had in hand may be why.
+    after_death: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +69,8 @@ class Receipt:
 class Inbox(Protocol):
     """What a worker does with the inbox."""
 
-    def accept(self, text: InboundSms) -> None:
-        """Make a text durable and ring for its person. A text that already waits is not added again."""
+    def accept(self, text: InboundSms) -> bool:
+        """Make a text durable and ring for its person; False, and nothing added, where it waits already."""
 
     def take(self, who: Who) -> Lease | None:
         """Begin to serve a person; None where another does, or nobody of that name is known."""
@@ -88,8 +90,11 @@ class Inbox(Protocol):
     def close(self, lease: Lease) -> bool | None:
         """Leave a person whose inbox is empty: True left, False a text is waiting, None the lease is lost."""
 
-    def park(self, lease: Lease, *, due_ms: int) -> None:
-        """Leave until later, whatever the inbox holds. Nothing happens where the lease is lost."""
+    def park(self, lease: Lease, *, due_ms: int, failed: bool = False) -> None:
+        """Leave until later, whatever the inbox holds. Nothing happens where the lease is lost.
+
+        `failed`: the visit ended by a bug, which counts like the death of its worker.
+        """
 
     def ring(self, who: Who) -> None:
         """Ask for a visit now."""

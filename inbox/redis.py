@@ -4,6 +4,7 @@
     lease:<who>      who serves this person now; expires by itself
     agenda           sorted set: who -> when to look next, in milliseconds
     waiting          sorted set: who -> arrival of the oldest unanswered text
+    visit:<who>      a visit has begun and neither closed nor parked
     people           hash: who -> user id
     receipts         stream of delivery reports, read by the group `binders`
     receipts:rung    a drain was asked for and has not begun
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 RECEIPT_IDLE: Final = timedelta(seconds=10)
 #: At most one ring a second for reports, unless a drain begins in between.
 RECEIPTS_RING: Final = timedelta(seconds=1)
+
+#: How many waiting texts a webhook's text is compared with; a person who has more of them waiting costs a settled duplicate.
+NEWEST_COMPARED: Final = 16
 
 CONNECT_TIMEOUT_SECONDS: Final = 3.0
 #: Longer than any blocking read below; a Redis that is silent for longer is gone.
@@ -78,6 +82,8 @@ def accept_call(text: InboundSms, key: bytes) -> tuple[list[str], list[bytes | s
             text.sid,
             doorbell.ring(contract.ANSWER_TASK, name),
             milliseconds(GRACE),
+            # Twilio repeats a webhook soon, so the newest texts are compared; the reconciler comes at any time
+            0 if text.repaired else NEWEST_COMPARED,
         ],
     )
 
@@ -118,10 +124,10 @@ class RedisInbox:
             for name in ("accept", "take", "renew", "remove", "close", "park", "due")
         }
 
-    def accept(self, text: InboundSms) -> None:
+    def accept(self, text: InboundSms) -> bool:
         """See `inbox.ports.Inbox.accept`."""
         keys, args = accept_call(text, self._who_key)
-        self._run("accept", keys, args)
+        return bool(self._run("accept", keys, args))
 
     def take(self, who: Who) -> Lease | None:
         """See `inbox.ports.Inbox.take`."""
@@ -129,7 +135,9 @@ class RedisInbox:
         answer = self._run("take", [f"lease:{who}", "people"], [who, token, self._lease_ms])
         if int(answer[0]) != 1:
             return None
-        return Lease(who=who, user_id=answer[2].decode(), token=token, taken_ms=int(answer[1]))
+        return Lease(
+            who=who, user_id=answer[2].decode(), token=token, taken_ms=int(answer[1]), after_death=bool(answer[3])
+        )
 
     def renew(self, lease: Lease) -> bool:
         """See `inbox.ports.Inbox.renew`."""
@@ -156,9 +164,9 @@ class RedisInbox:
         answer = int(self._run("close", keys, [lease.token, lease.who]))
         return None if answer < 0 else bool(answer)
 
-    def park(self, lease: Lease, *, due_ms: int) -> None:
+    def park(self, lease: Lease, *, due_ms: int, failed: bool = False) -> None:
         """See `inbox.ports.Inbox.park`."""
-        self._run("park", [f"lease:{lease.who}", "agenda"], [lease.token, lease.who, due_ms])
+        self._run("park", [f"lease:{lease.who}", "agenda"], [lease.token, lease.who, due_ms, int(failed)])
 
     def ring(self, who: Who) -> None:
         """See `inbox.ports.Inbox.ring`."""

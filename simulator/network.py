@@ -114,7 +114,10 @@ class Network:
     async def start(self) -> None:
         """Carry on what was under way when the network stopped."""
         for _, message in list(self.store.messages()):
-            if message.direction != "inbound" and message.status not in _FINAL:
+            if message.direction == "inbound":
+                if message.stations[-1][0] == "received":
+                    self._later(self._bring(message))
+            elif message.status not in _FINAL:
                 self._later(self._live(message.sid))
 
     async def stop(self) -> None:
@@ -324,7 +327,8 @@ class Network:
 
     def _obey(self, message: Message) -> None:
         """What Twilio does by itself with STOP, START and HELP, before and beside the webhook."""
-        keyword = keywords.read(message.body)
+        stopped = self.store.opted_out(message.sender, message.recipient)
+        keyword = keywords.read(message.body, opted_out=stopped)
         if keyword is Keyword.STOP:
             self.store.opt_out(message.sender, message.recipient)
             self._notice(message, STOPPED)

@@ -29,11 +29,19 @@ WORDS: Final[Mapping[str, Keyword]] = {
 }
 
 
-def read(body: str, opt_out_type: str | None = None) -> Keyword | None:
-    """The keyword that a whole text is, or None; Twilio's own verdict goes before ours."""
+#: Opens the way again after STOP, and is an ordinary word to everybody else.
+CONSENT: Final = frozenset({"yes"})
+
+
+def read(body: str, opt_out_type: str | None = None, *, opted_out: bool = False) -> Keyword | None:
+    """The keyword that a whole text is, or None; Twilio's own verdict goes before ours.
+
+    `opted_out`: the person sent STOP before; then YES is a START, as it is to Twilio.
+    """
     if opt_out_type is not None:
         try:
             return Keyword(opt_out_type.lower())
         except ValueError:
             pass
-    return WORDS.get(body.strip().lower())
+    word = body.strip().lower()
+    return Keyword.START if opted_out and word in CONSENT else WORDS.get(word)

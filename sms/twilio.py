@@ -9,6 +9,7 @@ read timeout, a reset, an answer without a sid. The official client is used with
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -35,9 +36,9 @@ from sms.ports import ErrorClass, Listed, Listing, NotCreated, Outcome, Sent, Un
 CONNECT_TIMEOUT_SECONDS: Final = 3.0
 #: Twilio answers in well under a second; ten leave room for a bad day and still end before a lease of 20 s.
 READ_TIMEOUT_SECONDS: Final = 10.0
-#: Entries a page of the list, and pages at most: ten thousand texts between two looks are more than one number receives.
-LIST_PAGE: Final = 200
-LIST_PAGES: Final = 50
+#: Entries a page of the list (Twilio's largest), and pages at most: a million texts between two looks are a mistake.
+LIST_PAGE: Final = 1000
+LIST_PAGES: Final = 1000
 #: A kept connection older than this may be gone at the other end; it is tried with a harmless request before a claim.
 WARM_FOR_SECONDS: Final = 20.0
 
@@ -217,6 +218,9 @@ class TwilioLedger:
             if len(kept) < len(entries) or not page.get("next_page_uri"):
                 break
             page, _ = self._get(page["next_page_uri"], {})
+        else:
+            # a list that is cut short would pass for a whole one, and what lies beyond would never be looked at again
+            raise CarrierAway(f"Twilio's list is longer than {LIST_PAGES} pages")
         return Listing(messages=tuple(found), read_at=read_at)
 
     def _get(self, path: str, query: dict[str, str]) -> tuple[dict[str, Any], datetime]:
@@ -311,4 +315,6 @@ def _never_written(exc: requests.RequestException) -> bool:
     cause = exc.args[0] if exc.args else None
     if isinstance(cause, MaxRetryError):
         cause = cause.reason
-    return isinstance(cause, NewConnectionError | ConnectTimeoutError | NameResolutionError | SSLError)
+    if isinstance(cause, SSLError):  # urllib3 wraps what breaks while reading, too: only a refused certificate is proof
+        return bool(cause.args) and isinstance(cause.args[0], ssl.SSLCertVerificationError)
+    return isinstance(cause, NewConnectionError | ConnectTimeoutError | NameResolutionError)

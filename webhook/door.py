@@ -61,15 +61,18 @@ class RedisDoor:
 
     def __init__(self, url: str, *, who_key: bytes) -> None:
         self._who_key = who_key
-        self._redis = redis.asyncio.Redis.from_url(
+        pool = redis.asyncio.BlockingConnectionPool.from_url(
             url,
             max_connections=CONNECTIONS,
+            timeout=ACCEPT_TIMEOUT_SECONDS,
             socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
             socket_timeout=ACCEPT_TIMEOUT_SECONDS,
             socket_keepalive=True,
-            # a command that may have been carried out is never repeated here: Twilio repeats, and duplicates are settled
-            retry=Retry(NoBackoff(), 0),
+            # after a restart of Redis every kept connection fails once; repeating the script is harmless, because a text that waits
+            # already is not added again, and one that does not is settled as a duplicate
+            retry=Retry(NoBackoff(), 1),
         )
+        self._redis = redis.asyncio.Redis.from_pool(pool)
         self._accept: AsyncScript = self._redis.register_script(scripts.script("accept"))
         self._receive: AsyncScript = self._redis.register_script(scripts.script("receive"))
 

@@ -106,15 +106,15 @@ class Reconciler:
         """
         now = datetime.fromtimestamp(self._inbox.now_ms() / 1000, UTC)
         unfinished = held = 0
-        doubtful: set[str] = set()
+        doubtful: dict[str, list[Part]] = {}
         for row in self._unsettled(now):
             part = self._part(row)
             if part is not None and part.state is PartState.UNKNOWN:
-                doubtful.add(row.user_id)
+                doubtful.setdefault(row.user_id, []).append(part)
                 continue
             unfinished += self._restore(row)
-        settled = sum(self._weigh(person, now) for person in sorted(doubtful))
-        held = sum(self._hold(person, now) for person in sorted(doubtful))
+        settled = sum(self._weigh(person, parts, now) for person, parts in sorted(doubtful.items()))
+        held = sum(self._hold(part, now) for parts in doubtful.values() for part in parts)
         missed, late = self._missed(since)
         return Report(unfinished=unfinished, settled=settled, held=held, missed=missed, late=late)
 
@@ -141,12 +141,10 @@ class Reconciler:
 
     # The carrier's list
 
-    def _weigh(self, person: str, now: datetime) -> int:
+    def _weigh(self, person: str, doubtful: Sequence[Part], now: datetime) -> int:
         """Settle a person's parts of unknown outcome by what the list shows."""
-        parts = self._journal.newest_parts(person, limit=RECENT_ROWS)
-        doubtful = [part for part in parts if part.state is PartState.UNKNOWN]
-        if not doubtful:
-            return 0
+        recent = self._journal.newest_parts(person, limit=RECENT_ROWS)
+        parts = [*recent, *(part for part in doubtful if part.key not in {other.key for other in recent})]
         listing = self._ledger.sent_to(person, for_the_last=evidence.window(doubtful, now=now))
         found = evidence.match(listing, parts, now=now)
         for one in found:
@@ -159,16 +157,15 @@ class Reconciler:
             self._inbox.ring(self._terms.who(person))
         return len(found)
 
-    def _hold(self, person: str, now: datetime) -> int:
-        """Hold the parts that stayed unknown until Twilio can no longer send them."""
-        held = 0
-        for part in self._journal.newest_parts(person, limit=RECENT_ROWS):
-            since = datetime.fromtimestamp(part.unknown_since / 1000, UTC)
-            if part.state is PartState.UNKNOWN and now - since > self._terms.validity:
-                self._journal.bind(part, Binding(state=PartState.HELD, reason="no evidence in time"), now=now)
-                self._noted("held", part.key)
-                held += 1
-        return held
+    def _hold(self, part: Part, now: datetime) -> int:
+        """Hold a part that stayed unknown until Twilio can no longer send it, unless evidence came meanwhile."""
+        if now - datetime.fromtimestamp(part.unknown_since / 1000, UTC) <= self._terms.validity:
+            return 0
+        bound = self._journal.bind(part, Binding(state=PartState.HELD, reason="no evidence in time"), now=now)
+        if bound.state is not PartState.HELD:
+            return 0
+        self._noted("held", part.key)
+        return 1
 
     def _missed(self, since: timedelta | None) -> tuple[int, int]:
         """Accept every text to our numbers that the list shows and the journal does not know."""
@@ -191,8 +188,8 @@ class Reconciler:
             known = self._journal.known([(entry.sender, entry.sid) for entry in texts])
             for entry in texts:
                 age = listing.read_at - entry.created
-                if entry.sid not in known and age > GRACE:
-                    self._inbox.accept(_text_from(entry, age))
+                # known to the journal, or waiting in the inbox: then its webhook came
+                if entry.sid not in known and age > GRACE and self._inbox.accept(_text_from(entry, age)):
                     missed += 1
                     late += age > LATE
                     self._noted("missed late" if age > LATE else "missed", entry.sid)

@@ -130,7 +130,7 @@ class Visits:
             except Exception:
                 # a bug must not keep the person waiting for the lease to expire; the try is already counted
                 self._note_error(visit)
-                self._park(visit, visit.now_ms() + _ms(AWAY_PAUSE), "error")
+                self._park(visit, visit.now_ms() + _ms(AWAY_PAUSE), "error", failed=True)
                 raise
             else:
                 if due_ms is not None:
@@ -168,9 +168,9 @@ class Visits:
     def _enough(self, visit: Visit) -> bool:
         return self._stopping() or visit.turns >= VISIT_TURNS or visit.elapsed_seconds > VISIT_SECONDS
 
-    def _park(self, visit: Visit, due_ms: int, why: str) -> None:
+    def _park(self, visit: Visit, due_ms: int, why: str, *, failed: bool = False) -> None:
         self._noted.parked(visit, why)
-        self._inbox.park(visit.lease, due_ms=due_ms)
+        self._inbox.park(visit.lease, due_ms=due_ms, failed=failed)
 
     def _remove(self, visit: Visit, entries: Sequence[str]) -> None:
         if entries and not self._inbox.remove(visit.lease, entries):
@@ -236,7 +236,8 @@ class Visits:
         )
         turn = filed.turn
         if not filed.fresh and turn.state is TurnState.FILED:
-            turn = self._journal.retry(turn)
+            if visit.lease.after_death:
+                turn = self._journal.retry(turn)
         elif not filed.fresh and not text.repaired and text.sid not in visit.filed:
             self._journal.note_duplicate(turn)
         visit.filed[text.sid] = turn
@@ -244,7 +245,7 @@ class Visits:
 
     def _admit(self, visit: Visit, found: _Gathered, entry: Waiting, text: InboundSms, turn: Turn) -> bool:
         """Settle a text that gets no reply, or add it to those that are answered together; False where it must wait its turn."""
-        keyword = keywords.read(text.body, text.opt_out_type)
+        keyword = keywords.read(text.body, text.opt_out_type, opted_out=not visit.conversation.is_active)
         verdict = self._judge(visit, entry, text, turn, keyword)
         if verdict is not None:
             if found.answer:

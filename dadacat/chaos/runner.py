@@ -315,22 +315,20 @@ class Day:
 
     def _twilio_misbehaves(self, dice: random.Random) -> None:
         """For a few seconds the network itself goes wrong, at random."""
-        rules = dice.sample(
-            [
-                {"at": "create", "do": "error", "status": 503, "code": 20503, "rate": 0.3},
-                {"at": "create", "do": "error", "status": 429, "code": 20429, "retry_after": 1, "rate": 0.5},
-                {"at": "create", "do": "error", "status": 500, "accepted": True, "rate": 0.3},
-                {"at": "callback", "do": "double"},
-                {"at": "callback", "do": "reverse"},
-                {"at": "callback", "do": "never", "rate": 0.5},
-                {"at": "callback", "do": "before"},
-                {"at": "webhook", "do": "double"},
-                {"at": "webhook", "do": "concurrent"},
-                {"at": "webhook", "do": "never", "rate": 0.2},
-                {"at": "list", "do": "lag", "seconds": 8},
-            ],
-            k=2,
-        )
+        wrongs: list[dict[str, Any]] = [
+            {"at": "create", "do": "error", "status": 503, "code": 20503, "rate": 0.3},
+            {"at": "create", "do": "error", "status": 429, "code": 20429, "retry_after": 1, "rate": 0.5},
+            {"at": "create", "do": "error", "status": 500, "accepted": True, "rate": 0.3},
+            {"at": "callback", "do": "double"},
+            {"at": "callback", "do": "reverse"},
+            {"at": "callback", "do": "never", "rate": 0.5},
+            {"at": "callback", "do": "before"},
+            {"at": "webhook", "do": "double"},
+            {"at": "webhook", "do": "concurrent"},
+            {"at": "webhook", "do": "never", "rate": 0.2},
+            {"at": "list", "do": "lag", "seconds": 8},
+        ]
+        rules = dice.sample(wrongs, k=2)
         self._rules(rules, dice.randint(0, 10**6))
         seconds = dice.uniform(2, 5)
         self._note("twilio misbehaves", seconds)

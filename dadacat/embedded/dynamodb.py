@@ -87,8 +87,14 @@ class Store:
         """Let ministack answer one request; whatever it changed is in the file when this returns, though not yet synced."""
         status, headers, answer = _ask(action, region, body)
         if status == 200 and action in CHANGES:  # noqa: PLR2004 - HTTP's OK
+            size = os.fstat(self._file).st_size
+            try:
+                _write_all(self._file, _line((action, region, body)))
+            except OSError:
+                # memory holds what the file does not: begin anew from the file, without the half line
+                os.ftruncate(self._file, size)
+                os._exit(1)
             self._note((action, region, body))
-            _write_all(self._file, _line((action, region, body)))
         return status, headers, answer
 
     async def synced(self) -> None:
@@ -113,10 +119,12 @@ class Store:
             return
         with self._path.open("rb") as file:
             for raw in file:
+                if not raw.endswith(b"\n"):
+                    break  # the last line of a process that was killed while it wrote
                 try:
                     action, region, body = json.loads(raw)
                 except ValueError:
-                    break  # the last line of a process that was killed while it wrote
+                    sys.exit(f"{self._path}: line {self._lines + 1} is damaged; nothing was changed")
                 status, _, answer = _ask(action, region, body)
                 if status != 200:  # noqa: PLR2004 - HTTP's OK
                     print(

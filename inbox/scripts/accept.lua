@@ -1,19 +1,25 @@
 -- A text becomes durable and its person is rung for, in one step.
---   KEYS inbox:{who} agenda people waiting queue    ARGV who, user id, text, sid, doorbell, milliseconds of grace
+--   KEYS inbox:{who} agenda people waiting queue
+--   ARGV who, user id, text, sid, doorbell, milliseconds of grace, how many of the newest texts to compare with (0: all)
 -- A text of the same sid that already waits is not added again: a duplicate costs nothing and changes no order.
--- Returns the stream id under which the text waits.
+-- Returns 1, or 0: it waits already.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local newest = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 16)
+local newest
+if ARGV[7] == '0' then
+  newest = redis.call('XREVRANGE', KEYS[1], '+', '-')
+else
+  newest = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', ARGV[7])
+end
 for _, entry in ipairs(newest) do
   if entry[2][2] == ARGV[4] then
     redis.call('ZADD', KEYS[2], 'LT', now + ARGV[6], ARGV[1])
-    return entry[1]
+    return 0
   end
 end
-local id = redis.call('XADD', KEYS[1], '*', 'sid', ARGV[4], 'text', ARGV[3])
+redis.call('XADD', KEYS[1], '*', 'sid', ARGV[4], 'text', ARGV[3])
 redis.call('ZADD', KEYS[2], 'LT', now + ARGV[6], ARGV[1])
 redis.call('HSETNX', KEYS[3], ARGV[1], ARGV[2])
 redis.call('ZADD', KEYS[4], 'NX', now, ARGV[1])
 redis.call('LPUSH', KEYS[5], ARGV[5])
-return id
+return 1

@@ -45,8 +45,8 @@ def test_texts_wait_in_the_order_of_their_arrival(inbox: Inbox) -> None:
 
 def test_a_text_that_already_waits_is_not_added_again(inbox: Inbox) -> None:
     text = a_text()
-    inbox.accept(text)
-    inbox.accept(text)
+    assert inbox.accept(text) is True
+    assert inbox.accept(text) is False
     lease = inbox.take(ANN_)
     assert lease is not None
 
@@ -157,3 +157,34 @@ def test_the_oldest_waiting_text_is_known(inbox: Inbox) -> None:
     assert lease is not None
     inbox.remove(lease, [inbox.waiting(lease, limit=1)[0].entry_id])
     assert inbox.oldest_waiting_ms() is None
+
+
+def test_a_visit_that_ended_well_leaves_no_sign_and_one_that_did_not_does(inbox: Inbox) -> None:
+    inbox.accept(a_text())
+    first = inbox.take(ANN_)
+    assert first is not None
+    assert not first.after_death
+    inbox.park(first, due_ms=0)
+    second = inbox.take(ANN_)
+    assert second is not None
+    assert not second.after_death
+
+    third = next_lease(inbox)
+    assert third.after_death
+    inbox.park(third, due_ms=0, failed=True)
+    fourth = inbox.take(ANN_)
+    assert fourth is not None
+    assert fourth.after_death
+
+
+def test_those_who_are_served_do_not_hide_who_waits_behind_them(inbox: Inbox) -> None:
+    people = [f"+1555000{number:04d}" for number in range(6)]
+    for person in people:
+        inbox.accept(a_text(sender=person))
+        lease = inbox.take(contract.who(person, b"memory"))
+        assert lease is not None
+        inbox.park(lease, due_ms=inbox.now_ms() - 1000 + people.index(person))
+    served = [inbox.take(contract.who(person, b"memory")) for person in people[:4]]
+    assert all(served)
+
+    assert list(inbox.due(limit=2)[0]) == [contract.who(person, b"memory") for person in people[4:]]

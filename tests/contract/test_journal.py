@@ -355,7 +355,7 @@ def test_the_watermark_only_rises(store: Store) -> None:
 
 
 def dead(store: Store) -> list[str]:
-    return [row.key for row in store.dead_letters(limit=10)]
+    return [row.key for row in store.dead_letters()]
 
 
 def test_a_dead_turn_is_listed_brought_back_once_and_listed_no_more(store: Store) -> None:

@@ -83,3 +83,26 @@ def test_two_servers_do_not_share_one_folder(tmp_path: Path) -> None:
 
     assert second.returncode == 1
     assert "in use by another server" in second.stderr
+
+
+def test_a_damaged_journal_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    port = free_port()
+    server = start_dynamodb(port, tmp_path)
+    client = DynamoDBStorage("Kept", endpoint_url=f"http://127.0.0.1:{port}")._connected()
+    for number in range(5):
+        client.put_item(TableName="Kept", Item={"user_id": {"S": f"+{number}"}})
+    end(server)
+    path = tmp_path / "journal.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    damaged = b"".join([*lines[:4], lines[4][:20] + b"\n", *lines[5:]])
+    path.write_bytes(damaged)
+
+    python = Path(sys.prefix) / "dynamodb" / "bin" / "python"
+    answer = subprocess.run(
+        [str(python), "-P", str(ROOT / "dadacat/embedded/dynamodb.py"), "--port", str(port), "--data", str(tmp_path)],
+        capture_output=True, text=True, check=False, timeout=30,
+    )  # fmt: skip
+
+    assert answer.returncode == 1
+    assert "line 5 is damaged" in answer.stderr
+    assert path.read_bytes() == damaged

@@ -115,9 +115,9 @@ def test_two_processes_with_sixteen_threads_lose_no_message(storage: DynamoDBSto
     assert {message.content for message in conversation.messages} <= expected
 
 
-def an_old_item(storage: DynamoDBStorage, client: Any, messages: list[Any], **more: Any) -> None:
+def an_old_item(storage: DynamoDBStorage, client: Any, said: list[Any], **more: Any) -> None:
     storage.ensure_tables()
-    item = {"user_id": {"S": OLD}, "messages": {"S": json.dumps(messages)}, **more}
+    item = {"user_id": {"S": OLD}, "messages": {"S": json.dumps(said)}, **more}
     client.put_item(TableName=storage.table_name, Item=item)
 
 
@@ -170,6 +170,42 @@ def test_an_old_program_that_goes_on_writing_loses_nothing(storage: DynamoDBStor
     conversation = manager.add_user_message(OLD, "four")
 
     assert [m.content for m in conversation.messages] == ["one", "two", "three", "four"]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"version": {"N": "0"}},
+        {"updated_at": {"NULL": True}},
+        {"metadata": {"S": "not json"}},
+        {"messages": {"L": [{"M": {"sender": {"S": "user"}, "content": {"S": "hi"}, "n": {"N": "1.5"}}}]}},
+    ],
+    ids=["version 0", "no updated_at", "metadata", "native list"],
+)
+def test_an_odd_item_is_written_to_like_any(storage: DynamoDBStorage, client: Any, odd: dict[str, Any]) -> None:
+    an_old_item(storage, client, [{"sender": "user", "content": "hi"}], **odd)
+
+    conversation = ConversationManager(storage=storage).add_user_message(OLD, "new")
+
+    assert [m.content for m in conversation.messages] == ["hi", "new"]
+    item = client.get_item(TableName=storage.table_name, Key={"user_id": {"S": OLD}})["Item"]
+    assert item.get("metadata") == odd.get("metadata")
+
+
+def test_what_we_would_write_otherwise_is_kept_as_it_stood(storage: DynamoDBStorage, client: Any) -> None:
+    old: list[dict[str, Any]] = [
+        {"role": "function", "content": "42", "timestamp": 1700000000},
+        {"role": "user", "content": ["a", "list"]},
+        {"sender": "user", "content": None},
+    ]
+    an_old_item(storage, client, old)
+
+    ConversationManager(storage=storage).add_user_message(OLD, "new")
+
+    item = client.get_item(TableName=storage.table_name, Key={"user_id": {"S": OLD}})["Item"]
+    kept = json.loads(item["messages"]["S"])[:3]
+    for was, now in zip(old, kept, strict=True):
+        assert {name: now[name] for name in was} == was
 
 
 def test_what_cannot_be_read_is_left_as_it_is(storage: DynamoDBStorage, client: Any) -> None:

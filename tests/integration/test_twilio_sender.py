@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+import requests
+from urllib3 import HTTPSConnectionPool
+from urllib3.exceptions import MaxRetryError, SSLError
 
 from sms import twilio
 from sms.errors import CarrierAway
@@ -173,3 +177,14 @@ def test_warming_needs_a_connection_and_nothing_more() -> None:
     away = TwilioSender(account_sid="AC1", username="AC1", password="t", api_base_url=f"http://127.0.0.1:{free_port()}")
     with pytest.raises(CarrierAway):
         away.warm()
+
+
+def test_a_broken_tls_record_is_no_proof_and_a_refused_certificate_is() -> None:
+    """urllib3 wraps both in the same error; only the second means that no byte of the request left."""
+
+    def wrapped(cause: ssl.SSLError) -> requests.exceptions.SSLError:
+        return requests.exceptions.SSLError(MaxRetryError(HTTPSConnectionPool("x"), "/", SSLError(cause)))
+
+    assert not twilio._never_written(wrapped(ssl.SSLError("bad record mac")))
+    assert not twilio._never_written(wrapped(ssl.SSLEOFError("eof")))
+    assert twilio._never_written(wrapped(ssl.SSLCertVerificationError("self-signed")))

@@ -696,3 +696,39 @@ def test_a_wrong_account_stops_all_sending_keeps_every_turn_and_one_probe_opens_
     assert room.received == ["re: one", "re: two"]
     assert not room.circuit.reason
     assert (room.part(first), room.part(second)) == (PartState.SENT, PartState.SENT)
+
+
+def test_a_store_that_throttles_again_and_again_kills_no_text(room: Room) -> None:
+    (text,) = room.texts("hello")
+    for _ in range(8):
+        room.serve(journal=Dying(room.store, "persist", after=False, error=StoreAway("throttled")))
+        room.later(seconds=6)
+
+    room.serve()
+
+    assert room.received == ["re: hello"]
+    assert room.state(text) is TurnState.ANSWERED
+
+
+def test_yes_opens_the_way_after_stop_and_is_a_word_otherwise(room: Room) -> None:
+    room.texts("yes", "STOP", "yes", "hello")
+
+    room.serve()
+
+    assert room.received == ["re: yes", "re: hello"]
+
+
+def test_a_text_that_waits_behind_another_is_not_missed(room: Room) -> None:
+    room.reconciler.reconcile()
+    texts = room.texts("one", "two")
+    room.sender.answers.append(NotCreated(error_class=ErrorClass.TRY_AGAIN, code=21611, reason="queue full"))
+    room.serve()
+    room.sender.received += [
+        Listed(
+            sid=text.sid, to=OUR_NUMBER, sender=ANN, body=text.body, status="received", inbound=True, created=room.now()
+        )
+        for text in texts
+    ]
+    room.later(seconds=120)
+
+    assert room.reconciler.reconcile().missed == 0
