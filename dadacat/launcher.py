@@ -103,6 +103,7 @@ def up(*, headless: bool, port_base: int, data: Path, workers: int, aws: bool) -
             tree.start(group)
         if stopping:
             return 0
+        _say(f"logs are in {data / 'logs'}")
         print("ready", *(f"{name} {url}" for name, url in plan.urls), sep="\n", flush=True)
         if not headless:
             webbrowser.open(dict(plan.urls).get("phone", plan.urls[0][1]))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -30,6 +31,8 @@ class DoubleTextPolicy(StrEnum):
     COALESCE = "coalesce"
     LATEST = "latest"
 
+
+_NUMBER = re.compile(r"\+[1-9][0-9]{1,14}|[0-9]{3,8}")
 
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -152,6 +155,14 @@ class Settings(BaseModel):
             raise ValueError("must be an http:// or https:// address")
         return value.rstrip("/") if value else value
 
+    @field_validator("twilio_phone_number", "simulator_numbers")
+    @classmethod
+    def _are_numbers(cls, value: str) -> str:
+        for number in filter(None, (part.strip() for part in value.split(","))):
+            if not _NUMBER.fullmatch(number):
+                raise ValueError("each number is + and up to 15 digits, or a short code")
+        return value
+
     @field_validator("cat_engines")
     @classmethod
     def _known_engines(cls, value: str) -> str:
@@ -172,6 +183,12 @@ class Settings(BaseModel):
     def _agree(self) -> Self:
         if self.lease_renew_seconds * 2 > self.lease_seconds:
             raise ValueError("LEASE_RENEW_SECONDS must be at most half of LEASE_SECONDS")
+        if self.quiet_window_seconds > self.quiet_limit_seconds:
+            raise ValueError("QUIET_WINDOW_SECONDS must be at most QUIET_LIMIT_SECONDS")
+        if "openai:" in self.cat_engines and not (self.openai_api_key or self.openai_base_url):
+            raise ValueError(
+                "CAT_ENGINES names an openai: engine, which needs OPENAI_API_KEY, or OPENAI_BASE_URL for a server of your own"
+            )
         if bool(self.twilio_api_key) != bool(self.twilio_api_secret):
             raise ValueError("TWILIO_API_KEY and TWILIO_API_SECRET belong together")
         return self

@@ -340,7 +340,9 @@ class Network:
 
     def _notice(self, message: Message, words: str) -> None:
         """The network's own word to a telephone: no message of the account."""
-        self.tell({"kind": "notice", "phone": message.sender, "number": message.recipient, "body": words})
+        now = time.time()
+        self.store.add_notice(message.sender, now, words)
+        self.tell({"kind": "notice", "phone": message.sender, "at": now, "body": words})
 
     def _answer_in_twiml(self, message: Message, posted: Posted) -> None:
         """Send what a webhook said in TwiML; DadaCat says nothing there, other applications do."""

@@ -37,8 +37,11 @@ MAX_PICTURE_BYTES: Final = 5 * 1024 * 1024
 SHOWN: Final = 200
 #: A sign of life, so that a page notices when the network is gone.
 HEARTBEAT_SECONDS: Final = 15.0
-#: A page that is this many events behind is told to load anew.
+#: A page that is this many events behind is hung up on: it connects and loads anew.
 BEHIND: Final = 1000
+
+#: What people put between the digits of a number.
+_PUNCTUATION: Final = str.maketrans("", "", " ()-./")
 
 _TYPES: Final = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 
@@ -90,7 +93,14 @@ class Phone:
         return JSONResponse(
             {
                 "numbers": [number.number for number in store.numbers()],
-                "phones": [{**phone, "messages": self._messages(phone["number"])} for phone in phones],
+                "phones": [
+                    {
+                        **phone,
+                        "messages": self._messages(phone["number"]),
+                        "notices": [{"at": at, "body": body} for at, body in store.notices(phone["number"])],
+                    }
+                    for phone in phones
+                ],
             }
         )
 
@@ -103,9 +113,13 @@ class Phone:
     async def add_phone(self, request: Request) -> Response:
         """Put a telephone on the page."""
         asked = await _json(request)
-        number = str(asked.get("number", "")).replace(" ", "")
+        number = str(asked.get("number", "")).translate(_PUNCTUATION)
         if not is_dialable(number):
             return _refusal("a telephone number begins with + and its country, like +15551230001")
+        if self._network.number(number) is not None:
+            return _refusal("that is the cat's own number")
+        if number in dict(self._network.store.phones()):
+            return _refusal("that phone is on the page already")
         name = str(asked.get("name") or number)[:MAX_FIELD_CHARACTERS]
         self._network.store.save_phone(number, name)
         self._network.tell({"kind": "phones"})
@@ -139,6 +153,8 @@ class Phone:
         pictures = tuple(str(sid) for sid in asked.get("pictures") or ())[:MAX_MEDIA]
         if not sender or len(sender) > MAX_FIELD_CHARACTERS:
             return _refusal("from: which telephone sends it?")
+        if self._network.number(sender) is not None:
+            return _refusal("from: that is the cat's own number")
         if self._network.number(to) is None:
             return _refusal("to: that number is not one of the account's")
         if not body.strip() and not pictures:
@@ -159,17 +175,20 @@ class Phone:
     async def events(self, request: Request) -> Response:
         """Every change, as it happens."""
         del request
-        queue: asyncio.Queue[Mapping[str, Any] | None] = asyncio.Queue(BEHIND)
+        queue: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue(BEHIND)
+        behind = asyncio.Event()
 
         def watcher(event: Mapping[str, Any]) -> None:
-            if not queue.full():
+            if queue.full():
+                behind.set()
+            else:
                 queue.put_nowait(event)
 
         async def stream() -> AsyncIterator[str]:
             unwatch = self._network.watch(watcher)
             try:
                 yield "retry: 1000\n\n"
-                while True:
+                while not behind.is_set():
                     try:
                         async with asyncio.timeout(HEARTBEAT_SECONDS):
                             event = await queue.get()

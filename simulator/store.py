@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS media (
 );
 CREATE TABLE IF NOT EXISTS phones (number TEXT PRIMARY KEY, name TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS opted_out (person TEXT, number TEXT, PRIMARY KEY (person, number));
+CREATE TABLE IF NOT EXISTS notices (phone TEXT NOT NULL, at REAL NOT NULL, body TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS numbers (number TEXT PRIMARY KEY, doc TEXT NOT NULL);
 """
 
@@ -168,6 +169,15 @@ class Store:
     def remove_phone(self, number: str) -> None:
         """Take a telephone off the page; its messages stay."""
         self._db.execute("DELETE FROM phones WHERE number = ?", (number,))
+
+    def notices(self, phone: str) -> Sequence[tuple[float, str]]:
+        """What the network itself told a telephone, and when."""
+        found = self._db.execute("SELECT at, body FROM notices WHERE phone = ? ORDER BY at", (phone,))
+        return [(float(at), str(body)) for at, body in found]
+
+    def add_notice(self, phone: str, at: float, body: str) -> None:
+        """Keep what the network told a telephone."""
+        self._db.execute("INSERT INTO notices VALUES (?, ?, ?)", (phone, at, body))
 
     def opted_out(self, person: str, number: str) -> bool:
         """Whether this person sent STOP to this number."""

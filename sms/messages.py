@@ -108,9 +108,11 @@ def _media(form: Mapping[str, str]) -> tuple[Media, ...]:
         count = int(form.get("NumMedia") or "0")
     except ValueError:
         raise UnusableText("NumMedia is not a number") from None
+    if not 0 <= count <= MAX_MEDIA:
+        raise UnusableText(f"NumMedia is not from 0 to {MAX_MEDIA}")
     return tuple(
         Media(url=form[f"MediaUrl{i}"], content_type=form.get(f"MediaContentType{i}", ""))
-        for i in range(min(count, MAX_MEDIA))
+        for i in range(count)
         if form.get(f"MediaUrl{i}")
     )
 

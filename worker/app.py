@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+
 from worker import wiring
 
+wiring.guard_flower(sys.argv)
 app = wiring.celery_app()

@@ -76,6 +76,19 @@ def celery_app() -> Celery:
     return app
 
 
+def guard_flower(arguments: list[str]) -> None:
+    """Let Flower not start without a login, by whichever command: it shows who is served and can stop workers."""
+    if "flower" not in arguments:
+        return
+    login = settings().flower_basic_auth
+    if not login:
+        raise SystemExit(
+            "FLOWER_BASIC_AUTH is missing: Flower shows who is served and can stop workers, so it wants a login"
+        )
+    # Flower reads its own environment; the login may have come from .env
+    os.environ["FLOWER_BASIC_AUTH"] = login
+
+
 def engines(chosen: Settings) -> list[Engine]:
     """The engines that `CAT_ENGINES` names, without the poet, who is always there."""
     return [

@@ -3,6 +3,7 @@
 
 const TYPING_FOR_MS = 60_000;
 const ROAD_EVERY_MS = 500;
+const MOST_PICTURES = 10;
 const GSM = new Set("@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà");
 const GSM_TWICE = new Set("\f^{}\\[~]|€");
 
@@ -62,7 +63,9 @@ function bubble(message) {
     image.alt = "a picture";
     item.append(image);
   }
-  item.append(document.createTextNode(message.body));
+  const words = make("span", "words", message.body);
+  words.dir = "auto";
+  item.append(words);
   const [mark, title] = ticks(message);
   const size = message.segments > 1 ? `${message.segments} segments · ` : "1 segment · ";
   const meta = make("span", "meta", `${size}${clock(message.created)} `);
@@ -87,9 +90,14 @@ function thinking(phone) {
   return last && last.mine && ticks(last)[0] === "✓✓" && Date.now() - last.created * 1000 < TYPING_FOR_MS && !last.silent;
 }
 
-function draw(phone) {
+// Whether the reader is at the end of the list; noted before anything changes its size.
+function isAtEnd(phone) {
   const list = $(".bubbles", phone.element);
-  const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 80;
+  return list.scrollHeight - list.scrollTop - list.clientHeight < 80;
+}
+
+function draw(phone, atEnd = isAtEnd(phone)) {
+  const list = $(".bubbles", phone.element);
   const lines = [...phone.messages.values()].filter(visible).map((m) => [m.created, bubble(m)]);
   for (const notice of phone.notices) lines.push([notice.at, make("li", "notice", notice.body)]);
   lines.sort((a, b) => a[0] - b[0]);
@@ -101,12 +109,15 @@ function draw(phone) {
     items.push(typing);
   }
   list.replaceChildren(...items);
-  if (atEnd) list.scrollTop = list.scrollHeight;
+  if (!atEnd) return;
+  const toEnd = () => { list.scrollTop = list.scrollHeight; };
+  toEnd();
+  for (const image of list.querySelectorAll("img")) if (!image.complete) image.addEventListener("load", toEnd, { once: true });
 }
 
-function addPhone({ number, name, messages }) {
+function addPhone({ number, name, messages, notices }) {
   const element = $("#phone-template").content.firstElementChild.cloneNode(true);
-  const phone = { element, messages: new Map(), pictures: [], notices: [] };
+  const phone = { element, messages: new Map(), pictures: [], notices };
   phones.set(number, phone);
   element.dataset.number = number;
   $(".name", element).textContent = name;
@@ -117,19 +128,32 @@ function addPhone({ number, name, messages }) {
   for (const message of messages) phone.messages.set(message.sid, message);
   const form = $(".compose", element), area = $("textarea", form), count = $(".count", form);
   const measure = () => {
+    const atEnd = isAtEnd(phone);
     const { count: n, alphabet } = segments(area.value);
-    const pictures = phone.pictures.length ? `${phone.pictures.length} picture${phone.pictures.length > 1 ? "s" : ""} · ` : "";
+    const pictures = phone.pictures.length;
+    const size = pictures ? `${pictures} of ${MOST_PICTURES} pictures` : `${n} segment${n > 1 ? "s" : ""} · ${alphabet}`;
+    const room = area.value.length >= area.maxLength ? ` · ${area.value.length} of ${area.maxLength} characters` : "";
     count.className = "count";
-    count.textContent = area.value || pictures ? `${pictures}${n} segment${n > 1 ? "s" : ""} · ${alphabet}` : "";
+    count.textContent = area.value || pictures ? size + room : "";
+    if (pictures) {
+      const clear = make("button", "clear", "×");
+      clear.type = "button";
+      clear.title = "leave the pictures out";
+      clear.addEventListener("click", () => { phone.pictures = []; measure(); });
+      count.append(" ", clear);
+    }
     area.style.height = "auto";
     area.style.height = `${area.scrollHeight + 2}px`;
+    if (atEnd) $(".bubbles", element).scrollTop = 1e9;
   };
+  phone.measure = measure;
   area.addEventListener("input", measure);
   area.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); form.requestSubmit(); }
   });
   $("input[type=file]", form).addEventListener("change", async (event) => {
     for (const file of event.target.files) {
+      if (phone.pictures.length >= MOST_PICTURES) { count.className = "count error"; count.textContent = `a text takes ${MOST_PICTURES} pictures at most`; return; }
       const answer = await fetch("/phone/pictures", { method: "POST", headers: { "content-type": file.type }, body: file });
       const said = await answer.json();
       if (answer.ok) phone.pictures.push(said.sid); else { count.className = "count error"; count.textContent = said.error; return; }
@@ -140,7 +164,8 @@ function addPhone({ number, name, messages }) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const body = area.value, pictures = phone.pictures;
-    if (!body.trim() && !pictures.length) return;
+    if (phone.sending || (!body.trim() && !pictures.length)) return;
+    phone.sending = true;
     let error = "the network does not answer";
     try {
       const answer = await fetch("/phone/texts", {
@@ -149,8 +174,8 @@ function addPhone({ number, name, messages }) {
       });
       const said = await answer.json();
       error = said.error;
-      if (answer.ok) { area.value = ""; phone.pictures = []; chosen = said.sid; measure(); followRoad(said.sid); return; }
-    } catch { /* the sentence below says it */ }
+      if (answer.ok) { area.value = ""; phone.pictures = []; chosen = said.sid; measure(); draw(phone, true); followRoad(said.sid); return; }
+    } catch { /* the sentence below says it */ } finally { phone.sending = false; }
     count.className = "count error";
     count.textContent = error;
   });
@@ -163,14 +188,15 @@ function addPhone({ number, name, messages }) {
 async function load() {
   const state = await (await fetch("/phone/state")).json();
   numbers = state.numbers;
-  const drafts = new Map([...phones].map(([number, phone]) => [number, $("textarea", phone.element).value]));
-  const notices = new Map([...phones].map(([number, phone]) => [number, phone.notices]));
-  phones.clear();
-  $("#phones").replaceChildren();
-  for (const phone of state.phones) {
-    addPhone(phone);
-    $("textarea", phones.get(phone.number).element).value = drafts.get(phone.number) || "";
-    phones.get(phone.number).notices = notices.get(phone.number) || [];
+  const there = new Set(state.phones.map((phone) => phone.number));
+  for (const [number, phone] of phones) if (!there.has(number)) { phone.element.remove(); phones.delete(number); }
+  for (const fresh of state.phones) {
+    const phone = phones.get(fresh.number);
+    if (!phone) { addPhone(fresh); continue; }
+    // what somebody is typing stays; what was said is brought up to date
+    for (const message of fresh.messages) phone.messages.set(message.sid, { ...phone.messages.get(message.sid), ...message });
+    phone.notices = fresh.notices;
+    draw(phone);
   }
 }
 
@@ -227,7 +253,7 @@ function listen() {
     const number = said.kind === "notice" ? said.phone : said.message.phone;
     const phone = phones.get(number);
     if (!phone) return;
-    if (said.kind === "notice") phone.notices.push({ at: Date.now() / 1000, body: said.body });
+    if (said.kind === "notice") phone.notices.push({ at: said.at, body: said.body });
     else phone.messages.set(said.message.sid, { ...phone.messages.get(said.message.sid), ...said.message });
     draw(phone);
   });

@@ -1,0 +1,90 @@
+"""Every interleaving of the protocol, with the code's own table of moves; and each arrow of that table is shown to matter."""
+
+from __future__ import annotations
+
+import pytest
+
+from conversation.journal import PART_MOVES, PartState
+from tests.model.protocol import Rules, Table, naive, search
+
+ARROWS = [(source, target) for source, targets in PART_MOVES.items() for target in sorted(targets)]
+#: Nothing in the code moves a part back to NEW.
+TARGETS = [state for state in PartState if state is not PartState.NEW]
+MISSING = [
+    (source, target)
+    for source in PartState
+    for target in TARGETS
+    if target not in PART_MOVES[source] and (source is not target or target is PartState.SENDING)
+]
+
+
+def without(source: PartState, target: PartState) -> Table:
+    return {state: targets - {target} if state is source else targets for state, targets in PART_MOVES.items()}
+
+
+def with_(source: PartState, target: PartState) -> Table:
+    return {state: targets | {target} if state is source else targets for state, targets in PART_MOVES.items()}
+
+
+def test_the_protocol_keeps_its_promises_in_every_interleaving() -> None:
+    rules = Rules(PART_MOVES)
+
+    assert search(rules) is None
+    # these two trust nobody: evidence that contradicts a proof, and a verdict on a part that waits. No honest carrier leads there
+    assert rules.walked == set(ARROWS) - {(PartState.RETRY, PartState.FAILED), (PartState.RETRY, PartState.SENT)}
+
+
+def test_check_send_mark_sends_twice() -> None:
+    finding = naive()
+
+    assert finding is not None
+    assert finding.what == "a second SMS"
+
+
+def test_binding_to_whatever_attempt_stands_sends_twice() -> None:
+    finding = search(Rules(PART_MOVES, attempt_is_checked=False))
+
+    assert finding is not None
+
+
+@pytest.mark.parametrize(("source", "target"), MISSING, ids=str)
+def test_an_arrow_more_breaks_a_promise_or_is_never_walked(source: PartState, target: PartState) -> None:
+    """No guard can be taken out of the table unnoticed."""
+    rules = Rules(with_(source, target))
+
+    finding = search(rules)
+
+    assert finding is not None or (source, target) not in rules.walked, (
+        f"{source} -> {target} does no harm: why is it forbidden?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        (PartState.UNKNOWN, PartState.SENDING),
+        (PartState.SENT, PartState.SENDING),
+        (PartState.SENDING, PartState.SENDING),
+    ],
+)
+def test_sending_what_may_have_been_sent_is_found_to_send_twice(source: PartState, target: PartState) -> None:
+    finding = search(Rules(with_(source, target)))
+
+    assert finding is not None
+    assert "created" in finding.what or finding.what in ("a second SMS", f"{source} became {target}")
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        (PartState.NEW, PartState.SENDING),
+        (PartState.SENDING, PartState.UNKNOWN),
+        (PartState.RETRY, PartState.SENDING),
+        (PartState.UNKNOWN, PartState.SENT),
+        (PartState.UNKNOWN, PartState.HELD),
+        (PartState.HELD, PartState.SENT),
+    ],
+)
+def test_an_arrow_less_leaves_somebody_in_doubt_for_ever(source: PartState, target: PartState) -> None:
+    """Each of these is the only way out of somewhere, or the only way to the truth."""
+    assert search(Rules(without(source, target))) is not None
