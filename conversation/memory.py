@@ -227,6 +227,14 @@ class InMemoryStorage:
                 facts = {**was.facts, "duplicates": was.facts.get("duplicates", 0) + 1}
                 self._turns[turn.user_id, turn.key] = replace(was, facts=facts)
 
+    def note_restored(self, turn: Turn, *, now: datetime) -> None:
+        """See `conversation.ports.Journal.note_restored`."""
+        with self._lock:
+            was = self._turns.get((turn.user_id, turn.key))
+            if was is not None:
+                facts = {**was.facts, "restored_at": now.isoformat()}
+                self._turns[turn.user_id, turn.key] = replace(was, facts=facts)
+
     def dead_letters(self) -> Iterator[Unsettled]:
         """See `conversation.ports.Journal.dead_letters`."""
         with self._lock:

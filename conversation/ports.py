@@ -199,6 +199,9 @@ class Journal(Protocol):
     def note_duplicate(self, turn: Turn) -> None:
         """Count one more webhook of a text that was settled already."""
 
+    def note_restored(self, turn: Turn, *, now: datetime) -> None:
+        """Note that a text was put back into the inbox, which had lost it: from order it is excused."""
+
     def dead_letters(self) -> Iterator[Unsettled]:
         """Dead turns and parts refused for good, oldest first, from the sparse index."""
 

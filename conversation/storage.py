@@ -636,6 +636,18 @@ class DynamoDBStorage:
         with suppress(_Refused):
             self._update(write)
 
+    def note_restored(self, turn: Turn, *, now: datetime) -> None:
+        """See `conversation.ports.Journal.note_restored`."""
+        write = _Write(
+            table=self.messages_table_name,
+            key=_key(turn),
+            update="SET #restored_at = :now",
+            condition="attribute_exists(#user_id)",
+            values={"now": now.isoformat()},
+        )
+        with suppress(_Refused):
+            self._update(write)
+
     def dead_letters(self) -> Iterator[Unsettled]:
         """See `conversation.ports.Journal.dead_letters`."""
         return self.unsettled(journal.DEAD_LETTERS, before=_END_OF_TIME, limit=READ_BATCH)

@@ -83,7 +83,7 @@ def _turn_events(turn: Turn) -> Iterator[Event]:
         yield Event(facts["answered_at"], "persisted", {"parts": turn.parts, "with the reply to": turn.turn})
     if "settled_at" in facts:
         yield Event(facts["settled_at"], f"settled {turn.state}", {"reason": turn.reason})
-    for name in ("revived_at", "discarded_at"):
+    for name in ("restored_at", "revived_at", "discarded_at"):
         if name in facts:
             yield Event(facts[name], name.removesuffix("_at"))
     if facts.get("duplicates"):

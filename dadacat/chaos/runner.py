@@ -408,7 +408,7 @@ class Day:
                 yield Row(
                     person=row["user_id"], key=row["message_key"], state=row.get("state", ""), sid=row.get("sid", ""),
                     arrived=row.get("arrived", ""), turn=row.get("turn", ""), content=row.get("content", ""),
-                    claimed=_seconds(row.get("claimed_at")), repaired=bool(row.get("repaired")), reason=row.get("reason", ""),
+                    claimed=_seconds(row.get("claimed_at")), repaired="repaired" in row or "restored_at" in row, reason=row.get("reason", ""),
                 )  # fmt: skip
 
 

@@ -425,3 +425,12 @@ def test_found_again_is_counted(store: Store) -> None:
     kept = store.get_turn(ANN, turn.sid)
     assert kept is not None
     assert kept.facts["duplicates"] == 2
+
+
+def test_a_restored_text_is_marked(store: Store) -> None:
+    turn = store.file(a_turn(), now=NOW).turn
+    store.note_restored(turn, now=NOW)
+
+    kept = store.get_turn(ANN, turn.sid)
+    assert kept is not None
+    assert kept.facts["restored_at"] == NOW.isoformat()

@@ -1,0 +1,92 @@
+"""The proxy cuts at exactly the request that it is told to, before it or after it took effect."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import httpx
+import pytest
+import redis
+
+from dadacat.chaos.proxy import Cut, CuttingProxy
+
+
+@pytest.fixture
+def served() -> Iterator[tuple[int, list[str]]]:
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            asked.append(self.rfile.read(int(self.headers["content-length"])).decode())
+            self.send_response(200)
+            self.send_header("content-length", "2")
+            self.end_headers()
+            self.wfile.write(b"ok")
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_port, asked
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(("when", "effects"), [("before", ["1", "2", "4"]), ("after", ["1", "2", "3", "4"])])
+def test_the_nth_request_is_cut(served: tuple[int, list[str]], when: str, effects: list[str]) -> None:
+    port, asked = served
+    struck: list[Cut] = []
+    proxy = CuttingProxy("http", ("127.0.0.1", port), http=True, struck=struck.append)
+    proxy.start()
+    proxy.cut(3, "before" if when == "before" else "after")
+
+    answers = []
+    with httpx.Client(base_url=f"http://127.0.0.1:{proxy.port}") as client:
+        for body in ("1", "2", "3", "4"):
+            try:
+                answers.append(client.post("/", content=body).text)
+            except httpx.HTTPError:
+                answers.append("cut")
+    proxy.stop()
+
+    assert answers == ["ok", "ok", "cut", "ok"]
+    assert asked == effects
+    assert [(cut.service, cut.when) for cut in struck] == [("http", when)]
+
+
+def test_everybody_is_turned_away_for_a_while_and_not_for_ever(served: tuple[int, list[str]]) -> None:
+    port, _ = served
+    proxy = CuttingProxy("http", ("127.0.0.1", port), http=True, struck=lambda _: None)
+    proxy.start()
+    with httpx.Client(base_url=f"http://127.0.0.1:{proxy.port}") as client:
+        assert client.post("/", content="1").text == "ok"
+        proxy.away(60)
+        with pytest.raises(httpx.HTTPError):
+            client.post("/", content="2")
+        proxy.heal()
+        assert client.post("/", content="3").text == "ok"
+    proxy.stop()
+
+
+@pytest.mark.parametrize(("when", "kept"), [("before", None), ("after", b"1")])
+def test_redis_is_cut_before_or_after_it_wrote(
+    redis_client: redis.Redis, redis_url: str, when: str, kept: bytes | None
+) -> None:
+    port = int(redis_url.rpartition(":")[2].partition("/")[0])
+    proxy = CuttingProxy("redis", ("127.0.0.1", port), http=False, struck=lambda _: None)
+    proxy.start()
+    client = redis.Redis(port=proxy.port, retry=None, socket_timeout=5)
+    client.ping()
+    proxy.cut(1, "before" if when == "before" else "after")
+
+    with pytest.raises(redis.ConnectionError):
+        client.set("written", "1")
+    client.close()
+    proxy.stop()
+
+    assert redis_client.get("written") == kept
