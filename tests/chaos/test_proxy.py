@@ -9,6 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from dadacat.chaos.proxy import Cut, CuttingProxy
 
@@ -80,7 +82,7 @@ def test_redis_is_cut_before_or_after_it_wrote(
     port = int(redis_url.rpartition(":")[2].partition("/")[0])
     proxy = CuttingProxy("redis", ("127.0.0.1", port), http=False, struck=lambda _: None)
     proxy.start()
-    client = redis.Redis(port=proxy.port, retry=None, socket_timeout=5)
+    client = redis.Redis(port=proxy.port, retry=Retry(NoBackoff(), 0), socket_timeout=5)
     client.ping()
     proxy.cut(1, "before" if when == "before" else "after")
 
