@@ -35,8 +35,9 @@ def misbehave(house: House, *rules: dict[str, Any]) -> None:
     assert answer.status_code == 200, answer.text
 
 
-def part(house: House, person: str) -> dict[str, Any]:
-    return next((row for row in house.rows(person) if row["message_key"].startswith("out#")), {})
+def part(house: House, person: str, sid: str = "") -> dict[str, Any]:
+    """The reply to the text `sid`; or to the only one that this person sent."""
+    return next((row for row in house.rows(person) if row["message_key"].startswith(f"out#{sid}")), {})
 
 
 @pytest.mark.parametrize("how", ["drop", "reset", "truncate"])
@@ -68,13 +69,13 @@ def test_a_5xx_is_not_sent_again(rough: House) -> None:
     person = "+15556660011"
     misbehave(rough, {"at": "create", "do": "error", "status": 503, "person": person, "times": 1})
 
-    rough.text("one", sender=person)
-    wait_until(lambda: part(rough, person).get("state") == "UNKNOWN", seconds=20, what="the doubt")
-    rough.text("two", sender=person)
-    wait_until(lambda: rough.replies(person), seconds=30, what="the reply to the next text")
+    one = rough.text("one", sender=person)
+    wait_until(lambda: part(rough, person, one).get("state") == "UNKNOWN", seconds=20, what="the doubt")
+    two = rough.text("two", sender=person)
+    wait_until(lambda: part(rough, person, two).get("state") == "SENT", seconds=30, what="the reply to the next text")
 
-    assert len(rough.replies(person)) == 1
-    assert part(rough, person)["state"] == "UNKNOWN"
+    assert [reply["sid"] for reply in rough.replies(person)] == [part(rough, person, two)["sid"]]
+    assert part(rough, person, one)["state"] == "UNKNOWN"
 
 
 def test_a_429_is_sent_again_when_it_was_asked_to(rough: House) -> None:
