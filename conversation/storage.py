@@ -240,11 +240,11 @@ class DynamoDBStorage:
 
         def attempt() -> Conversation:
             was = self.get(user_id) or Conversation.new(user_id, now)
-            homeless = tuple(message for message in was.messages if message.key is None)
-            fresh = replace(was, messages=(), is_active=True, updated_at=now, carried=was.carried + len(homeless))
-            self._carry_over(was, window.Cut(fresh, was.messages))
-            self._transact(self._window_write(was, fresh, active=True))
-            return fresh.written(was)
+            fresh = replace(was, messages=(), is_active=True, updated_at=now)
+            cut = window.cut(fresh, forgotten=was.messages)
+            self._carry_over(was, cut)
+            self._transact(self._window_write(was, cut.conversation, active=True))
+            return cut.conversation.written(was)
 
         return self._until_it_holds(attempt)
 
@@ -366,28 +366,20 @@ class DynamoDBStorage:
 
         def attempt() -> Conversation:
             was = current[0]
-            base = replace(was, messages=()) if answer.forget else was
-            forgotten = was.messages if answer.forget else ()
-            cut = window.cut(base.saying(*said, at=now))
-            evicted = window.Cut(
-                replace(
-                    cut.conversation,
-                    carried=cut.conversation.carried + sum(message.key is None for message in forgotten),
-                ),
-                (*forgotten, *cut.evicted),
-            )
-            self._carry_over(was, evicted)
+            kept, forgotten = (replace(was, messages=()), was.messages) if answer.forget else (was, ())
+            cut = window.cut(kept.saying(*said, at=now), forgotten=forgotten)
+            self._carry_over(was, cut)
             try:
-                self._transact(self._window_write(was, evicted.conversation, fence=held.fence), *fixed)
+                self._transact(self._window_write(was, cut.conversation, fence=held.fence), *fixed)
             except _Refused:
                 if self._whose(answer, first):
-                    return evicted.conversation.written(was)
+                    return cut.conversation.written(was)
                 fresh = self.get(first.user_id)
                 if fresh is None or fresh.fence != held.fence:
                     raise Fenced("another worker opened this conversation since") from None
                 current[0] = fresh  # another writer of the window alone: merge, the words stay the same
                 raise
-            return evicted.conversation.written(was)
+            return cut.conversation.written(was)
 
         return self._until_it_holds(attempt)
 

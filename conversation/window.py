@@ -31,8 +31,11 @@ class Cut:
         return tuple(message for message in self.evicted if message.key is None)
 
 
-def cut(conversation: Conversation) -> Cut:
-    """Fit the window: newest first, at least the newest one, whatever its size."""
+def cut(conversation: Conversation, *, forgotten: tuple[Message, ...] = ()) -> Cut:
+    """Fit the window: newest first, at least the newest one, whatever its size.
+
+    `forgotten` left it before, because the person asked for it; with what is cut now it counts as evicted.
+    """
     kept, size = 0, 0
     for message in reversed(conversation.messages):
         size += len(json.dumps(message.to_json(), ensure_ascii=False).encode())
@@ -40,6 +43,6 @@ def cut(conversation: Conversation) -> Cut:
             break
         kept += 1
     at = len(conversation.messages) - kept
-    evicted, window = conversation.messages[:at], conversation.messages[at:]
+    evicted, window = (*forgotten, *conversation.messages[:at]), conversation.messages[at:]
     carried = conversation.carried + sum(message.key is None for message in evicted)
     return Cut(replace(conversation, messages=window, carried=carried), evicted)
