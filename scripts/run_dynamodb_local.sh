@@ -15,8 +15,11 @@ data=$(cd "$data" && pwd)  # Docker takes a relative path for the name of a volu
 docker rm --force "$name" >/dev/null 2>&1 || true
 docker run --detach --name "$name" --publish 127.0.0.1:8000:8000 --user "$(id -u):$(id -g)" --volume "$data:/data" \
   amazon/dynamodb-local -jar DynamoDBLocal.jar -sharedDb -dbPath /data -disableTelemetry >/dev/null
+ready=
 for _ in $(seq 150); do
-  if (exec 3<>/dev/tcp/127.0.0.1/8000) 2>/dev/null; then break; fi
+  # Docker's proxy takes a connection before the store does: an answer counts, not the open port
+  if (exec 3<>/dev/tcp/127.0.0.1/8000; printf 'GET / HTTP/1.0\r\n\r\n' >&3; IFS= read -r -t 2 _ <&3) 2>/dev/null; then ready=1; break; fi
   sleep 0.1
 done
+[ -n "$ready" ] || { echo "DynamoDB Local does not answer; see: docker logs $name" >&2; exit 1; }
 echo "DynamoDB Local answers on http://localhost:8000; its data is in $data; stop it with: docker rm --force $name"
