@@ -248,6 +248,15 @@ def _sentence(error: Mapping[str, object]) -> str:
     return f"{name} {message[:1].lower()}{message[1:]}" if name else message
 
 
+def without_settings(given: Mapping[str, str]) -> dict[str, str]:
+    """`given` without any setting of ours, and without AWS's own: for a tree that must touch nothing but itself.
+
+    It has to run in a folder without an `.env` as well, which is read behind the environment.
+    """
+    ours = {name.upper() for name in Settings.model_fields}
+    return {name: value for name, value in given.items() if name not in ours and not name.startswith("AWS_")}
+
+
 def environment() -> Mapping[str, str]:
     """The process's environment, with `.env` of the current directory behind it."""
     from_file = {name: value for name, value in dotenv_values(Path(".env")).items() if value is not None}

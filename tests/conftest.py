@@ -19,23 +19,9 @@ import pytest
 import redis
 
 from dadacat.launcher import _redis_server
+from dadacat.settings import without_settings
 
 ROOT = Path(__file__).resolve().parent.parent
-
-#: Settings that a developer's shell may carry and that must not reach a test.
-OURS = (
-    "TWILIO_",
-    "AWS_",
-    "REDIS_URL",
-    "PUBLIC_URL",
-    "DYNAMODB_",
-    "CAT_",
-    "OPENAI_",
-    "DOUBLE_TEXT",
-    "LIMITS",
-    "FLOWER_",
-    "SIMULATOR_",
-)
 
 
 def free_port() -> int:
@@ -65,9 +51,8 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 @pytest.fixture(autouse=True)
 def no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.startswith(OURS):
-            monkeypatch.delenv(name)
+    for name in set(os.environ) - set(without_settings(os.environ)):
+        monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
 

@@ -29,6 +29,7 @@ import redis
 
 from dadacat.chaos.auditor import Fault, Row, SentText, Shown, Verdict, audit, describe
 from dadacat.chaos.proxy import Cut, CuttingProxy
+from dadacat.settings import without_settings
 
 ACCOUNT: Final = "AC" + "c4a0" * 8
 TOKEN: Final = "chaos" * 6
@@ -117,7 +118,10 @@ class Day:
         base = _free_base()
         command = [str(Path(sys.executable).parent / "dadacat"), "up", "--headless", "--workers", "0"]
         command += ["--port-base", str(base), "--data", str(self.plan.data)]
-        self._tree = subprocess.Popen(command, env=self._settings(), stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own command
+        self.plan.data.mkdir(parents=True, exist_ok=True)
+        self._tree = subprocess.Popen(  # noqa: S603 - our own command
+            command, env=self._settings(), cwd=self.plan.data, stdout=subprocess.PIPE, text=True
+        )
         assert self._tree.stdout is not None
         for line in self._tree.stdout:
             name, _, url = line.strip().partition(" ")
@@ -128,8 +132,8 @@ class Day:
             raise ChaosFailed(f"the tree did not start; its logs are in {self.plan.data / 'logs'}")
         for name, http in (("redis", False), ("dynamodb", True), ("twilio", True)):
             parts = urlsplit(self.urls[name])
-            assert parts.hostname is not None
-            assert parts.port is not None
+            if parts.hostname != "127.0.0.1" or parts.port is None:
+                raise ChaosFailed(f"{name} is not this machine's own: nothing is broken that is somebody's")
             self._proxies[name] = CuttingProxy(name, (parts.hostname, parts.port), http=http, struck=self._cut)
             self._proxies[name].start()
         self._workers = [self._spawn(f"c{number}") for number in range(self.plan.workers)]
@@ -141,7 +145,8 @@ class Day:
 
     def _settings(self) -> dict[str, str]:
         return {
-            **os.environ,
+            # whatever the caller's shell names, a real Redis or a real account, is not for us to break
+            **without_settings(os.environ),
             **SHORT,
             "TWILIO_ACCOUNT_SID": ACCOUNT,
             "TWILIO_AUTH_TOKEN": TOKEN,
@@ -163,7 +168,7 @@ class Day:
         }
         with (self.plan.data / "logs" / f"chaos-{name}.log").open("ab") as log:
             command = [str(Path(sys.executable).parent / "dadacat"), "worker", "--name", name]
-            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)  # noqa: S603 - our own command
+            process = subprocess.Popen(command, env=environment, cwd=self.plan.data, stdout=log, stderr=log)  # noqa: S603 - our own command
         return _Worker(name, process)
 
     def _ready_file(self, name: str) -> Path:

@@ -16,6 +16,7 @@ import httpx
 import pytest
 import redis
 
+from dadacat.settings import without_settings
 from sms import signature
 from tests.builders import OUR_NUMBER
 from tests.conftest import free_port
@@ -41,8 +42,9 @@ class House:
         self.port_base = base
         command = [str(Path(sys.executable).parent / "dadacat"), "up", "--headless", "--port-base", str(base)]
         command += ["--data", str(self.data), "--workers", str(self.workers)]
-        environment = {**os.environ, **self.settings}
-        self.process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        # neither the developer's shell nor an .env of this folder may name a service that is not the test's own
+        environment = {**without_settings(os.environ), **self.settings}
+        self.process = subprocess.Popen(command, env=environment, cwd=self.data, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         for line in self.process.stdout:
             words = line.split()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from dadacat.settings import without_settings
 from tests.conftest import ROOT, wait_until
 from tests.scenarios.conftest import House
 
@@ -25,10 +26,10 @@ def dadacat(house: House, *arguments: str, code: int = 0) -> str:
     answer = subprocess.run(
         [str(ROOT / ".venv/bin/dadacat"), *arguments],
         env={
-            **os.environ, **house.settings, "REDIS_URL": house.urls["redis"], "AWS_ENDPOINT_URL": house.urls["dynamodb"],
+            **without_settings(os.environ), **house.settings, "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "REDIS_URL": house.urls["redis"], "AWS_ENDPOINT_URL": house.urls["dynamodb"],
             "TWILIO_API_BASE_URL": house.urls["twilio"], "PUBLIC_URL": house.urls["webhook"],
         },
-        capture_output=True, text=True, check=False, timeout=60,
+        capture_output=True, text=True, check=False, timeout=60, cwd=house.data,
     )  # fmt: skip
     assert answer.returncode == code, answer.stderr
     assert "Traceback" not in answer.stderr

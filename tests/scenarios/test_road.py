@@ -17,6 +17,7 @@ from twilio.base.exceptions import TwilioRestException
 from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 
+from dadacat.settings import without_settings
 from tests.builders import OUR_NUMBER, a_sid
 from tests.conftest import ROOT, wait_until
 from tests.scenarios.conftest import ACCOUNT, TOKEN, House, flower
@@ -325,8 +326,8 @@ def test_what_is_in_the_way_is_said_in_a_sentence(
     filled = [argument.format(webhook=house.port_base) for argument in arguments] or ["--port-base", str(free_base())]
     answer = subprocess.run(
         [str(ROOT / ".venv/bin/dadacat"), "up", "--headless", "--data", str(tmp_path), *filled],
-        env={**os.environ, "TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": TOKEN, **settings},
-        capture_output=True, text=True, check=False, timeout=120,
+        env={**without_settings(os.environ), "TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": TOKEN, **settings},
+        capture_output=True, text=True, check=False, timeout=120, cwd=tmp_path,
     )  # fmt: skip
 
     assert answer.returncode == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dadacat.settings import Settings, SettingsError
+from dadacat.settings import Settings, SettingsError, without_settings
 
 
 def test_an_empty_environment_is_a_laptop() -> None:
@@ -67,3 +67,15 @@ def test_an_api_key_replaces_the_token_for_sending_only() -> None:
 def test_twilio_is_asked_for_by_name() -> None:
     with pytest.raises(SettingsError, match=r"TWILIO_ACCOUNT_SID(.|\n)*TWILIO_AUTH_TOKEN"):
         Settings.load({}).require_twilio()
+
+
+def test_what_must_touch_nothing_but_itself_gets_none_of_our_settings() -> None:
+    given = {
+        "PATH": "/bin",
+        "REDIS_URL": "redis://prod",
+        "AWS_ENDPOINT_URL": "x",
+        "AWS_PROFILE": "prod",
+        "TWILIO_API_BASE_URL": "y",
+    }
+
+    assert without_settings(given) == {"PATH": "/bin"}
