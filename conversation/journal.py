@@ -110,14 +110,18 @@ UNSETTLED_TURNS: Final = frozenset({TurnState.FILED})
 UNSETTLED_PARTS: Final = frozenset({PartState.NEW, PartState.SENDING, PartState.RETRY, PartState.UNKNOWN})
 
 
-def turn_sources(target: TurnState) -> tuple[TurnState, ...]:
+def turn_sources(
+    target: TurnState, moves: Mapping[TurnState, frozenset[TurnState]] = TURN_MOVES
+) -> tuple[TurnState, ...]:
     """The states from which a turn may move to `target`. Raises `IllegalMove` where there is none."""
-    return _sources(TURN_MOVES, target)
+    return _sources(moves, target)
 
 
-def part_sources(target: PartState) -> tuple[PartState, ...]:
+def part_sources(
+    target: PartState, moves: Mapping[PartState, frozenset[PartState]] = PART_MOVES
+) -> tuple[PartState, ...]:
     """The states from which a part may move to `target`. Raises `IllegalMove` where there is none."""
-    return _sources(PART_MOVES, target)
+    return _sources(moves, target)
 
 
 def _sources(moves: Mapping[_State, frozenset[_State]], target: _State) -> tuple[_State, ...]:

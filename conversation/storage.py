@@ -79,6 +79,7 @@ _NAMES = re.compile(r"#(\w+)")
 #: The row that says how far the carrier's list was looked through; no telephone is called that.
 _END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 _WATERMARK = {"user_id": "#reconciler", "message_key": "watermark"}
+_OFF_THE_LIST = " REMOVE #unsettled, #since"
 _LOG = "#log = list_append(if_not_exists(#log, :nolog), :event)"
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _serialize = TypeSerializer().serialize
@@ -535,7 +536,7 @@ class DynamoDBStorage:
         write = _Write(
             table=self.messages_table_name,
             key={"user_id": user_id, "message_key": key},
-            update=f"SET {', '.join(sets)}, #{status}_at = if_not_exists(#{status}_at, :now){_unlisted(False)}",
+            update=f"SET {', '.join(sets)}, #{status}_at = if_not_exists(#{status}_at, :now){_OFF_THE_LIST}",
             condition=(
                 f"contains(#attempts, :attempt) AND {_state_in(sources)} AND "
                 "(attribute_not_exists(#rank) OR #rank < :rank OR #state <> :sent)"
@@ -646,23 +647,26 @@ class DynamoDBStorage:
 
     def revive(self, user_id: str, key: str, *, now: datetime) -> bool:
         """See `conversation.ports.Journal.revive`."""
-        turn = key.startswith("in#")
+        target: str
+        sources: Sequence[str]
+        if key.startswith("in#"):
+            target, again = TurnState.FILED, "#tries = :zero"
+            sources = journal.turn_sources(TurnState.FILED, journal.OPERATOR_TURN_MOVES)
+        else:
+            target, again = PartState.RETRY, "#due = :zero"
+            sources = journal.part_sources(PartState.RETRY, journal.OPERATOR_PART_MOVES)
         write = _Write(
             table=self.messages_table_name,
             key={"user_id": user_id, "message_key": key},
-            update=(
-                "SET #state = :to, #unsettled = :bucket, #since = :now, #revived_at = :now, "
-                + ("#tries = :zero" if turn else "#due = :zero")
-                + " REMOVE #reason"
-            ),
-            condition="#state = :from AND #unsettled = :dead",
+            update=f"SET #state = :to, #unsettled = :bucket, #since = :now, #revived_at = :now, {again} REMOVE #reason",
+            condition=f"{_state_in(sources)} AND #unsettled = :dead",
             values={
-                "to": str(TurnState.FILED if turn else PartState.RETRY),
-                "from": str(TurnState.DEAD if turn else PartState.FAILED),
+                "to": str(target),
                 "bucket": journal.bucket(user_id),
                 "now": now.isoformat(),
                 "zero": 0,
                 "dead": journal.DEAD_LETTERS,
+                **_states(sources),
             },
         )
         return self._holds(write)
@@ -791,7 +795,7 @@ class DynamoDBStorage:
             update=(
                 "SET #state = :answered, #token = :token, #turn = :turn, #parts = :parts, "
                 + ", ".join(f"#{name} = :{name}" for name in facts)
-                + _unlisted(False)
+                + _OFF_THE_LIST
             ),
             condition=_state_in(sources),
             values={
@@ -932,7 +936,7 @@ def _listing(state: str) -> str:
     """What becomes of a row's place in the sparse index when it comes to `state`."""
     if state in (TurnState.DEAD, PartState.FAILED):
         return ", #unsettled = :dead, #since = :now"
-    return _unlisted(state in journal.UNSETTLED_PARTS)
+    return "" if state in journal.UNSETTLED_PARTS else _OFF_THE_LIST
 
 
 def _listing_values(state: str) -> dict[str, str]:
@@ -942,10 +946,6 @@ def _listing_values(state: str) -> dict[str, str]:
 def _logged(**event: Any) -> dict[str, Any]:
     """The values of `_LOG`, an event added to a part's log."""
     return {"nolog": [], "event": [{name: value for name, value in event.items() if value is not None}]}
-
-
-def _unlisted(still_unsettled: bool) -> str:  # noqa: FBT001 - the two clauses of one expression
-    return "" if still_unsettled else " REMOVE #unsettled, #since"
 
 
 def _key(row: Turn | Part) -> dict[str, str]:

@@ -258,10 +258,11 @@ def reconcile(*, since: str | None, as_json: bool) -> None:
     from sms.errors import CarrierAway
     from worker import wiring
 
-    _checked(twilio=True)
+    chosen = _checked(twilio=True)
+    inbox = wiring.inbox_on(wiring.redis_client(chosen), chosen)
     with _progress("looking through the journal and Twilio's list"):
         try:
-            report = operate.reconcile(wiring.worker().reconciler, since)
+            report = operate.reconcile(wiring.reconciler(chosen, inbox, wiring.store(chosen)), since)
         except (operate.BadRequest, CarrierAway) as exc:
             raise click.ClickException(str(exc)) from None
     found = dataclasses.asdict(report)
@@ -280,9 +281,8 @@ def _dead_letters() -> DeadLetters:
     from dadacat.operate import DeadLetters
     from worker import wiring
 
-    _checked(twilio=True)
-    worker = wiring.worker()
-    return DeadLetters(worker.storage, worker.inbox)
+    chosen = _checked(twilio=True)
+    return DeadLetters(wiring.store(chosen), wiring.inbox_on(wiring.redis_client(chosen), chosen))
 
 
 @dead_letters.command("list")

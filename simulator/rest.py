@@ -204,7 +204,7 @@ class Rest:
         below = None
         token = query.get("PageToken", "")
         if token:
-            last = self._place(token.removeprefix("PA"))
+            last = self._store.place(token.removeprefix("PA"))
             if last is None:
                 raise TwilioError(400, 20006, "Page token is not valid")
             below = last
@@ -220,9 +220,6 @@ class Rest:
         items = [self._message(message) for message in found]
         token = f"PA{found[-1].sid}" if more else ""
         return JSONResponse(_page(request, "messages", items, size=size, next_token=token))
-
-    def _place(self, sid: str) -> int | None:
-        return next((place for place, message in self._store.messages() if message.sid == sid), None)
 
     def _wanted(self, request: Request) -> Message:
         message = self._store.message(request.path_params["sid"])

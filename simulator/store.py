@@ -114,6 +114,11 @@ class Store:
         row = self._db.execute("SELECT doc FROM messages WHERE sid = ?", (sid,)).fetchone()
         return _message(row[0]) if row else None
 
+    def place(self, sid: str) -> int | None:
+        """Where a message stands in the order of creation."""
+        row = self._db.execute("SELECT seq FROM messages WHERE sid = ?", (sid,)).fetchone()
+        return int(row[0]) if row else None
+
     def delete(self, sid: str) -> None:
         """Remove a message and its pictures."""
         self._db.execute("DELETE FROM messages WHERE sid = ?", (sid,))

@@ -13,6 +13,7 @@ from datetime import timedelta
 from functools import cache
 from pathlib import Path
 
+import redis
 from celery import Celery
 
 from cat.llm import ChatModel
@@ -51,8 +52,6 @@ class Worker:
     receipts: Receipts
     reconciler: Reconciler
     inbox: RedisInbox
-    storage: DynamoDBStorage
-    ledger: TwilioLedger
 
 
 @cache
@@ -111,13 +110,8 @@ def worker() -> Worker:
 def _built() -> Worker:
     chosen = settings()
     chosen.require_twilio()
-    client = inbox_redis.connect(chosen.redis_url, connections=chosen.worker_concurrency * 2 + 8)
-    inbox = RedisInbox(
-        client,
-        who_key=chosen.who_key_bytes,
-        lease=timedelta(seconds=chosen.lease_seconds),
-        ring_again=timedelta(seconds=chosen.sweep_person_seconds),
-    )
+    client = redis_client(chosen)
+    inbox = inbox_on(client, chosen)
     storage = store(chosen)
     storage.ensure_tables()
     username, password = chosen.api_login
@@ -170,21 +164,8 @@ def _built() -> Worker:
     return Worker(
         visits=visits,
         receipts=Receipts(inbox, storage, who_key=chosen.who_key_bytes, noted=_receipt),
-        reconciler=Reconciler(
-            inbox,
-            storage,
-            ledger(chosen),
-            ReconcileTerms(
-                validity=timedelta(seconds=chosen.sms_validity_seconds),
-                numbers=chosen.numbers,
-                who=lambda person: contract.who(person, chosen.who_key_bytes),
-                unsettled_after=timedelta(seconds=chosen.unsettled_after_seconds),
-            ),
-            noted=_repaired,
-        ),
+        reconciler=reconciler(chosen, inbox, storage),
         inbox=inbox,
-        storage=storage,
-        ledger=ledger(chosen),
     )
 
 
@@ -206,6 +187,37 @@ def ledger(chosen: Settings) -> TwilioLedger:
         username=username,
         password=password,
         api_base_url=chosen.twilio_api_base_url,
+    )
+
+
+def redis_client(chosen: Settings) -> redis.Redis:
+    """Redis, with a connection for every thread and its blocking reads."""
+    return inbox_redis.connect(chosen.redis_url, connections=chosen.worker_concurrency * 2 + 8)
+
+
+def inbox_on(client: redis.Redis, chosen: Settings) -> RedisInbox:
+    """The inbox, with the leases that the settings ask for."""
+    return RedisInbox(
+        client,
+        who_key=chosen.who_key_bytes,
+        lease=timedelta(seconds=chosen.lease_seconds),
+        ring_again=timedelta(seconds=chosen.sweep_person_seconds),
+    )
+
+
+def reconciler(chosen: Settings, inbox: RedisInbox, storage: DynamoDBStorage) -> Reconciler:
+    """Who looks for what was lost."""
+    return Reconciler(
+        inbox,
+        storage,
+        ledger(chosen),
+        ReconcileTerms(
+            validity=timedelta(seconds=chosen.sms_validity_seconds),
+            numbers=chosen.numbers,
+            who=lambda person: contract.who(person, chosen.who_key_bytes),
+            unsettled_after=timedelta(seconds=chosen.unsettled_after_seconds),
+        ),
+        noted=_repaired,
     )
 
 

@@ -26,7 +26,8 @@ def dadacat(house: House, *arguments: str, code: int = 0) -> str:
     answer = subprocess.run(
         [str(ROOT / ".venv/bin/dadacat"), *arguments],
         env={
-            **without_settings(os.environ), **house.settings, "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "REDIS_URL": house.urls["redis"], "AWS_ENDPOINT_URL": house.urls["dynamodb"],
+            **without_settings(os.environ), **house.settings, "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local",
+            "REDIS_URL": house.urls["redis"], "AWS_ENDPOINT_URL": house.urls["dynamodb"],
             "TWILIO_API_BASE_URL": house.urls["twilio"], "PUBLIC_URL": house.urls["webhook"],
         },
         capture_output=True, text=True, check=False, timeout=60, cwd=house.data,
