@@ -29,6 +29,8 @@ class Reply:
     engine: str
     #: Recorded with the turn: model, tokens, milliseconds, engines that were silent.
     facts: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
+    #: The words as they are sent, a message each; empty: as one.
+    parts: Sequence[str] = ()
 
 
 class Engine(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -15,6 +16,7 @@ from sms import segments
 RESERVE_SECONDS: Final = 0.5
 #: With less than this left a model is not asked: it would be paid for and cut off.
 WORTH_ASKING_SECONDS: Final = 1.0
+_SENTENCE_END: Final = re.compile(r"(?<=[.!?])\s+")
 #: How long a reply may be, in segments.
 MAX_SEGMENTS: Final = 3
 
@@ -22,7 +24,7 @@ MAX_SEGMENTS: Final = 3
 class Cat:
     """Asks its engines in order; `dada` stands behind the last one, whatever the list says.
 
-    `deadline_seconds` is for the whole reply, all engines together.
+    `deadline_seconds` is for the whole reply, all engines together; so is `max_segments`, however many messages it is sent in.
     """
 
     def __init__(
@@ -31,12 +33,14 @@ class Cat:
         *,
         deadline_seconds: float,
         max_segments: int = MAX_SEGMENTS,
+        max_parts: int = 1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engines = tuple(engine for engine in engines if engine.name != "dada")
         self._poet = Dada()
         self._deadline_seconds = deadline_seconds
         self._max_segments = max_segments
+        self._max_parts = max_parts
         self._clock = clock
 
     def reply(self, heard: Heard) -> Reply:
@@ -60,4 +64,19 @@ class Cat:
 
     def _fit(self, reply: Reply, silent: Sequence[str]) -> Reply:
         facts = {**reply.facts, **({"silent_engines": list(silent)} if silent else {})}
-        return Reply(words=segments.trim(reply.words, self._max_segments), engine=reply.engine, facts=facts)
+        words = segments.trim(reply.words, self._max_segments)
+        return Reply(words=words, engine=reply.engine, facts=facts, parts=into_parts(words, self._max_parts))
+
+
+def into_parts(words: str, most: int) -> tuple[str, ...]:
+    """`words` as at most `most` messages, in order: a line each, or a sentence each where one line takes more than a segment.
+
+    What is over the number stays together in the last message.
+    """
+    pieces = [line.strip() for line in words.splitlines() if line.strip()] or [words]
+    between = "\n"
+    if len(pieces) == 1 and segments.count(words) > 1:
+        pieces, between = _SENTENCE_END.split(pieces[0]), " "
+    if most == 1 or len(pieces) == 1:
+        return (words,)
+    return (*pieces[: most - 1], *([between.join(pieces[most - 1 :])] if pieces[most - 1 :] else []))

@@ -1,12 +1,14 @@
 """Turns and parts: what state each text and each reply is in, and which moves are allowed.
 
-A turn is one inbound text (`in#<MessageSid>`); a part is one message of its reply (`out#<MessageSid>#<n>`). Both keepers of
-the journal take their conditions from the two tables below, so a move that stands in neither cannot be written.
+A turn is one inbound text (`in#<MessageSid>`); a part is one message of its reply (`out#<MessageSid>#<n>`). A part that the carrier took and
+then failed may have one sibling (`out#<MessageSid>#<n>r`), a second try with the same words. Both keepers of the journal take their
+conditions from the two tables below, so a move that stands in neither cannot be written, and asking for one raises `IllegalMove`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -124,6 +126,20 @@ def part_sources(
     return _sources(moves, target)
 
 
+#: What others may have made of an attempt's part while its claimant was away: evidence came, or no evidence in time.
+_OVERTAKEN: Final = frozenset({PartState.SENT, PartState.HELD})
+
+
+def check_refused(was: PartState, target: PartState, *, same_attempt: bool) -> None:
+    """Tell a move that came too late from one that must never have been asked for.
+
+    `was` is the state in which a write to `target` was refused. A row that meanwhile belongs to another attempt, stands where it was to
+    go, or was settled by evidence, is only late. Anything else is a bug: raises `IllegalMove`.
+    """
+    if same_attempt and was is not target and was not in _OVERTAKEN and target not in PART_MOVES[was]:
+        raise IllegalMove(f"a part cannot move from {was} to {target}")
+
+
 def _sources(moves: Mapping[_State, frozenset[_State]], target: _State) -> tuple[_State, ...]:
     found = tuple(state for state, targets in moves.items() if target in targets)
     if not found:
@@ -136,23 +152,28 @@ def in_key(sid: str) -> str:
     return f"in#{sid}"
 
 
-def out_key(sid: str, number: int) -> str:
-    """The journal key of part `number`, from 0, of the reply to the turn that began with text `sid`."""
-    return f"out#{sid}#{number}"
+#: Marks a part's second try, in its key and in its attempts' ids.
+_AGAIN: Final = "r"
+_ATTEMPT: Final = re.compile(r"([^-]+)-([0-9]{1,4})(r?)-.+")
 
 
-def new_attempt_id(sid: str, number: int) -> str:
+def out_key(sid: str, number: int, *, again: bool = False) -> str:
+    """The journal key of part `number`, from 0, of the reply to the turn that began with text `sid`; `again`: of its second try."""
+    return f"out#{sid}#{number}{_AGAIN if again else ''}"
+
+
+def new_attempt_id(part: Part) -> str:
     """An id for one attempt at a part; with the person's address it leads back to the row."""
-    return f"{sid}-{number}-{secrets.token_hex(8)}"
+    return f"{part.turn}-{part.number}{_AGAIN if part.again else ''}-{secrets.token_hex(8)}"
 
 
 def part_of_attempt(attempt_id: str) -> str | None:
     """The journal key that an attempt id names, or None for an id that is not ours."""
-    sid, _, rest = attempt_id.partition("-")
-    number, _, nonce = rest.partition("-")
-    if not (sid and number.isascii() and number.isdigit() and nonce):
+    match = _ATTEMPT.fullmatch(attempt_id)
+    if match is None:
         return None
-    return out_key(sid, int(number))
+    sid, number, again = match.groups()
+    return out_key(sid, int(number), again=bool(again))
 
 
 def bucket(user_id: str) -> str:
@@ -221,12 +242,34 @@ class Part:
     status: str | None = None
     error_code: int | None = None
     reason: str | None = None
+    #: It is the second try at a part that the carrier took and then failed.
+    again: bool = False
+    #: How many segments the carrier counted; 0: it has not said.
+    segments: int = 0
+    #: What the carrier charged, in `price_unit`, as it writes it (`-0.00750`); None: it has not said.
+    price: str | None = None
+    price_unit: str | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)  # Any: DynamoDB's values
 
     @property
     def key(self) -> str:
         """The row's key."""
-        return out_key(self.turn, self.number)
+        return out_key(self.turn, self.number, again=self.again)
+
+    def second_try(self, *, due: int) -> Part:
+        """The sibling that tries these words once more, from `due` on, in milliseconds of Redis's clock."""
+        return Part(
+            user_id=self.user_id,
+            turn=self.turn,
+            number=self.number,
+            state=PartState.NEW,
+            arrived=arrived(str(due)),
+            content=self.content,
+            sender=self.sender,
+            messaging_service_sid=self.messaging_service_sid,
+            due=due,
+            again=True,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

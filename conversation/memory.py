@@ -8,14 +8,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from conversation import journal, window
 from conversation.errors import Fenced
 from conversation.journal import Entry, Part, PartState, Turn, TurnState
 from conversation.models import Conversation, Message, Role
-from conversation.ports import Answer, Binding, Filed, Page, Unsettled
+from conversation.ports import Answer, Binding, Charge, Filed, Page, Reported, Unsettled
 
 
 class InMemoryStorage:
@@ -30,7 +30,8 @@ class InMemoryStorage:
         self._entries: dict[tuple[str, str], Entry] = {}
         self._since: dict[tuple[str, str], datetime] = {}
         self._dead: dict[tuple[str, str], datetime] = {}
-        self._watermark: datetime | None = None
+        self._second_tries: set[tuple[str, str]] = set()
+        self._watermarks: dict[str, datetime] = {}
 
     def get(self, user_id: str) -> Conversation | None:
         """See `conversation.ports.Conversations.get`."""
@@ -59,7 +60,8 @@ class InMemoryStorage:
         """See `conversation.ports.Conversations.page`."""
         with self._lock:
             mine = sorted(
-                (entry for (owner, _), entry in self._entries.items() if owner == user_id),
+                # a second try says nothing new
+                (entry for at, entry in self._entries.items() if at[0] == user_id and at not in self._second_tries),
                 key=lambda entry: (entry.arrived, entry.key),
             )
             start = int(cursor or 0)
@@ -100,10 +102,17 @@ class InMemoryStorage:
     def settle(self, turn: Turn, state: TurnState, *, reason: str, now: datetime) -> None:
         """See `conversation.ports.Journal.settle`."""
         with self._lock:
-            if self._turns[turn.user_id, turn.key].state in journal.turn_sources(state):
+            sources = journal.turn_sources(state)
+            if self._turns[turn.user_id, turn.key].state in sources:
                 self._move_turn(turn, state, reason=reason, facts={"settled_at": now.isoformat()})
                 if state is TurnState.DEAD:
                     self._dead[turn.user_id, turn.key] = now
+
+    def set_quiet(self, user_id: str, *, until_ms: int, fence: int, now: datetime) -> None:
+        """See `conversation.ports.Journal.set_quiet`."""
+        with self._lock:
+            was = self._fenced(user_id, fence)
+            self._conversations[user_id] = replace(was, quiet_until=until_ms, updated_at=now)
 
     def set_active(self, user_id: str, *, active: bool, fence: int, now: datetime) -> None:
         """See `conversation.ports.Journal.set_active`."""
@@ -138,7 +147,7 @@ class InMemoryStorage:
         """See `conversation.ports.Journal.parts`."""
         with self._lock:
             mine = [part for (owner, _), part in self._parts.items() if owner == user_id and part.turn == sid]
-            return tuple(sorted(mine, key=lambda part: part.number))
+            return tuple(sorted(mine, key=lambda part: (part.number, part.again)))
 
     def claim(self, part: Part, *, fence: int, attempt_id: str, now: datetime) -> Part:
         """See `conversation.ports.Journal.claim`."""
@@ -159,7 +168,9 @@ class InMemoryStorage:
         """See `conversation.ports.Journal.bind`."""
         with self._lock:
             was = self._parts[part.user_id, part.key]
-            if was.attempt_id != part.attempt_id or was.state not in journal.part_sources(binding.state):
+            same = was.attempt_id == part.attempt_id
+            if not same or was.state not in journal.part_sources(binding.state):
+                journal.check_refused(was.state, binding.state, same_attempt=same)
                 return was
             if binding.state is PartState.FAILED:
                 self._dead[was.user_id, was.key] = now
@@ -172,25 +183,42 @@ class InMemoryStorage:
                 unknown_since=binding.unknown_since or was.unknown_since,
                 error_code=binding.error_code or was.error_code,
                 reason=binding.reason or was.reason,
+                segments=binding.segments or was.segments,
                 facts={**was.facts, f"{binding.state.lower()}_at": now.isoformat()},
             )
 
-    def report(
-        self, user_id: str, key: str, *, attempt_id: str, sid: str, status: str, error_code: int | None, now: datetime
-    ) -> Part | None:
+    def report(self, user_id: str, key: str, report: Reported, *, now: datetime) -> Part | None:
         """See `conversation.ports.Journal.report`."""
         with self._lock:
             was = self._parts.get((user_id, key))
-            if was is None or attempt_id not in self._attempts.get((user_id, key), set()):
+            if was is None or report.attempt_id not in self._attempts.get((user_id, key), set()):
                 return None
             settled = was.state not in journal.part_sources(PartState.SENT)
-            higher = journal.STATUS_RANK.get(status, 0) > journal.STATUS_RANK.get(was.status or "", -1)
+            higher = journal.STATUS_RANK.get(report.status, 0) > journal.STATUS_RANK.get(was.status or "", -1)
             if settled and (was.state is not PartState.SENT or not higher):
                 return was
             return self._move_part(
-                was, state=PartState.SENT, sid=sid, status=status, error_code=error_code or was.error_code,
-                facts={**was.facts, "status_at": now.isoformat()},
+                was, state=PartState.SENT, sid=report.sid, status=report.status,
+                error_code=report.error_code or was.error_code, facts={**was.facts, "status_at": now.isoformat()},
             )  # fmt: skip
+
+    def charge(self, part: Part, charge: Charge) -> None:
+        """See `conversation.ports.Journal.charge`."""
+        with self._lock:
+            was = self._parts.get((part.user_id, part.key))
+            if was is not None and was.price is None:
+                self._move_part(was, segments=charge.segments, price=charge.price, price_unit=charge.unit)
+
+    def send_again(self, part: Part, *, now: datetime) -> bool:
+        """See `conversation.ports.Journal.send_again`."""
+        with self._lock:
+            at = (part.user_id, part.key)
+            if at in self._parts:
+                return False
+            self._new_part(part, now)
+            self._second_tries.add(at)
+            self._since[at] = datetime.fromtimestamp(part.due / 1000, UTC)
+            return True
 
     def newest_parts(self, user_id: str, *, limit: int) -> tuple[Part, ...]:
         """See `conversation.ports.Journal.newest_parts`."""
@@ -203,14 +231,14 @@ class InMemoryStorage:
         with self._lock:
             return frozenset(sid for user_id, sid in texts if (user_id, journal.in_key(sid)) in self._turns)
 
-    def watermark(self) -> datetime | None:
+    def watermark(self, name: str) -> datetime | None:
         """See `conversation.ports.Journal.watermark`."""
-        return self._watermark
+        return self._watermarks.get(name)
 
-    def set_watermark(self, moment: datetime) -> None:
+    def set_watermark(self, name: str, moment: datetime) -> None:
         """See `conversation.ports.Journal.set_watermark`."""
         with self._lock:
-            self._watermark = max(self._watermark or moment, moment)
+            self._watermarks[name] = max(self._watermarks.get(name, moment), moment)
 
     def note_error(self, turn: Turn, error: str) -> None:
         """See `conversation.ports.Journal.note_error`."""
@@ -219,13 +247,14 @@ class InMemoryStorage:
             if was is not None:
                 self._turns[turn.user_id, turn.key] = replace(was, facts={**was.facts, "error": error})
 
-    def note_duplicate(self, turn: Turn) -> None:
-        """See `conversation.ports.Journal.note_duplicate`."""
+    def note_duplicates(self, user_id: str, sid: str, times: int, *, now: datetime) -> None:
+        """See `conversation.ports.Journal.note_duplicates`."""
         with self._lock:
-            was = self._turns.get((turn.user_id, turn.key))
+            at = (user_id, journal.in_key(sid))
+            was = self._turns.get(at)
             if was is not None:
-                facts = {**was.facts, "duplicates": was.facts.get("duplicates", 0) + 1}
-                self._turns[turn.user_id, turn.key] = replace(was, facts=facts)
+                facts = {"duplicates": was.facts.get("duplicates", 0) + times, "duplicate_at": now.isoformat()}
+                self._turns[at] = replace(was, facts={**was.facts, **facts})
 
     def note_restored(self, turn: Turn, *, now: datetime) -> None:
         """See `conversation.ports.Journal.note_restored`."""

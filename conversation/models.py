@@ -21,7 +21,18 @@ _PEOPLE: Final = frozenset({"user", "human", "person", "from_user", "inbound"})
 
 #: Attributes of an item that this package owns; every other attribute belongs to somebody else and survives.
 OWNED: Final = frozenset(
-    {"user_id", "created_at", "updated_at", "messages", "is_active", "metadata", "version", "fence", "carried"}
+    {
+        "user_id",
+        "created_at",
+        "updated_at",
+        "messages",
+        "is_active",
+        "metadata",
+        "version",
+        "fence",
+        "carried",
+        "quiet_until",
+    }
 )
 
 
@@ -115,6 +126,8 @@ class Conversation:
     fence: int = 0
     #: How many messages, written by programs without a journal, were carried over into it.
     carried: int = 0
+    #: Milliseconds of Redis's clock until which this person gets no reply, because two machines seem to talk to each other.
+    quiet_until: int = 0
     #: `updated_at` as it stood in the item; None where there was none. A write holds only against what it read.
     stamp: str | None = field(default=None, compare=False, repr=False)
 
@@ -156,6 +169,7 @@ class Conversation:
             version=int(item.get("version", 0)),
             fence=int(item.get("fence", 0)),
             carried=int(item.get("carried", 0)),
+            quiet_until=int(item.get("quiet_until", 0)),
             stamp=item.get("updated_at"),
         )
 

@@ -117,6 +117,30 @@ class Binding:
     unknown_since: int = 0
     error_code: int | None = None
     reason: str | None = None
+    segments: int = 0
+    #: What settled a doubt: `list`, or empty for the carrier's own answer.
+    evidence: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reported:
+    """What the carrier said of one attempt: in a signed callback, or on its list."""
+
+    attempt_id: str
+    sid: str
+    status: str
+    error_code: int | None = None
+    #: `callback` or `list`.
+    evidence: str = "callback"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """What the carrier counted and charged for one message."""
+
+    segments: int
+    price: str
+    unit: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +170,10 @@ class Journal(Protocol):
         """A text's row, read consistently."""
 
     def settle(self, turn: Turn, state: TurnState, *, reason: str, now: datetime) -> None:
-        """End a FILED turn without a reply. A second call changes nothing."""
+        """End a FILED turn without a reply. A second call changes nothing. Raises `IllegalMove` for a state that ends no turn."""
+
+    def set_quiet(self, user_id: str, *, until_ms: int, fence: int, now: datetime) -> None:
+        """Note until when, by Redis's clock, the person gets no reply. Raises `Fenced`."""
 
     def set_active(self, user_id: str, *, active: bool, fence: int, now: datetime) -> None:
         """Note that the person opted out or in. Raises `Fenced`."""
@@ -170,15 +197,22 @@ class Journal(Protocol):
     def bind(self, part: Part, binding: Binding, *, now: datetime) -> Part:
         """Write an attempt's outcome, if that attempt still stands in the row and the move is legal.
 
-        Where evidence was faster, the row is returned as it is.
+        Where evidence or another attempt was faster, the row is returned as it is. Raises `IllegalMove` for a move that stands in no table.
         """
 
-    def report(
-        self, user_id: str, key: str, *, attempt_id: str, sid: str, status: str, error_code: int | None, now: datetime
-    ) -> Part | None:
-        """Note what a signed callback said. A status of no higher rank changes nothing; SENDING, RETRY, UNKNOWN and HELD become SENT.
+    def report(self, user_id: str, key: str, report: Reported, *, now: datetime) -> Part | None:
+        """Note what the carrier said of an attempt. A status of no higher rank changes nothing; SENDING, RETRY, UNKNOWN and HELD become SENT.
 
         None where no such part ever made such an attempt.
+        """
+
+    def charge(self, part: Part, charge: Charge) -> None:
+        """Note what the carrier charged for a part's message. A second call changes nothing."""
+
+    def send_again(self, part: Part, *, now: datetime) -> bool:
+        """Write down a second try (`Part.second_try`), NEW. False, and nothing changed, where there is one already.
+
+        The sparse index lists it from its due time on, so that whoever looks there finds it when it may be sent.
         """
 
     def newest_parts(self, user_id: str, *, limit: int) -> tuple[Part, ...]:
@@ -187,17 +221,17 @@ class Journal(Protocol):
     def known(self, texts: Sequence[tuple[str, str]]) -> frozenset[str]:
         """The sids of those texts (user id, sid) that have a row, read consistently."""
 
-    def watermark(self) -> datetime | None:
-        """Up to when, by the carrier's clock, its list was looked through; None before the first look."""
+    def watermark(self, name: str) -> datetime | None:
+        """Up to when, by the carrier's clock, its list was looked through for `name`; None before the first look."""
 
-    def set_watermark(self, moment: datetime) -> None:
+    def set_watermark(self, name: str, moment: datetime) -> None:
         """Note how far the carrier's list was looked through. An earlier time than the one noted changes nothing."""
 
     def note_error(self, turn: Turn, error: str) -> None:
         """Keep what went wrong with a turn, for whoever reads its dead letter."""
 
-    def note_duplicate(self, turn: Turn) -> None:
-        """Count one more webhook of a text that was settled already."""
+    def note_duplicates(self, user_id: str, sid: str, times: int, *, now: datetime) -> None:
+        """Count webhooks that brought a known text again, and when the last was seen. Where there is no such row, nothing happens."""
 
     def note_restored(self, turn: Turn, *, now: datetime) -> None:
         """Note that a text was put back into the inbox, which had lost it: from order it is excused."""

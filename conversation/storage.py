@@ -6,6 +6,7 @@ Table layout: `conversation.schema`. Rows of the journal carry, besides their ke
     to sender turn tries parts token   in# rows: which number was texted, whose reply answers it
     attempt_id attempts due fence      out# rows: the standing attempt, and every id it ever had
     status rank error_code reason      what became of it
+    segments price price_unit          what the carrier counted and charged
     unsettled since                    only while unsettled: the sparse index
 
 No item is ever put whole, so attributes that others keep beside ours survive. Writes are conditional and carry a mark of their
@@ -38,7 +39,7 @@ from conversation import journal, schema, window
 from conversation.errors import Fenced, StoreAway, TableMissing, TooMuchContention
 from conversation.journal import Part, PartState, Turn, TurnState
 from conversation.models import Conversation, Message, Role
-from conversation.ports import Answer, Binding, Filed, Page, Unsettled
+from conversation.ports import Answer, Binding, Charge, Filed, Page, Reported, Unsettled
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -76,9 +77,9 @@ _THROTTLES = frozenset(
 )
 _DENIED = frozenset({"AccessDeniedException", "AccessDenied", "UnrecognizedClientException"})
 _NAMES = re.compile(r"#(\w+)")
-#: The row that says how far the carrier's list was looked through; no telephone is called that.
 _END_OF_TIME = datetime.max.replace(tzinfo=UTC)
-_WATERMARK = {"user_id": "#reconciler", "message_key": "watermark"}
+#: Whose rows say how far the carrier's list was looked through, and for what; no telephone is called that.
+_RECONCILER = "#reconciler"
 _OFF_THE_LIST = " REMOVE #unsettled, #since"
 _LOG = "#log = list_append(if_not_exists(#log, :nolog), :event)"
 _EPOCH = datetime.fromtimestamp(0, UTC)
@@ -267,7 +268,8 @@ class DynamoDBStorage:
         # rows that share one arrival are a text and its reply; by key, `in#` stands before `out#`
         rows.sort(key=lambda row: (row["arrived"], row["message_key"]))
         return Page(
-            entries=tuple(journal.Entry.from_row(row) for row in rows),
+            # a second try says nothing new
+            entries=tuple(journal.Entry.from_row(row) for row in rows if not row.get("again")),
             cursor=_to_cursor(last) if last else None,
         )
 
@@ -341,12 +343,19 @@ class DynamoDBStorage:
 
     def set_active(self, user_id: str, *, active: bool, fence: int, now: datetime) -> None:
         """See `conversation.ports.Journal.set_active`."""
+        self._set_fenced(user_id, "is_active", active, fence=fence, now=now)
+
+    def set_quiet(self, user_id: str, *, until_ms: int, fence: int, now: datetime) -> None:
+        """See `conversation.ports.Journal.set_quiet`."""
+        self._set_fenced(user_id, "quiet_until", until_ms, fence=fence, now=now)
+
+    def _set_fenced(self, user_id: str, name: str, value: object, *, fence: int, now: datetime) -> None:
         write = _Write(
             table=self.table_name,
             key={"user_id": user_id},
-            update="SET #is_active = :active, #updated_at = :now",
+            update=f"SET #{name} = :value, #updated_at = :now",
             condition="#fence = :fence",
-            values={"active": active, "now": now.isoformat(), "fence": fence},
+            values={"value": value, "now": now.isoformat(), "fence": fence},
         )
         try:
             self._update(write)
@@ -421,7 +430,7 @@ class DynamoDBStorage:
                 ConsistentRead=True,
             )
         found = [_part(_plain(item)) for item in answer["Items"]]
-        return tuple(sorted(found, key=lambda part: part.number))
+        return tuple(sorted(found, key=lambda part: (part.number, part.again)))
 
     def claim(self, part: Part, *, fence: int, attempt_id: str, now: datetime) -> Part:
         """See `conversation.ports.Journal.claim`."""
@@ -481,6 +490,7 @@ class DynamoDBStorage:
             "unknown_since": binding.unknown_since or None,
             "error_code": binding.error_code,
             "reason": binding.reason,
+            "segments": binding.segments or None,
         }
         for name, value in optional.items():
             if value is not None:
@@ -504,35 +514,41 @@ class DynamoDBStorage:
                     code=binding.error_code,
                     reason=binding.reason,
                     sid=binding.sid,
+                    evidence=binding.evidence or None,
                 ),
             },
         )
         try:
             return _part(self._update(write))
         except _Refused as refused:
-            row = refused.rows[0]
-            return _part(row) if row else part
+            if refused.rows[0] is None:
+                return part
+            stands = _part(refused.rows[0])
+            journal.check_refused(stands.state, binding.state, same_attempt=stands.attempt_id == part.attempt_id)
+            return stands
 
-    def report(
-        self, user_id: str, key: str, *, attempt_id: str, sid: str, status: str, error_code: int | None, now: datetime
-    ) -> Part | None:
+    def report(self, user_id: str, key: str, report: Reported, *, now: datetime) -> Part | None:
         """See `conversation.ports.Journal.report`."""
+        status, attempt_id = report.status, report.attempt_id
         rank = journal.STATUS_RANK.get(status, 0)
         sets = ["#sid = :sid", "#status = :status", "#rank = :rank", "#status_at = :now", "#state = :sent", _LOG]
         sources = (*journal.part_sources(PartState.SENT), PartState.SENT)
         values: dict[str, Any] = {
-            "sid": sid,
+            "sid": report.sid,
             "status": status,
             "rank": rank,
             "now": now.isoformat(),
             "sent": str(PartState.SENT),
             "attempt": attempt_id,
             **_states(sources),
-            **_logged(at=now.isoformat(), report=status, attempt=attempt_id, code=error_code, sid=sid),
-        }
-        if error_code is not None:
+            **_logged(
+                at=now.isoformat(), report=status, attempt=attempt_id, code=report.error_code, sid=report.sid,
+                evidence=report.evidence,
+            ),
+        }  # fmt: skip
+        if report.error_code is not None:
             sets.append("#error_code = :code")
-            values["code"] = error_code
+            values["code"] = report.error_code
         write = _Write(
             table=self.messages_table_name,
             key={"user_id": user_id, "message_key": key},
@@ -550,6 +566,24 @@ class DynamoDBStorage:
             if row is None or attempt_id not in row.get("attempts", ()):
                 return None
             return _part(row)
+
+    def charge(self, part: Part, charge: Charge) -> None:
+        """See `conversation.ports.Journal.charge`."""
+        write = _Write(
+            table=self.messages_table_name,
+            key=_key(part),
+            update="SET #segments = :segments, #price = :price, #price_unit = :unit",
+            condition="attribute_exists(#user_id) AND attribute_not_exists(#price)",
+            values={"segments": charge.segments, "price": charge.price, "unit": charge.unit},
+        )
+        self._holds(write)
+
+    def send_again(self, part: Part, *, now: datetime) -> bool:
+        """See `conversation.ports.Journal.send_again`."""
+        due = datetime.fromtimestamp(part.due / 1000, UTC)
+        write = self._part_write(part, "", now)
+        values = {**write.values, "again": True, "due": part.due, "since": due.isoformat()}
+        return self._holds(replace(write, update=f"{write.update}, #again = :again, #due = :due", values=values))
 
     def newest_parts(self, user_id: str, *, limit: int) -> tuple[Part, ...]:
         """See `conversation.ports.Journal.newest_parts`."""
@@ -588,16 +622,16 @@ class DynamoDBStorage:
                     self._pause()
         return frozenset(found)
 
-    def watermark(self) -> datetime | None:
+    def watermark(self, name: str) -> datetime | None:
         """See `conversation.ports.Journal.watermark`."""
-        row = self._read(self.messages_table_name, _WATERMARK)
+        row = self._read(self.messages_table_name, {"user_id": _RECONCILER, "message_key": name})
         return datetime.fromisoformat(row["at"]) if row else None
 
-    def set_watermark(self, moment: datetime) -> None:
+    def set_watermark(self, name: str, moment: datetime) -> None:
         """See `conversation.ports.Journal.set_watermark`."""
         write = _Write(
             table=self.messages_table_name,
-            key=_WATERMARK,
+            key={"user_id": _RECONCILER, "message_key": name},
             update="SET #at = :at",
             condition="attribute_not_exists(#at) OR #at < :at",
             values={"at": moment.astimezone(UTC).isoformat()},
@@ -617,14 +651,14 @@ class DynamoDBStorage:
         with suppress(_Refused):
             self._update(write)
 
-    def note_duplicate(self, turn: Turn) -> None:
-        """See `conversation.ports.Journal.note_duplicate`."""
+    def note_duplicates(self, user_id: str, sid: str, times: int, *, now: datetime) -> None:
+        """See `conversation.ports.Journal.note_duplicates`."""
         write = _Write(
             table=self.messages_table_name,
-            key=_key(turn),
-            update="ADD #duplicates :one",
+            key={"user_id": user_id, "message_key": journal.in_key(sid)},
+            update="SET #duplicate_at = :now ADD #duplicates :times",
             condition="attribute_exists(#user_id)",
-            values={"one": 1},
+            values={"times": times, "now": now.isoformat()},
         )
         with suppress(_Refused):
             self._update(write)
@@ -998,6 +1032,10 @@ _PART_FIELDS = frozenset(
         "status",
         "error_code",
         "reason",
+        "again",
+        "segments",
+        "price",
+        "price_unit",
     }
 )
 

@@ -22,6 +22,7 @@ from dadacat.settings import Settings, SettingsError, environment
 
 if TYPE_CHECKING:
     from dadacat.operate import DeadLetters
+    from worker.reconcile import Step
 
 Answer = TypeVar("Answer")
 
@@ -260,9 +261,9 @@ def reconcile(*, since: str | None, as_json: bool) -> None:
 
     chosen = _checked(twilio=True)
     inbox = wiring.inbox_on(wiring.redis_client(chosen), chosen)
-    with _progress("looking through the journal and Twilio's list"):
+    with _progress() as progress:
         try:
-            report = operate.reconcile(wiring.reconciler(chosen, inbox, wiring.store(chosen)), since)
+            report = operate.reconcile(wiring.reconciler(chosen, inbox, wiring.store(chosen)), since, progress)
         except (operate.BadRequest, CarrierAway) as exc:
             raise click.ClickException(str(exc)) from None
     found = dataclasses.asdict(report)
@@ -355,15 +356,17 @@ def _print_json(found: object) -> None:
 
 
 @contextmanager
-def _progress(what: str) -> Iterator[None]:
-    """Show that something is going on, on a terminal, without a word in a pipe."""
+def _progress() -> Iterator[Callable[[Step], None]]:
+    """A bar on a terminal, and not a word in a pipe."""
     if not sys.stderr.isatty():
-        yield
+        yield lambda _: None
         return
     from rich.console import Console
+    from rich.progress import Progress
 
-    with Console(stderr=True).status(what):
-        yield
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda step: bar.update(task, description=step.what, completed=step.done, total=step.total)
 
 
 def _checked(*, twilio: bool = False) -> Settings:

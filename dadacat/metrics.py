@@ -14,6 +14,7 @@ OLDEST_WAITING_SECONDS = Gauge("dadacat_oldest_waiting_seconds", "Age of the old
 SENDING_STOPPED = Gauge(
     "dadacat_sending_stopped", "1 while the account or its configuration is wrong and nothing is sent."
 )
+ALARMS = Counter("dadacat_alarms", "What the carrier said that a person should look at.", ["alarm"])
 TURNS = Counter("dadacat_turns", "Turns by how they ended.", ["state"])
 PARTS = Counter("dadacat_parts", "Parts by the state an attempt left them in.", ["state"])
 THINK_SECONDS = Histogram("dadacat_think_seconds", "How long the cat thought, by engine.", ["engine"])

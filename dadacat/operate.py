@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -15,7 +15,8 @@ from dadacat.explain import Story, explain
 from inbox.redis import RedisInbox
 from sms.errors import CarrierAway
 from sms.twilio import TwilioLedger
-from worker.reconcile import Reconciler, Report, text_of
+from worker.reconcile import Reconciler, Report, Step
+from worker.resend import text_of
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
@@ -42,9 +43,9 @@ def story(storage: DynamoDBStorage, ledger: TwilioLedger, sid: str, person: str 
     return explain(storage, sid, person=person)
 
 
-def reconcile(reconciler: Reconciler, since: str | None) -> Report:
+def reconcile(reconciler: Reconciler, since: str | None, progress: Callable[[Step], None]) -> Report:
     """Reconcile now. Raises `BadRequest`, `CarrierAway`."""
-    return reconciler.reconcile(since=duration(since) if since else None)
+    return reconciler.reconcile(since=duration(since) if since else None, progress=progress)
 
 
 class DeadLetters:

@@ -88,6 +88,12 @@ class Settings(BaseModel):
     quiet_limit_seconds: Seconds = Field(3.0, description="The longest wait for that quiet.")
     reply_deadline_seconds: Seconds = Field(20.0, description="How long the cat may think, all engines together.")
     reply_max_segments: int = Field(3, ge=1, le=10, description="The longest reply, in SMS segments.")
+    reply_max_parts: int = Field(
+        1,
+        ge=1,
+        le=10,
+        description="How many messages a reply may be sent in: a line each, in order. 1: all of it in one.",
+    )
     max_age_seconds: Seconds = Field(
         21600.0, description="A text or a reply older than this is not answered or sent any more."
     )

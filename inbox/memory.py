@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 from inbox import contract
@@ -39,6 +40,7 @@ class InMemoryInbox:
         self._agenda: dict[Who, int] = {}
         self._people: dict[Who, str] = {}
         self._receipts: dict[str, DeliveryReport] = {}
+        self._again: Counter[str] = Counter()
         self._epoch = False
         self._visits: set[Who] = set()
         self.rung: list[Who] = []
@@ -52,6 +54,8 @@ class InMemoryInbox:
             )
             mine = self._texts.setdefault(who, {})
             if any(other.sid == text.sid for other in mine.values()):
+                if not text.repaired:
+                    self._again[text.sid] += 1
                 return False
             mine[self._next_id()] = text
             self._people.setdefault(who, text.sender)
@@ -99,14 +103,14 @@ class InMemoryInbox:
                 timeout=seconds,
             )
 
-    def remove(self, lease: Lease, entry_ids: Sequence[str]) -> bool:
+    def remove(self, lease: Lease, entry_ids: Sequence[str]) -> Mapping[str, int] | None:
         """See `inbox.ports.Inbox.remove`."""
         with self._changed:
             if self._holder(lease.who) != lease.token:
-                return False
-            for entry_id in entry_ids:
-                self._texts.get(lease.who, {}).pop(entry_id, None)
-            return True
+                return None
+            mine = self._texts.get(lease.who, {})
+            gone = [mine.pop(entry_id).sid for entry_id in entry_ids if entry_id in mine]
+            return {sid: self._again.pop(sid) for sid in gone if sid in self._again}
 
     def close(self, lease: Lease) -> bool | None:
         """See `inbox.ports.Inbox.close`."""

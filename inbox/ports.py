@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, Protocol
@@ -84,8 +84,11 @@ class Inbox(Protocol):
     def wait_for_more(self, lease: Lease, after: str, *, seconds: float) -> bool:
         """Wait until a text arrives behind `after`, or the time is over; whether one did."""
 
-    def remove(self, lease: Lease, entry_ids: Sequence[str]) -> bool:
-        """Take entries whose turn is over out of the inbox; False, and nothing removed, where the lease is lost."""
+    def remove(self, lease: Lease, entry_ids: Sequence[str]) -> Mapping[str, int] | None:
+        """Take entries whose turn is over out of the inbox; None, and nothing removed, where the lease is lost.
+
+        Returns which of them, by sid, were brought again while they waited, and how often.
+        """
 
     def close(self, lease: Lease) -> bool | None:
         """Leave a person whose inbox is empty: True left, False a text is waiting, None the lease is lost."""

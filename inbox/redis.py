@@ -3,6 +3,7 @@
     inbox:<who>      stream of texts: a text stays until its turn is over
     lease:<who>      who serves this person now; expires by itself
     agenda           sorted set: who -> when to look next, in milliseconds
+    again:<who>      hash: sid -> how often a text that waits was brought again
     waiting          sorted set: who -> arrival of the oldest unanswered text
     visit:<who>      a visit has begun and neither closed nor parked
     people           hash: who -> user id
@@ -18,7 +19,7 @@ Redis must keep what it acknowledged: `appendonly yes`, `appendfsync always`, `m
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
@@ -74,7 +75,7 @@ def accept_call(text: InboundSms, key: bytes) -> tuple[list[str], list[bytes | s
     """Keys and arguments of the script `accept`, for whoever carries it out."""
     name = contract.who(text.sender, key)
     return (
-        [f"inbox:{name}", "agenda", "people", "waiting", contract.QUEUE],
+        [f"inbox:{name}", "agenda", "people", "waiting", contract.QUEUE, f"again:{name}"],
         [
             name,
             text.sender,
@@ -153,14 +154,17 @@ class RedisInbox:
         block = max(1, int(seconds * 1000))
         return bool(self._redis.xread({f"inbox:{lease.who}": after}, count=1, block=block))
 
-    def remove(self, lease: Lease, entry_ids: Sequence[str]) -> bool:
+    def remove(self, lease: Lease, entry_ids: Sequence[str]) -> Mapping[str, int] | None:
         """See `inbox.ports.Inbox.remove`."""
-        keys = [f"lease:{lease.who}", f"inbox:{lease.who}", "waiting"]
-        return bool(self._run("remove", keys, [lease.token, lease.who, *entry_ids]))
+        keys = [f"lease:{lease.who}", f"inbox:{lease.who}", "waiting", f"again:{lease.who}"]
+        mine, *told = self._run("remove", keys, [lease.token, lease.who, *entry_ids])
+        if not int(mine):
+            return None
+        return {sid.decode(): int(times) for sid, times in zip(told[::2], told[1::2], strict=True)}
 
     def close(self, lease: Lease) -> bool | None:
         """See `inbox.ports.Inbox.close`."""
-        keys = [f"lease:{lease.who}", f"inbox:{lease.who}", "agenda", "waiting"]
+        keys = [f"lease:{lease.who}", f"inbox:{lease.who}", "agenda", "waiting", f"again:{lease.who}"]
         answer = int(self._run("close", keys, [lease.token, lease.who]))
         return None if answer < 0 else bool(answer)
 

@@ -34,6 +34,10 @@ class InMemorySender:
         #: Messages that the list does not show yet.
         self.hidden: set[MessageSid] = set()
         self.created_at: dict[MessageSid, datetime] = {}
+        #: Status and error code of messages that were not delivered.
+        self.fates: dict[MessageSid, tuple[str, int | None]] = {}
+        #: Messages whose price is not known yet.
+        self.unpriced: set[MessageSid] = set()
         self.clock = clock
         self._numbers = itertools.count(1)
 
@@ -48,7 +52,7 @@ class InMemorySender:
             return NotCreated(error_class=ErrorClass.TRY_AGAIN, code=None, reason="claim too old to send")
         self.asked.append(message)
         sid = MessageSid(f"SM{next(self._numbers):032x}")
-        answer = self.answers.popleft() if self.answers else Sent(sid=sid, status="queued")
+        answer = self.answers.popleft() if self.answers else Sent(sid=sid, status="queued", segments=1)
         if isinstance(answer, Sent) or self.creates_anyway:
             self.created.append((sid, message))
             self.created_at[sid] = self.clock()
@@ -59,14 +63,29 @@ class InMemorySender:
         self.warm()
         now = self.clock()
         shown = [
-            Listed(
-                sid=sid, to=message.to, sender=message.sender, body=message.body, status="delivered", inbound=False,
-                created=self.created_at[sid],
-            )
+            self._listed(sid, message)
             for sid, message in reversed(self.created)
             if message.to == person and now - self.created_at[sid] <= for_the_last and sid not in self.hidden
-        ]  # fmt: skip
+        ]
         return Listing(messages=tuple(shown), read_at=now)
+
+    def sent_from(self, number: str, *, since: datetime) -> Listing:
+        """See `sms.ports.Ledger.sent_from`."""
+        self.warm()
+        shown = [
+            self._listed(sid, message)
+            for sid, message in reversed(self.created)
+            if message.sender == number and self.created_at[sid] >= since and sid not in self.hidden
+        ]
+        return Listing(messages=tuple(shown), read_at=self.clock())
+
+    def _listed(self, sid: MessageSid, message: OutboundSms) -> Listed:
+        status, code = self.fates.get(sid, ("delivered", None))
+        return Listed(
+            sid=sid, to=message.to, sender=message.sender, body=message.body, status=status, error_code=code,
+            inbound=False, created=self.created_at[sid], segments=1,
+            price=None if sid in self.unpriced else "-0.00750", price_unit="USD",
+        )  # fmt: skip
 
     def received_by(self, number: str, *, since: datetime | None) -> Listing:
         """See `sms.ports.Ledger.received_by`."""

@@ -36,6 +36,8 @@ class Sent:
 
     sid: MessageSid
     status: str
+    #: How many segments the carrier counted; 0: it did not say.
+    segments: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,8 @@ class NotCreated:
     reason: str
     #: How long Twilio asked us to wait, where it did.
     retry_after: timedelta | None = None
+    #: Somebody should look: a country that is not enabled, two machines in a loop, a code that no table knows.
+    alarming: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +59,8 @@ class Unknown:
     """The request may have been carried out: never send again without evidence."""
 
     reason: str
+    #: Somebody should look: no table knows this answer.
+    alarming: bool = False
 
 
 Outcome = Sent | NotCreated | Unknown
@@ -91,6 +97,10 @@ class Listed:
     created: datetime
     error_code: int | None = None
     media: tuple[Media, ...] = ()
+    segments: int = 0
+    #: What was charged, in `price_unit`, as the carrier writes it; None: it is not known yet.
+    price: str | None = None
+    price_unit: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +117,9 @@ class Ledger(Protocol):
 
     def sent_to(self, person: str, *, for_the_last: timedelta) -> Listing:
         """Messages to a person that were created within a time. Raises `CarrierAway`."""
+
+    def sent_from(self, number: str, *, since: datetime) -> Listing:
+        """Messages that left one of our numbers since a time of the carrier's clock. Raises `CarrierAway`."""
 
     def received_by(self, number: str, *, since: datetime | None) -> Listing:
         """Texts that came to one of our numbers since a time of the carrier's clock (None: only that clock is asked for). Raises `CarrierAway`."""

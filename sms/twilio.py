@@ -174,13 +174,17 @@ class TwilioLedger:
         with self._lock:
             return self._read({"To": person}, lambda age: age <= for_the_last)
 
+    def sent_from(self, number: str, *, since: datetime) -> Listing:
+        """See `sms.ports.Ledger.sent_from`. What was not sent yet has no `DateSent` and is shown by a later look."""
+        with self._lock:
+            return self._read({"From": number, "DateSent>": _moment(since)}, lambda _: True)
+
     def received_by(self, number: str, *, since: datetime | None) -> Listing:
         """See `sms.ports.Ledger.received_by`."""
         with self._lock:
             if since is None:
                 return self._read({"To": number, "PageSize": "1"}, lambda _: False)
-            query = {"To": number, "DateSent>": since.strftime("%Y-%m-%dT%H:%M:%SZ")}
-            return self._read(query, lambda _: True, since=since)
+            return self._read({"To": number, "DateSent>": _moment(since)}, lambda _: True, since=since)
 
     def person_of(self, sid: str) -> str | None:
         """Whose message `sid` is: its sender where it came to us, its recipient where we sent it; None where Twilio knows none.
@@ -253,6 +257,9 @@ class TwilioLedger:
             inbound=entry["direction"] == "inbound",
             created=parsedate_to_datetime(entry["date_created"]),
             error_code=entry.get("error_code"),
+            segments=_segments(entry),
+            price=entry.get("price"),
+            price_unit=entry.get("price_unit") or "",
             media=self._media(entry["sid"]) if pictures and entry["direction"] == "inbound" else (),
         )
 
@@ -284,15 +291,27 @@ def _outcome(status: int, text: str, headers: dict[str, str]) -> Outcome:
     if status in (HTTPStatus.OK, HTTPStatus.CREATED):
         sid = body.get("sid")
         if isinstance(sid, str) and sid:
-            return Sent(sid=MessageSid(sid), status=str(body.get("status", "queued")))
+            return Sent(sid=MessageSid(sid), status=str(body.get("status", "queued")), segments=_segments(body))
         return Unknown(reason=f"HTTP {status} without a sid")
     code = body.get("code")
     code = code if isinstance(code, int) else None
     error_class = carrier_errors.classify(status, code)
     reason = carrier_errors.meaning(code) if code is not None else f"HTTP {status}"
+    alarming = carrier_errors.is_alarming(status, code)
     if error_class is ErrorClass.UNKNOWN:
-        return Unknown(reason=reason)
-    return NotCreated(error_class=error_class, code=code, reason=reason, retry_after=_retry_after(headers))
+        return Unknown(reason=reason, alarming=alarming)
+    return NotCreated(
+        error_class=error_class, code=code, reason=reason, retry_after=_retry_after(headers), alarming=alarming
+    )
+
+
+def _moment(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _segments(entry: dict[str, Any]) -> int:  # Any: Twilio's answer
+    counted = str(entry.get("num_segments") or "")
+    return int(counted) if counted.isdigit() else 0
 
 
 def _json(text: str) -> dict[str, Any]:  # Any: Twilio's answer, looked at field by field

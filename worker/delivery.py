@@ -12,7 +12,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Final
 
 from conversation import journal
@@ -33,6 +34,8 @@ CLAIMS_AT_A_TIME: Final = 2
 #: An outcome is worth more than a visit: this often the journal is asked to take it.
 BIND_TRIES: Final = 4
 BIND_PAUSE_SECONDS: Final = 0.5
+#: A part that is due later than this does not hold the person's other replies back, if it is a second try.
+_LONGEST_WAIT_MS: Final = int(retries.LONGEST_PAUSE.total_seconds() * 1000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +47,17 @@ class Terms:
     validity_seconds: int
     patience_seconds: float
     max_age_seconds: float
+
+
+class Alarm(StrEnum):
+    """What a person should look at."""
+
+    #: Our account or its configuration is refused: nothing is sent any more.
+    STOPPED = "sending stopped"
+    #: The carrier says that two machines talk to each other.
+    LOOP = "loop"
+    #: An answer that concerns one message, and that somebody should know of.
+    STRANGE = "carrier objects"
 
 
 class _Window:
@@ -68,7 +82,7 @@ class _Window:
 class Delivery:
     """Brings the parts of a reply to the carrier, in order.
 
-    `noted` is told the state that each attempt leaves its part in; `alarm`, why nothing can be sent any more.
+    `noted` is told the state that each attempt leaves its part in; `alarm`, what a person should look at.
     """
 
     def __init__(  # noqa: PLR0913 - three keepers, the terms, and what a test replaces
@@ -80,7 +94,7 @@ class Delivery:
         *,
         rng: random.Random,
         noted: Callable[[Part], None] = lambda _: None,
-        alarm: Callable[[str], None] = lambda _: None,
+        alarm: Callable[[Alarm, str], None] = lambda *_: None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._journal = journal_
@@ -111,8 +125,9 @@ class Delivery:
             part = self._journal.bind(part, _unknown(visit, "its sender died"), now=visit.now())
             self._noted(part)
         if part.state in (PartState.NEW, PartState.RETRY):
-            if part.state is PartState.RETRY and visit.now_ms() < part.due:
-                return part.due
+            if visit.now_ms() < part.due:
+                # nobody waits until tomorrow for a second try: the reconciler finds it when it is due
+                return part.due if part.due - visit.now_ms() <= _LONGEST_WAIT_MS or not part.again else None
             if self._too_old(visit, part):
                 binding = Binding(state=PartState.SUPPRESSED, reason="too old to send")
                 self._noted(self._journal.bind(part, binding, now=visit.now()))
@@ -134,22 +149,35 @@ class Delivery:
             claimed = self._journal.claim(
                 part,
                 fence=visit.fence,
-                attempt_id=journal.new_attempt_id(part.turn, part.number),
+                attempt_id=journal.new_attempt_id(part),
                 now=visit.now(),
             )
             outcome = self._sender.send(self._message(claimed), may_begin=window.first_byte)
         self._switch(outcome, passage)
         bound = self._bind(visit, claimed, self._binding(visit, claimed, outcome))
-        if isinstance(outcome, NotCreated) and outcome.code == retries.OPTED_OUT:
-            self._journal.set_active(visit.user_id, active=False, fence=visit.fence, now=visit.now())
         self._noted(bound)
+        if isinstance(outcome, NotCreated):
+            self._heed(visit, outcome)
+        if not isinstance(outcome, Sent) and outcome.alarming:
+            self._alarm(Alarm.STRANGE, outcome.reason)
         return bound
+
+    def _heed(self, visit: Visit, refusal: NotCreated) -> None:
+        """What a refusal says of the person, beyond this one message."""
+        if refusal.code == retries.OPTED_OUT:
+            self._journal.set_active(visit.user_id, active=False, fence=visit.fence, now=visit.now())
+            visit.opened = replace(visit.conversation, is_active=False)
+        elif refusal.error_class is ErrorClass.LOOP:
+            until_ms = visit.now_ms() + int(retries.LOOP_QUIET.total_seconds() * 1000)
+            self._journal.set_quiet(visit.user_id, until_ms=until_ms, fence=visit.fence, now=visit.now())
+            visit.opened = replace(visit.conversation, quiet_until=until_ms)
+            self._alarm(Alarm.LOOP, refusal.reason)
 
     def _switch(self, outcome: Outcome, passage: Passage) -> None:
         """Open the circuit where the carrier refused us; close it where a probe shows that it no longer does."""
         if isinstance(outcome, NotCreated) and outcome.error_class is ErrorClass.CONFIGURATION:
             if self._circuit.open(outcome.reason):
-                self._alarm(outcome.reason)
+                self._alarm(Alarm.STOPPED, outcome.reason)
         elif passage.probe and (isinstance(outcome, Sent) or _about_the_message(outcome)):
             self._circuit.close()
 
@@ -175,7 +203,7 @@ class Delivery:
 
     def _binding(self, visit: Visit, part: Part, outcome: Outcome) -> Binding:
         if isinstance(outcome, Sent):
-            return Binding(state=PartState.SENT, sid=outcome.sid, status=outcome.status)
+            return Binding(state=PartState.SENT, sid=outcome.sid, status=outcome.status, segments=outcome.segments)
         if not isinstance(outcome, NotCreated):
             return _unknown(visit, outcome.reason)
         decision = retries.decide(outcome, tries=part.tries, rng=self._rng)
@@ -194,6 +222,7 @@ class Delivery:
         return self._journal.bind(part, binding, now=visit.now())
 
     def _too_old(self, visit: Visit, part: Part) -> bool:
+        # a second try counts from when it was due
         arrived_ms = int(part.arrived.partition("-")[0])
         return visit.now_ms() - arrived_ms > self._terms.max_age_seconds * 1000
 

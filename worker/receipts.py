@@ -8,10 +8,11 @@ from typing import Final
 
 from conversation import journal
 from conversation.journal import PartState
-from conversation.ports import Journal
+from conversation.ports import Journal, Reported
 from inbox import contract
 from inbox.ports import Inbox
 from sms.messages import DeliveryReport
+from worker.resend import Resender
 
 #: How many reports one look takes; each costs one write.
 BATCH: Final = 100
@@ -23,10 +24,17 @@ class Receipts:
     """Drains the reports. `noted` is told what became of each: bound, foreign or unreadable."""
 
     def __init__(
-        self, inbox: Inbox, journal_: Journal, *, who_key: bytes, noted: Callable[[str, DeliveryReport | None], None]
+        self,
+        inbox: Inbox,
+        journal_: Journal,
+        resender: Resender,
+        *,
+        who_key: bytes,
+        noted: Callable[[str, DeliveryReport | None], None],
     ) -> None:
         self._inbox = inbox
         self._journal = journal_
+        self._resender = resender
         self._who_key = who_key
         self._noted = noted
 
@@ -51,17 +59,13 @@ class Receipts:
         key = journal.part_of_attempt(report.attempt_id)
         if key is None:
             return "foreign"
-        part = self._journal.report(
-            report.to,
-            key,
-            attempt_id=report.attempt_id,
-            sid=report.sid,
-            status=report.status,
-            error_code=report.error_code,
-            now=datetime.now(UTC),
+        said = Reported(
+            attempt_id=report.attempt_id, sid=report.sid, status=report.status, error_code=report.error_code
         )
+        part = self._journal.report(report.to, key, said, now=datetime.fromtimestamp(self._inbox.now_ms() / 1000, UTC))
         if part is None:
             return "foreign"
+        self._resender.consider(part)
         if part.unknown_since and part.state is PartState.SENT:
             # evidence ended a wait: what stands behind this part need not wait for the end of patience
             self._inbox.ring(contract.who(report.to, self._who_key))

@@ -12,13 +12,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from conversation import journal
-from conversation.journal import Part, PartState, Turn
-from conversation.ports import Binding, Journal, Unsettled
+from conversation.journal import Part, PartState
+from conversation.ports import Binding, Charge, Journal, Reported, Unsettled
 from inbox.contract import Who
 from inbox.ports import Inbox
-from sms.messages import InboundSms, Media, MessageSid
+from sms.messages import InboundSms
 from sms.ports import Ledger, Listed
-from worker import evidence
+from worker import evidence, resend
+from worker.resend import Resender
 
 #: How many people one sweep rings for.
 SWEEP_LIMIT: Final = 200
@@ -32,6 +33,13 @@ RECENT_ROWS: Final = 200
 OVERLAP: Final = timedelta(minutes=15)
 #: A text younger than this is most likely still on its way through the webhook.
 GRACE: Final = timedelta(seconds=10)
+#: A message whose price is not on the list after this is not waited for any longer.
+PRICE_PATIENCE: Final = timedelta(hours=24)
+#: So many messages that need no second look are remembered, so that the overlap of two looks costs no reads.
+REMEMBERED: Final = 20_000
+#: What the two looks at the carrier's list are noted under.
+RECEIVED: Final = "watermark"
+CHARGED: Final = "watermark charged"
 #: A text that is found later than this after it was sent means that webhooks are being lost.
 LATE: Final = timedelta(seconds=60)
 
@@ -59,6 +67,19 @@ class Report:
     missed: int = 0
     #: Of these, texts that were sent more than a minute before they were found.
     late: int = 0
+    #: Messages whose fate the list knew before any callback told it.
+    reported: int = 0
+    #: Messages whose segments and price were noted.
+    charged: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How far a reconciliation has come; `total` may grow while it goes on."""
+
+    what: str
+    done: int
+    total: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +102,7 @@ class Reconciler:
         inbox: Inbox,
         journal_: Journal,
         ledger: Ledger,
+        resender: Resender,
         terms: Terms,
         *,
         noted: Callable[[str, str], None] = lambda *_: None,
@@ -88,8 +110,10 @@ class Reconciler:
         self._inbox = inbox
         self._journal = journal_
         self._ledger = ledger
+        self._resender = resender
         self._terms = terms
         self._noted = noted
+        self._remembered: dict[str, None] = {}
 
     def sweep(self) -> Sweep:
         """Ring for everybody who is due and served by nobody."""
@@ -98,31 +122,52 @@ class Reconciler:
             self._inbox.ring(who)
         return Sweep(rung=len(due), emptied=emptied)
 
-    def reconcile(self, *, since: timedelta | None = None) -> Report:
+    def reconcile(self, *, since: timedelta | None = None, progress: Callable[[Step], None] = lambda _: None) -> Report:
         """Find what is unfinished in the journal, and what the carrier knows and we do not.
 
-        `since`: look for missed texts this far back, instead of from where the last look ended.
+        `since`: look for missed texts this far back, instead of from where the last look ended. `progress` is told of every step.
         Raises `CarrierAway` when the list cannot be read; what the journal alone could tell is done by then.
         """
         now = datetime.fromtimestamp(self._inbox.now_ms() / 1000, UTC)
-        unfinished = held = 0
+        done, total = 0, journal.BUCKETS + 2 * len(self._terms.numbers)
+
+        def passed(what: str) -> None:
+            nonlocal done
+            done += 1
+            progress(Step(what, done, total))
+
+        unfinished = 0
         doubtful: dict[str, list[Part]] = {}
-        for row in self._unsettled(now):
-            part = self._part(row)
-            if part is not None and part.state is PartState.UNKNOWN:
-                doubtful.setdefault(row.user_id, []).append(part)
-                continue
-            unfinished += self._restore(row, now)
-        settled = sum(self._weigh(person, parts, now) for person, parts in sorted(doubtful.items()))
+        for bucket in range(journal.BUCKETS):
+            for row in self._unsettled(bucket, now):
+                part = self._part(row)
+                if part is not None and part.state is PartState.UNKNOWN:
+                    doubtful.setdefault(row.user_id, []).append(part)
+                    continue
+                unfinished += self._restore(row, now)
+            passed("the journal")
+        total += len(doubtful)
+        settled = 0
+        for person, parts in sorted(doubtful.items()):
+            settled += self._weigh(person, parts, now)
+            passed("replies in doubt")
         held = sum(self._hold(part, now) for parts in doubtful.values() for part in parts)
-        missed, late = self._missed(since)
-        return Report(unfinished=unfinished, settled=settled, held=held, missed=missed, late=late)
+        missed, late = self._missed(since, passed)
+        reported, charged = self._statement(now, passed)
+        return Report(
+            unfinished=unfinished,
+            settled=settled,
+            held=held,
+            missed=missed,
+            late=late,
+            reported=reported,
+            charged=charged,
+        )
 
     # The journal
 
-    def _unsettled(self, now: datetime) -> Iterator[Unsettled]:
-        for number in range(journal.BUCKETS):
-            yield from self._journal.unsettled(f"{number:02d}", before=now - self._terms.unsettled_after, limit=ROWS)
+    def _unsettled(self, bucket: int, now: datetime) -> Iterator[Unsettled]:
+        return self._journal.unsettled(f"{bucket:02d}", before=now - self._terms.unsettled_after, limit=ROWS)
 
     def _part(self, row: Unsettled) -> Part | None:
         kind, sid, *_ = row.key.split("#")
@@ -135,9 +180,8 @@ class Reconciler:
         turn = self._journal.get_turn(row.user_id, row.key.split("#")[1])
         if turn is None or turn.sid.startswith("unreadable-"):
             return 0
-        if not self._inbox.accept(text_of(turn)):
+        if not resend.restore(self._inbox, self._journal, turn, now=now):
             return 0
-        self._journal.note_restored(turn, now=now)
         self._noted("unfinished", row.key)
         return 1
 
@@ -151,9 +195,10 @@ class Reconciler:
         found = evidence.match(listing, parts, now=now)
         for one in found:
             binding = Binding(
-                state=PartState.SENT, sid=one.entry.sid, status=one.entry.status, error_code=one.entry.error_code
-            )
-            self._journal.bind(one.part, binding, now=now)
+                state=PartState.SENT, sid=one.entry.sid, status=one.entry.status, error_code=one.entry.error_code,
+                segments=one.entry.segments, evidence="list",
+            )  # fmt: skip
+            self._resender.consider(self._journal.bind(one.part, binding, now=now))
             self._noted("settled", one.part.key)
         if found:
             self._inbox.ring(self._terms.who(person))
@@ -169,14 +214,14 @@ class Reconciler:
         self._noted("held", part.key)
         return 1
 
-    def _missed(self, since: timedelta | None) -> tuple[int, int]:
+    def _missed(self, since: timedelta | None, passed: Callable[[str], None]) -> tuple[int, int]:
         """Accept every text to our numbers that the list shows and the journal does not know."""
         if not self._terms.numbers:
             return 0, 0
-        mark = self._journal.watermark()
+        mark = self._journal.watermark(RECEIVED)
         if mark is None and since is None:
             # the very first look: what came before we were there is not ours to answer
-            self._journal.set_watermark(self._ledger.received_by(self._terms.numbers[0], since=None).read_at)
+            self._journal.set_watermark(RECEIVED, self._ledger.received_by(self._terms.numbers[0], since=None).read_at)
             return 0, 0
         if since is not None:
             mark = self._ledger.received_by(self._terms.numbers[0], since=None).read_at - since + OVERLAP
@@ -195,21 +240,71 @@ class Reconciler:
                     missed += 1
                     late += age > LATE
                     self._noted("missed late" if age > LATE else "missed", entry.sid)
-        self._journal.set_watermark(min(read_at))
+            passed("texts that we may have missed")
+        self._journal.set_watermark(RECEIVED, min(read_at))
         return missed, late
 
+    # The carrier's statement: what it charged, and fates of which no callback told
 
-def text_of(turn: Turn) -> InboundSms:
-    """A turn's text, as it is put back into the inbox."""
-    return InboundSms(
-        sid=MessageSid(turn.sid),
-        sender=turn.user_id,
-        to=turn.to,
-        body=turn.content,
-        media=tuple(Media(url=item["url"], content_type=item["content_type"]) for item in turn.facts.get("media", ())),
-        messaging_service_sid=turn.facts.get("messaging_service_sid"),
-        repaired=True,
-    )
+    def _statement(self, now: datetime, passed: Callable[[str], None]) -> tuple[int, int]:
+        """Note segments, price and, where no callback came, the fate of everything that we sent since the last look."""
+        if not self._terms.numbers:
+            return 0, 0
+        mark = self._journal.watermark(CHARGED)
+        if mark is None:
+            self._journal.set_watermark(CHARGED, self._ledger.received_by(self._terms.numbers[0], since=None).read_at)
+            return 0, 0
+        reported = charged = 0
+        looked_to: list[datetime] = []
+        for number in self._terms.numbers:
+            listing = self._ledger.sent_from(number, since=mark - OVERLAP)
+            people: dict[str, list[Listed]] = {}
+            for entry in listing.messages:
+                if not entry.inbound and entry.sid not in self._remembered:
+                    people.setdefault(entry.to, []).append(entry)
+            for person, entries in people.items():
+                more = self._note_entries(person, entries, now)
+                reported, charged = reported + more[0], charged + more[1]
+            # a price comes later than its message: the next look begins where the first one is missing
+            pending = [
+                entry.created
+                for entry in listing.messages
+                if entry.price is None and listing.read_at - entry.created < PRICE_PATIENCE
+            ]
+            looked_to.append(min([listing.read_at, *pending]))
+            passed("segments and prices")
+        self._journal.set_watermark(CHARGED, min(looked_to))
+        return reported, charged
+
+    def _note_entries(self, person: str, entries: Sequence[Listed], now: datetime) -> tuple[int, int]:
+        reported = charged = 0
+        mine = {part.sid: part for part in self._journal.newest_parts(person, limit=RECENT_ROWS) if part.sid}
+        for entry in entries:
+            part = mine.get(entry.sid)
+            if part is None or part.attempt_id is None:
+                continue  # an older program's, or one in doubt, which evidence settles
+            rank = journal.STATUS_RANK
+            if rank.get(entry.status, 0) > rank.get(part.status or "", 0):
+                said = Reported(
+                    attempt_id=part.attempt_id, sid=entry.sid, status=entry.status, error_code=entry.error_code,
+                    evidence="list",
+                )  # fmt: skip
+                told = self._journal.report(person, part.key, said, now=now)
+                if told is not None:
+                    reported += 1
+                    self._resender.consider(told)
+            if entry.price is not None and part.price is None:
+                charge = Charge(segments=entry.segments, price=entry.price, unit=entry.price_unit)
+                self._journal.charge(part, charge)
+                charged += 1
+            if entry.price is not None and rank.get(entry.status, 0) >= rank["canceled"]:
+                self._remember(entry.sid)
+        return reported, charged
+
+    def _remember(self, sid: str) -> None:
+        self._remembered[sid] = None
+        while len(self._remembered) > REMEMBERED:
+            del self._remembered[next(iter(self._remembered))]
 
 
 def _text_from(entry: Listed, age: timedelta) -> InboundSms:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from sms import carrier_errors
 from sms.ports import ErrorClass, NotCreated
 
 #: The first pause; it doubles with every attempt.
@@ -17,6 +18,12 @@ LONGEST_PAUSE: Final = timedelta(minutes=5)
 QUEUE_FULL_PAUSE: Final = timedelta(minutes=10)
 #: With a wrong account or sender nothing can be sent until somebody has looked; every turn is kept.
 CONFIGURATION_PAUSE: Final = timedelta(seconds=60)
+#: What the carrier took and then dropped because it was too busy: it should have breath again by then.
+BREATH: Final = timedelta(seconds=30)
+#: A daily limit was reached: the next day, by whichever clock the carrier's day ends.
+NEXT_DAY: Final = timedelta(hours=24)
+#: Two machines seem to talk to each other: this person gets no reply for so long.
+LOOP_QUIET: Final = timedelta(hours=1)
 #: A `Retry-After` beyond this is taken as this: somebody else may have healed it meanwhile.
 LONGEST_RETRY_AFTER: Final = timedelta(minutes=15)
 
@@ -49,7 +56,7 @@ def decide(error: NotCreated, *, tries: int, rng: random.Random) -> Again | Give
     """
     if error.error_class is ErrorClass.CONFIGURATION:
         return Again(CONFIGURATION_PAUSE)
-    if error.error_class is not ErrorClass.TRY_AGAIN:
+    if error.error_class not in (ErrorClass.TRY_AGAIN, ErrorClass.FAILED_LATER):
         return GiveUp(error.reason, opted_out=error.code == OPTED_OUT)
     if error.code == QUEUE_FULL:
         return Again(QUEUE_FULL_PAUSE)
@@ -58,3 +65,10 @@ def decide(error: NotCreated, *, tries: int, rng: random.Random) -> Again | Give
     if error.retry_after is not None:
         return Again(max(min(error.retry_after, LONGEST_RETRY_AFTER), jittered))
     return Again(jittered)
+
+
+def after_failure(code: int, *, rng: random.Random) -> Again | GiveUp:
+    """What to do about a message that the carrier took and then failed with `code`. How often is not decided here: once."""
+    if carrier_errors.class_of(code) is not ErrorClass.FAILED_LATER:
+        return GiveUp(carrier_errors.meaning(code))
+    return Again(NEXT_DAY if carrier_errors.waits_for_tomorrow(code) else BREATH * rng.uniform(0.75, 1.25))

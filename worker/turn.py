@@ -150,11 +150,13 @@ class Visits:
                 if self._inbox.close(visit.lease) is False:
                     continue
                 return None
-            gathered = self._gather(visit, waiting)
+            gathered = self._gather(visit, waiting[:READ_AHEAD])
             self._remove(visit, gathered.over)
             if gathered.due_ms is not None:
                 return gathered.due_ms
-            if gathered.answer:
+            if self._habits.policy == "latest" and len(waiting) > READ_AHEAD and not gathered.forget:
+                self._supersede(visit, gathered)
+            elif gathered.answer:
                 visit.in_hand = tuple(gathered.answer)
                 due_ms = self._delivery.deliver(visit, self._answer(visit, gathered))
                 if due_ms is not None:
@@ -165,6 +167,12 @@ class Visits:
         self._inbox.ring(visit.lease.who)
         return None
 
+    def _supersede(self, visit: Visit, gathered: _Gathered) -> None:
+        """Settle texts behind which so many wait that none of them can be the newest."""
+        for turn in gathered.answer:
+            self._settle(visit, turn, Settle(TurnState.SILENT, "superseded"))
+        self._remove(visit, gathered.entries)
+
     def _enough(self, visit: Visit) -> bool:
         return self._stopping() or visit.turns >= VISIT_TURNS or visit.elapsed_seconds > VISIT_SECONDS
 
@@ -173,14 +181,22 @@ class Visits:
         self._inbox.park(visit.lease, due_ms=due_ms, failed=failed)
 
     def _remove(self, visit: Visit, entries: Sequence[str]) -> None:
-        if entries and not self._inbox.remove(visit.lease, entries):
+        if not entries:
+            return
+        again = self._inbox.remove(visit.lease, entries)
+        if again is None:
             raise Fenced("the lease was lost")
+        for sid, times in again.items():
+            self._journal.note_duplicates(visit.user_id, sid, times, now=visit.now())
 
     # Look: wait until the person is quiet
 
     def _look(self, visit: Visit) -> Sequence[Waiting]:
-        """The waiting entries; unless every text gets its own reply, only once the person has been quiet for a moment."""
-        waiting = self._inbox.waiting(visit.lease, limit=READ_AHEAD)
+        """The waiting entries, and one more to tell whether there are more.
+
+        Unless every text gets its own reply, only once the person has been quiet for a moment.
+        """
+        waiting = self._inbox.waiting(visit.lease, limit=READ_AHEAD + 1)
         if self._habits.policy == "each":
             return waiting
         while waiting and len(waiting) < READ_AHEAD:
@@ -193,7 +209,7 @@ class Visits:
                 break
             if not self._inbox.wait_for_more(visit.lease, waiting[-1].entry_id, seconds=left / 1000):
                 break
-            waiting = self._inbox.waiting(visit.lease, limit=READ_AHEAD)
+            waiting = self._inbox.waiting(visit.lease, limit=READ_AHEAD + 1)
         return waiting
 
     # File: what is known of each text decides what happens to it
@@ -239,7 +255,7 @@ class Visits:
             if visit.lease.after_death:
                 turn = self._journal.retry(turn)
         elif not filed.fresh and not text.repaired and text.sid not in visit.filed:
-            self._journal.note_duplicate(turn)
+            self._journal.note_duplicates(visit.user_id, turn.sid, 1, now=visit.now())
         visit.filed[text.sid] = turn
         return turn
 
@@ -279,6 +295,8 @@ class Visits:
             return Settle(TurnState.SILENT, f"keyword {keyword}")
         if not visit.conversation.is_active:
             return Settle(TurnState.SILENT, "opted out")
+        if visit.now_ms() < visit.conversation.quiet_until:
+            return Settle(TurnState.SILENT, "two machines seem to talk to each other")
         age_ms = visit.now_ms() - entry.arrived_ms + text.found_after_seconds * 1000
         if age_ms > self._habits.max_age_seconds * 1000:
             return Settle(TurnState.STALE, "too old to answer")
@@ -342,7 +360,7 @@ class Visits:
             conversation=visit.conversation,
             turns=answered,
             silent=superseded,
-            parts=(reply.words,),
+            parts=reply.parts or (reply.words,),
             token=secrets.token_hex(12),
             forget=gathered.forget,
             facts={

@@ -31,10 +31,11 @@ from sms.errors import CarrierAway
 from sms.messages import DeliveryReport
 from sms.twilio import TwilioLedger, TwilioSender
 from worker.config import celery_settings
-from worker.delivery import Delivery, Terms
+from worker.delivery import Alarm, Delivery, Terms
 from worker.receipts import Receipts
 from worker.reconcile import Reconciler
 from worker.reconcile import Terms as ReconcileTerms
+from worker.resend import Resender
 from worker.turn import Habits, House, Noted, Visits
 from worker.visit import LeaseKeeper, Visit
 
@@ -136,7 +137,7 @@ def _built() -> Worker:
         ),
         rng=random.Random(),  # noqa: S311 - jitter, not cryptography
         noted=_part,
-        alarm=_circuit_open,
+        alarm=_alarm,
     )
     visits = Visits(
         House(
@@ -146,6 +147,7 @@ def _built() -> Worker:
                 engines(chosen),
                 deadline_seconds=chosen.reply_deadline_seconds,
                 max_segments=chosen.reply_max_segments,
+                max_parts=chosen.reply_max_parts,
             ),
             delivery=delivery,
             leases=LeaseKeeper(inbox, every_seconds=chosen.lease_renew_seconds, on_error=_renewal_failed),
@@ -163,7 +165,7 @@ def _built() -> Worker:
     )
     return Worker(
         visits=visits,
-        receipts=Receipts(inbox, storage, who_key=chosen.who_key_bytes, noted=_receipt),
+        receipts=Receipts(inbox, storage, resender(inbox, storage), who_key=chosen.who_key_bytes, noted=_receipt),
         reconciler=reconciler(chosen, inbox, storage),
         inbox=inbox,
     )
@@ -211,6 +213,7 @@ def reconciler(chosen: Settings, inbox: RedisInbox, storage: DynamoDBStorage) ->
         inbox,
         storage,
         ledger(chosen),
+        resender(inbox, storage),
         ReconcileTerms(
             validity=timedelta(seconds=chosen.sms_validity_seconds),
             numbers=chosen.numbers,
@@ -219,6 +222,11 @@ def reconciler(chosen: Settings, inbox: RedisInbox, storage: DynamoDBStorage) ->
         ),
         noted=_repaired,
     )
+
+
+def resender(inbox: RedisInbox, storage: DynamoDBStorage) -> Resender:
+    """Who gives what failed on its way a second try."""
+    return Resender(inbox, storage, rng=random.Random(), noted=_second_try)  # noqa: S311 - jitter, not cryptography
 
 
 def note_ready() -> None:
@@ -255,8 +263,14 @@ def _part(part: Part) -> None:
     )  # fmt: skip
 
 
-def _circuit_open(reason: str) -> None:
-    log.error("sending stopped", reason=reason)
+def _alarm(alarm: Alarm, reason: str) -> None:
+    metrics.ALARMS.labels(alarm=alarm.name.lower()).inc()
+    log.error(str(alarm), reason=reason)
+
+
+def _second_try(part: Part) -> None:
+    metrics.REPAIRED.labels(kind="sent again").inc()
+    log.warning("second try", turn=part.turn, number=part.number, due=part.due)
 
 
 def _parked(visit: Visit, why: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 from inbox import contract
 from inbox.contract import Who
@@ -85,7 +86,7 @@ def test_a_worker_whose_lease_ended_removes_closes_and_parks_nothing(inbox: Inbo
     entry = inbox.waiting(dead, limit=1)[0]
     mine = next_lease(inbox)
 
-    assert inbox.remove(dead, [entry.entry_id]) is False
+    assert inbox.remove(dead, [entry.entry_id]) is None
     assert inbox.close(dead) is None
     inbox.park(dead, due_ms=0)
 
@@ -188,3 +189,19 @@ def test_those_who_are_served_do_not_hide_who_waits_behind_them(inbox: Inbox) ->
     assert all(served)
 
     assert list(inbox.due(limit=2)[0]) == [contract.who(person, b"memory") for person in people[4:]]
+
+
+def test_a_text_that_is_brought_again_while_it_waits_is_counted(inbox: Inbox) -> None:
+    text, other = a_text("hello"), a_text("other")
+    inbox.accept(text)
+    inbox.accept(other)
+    for _ in range(3):
+        assert inbox.accept(text) is False
+    inbox.accept(replace(text, repaired=True))
+    lease = inbox.take(ANN_)
+    assert lease is not None
+    first, second = inbox.waiting(lease, limit=5)
+
+    assert inbox.remove(lease, [first.entry_id]) == {text.sid: 3}
+    assert inbox.remove(lease, [second.entry_id]) == {}
+    assert inbox.close(lease) is True

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 
 from conversation import journal
-from conversation.errors import Fenced
+from conversation.errors import Fenced, IllegalMove
 from conversation.journal import Part, PartState, Turn, TurnState
 from conversation.memory import InMemoryStorage
 from conversation.models import Conversation, Message, Role
-from conversation.ports import Answer, Binding
+from conversation.ports import Answer, Binding, Charge, Reported
 from conversation.storage import DynamoDBStorage
 from tests.builders import ANN, NOW, OUR_NUMBER, a_turn
 
@@ -33,8 +34,12 @@ def a_persisted_part(store: Store) -> tuple[Conversation, Part]:
 
 def a_claimed_part(store: Store, attempt_id: str = "") -> tuple[Conversation, Part]:
     conversation, part = a_persisted_part(store)
-    attempt_id = attempt_id or journal.new_attempt_id(part.turn, part.number)
+    attempt_id = attempt_id or journal.new_attempt_id(part)
     return conversation, store.claim(part, fence=conversation.fence, attempt_id=attempt_id, now=NOW)
+
+
+def said(attempt_id: str, sid: str, status: str, code: int | None = None) -> Reported:
+    return Reported(attempt_id=attempt_id, sid=sid, status=status, error_code=code)
 
 
 def test_opening_raises_the_fence_and_returns_what_was_said(store: Store) -> None:
@@ -235,7 +240,7 @@ def test_an_outcome_of_an_attempt_that_no_longer_stands_changes_nothing(store: S
 def test_a_report_that_overtakes_the_answer_binds_the_part(store: Store) -> None:
     _, part = a_claimed_part(store, "SM1-0-a")
 
-    store.report(ANN, part.key, attempt_id="SM1-0-a", sid="SMout", status="delivered", error_code=None, now=NOW)
+    store.report(ANN, part.key, said("SM1-0-a", "SMout", "delivered"), now=NOW)
     late = store.bind(part, Binding(state=PartState.SENT, sid="SMout", status="queued"), now=NOW)
 
     assert (late.state, late.sid, late.status) == (PartState.SENT, "SMout", "delivered")
@@ -247,7 +252,7 @@ def test_an_unknown_part_is_settled_by_a_report_of_any_of_its_attempts(store: St
     part = store.claim(part, fence=conversation.fence, attempt_id="SM1-0-second", now=NOW)
     store.bind(part, Binding(state=PartState.UNKNOWN, unknown_since=7, reason="reset"), now=NOW)
 
-    found = store.report(ANN, part.key, attempt_id="SM1-0-first", sid="SMout", status="sent", error_code=None, now=NOW)
+    found = store.report(ANN, part.key, said("SM1-0-first", "SMout", "sent"), now=NOW)
 
     assert found is not None
     assert (found.state, found.sid, found.status) == (PartState.SENT, "SMout", "sent")
@@ -259,7 +264,7 @@ def test_a_status_never_goes_back(store: Store) -> None:
 
     seen = []
     for status in ("delivered", "sent", "queued", "delivered"):
-        found = store.report(ANN, part.key, attempt_id="SM1-0-a", sid="SMout", status=status, error_code=None, now=NOW)
+        found = store.report(ANN, part.key, said("SM1-0-a", "SMout", status), now=NOW)
         assert found is not None
         seen.append(found.status)
 
@@ -270,7 +275,7 @@ def test_a_report_for_an_attempt_that_never_was_is_nobodys(store: Store) -> None
     _, part = a_claimed_part(store, "SM1-0-a")
 
     def report(key: str, attempt_id: str) -> Part | None:
-        return store.report(ANN, key, attempt_id=attempt_id, sid="SMx", status="sent", error_code=None, now=NOW)
+        return store.report(ANN, key, said(attempt_id, "SMx", "sent"), now=NOW)
 
     assert report(part.key, "SM1-0-forged") is None
     assert report("out#SMnone#0", "SMnone-0-a") is None
@@ -281,7 +286,7 @@ def test_a_failed_part_is_not_revived_by_a_report(store: Store) -> None:
     _, part = a_claimed_part(store, "SM1-0-a")
     store.bind(part, Binding(state=PartState.FAILED, error_code=21211, reason="no telephone"), now=NOW)
 
-    found = store.report(ANN, part.key, attempt_id="SM1-0-a", sid="SMout", status="sent", error_code=None, now=NOW)
+    found = store.report(ANN, part.key, said("SM1-0-a", "SMout", "sent"), now=NOW)
 
     assert found is not None
     assert found.state is PartState.FAILED
@@ -346,12 +351,12 @@ def test_it_is_known_which_texts_have_a_row(store: Store) -> None:
 
 
 def test_the_watermark_only_rises(store: Store) -> None:
-    assert store.watermark() is None
-    store.set_watermark(NOW)
-    store.set_watermark(NOW - timedelta(hours=1))
-    assert store.watermark() == NOW
-    store.set_watermark(NOW + timedelta(hours=1))
-    assert store.watermark() == NOW + timedelta(hours=1)
+    assert store.watermark("received") is None
+    store.set_watermark("received", NOW)
+    store.set_watermark("received", NOW - timedelta(hours=1))
+    assert store.watermark("received") == NOW
+    store.set_watermark("received", NOW + timedelta(hours=1))
+    assert store.watermark("received") == NOW + timedelta(hours=1)
 
 
 def dead(store: Store) -> list[str]:
@@ -419,12 +424,15 @@ def test_what_is_no_dead_letter_is_left_alone(store: Store) -> None:
 
 def test_found_again_is_counted(store: Store) -> None:
     turn = store.file(a_turn(), now=NOW).turn
-    store.note_duplicate(turn)
-    store.note_duplicate(turn)
+    store.note_duplicates(ANN, turn.sid, 1, now=NOW)
+    store.note_duplicates(ANN, turn.sid, 2, now=NOW + timedelta(seconds=1))
+    store.note_duplicates(ANN, "SMnever", 1, now=NOW)
 
     kept = store.get_turn(ANN, turn.sid)
     assert kept is not None
-    assert kept.facts["duplicates"] == 2
+    assert kept.facts["duplicates"] == 3
+    assert kept.facts["duplicate_at"] == (NOW + timedelta(seconds=1)).isoformat()
+    assert store.get_turn(ANN, "SMnever") is None
 
 
 def test_a_restored_text_is_marked(store: Store) -> None:
@@ -434,3 +442,74 @@ def test_a_restored_text_is_marked(store: Store) -> None:
     kept = store.get_turn(ANN, turn.sid)
     assert kept is not None
     assert kept.facts["restored_at"] == NOW.isoformat()
+
+
+def test_segments_and_price_are_noted_once(store: Store) -> None:
+    _, part = a_claimed_part(store)
+    bound = store.bind(part, Binding(state=PartState.SENT, sid="SMout", status="queued", segments=2), now=NOW)
+    assert (bound.segments, bound.price) == (2, None)
+
+    store.charge(bound, Charge(segments=2, price="-0.01500", unit="USD"))
+    store.charge(bound, Charge(segments=9, price="-9.00000", unit="EUR"))
+
+    kept = store.parts(ANN, part.turn)[0]
+    assert (kept.segments, kept.price, kept.price_unit) == (2, "-0.01500", "USD")
+
+
+def test_a_second_try_is_written_once_and_listed_when_it_is_due(store: Store) -> None:
+    _, part = a_claimed_part(store)
+    sent = store.bind(part, Binding(state=PartState.SENT, sid="SMout", status="queued"), now=NOW)
+    due = NOW + timedelta(hours=24)
+    second = sent.second_try(due=int(due.timestamp() * 1000))
+
+    assert store.send_again(second, now=NOW) is True
+    assert store.send_again(replace(second, due=0), now=NOW) is False
+
+    first, again = store.parts(ANN, part.turn)
+    assert (first.state, first.sid, again.again) == (PartState.SENT, "SMout", True)
+    assert (again.state, again.due, again.content, again.sid) == (PartState.NEW, second.due, first.content, None)
+
+    def listed(at: datetime) -> list[str]:
+        return [row.key for row in store.unsettled(journal.bucket(ANN), before=at, limit=10)]
+
+    assert second.key not in listed(due - timedelta(minutes=1))
+    assert second.key in listed(due + timedelta(minutes=1))
+    # it says nothing that was not said
+    assert [entry.role for entry in store.page(ANN).entries] == ["user", "assistant"]
+
+
+def test_a_second_try_is_claimed_and_reported_by_its_own_attempt(store: Store) -> None:
+    conversation, part = a_claimed_part(store)
+    sent = store.bind(part, Binding(state=PartState.SENT, sid="SMone", status="queued"), now=NOW)
+    second = sent.second_try(due=int(NOW.timestamp() * 1000))
+    store.send_again(second, now=NOW)
+    attempt = journal.new_attempt_id(second)
+
+    claimed = store.claim(second, fence=conversation.fence, attempt_id=attempt, now=NOW)
+    store.report(ANN, journal.part_of_attempt(attempt) or "", said(attempt, "SMtwo", "delivered"), now=NOW)
+
+    first, again = store.parts(ANN, part.turn)
+    assert (claimed.key, again.state, again.sid) == (second.key, PartState.SENT, "SMtwo")
+    assert first.sid == "SMone"
+
+
+def test_a_person_is_kept_quiet_under_the_fence_only(store: Store) -> None:
+    old = store.open(ANN, now=NOW)
+    new = store.open(ANN, now=NOW)
+    with pytest.raises(Fenced):
+        store.set_quiet(ANN, until_ms=5, fence=old.fence, now=NOW)
+
+    store.set_quiet(ANN, until_ms=1_700_000_000_000, fence=new.fence, now=NOW)
+
+    assert store.open(ANN, now=NOW).quiet_until == 1_700_000_000_000
+
+
+def test_a_move_that_stands_in_no_table_is_an_error(store: Store) -> None:
+    _, part = a_persisted_part(store)
+
+    with pytest.raises(IllegalMove, match="from NEW to SENT"):
+        store.bind(part, Binding(state=PartState.SENT, sid="SMnever"), now=NOW)
+    with pytest.raises(IllegalMove, match="FILED"):
+        store.settle(a_turn(), TurnState.FILED, reason="", now=NOW)
+
+    assert store.parts(ANN, part.turn)[0].state is PartState.NEW

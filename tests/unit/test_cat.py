@@ -10,7 +10,7 @@ from cat import dada
 from cat.dada import Dada
 from cat.errors import EngineSilent
 from cat.ports import Heard, Reply
-from cat.reply import Cat
+from cat.reply import Cat, into_parts
 from sms import segments
 
 
@@ -141,3 +141,17 @@ def test_a_long_reply_is_cut_to_its_segments() -> None:
     cat = Cat([Scripted("a", "purr " * 300)], deadline_seconds=20, max_segments=2)
 
     assert segments.count(cat.reply(heard("hello")).words) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "most", "parts"),
+    [
+        ("one\ntwo", 1, ("one\ntwo",)),
+        ("one\n\ntwo\n", 3, ("one", "two")),
+        ("one\ntwo\nthree\nfour", 2, ("one", "two\nthree\nfour")),
+        ("short. sentences. stay.", 3, ("short. sentences. stay.",)),
+        (f"{'a' * 100}. {'b' * 100}? {'c' * 10}", 2, (f"{'a' * 100}.", f"{'b' * 100}? {'c' * 10}")),
+    ],
+)
+def test_a_reply_is_sent_in_as_many_messages_as_it_may(words: str, most: int, parts: tuple[str, ...]) -> None:
+    assert into_parts(words, most) == parts

@@ -31,6 +31,8 @@ from worker.retries import Again, GiveUp
         (400, 21617, ErrorClass.BUG),
         (400, 99999, ErrorClass.PERMANENT),
         (302, None, ErrorClass.UNKNOWN),
+        # no code: not the message API's own word, so it proves nothing
+        (400, None, ErrorClass.UNKNOWN),
     ],
 )
 def test_an_answer_is_classified(status: int, code: int | None, expected: ErrorClass) -> None:

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from conversation import journal
 from conversation.errors import IllegalMove
-from conversation.journal import PartState, TurnState
+from conversation.journal import Part, PartState, TurnState
+from tests.builders import ANN, OUR_NUMBER
+
+
+def a_part() -> Part:
+    return Part(
+        user_id=ANN,
+        turn="SM1",
+        number=0,
+        state=PartState.SENT,
+        arrived="1",
+        content="prrt",
+        sender=OUR_NUMBER,
+        sid="SMx",
+    )
 
 
 def test_every_state_has_its_moves() -> None:
@@ -31,12 +47,46 @@ def test_a_move_that_stands_in_no_table_is_an_error() -> None:
         journal.turn_sources(TurnState.FILED)
 
 
-@given(st.from_regex(r"(SM|MM)[0-9a-f]{32}", fullmatch=True), st.integers(0, 99))
-def test_an_attempt_id_leads_back_to_its_part(sid: str, number: int) -> None:
-    assert journal.part_of_attempt(journal.new_attempt_id(sid, number)) == journal.out_key(sid, number)
+@given(sid=st.from_regex(r"(SM|MM)[0-9a-f]{32}", fullmatch=True), number=st.integers(0, 99), again=st.booleans())
+def test_an_attempt_id_leads_back_to_its_part(*, sid: str, number: int, again: bool) -> None:
+    part = replace(a_part(), turn=sid, number=number, again=again)
+
+    assert journal.part_of_attempt(journal.new_attempt_id(part)) == part.key
 
 
-@pytest.mark.parametrize("forged", ["", "-", "SM1", "SM1-0", "SM1-x-a", "SM1--a", "-0-a", "SM1-\u0661-a"])
+def test_a_second_try_says_the_same_from_the_same_number_to_the_same_person() -> None:
+    part = a_part()
+
+    second = part.second_try(due=1_700_000_000_000)
+
+    assert (second.key, second.state, second.sid) == (f"{part.key}r", PartState.NEW, None)
+    assert (second.user_id, second.sender, second.content) == (part.user_id, part.sender, part.content)
+
+
+@pytest.mark.parametrize(
+    ("was", "target"),
+    [
+        (PartState.NEW, PartState.SENT),
+        (PartState.RETRY, PartState.UNKNOWN),
+        (PartState.FAILED, PartState.SENT),
+        (PartState.SUPPRESSED, PartState.RETRY),
+        (PartState.UNKNOWN, PartState.SUPPRESSED),
+    ],
+)
+def test_a_move_that_nobody_can_have_overtaken_is_an_error(was: PartState, target: PartState) -> None:
+    with pytest.raises(IllegalMove, match=f"from {was} to {target}"):
+        journal.check_refused(was, target, same_attempt=True)
+    journal.check_refused(was, target, same_attempt=False)
+
+
+@pytest.mark.parametrize("was", [PartState.SENT, PartState.HELD])
+def test_a_move_that_evidence_overtook_is_late_and_no_error(was: PartState) -> None:
+    journal.check_refused(was, PartState.RETRY, same_attempt=True)
+
+
+@pytest.mark.parametrize(
+    "forged", ["", "-", "SM1", "SM1-0", "SM1-x-a", "SM1--a", "-0-a", "SM1-\u0661-a", "SM1-0x-a", "SM1-r-a"]
+)
 def test_an_id_that_is_not_ours_leads_nowhere(forged: str) -> None:
     assert journal.part_of_attempt(forged) is None
 

@@ -20,12 +20,13 @@ from inbox import contract
 from inbox.memory import InMemoryCircuit, InMemoryInbox
 from sms.memory import InMemorySender
 from sms.messages import DeliveryReport, InboundSms, MessageSid
-from sms.ports import ErrorClass, Listed, NotCreated, Unknown
+from sms.ports import ErrorClass, Listed, NotCreated, Sent, Unknown
 from tests.builders import ANN, OUR_NUMBER, a_sid, a_text
 from worker.delivery import Delivery, Terms
 from worker.receipts import Receipts
 from worker.reconcile import Reconciler
 from worker.reconcile import Terms as ReconcileTerms
+from worker.resend import Resender
 from worker.turn import Habits, House, Visits
 from worker.visit import LeaseKeeper
 
@@ -38,6 +39,7 @@ class Parrot:
     def __init__(self) -> None:
         self.heard: list[Heard] = []
         self.meanwhile: Callable[[], None] = lambda: None
+        self.words = ""
 
     @property
     def name(self) -> str:
@@ -47,7 +49,7 @@ class Parrot:
         del seconds
         self.heard.append(heard)
         self.meanwhile()
-        return Reply(words=f"re: {' + '.join(heard.texts)}", engine=self.name)
+        return Reply(words=self.words or f"re: {' + '.join(heard.texts)}", engine=self.name)
 
 
 class Died(BaseException):
@@ -61,6 +63,7 @@ class Room:
     ms: int = field(default_factory=lambda: int(time.time() * 1000))
     policy: str = "each"
     stopping: bool = False
+    max_parts: int = 1
 
     def __post_init__(self) -> None:
         self.inbox = InMemoryInbox(clock_ms=lambda: self.ms, lease=timedelta(seconds=20))
@@ -68,7 +71,8 @@ class Room:
         self.sender = InMemorySender()
         self.circuit = InMemoryCircuit()
         self.parrot = Parrot()
-        self.receipts = Receipts(self.inbox, self.store, who_key=b"memory", noted=lambda *_: None)
+        self.resender = Resender(self.inbox, self.store, rng=random.Random(1))
+        self.receipts = Receipts(self.inbox, self.store, self.resender, who_key=b"memory", noted=lambda *_: None)
         self.sender.clock = self.now
         self.reconciler = self.a_reconciler()
 
@@ -79,7 +83,7 @@ class Room:
         terms = ReconcileTerms(
             validity=timedelta(hours=1), numbers=[OUR_NUMBER], who=lambda person: contract.who(person, b"memory")
         )
-        return Reconciler(self.inbox, self.store, self.sender, terms)
+        return Reconciler(self.inbox, self.store, self.sender, self.resender, terms)
 
     def heard_of(self, body: str) -> MessageSid:
         """A telephone sends a text whose webhook never comes; the carrier's list knows it."""
@@ -105,7 +109,7 @@ class Room:
         house = House(
             inbox=replaced.get("inbox", self.inbox),
             journal=journal,
-            cat=Cat([self.parrot], deadline_seconds=20),
+            cat=Cat([self.parrot], deadline_seconds=20, max_parts=self.max_parts),
             delivery=delivery,
             leases=LeaseKeeper(self.inbox, every_seconds=5, on_error=lambda _: None),
             worker="w",
@@ -148,10 +152,12 @@ class Room:
 
 
 class Dying:
-    """A keeper in front of another, whose named call ends the process before or after it took effect."""
+    """A keeper in front of another, whose named call, the `nth` of them, ends the process before or after it took effect."""
 
-    def __init__(self, behind: object, call: str, *, after: bool, error: BaseException | None = None) -> None:
-        self._behind, self._call, self._after = behind, call, after
+    def __init__(
+        self, behind: object, call: str, *, after: bool, error: BaseException | None = None, nth: int = 1
+    ) -> None:
+        self._behind, self._call, self._after, self._nth = behind, call, after, nth
         self._error = error or Died()
 
     def __getattr__(self, name: str) -> Any:
@@ -160,6 +166,9 @@ class Dying:
             return real
 
         def cut(*args: object, **options: object) -> object:
+            self._nth -= 1
+            if self._nth > 0:
+                return real(*args, **options)
             if self._after:
                 real(*args, **options)
             self._call = ""
@@ -732,3 +741,209 @@ def test_a_text_that_waits_behind_another_is_not_missed(room: Room) -> None:
     room.later(seconds=120)
 
     assert room.reconciler.reconcile().missed == 0
+
+
+def reported(room: Room, text: InboundSms, status: str, code: int | None = None) -> None:
+    """The carrier reports on the first message of the reply to a text, and the report is written down."""
+    part = room.store.parts(ANN, text.sid)[0]
+    assert part.attempt_id is not None
+    assert part.sid is not None
+    room.inbox.receive(
+        DeliveryReport(sid=MessageSid(part.sid), to=ANN, status=status, attempt_id=part.attempt_id, error_code=code)
+    )
+    room.receipts.drain()
+
+
+def test_what_failed_on_its_way_is_tried_once_more_and_no_oftener(room: Room) -> None:
+    (text,) = room.texts("hello")
+    room.serve()
+
+    reported(room, text, "undelivered", 30022)
+    reported(room, text, "undelivered", 30022)
+    room.serve()
+    assert room.received == ["re: hello"]
+    room.later(seconds=60)
+    room.serve()
+    assert room.received == ["re: hello", "re: hello"]
+
+    first, second = room.store.parts(ANN, text.sid)
+    assert (first.state, first.status, first.error_code) == (PartState.SENT, "undelivered", 30022)
+    assert (second.key, second.state) == (f"{first.key}r", PartState.SENT)
+    room.inbox.receive(
+        DeliveryReport(
+            sid=MessageSid(second.sid or ""),
+            to=ANN,
+            status="failed",
+            attempt_id=second.attempt_id or "",
+            error_code=30022,
+        )
+    )
+    room.receipts.drain()
+    room.later(seconds=600)
+    room.serve()
+    assert len(room.received) == 2
+    assert room.inbox.oldest_waiting_ms() is None
+
+
+def test_a_daily_limit_is_waited_out_and_holds_nobody_up(room: Room) -> None:
+    room.reconciler.reconcile()
+    (text,) = room.texts("hello")
+    room.serve()
+    reported(room, text, "failed", 30023)
+
+    room.texts("and now?")
+    room.serve()
+    assert room.received == ["re: hello", "re: and now?"]
+    room.later(seconds=3600)
+    room.reconciler.reconcile()
+    room.serve()
+    assert len(room.received) == 2
+
+    room.later(seconds=24 * 3600)
+    room.reconciler.reconcile()
+    room.serve()
+    assert room.received == ["re: hello", "re: and now?", "re: hello"]
+
+
+def test_what_was_refused_by_the_telephone_is_not_tried_again(room: Room) -> None:
+    (text,) = room.texts("hello")
+    room.serve()
+
+    reported(room, text, "undelivered", 30005)
+    room.later(seconds=600)
+    room.serve()
+
+    assert room.received == ["re: hello"]
+    assert len(room.store.parts(ANN, text.sid)) == 1
+
+
+def test_a_worker_that_dies_before_it_rings_for_a_second_try_leaves_it_to_the_reconciler(room: Room) -> None:
+    room.reconciler.reconcile()
+    (text,) = room.texts("hello")
+    room.serve()
+    room.receipts = Receipts(
+        room.inbox, room.store, Resender(Dying(room.inbox, "accept", after=False), room.store, rng=random.Random(1)),
+        who_key=b"memory", noted=lambda *_: None,
+    )  # fmt: skip
+
+    with pytest.raises(Died):
+        reported(room, text, "undelivered", 30022)
+    room.later(seconds=180)
+    room.reconciler.reconcile()
+    room.serve()
+
+    assert room.received == ["re: hello", "re: hello"]
+
+
+def test_a_fate_that_no_callback_told_and_the_price_come_from_the_list(room: Room) -> None:
+    room.reconciler.reconcile()
+    (text,) = room.texts("hello")
+    room.serve()
+    (sid, _), *_ = room.sender.created
+    room.sender.unpriced.add(sid)
+    room.later(seconds=30)
+
+    report = room.reconciler.reconcile()
+    part = room.store.parts(ANN, text.sid)[0]
+    assert (report.reported, report.charged) == (1, 0)
+    assert (part.status, part.price) == ("delivered", None)
+
+    room.sender.unpriced.clear()
+    # an hour later the price is there: the look went no further than to what had none
+    room.later(seconds=3600)
+    assert room.reconciler.reconcile().charged == 1
+    part = room.store.parts(ANN, text.sid)[0]
+    assert (part.segments, part.price, part.price_unit) == (1, "-0.00750", "USD")
+    assert room.reconciler.reconcile().charged == 0
+
+
+def test_a_failure_that_no_callback_told_is_tried_again_too(room: Room) -> None:
+    room.reconciler.reconcile()
+    room.texts("hello")
+    room.serve()
+    (sid, _), *_ = room.sender.created
+    room.sender.fates[sid] = ("failed", 30001)
+    room.later(seconds=30)
+
+    room.reconciler.reconcile()
+    room.later(seconds=60)
+    room.serve()
+
+    assert room.received == ["re: hello", "re: hello"]
+
+
+def test_two_machines_are_told_apart_from_people_by_the_carrier(room: Room) -> None:
+    room.sender.answers.append(NotCreated(error_class=ErrorClass.LOOP, code=14107, reason="a loop", alarming=True))
+    first, second = room.texts("beep", "beep")
+
+    room.serve()
+    assert room.received == []
+    assert (room.part(first), room.state(second)) == (PartState.FAILED, TurnState.SILENT)
+
+    room.later(seconds=3700)
+    room.texts("hello, i am a person")
+    room.serve()
+    assert room.received == ["re: hello, i am a person"]
+
+
+def test_a_person_who_opted_out_at_the_carrier_gets_nothing_more_in_the_same_visit(room: Room) -> None:
+    room.sender.answers.append(NotCreated(error_class=ErrorClass.PERMANENT, code=21610, reason="STOP"))
+    _, second = room.texts("one", "two")
+
+    room.serve()
+
+    assert len(room.sender.asked) == 1
+    assert room.state(second) is TurnState.SILENT
+
+
+@pytest.fixture
+def verse() -> Room:
+    """A cat that answers in three messages."""
+    room = Room()
+    room.max_parts = 3
+    room.parrot.words = "the box\nthe cat\nthe lid"
+    return room
+
+
+def test_a_reply_in_several_parts_is_sent_in_order(verse: Room) -> None:
+    verse.texts("a poem")
+
+    verse.serve()
+
+    assert verse.received == ["the box", "the cat", "the lid"]
+
+
+@pytest.mark.parametrize("call", ["claim", "bind"])
+@pytest.mark.parametrize("nth", [1, 2, 3])
+def test_a_reply_in_parts_goes_on_at_the_part_that_is_missing(verse: Room, call: str, nth: int) -> None:
+    verse.texts("a poem")
+
+    verse.dies(journal=Dying(verse.store, call, after=call == "bind", nth=nth))
+    verse.serve()
+
+    assert verse.received == ["the box", "the cat", "the lid"]
+    assert verse.inbox.oldest_waiting_ms() is None
+
+
+def test_a_part_in_doubt_holds_the_next_back_until_patience_is_over(verse: Room) -> None:
+    verse.sender.answers.extend([Sent(sid=MessageSid("SMa"), status="queued"), Unknown(reason="a reset")])
+    verse.texts("a poem")
+
+    verse.serve()
+    assert verse.received == ["the box"]
+    verse.later(seconds=61)
+    verse.serve()
+
+    assert verse.received == ["the box", "the lid"]
+
+
+def test_of_a_long_backlog_only_the_newest_is_answered_where_that_is_the_policy() -> None:
+    room = Room(policy="latest")
+    *old, new = room.texts(*(f"text {n}" for n in range(45)))
+
+    room.serve()
+
+    assert room.received == ["re: text 44"]
+    assert {room.state(text) for text in old} == {TurnState.SILENT}
+    assert room.state(new) is TurnState.ANSWERED
+    assert room.inbox.oldest_waiting_ms() is None
