@@ -233,19 +233,20 @@ def chaos(  # noqa: PLR0913 - each is an option
 @click.option("--json", "as_json", is_flag=True, help="The events as JSON.")
 def explain(*, sid: str, person: str | None, as_json: bool) -> None:
     """Tell the story of one text, by its MessageSid: the text's own, or its reply's."""
-    from dadacat import explain as stories
+    from conversation.story import as_lines
     from dadacat import operate
+    from dadacat.explain import NothingKnown
     from worker import wiring
 
     chosen = _checked(twilio=True)
     try:
         story = operate.story(wiring.store(chosen), wiring.ledger(chosen), sid, person)
-    except stories.NothingKnown as exc:
+    except NothingKnown as exc:
         raise click.ClickException(str(exc)) from None
     if as_json:
         _print_json(dataclasses.asdict(story))
     else:
-        click.echo("\n".join(stories.as_lines(story)))
+        click.echo("\n".join(as_lines(story)))
 
 
 @main.command()

@@ -11,7 +11,8 @@ from typing import Any
 
 from conversation.journal import Turn
 from conversation.storage import DynamoDBStorage
-from dadacat.explain import Story, explain
+from conversation.story import Story
+from dadacat.explain import explain
 from inbox.redis import RedisInbox
 from sms.errors import CarrierAway
 from sms.twilio import TwilioLedger

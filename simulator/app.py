@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
-from simulator import phone, rest, road
+from conversation.story import Rows
+from simulator import phone, rest
 from simulator.cut import Cuttable
 from simulator.faults import Faults
 from simulator.network import Network
 
 
-def create_app(network: Network, *, journal: road.Journal, faults: Faults) -> ASGIApp:
+def create_app(network: Network, *, journal: Rows, faults: Faults) -> ASGIApp:
     """The application."""
 
     @asynccontextmanager

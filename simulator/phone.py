@@ -8,8 +8,11 @@ POST /phone/pictures            a picture's bytes, with its content type: {"sid"
 POST /phone/texts               {"from", "to", "body", "pictures"}: a telephone sends a text: {"sid"}
 GET  /phone/pictures/{sid}      a picture
 GET  /phone/road/{sid}          the stations of one text
+GET  /phone/explain/{sid}       the whole story of one message, as a page
 GET  /phone/events              server-sent events: every message that changes, every notice of the network
 GET  /faults                    how the network misbehaves
+PUT  /faults                    {"rules", "seed"}: tell it how to
+GET  /faults/log                what went wrong so far
 """
 
 from __future__ import annotations
@@ -26,7 +29,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from simulator import road
+from conversation.story import Rows
+from simulator import explain, road
 from simulator.faults import Faults, UnusableRule
 from simulator.network import Network, describe
 from sms.messages import MAX_BODY_CHARACTERS, MAX_FIELD_CHARACTERS, MAX_MEDIA, is_dialable
@@ -46,7 +50,7 @@ _PUNCTUATION: Final = str.maketrans("", "", " ()-./")
 _TYPES: Final = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 
 
-def routes(network: Network, journal: road.Journal, faults: Faults) -> list[Route]:
+def routes(network: Network, journal: Rows, faults: Faults) -> list[Route]:
     """The page's routes."""
     phone = Phone(network, journal, faults)
     return [
@@ -60,6 +64,7 @@ def routes(network: Network, journal: road.Journal, faults: Faults) -> list[Rout
         Route("/phone/pictures/{sid}", phone.picture, methods=["GET"]),
         Route("/phone/texts", phone.text, methods=["POST"]),
         Route("/phone/road/{sid}", phone.road, methods=["GET"]),
+        Route("/phone/explain/{sid}", phone.explain, methods=["GET"]),
         Route("/phone/events", phone.events, methods=["GET"]),
         Route("/faults", phone.faults, methods=["GET"]),
         Route("/faults", phone.set_faults, methods=["PUT"]),
@@ -70,7 +75,7 @@ def routes(network: Network, journal: road.Journal, faults: Faults) -> list[Rout
 class Phone:
     """The handlers."""
 
-    def __init__(self, network: Network, journal: road.Journal, faults: Faults) -> None:
+    def __init__(self, network: Network, journal: Rows, faults: Faults) -> None:
         self._network = network
         self._journal = journal
         self._faults = faults
@@ -171,6 +176,14 @@ class Phone:
             return Response(status_code=404)
         replies = [other for _, other in _first(self._network.store.messages(to=message.sender))]
         return JSONResponse(await run_in_threadpool(road.of, message, self._journal, replies))
+
+    async def explain(self, request: Request) -> Response:
+        """The story of one message, either way."""
+        message = self._network.store.message(request.path_params["sid"])
+        if message is None:
+            return Response("no such message\n", status_code=404, media_type="text/plain")
+        told = await run_in_threadpool(explain.of, message, self._journal)
+        return Response(explain.page(message, told), media_type="text/html", headers={"cache-control": "no-store"})
 
     async def events(self, request: Request) -> Response:
         """Every change, as it happens."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from conversation.errors import ConversationError
-from conversation.journal import Part, Turn
+from conversation.story import Rows
 from dadacat import logs
 from simulator.store import Message
 
@@ -19,17 +19,7 @@ STATIONS: Final = (
 log = logs.get("simulator")
 
 
-class Journal(Protocol):
-    """What the road needs of the journal."""
-
-    def get_turn(self, user_id: str, sid: str) -> Turn | None:
-        """A text's row."""
-
-    def parts(self, user_id: str, sid: str) -> tuple[Part, ...]:
-        """The parts of the reply that bears `sid`."""
-
-
-def of(message: Message, journal: Journal, messages: Iterable[Message]) -> dict[str, Any]:  # Any: JSON
+def of(message: Message, journal: Rows, messages: Iterable[Message]) -> dict[str, Any]:  # Any: JSON
     """One inbound text's stations, each with its time in seconds since 1970; what has not happened yet is missing."""
     times: dict[str, float] = {name: when for name, when in message.stations if name in STATIONS}
     facts: dict[str, Any] = {}

@@ -238,6 +238,8 @@ function drawRoad(road) {
     }
     return item;
   }));
+  $("#story").hidden = false;
+  $("#story").href = `/phone/explain/${road.sid}`;
   $("#facts").replaceChildren(...Object.entries({ text: road.sid, ...road.facts })
     .flatMap(([name, value]) => [make("dt", "", name), make("dd", "", String(value))]));
 }

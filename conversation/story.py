@@ -1,0 +1,166 @@
+"""One timeline of one text: all that the journal knows of it and of its reply, in the order in which it happened.
+
+Times are Redis's clock where a visit wrote them. A story is made from rows alone, so that whoever has the rows can tell it: the command
+line, the simulator's road view, an operator's page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final, Protocol
+
+from conversation.journal import Part, PartState, Turn, TurnState
+
+#: Rows of a person among which a reply's sid is looked for.
+RECENT_ROWS: Final = 1000
+
+
+class Rows(Protocol):
+    """What a story is made from."""
+
+    def get_turn(self, user_id: str, sid: str) -> Turn | None:
+        """A text's row."""
+
+    def parts(self, user_id: str, sid: str) -> tuple[Part, ...]:
+        """The parts of the reply that bears `sid`."""
+
+    def newest_parts(self, user_id: str, *, limit: int) -> tuple[Part, ...]:
+        """The parts among a person's newest rows."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Event:
+    """Something that happened."""
+
+    at: str
+    what: str
+    detail: Mapping[str, Any] = field(default_factory=dict, compare=False)  # Any: JSON
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """All that is known of one text and its reply."""
+
+    sid: str
+    state: str
+    events: Sequence[Event]
+    #: What somebody should know who reads no further.
+    verdict: str
+    #: What the reply cost, in messages and money, as far as the carrier has said.
+    cost: str
+
+    def timed(self) -> Iterator[tuple[float, Event]]:
+        """Each event with the seconds since the first."""
+        begun = datetime.fromisoformat(self.events[0].at) if self.events else None
+        for event in self.events:
+            assert begun is not None
+            yield (datetime.fromisoformat(event.at) - begun).total_seconds(), event
+
+
+def turn_of(rows: Rows, person: str, sid: str) -> Turn | None:
+    """The turn that `sid` belongs to, a text's own or its reply's, among those of `person`."""
+    turn = rows.get_turn(person, sid)
+    if turn is not None:
+        return turn
+    for part in rows.newest_parts(person, limit=RECENT_ROWS):
+        if part.sid == sid:
+            return rows.get_turn(person, part.turn)
+    return None
+
+
+def tell(rows: Rows, turn: Turn) -> Story:
+    """The story of a turn."""
+    parts = rows.parts(turn.user_id, turn.turn or turn.sid)
+    events = sorted((*_turn_events(turn), *(event for part in parts for event in _part_events(part))))
+    return Story(sid=turn.sid, state=str(turn.state), events=events, verdict=_verdict(turn, parts), cost=_cost(parts))
+
+
+def _turn_events(turn: Turn) -> Iterator[Event]:
+    facts = turn.facts
+    yield Event(turn.arrived_at.isoformat(), "received", {"repaired": True} if facts.get("repaired") else {})
+    if "opened_at" in facts:
+        yield Event(facts["opened_at"], "opened", {"worker": facts.get("worker"), "tries": turn.tries})
+    if "thought_at" in facts:
+        names = ("engine", "model", "thought_ms", "tokens_in", "tokens_out", "silent_engines")
+        yield Event(facts["thought_at"], "thought", {name: facts[name] for name in names if name in facts})
+    if "answered_at" in facts:
+        yield Event(facts["answered_at"], "persisted", {"parts": turn.parts, "with the reply to": turn.turn})
+    if "settled_at" in facts:
+        yield Event(facts["settled_at"], f"settled {turn.state}", {"reason": turn.reason})
+    if "duplicate_at" in facts:
+        yield Event(facts["duplicate_at"], "brought again", {"times": facts.get("duplicates")})
+    for name in ("restored_at", "revived_at", "discarded_at"):
+        if name in facts:
+            yield Event(facts[name], name.removesuffix("_at"))
+
+
+def _part_events(part: Part) -> Iterator[Event]:
+    if part.again and "persisted_at" in part.facts:
+        yield Event(part.facts["persisted_at"], "second try", {"part": part.number})
+    for entry in part.facts.get("log", ()):
+        detail = {name: value for name, value in entry.items() if name not in {"at", "state", "report"}}
+        detail["part"] = f"{part.number}{', second try' if part.again else ''}"
+        if "report" in entry:
+            yield Event(entry["at"], f"reported {entry['report']}", detail)
+        else:
+            yield Event(entry["at"], "claimed" if entry["state"] == "SENDING" else f"attempt: {entry['state']}", detail)
+
+
+def _verdict(turn: Turn, parts: Sequence[Part]) -> str:
+    if turn.state is TurnState.DEAD:
+        return f"a dead letter: {turn.reason}; `dadacat dead-letters show {turn.sid}` has its traceback"
+    if turn.state is not TurnState.ANSWERED:
+        return f"no reply: {turn.state}" + (f" ({turn.reason})" if turn.reason else "")
+    if not parts:
+        return "answered, but its reply has no parts: look at the journal"
+    return "; ".join(_fate(part) for part in parts)
+
+
+def _fate(part: Part) -> str:
+    words = {
+        PartState.SENT: f"sent as {part.sid}, last reported {part.status}"
+        + (f" with error {part.error_code}" if part.error_code else ""),
+        PartState.UNKNOWN: "may have been sent: waits for evidence, and is not sent again",
+        PartState.HELD: "may have been sent, and no evidence came: held, never sent again by itself",
+        PartState.RETRY: f"not sent yet ({part.reason}); tried again",
+        PartState.FAILED: f"refused for good: {part.reason}",
+        PartState.SUPPRESSED: f"not sent: {part.reason}",
+        PartState.NEW: "written, not yet sent",
+        PartState.SENDING: "being sent right now, or its sender died",
+    }
+    return f"part {part.number}{' again' if part.again else ''} {words[part.state]}"
+
+
+def _cost(parts: Sequence[Part]) -> str:
+    sent = [part for part in parts if part.state is PartState.SENT]
+    if not sent:
+        return ""
+    segments = sum(part.segments for part in sent)
+    said = f"{segments} segment{'' if segments == 1 else 's'}" if segments else ""
+    prices = [part.price for part in sent if part.price is not None]
+    if len(prices) < len(sent):
+        return f"{said}, price not known yet" if said else "price not known yet"
+    try:
+        # a price is a debit: Twilio writes it with a minus sign
+        total = -sum(Decimal(price) for price in prices)
+    except InvalidOperation:
+        return f"{said}, {' + '.join(prices)}"
+    return f"{said}, {total} {sent[0].price_unit or ''}".strip(" ,")
+
+
+def as_lines(story: Story) -> Iterator[str]:
+    """The story for a terminal: each event with the time since the first."""
+    yield f"{story.sid}  {story.state}"
+    for since, event in story.timed():
+        yield f"  {event.at[:19]}  {since:+10.3f} s  {event.what:<20} {as_words(event.detail)}".rstrip()
+    yield f"  {story.verdict}"
+    if story.cost:
+        yield f"  {story.cost}"
+
+
+def as_words(detail: Mapping[str, Any]) -> str:  # Any: JSON
+    """An event's details in one line."""
+    return "  ".join(f"{name}={value}" for name, value in detail.items() if value is not None)

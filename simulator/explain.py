@@ -1,0 +1,63 @@
+"""The page of one text's story, as the journal tells it: beside the road, for whoever wants to know everything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+
+from conversation import story
+from conversation.errors import ConversationError
+from conversation.story import Rows, Story
+from simulator.store import Message
+
+
+def of(message: Message, rows: Rows) -> Story | None:
+    """The story of a message of the network; None where the journal knows nothing of it, or is away."""
+    person = message.sender if message.direction == "inbound" else message.recipient
+    try:
+        turn = story.turn_of(rows, person, message.sid)
+        return story.tell(rows, turn) if turn is not None else None
+    except ConversationError:
+        return None
+
+
+def page(message: Message, told: Story | None) -> str:
+    """The page."""
+    title = f"the story of {escape(message.sid)}"
+    body = "\n".join(_rows(told)) if told is not None else ""
+    verdict = told.verdict if told is not None else "The journal knows nothing of this message, or does not answer."
+    cost = f"<p class='hint'>{escape(told.cost)}</p>" if told is not None and told.cost else ""
+    state = f" <small>{escape(told.state)}</small>" if told is not None else ""
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{title}</title>
+<link rel="stylesheet" href="/phone/page/phone.css">
+</head>
+<body class="story">
+<header class="top"><h1>{title}{state}</h1><a href="/phone">back to the telephones</a></header>
+<main>
+<p class="said" dir="auto">{escape(message.body)}</p>
+<p class="verdict">{escape(verdict)}</p>
+{cost}
+<table>
+<thead><tr><th scope="col">since it came</th><th scope="col">what</th><th scope="col">more</th></tr></thead>
+<tbody>
+{body}
+</tbody>
+</table>
+</main>
+</body>
+</html>
+"""
+
+
+def _rows(told: Story) -> Iterator[str]:
+    for since, event in told.timed():
+        yield (
+            f"<tr><td><time datetime='{escape(event.at)}'>{since:+.3f} s</time></td><td>{escape(event.what)}</td>"
+            f"<td>{escape(story.as_words(event.detail))}</td></tr>"
+        )
