@@ -157,10 +157,10 @@ def settings(*, markdown: bool) -> None:
 @main.command()
 @click.option(
     "--minutes",
-    type=click.FloatRange(0.1, 24 * 60),
+    type=click.FloatRange(0, 24 * 60),
     default=5.0,
     show_default=True,
-    help="How long people text and things break.",
+    help="How long people text and things break. 0: not at all, only --each.",
 )
 @click.option(
     "--seed", type=int, default=None, help="The same seed breaks the same things. Default: a new one, which is printed."
@@ -186,10 +186,22 @@ def settings(*, markdown: bool) -> None:
     show_default=True,
     help="Mean seconds between two faults.",
 )
+@click.option(
+    "--each",
+    type=click.IntRange(0, 10_000),
+    default=0,
+    show_default=True,
+    help="Before that, break at each row of the protocol's crash table, K0 to K14, so many times.",
+)
+@click.option(
+    "--row", "rows", multiple=True, help="With --each: only this row, such as K6. May be given several times."
+)
 @click.option("--json", "as_json", is_flag=True, help="The account as JSON.")
 def chaos(  # noqa: PLR0913 - each is an option
     *,
     minutes: float,
+    each: int,
+    rows: tuple[str, ...],
     seed: int | None,
     data: Path | None,
     workers: int,
@@ -205,7 +217,7 @@ def chaos(  # noqa: PLR0913 - each is an option
     import secrets
     import tempfile
 
-    from dadacat.chaos import runner
+    from dadacat.chaos import runner, tree
 
     plan = runner.Plan(
         seconds=minutes * 60,
@@ -215,10 +227,12 @@ def chaos(  # noqa: PLR0913 - each is an option
         people=people,
         rate=rate,
         fault_every=fault_every,
+        each_point=each,
+        rows=rows,
     )
     try:
         good, account = runner.run(plan, lambda line: click.echo(line, err=True))
-    except runner.ChaosFailed as exc:
+    except tree.ChaosFailed as exc:
         raise click.ClickException(str(exc)) from None
     if as_json:
         _print_json(account)
@@ -334,7 +348,10 @@ def _print_account(account: dict[str, Any]) -> None:
     for what, count in sorted(account["faults"].items()):
         click.echo(f"{count:>6}  {what}")
     click.echo("")
-    for name in ("texts", "answered", "silent"):
+    if account["rows"]:
+        click.echo("  ".join(f"{row} {count}" for row, count in account["rows"].items()))
+        click.echo("")
+    for name in ("kills", "cuts", "texts", "answered", "silent"):
         click.echo(f"{account[name]:>6}  {name}")
     for name in ("held", "lost", "doubled", "swapped", "unexcused"):
         click.echo(f"{len(account[name]):>6}  {name}")

@@ -1,21 +1,22 @@
 """Accounts for every text, from the outside: what telephones sent, what the network's list shows, and both tables.
 
-A text is answered once, in order; or its reply is in doubt, which only a fault that really hid its outcome excuses; or it is lost, doubled
-or out of order, and the auditor names it. It trusts no state that it can check: a part that says SENT must be on the list, and a message on
-the list must be some part's own.
+A text is answered once, in order; or its reply is in doubt, which only an entry of the fault log that names that very attempt excuses; or it is
+lost, doubled or out of order, and the auditor names it. It trusts no state that it can check: a part that says SENT must be on the list, a message
+on the list must be some part's own, a second try needs a first one that failed, and what was said must stand in the conversation.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final
 
-#: A fault this long before the claim, or after it, may have hidden an attempt's outcome: a send takes up to 13 s.
-EXCUSES_BEFORE_SECONDS: Final = 2.0
-EXCUSES_AFTER_SECONDS: Final = 20.0
+from dadacat.chaos.witness import Fault
+
+IN_DOUBT: Final = frozenset({"UNKNOWN", "HELD", "SENDING"})
+FAILED: Final = frozenset({"failed", "undelivered"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +25,6 @@ class SentText:
 
     sid: str
     person: str
-    #: The order in which this telephone's texts were sent.
-    place: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +34,7 @@ class Shown:
     sid: str
     person: str
     body: str
-    created: float
+    status: str = "delivered"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,20 +48,35 @@ class Row:
     arrived: str = ""
     turn: str = ""
     content: str = ""
-    #: Seconds since 1970 at which its last attempt was claimed.
-    claimed: float = 0.0
+    number: int = 0
+    #: It is the second try at a part that failed on its way.
+    again: bool = False
+    #: The attempt that stands in it.
+    attempt: str = ""
+    #: Found by the reconciler, or put back by it: from order it is excused.
     repaired: bool = False
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """Something that was broken on purpose, and when."""
+class Talk:
+    """A person's item in the table of conversations: the keys of the messages in its window, oldest first."""
 
-    at: float
-    what: str
-    #: How long it lasted.
-    seconds: float = 0.0
+    person: str
+    window: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """All that the auditor goes by."""
+
+    texts: Sequence[SentText]
+    #: In the order of their creation.
+    shown: Sequence[Shown]
+    rows: Sequence[Row]
+    talks: Sequence[Talk]
+    #: Attempt to the fault that may have hidden its outcome.
+    excuses: Mapping[str, str]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,7 +92,7 @@ class Verdict:
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     swapped: list[str] = field(default_factory=list)
-    #: In doubt, and nothing excuses it.
+    #: In doubt, and nothing excuses it; or the evidence lies open and was not taken.
     unexcused: list[str] = field(default_factory=list)
 
     @property
@@ -87,104 +101,119 @@ class Verdict:
         return not (self.lost or self.doubled or self.swapped or self.unexcused)
 
 
-def audit(texts: Sequence[SentText], shown: Sequence[Shown], rows: Iterable[Row], faults: Sequence[Fault]) -> Verdict:
+def audit(evidence: Evidence) -> Verdict:
     """Account for every text."""
-    verdict = Verdict(texts=len(texts))
-    by_key = {(row.person, row.key): row for row in rows}
-    parts: Mapping[tuple[str, str], list[Row]] = _parts(by_key)
-    listed = Counter(message.sid for message in shown)
-    owners: Counter[str] = Counter(row.sid for row in by_key.values() if row.key.startswith("out#") and row.sid)
-    for text in texts:
-        turn = by_key.get((text.person, f"in#{text.sid}"))
-        if turn is None or turn.state == "FILED":
-            verdict.lost.append(f"{text.sid}: {'never filed' if turn is None else 'never answered'}")
-        elif turn.state != "ANSWERED":
-            _settled(verdict, text, turn)
+    return _Audit(evidence).verdict()
+
+
+class _Audit:
+    def __init__(self, evidence: Evidence) -> None:
+        self._given = evidence
+        self._found = Verdict(texts=len(evidence.texts))
+        self._rows = {(row.person, row.key): row for row in evidence.rows}
+        self._parts: dict[tuple[str, str], list[Row]] = defaultdict(list)
+        for row in evidence.rows:
+            if row.key.startswith("out#"):
+                self._parts[row.person, row.key.split("#")[1]].append(row)
+        self._listed = {message.sid: message for message in evidence.shown}
+
+    def verdict(self) -> Verdict:
+        for text in self._given.texts:
+            turn = self._rows.get((text.person, f"in#{text.sid}"))
+            if turn is None or turn.state == "FILED":
+                self._found.lost.append(f"{text.sid}: {'never filed' if turn is None else 'never answered'}")
+            elif turn.state == "SILENT":
+                self._found.silent += 1
+            elif turn.state != "ANSWERED":
+                self._found.lost.append(f"{text.sid}: {turn.state} ({turn.reason})")
+            else:
+                self._answered(text, turn)
+        self._strangers()
+        self._order()
+        self._remembered()
+        return self._found
+
+    def _answered(self, text: SentText, turn: Row) -> None:
+        parts = self._parts.get((text.person, turn.turn or text.sid), [])
+        if not parts:
+            self._found.lost.append(f"{text.sid}: answered without a reply")
+            return
+        offences = len(self._found.lost) + len(self._found.unexcused)
+        for part in parts:
+            if part.again:
+                self._second_try(text, part)
+            if part.state == "SENT":
+                if part.sid not in self._listed:
+                    self._found.lost.append(f"{text.sid}: its reply {part.sid} is not on the list")
+            elif part.state in IN_DOUBT:
+                self._doubt(text, part)
+            else:
+                self._found.lost.append(f"{text.sid}: its reply is {part.state} ({part.reason})")
+        if len(self._found.lost) + len(self._found.unexcused) == offences and text.sid not in self._found.held:
+            self._found.answered += 1
+
+    def _second_try(self, text: SentText, part: Row) -> None:
+        first = self._rows.get((part.person, part.key.removesuffix("r")))
+        if first is None or first.sid not in self._listed or self._listed[first.sid].status not in FAILED:
+            self._found.doubled.append(f"{text.sid}: tried again, though the first try did not fail")
+
+    def _doubt(self, text: SentText, part: Row) -> None:
+        excuse = self._given.excuses.get(part.attempt)
+        if excuse:
+            self._found.held[text.sid] = f"{part.state}: {excuse}"
         else:
-            _answered(verdict, text, parts.get((text.person, turn.turn or text.sid), []), listed, faults)
-    _strangers(verdict, shown, owners, by_key.values())
-    _order(verdict, texts, shown, by_key)
-    return verdict
+            self._found.unexcused.append(f"{text.sid}: {part.state}, and no fault touched attempt {part.attempt}")
 
+    def _strangers(self) -> None:
+        """A message that is no part's own is a second SMS, unless parts in doubt are waiting to be told of it."""
+        owners = Counter(row.sid for row in self._rows.values() if row.key.startswith("out#") and row.sid)
+        doubtful = Counter(
+            (row.person, row.content)
+            for row in self._rows.values()
+            if row.key.startswith("out#") and row.state in IN_DOUBT
+        )
+        strangers: Counter[tuple[str, str]] = Counter()
+        for message in self._given.shown:
+            if owners[message.sid] > 1:
+                self._found.doubled.append(f"{message.sid}: {owners[message.sid]} parts say that it is theirs")
+            elif owners[message.sid] == 0:
+                strangers[message.person, message.body] += 1
+                if strangers[message.person, message.body] > doubtful[message.person, message.body]:
+                    self._found.doubled.append(f"{message.sid}: nobody's own")
+        for words, number in strangers.items():
+            # fewer entries than parts in doubt that say the same: nobody can tell whose they are
+            if number == doubtful[words]:
+                self._found.unexcused.append(f"a reply to {words[0]} is in doubt, though the list shows it")
 
-def _parts(by_key: Mapping[tuple[str, str], Row]) -> Mapping[tuple[str, str], list[Row]]:
-    found: dict[tuple[str, str], list[Row]] = defaultdict(list)
-    for (person, key), row in by_key.items():
-        if key.startswith("out#"):
-            found[person, key.split("#")[1]].append(row)
-    return found
+    def _order(self) -> None:
+        """Messages must have been created in the order in which their texts reached us; only what was fetched or put back is excused."""
+        created = {message.sid: place for place, message in enumerate(self._given.shown)}
+        people: dict[str, list[tuple[str, int, int, str]]] = defaultdict(list)
+        for text in self._given.texts:
+            turn = self._rows.get((text.person, f"in#{text.sid}"))
+            if turn is None or turn.repaired or turn.turn not in ("", text.sid):
+                continue
+            for part in self._parts.get((text.person, text.sid), ()):
+                if part.sid in created and not part.again:
+                    people[text.person].append((turn.arrived, part.number, created[part.sid], text.sid))
+        for replies in people.values():
+            for (_, _, earlier, _), (_, _, later, sid) in pairwise(sorted(replies)):
+                if later < earlier:
+                    self._found.swapped.append(f"{sid}: answered before the text before it")
 
-
-def _settled(verdict: Verdict, text: SentText, turn: Row) -> None:
-    if turn.state == "SILENT":
-        verdict.silent += 1
-    else:
-        verdict.lost.append(f"{text.sid}: {turn.state} ({turn.reason})")
-
-
-def _answered(
-    verdict: Verdict, text: SentText, parts: Sequence[Row], listed: Mapping[str, int], faults: Sequence[Fault]
-) -> None:
-    if not parts:
-        verdict.lost.append(f"{text.sid}: answered without a reply")
-    for part in parts:
-        if part.state == "SENT":
-            if listed.get(part.sid, 0) != 1:
-                verdict.lost.append(f"{text.sid}: its reply {part.sid} is not on the list")
-            else:
-                verdict.answered += 1
-        elif part.state in ("UNKNOWN", "HELD", "SENDING"):
-            excuse = _excuse(part, faults)
-            if excuse:
-                verdict.held[text.sid] = excuse
-            else:
-                verdict.unexcused.append(f"{text.sid}: {part.state}, claimed at {part.claimed:.1f}")
-        else:
-            verdict.lost.append(f"{text.sid}: its reply is {part.state} ({part.reason})")
-
-
-def _excuse(part: Row, faults: Sequence[Fault]) -> str:
-    """The fault that may have hidden what became of an attempt."""
-    for fault in faults:
-        if fault.at - EXCUSES_AFTER_SECONDS <= part.claimed <= fault.at + fault.seconds + EXCUSES_BEFORE_SECONDS:
-            return f"{fault.what} at {fault.at:.1f}"
-    return ""
-
-
-def _strangers(verdict: Verdict, shown: Sequence[Shown], owners: Mapping[str, int], rows: Iterable[Row]) -> None:
-    """A message that is no part's own is a second SMS, unless it is the one that a part in doubt is waiting to be told of."""
-    doubtful = Counter(
-        (row.person, row.content)
-        for row in rows
-        if row.key.startswith("out#") and row.state in ("UNKNOWN", "HELD", "SENDING")
-    )
-    for message in shown:
-        owned = owners.get(message.sid, 0)
-        if owned > 1:
-            verdict.doubled.append(f"{message.sid}: {owned} parts say that it is theirs")
-        elif owned == 0:
-            if doubtful[message.person, message.body] > 0:
-                doubtful[message.person, message.body] -= 1
-            else:
-                verdict.doubled.append(f"{message.sid}: nobody's own")
-
-
-def _order(
-    verdict: Verdict, texts: Sequence[SentText], shown: Sequence[Shown], by_key: Mapping[tuple[str, str], Row]
-) -> None:
-    """Replies must have been created in the order in which their texts reached us; only texts that were fetched back are excused."""
-    created = {message.sid: place for place, message in enumerate(shown)}
-    people: dict[str, list[tuple[str, int, str]]] = defaultdict(list)
-    for text in texts:
-        turn = by_key.get((text.person, f"in#{text.sid}"))
-        part = by_key.get((text.person, f"out#{text.sid}#0"))
-        if turn is None or part is None or turn.repaired or part.sid not in created:
-            continue
-        people[text.person].append((turn.arrived, created[part.sid], text.sid))
-    for replies in people.values():
-        for (_, earlier, _), (_, later, sid) in pairwise(sorted(replies)):
-            if later < earlier:
-                verdict.swapped.append(f"{sid}: answered before the text before it")
+    def _remembered(self) -> None:
+        """The conversation holds what was said: the last answered text of each person, its reply, and nothing twice."""
+        talks = {talk.person: talk for talk in self._given.talks}
+        last: dict[str, Row] = {}
+        for text in self._given.texts:
+            turn = self._rows.get((text.person, f"in#{text.sid}"))
+            if turn is not None and turn.state == "ANSWERED" and not turn.repaired:
+                last[text.person] = max(last.get(text.person, turn), turn, key=lambda row: row.arrived)
+        for person, turn in last.items():
+            window = talks[person].window if person in talks else ()
+            for key in (turn.key, f"out#{turn.turn or turn.sid}#0"):
+                if window.count(key) != 1:
+                    self._found.lost.append(f"{turn.sid}: {key} stands {window.count(key)} times in the conversation")
 
 
 def describe(verdict: Verdict, faults: Sequence[Fault]) -> dict[str, Any]:  # Any: JSON
@@ -200,4 +229,6 @@ def describe(verdict: Verdict, faults: Sequence[Fault]) -> dict[str, Any]:  # An
         "swapped": verdict.swapped,
         "unexcused": verdict.unexcused,
         "faults": dict(Counter(fault.what for fault in faults)),
+        "kills": sum(fault.kind == "kill" for fault in faults),
+        "cuts": sum(fault.kind == "cut" for fault in faults),
     }

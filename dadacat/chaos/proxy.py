@@ -1,7 +1,9 @@
-"""A proxy that cuts: it stands between a worker and one of its services and ends a connection at exactly the request that it is told to.
+"""A proxy that cuts: it stands between a process and one of its services, sees every request and every answer, and does what it is told.
 
-A cut is `before` (the request never reaches the service) or `after` (it took effect, and its answer is lost). The proxy can also turn
-everybody away for a while. HTTP is cut at requests; Redis, whose commands this does not read, at what was written in one go and the answer to it.
+Who watches (`observe`) is asked twice for each request: before it goes on, and after its answer came back, before that is handed on. So a
+connection can be cut, or a process killed, at exactly one request, before or after it took effect. The proxy can also turn everybody away for
+a while, or fall silent, as a network does that drops packets. HTTP is seen message by message; Redis, whose replies this does not parse, by what
+was written in one go and the first that came back.
 """
 
 from __future__ import annotations
@@ -10,37 +12,76 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import Final, Literal
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
 
-When = Literal["before", "after"]
 CHUNK: Final = 65_536
 #: A cut that no request has met by then is forgotten: it would strike somebody much later.
 CUT_GOOD_FOR_SECONDS: Final = 10.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cut:
-    """What was cut, and when."""
+class When(StrEnum):
+    """The moments of an exchange at which something can be done to it."""
 
-    at: float
+    #: The request has come, and nobody has seen it yet.
+    BEFORE = "before"
+    #: It took effect; the answer is here and was not handed on.
+    AFTER = "after"
+    #: The service hung up instead of answering.
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """A request, and its answer once there is one."""
+
     service: str
     when: When
+    request: bytes
+    answer: bytes = b""
+
+
+class Cut:
+    """Told by who watches: end the connection here."""
+
+
+CUT: Final = Cut()
+#: What may be done to an exchange: nothing, end it, or answer in the service's place.
+Deed = Cut | bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """A cut that was ordered: when it is to strike, and who is told."""
+
+    when: When
+    struck: Callable[[Exchange], None]
 
 
 class CuttingProxy:
-    """One proxy, in front of `service` at `target` (host, port), in a thread of its own. `port` is its own once it runs."""
+    """One proxy, in front of `service` at `target` (host, port), in a thread of its own. `port` is its own once it runs.
 
-    def __init__(self, service: str, target: tuple[str, int], *, http: bool, struck: Callable[[Cut], None]) -> None:
+    `observe` is called in that thread, for one exchange after another.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        target: tuple[str, int],
+        *,
+        http: bool,
+        observe: Callable[[Exchange], Deed] = lambda _: None,
+    ) -> None:
         self.service = service
         self.port = 0
         self._target = target
         self._http = http
-        self._struck = struck
+        self._observe = observe
         self._lock = threading.Lock()
-        self._cuts: list[tuple[float, int, When]] = []
+        self._cuts: list[tuple[float, int, _Due]] = []
         self._away_until = 0.0
+        self._alive: set[_Connection] = set()
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._connections: set[asyncio.Task[None]] = set()
@@ -56,16 +97,24 @@ class CuttingProxy:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
 
-    def cut(self, nth: int, when: When) -> None:
-        """Cut at the `nth` request from now."""
+    def cut(self, nth: int, when: When, struck: Callable[[Exchange], None] = lambda _: None) -> None:
+        """Cut at the `nth` request from now; `struck` is told."""
         with self._lock:
-            self._cuts.append((time.monotonic() + CUT_GOOD_FOR_SECONDS, nth, when))
+            self._cuts.append((time.monotonic() + CUT_GOOD_FOR_SECONDS, nth, _Due(when, struck)))
 
     def away(self, seconds: float) -> None:
         """Turn everybody away for a while, those who are connected as well."""
         with self._lock:
             self._away_until = time.monotonic() + seconds
         self._loop.call_soon_threadsafe(self._hang_up)
+
+    def fall_silent(self) -> None:
+        """From now on drop everything on the connections that there are, and leave them open; new ones are carried."""
+        self._loop.call_soon_threadsafe(self._silence)
+
+    def _silence(self) -> None:
+        for connection in self._alive:
+            connection.silent = True
 
     def heal(self) -> None:
         """Behave."""
@@ -77,16 +126,21 @@ class CuttingProxy:
         for task in self._connections:
             task.cancel()
 
-    def _due(self) -> When | None:
-        """Count one request; whether it is the one."""
+    def count(self) -> _Due | None:
+        """Count one request; the cut that is due at it."""
         with self._lock:
             now = time.monotonic()
-            left = [(until, nth - 1, when) for until, nth, when in self._cuts if until > now]
-            due = next((when for _, nth, when in left if nth <= 0), None)
+            left = [(until, nth - 1, due) for until, nth, due in self._cuts if until > now]
             self._cuts = [cut for cut in left if cut[1] > 0]
-        if due is not None:
-            self._struck(Cut(at=time.time(), service=self.service, when=due))
-        return due
+        return next((due for _, nth, due in left if nth <= 0), None)
+
+    def ask(self, exchange: Exchange, due: _Due | None) -> Deed:
+        """What is to be done at this moment of an exchange: who watches has the first word, then the cut that is due."""
+        deed = self._observe(exchange)
+        if deed is None and due is not None and due.when is exchange.when:
+            due.struck(exchange)
+            return CUT
+        return deed
 
     def _is_away(self) -> bool:
         with self._lock:
@@ -119,67 +173,93 @@ class CuttingProxy:
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection(*self._target, limit=2**20)
+        connection = _Connection(self, reader, writer, there, back)
+        self._alive.add(connection)
         try:
-            if self._http:
-                await self._carry_http(reader, writer, there, back)
-            else:
-                await self._carry_bytes(reader, writer, there, back)
+            await (connection.carry_http() if self._http else connection.carry_bytes())
         finally:
+            self._alive.discard(connection)
             back.transport.abort()
 
-    async def _carry_http(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        there: asyncio.StreamReader,
-        back: asyncio.StreamWriter,
-    ) -> None:
-        while True:
-            request = await _message(reader)
-            due = self._due()
-            if due == "before":
-                return
-            back.write(request)
-            await back.drain()
-            answer = await _message(there)
-            if due == "after":
-                return
-            writer.write(answer)
-            await writer.drain()
 
-    async def _carry_bytes(
+class _Connection:
+    """One connection through the proxy."""
+
+    def __init__(
         self,
+        proxy: CuttingProxy,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         there: asyncio.StreamReader,
         back: asyncio.StreamWriter,
     ) -> None:
-        lost = asyncio.Event()
-        answers = asyncio.ensure_future(_pump(there, writer, lost))
+        self._proxy = proxy
+        self._reader, self._writer, self._there, self._back = reader, writer, there, back
+        self.silent = False
+        #: Redis: what was asked and not answered yet, with the cut that is due at it.
+        self._asked: tuple[Exchange, _Due | None] | None = None
+
+    async def carry_http(self) -> None:
+        """Request by request, answer by answer."""
+        while True:
+            request = await _message(self._reader)
+            await self._if_silent_for_ever()
+            due = self._proxy.count()
+            exchange = Exchange(service=self._proxy.service, when=When.BEFORE, request=request)
+            deed = self._proxy.ask(exchange, due)
+            if isinstance(deed, Cut):
+                return
+            if isinstance(deed, bytes):
+                self._writer.write(deed)
+                await self._writer.drain()
+                continue
+            self._back.write(request)
+            await self._back.drain()
+            try:
+                answer = await _message(self._there)
+            except (OSError, asyncio.IncompleteReadError):
+                self._proxy.ask(replace(exchange, when=When.LOST), None)
+                raise
+            await self._if_silent_for_ever()
+            if isinstance(self._proxy.ask(replace(exchange, when=When.AFTER, answer=answer), due), Cut):
+                return
+            self._writer.write(answer)
+            await self._writer.drain()
+
+    async def carry_bytes(self) -> None:
+        """What is written in one go, and the first that comes back."""
+        answers = asyncio.ensure_future(self._pump())
         try:
-            while chunk := await reader.read(CHUNK):
-                due = self._due()
-                if due == "before":
+            while chunk := await self._reader.read(CHUNK):
+                await self._if_silent_for_ever()
+                due = self._proxy.count()
+                exchange = Exchange(service=self._proxy.service, when=When.BEFORE, request=chunk)
+                if isinstance(self._proxy.ask(exchange, due), Cut):
                     return
-                if due == "after":
-                    lost.set()
-                back.write(chunk)
-                await back.drain()
-                if due == "after":
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(1):
-                            await answers
+                self._asked = exchange, due
+                self._back.write(chunk)
+                await self._back.drain()
+                if answers.done():
                     return
         finally:
             answers.cancel()
 
+    async def _pump(self) -> None:
+        while chunk := await self._there.read(CHUNK):
+            await self._if_silent_for_ever()
+            asked, self._asked = self._asked, None
+            if asked is not None:
+                exchange, due = asked
+                if isinstance(self._proxy.ask(replace(exchange, when=When.AFTER, answer=chunk), due), Cut):
+                    self._writer.transport.abort()
+                    return
+            self._writer.write(chunk)
+            await self._writer.drain()
+        self._writer.transport.abort()
 
-async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter, lost: asyncio.Event) -> None:
-    while chunk := await source.read(CHUNK):
-        if lost.is_set():
-            return
-        sink.write(chunk)
-        await sink.drain()
+    async def _if_silent_for_ever(self) -> None:
+        if self.silent:
+            await asyncio.Event().wait()
 
 
 async def _message(reader: asyncio.StreamReader) -> bytes:

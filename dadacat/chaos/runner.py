@@ -1,8 +1,4 @@
-"""The day itself: a whole tree of real processes, telephones that text, a seed that decides what breaks, and at the end the auditor.
-
-The tree is `dadacat up` without workers; the workers are the runner's own, so that their ways to DynamoDB, Redis and Twilio lead through
-proxies that cut. Every process that is killed is one that the runner or its tree started, and is known by its id.
-"""
+"""The day: points of the crash table one after the other, then people who text while a seed decides what breaks, and at last the auditor."""
 
 from __future__ import annotations
 
@@ -10,51 +6,45 @@ import json
 import os
 import random
 import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-import boto3
-import httpx
 import redis
 
-from dadacat.chaos.auditor import Fault, Row, SentText, Shown, Verdict, audit, describe
-from dadacat.chaos.proxy import Cut, CuttingProxy
-from dadacat.settings import without_settings
+from dadacat.chaos import points
+from dadacat.chaos.auditor import Evidence, SentText, Verdict, audit, describe
+from dadacat.chaos.outside import Outside
+from dadacat.chaos.points import Deal, Point
+from dadacat.chaos.proxy import CUT, Deed, Exchange, When
+from dadacat.chaos.steps import Step, attempt_of, step_of, took_effect
+from dadacat.chaos.tree import ChaosFailed, Member, Tree, faketime
+from dadacat.chaos.witness import Witness
 
-ACCOUNT: Final = "AC" + "c4a0" * 8
-TOKEN: Final = "chaos" * 6
-NUMBER: Final = "+15005550006"
-#: Intervals of the product, shortened so that a minute of chaos holds many recoveries.
-SHORT: Final[Mapping[str, str]] = {
-    "DOUBLE_TEXT_POLICY": "each",
-    "LIMITS": "off",
-    "LEASE_SECONDS": "4",
-    "LEASE_RENEW_SECONDS": "1",
-    "SWEEP_INTERVAL_SECONDS": "1",
-    "SWEEP_PERSON_SECONDS": "3",
-    "RECONCILE_INTERVAL_SECONDS": "5",
-    "UNSETTLED_AFTER_SECONDS": "5",
-    "UNKNOWN_PATIENCE_SECONDS": "5",
-    "LOG_LEVEL": "warning",
-}
-#: How long after the last fault everything may take to come to rest.
-REST_SECONDS: Final = 180.0
-START_SECONDS: Final = 90.0
+#: How long after the last fault everything may take to come to rest: the validity period, and room.
+REST_SECONDS: Final = 240.0
 #: A worker that is stopped sleeps longer than its lease.
 SLEEP_SECONDS: Final = 6.0
-
-
-class ChaosFailed(Exception):
-    """The day could not be played; the message says why."""
+#: An armed point whose place nobody has come to by then is given up.
+STRIKE_SECONDS: Final = 45.0
+#: How long a store that throttles, or is away, does so at a point.
+STORE_TROUBLE_SECONDS: Final = 2.5
+#: How long an inserted text is waited for.
+TEXT_SECONDS: Final = 3.0
+_THROTTLED: Final = json.dumps(
+    {
+        "__type": "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
+        "message": "told to throttle",
+    }
+).encode()
+THROTTLED: Final = (
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: %d\r\n\r\n%s"
+    % (len(_THROTTLED), _THROTTLED)
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,158 +60,242 @@ class Plan:
     rate: float = 6.0
     #: Mean seconds between two faults.
     fault_every: float = 1.5
+    #: How often each row of the crash table is struck before the day begins.
+    each_point: int = 0
+    #: Rows to strike; empty: all.
+    rows: Sequence[str] = ()
 
 
 @dataclass(slots=True)
-class _Worker:
-    name: str
-    process: subprocess.Popen[bytes]
+class _Armed:
+    """A point that waits for its place."""
+
+    point: Point
+    person: str
+    struck: threading.Event = field(default_factory=threading.Event)
 
 
-@dataclass(slots=True)
 class Day:
     """A day in the making."""
 
-    plan: Plan
-    faults: list[Fault] = field(default_factory=list)
-    texts: list[SentText] = field(default_factory=list)
-    urls: dict[str, str] = field(default_factory=dict)
-    _workers: list[_Worker] = field(default_factory=list)
-    _proxies: dict[str, CuttingProxy] = field(default_factory=dict)
-    _tree: subprocess.Popen[str] | None = None
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _over: threading.Event = field(default_factory=threading.Event)
-
-    # Start and stop
+    def __init__(self, plan: Plan, say: Callable[[str], None]) -> None:
+        self.plan = plan
+        self._say = say
+        self.witness = Witness()
+        self.texts: list[SentText] = []
+        #: How often each row of the crash table was struck.
+        self.struck: Counter[str] = Counter()
+        self._armed: list[_Armed] = []
+        self._lock = threading.Lock()
+        self._rules: list[dict[str, Any]] = []
+        self._people = 0
+        self.tree = Tree(
+            data=plan.data,
+            workers=plan.workers,
+            skewed=faketime() is not None,
+            observe=self._observe,
+            died=lambda member: self.witness.died(member.name),
+        )
 
     def play(self) -> Verdict:
         """Play the day and account for it. Raises `ChaosFailed`."""
+        if not self.tree.skewed:
+            self._say("libfaketime is not installed: all clocks agree today, and K14 is only a change of workers")
         try:
-            self._start()
-            keeper = threading.Thread(target=self._keep_workers, name="keeper")
-            keeper.start()
+            self.tree.start()
+            self.outside = Outside(self.tree.urls)
+            self.outside.post_texts_to(self.tree.webhook_url())
+            self._strike_points()
+            self.outside.post_texts_to(self.tree.webhook_url(), fallback=f"{self.tree.urls['webhook']}/sms/fallback")
             self._live()
-            self._heal()
-            self._rest()
-            self._over.set()
-            keeper.join()
-            return self._account()
+            self.tree.heal()
+            self._set_rules()
+            return self._come_to_rest()
         finally:
-            self._over.set()
-            self._stop()
+            self.tree.stop()
 
-    def _start(self) -> None:
-        base = _free_base()
-        command = [str(Path(sys.executable).parent / "dadacat"), "up", "--headless", "--workers", "0"]
-        command += ["--port-base", str(base), "--data", str(self.plan.data)]
-        self.plan.data.mkdir(parents=True, exist_ok=True)
-        self._tree = subprocess.Popen(  # noqa: S603 - our own command
-            command, env=self._settings(), cwd=self.plan.data, stdout=subprocess.PIPE, text=True
-        )
-        assert self._tree.stdout is not None
-        for line in self._tree.stdout:
-            name, _, url = line.strip().partition(" ")
-            self.urls[name] = url
-            if name == "dynamodb":
-                break
-        else:
-            raise ChaosFailed(f"the tree did not start; its logs are in {self.plan.data / 'logs'}")
-        for name, http in (("redis", False), ("dynamodb", True), ("twilio", True)):
-            parts = urlsplit(self.urls[name])
-            if parts.hostname != "127.0.0.1" or parts.port is None:
-                raise ChaosFailed(f"{name} is not this machine's own: nothing is broken that is somebody's")
-            self._proxies[name] = CuttingProxy(name, (parts.hostname, parts.port), http=http, struck=self._cut)
-            self._proxies[name].start()
-        self._workers = [self._spawn(f"c{number}") for number in range(self.plan.workers)]
-        _wait(
-            lambda: all(self._ready_file(worker.name).exists() for worker in self._workers),
-            START_SECONDS,
-            "the workers",
-        )
+    # What everybody does on the wire is seen here
 
-    def _settings(self) -> dict[str, str]:
-        return {
-            # whatever the caller's shell names, a real Redis or a real account, is not for us to break
-            **without_settings(os.environ),
-            **SHORT,
-            "TWILIO_ACCOUNT_SID": ACCOUNT,
-            "TWILIO_AUTH_TOKEN": TOKEN,
-            "TWILIO_PHONE_NUMBER": NUMBER,
-        }
+    def _observe(self, member: Member, exchange: Exchange) -> Deed:
+        now = time.time()
+        if member.role == "worker":
+            self.witness.saw(member.name, exchange, now)
+            if exchange.service == "dynamodb" and exchange.when is When.BEFORE and self._throttled(member):
+                return THROTTLED
+        armed = self._matching(exchange)
+        if armed is None:
+            return None
+        self.struck[armed.point.row] += 1
+        try:
+            return self._do(armed, member, exchange, now)
+        finally:
+            armed.struck.set()
 
-    def _spawn(self, name: str) -> _Worker:
-        self._ready_file(name).unlink(missing_ok=True)
-        environment = {
-            **self._settings(),
-            "REDIS_URL": f"redis://127.0.0.1:{self._proxies['redis'].port}/0",
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self._proxies['dynamodb'].port}",
-            "TWILIO_API_BASE_URL": f"http://127.0.0.1:{self._proxies['twilio'].port}",
-            "PUBLIC_URL": self.urls["webhook"],
-            "AWS_ACCESS_KEY_ID": "local",
-            "AWS_SECRET_ACCESS_KEY": "local",
-            "WORKER_CONCURRENCY": "12",
-            "DADACAT_READY_FILE": str(self._ready_file(name)),
-        }
-        with (self.plan.data / "logs" / f"chaos-{name}.log").open("ab") as log:
-            command = [str(Path(sys.executable).parent / "dadacat"), "worker", "--name", name]
-            process = subprocess.Popen(command, env=environment, cwd=self.plan.data, stdout=log, stderr=log)  # noqa: S603 - our own command
-        return _Worker(name, process)
+    def _throttled(self, member: Member) -> bool:
+        return time.monotonic() < member.throttled_until
 
-    def _ready_file(self, name: str) -> Path:
-        return self.plan.data / "run" / f"chaos-{name}.ready"
-
-    def _keep_workers(self) -> None:
-        """Start again every worker that died."""
-        while not self._over.wait(0.1):
-            with self._lock:
-                for place, worker in enumerate(self._workers):
-                    if worker.process.poll() is not None:
-                        self._workers[place] = self._spawn(worker.name)
-
-    def _stop(self) -> None:
+    def _matching(self, exchange: Exchange) -> _Armed | None:
+        """The armed point whose place this is; it is armed no more."""
+        if not self._armed:
+            return None
+        step = step_of(exchange.service, exchange.request)
+        if step is None or (exchange.when is When.AFTER and not took_effect(exchange.service, exchange.answer)):
+            return None
         with self._lock:
-            for worker in self._workers:
-                if worker.process.poll() is None:
-                    worker.process.send_signal(signal.SIGCONT)
-                    worker.process.terminate()
-            for worker in self._workers:
-                try:
-                    worker.process.wait(30)
-                except subprocess.TimeoutExpired:
-                    worker.process.kill()
-                    worker.process.wait()
-        for proxy in self._proxies.values():
-            proxy.stop()
-        if self._tree is not None:
-            self._tree.terminate()
-            self._tree.wait(60)
-            if self._tree.stdout is not None:
-                self._tree.stdout.close()
+            for armed in self._armed:
+                point = armed.point
+                if (point.service, point.step, point.when) == (
+                    exchange.service,
+                    step,
+                    exchange.when,
+                ) and self._is_about(armed.person, step, exchange):
+                    self._armed.remove(armed)
+                    return armed
+        return None
+
+    def _is_about(self, person: str, step: Step, exchange: Exchange) -> bool:
+        if step is Step.POP:
+            return b"dadacat.answer" in exchange.answer
+        if step in (Step.REMOVE, Step.CLOSE, Step.TAKE):
+            return self.outside.who(person).encode() in exchange.request
+        return person[1:].encode() in exchange.request
+
+    def _do(self, armed: _Armed, member: Member, exchange: Exchange, now: float) -> Deed:  # noqa: C901 - one branch a deal
+        label, deal = armed.point.label, armed.point.deal
+        match deal:
+            case Deal.KILL | Deal.KILL_AND_EMPTY_QUEUE:
+                self._kill(member, label)
+                if deal is Deal.KILL_AND_EMPTY_QUEUE:
+                    self.outside.redis.delete("doorbells")
+                return CUT
+            case Deal.CUT:
+                attempt = attempt_of(exchange.request) if exchange.service == "twilio" else ""
+                self.witness.struck(now, label, attempt=attempt, kind="cut")
+                return CUT
+            case Deal.SLEEP:
+                self._put_to_sleep(member, label)
+                return None
+            case Deal.KILL_REDIS:
+                self.tree.kill_in_up("valkey-server", "redis-server")
+                self.witness.struck(now, label, kind="kill")
+                return CUT
+            case Deal.THROTTLE:
+                member.throttled_until = time.monotonic() + STORE_TROUBLE_SECONDS
+                self.witness.struck(now, label, member.name, seconds=STORE_TROUBLE_SECONDS)
+                return THROTTLED
+            case Deal.AWAY:
+                self._take_store_away(STORE_TROUBLE_SECONDS, label)
+                return CUT
+            case Deal.FLUSH:
+                self.outside.redis.flushall()
+                self.witness.struck(now, label)
+                return None
+            case Deal.TEXT:
+                self._insert_text(armed.person)
+                self.witness.struck(now, label)
+                return None
+            case Deal.RULES:
+                raise AssertionError("rules are no deal on the wire")
+
+    def _kill(self, member: Member, label: str) -> None:
+        process = member.process
+        if process is None or process.poll() is not None:
+            return
+        self.witness.struck(time.time(), label, member.name, kind="kill")
+        os.kill(process.pid, signal.SIGKILL)
+
+    def _put_to_sleep(self, member: Member, label: str) -> None:
+        process = member.process
+        if process is None or process.poll() is not None:
+            return
+        process.send_signal(signal.SIGSTOP)
+        self.witness.struck(time.time(), label, member.name, seconds=SLEEP_SECONDS)
+        threading.Timer(SLEEP_SECONDS, lambda: member.signal(signal.SIGCONT)).start()
+
+    def _take_store_away(self, seconds: float, label: str) -> None:
+        workers = self.tree.of_role("worker")
+        self.witness.struck(time.time(), label, *(member.name for member in workers), seconds=seconds)
+        for member in workers:
+            member.proxies["dynamodb"].away(seconds)
+
+    def _insert_text(self, person: str) -> None:
+        """Another text of the same person is accepted, at this very moment."""
+        key = f"inbox:{self.outside.who(person)}"
+        self._text(person, "and another thing")
+        deadline = time.monotonic() + TEXT_SECONDS
+        while not self.outside.redis.exists(key) and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    # The points of the crash table, one after the other
+
+    def _strike_points(self) -> None:
+        rows = self.plan.rows or points.ROWS
+        for row in rows if self.plan.each_point else ():
+            variants = points.points_of(row)
+            for number in range(self.plan.each_point):
+                self._strike(variants[number % len(variants)])
+            self._say(f"{row}: struck {self.struck[row]} times")
+
+    def _strike(self, point: Point) -> None:
+        """Bring one text to a point. A point that nobody came to is not counted."""
+        person = self._somebody()
+        self._set_rules(*({**rule, "person": person} for rule in point.rules))
+        armed = _Armed(point, person)
+        if point.deal is not Deal.RULES:
+            with self._lock:
+                self._armed.append(armed)
+        self._text(person, f"{point.row} {person[-5:]}")
+        if point.rules:
+            self.outside.wait_for_delivery(person, STRIKE_SECONDS)
+        if point.deal is Deal.RULES:
+            self.struck[point.row] += 1
+            self.witness.struck(time.time(), point.label)
+        elif not armed.struck.wait(STRIKE_SECONDS):
+            with self._lock:
+                if armed in self._armed:
+                    self._armed.remove(armed)
+        self._wait_for_hands()
+
+    def _wait_for_hands(self) -> None:
+        """Wait until somebody is there to work: with all of them dead, nobody would come to the next point."""
+        deadline = time.monotonic() + STRIKE_SECONDS
+        while time.monotonic() < deadline:
+            if any(self.tree.answers(member) for member in self.tree.of_role("worker")) and all(
+                self.tree.answers(member) for member in self.tree.of_role("webhook")
+            ):
+                return
+            time.sleep(0.05)
+
+    def _somebody(self) -> str:
+        self._people += 1
+        return f"+1556{self._people:07d}"
+
+    def _text(self, person: str, body: str) -> None:
+        sid = self.outside.text(person, body)
+        if sid:
+            self.texts.append(SentText(sid=sid, person=person))
 
     # The day
 
     def _live(self) -> None:
         """People text and things break, until the time is over."""
+        if self.plan.seconds <= 0:
+            return
         until = time.monotonic() + self.plan.seconds
         breaker = threading.Thread(target=self._break_things, args=(until,), name="breaker")
         breaker.start()
         dice = random.Random(f"{self.plan.seed}|people")  # noqa: S311 - a day that can be played again
         counts = dict.fromkeys((f"+1555{number:07d}" for number in range(self.plan.people)), 0)
-        with httpx.Client(timeout=30) as client:
-            while time.monotonic() < until:
-                person = dice.choice(list(counts))
-                for _ in range(dice.choice((1, 1, 1, 2, 4))):
-                    counts[person] += 1
-                    # one after the other: the order in which one telephone's texts are sent is what the audit goes by
-                    self._text(client, person, counts[person])
-                time.sleep(dice.expovariate(self.plan.rate / 1.8))
+        while time.monotonic() < until:
+            person = dice.choice(list(counts))
+            for _ in range(dice.choice((1, 1, 1, 2, 4))):
+                counts[person] += 1
+                # one after the other: the order in which one telephone's texts are sent is what the audit goes by
+                self._text(person, f"text {counts[person]} of {person[-4:]}")
+            time.sleep(dice.expovariate(self.plan.rate / 1.8))
         breaker.join()
-
-    def _text(self, client: httpx.Client, person: str, place: int) -> None:
-        body = f"text {place} of {person[-4:]}"
-        answer = client.post(f"{self.urls['twilio']}/phone/texts", json={"from": person, "to": NUMBER, "body": body})
-        if answer.is_success:
-            self.texts.append(SentText(sid=answer.json()["sid"], person=person, place=place))
+        with self._lock:
+            self._armed.clear()
 
     def _break_things(self, until: float) -> None:
         dice = random.Random(f"{self.plan.seed}|faults")  # noqa: S311 - a day that can be played again
@@ -234,80 +308,80 @@ class Day:
             dice.choices(faults, weights)[0](dice)
 
     def _menu(self) -> Iterator[tuple[Callable[[random.Random], None], int]]:
-        yield self._kill_worker, 30
-        yield self._cut_dynamodb, 25
-        yield self._cut_twilio, 25
-        yield self._cut_redis, 15
-        yield self._stop_worker, 6
-        yield self._terminate_worker, 6
+        yield self._kill_worker, 22
+        yield self._cut_dynamodb, 30
+        yield self._cut_twilio, 30
+        yield self._cut_redis, 20
+        yield self._arm_a_point, 16
+        yield self._stop_worker, 5
+        yield self._terminate_worker, 5
         yield self._dynamodb_away, 4
         yield self._kill_redis, 4
         yield self._flushall, 3
-        yield self._kill_webhook, 4
+        yield self._kill_webhook, 5
         yield self._twilio_misbehaves, 8
 
-    def _note(self, what: str, seconds: float = 0.0) -> None:
-        self.faults.append(Fault(at=time.time(), what=what, seconds=seconds))
-
-    def _cut(self, cut: Cut) -> None:
-        self.faults.append(Fault(at=cut.at, what=f"cut {cut.service} {cut.when}"))
-
-    def _some_worker(self, dice: random.Random) -> _Worker:
-        with self._lock:
-            return dice.choice(self._workers)
+    def _some(self, dice: random.Random, role: str) -> Member:
+        return dice.choice(self.tree.of_role(role))
 
     def _kill_worker(self, dice: random.Random) -> None:
-        self._some_worker(dice).process.kill()
-        self._note("kill worker")
+        self._kill(self._some(dice, "worker"), "kill worker")
+
+    def _kill_webhook(self, dice: random.Random) -> None:
+        if dice.random() < 0.5:  # noqa: PLR2004 - a coin
+            self._kill(self._some(dice, "webhook"), "kill webhook")
+        elif self.tree.kill_in_up("dadacat webhook"):
+            self.witness.struck(time.time(), "kill the fallback's webhook", kind="kill")
 
     def _terminate_worker(self, dice: random.Random) -> None:
-        self._some_worker(dice).process.terminate()
-        self._note("terminate worker")
+        self._some(dice, "worker").signal(signal.SIGTERM)
+        self.witness.struck(time.time(), "terminate worker")
 
     def _stop_worker(self, dice: random.Random) -> None:
-        """Let a worker sleep through its lease."""
-        process = self._some_worker(dice).process
-        if process.poll() is None:
-            process.send_signal(signal.SIGSTOP)
-            self._note("sleep through the lease", SLEEP_SECONDS)
-            threading.Timer(
-                SLEEP_SECONDS, lambda: process.send_signal(signal.SIGCONT) if process.poll() is None else None
-            ).start()
+        self._put_to_sleep(self._some(dice, "worker"), "sleep through the lease")
+
+    def _arm_a_point(self, dice: random.Random) -> None:
+        """The next text of somebody comes to a point of the crash table."""
+        point = dice.choice([point for point in points.POINTS if not point.rules])
+        person = f"+1555{dice.randrange(self.plan.people):07d}"
+        with self._lock:
+            self._armed.append(_Armed(point, person))
 
     def _cut_dynamodb(self, dice: random.Random) -> None:
-        self._proxies["dynamodb"].cut(dice.randint(1, 12), "before" if dice.random() < 0.4 else "after")  # noqa: PLR2004 - dice
+        self._cut(dice, self._some(dice, "worker"), "dynamodb", dice.randint(1, 8))
 
     def _cut_twilio(self, dice: random.Random) -> None:
-        self._proxies["twilio"].cut(dice.randint(1, 3), "before" if dice.random() < 0.4 else "after")  # noqa: PLR2004 - dice
+        self._cut(dice, self._some(dice, "worker"), "twilio", 1)
 
     def _cut_redis(self, dice: random.Random) -> None:
-        self._proxies["redis"].cut(dice.randint(1, 20), "before" if dice.random() < 0.5 else "after")  # noqa: PLR2004 - dice
+        member = self._some(dice, "worker" if dice.random() < 0.8 else "webhook")  # noqa: PLR2004 - dice
+        self._cut(dice, member, "redis", dice.randint(1, 12))
+
+    def _cut(self, dice: random.Random, member: Member, service: str, nth: int) -> None:
+        when = When.BEFORE if dice.random() < 0.45 else When.AFTER  # noqa: PLR2004 - dice
+
+        def struck(exchange: Exchange) -> None:
+            step = step_of(service, exchange.request)
+            attempt = attempt_of(exchange.request) if step in (Step.CLAIM, Step.SEND, Step.BIND) else ""
+            self.witness.struck(time.time(), f"cut {service} {when}", attempt=attempt, kind="cut")
+
+        member.proxies[service].cut(nth, when, struck)
 
     def _dynamodb_away(self, dice: random.Random) -> None:
-        seconds = dice.uniform(1, 6)
-        self._note("dynamodb away", seconds)
-        self._proxies["dynamodb"].away(seconds)
+        self._take_store_away(dice.uniform(1, 6), "dynamodb away")
 
     def _kill_redis(self, dice: random.Random) -> None:
         del dice
-        self._kill_of_the_tree("valkey-server", "redis-server")
-        self._note("kill redis", 5.0)
-
-    def _kill_webhook(self, dice: random.Random) -> None:
-        del dice
-        self._kill_of_the_tree("dadacat webhook")
-        self._note("kill webhook", 5.0)
+        if self.tree.kill_in_up("valkey-server", "redis-server"):
+            self.witness.struck(time.time(), "kill redis", kind="kill")
 
     def _flushall(self, dice: random.Random) -> None:
         del dice
-        client = redis.Redis.from_url(self.urls["redis"], socket_timeout=5)
         try:
-            client.flushall()
-            self._note("redis emptied")
+            self.outside.redis.flushall()
         except redis.RedisError:
-            pass  # it is being killed right now
-        finally:
-            client.close()
+            return  # it is being killed right now
+        self.witness.struck(time.time(), "redis emptied")
 
     def _twilio_misbehaves(self, dice: random.Random) -> None:
         """For a few seconds the network itself goes wrong, at random."""
@@ -315,6 +389,7 @@ class Day:
             {"at": "create", "do": "error", "status": 503, "code": 20503, "rate": 0.3},
             {"at": "create", "do": "error", "status": 429, "code": 20429, "retry_after": 1, "rate": 0.5},
             {"at": "create", "do": "error", "status": 500, "accepted": True, "rate": 0.3},
+            {"at": "create", "do": "truncate", "rate": 0.3},
             {"at": "callback", "do": "double"},
             {"at": "callback", "do": "reverse"},
             {"at": "callback", "do": "never", "rate": 0.5},
@@ -322,132 +397,57 @@ class Day:
             {"at": "webhook", "do": "double"},
             {"at": "webhook", "do": "concurrent"},
             {"at": "webhook", "do": "never", "rate": 0.2},
+            {"at": "delivery", "do": "failed", "code": 30022, "rate": 0.3},
             {"at": "list", "do": "lag", "seconds": 8},
         ]
-        rules = dice.sample(wrongs, k=2)
-        self._rules(rules, dice.randint(0, 10**6))
+        self._set_rules(*dice.sample(wrongs, k=2), seed=dice.randint(0, 10**6))
         seconds = dice.uniform(2, 5)
-        self._note("twilio misbehaves", seconds)
+        self.witness.struck(time.time(), "twilio misbehaves", seconds=seconds)
         time.sleep(seconds)
-        self._rules([], None)
+        self._set_rules()
 
-    def _rules(self, rules: list[dict[str, Any]], seed: int | None) -> None:
-        asked = {"rules": rules, **({"seed": seed} if seed is not None else {})}
-        httpx.put(f"{self.urls['twilio']}/faults", json=asked, timeout=30).raise_for_status()
-
-    def _kill_of_the_tree(self, *names: str) -> None:
-        """Kill a process of our own tree, by its id: a child of the launcher whose command line says what it is."""
-        assert self._tree is not None
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit():
-                continue
-            try:
-                words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            except (OSError, ValueError, IndexError):
-                continue
-            if parent == self._tree.pid and any(name in words for name in names):
-                os.kill(int(entry.name), signal.SIGKILL)
-
-    def _heal(self) -> None:
-        for proxy in self._proxies.values():
-            proxy.heal()
-        self._rules([], None)
-        with self._lock:
-            for worker in self._workers:
-                if worker.process.poll() is None:
-                    worker.process.send_signal(signal.SIGCONT)
-
-    def _rest(self) -> None:
-        """Wait until every text is answered or in doubt for good, or for as long as that may take."""
-        deadline = time.monotonic() + REST_SECONDS
-        while time.monotonic() < deadline:
-            verdict = self._account()
-            if not verdict.lost and not verdict.held and not verdict.unexcused:
-                return
-            if not verdict.lost and time.monotonic() > deadline - REST_SECONDS + 45:
-                return  # what is in doubt by now has no evidence
-            time.sleep(2)
+    def _set_rules(self, *rules: dict[str, Any], seed: int | None = None) -> None:
+        if not rules and not self._rules:
+            return
+        self._rules = list(rules)
+        self.outside.misbehave(self._rules, seed)
 
     # The account
 
-    def _account(self) -> Verdict:
-        return audit(
-            self.texts, list(self._shown()), list(self._rows()), sorted(self.faults, key=lambda fault: fault.at)
+    def _come_to_rest(self) -> Verdict:
+        """Wait until nothing is under way any more, or for as long as that may take."""
+        deadline = time.monotonic() + REST_SECONDS
+        while True:
+            evidence = self._evidence()
+            verdict = audit(evidence)
+            under_way = any(row.state in ("UNKNOWN", "SENDING", "NEW", "RETRY", "FILED") for row in evidence.rows)
+            if (verdict.good and not under_way) or time.monotonic() > deadline:
+                return verdict
+            time.sleep(2)
+
+    def _evidence(self) -> Evidence:
+        return Evidence(
+            texts=self.texts,
+            shown=self.outside.shown(),
+            rows=list(self.outside.rows()),
+            talks=list(self.outside.talks()),
+            excuses=self.witness.excuses(),
         )
-
-    def _shown(self) -> list[Shown]:
-        """Our messages as the network's list shows them, oldest first."""
-        found: list[Shown] = []
-        uri: str | None = f"/2010-04-01/Accounts/{ACCOUNT}/Messages.json?From=%2B{NUMBER[1:]}&PageSize=1000"
-        while uri:
-            answer = httpx.get(self.urls["twilio"] + uri, auth=(ACCOUNT, TOKEN), timeout=60)
-            answer.raise_for_status()
-            page = answer.json()
-            found += [
-                Shown(sid=entry["sid"], person=entry["to"], body=entry["body"], created=0.0)
-                for entry in page["messages"]
-            ]
-            uri = page["next_page_uri"]
-        return found[::-1]
-
-    def _rows(self) -> Iterator[Row]:
-        client = boto3.client(
-            "dynamodb", endpoint_url=self.urls["dynamodb"], region_name="us-east-1",
-            aws_access_key_id="local", aws_secret_access_key="local",  # noqa: S106 - the embedded store asks for some word
-        )  # fmt: skip
-        for page in client.get_paginator("scan").paginate(TableName="DadaCatMessages", ConsistentRead=True):
-            for item in page["Items"]:
-                row: dict[str, Any] = {name: next(iter(value.values())) for name, value in item.items()}
-                if row["user_id"].startswith("#"):
-                    continue
-                yield Row(
-                    person=row["user_id"], key=row["message_key"], state=row.get("state", ""), sid=row.get("sid", ""),
-                    arrived=row.get("arrived", ""), turn=row.get("turn", ""), content=row.get("content", ""),
-                    claimed=_seconds(row.get("claimed_at")), repaired="repaired" in row or "restored_at" in row, reason=row.get("reason", ""),
-                )  # fmt: skip
 
 
 def run(plan: Plan, say: Callable[[str], None]) -> tuple[bool, dict[str, Any]]:
-    """Play a day; whether the promise was kept, and the account. On failure seed and log are kept in the data folder."""
-    day = Day(plan)
+    """Play a day; whether the promise was kept, and the account. Seed and log are kept in the data folder. Raises `ChaosFailed`."""
+    unknown = set(plan.rows) - set(points.ROWS)
+    if unknown:
+        raise ChaosFailed(f"the crash table has no row {', '.join(sorted(unknown))}")
+    day = Day(plan, say)
     say(f"seed {plan.seed}, {plan.seconds / 60:.1f} minutes, data in {plan.data}")
     verdict = day.play()
-    account = {"seed": plan.seed, "seconds": plan.seconds, **describe(verdict, day.faults)}
-    log = plan.data / "chaos.json"
-    log.write_text(
-        json.dumps(
-            {**account, "log": [{"at": f.at, "what": f.what, "seconds": f.seconds} for f in day.faults]}, indent=1
-        )
-    )
+    faults = sorted(day.witness.faults, key=lambda fault: fault.at)
+    rows = {row: day.struck[row] for row in points.ROWS if day.struck[row]}
+    account = {"seed": plan.seed, "seconds": plan.seconds, **describe(verdict, faults), "rows": rows}
+    log = [
+        {"at": f.at, "what": f.what, "seconds": f.seconds, "kind": f.kind, "attempts": list(f.attempts)} for f in faults
+    ]
+    (plan.data / "chaos.json").write_text(json.dumps({**account, "log": log}, indent=1))
     return verdict.good, account
-
-
-def _seconds(moment: str | None) -> float:
-    return datetime.fromisoformat(moment).timestamp() if moment else 0.0
-
-
-def _wait(true: Callable[[], bool], seconds: float, what: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > deadline:
-            raise ChaosFailed(f"{what} did not start within {seconds:.0f} s")
-        time.sleep(0.1)
-
-
-def _free_base() -> int:
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            base: int = probe.getsockname()[1]
-        if base < 60_000 and all(_is_free(port) for port in range(base, base + 6)):  # noqa: PLR2004 - room for six ports
-            return base
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
