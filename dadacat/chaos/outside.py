@@ -38,6 +38,13 @@ class Outside:
         """The name under which Redis knows a person."""
         return contract.who(person, self._who_key)
 
+    def waits(self, person: str) -> bool:
+        """Whether a text of this person lies in the inbox."""
+        try:
+            return bool(self.redis.exists(f"inbox:{self.who(person)}"))
+        except redis.RedisError:
+            return True  # who knows: Redis is being killed right now
+
     # Telephones
 
     def text(self, person: str, body: str, *, number: str = NUMBER) -> str:

@@ -12,7 +12,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from dadacat.chaos.proxy import Cut, CuttingProxy
+from dadacat.chaos.proxy import CUT, CuttingProxy, Deed, Exchange, When
 
 
 @pytest.fixture
@@ -42,10 +42,10 @@ def served() -> Iterator[tuple[int, list[str]]]:
 @pytest.mark.parametrize(("when", "effects"), [("before", ["1", "2", "4"]), ("after", ["1", "2", "3", "4"])])
 def test_the_nth_request_is_cut(served: tuple[int, list[str]], when: str, effects: list[str]) -> None:
     port, asked = served
-    struck: list[Cut] = []
-    proxy = CuttingProxy("http", ("127.0.0.1", port), http=True, struck=struck.append)
+    struck: list[Exchange] = []
+    proxy = CuttingProxy("http", ("127.0.0.1", port), http=True)
     proxy.start()
-    proxy.cut(3, "before" if when == "before" else "after")
+    proxy.cut(3, When(when), struck.append)
 
     answers = []
     with httpx.Client(base_url=f"http://127.0.0.1:{proxy.port}") as client:
@@ -58,12 +58,49 @@ def test_the_nth_request_is_cut(served: tuple[int, list[str]], when: str, effect
 
     assert answers == ["ok", "ok", "cut", "ok"]
     assert asked == effects
-    assert [(cut.service, cut.when) for cut in struck] == [("http", when)]
+    assert [(cut.service, str(cut.when), cut.request[-1:]) for cut in struck] == [("http", when, b"3")]
+
+
+def test_who_watches_sees_every_exchange_and_may_answer_instead(served: tuple[int, list[str]]) -> None:
+    port, asked = served
+    seen: list[tuple[str, bytes]] = []
+
+    def observe(exchange: Exchange) -> Deed:
+        seen.append((str(exchange.when), exchange.answer[-2:]))
+        if exchange.request.endswith(b"no"):
+            return b"HTTP/1.1 400 Bad Request\r\ncontent-length: 6\r\n\r\nnot so"
+        return CUT if exchange.request.endswith(b"bye") and exchange.when is When.AFTER else None
+
+    proxy = CuttingProxy("http", ("127.0.0.1", port), http=True, observe=observe)
+    proxy.start()
+    with httpx.Client(base_url=f"http://127.0.0.1:{proxy.port}") as client:
+        assert client.post("/", content="yes").text == "ok"
+        refused = client.post("/", content="no")
+        with pytest.raises(httpx.HTTPError):
+            client.post("/", content="bye")
+    proxy.stop()
+
+    assert (refused.status_code, refused.text) == (400, "not so")
+    assert asked == ["yes", "bye"]
+    assert seen == [("before", b""), ("after", b"ok"), ("before", b""), ("before", b""), ("after", b"ok")]
+
+
+def test_a_silent_network_drops_what_there_is_and_carries_what_is_new(served: tuple[int, list[str]]) -> None:
+    port, _ = served
+    proxy = CuttingProxy("http", ("127.0.0.1", port), http=True)
+    proxy.start()
+    with httpx.Client(base_url=f"http://127.0.0.1:{proxy.port}", timeout=0.5) as client:
+        assert client.post("/", content="1").text == "ok"
+        proxy.fall_silent()
+        with pytest.raises(httpx.ReadTimeout):
+            client.post("/", content="2")
+        assert client.post("/", content="3").text == "ok"
+    proxy.stop()
 
 
 def test_everybody_is_turned_away_for_a_while_and_not_for_ever(served: tuple[int, list[str]]) -> None:
     port, _ = served
-    proxy = CuttingProxy("http", ("127.0.0.1", port), http=True, struck=lambda _: None)
+    proxy = CuttingProxy("http", ("127.0.0.1", port), http=True)
     proxy.start()
     with httpx.Client(base_url=f"http://127.0.0.1:{proxy.port}") as client:
         assert client.post("/", content="1").text == "ok"
@@ -80,11 +117,11 @@ def test_redis_is_cut_before_or_after_it_wrote(
     redis_client: redis.Redis, redis_url: str, when: str, kept: bytes | None
 ) -> None:
     port = int(redis_url.rpartition(":")[2].partition("/")[0])
-    proxy = CuttingProxy("redis", ("127.0.0.1", port), http=False, struck=lambda _: None)
+    proxy = CuttingProxy("redis", ("127.0.0.1", port), http=False)
     proxy.start()
     client = redis.Redis(port=proxy.port, retry=Retry(NoBackoff(), 0), socket_timeout=5)
     client.ping()
-    proxy.cut(1, "before" if when == "before" else "after")
+    proxy.cut(1, When(when))
 
     with pytest.raises(redis.ConnectionError):
         client.set("written", "1")

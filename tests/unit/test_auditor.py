@@ -2,41 +2,59 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 
-from dadacat.chaos.auditor import Fault, Row, SentText, Shown, Verdict, audit
+from dadacat.chaos.auditor import Evidence, Row, SentText, Shown, Talk, Verdict, audit
 
 ANN = "+15551230001"
 HISTORY = tuple(range(4))
 
 
-def a_history() -> tuple[list[SentText], list[Shown], list[Row]]:
-    """Four texts, each answered once, in order."""
-    texts = [SentText(sid=f"SM{n}", person=ANN, place=n) for n in HISTORY]
-    shown = [Shown(sid=f"OUT{n}", person=ANN, body=f"re {n}", created=100.0 + n) for n in HISTORY]
-    rows = [
-        Row(person=ANN, key=f"in#SM{n}", state="ANSWERED", sid=f"SM{n}", arrived=f"{n:013d}-0", turn=f"SM{n}")
-        for n in HISTORY
-    ]
-    rows += [
-        Row(person=ANN, key=f"out#SM{n}#0", state="SENT", sid=f"OUT{n}", content=f"re {n}", claimed=100.0 + n)
-        for n in HISTORY
-    ]
-    return texts, shown, rows
+@dataclass
+class History:
+    """Four texts, each answered once, in order; a test changes what it likes."""
+
+    texts: list[SentText] = field(default_factory=lambda: [SentText(sid=f"SM{n}", person=ANN) for n in HISTORY])
+    shown: list[Shown] = field(
+        default_factory=lambda: [Shown(sid=f"OUT{n}", person=ANN, body=f"re {n}") for n in HISTORY]
+    )
+    rows: list[Row] = field(
+        default_factory=lambda: [
+            *(
+                Row(person=ANN, key=f"in#SM{n}", state="ANSWERED", sid=f"SM{n}", arrived=f"{n:013d}-0", turn=f"SM{n}")
+                for n in HISTORY
+            ),
+            *(
+                Row(
+                    person=ANN, key=f"out#SM{n}#0", state="SENT", sid=f"OUT{n}", content=f"re {n}", attempt=f"SM{n}-0-a"
+                )
+                for n in HISTORY
+            ),
+        ]
+    )
+    window: list[str] = field(default_factory=lambda: [key for n in HISTORY for key in (f"in#SM{n}", f"out#SM{n}#0")])
+    excuses: dict[str, str] = field(default_factory=dict)
+
+    def change(self, at: str, /, **fields: object) -> None:
+        self.rows = [replace(row, **fields) if row.key == at else row for row in self.rows]  # type: ignore[arg-type]  # a row's own fields
+
+    def verdict(self) -> Verdict:
+        return audit(
+            Evidence(
+                texts=self.texts, shown=self.shown, rows=self.rows, excuses=self.excuses,
+                talks=[Talk(person=ANN, window=tuple(self.window))],
+            )
+        )  # fmt: skip
 
 
-def changed(rows: list[Row], at: str, **fields: object) -> list[Row]:
-    return [replace(row, **fields) if row.key == at else row for row in rows]  # type: ignore[arg-type]  # a row's own fields
-
-
-def verdict_on(texts: list[SentText], shown: list[Shown], rows: list[Row], *faults: Fault) -> Verdict:
-    return audit(texts, shown, rows, faults)
+def sids(offences: list[str]) -> list[str]:
+    return [offence.partition(":")[0] for offence in offences]
 
 
 def test_an_honest_history_is_good() -> None:
-    verdict = verdict_on(*a_history())
+    verdict = History().verdict()
 
     assert verdict.good
     assert (verdict.texts, verdict.answered, verdict.held) == (4, 4, {})
@@ -55,63 +73,125 @@ def test_an_honest_history_is_good() -> None:
     ],
 )
 def test_a_loss_is_named(key: str, fields: dict[str, str]) -> None:
-    texts, shown, rows = a_history()
+    history = History()
+    history.change(key, **fields)
+    if fields.get("key") == "gone":
+        history.shown.pop(2)
 
-    verdict = verdict_on(texts, shown, changed(rows, key, **fields))
+    verdict = history.verdict()
 
-    assert [offence.partition(":")[0] for offence in verdict.lost] == ["SM2"]
-    assert not verdict.good
+    assert sids(verdict.lost) == ["SM2"]
+    assert (verdict.answered, verdict.good) == (3, False)
 
 
 def test_a_reply_that_only_the_journal_knows_is_a_loss() -> None:
-    texts, shown, rows = a_history()
+    history = History()
+    history.shown.pop(1)
 
-    verdict = verdict_on(texts, [message for message in shown if message.sid != "OUT1"], rows)
+    assert history.verdict().lost == ["SM1: its reply OUT1 is not on the list"]
 
-    assert verdict.lost == ["SM1: its reply OUT1 is not on the list"]
+
+def test_a_reply_that_the_conversation_forgot_is_a_loss() -> None:
+    history = History()
+    history.window.remove("out#SM3#0")
+
+    assert history.verdict().lost == ["SM3: out#SM3#0 stands 0 times in the conversation"]
+
+
+def test_what_stands_twice_in_the_conversation_is_named() -> None:
+    history = History()
+    history.window += ["in#SM3"]
+
+    assert history.verdict().lost == ["SM3: in#SM3 stands 2 times in the conversation"]
 
 
 def test_a_double_is_named() -> None:
-    texts, shown, rows = a_history()
+    history = History()
+    history.shown.append(Shown(sid="OUT9", person=ANN, body="re 1"))
 
-    verdict = verdict_on(texts, [*shown, Shown(sid="OUT9", person=ANN, body="re 1", created=104.0)], rows)
+    verdict = history.verdict()
 
     assert verdict.doubled == ["OUT9: nobody's own"]
     assert not verdict.good
 
 
 def test_one_message_that_two_parts_claim_is_named() -> None:
-    texts, shown, rows = a_history()
+    history = History()
+    history.shown.pop()
+    history.change("out#SM3#0", sid="OUT2")
 
-    verdict = verdict_on(texts, shown[:-1], changed(rows, "out#SM3#0", sid="OUT2"))
-
-    assert verdict.doubled == ["OUT2: 2 parts say that it is theirs"]
+    assert history.verdict().doubled == ["OUT2: 2 parts say that it is theirs"]
 
 
 def test_a_swap_is_named() -> None:
-    texts, shown, rows = a_history()
-    shown[1], shown[2] = shown[2], shown[1]
+    history = History()
+    history.shown[1], history.shown[2] = history.shown[2], history.shown[1]
 
-    verdict = verdict_on(texts, shown, rows)
+    assert history.verdict().swapped == ["SM2: answered before the text before it"]
 
-    assert verdict.swapped == ["SM2: answered before the text before it"]
+
+def test_parts_in_the_wrong_order_are_named() -> None:
+    history = History()
+    history.rows.append(Row(person=ANN, key="out#SM1#1", state="SENT", sid="OUT1b", content="and", number=1))
+    history.shown.insert(1, Shown(sid="OUT1b", person=ANN, body="and"))
+
+    assert sids(history.verdict().swapped) == ["SM1"]
 
 
 def test_a_text_that_was_fetched_back_is_excused_from_order() -> None:
-    texts, shown, rows = a_history()
-    shown[1], shown[2] = shown[2], shown[1]
+    history = History()
+    history.shown[1], history.shown[2] = history.shown[2], history.shown[1]
+    history.change("in#SM2", repaired=True)
 
-    assert verdict_on(texts, shown, changed(rows, "in#SM2", repaired=True)).good
+    assert history.verdict().good
 
 
-def test_a_doubt_is_excused_only_by_a_fault_that_may_have_hidden_it() -> None:
-    texts, shown, rows = a_history()
-    rows = changed(rows, "out#SM2#0", state="HELD", sid="")
+@pytest.mark.parametrize("state", ["UNKNOWN", "HELD", "SENDING"])
+def test_a_doubt_is_excused_only_by_a_fault_that_touched_that_very_attempt(state: str) -> None:
+    history = History()
+    history.change("out#SM2#0", state=state, sid="")
+    history.shown.pop(2)
+    history.excuses = {"SM1-0-a": "kill worker"}
 
-    excused = verdict_on(texts, shown, rows, Fault(at=103.0, what="kill worker"))
-    unexcused = verdict_on(texts, shown, rows, Fault(at=500.0, what="kill worker"))
+    unexcused = history.verdict()
+    history.excuses = {"SM2-0-a": "kill worker"}
+    excused = history.verdict()
 
-    assert excused.good
-    assert excused.held == {"SM2": "kill worker at 103.0"}
-    assert [offence.partition(":")[0] for offence in unexcused.unexcused] == ["SM2"]
+    assert sids(unexcused.unexcused) == ["SM2"]
     assert not unexcused.good
+    assert excused.good
+    assert excused.held == {"SM2": f"{state}: kill worker"}
+    assert excused.answered == 3
+
+
+def test_a_doubt_that_the_list_could_settle_is_named_whatever_excuses_it() -> None:
+    history = History()
+    history.change("out#SM2#0", state="HELD", sid="")
+    history.excuses = {"SM2-0-a": "kill worker"}
+
+    assert history.verdict().unexcused == [f"a reply to {ANN} is in doubt, though the list shows it"]
+
+
+def test_doubts_that_nobody_can_tell_apart_stay_excused() -> None:
+    history = History()
+    for key in ("out#SM2#0", "out#SM3#0"):
+        history.change(key, state="HELD", sid="", content="re the same")
+    history.shown[2:] = [Shown(sid="OUT2", person=ANN, body="re the same")]
+    history.excuses = {"SM2-0-a": "kill worker", "SM3-0-a": "kill worker"}
+
+    verdict = history.verdict()
+
+    assert verdict.good
+    assert set(verdict.held) == {"SM2", "SM3"}
+
+
+def test_a_second_try_is_right_only_after_a_failure() -> None:
+    history = History()
+    history.rows.append(
+        Row(person=ANN, key="out#SM1#0r", state="SENT", sid="OUT1r", content="re 1", again=True, attempt="SM1-0r-a")
+    )
+    history.shown.append(Shown(sid="OUT1r", person=ANN, body="re 1"))
+
+    assert sids(history.verdict().doubled) == ["SM1"]
+    history.shown[1] = replace(history.shown[1], status="undelivered")
+    assert history.verdict().good
