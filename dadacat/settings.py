@@ -121,7 +121,14 @@ class Settings(BaseModel):
         description="While the account or its configuration is wrong, how often one send is risked to see whether it still is.",
     )
     worker_concurrency: int = Field(
-        32, ge=1, le=512, description="Conversations that one worker process serves at a time; each is a thread."
+        32,
+        ge=1,
+        le=512,
+        description="Conversations that one worker process serves at a time; each is a thread, or a process.",
+    )
+    worker_pool: Literal["threads", "prefork"] = Field(
+        "threads",
+        description="How a worker holds its conversations: `threads` in one process, or `prefork`, a process each.",
     )
     who_key: str = Field(
         "",

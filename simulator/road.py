@@ -22,7 +22,9 @@ log = logs.get("simulator")
 def of(message: Message, journal: Rows, messages: Iterable[Message]) -> dict[str, Any]:  # Any: JSON
     """One inbound text's stations, each with its time in seconds since 1970; what has not happened yet is missing."""
     times: dict[str, float] = {name: when for name, when in message.stations if name in STATIONS}
-    facts: dict[str, Any] = {}
+    facts: dict[str, Any] = {
+        "webhook": next((name for name, _ in message.stations if name.startswith(("lost", "no webhook"))), None)
+    }
     try:
         turn = journal.get_turn(message.sender, message.sid)
         parts = journal.parts(message.sender, turn.turn) if turn and turn.turn else ()

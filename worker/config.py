@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from inbox import contract
 
 #: Longer than the longest task: a visit of 60 s, a reply of 20 s, a send of 10 s, with room.
 #: A doorbell that is heard twice is harmless, but not free.
-VISIBILITY_TIMEOUT_SECONDS = 180
+VISIBILITY_TIMEOUT_SECONDS: Final = 180
+#: Longer than any visit, shorter than the visibility timeout: a child of a prefork pool that is still busy by then hangs.
+TASK_TIME_LIMIT_SECONDS: Final = 150
+#: How often doorbells of dead workers are looked for.
+RESTORE_INTERVAL_SECONDS: Final = 5
+#: A Redis that takes no connection within this is not there.
+CONNECT_TIMEOUT_SECONDS: Final = 3
+#: Longer than the second for which the transport waits at the queue; a Redis that is silent for longer is gone.
+SOCKET_TIMEOUT_SECONDS: Final = 10
 
 
 def celery_settings(
-    *, redis_url: str, concurrency: int, sweep_interval: timedelta, reconcile_interval: timedelta
+    *, redis_url: str, pool: str, concurrency: int, sweep_interval: timedelta, reconcile_interval: timedelta
 ) -> dict[str, Any]:  # Any: Celery's own settings
     """All that differs from Celery's defaults."""
     return {
@@ -29,19 +37,20 @@ def celery_settings(
         "task_acks_on_timeout": True,
         # one doorbell a thread: a reserved one would wait behind a busy worker while another is idle
         "worker_prefetch_multiplier": 1,
-        # models and carriers are waited for, not computed: threads hold the most conversations per GB and lose no task
-        "worker_pool": "threads",
+        # models and carriers are waited for, not computed: threads hold the most conversations per GB and lose no task. prefork is
+        # supported for whoever wants a process each. gevent is not: on Redis its tasks are lost on a cold stop, and never restored
+        "worker_pool": pool,
         "worker_concurrency": concurrency,
         "broker_transport_options": {
             "visibility_timeout": VISIBILITY_TIMEOUT_SECONDS,
-            # look every 5 s for doorbells of dead workers; the defaults make it 100 s
-            "unacked_restore_interval": 5,
+            # the defaults look for doorbells of dead workers every 100 s
+            "unacked_restore_interval": RESTORE_INTERVAL_SECONDS,
             "unacked_restore_throttle": 1,
             # a sweeper that died must not block the next for the default's 300 s
             "unacked_mutex_expire": 30,
             # without these a half-open connection hangs a worker for ever
-            "socket_timeout": 10,
-            "socket_connect_timeout": 3,
+            "socket_timeout": SOCKET_TIMEOUT_SECONDS,
+            "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
             "socket_keepalive": True,
             "health_check_interval": 5,
             "max_connections": 64,
@@ -68,6 +77,14 @@ def celery_settings(
         "task_send_sent_event": False,
         "worker_disable_rate_limits": True,
         "worker_eta_task_limit": 500,
+        # threads have no time limits: every wait in a visit has a deadline of its own. In a prefork pool this ends a child that hangs
+        "task_time_limit": TASK_TIME_LIMIT_SECONDS,
+        # a soft shutdown sleeps its whole time in the signal handler, needed or not; SIGTERM lets the turns in hand end instead, and
+        # whatever is killed after that is carried on by the next holder
+        "worker_soft_shutdown_timeout": 0,
+        "worker_enable_soft_shutdown_on_idle": False,
+        # nobody calls `self.retry`: a retried task would be published anew, with its real arguments shown; the agenda is what retries
+        "task_publish_retry": True,
         # threads cannot be cancelled; the lease and the fence make the second copy harmless
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         # our logging is configured by the front door, for every process alike

@@ -6,7 +6,7 @@ import sys
 from dataclasses import asdict
 
 from celery import shared_task
-from celery.signals import setup_logging, worker_init, worker_ready, worker_shutting_down
+from celery.signals import setup_logging, worker_init, worker_process_init, worker_ready, worker_shutting_down
 
 from dadacat import logs
 from inbox import contract
@@ -65,6 +65,13 @@ def _log_as_everybody(**_: object) -> None:
 @worker_init.connect
 def _build(**_: object) -> None:
     """Be ready before the first doorbell: connections, tables, and a clear sentence where something is missing."""
+    wiring.worker()
+
+
+@worker_process_init.connect
+def _build_anew(**_: object) -> None:
+    """A child of a prefork pool makes connections of its own."""
+    wiring.rebuild()
     wiring.worker()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import socket
@@ -30,6 +31,7 @@ from inbox.redis import RedisInbox
 from sms.errors import CarrierAway
 from sms.messages import DeliveryReport
 from sms.twilio import TwilioLedger, TwilioSender
+from worker import broker
 from worker.config import celery_settings
 from worker.delivery import Alarm, Delivery, Terms
 from worker.receipts import Receipts
@@ -41,8 +43,8 @@ from worker.visit import LeaseKeeper, Visit
 
 log = logs.get("worker")
 
-#: Set when the process is asked to stop: visits end after the turn in hand.
-stopping = threading.Event()
+#: Set when the process is asked to stop: visits end after the turn in hand. The children of a prefork pool share it.
+stopping = multiprocessing.Event()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +66,12 @@ def settings() -> Settings:
 def celery_app() -> Celery:
     """Celery, configured; it connects to nothing yet."""
     chosen = settings()
+    broker.install()
     app = Celery("dadacat", include=["worker.tasks"])
     app.conf.update(
         celery_settings(
             redis_url=chosen.redis_url,
+            pool=chosen.worker_pool,
             concurrency=chosen.worker_concurrency,
             sweep_interval=timedelta(seconds=chosen.sweep_interval_seconds),
             reconcile_interval=timedelta(seconds=chosen.reconcile_interval_seconds),
@@ -105,6 +109,11 @@ def worker() -> Worker:
     """This process's worker, built at the first call. Raises `SettingsError`."""
     with _building:
         return _built()
+
+
+def rebuild() -> None:
+    """Forget what was built: connections must not be shared with the process that this one was forked from."""
+    _built.cache_clear()
 
 
 @cache

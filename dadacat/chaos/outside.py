@@ -11,7 +11,7 @@ import boto3
 import httpx
 import redis
 
-from dadacat.chaos.auditor import Row, Shown, Talk
+from dadacat.chaos.auditor import Evidence, Row, SentText, Shown, Talk
 from dadacat.chaos.tree import ACCOUNT, NUMBER, TOKEN, wait_until
 from inbox import contract
 
@@ -64,15 +64,28 @@ class Outside:
         asked = {"rules": list(rules), **({"seed": seed} if seed is not None else {})}
         self._http.put("/faults", json=asked).raise_for_status()
 
+    def replies(self, person: str) -> list[dict[str, Any]]:  # Any: Twilio's JSON
+        """What the network's list shows to a person, newest first."""
+        return self._entries(f"To=%2B{person[1:]}")
+
     def wait_for_delivery(self, person: str, seconds: float) -> None:
         """Wait until a message of ours has reached a person. Raises `ChaosFailed`."""
         wait_until(
-            lambda: any(entry["status"] == "delivered" for entry in self._entries(f"To=%2B{person[1:]}")),
+            lambda: any(entry["status"] == "delivered" for entry in self.replies(person)),
             seconds,
             f"a reply to {person}",
         )
 
     # The list and the tables
+
+    def was_given_up(self, sid: str) -> bool:
+        """Whether the network could not hand a text over, and will not try again."""
+        answer = self._http.get(f"/phone/road/{sid}")
+        return answer.is_success and "lost" in answer.json()["facts"].get("webhook", "")
+
+    def was_looked_at(self) -> bool:
+        """Whether a reconciler has looked at the carrier's list; the very first look only notes where the days begin."""
+        return any(row["message_key"] == "watermark" for row in self._scan("DadaCatMessages"))
 
     def shown(self) -> list[Shown]:
         """Our messages as the network's list shows them, oldest first."""
@@ -91,6 +104,12 @@ class Outside:
             found += page["messages"]
             uri = page["next_page_uri"]
         return found
+
+    def evidence(self, texts: Sequence[SentText], excuses: Mapping[str, str]) -> Evidence:
+        """All that the auditor goes by, as it stands now."""
+        return Evidence(
+            texts=texts, shown=self.shown(), rows=list(self.rows()), talks=list(self.talks()), excuses=excuses
+        )
 
     def rows(self) -> Iterator[Row]:
         """The journal."""

@@ -18,7 +18,7 @@ from typing import Any, Final
 import redis
 
 from dadacat.chaos import points
-from dadacat.chaos.auditor import Evidence, SentText, Verdict, audit, describe
+from dadacat.chaos.auditor import SentText, Verdict, audit, describe
 from dadacat.chaos.outside import Outside
 from dadacat.chaos.points import Deal, Point
 from dadacat.chaos.proxy import CUT, Deed, Exchange, When
@@ -435,21 +435,12 @@ class Day:
         """Wait until nothing is under way any more, or for as long as that may take."""
         deadline = time.monotonic() + REST_SECONDS
         while True:
-            evidence = self._evidence()
+            evidence = self.outside.evidence(self.texts, self.witness.excuses())
             verdict = audit(evidence)
             under_way = any(row.state in ("UNKNOWN", "SENDING", "NEW", "RETRY", "FILED") for row in evidence.rows)
             if (verdict.good and not under_way) or time.monotonic() > deadline:
                 return verdict
             time.sleep(2)
-
-    def _evidence(self) -> Evidence:
-        return Evidence(
-            texts=self.texts,
-            shown=self.outside.shown(),
-            rows=list(self.outside.rows()),
-            talks=list(self.outside.talks()),
-            excuses=self.witness.excuses(),
-        )
 
 
 def run(plan: Plan, say: Callable[[str], None]) -> tuple[bool, dict[str, Any]]:

@@ -63,11 +63,14 @@ class Member:
     proxies: Mapping[str, CuttingProxy]
     #: By how many seconds its clock is off.
     skew: int = 0
+    pool: str = "threads"
     process: subprocess.Popen[bytes] | None = None
     #: Its port, where it listens.
     port: int = 0
     #: Until when the store answers it with nothing but a throttling error; by the monotonic clock.
     throttled_until: float = 0.0
+    #: It is not started again when it dies.
+    held_down: bool = False
 
     @property
     def alive(self) -> bool:
@@ -90,8 +93,8 @@ class Tree:
     observe: Callable[[Member, Exchange], Deed]
     died: Callable[[Member], None]
     settings: Mapping[str, str] = field(default_factory=dict)
-    #: The pool of the workers, as Celery names it.
-    pool: str = "threads"
+    #: The pools of the workers, one after the other.
+    pools: Sequence[str] = ("threads",)
     webhooks: int = 1
     urls: dict[str, str] = field(default_factory=dict)
     members: list[Member] = field(default_factory=list)
@@ -110,7 +113,8 @@ class Tree:
             member.proxies = self._proxies(member, ("redis",))
             self.members.append(member)
         for number in range(self.workers):
-            member = Member(f"c{number}", "worker", {}, skew=SKEWS[number % len(SKEWS)] if self.skewed else 0)
+            skew = SKEWS[number % len(SKEWS)] if self.skewed else 0
+            member = Member(f"c{number}", "worker", {}, skew=skew, pool=self.pools[number % len(self.pools)])
             member.proxies = self._proxies(member, ("redis", "dynamodb", "twilio"))
             self.members.append(member)
         for member in self.members:
@@ -203,11 +207,12 @@ class Tree:
         }
         command = [str(Path(sys.executable).parent / "dadacat"), member.role]
         if member.role == "worker":
-            command += ["--name", member.name, "--pool", self.pool]
+            command += ["--name", member.name]
             environment |= {
                 "AWS_ENDPOINT_URL": f"http://127.0.0.1:{member.proxies['dynamodb'].port}",
                 "TWILIO_API_BASE_URL": f"http://127.0.0.1:{member.proxies['twilio'].port}",
                 "PUBLIC_URL": self.urls["webhook"],
+                "WORKER_POOL": member.pool,
                 "WORKER_CONCURRENCY": self.settings.get("WORKER_CONCURRENCY", "12"),
             }
         else:
@@ -235,7 +240,7 @@ class Tree:
         """Start again every member that died."""
         while not self._over.wait(0.05):
             for member in self.members:
-                if not member.alive:
+                if not member.alive and not member.held_down:
                     with self.lock:
                         self.died(member)
                         self._spawn(member)

@@ -1,0 +1,193 @@
+"""What is promised, at the size at which it is promised: real processes, and an auditor who knows only the outside.
+
+The largest takes minutes and is left out of `scripts/test`; `scripts/test -m long` runs it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from dadacat.chaos.auditor import SentText, Verdict, audit
+from dadacat.chaos.outside import Outside
+from dadacat.chaos.proxy import Deed, Exchange
+from dadacat.chaos.tree import ACCOUNT, NUMBER, TOKEN, Member, Tree
+from dadacat.chaos.witness import Witness
+from sms import signature
+from tests.builders import a_sid
+from tests.conftest import wait_until
+
+pytestmark = [pytest.mark.road, pytest.mark.timeout(900)]
+
+WORKERS, WEBHOOKS = 3, 3
+_people = itertools.count(1)
+
+
+class City:
+    """A tree, the telephones of its people, and who watches."""
+
+    def __init__(self, tree: Tree, witness: Witness) -> None:
+        self.tree = tree
+        self.witness = witness
+        self.outside = Outside(tree.urls)
+        self.behave()
+
+    def behave(self) -> None:
+        self.outside.misbehave([])
+        self.outside.post_texts_to(self.tree.webhook_url())
+
+    def people(self, number: int) -> list[str]:
+        return [f"+1559{next(_people):07d}" for _ in range(number)]
+
+    def texts(self, people: Sequence[str], body: str = "hello") -> list[SentText]:
+        """Everybody sends one, at the same time."""
+        with ThreadPoolExecutor(30) as pool:
+            sids = list(pool.map(lambda person: self.outside.text(person, f"{body} from {person[-4:]}"), people))
+        return [SentText(sid=sid, person=person) for sid, person in zip(sids, people, strict=True)]
+
+    def verdict(self, texts: Sequence[SentText], *, seconds: float) -> Verdict:
+        """The account of these people's texts, once it is good or the time is over."""
+        people = {text.person for text in texts}
+        deadline = time.monotonic() + seconds
+        while True:
+            evidence = self.outside.evidence(texts, self.witness.excuses())
+            evidence = type(evidence)(
+                texts=texts,
+                shown=[message for message in evidence.shown if message.person in people],
+                rows=[row for row in evidence.rows if row.person in people],
+                talks=evidence.talks,
+                excuses=evidence.excuses,
+            )
+            verdict = audit(evidence)
+            if (verdict.good and not verdict.held) or time.monotonic() > deadline:
+                return verdict
+            time.sleep(1)
+
+
+@pytest.fixture(scope="module")
+def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[City]:
+    witness = Witness()
+
+    def observe(member: Member, exchange: Exchange) -> Deed:
+        if member.role == "worker":
+            witness.saw(member.name, exchange, time.time())
+        return None
+
+    tree = Tree(
+        data=tmp_path_factory.mktemp("city"), workers=WORKERS, webhooks=WEBHOOKS, skewed=False, observe=observe,
+        died=lambda member: witness.died(member.name),
+    )  # fmt: skip
+    try:
+        tree.start()
+        city = City(tree, witness)
+        # the very first look at the carrier's list only notes where the days begin
+        wait_until(city.outside.was_looked_at, seconds=30, what="the watermark")
+        yield city
+        city.outside.close()
+    finally:
+        tree.stop()
+
+
+def test_the_same_text_a_thousand_times_at_three_webhooks_and_again_later(city: City) -> None:
+    (person,) = city.people(1)
+    form = {"MessageSid": a_sid(), "AccountSid": ACCOUNT, "From": person, "To": NUMBER, "Body": "a thousand times"}
+    doors = [f"http://127.0.0.1:{member.port}/sms" for member in city.tree.of_role("webhook")]
+    signed = {door: {"X-Twilio-Signature": signature.sign(TOKEN, door, form)} for door in doors}
+
+    with httpx.Client(timeout=60, limits=httpx.Limits(max_connections=60)) as client, ThreadPoolExecutor(60) as pool:
+
+        def post(number: int) -> int:
+            door = doors[number % len(doors)]
+            return client.post(door, data=form, headers=signed[door]).status_code
+
+        answers = list(pool.map(post, range(1000)))
+        wait_until(lambda: city.outside.replies(person), seconds=60, what="the reply")
+        later = [post(number) for number in range(9)]
+    wait_until(lambda: not city.outside.waits(person), seconds=30, what="an empty inbox")
+
+    assert {*answers, *later} == {200}
+    assert len(city.outside.replies(person)) == 1
+    (row,) = [row for row in city.outside.rows() if row.person == person and row.key.startswith("in#")]
+    assert (row.state, row.sid) == ("ANSWERED", form["MessageSid"])
+
+
+def test_two_hundred_answers_of_twilio_are_lost_and_two_hundred_sms_are_sent(city: City) -> None:
+    people = city.people(200)
+    city.outside.misbehave([{"at": "create", "do": "drop", "person": person} for person in people])
+
+    texts = city.texts(people)
+    verdict = city.verdict(texts, seconds=120)
+    city.behave()
+
+    assert verdict.good, verdict
+    assert (verdict.answered, verdict.held) == (200, {})
+    assert [len(city.outside.replies(person)) for person in people] == [1] * 200
+
+
+def test_a_hundred_texts_come_while_the_webhook_is_down(city: City) -> None:
+    door = city.tree.of_role("webhook")[0]
+    door.held_down = True
+    door.signal(signal.SIGKILL)
+    wait_until(lambda: not door.alive, what="the webhook's end")
+    people = city.people(100)
+
+    texts = city.texts(people)
+    wait_until(
+        lambda: all(city.outside.was_given_up(text.sid) for text in texts), seconds=60, what="the network's last try"
+    )
+    assert [reply for person in people for reply in city.outside.replies(person)] == []
+    door.held_down = False
+    verdict = city.verdict(texts, seconds=150)
+
+    assert verdict.good, verdict
+    assert verdict.answered == 100
+    assert [len(city.outside.replies(person)) for person in people] == [1] * 100
+
+
+def test_redis_is_emptied_in_the_middle_of_a_burst(city: City) -> None:
+    people = city.people(100)
+
+    first = city.texts(people[:50])
+    city.outside.redis.flushall()
+    second = city.texts(people[50:])
+    verdict = city.verdict([*first, *second], seconds=150)
+
+    assert verdict.good, verdict
+    assert (verdict.answered, verdict.held) == (100, {})
+
+
+@pytest.mark.parametrize("number", [30, pytest.param(300, marks=pytest.mark.long)])
+def test_ten_texts_each_in_bursts_while_workers_are_killed_every_five_seconds(city: City, number: int) -> None:
+    people = city.people(number)
+    over = threading.Event()
+
+    def kill() -> None:
+        victims = itertools.cycle(city.tree.of_role("worker"))
+        while not over.wait(5):
+            victim = next(victims)
+            if victim.process is not None and victim.alive:
+                city.witness.struck(time.time(), "kill worker", victim.name, kind="kill")
+                os.kill(victim.process.pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    texts: list[SentText] = []
+    for turn in range(10):
+        texts += city.texts(people, f"text {turn}")
+    verdict = city.verdict(texts, seconds=60 + number * 1.5)
+    over.set()
+    killer.join()
+    verdict = city.verdict(texts, seconds=90)
+
+    assert verdict.good, verdict
+    assert verdict.texts == number * 10
+    assert verdict.answered + len(verdict.held) == verdict.texts
+    print(f"\n{verdict.texts} texts, {verdict.answered} answered in order, {len(verdict.held)} held")
