@@ -2,6 +2,7 @@
 
     at        do                      what happens
     create    slow                    the answer takes `seconds`
+              full                    the sender's queue is full: 429 and code 21611
               error                   `status` and `code` are answered; with `accepted`, the message was created all the same
               hang                    created; the answer does not come for `seconds`
               drop, reset             created; the connection is closed, or reset, without an answer
@@ -30,7 +31,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 ACTIONS: Final[Mapping[str, frozenset[str]]] = {
-    "create": frozenset({"slow", "error", "hang", "drop", "reset", "truncate"}),
+    "create": frozenset({"slow", "full", "error", "hang", "drop", "reset", "truncate"}),
     "list": frozenset({"lag"}),
     "callback": frozenset({"never", "double", "delay", "reverse", "before"}),
     "webhook": frozenset({"never", "double", "delay", "concurrent"}),

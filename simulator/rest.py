@@ -112,6 +112,10 @@ class Rest:
         rule = self._network.faults.draw("create", asked["recipient"], "")
         if rule is not None and rule.do == "slow":
             await asyncio.sleep(rule.seconds or 0)
+        if rule is not None and rule.do == "full":
+            raise TwilioError(
+                429, 21611, f"The sender {asked['sender']} has too many messages waiting", rule.retry_after
+            )
         if rule is not None and rule.do == "error" and not rule.accepted:
             raise _as_ruled(rule)
         message = self._network.send(**asked)

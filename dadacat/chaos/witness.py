@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 from dadacat.chaos.proxy import Exchange, When
 from dadacat.chaos.steps import Step, attempt_of, status_of, step_of, took_effect
 
+#: What a process wrote before it was killed is read by its proxies within this; its successor needs longer to write anything.
+LAST_BYTES_SECONDS: Final = 0.5
 #: Answers of Twilio that prove nothing.
-_DOUBTFUL_FROM = 500
+_DOUBTFUL_FROM: Final = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,8 @@ class Witness:
 
     faults: list[Fault] = field(default_factory=list)
     _in_flight: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    #: Worker to the place of the fault that struck it last, and until when what it had written before may still come by.
+    _struck: dict[str, tuple[int, float]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def saw(self, worker: str, exchange: Exchange, at: float) -> None:
@@ -49,6 +54,10 @@ class Witness:
         if step is Step.CLAIM and exchange.when is When.BEFORE:
             with self._lock:
                 self._in_flight[worker].add(attempt)
+                place, until = self._struck.get(worker, (0, 0.0))
+                if at < until:  # it was written before the fault, and read by us after it
+                    fault = self.faults[place]
+                    self.faults[place] = replace(fault, attempts=(*fault.attempts, attempt))
         elif step is Step.BIND and exchange.when is When.AFTER and took_effect(exchange.service, exchange.answer):
             with self._lock:
                 self._in_flight[worker].discard(attempt)
@@ -63,7 +72,9 @@ class Witness:
         """Note a fault, with the attempts that it may have hidden: the one that it is about, or all that these workers had in flight."""
         with self._lock:
             hidden = {attempt} if attempt else {one for worker in workers for one in self._in_flight[worker]}
-        self.note(Fault(at=at, what=what, seconds=seconds, kind=kind, attempts=tuple(sorted(hidden))))
+            for worker in workers:
+                self._struck[worker] = len(self.faults), at + max(seconds, LAST_BYTES_SECONDS)
+            self.faults.append(Fault(at=at, what=what, seconds=seconds, kind=kind, attempts=tuple(sorted(hidden))))
 
     def died(self, worker: str) -> None:
         """Forget what a worker had in flight: it is gone, and its successor has nothing yet."""

@@ -117,6 +117,16 @@ def test_what_was_bound_needs_no_excuse_and_what_was_not_confirmed_does() -> Non
     assert witness.excuses() == {B: "kill"}
 
 
+def test_what_a_killed_worker_had_written_is_its_own_though_it_is_read_later() -> None:
+    witness = Witness()
+    witness.struck(1.0, "kill", "c0", kind="kill")
+    witness.saw("c0", exchange("claim", A, When.BEFORE), 1.01)
+    witness.died("c0")
+    witness.saw("c0", exchange("claim", B, When.BEFORE), 3.0)
+
+    assert witness.excuses() == {A: "kill"}
+
+
 @pytest.mark.parametrize(
     ("answer", "what"),
     [

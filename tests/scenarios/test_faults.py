@@ -9,8 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.builders import OUR_NUMBER
 from tests.conftest import wait_until
-from tests.scenarios.conftest import House
+from tests.scenarios.conftest import ACCOUNT, TOKEN, House
 
 pytestmark = pytest.mark.road
 
@@ -162,3 +163,58 @@ def test_a_rule_that_is_none_is_told_so(rough: House) -> None:
 
     assert answer.status_code == 400
     assert "do" in answer.json()["error"]
+
+
+def test_what_failed_on_its_way_is_sent_once_more_and_both_are_in_the_story(rough: House) -> None:
+    person = "+15556660050"
+    misbehave(rough, {"at": "delivery", "do": "undelivered", "code": 30022, "person": person, "times": 1})
+
+    sid = rough.text("hello", sender=person)
+    wait_until(lambda: len(rough.replies(person)) == 2, seconds=90, what="the second try")
+    wait_until(rough.settled, what="an empty inbox")
+
+    assert rough.replies(person)[0]["status"] == "undelivered"
+    assert len({reply["body"] for reply in rough.replies(person)}) == 1
+    rows = {row["message_key"]: row for row in rough.rows(person)}
+    assert set(rows) == {f"in#{sid}", f"out#{sid}#0", f"out#{sid}#0r"}
+    page = httpx.get(f"{rough.urls['twilio']}/phone/explain/{sid}", timeout=10).text
+    for told in ("reported undelivered", "error 30022", "second try", "part 0 again sent as"):
+        assert told in page
+
+
+def test_segments_and_price_stand_in_the_journal_and_in_the_story(rough: House) -> None:
+    person = "+15556660051"
+
+    sid = rough.text("how much?", sender=person)
+    wait_until(lambda: part(rough, person).get("price"), seconds=30, what="the price")
+
+    assert (part(rough, person)["segments"], part(rough, person)["price"]) == ("1", "-0.00750")
+    reply = rough.replies(person)[0]["sid"]
+    for asked in (sid, reply):
+        page = httpx.get(f"{rough.urls['twilio']}/phone/explain/{asked}", timeout=10).text
+        assert "1 segment, 0.00750 USD" in page
+        assert "how much?" in page or asked == reply
+
+
+def test_a_full_queue_is_waited_for(rough: House) -> None:
+    person = "+15556660052"
+    misbehave(rough, {"at": "create", "do": "full", "person": person})
+
+    sid = rough.text("hello", sender=person)
+    wait_until(lambda: part(rough, person).get("state") == "RETRY", seconds=20, what="the refusal")
+
+    assert part(rough, person, sid)["error_code"] == "21611"
+    # ten minutes by Redis's clock
+    assert int(part(rough, person, sid)["due"]) > time.time() * 1000 + 500_000
+
+
+def test_a_message_that_the_journal_does_not_know_is_said_to_be_unknown(rough: House) -> None:
+    answer = httpx.post(
+        f"{rough.urls['twilio']}/2010-04-01/Accounts/{ACCOUNT}/Messages.json",
+        data={"To": "+15556660053", "From": OUR_NUMBER, "Body": "<b>by hand</b>"}, auth=(ACCOUNT, TOKEN), timeout=10,
+    )  # fmt: skip
+    page = httpx.get(f"{rough.urls['twilio']}/phone/explain/{answer.json()['sid']}", timeout=10)
+
+    assert "knows nothing of this message" in page.text
+    assert "&lt;b&gt;by hand" in page.text
+    assert httpx.get(f"{rough.urls['twilio']}/phone/explain/SMnever", timeout=10).status_code == 404

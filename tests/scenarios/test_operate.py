@@ -56,6 +56,7 @@ def test_a_text_is_explained_by_its_own_sid_and_by_its_replys(house: House) -> N
         assert station in told
     reply = house.replies(person)[0]["sid"]
     assert f"sent as {reply}" in told
+    assert "evidence=callback" in told
     assert dadacat(house, "explain", reply) == told
     story = json.loads(dadacat(house, "explain", sid, "--json"))
     assert story["sid"] == sid
@@ -102,3 +103,15 @@ def test_texts_of_the_time_before_can_be_asked_for(house: House) -> None:
 
     assert len(house.replies(person)) == 1
     assert "90m" in dadacat(house, "reconcile", "--since", "yesterday", code=1)
+
+
+def test_texts_that_were_brought_again_are_in_the_story(house: House) -> None:
+    person = "+15558880004"
+    httpx.put(f"{house.urls['twilio']}/faults", json={"rules": [{"at": "webhook", "do": "double"}]}, timeout=10)
+    sid = house.text("twice", sender=person)
+    httpx.put(f"{house.urls['twilio']}/faults", json={"rules": []}, timeout=10)
+    wait_until(lambda: house.replies(person), seconds=20, what="the reply")
+
+    wait_until(lambda: "brought again" in dadacat(house, "explain", sid), seconds=20, what="the duplicate's note")
+
+    assert "times=1" in dadacat(house, "explain", sid)
