@@ -31,13 +31,13 @@ class Rows(Protocol):
         """The parts among a person's newest rows."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened."""
 
     at: str
     what: str
-    detail: Mapping[str, Any] = field(default_factory=dict, compare=False)  # Any: JSON
+    detail: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +74,9 @@ def turn_of(rows: Rows, person: str, sid: str) -> Turn | None:
 def tell(rows: Rows, turn: Turn) -> Story:
     """The story of a turn."""
     parts = rows.parts(turn.user_id, turn.turn or turn.sid)
-    events = sorted((*_turn_events(turn), *(event for part in parts for event in _part_events(part))))
+    told = (*_turn_events(turn), *(event for part in parts for event in _part_events(part)))
+    # what bears the same time is told in the order in which it happens
+    events = sorted(told, key=lambda event: event.at)
     return Story(sid=turn.sid, state=str(turn.state), events=events, verdict=_verdict(turn, parts), cost=_cost(parts))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from hmac import compare_digest
@@ -22,7 +23,7 @@ from sms import signature
 from sms.errors import UnusableText
 from sms.messages import DeliveryReport, InboundSms, bare
 from sms.signature import Validator
-from webhook.door import Door, DoorClosed
+from webhook.door import Door, DoorClosed, Road
 
 Scope = MutableMapping[str, Any]  # Any: ASGI's own
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -183,22 +184,30 @@ class WebhookApp:
             return None
 
     async def _asked(self, path: str) -> Answer:
-        if path == "/metrics":
-            return Answer(200, generate_latest(), CONTENT_TYPE_LATEST.encode())
         if path == "/livez":
             return Answer(200, b"alive\n")
+        if path == "/metrics":
+            # a webhook without Redis has figures all the same; the age of the oldest text stays what it last was
+            with suppress(DoorClosed):
+                await self._look()
+            return Answer(200, generate_latest(), CONTENT_TYPE_LATEST.encode())
         try:
-            road = await self._door.look()
+            road = await self._look()
         except DoorClosed as exc:
             return Answer(503, f"redis does not answer: {exc}\n".encode())
         oldest = road.oldest_waiting_seconds
-        metrics.OLDEST_WAITING_SECONDS.set(oldest)
-        metrics.SENDING_STOPPED.set(bool(road.stopped))
         # a stuck road is said, but texts are still kept: the webhook stays in service
         state = "stuck" if oldest > self._stuck_after_seconds else "ready"
         state = "stopped" if road.stopped else state
         said = f"{state}\noldest unanswered text: {oldest:.1f} s\n"
         return Answer(200, (said + (f"nothing is sent: {road.stopped}\n" if road.stopped else "")).encode())
+
+    async def _look(self) -> Road:
+        """How the road behind the door is; the metrics say it too."""
+        road = await self._door.look()
+        metrics.OLDEST_WAITING_SECONDS.set(road.oldest_waiting_seconds)
+        metrics.SENDING_STOPPED.set(bool(road.stopped))
+        return road
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:

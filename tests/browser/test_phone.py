@@ -110,3 +110,24 @@ def test_everything_is_still_there_after_a_reload(page: Page) -> None:
 
     expect(page.locator(".bubble")).to_have_count(len(before))
     assert page.locator(".bubble").all_inner_texts() == before
+
+
+def test_the_whole_story_of_a_text_is_a_page_beside_the_road(page: Page) -> None:
+    phone = page.locator(".phone").first
+    phone.get_by_label("text the cat").fill("<i>what became of this?</i>")
+    phone.get_by_label("text the cat").press("Enter")
+    expect(page.locator(".station", has_text="delivered")).to_have_class("station passed", timeout=15_000)
+
+    with page.expect_popup() as opened:
+        page.get_by_role("link", name="the whole story").click()
+    story = opened.value
+    expect(story.locator(".said")).to_have_text("<i>what became of this?</i>")
+    expect(story.locator(".verdict")).to_contain_text("part 0 sent as SM")
+    told = story.locator("tbody tr td:nth-child(2)")
+    expect(told.first).to_have_text("received")
+    for station in ("opened", "thought", "persisted", "claimed", "attempt: SENT", "reported delivered"):
+        expect(told.filter(has_text=station)).to_be_visible()
+    story.screenshot(path=ARTEFACTS / "story.png")
+    story.get_by_role("link", name="back to the telephones").click()
+    expect(story.locator(".phone").first).to_be_visible()
+    story.close()

@@ -56,7 +56,7 @@ def test_a_long_journal_is_written_anew_and_says_the_same(tmp_path: Path) -> Non
     port = free_port()
     server = start_dynamodb(port, tmp_path)
     storage = DynamoDBStorage("Kept", endpoint_url=f"http://127.0.0.1:{port}")
-    client = storage._connected()
+    client = storage._db.client()
     for number in range(2_100):
         client.put_item(TableName="Kept", Item={"user_id": {"S": f"+{number % 20}"}, "n": {"N": str(number)}})
     end(server)
@@ -88,7 +88,7 @@ def test_two_servers_do_not_share_one_folder(tmp_path: Path) -> None:
 def test_a_damaged_journal_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     port = free_port()
     server = start_dynamodb(port, tmp_path)
-    client = DynamoDBStorage("Kept", endpoint_url=f"http://127.0.0.1:{port}")._connected()
+    client = DynamoDBStorage("Kept", endpoint_url=f"http://127.0.0.1:{port}")._db.client()
     for number in range(5):
         client.put_item(TableName="Kept", Item={"user_id": {"S": f"+{number}"}})
     end(server)

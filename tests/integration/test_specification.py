@@ -16,6 +16,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from conversation import window
+from conversation.dynamodb import Database
 from conversation.errors import CorruptConversation, TableMissing
 from conversation.manager import ConversationManager
 from conversation.models import Message, Role
@@ -263,7 +264,7 @@ def test_the_item_of_a_conversation_of_ten_thousand_messages_is_no_larger(
 
 def count_calls(storage: DynamoDBStorage) -> Any:
     seen: list[str] = []
-    storage._connected().meta.events.register("before-call.dynamodb.*", lambda model, **_: seen.append(model.name))
+    storage._db.client().meta.events.register("before-call.dynamodb.*", lambda model, **_: seen.append(model.name))
     return lambda: sorted(seen)
 
 
@@ -292,7 +293,7 @@ class Recorder:
 @pytest.fixture
 def recorded(monkeypatch: pytest.MonkeyPatch) -> Callable[[Recorder], Recorder]:
     def record(recorder: Recorder) -> Recorder:
-        monkeypatch.setattr(DynamoDBStorage, "_new_client", lambda _: recorder)
+        monkeypatch.setattr(Database, "_new_client", lambda _: recorder)
         return recorder
 
     return record

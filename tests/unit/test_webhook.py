@@ -182,6 +182,24 @@ def test_readiness_says_when_the_road_is_stuck(app: WebhookApp, door: InMemoryDo
     assert "nothing is sent: authentication failed" in ask(app, "GET", "/readyz").text
 
 
+def test_the_age_of_the_oldest_text_is_a_metric_that_nobody_has_to_ask_readiness_for(
+    app: WebhookApp, door: InMemoryDoor
+) -> None:
+    door.road = Road(oldest_waiting_seconds=321.0, stopped="authentication failed")
+
+    told = ask(app, "GET", "/metrics").text
+
+    assert "dadacat_oldest_waiting_seconds 321.0" in told
+    assert "dadacat_sending_stopped 1.0" in told
+
+
+def test_a_webhook_without_redis_still_shows_its_figures(app: WebhookApp, door: InMemoryDoor) -> None:
+    door.closed = True
+
+    assert ask(app, "GET", "/readyz").status_code == 503
+    assert ask(app, "GET", "/metrics").status_code == 200
+
+
 def test_requests_are_counted(app: WebhookApp) -> None:
     post(app, "/sms", a_form())
 
