@@ -22,6 +22,8 @@ from conversation.errors import IllegalMove
 BUCKETS: Final = 16
 #: A text that cannot be finished in this many visits leaves the road.
 MAX_TRIES: Final = 5
+#: And a reply that could not be brought on its way in as many more.
+MAX_DELIVERY_TRIES: Final = 2 * MAX_TRIES
 
 
 _State = TypeVar("_State", bound=StrEnum)
@@ -69,7 +71,8 @@ TURN_MOVES: Final[Mapping[TurnState, frozenset[TurnState]]] = {
 }
 
 PART_MOVES: Final[Mapping[PartState, frozenset[PartState]]] = {
-    PartState.NEW: frozenset({PartState.SENDING, PartState.SUPPRESSED}),
+    # to FAILED when a bug keeps every visit from even claiming it
+    PartState.NEW: frozenset({PartState.SENDING, PartState.SUPPRESSED, PartState.FAILED}),
     PartState.SENDING: frozenset({PartState.SENT, PartState.RETRY, PartState.FAILED, PartState.UNKNOWN}),
     PartState.RETRY: frozenset({PartState.SENDING, PartState.SENT, PartState.SUPPRESSED, PartState.FAILED}),
     # back to RETRY or FAILED only when the claimant itself proves that nothing was created
@@ -107,6 +110,8 @@ OPERATOR_PART_MOVES: Final[Mapping[PartState, frozenset[PartState]]] = {
 #: The partition of the sparse index that lists dead letters: dead turns, and parts that were refused for good.
 DEAD_LETTERS: Final = "dead"
 
+#: States in which a turn may still be worked on: to be thought of, or to be sent.
+UNFINISHED_TURNS: Final = (TurnState.FILED, TurnState.ANSWERED)
 #: States in which the sparse index lists a row.
 UNSETTLED_TURNS: Final = frozenset({TurnState.FILED})
 UNSETTLED_PARTS: Final = frozenset({PartState.NEW, PartState.SENDING, PartState.RETRY, PartState.UNKNOWN})

@@ -90,7 +90,7 @@ class InMemoryStorage:
         """See `conversation.ports.Journal.retry`."""
         with self._lock:
             was = self._turns[turn.user_id, turn.key]
-            if was.state is TurnState.FILED:
+            if was.state in journal.UNFINISHED_TURNS:
                 self._turns[turn.user_id, turn.key] = replace(was, tries=was.tries + 1)
             return self._turns[turn.user_id, turn.key]
 

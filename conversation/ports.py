@@ -164,7 +164,7 @@ class Journal(Protocol):
         """Record a text, keyed by its sid. If it is recorded already, return that row and change nothing."""
 
     def retry(self, turn: Turn) -> Turn:
-        """Count one more try at a FILED turn, before the work. Settled since: returned as it is."""
+        """Count one more try at a FILED or ANSWERED turn, before the work. Settled without a reply: returned as it is."""
 
     def get_turn(self, user_id: str, sid: str) -> Turn | None:
         """A text's row, read consistently."""

@@ -209,8 +209,8 @@ class DynamoDBStorage:
             table=self.messages_table_name,
             key=rows.key(turn),
             update="SET #tries = #tries + :one",
-            condition="#state = :filed",
-            values={"one": 1, "filed": str(TurnState.FILED)},
+            condition=rows.state_in(journal.UNFINISHED_TURNS),
+            values={"one": 1, **rows.states(journal.UNFINISHED_TURNS)},
         )
         try:
             return rows.turn(self._db.update(write))

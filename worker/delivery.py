@@ -119,6 +119,18 @@ class Delivery:
                 return due
         return None
 
+    def give_up(self, visit: Visit, parts: Sequence[Part], reason: str) -> tuple[Part, ...]:
+        """Take what was never claimed, or proven not created, out of the way of the person's other texts, to the dead letters."""
+        given_up = []
+        for part in parts:
+            if part.state in (PartState.NEW, PartState.RETRY):
+                failed = Binding(state=PartState.FAILED, reason=reason)
+                given_up.append(self._journal.bind(part, failed, now=visit.now()))
+                self._noted(given_up[-1])
+            else:
+                given_up.append(part)
+        return tuple(given_up)
+
     def _advance(self, visit: Visit, part: Part) -> int | None:
         if part.state is PartState.SENDING:
             # its claimant held a lower fence, so it is gone: whether its request left, nobody here can say

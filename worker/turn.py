@@ -20,7 +20,7 @@ from cat.ports import Heard, Reply
 from cat.reply import Cat
 from conversation import journal
 from conversation.errors import Fenced, StoreAway, TooMuchContention
-from conversation.journal import MAX_TRIES, Part, Turn, TurnState
+from conversation.journal import MAX_DELIVERY_TRIES, MAX_TRIES, Part, Turn, TurnState
 from conversation.ports import Answer, Journal
 from inbox.contract import Who
 from inbox.ports import Inbox, Waiting
@@ -254,6 +254,9 @@ class Visits:
         if not filed.fresh and turn.state is TurnState.FILED:
             if visit.lease.after_death:
                 turn = self._journal.retry(turn)
+        elif not filed.fresh and turn.state is TurnState.ANSWERED and visit.lease.after_death and not visit.filed:
+            # what the dead visit had in hand was the oldest: its reply may be what it died of
+            turn = self._journal.retry(turn)
         elif not filed.fresh and not text.repaired and text.sid not in visit.filed:
             self._journal.note_duplicates(visit.user_id, turn.sid, 1, now=visit.now())
         visit.filed[text.sid] = turn
@@ -333,7 +336,11 @@ class Visits:
         sid = turn.turn or turn.sid
         if sid in visit.over:
             return None
-        due_ms = self._delivery.deliver(visit, self._journal.parts(visit.user_id, sid))
+        visit.in_hand = (turn,)
+        parts = self._journal.parts(visit.user_id, sid)
+        if visit.lease.after_death and turn.tries > MAX_DELIVERY_TRIES:
+            parts = self._delivery.give_up(visit, parts, f"not sent in {MAX_DELIVERY_TRIES - MAX_TRIES} tries")
+        due_ms = self._delivery.deliver(visit, parts)
         if due_ms is None:
             visit.over.add(sid)
         return due_ms

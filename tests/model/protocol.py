@@ -76,6 +76,9 @@ def steps(world: World, rules: Rules) -> Iterator[tuple[str, World]]:
         if attempt in world.created and rules.allow(world, S.SENT, attempt, any_attempt=True):
             yield "callback", replace(world, state=S.SENT)
     for attempt in (None, *range(world.attempts)):
+        if world.state in (S.NEW, S.RETRY) and rules.allow(world, S.FAILED, attempt):
+            # a holder whom a bug keeps from claiming it; it looks at the state first, so nothing else is ever given up
+            yield "give up", replace(world, state=S.FAILED)
         if rules.allow(world, S.SUPPRESSED, attempt):
             yield "suppress", replace(world, state=S.SUPPRESSED)
 

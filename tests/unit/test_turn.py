@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from cat.ports import Heard, Reply
 from cat.reply import Cat
 from conversation.errors import StoreAway
-from conversation.journal import PartState, TurnState
+from conversation.journal import MAX_DELIVERY_TRIES, PartState, TurnState
 from conversation.memory import InMemoryStorage
 from inbox import contract
 from inbox.memory import InMemoryCircuit, InMemoryInbox
@@ -741,6 +742,38 @@ def test_a_text_that_waits_behind_another_is_not_missed(room: Room) -> None:
     room.later(seconds=120)
 
     assert room.reconciler.reconcile().missed == 0
+
+
+class Broken(InMemorySender):
+    """A sender with a bug that shows before anything is claimed."""
+
+    def warm(self) -> None:
+        raise RuntimeError("a bug")
+
+
+def test_a_bug_that_keeps_a_reply_from_being_sent_blocks_nobody_for_ever(room: Room) -> None:
+    (text,) = room.texts("hello")
+    with pytest.raises(RuntimeError, match="a bug"):
+        room.serve(sender=Broken())
+    for _ in range(MAX_DELIVERY_TRIES):
+        room.later(seconds=6)
+        with suppress(RuntimeError):
+            room.serve(sender=Broken())
+
+    room.texts("and now?")
+    room.serve()
+
+    assert room.received == ["re: and now?"]
+    assert room.part(text) is PartState.FAILED
+    assert [row.key for row in room.store.dead_letters()] == [f"out#{text.sid}#0"]
+    turn = room.store.get_turn(ANN, text.sid)
+    assert turn is not None
+    assert "RuntimeError: a bug" in turn.facts["error"]
+
+    room.store.revive(ANN, f"out#{text.sid}#0", now=room.now())
+    room.inbox.accept(text)
+    room.serve()
+    assert room.received == ["re: and now?", "re: hello"]
 
 
 def reported(room: Room, text: InboundSms, status: str, code: int | None = None) -> None:
