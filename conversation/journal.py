@@ -131,18 +131,24 @@ def part_sources(
     return _sources(moves, target)
 
 
-#: What others may have made of an attempt's part while its claimant was away: evidence came, or no evidence in time.
-_OVERTAKEN: Final = frozenset({PartState.SENT, PartState.HELD})
-
-
 def check_refused(was: PartState, target: PartState, *, same_attempt: bool) -> None:
     """Tell a move that came too late from one that must never have been asked for.
 
-    `was` is the state in which a write to `target` was refused. A row that meanwhile belongs to another attempt, stands where it was to
-    go, or was settled by evidence, is only late. Anything else is a bug: raises `IllegalMove`.
+    `was` is the state in which a write to `target` was refused. The row may belong to another attempt by now; or it may have come to `was`,
+    by moves of the table, from a state in which the write was right: then others were faster. Anything else is a bug: raises `IllegalMove`.
     """
-    if same_attempt and was is not target and was not in _OVERTAKEN and target not in PART_MOVES[was]:
+    if same_attempt and was not in _later_than(part_sources(target)):
         raise IllegalMove(f"a part cannot move from {was} to {target}")
+
+
+def _later_than(states: tuple[PartState, ...]) -> frozenset[PartState]:
+    """These states and all that follow from them within one attempt; a new claim makes a new attempt."""
+    found, queue = set(states), list(states)
+    while queue:
+        for state in PART_MOVES[queue.pop()] - found - {PartState.SENDING}:
+            found.add(state)
+            queue.append(state)
+    return frozenset(found)
 
 
 def _sources(moves: Mapping[_State, frozenset[_State]], target: _State) -> tuple[_State, ...]:
@@ -217,7 +223,7 @@ class Turn:
     @property
     def arrived_at(self) -> datetime:
         """When it was accepted, by Redis's clock."""
-        return datetime.fromtimestamp(int(self.arrived.partition("-")[0]) / 1000, UTC)
+        return _moment(self.arrived)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,14 +267,22 @@ class Part:
         """The row's key."""
         return out_key(self.turn, self.number, again=self.again)
 
-    def second_try(self, *, due: int) -> Part:
-        """The sibling that tries these words once more, from `due` on, in milliseconds of Redis's clock."""
+    @property
+    def arrived_at(self) -> datetime:
+        """When the text that it answers was accepted, by Redis's clock."""
+        return _moment(self.arrived)
+
+    def second_try(self, *, due: int, fresh: bool = False) -> Part:
+        """The sibling that tries these words once more, from `due` on, in milliseconds of Redis's clock.
+
+        `fresh`: its age counts from then, because it has to wait for it; else it is as old as the text that it answers.
+        """
         return Part(
             user_id=self.user_id,
             turn=self.turn,
             number=self.number,
             state=PartState.NEW,
-            arrived=arrived(str(due)),
+            arrived=arrived(str(due)) if fresh else self.arrived,
             content=self.content,
             sender=self.sender,
             messaging_service_sid=self.messaging_service_sid,
@@ -297,6 +311,10 @@ class Entry:
             arrived=str(row.get("arrived", "")),
             state=row.get("state"),
         )
+
+
+def _moment(arrived_: str) -> datetime:
+    return datetime.fromtimestamp(int(arrived_.partition("-")[0]) / 1000, UTC)
 
 
 def arrived(stream_id: str) -> str:

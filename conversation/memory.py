@@ -108,6 +108,13 @@ class InMemoryStorage:
                 if state is TurnState.DEAD:
                     self._dead[turn.user_id, turn.key] = now
 
+    def opt_out(self, user_id: str, *, now: datetime) -> None:
+        """See `conversation.ports.Journal.opt_out`."""
+        with self._lock:
+            was = self._conversations.get(user_id)
+            if was is not None:
+                self._conversations[user_id] = replace(was, is_active=False, updated_at=now)
+
     def set_quiet(self, user_id: str, *, until_ms: int, fence: int, now: datetime) -> None:
         """See `conversation.ports.Journal.set_quiet`."""
         with self._lock:
@@ -280,7 +287,12 @@ class InMemoryStorage:
             if at in self._turns:
                 self._turns[at] = replace(self._turns[at], state=TurnState.FILED, tries=0, reason=None)
             else:
-                self._parts[at] = replace(self._parts[at], state=PartState.RETRY, due=0, reason=None)
+                was = self._parts[at]
+                facts = {**was.facts, "revived_at": now.isoformat()}
+                self._parts[at] = replace(was, state=PartState.RETRY, due=0, reason=None, facts=facts)
+                turn = self._turns[user_id, journal.in_key(was.turn)]
+                known = {name: fact for name, fact in turn.facts.items() if name != "error"}
+                self._turns[user_id, turn.key] = replace(turn, tries=0, facts=known)
             return True
 
     def discard(self, user_id: str, key: str, *, now: datetime) -> bool:

@@ -175,6 +175,9 @@ class Journal(Protocol):
     def set_quiet(self, user_id: str, *, until_ms: int, fence: int, now: datetime) -> None:
         """Note until when, by Redis's clock, the person gets no reply. Raises `Fenced`."""
 
+    def opt_out(self, user_id: str, *, now: datetime) -> None:
+        """Note that the carrier says that the person opted out; whoever serves sees it when it opens the conversation next."""
+
     def set_active(self, user_id: str, *, active: bool, fence: int, now: datetime) -> None:
         """Note that the person opted out or in. Raises `Fenced`."""
 
@@ -240,7 +243,7 @@ class Journal(Protocol):
         """Dead turns and parts refused for good, oldest first, from the sparse index."""
 
     def revive(self, user_id: str, key: str, *, now: datetime) -> bool:
-        """Bring a dead letter back: its turn FILED with no tries, its part RETRY and due. False, and nothing changed, where it is none."""
+        """Bring a dead letter back: its turn FILED, its part RETRY and due, with no tries counted. False, and nothing changed, where it is none."""
 
     def discard(self, user_id: str, key: str, *, now: datetime) -> bool:
         """Let a dead letter rest; its row stays. False, and nothing changed, where it is none."""

@@ -233,6 +233,17 @@ class DynamoDBStorage:
         """See `conversation.ports.Journal.set_active`."""
         self._set_fenced(user_id, "is_active", active, fence=fence, now=now)
 
+    def opt_out(self, user_id: str, *, now: datetime) -> None:
+        """See `conversation.ports.Journal.opt_out`."""
+        write = Write(
+            table=self.table_name,
+            key={"user_id": user_id},
+            update="SET #is_active = :no, #updated_at = :now",
+            condition="attribute_exists(#user_id)",
+            values={"no": False, "now": now.isoformat()},
+        )
+        self._db.holds(write)
+
     def set_quiet(self, user_id: str, *, until_ms: int, fence: int, now: datetime) -> None:
         """See `conversation.ports.Journal.set_quiet`."""
         self._set_fenced(user_id, "quiet_until", until_ms, fence=fence, now=now)
@@ -594,7 +605,18 @@ class DynamoDBStorage:
                 **rows.states(sources),
             },
         )
-        return self._db.holds(write)
+        if not self._db.holds(write):
+            return False
+        if target == PartState.RETRY:
+            tries = Write(
+                table=self.messages_table_name,
+                key={"user_id": user_id, "message_key": journal.in_key(key.split("#")[1])},
+                update="SET #tries = :zero REMOVE #error",
+                condition="attribute_exists(#user_id)",
+                values={"zero": 0},
+            )
+            self._db.holds(tries)
+        return True
 
     def discard(self, user_id: str, key: str, *, now: datetime) -> bool:
         """See `conversation.ports.Journal.discard`."""

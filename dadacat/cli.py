@@ -275,10 +275,11 @@ def reconcile(*, since: str | None, as_json: bool) -> None:
     from worker import wiring
 
     chosen = _checked(twilio=True)
-    inbox = wiring.inbox_on(wiring.redis_client(chosen), chosen)
+    client = wiring.redis_client(chosen)
+    reconciler = wiring.reconciler(chosen, client, wiring.inbox_on(client, chosen), wiring.store(chosen))
     with _progress() as progress:
         try:
-            report = operate.reconcile(wiring.reconciler(chosen, inbox, wiring.store(chosen)), since, progress)
+            report = operate.reconcile(reconciler, since, progress)
         except (operate.BadRequest, CarrierAway) as exc:
             raise click.ClickException(str(exc)) from None
     found = dataclasses.asdict(report)

@@ -16,8 +16,8 @@ from dadacat.explain import explain
 from inbox.redis import RedisInbox
 from sms.errors import CarrierAway
 from sms.twilio import TwilioLedger
+from worker.aftermath import text_of
 from worker.reconcile import Reconciler, Report, Step
-from worker.resend import text_of
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import redis
 
 from inbox.ports import PROBE_EVERY, Passage, milliseconds
-from inbox.redis import script
+from inbox.redis import script, translated
 
 if TYPE_CHECKING:
     from redis.commands.core import Script
@@ -28,6 +28,7 @@ class RedisCircuit:
         self._probe_ms = milliseconds(probe_every)
         self._pass: Script = client.register_script(script("pass"))
 
+    @translated()
     def passage(self) -> Passage:
         """See `Circuit.passage`."""
         answer = self._pass(keys=["circuit", "circuit:probe"], args=[self._probe_ms])
@@ -35,6 +36,7 @@ class RedisCircuit:
             return Passage(allowed=False, wait_ms=max(int(answer[1]), 1), reason=answer[2].decode())
         return Passage(allowed=True, probe=int(answer[0]) == 2)  # noqa: PLR2004 - the script's word for a probe
 
+    @translated()
     def open(self, reason: str) -> bool:
         """See `Circuit.open`."""
         seconds, _ = self._redis.time()
@@ -45,6 +47,7 @@ class RedisCircuit:
             fresh, *_ = pipe.execute()
         return bool(fresh)
 
+    @translated()
     def close(self) -> None:
         """See `Circuit.close`."""
         self._redis.delete("circuit", "circuit:probe")

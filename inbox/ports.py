@@ -67,7 +67,7 @@ class Receipt:
 
 
 class Inbox(Protocol):
-    """What a worker does with the inbox."""
+    """What a worker does with the inbox. Every verb raises `InboxAway` where Redis cannot be reached."""
 
     def accept(self, text: InboundSms) -> bool:
         """Make a text durable and ring for its person; False, and nothing added, where it waits already."""
@@ -134,7 +134,7 @@ class Passage:
 
 
 class Circuit(Protocol):
-    """A switch that all workers share."""
+    """A switch that all workers share. Every verb raises `InboxAway` where Redis cannot be reached."""
 
     def passage(self) -> Passage:
         """Ask before a claim."""

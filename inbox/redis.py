@@ -19,7 +19,8 @@ Redis must keep what it acknowledged: `appendonly yes`, `appendfsync always`, `m
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
@@ -30,6 +31,7 @@ from redis.retry import Retry
 
 from inbox import contract, doorbell
 from inbox.contract import UnreadableEntry, Who
+from inbox.errors import InboxAway
 from inbox.ports import GRACE, LEASE, RING_AGAIN, Lease, Receipt, Waiting, milliseconds
 from sms.messages import DeliveryReport, InboundSms
 
@@ -69,6 +71,15 @@ def connect(url: str, *, connections: int = 64) -> redis.Redis:
         health_check_interval=HEALTH_CHECK_SECONDS,
         retry=Retry(NoBackoff(), 0),
     )
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Say that Redis is away in this package's words; what Redis itself refuses is a bug and stays what it is."""
+    try:
+        yield
+    except (redis.ConnectionError, redis.TimeoutError) as exc:
+        raise InboxAway(f"redis cannot be reached: {type(exc).__name__}") from exc
 
 
 def accept_call(text: InboundSms, key: bytes) -> tuple[list[str], list[bytes | str | int]]:
@@ -144,11 +155,13 @@ class RedisInbox:
         """See `inbox.ports.Inbox.renew`."""
         return bool(self._run("renew", [f"lease:{lease.who}"], [lease.token, self._lease_ms]))
 
+    @translated()
     def waiting(self, lease: Lease, *, limit: int) -> Sequence[Waiting]:
         """See `inbox.ports.Inbox.waiting`."""
         entries: Any = self._redis.xrange(f"inbox:{lease.who}", count=limit)
         return [_waiting(entry_id.decode(), fields) for entry_id, fields in entries]
 
+    @translated()
     def wait_for_more(self, lease: Lease, after: str, *, seconds: float) -> bool:
         """See `inbox.ports.Inbox.wait_for_more`."""
         block = max(1, int(seconds * 1000))
@@ -172,6 +185,7 @@ class RedisInbox:
         """See `inbox.ports.Inbox.park`."""
         self._run("park", [f"lease:{lease.who}", "agenda"], [lease.token, lease.who, due_ms, int(failed)])
 
+    @translated()
     def ring(self, who: Who) -> None:
         """See `inbox.ports.Inbox.ring`."""
         self._redis.lpush(contract.QUEUE, doorbell.ring(contract.ANSWER_TASK, who))
@@ -183,6 +197,7 @@ class RedisInbox:
         )
         return [Who(name.decode()) for name in found], bool(int(emptied))
 
+    @translated()
     def receipts(self, *, limit: int) -> Sequence[Receipt]:
         """See `inbox.ports.Inbox.receipts`."""
         self._ensure_group()
@@ -196,6 +211,7 @@ class RedisInbox:
             entries = _flat(claimed[1])
         return [_receipt(entry_id.decode(), fields) for entry_id, fields in entries]
 
+    @translated()
     def receipts_done(self, entry_ids: Sequence[str]) -> None:
         """See `inbox.ports.Inbox.receipts_done`."""
         if entry_ids:
@@ -204,15 +220,18 @@ class RedisInbox:
                 pipe.xdel("receipts", *entry_ids)
                 pipe.execute()
 
+    @translated()
     def drain_begins(self) -> None:
         """See `inbox.ports.Inbox.drain_begins`."""
         self._redis.delete("receipts:rung")
 
+    @translated()
     def oldest_waiting_ms(self) -> int | None:
         """See `inbox.ports.Inbox.oldest_waiting_ms`."""
         oldest: Any = self._redis.zrange("waiting", 0, 0, withscores=True)
         return int(oldest[0][1]) if oldest else None
 
+    @translated()
     def now_ms(self) -> int:
         """See `inbox.ports.Inbox.now_ms`."""
         seconds, microseconds = self._redis.time()
@@ -225,6 +244,7 @@ class RedisInbox:
             if "BUSYGROUP" not in str(exc):
                 raise
 
+    @translated()
     def _run(self, name: str, keys: Sequence[str], args: Sequence[Any]) -> Any:  # Any: Redis's own replies
         return self._scripts[name](keys=list(keys), args=list(args))
 

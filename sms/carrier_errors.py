@@ -44,13 +44,18 @@ def class_of(code: int) -> ErrorClass | None:
 def is_alarming(status: int, code: int | None) -> bool:
     """Whether a person should look at this answer: the table asks for it, or does not know it."""
     if code is not None:
-        return code in _table()["alarm"]["codes"] or code not in _classes()
+        return is_alarming_code(code)
     return status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _NEVER_PROCESSED | _UNKNOWN_STATUS
 
 
 def meaning(code: int) -> str:
     """What `code` says in words, where the table knows."""
     return str(_table()["meaning"].get(str(code), f"Twilio error {code}"))
+
+
+def is_alarming_code(code: int) -> bool:
+    """The same of a code by itself, as a status callback reports it."""
+    return code in _table()["alarm"]["codes"] or code not in _classes()
 
 
 def waits_for_tomorrow(code: int) -> bool:

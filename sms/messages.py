@@ -25,6 +25,7 @@ MAX_FIELD_CHARACTERS: Final = 200
 
 _SID = re.compile(r"(?:SM|MM)[0-9A-Za-z_-]{1,64}")
 _E164 = re.compile(r"\+[1-9][0-9]{1,14}")
+_STATUS = re.compile(r"[a-z]{1,40}")
 _VISIBLE_DIGITS: Final = 2
 
 
@@ -154,10 +155,13 @@ class DeliveryReport:
         if not _SID.fullmatch(sid):
             raise UnusableText("MessageSid is not the id of a message")
         code = form.get("ErrorCode", "")
+        status = (form.get("MessageStatus") or _required(form, "SmsStatus")).lower()
+        if not _STATUS.fullmatch(status):
+            raise UnusableText("MessageStatus is not a word")
         return cls(
             sid=MessageSid(sid),
             to=_required(form, "To"),
-            status=(form.get("MessageStatus") or _required(form, "SmsStatus")).lower(),
+            status=status,
             attempt_id=attempt_id,
             error_code=int(code) if code.isdigit() else None,
         )

@@ -31,7 +31,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 #: 1600 characters at nine bytes each as percent-encoded UTF-8, ten media with long addresses, and the rest of Twilio's fields.
 MAX_BODY_BYTES: Final = 65_536
-#: A body has to come within this; a request that trickles in is nobody's text.
 EMPTY_TWIML: Final = b'<?xml version="1.0" encoding="UTF-8"?><Response/>'
 
 log = logs.get("webhook")

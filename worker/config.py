@@ -7,11 +7,15 @@ from typing import Any, Final
 
 from inbox import contract
 
-#: Longer than the longest task: a visit of 60 s, a reply of 20 s, a send of 10 s, with room.
+#: Longer than the longest visit: 60 s, a reply of 20 s, a send of 10 s, with room.
 #: A doorbell that is heard twice is harmless, but not free.
 VISIBILITY_TIMEOUT_SECONDS: Final = 180
 #: Longer than any visit, shorter than the visibility timeout: a child of a prefork pool that is still busy by then hangs.
 TASK_TIME_LIMIT_SECONDS: Final = 150
+#: A reconciliation goes through all that is unfinished and through the carrier's list; after half an hour it hangs.
+RECONCILE_TIME_LIMIT_SECONDS: Final = 1800
+#: A child of a prefork pool makes its connections before it says that it is there; the default kills it after 4 s.
+CHILD_START_SECONDS: Final = 60.0
 #: How often doorbells of dead workers are looked for.
 RESTORE_INTERVAL_SECONDS: Final = 5
 #: A Redis that takes no connection within this is not there.
@@ -79,6 +83,7 @@ def celery_settings(
         "worker_eta_task_limit": 500,
         # threads have no time limits: every wait in a visit has a deadline of its own. In a prefork pool this ends a child that hangs
         "task_time_limit": TASK_TIME_LIMIT_SECONDS,
+        "worker_proc_alive_timeout": CHILD_START_SECONDS,
         # a soft shutdown sleeps its whole time in the signal handler, needed or not; SIGTERM lets the turns in hand end instead, and
         # whatever is killed after that is carried on by the next holder
         "worker_soft_shutdown_timeout": 0,

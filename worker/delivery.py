@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
@@ -140,8 +141,9 @@ class Delivery:
             if visit.now_ms() < part.due:
                 # nobody waits until tomorrow for a second try: the reconciler finds it when it is due
                 return part.due if part.due - visit.now_ms() <= _LONGEST_WAIT_MS or not part.again else None
-            if self._too_old(visit, part):
-                binding = Binding(state=PartState.SUPPRESSED, reason="too old to send")
+            unwanted = self._unwanted(visit, part)
+            if unwanted:
+                binding = Binding(state=PartState.SUPPRESSED, reason=unwanted)
                 self._noted(self._journal.bind(part, binding, now=visit.now()))
                 return None
             passage = self._circuit.passage()
@@ -165,9 +167,10 @@ class Delivery:
                 now=visit.now(),
             )
             outcome = self._sender.send(self._message(claimed), may_begin=window.first_byte)
-        self._switch(outcome, passage)
+        # first of all: an outcome that is not written down is in doubt, whatever else can be reached
         bound = self._bind(visit, claimed, self._binding(visit, claimed, outcome))
         self._noted(bound)
+        self._switch(outcome, passage)
         if isinstance(outcome, NotCreated):
             self._heed(visit, outcome)
         if not isinstance(outcome, Sent) and outcome.alarming:
@@ -233,10 +236,18 @@ class Delivery:
                 self._sleep(BIND_PAUSE_SECONDS)
         return self._journal.bind(part, binding, now=visit.now())
 
-    def _too_old(self, visit: Visit, part: Part) -> bool:
-        # a second try counts from when it was due
-        arrived_ms = int(part.arrived.partition("-")[0])
-        return visit.now_ms() - arrived_ms > self._terms.max_age_seconds * 1000
+    def _unwanted(self, visit: Visit, part: Part) -> str:
+        """Why a part is not to be sent any more; empty: it is."""
+        if not visit.conversation.is_active:
+            return "opted out"
+        if visit.now_ms() < visit.conversation.quiet_until:
+            return "two machines seem to talk to each other"
+        born_ms = max(int(part.arrived.partition("-")[0]), _milliseconds(part.facts.get("revived_at")))
+        return "too old to send" if visit.now_ms() - born_ms > self._terms.max_age_seconds * 1000 else ""
+
+
+def _milliseconds(moment: str | None) -> int:
+    return int(datetime.fromisoformat(moment).timestamp() * 1000) if moment else 0
 
 
 def _about_the_message(outcome: Outcome) -> bool:

@@ -12,11 +12,11 @@ from conversation.ports import Journal, Reported
 from inbox import contract
 from inbox.ports import Inbox
 from sms.messages import DeliveryReport
-from worker.resend import Resender
+from worker.aftermath import Aftermath
 
 #: How many reports one look takes; each costs one write.
 BATCH: Final = 100
-#: A drain ends after so many looks and asks for another, so that a flood does not keep a thread for ever.
+#: A drain ends after so many looks, so that a flood does not keep a thread for ever; the next report, or the next sweep, begins another.
 LOOKS: Final = 50
 
 
@@ -27,14 +27,14 @@ class Receipts:
         self,
         inbox: Inbox,
         journal_: Journal,
-        resender: Resender,
+        aftermath: Aftermath,
         *,
         who_key: bytes,
         noted: Callable[[str, DeliveryReport | None], None],
     ) -> None:
         self._inbox = inbox
         self._journal = journal_
-        self._resender = resender
+        self._aftermath = aftermath
         self._who_key = who_key
         self._noted = noted
 
@@ -65,7 +65,7 @@ class Receipts:
         part = self._journal.report(report.to, key, said, now=datetime.fromtimestamp(self._inbox.now_ms() / 1000, UTC))
         if part is None:
             return "foreign"
-        self._resender.consider(part)
+        self._aftermath.consider(part)
         if part.unknown_since and part.state is PartState.SENT:
             # evidence ended a wait: what stands behind this part need not wait for the end of patience
             self._inbox.ring(contract.who(report.to, self._who_key))

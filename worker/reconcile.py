@@ -18,8 +18,8 @@ from inbox.contract import Who
 from inbox.ports import Inbox
 from sms.messages import InboundSms
 from sms.ports import Ledger, Listed
-from worker import evidence, resend
-from worker.resend import Resender
+from worker import evidence
+from worker.aftermath import Aftermath, text_of
 
 #: How many people one sweep rings for.
 SWEEP_LIMIT: Final = 200
@@ -29,6 +29,8 @@ UNSETTLED_AFTER: Final = timedelta(seconds=60)
 ROWS: Final = 200
 #: Rows of a person among which a list's entries may be bound already.
 RECENT_ROWS: Final = 200
+#: And among which they are looked for once more, where they were not there: three hundred turns since the last look.
+MANY_ROWS: Final = 1000
 #: The carrier's list lags by minutes: each look goes this far behind the last.
 OVERLAP: Final = timedelta(minutes=15)
 #: A text younger than this is most likely still on its way through the webhook.
@@ -102,7 +104,7 @@ class Reconciler:
         inbox: Inbox,
         journal_: Journal,
         ledger: Ledger,
-        resender: Resender,
+        aftermath: Aftermath,
         terms: Terms,
         *,
         noted: Callable[[str, str], None] = lambda *_: None,
@@ -110,7 +112,7 @@ class Reconciler:
         self._inbox = inbox
         self._journal = journal_
         self._ledger = ledger
-        self._resender = resender
+        self._aftermath = aftermath
         self._terms = terms
         self._noted = noted
         self._remembered: dict[str, None] = {}
@@ -180,8 +182,9 @@ class Reconciler:
         turn = self._journal.get_turn(row.user_id, row.key.split("#")[1])
         if turn is None or turn.sid.startswith("unreadable-"):
             return 0
-        if not resend.restore(self._inbox, self._journal, turn, now=now):
+        if not self._inbox.accept(text_of(turn)):
             return 0
+        self._journal.note_restored(turn, now=now)
         self._noted("unfinished", row.key)
         return 1
 
@@ -198,7 +201,7 @@ class Reconciler:
                 state=PartState.SENT, sid=one.entry.sid, status=one.entry.status, error_code=one.entry.error_code,
                 segments=one.entry.segments, evidence="list",
             )  # fmt: skip
-            self._resender.consider(self._journal.bind(one.part, binding, now=now))
+            self._aftermath.consider(self._journal.bind(one.part, binding, now=now))
             self._noted("settled", one.part.key)
         if found:
             self._inbox.ring(self._terms.who(person))
@@ -269,7 +272,7 @@ class Reconciler:
             pending = [
                 entry.created
                 for entry in listing.messages
-                if entry.price is None and listing.read_at - entry.created < PRICE_PATIENCE
+                if _is_open(entry) and listing.read_at - entry.created < PRICE_PATIENCE
             ]
             looked_to.append(min([listing.read_at, *pending]))
             passed("segments and prices")
@@ -278,28 +281,38 @@ class Reconciler:
 
     def _note_entries(self, person: str, entries: Sequence[Listed], now: datetime) -> tuple[int, int]:
         reported = charged = 0
-        mine = {part.sid: part for part in self._journal.newest_parts(person, limit=RECENT_ROWS) if part.sid}
+        mine = self._mine(person, entries)
         for entry in entries:
             part = mine.get(entry.sid)
             if part is None or part.attempt_id is None:
                 continue  # an older program's, or one in doubt, which evidence settles
-            rank = journal.STATUS_RANK
-            if rank.get(entry.status, 0) > rank.get(part.status or "", 0):
+            if _rank(entry.status) > _rank(part.status):
                 said = Reported(
                     attempt_id=part.attempt_id, sid=entry.sid, status=entry.status, error_code=entry.error_code,
                     evidence="list",
                 )  # fmt: skip
-                told = self._journal.report(person, part.key, said, now=now)
-                if told is not None:
-                    reported += 1
-                    self._resender.consider(told)
+                part = self._journal.report(person, part.key, said, now=now) or part
+                reported += 1
+                self._aftermath.consider(part)
+            # whoever noted the failure may have died before he wrote the second try down
+            self._aftermath.try_again(part)
             if entry.price is not None and part.price is None:
                 charge = Charge(segments=entry.segments, price=entry.price, unit=entry.price_unit)
                 self._journal.charge(part, charge)
                 charged += 1
-            if entry.price is not None and rank.get(entry.status, 0) >= rank["canceled"]:
+            if not _is_open(entry) and _rank(entry.status) >= _rank("canceled"):
                 self._remember(entry.sid)
         return reported, charged
+
+    def _mine(self, person: str, entries: Sequence[Listed]) -> dict[str, Part]:
+        """The person's parts by their sids; further back for somebody who wrote a lot since the last look."""
+        wanted = {entry.sid for entry in entries}
+        found: dict[str, Part] = {}
+        for limit in (RECENT_ROWS, MANY_ROWS):
+            found = {part.sid: part for part in self._journal.newest_parts(person, limit=limit) if part.sid}
+            if wanted <= found.keys():
+                break
+        return found
 
     def _remember(self, sid: str) -> None:
         self._remembered[sid] = None
@@ -317,3 +330,12 @@ def _text_from(entry: Listed, age: timedelta) -> InboundSms:
         repaired=True,
         found_after_seconds=int(age.total_seconds()),
     )
+
+
+def _is_open(entry: Listed) -> bool:
+    """Whether a price is still to come: what failed or was called off has none."""
+    return entry.price is None and entry.status not in {"failed", "canceled"}
+
+
+def _rank(status: str | None) -> int:
+    return journal.STATUS_RANK.get(status or "", 0)

@@ -67,8 +67,6 @@ def decide(error: NotCreated, *, tries: int, rng: random.Random) -> Again | Give
     return Again(jittered)
 
 
-def after_failure(code: int, *, rng: random.Random) -> Again | GiveUp:
-    """What to do about a message that the carrier took and then failed with `code`. How often is not decided here: once."""
-    if carrier_errors.class_of(code) is not ErrorClass.FAILED_LATER:
-        return GiveUp(carrier_errors.meaning(code))
+def after_failure(code: int, *, rng: random.Random) -> Again:
+    """When to try once more what the carrier took and then failed with `code`, one of class R."""
     return Again(NEXT_DAY if carrier_errors.waits_for_tomorrow(code) else BREATH * rng.uniform(0.75, 1.25))

@@ -13,6 +13,7 @@ from inbox import contract
 from inbox.contract import Who
 from sms.errors import CarrierAway
 from worker import wiring
+from worker.config import RECONCILE_TIME_LIMIT_SECONDS
 
 log = logs.get("worker")
 
@@ -34,13 +35,14 @@ def sweep() -> None:
     """Ring for everybody who is due; look at the journal at once where Redis was emptied."""
     worker = wiring.worker()
     swept = worker.reconciler.sweep()
-    wiring.note_oldest(worker.inbox)
-    worker.receipts.drain()
     if swept.emptied:
         _reconcile(worker)
+    wiring.note_oldest(worker.inbox)
+    worker.receipts.drain()
 
 
-@shared_task(name=contract.RECONCILE_TASK)
+# it takes as long as there is to repair; beat rings for it anyway, so it need not be heard again when its worker dies
+@shared_task(name=contract.RECONCILE_TASK, acks_late=False, time_limit=RECONCILE_TIME_LIMIT_SECONDS)
 def reconcile() -> None:
     """Put back on the road what the journal knows to be unfinished and what the carrier knows and we do not."""
     _reconcile(wiring.worker())

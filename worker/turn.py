@@ -23,6 +23,7 @@ from conversation.errors import Fenced, StoreAway, TooMuchContention
 from conversation.journal import MAX_DELIVERY_TRIES, MAX_TRIES, Part, Turn, TurnState
 from conversation.ports import Answer, Journal
 from inbox.contract import Who
+from inbox.errors import InboxAway
 from inbox.ports import Inbox, Waiting
 from sms import keywords, messages
 from sms.errors import CarrierAway
@@ -36,6 +37,9 @@ VISIT_TURNS: Final = 20
 VISIT_SECONDS: Final = 60.0
 #: How many entries are looked at together; no reply answers more texts than this.
 READ_AHEAD: Final = 20
+#: So often a visit that ends tells Redis that it does: for about as long as its lease would last anyway.
+PARK_TRIES: Final = 15
+PARK_PAUSE_SECONDS: Final = 1.0
 #: When the store or the carrier is away, the person is visited again after this.
 AWAY_PAUSE: Final = timedelta(seconds=5)
 
@@ -71,6 +75,8 @@ class _Gathered:
     #: Redis's clock at which to look again, where a reply under way forbids to go on now.
     due_ms: int | None = None
     forget: bool = False
+    #: Where in `entries` the newest text to answer stands.
+    last: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +105,13 @@ class Visits:
     """Serves people, one visit at a time for each."""
 
     def __init__(
-        self, house: House, habits: Habits, *, noted: Noted | None = None, stopping: Callable[[], bool] = lambda: False
+        self,
+        house: House,
+        habits: Habits,
+        *,
+        noted: Noted | None = None,
+        stopping: Callable[[], bool] = lambda: False,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._inbox = house.inbox
         self._journal = house.journal
@@ -110,6 +122,7 @@ class Visits:
         self._habits = habits
         self._noted = noted or Noted()
         self._stopping = stopping
+        self._sleep = sleep
 
     def serve(self, who: Who) -> None:
         """Answer whatever waits for this person; return at once where another worker does, or nobody is known by that name."""
@@ -125,7 +138,7 @@ class Visits:
             except Fenced:
                 # another worker opened this conversation: the person is served. Should it die, the agenda still knows.
                 self._park(visit, visit.now_ms() + _ms(AWAY_PAUSE), "fenced")
-            except (StoreAway, CarrierAway, TooMuchContention) as exc:
+            except (StoreAway, CarrierAway, TooMuchContention, InboxAway) as exc:
                 self._park(visit, visit.now_ms() + _ms(AWAY_PAUSE), type(exc).__name__)
             except Exception:
                 # a bug must not keep the person waiting for the lease to expire; the try is already counted
@@ -150,11 +163,12 @@ class Visits:
                 if self._inbox.close(visit.lease) is False:
                     continue
                 return None
+            self._heed_stop(visit, waiting)
             gathered = self._gather(visit, waiting[:READ_AHEAD])
             self._remove(visit, gathered.over)
             if gathered.due_ms is not None:
                 return gathered.due_ms
-            if self._habits.policy == "latest" and len(waiting) > READ_AHEAD and not gathered.forget:
+            if self._habits.policy == "latest" and len(waiting) > READ_AHEAD and gathered.last:
                 self._supersede(visit, gathered)
             elif gathered.answer:
                 visit.in_hand = tuple(gathered.answer)
@@ -168,16 +182,24 @@ class Visits:
         return None
 
     def _supersede(self, visit: Visit, gathered: _Gathered) -> None:
-        """Settle texts behind which so many wait that none of them can be the newest."""
-        for turn in gathered.answer:
+        """Settle all but the newest of these texts; that one waits and sees whether what stands behind it is a newer one to answer."""
+        for turn in gathered.answer[:-1]:
             self._settle(visit, turn, Settle(TurnState.SILENT, "superseded"))
-        self._remove(visit, gathered.entries)
+        self._remove(visit, gathered.entries[: gathered.last])
 
     def _enough(self, visit: Visit) -> bool:
         return self._stopping() or visit.turns >= VISIT_TURNS or visit.elapsed_seconds > VISIT_SECONDS
 
     def _park(self, visit: Visit, due_ms: int, why: str, *, failed: bool = False) -> None:
+        """Leave the person until later; several times if need be, because whoever does not park counts as dead."""
         self._noted.parked(visit, why)
+        for _ in range(PARK_TRIES - 1):
+            try:
+                self._inbox.park(visit.lease, due_ms=due_ms, failed=failed)
+            except InboxAway:
+                self._sleep(PARK_PAUSE_SECONDS)
+            else:
+                return
         self._inbox.park(visit.lease, due_ms=due_ms, failed=failed)
 
     def _remove(self, visit: Visit, entries: Sequence[str]) -> None:
@@ -212,6 +234,22 @@ class Visits:
             waiting = self._inbox.waiting(visit.lease, limit=READ_AHEAD + 1)
         return waiting
 
+    def _heed_stop(self, visit: Visit, waiting: Sequence[Waiting]) -> None:
+        """A STOP acts at once, whatever stands before it: nothing is sent any more to somebody who said so."""
+        opted_out = not visit.conversation.is_active
+        for entry in waiting:
+            if entry.text is not None:
+                keyword = keywords.read(entry.text.body, entry.text.opt_out_type, opted_out=opted_out)
+                if keyword in (Keyword.STOP, Keyword.START) and self._is_news(visit, entry.text):
+                    opted_out = keyword is Keyword.STOP
+        if opted_out and visit.conversation.is_active:
+            self._obey(visit, Keyword.STOP)
+
+    def _is_news(self, visit: Visit, text: InboundSms) -> bool:
+        """Whether a text has not been settled before: an old STOP that is brought again means nothing."""
+        turn = self._journal.get_turn(visit.user_id, text.sid)
+        return turn is None or turn.state is TurnState.FILED
+
     # File: what is known of each text decides what happens to it
 
     def _gather(self, visit: Visit, waiting: Sequence[Waiting]) -> _Gathered:
@@ -234,7 +272,7 @@ class Visits:
             if turn.state is TurnState.ANSWERED:
                 if found.answer:
                     break
-                found.due_ms = self._resume(visit, turn)
+                found.due_ms = self._resume(visit, turn, put_back=entry.text.repaired)
                 if found.due_ms is not None:
                     break
             if turn.state is not TurnState.FILED:
@@ -254,13 +292,17 @@ class Visits:
         if not filed.fresh and turn.state is TurnState.FILED:
             if visit.lease.after_death:
                 turn = self._journal.retry(turn)
-        elif not filed.fresh and turn.state is TurnState.ANSWERED and visit.lease.after_death and not visit.filed:
-            # what the dead visit had in hand was the oldest: its reply may be what it died of
+        elif self._may_have_failed(visit, turn):
             turn = self._journal.retry(turn)
-        elif not filed.fresh and not text.repaired and text.sid not in visit.filed:
+        elif not filed.fresh and not text.repaired and journal.arrived(entry.entry_id) != turn.arrived:
             self._journal.note_duplicates(visit.user_id, turn.sid, 1, now=visit.now())
         visit.filed[text.sid] = turn
         return turn
+
+    def _may_have_failed(self, visit: Visit, turn: Turn) -> bool:
+        """Whether the last visit ended by a bug with this reply in hand: it had the oldest text in hand, and its error was noted."""
+        oldest = not visit.filed
+        return turn.state is TurnState.ANSWERED and visit.lease.after_death and oldest and "error" in turn.facts
 
     def _admit(self, visit: Visit, found: _Gathered, entry: Waiting, text: InboundSms, turn: Turn) -> bool:
         """Settle a text that gets no reply, or add it to those that are answered together; False where it must wait its turn."""
@@ -280,6 +322,7 @@ class Visits:
             return False  # another of our numbers was texted: its reply leaves from there
         found.answer.append(turn)
         found.texts.append(text)
+        found.last = len(found.entries)
         found.entries.append(entry.entry_id)
         found.forget = forget
         return True
@@ -331,10 +374,13 @@ class Visits:
         )
         self._settle(visit, self._journal.file(turn, now=visit.now()).turn, Settle(TurnState.DEAD, "unreadable entry"))
 
-    def _resume(self, visit: Visit, turn: Turn) -> int | None:
-        """Carry on a reply whose words are frozen; nothing is left to do where all its parts are over."""
+    def _resume(self, visit: Visit, turn: Turn, *, put_back: bool) -> int | None:
+        """Carry on a reply whose words are frozen; nothing is left to do where all its parts are over.
+
+        `put_back`: somebody put the text back into the inbox, because there is something to do, since this visit saw it last.
+        """
         sid = turn.turn or turn.sid
-        if sid in visit.over:
+        if sid in visit.over and not put_back:
             return None
         visit.in_hand = (turn,)
         parts = self._journal.parts(visit.user_id, sid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import random
@@ -32,19 +33,35 @@ from sms.errors import CarrierAway
 from sms.messages import DeliveryReport
 from sms.twilio import TwilioLedger, TwilioSender
 from worker import broker
+from worker.aftermath import Aftermath, Told
 from worker.config import celery_settings
 from worker.delivery import Alarm, Delivery, Terms
 from worker.receipts import Receipts
 from worker.reconcile import Reconciler
 from worker.reconcile import Terms as ReconcileTerms
-from worker.resend import Resender
 from worker.turn import Habits, House, Noted, Visits
 from worker.visit import LeaseKeeper, Visit
 
 log = logs.get("worker")
 
-#: Set when the process is asked to stop: visits end after the turn in hand. The children of a prefork pool share it.
-stopping = multiprocessing.Event()
+
+class _Flag:
+    """Is set once and never cleared. The children that a prefork pool forks share it; there is no lock that a killed one could leave locked."""
+
+    def __init__(self) -> None:
+        self._value = multiprocessing.RawValue(ctypes.c_bool, False)
+
+    def set(self) -> None:
+        """Set it."""
+        self._value.value = True
+
+    def is_set(self) -> bool:
+        """Whether it is set."""
+        return bool(self._value.value)
+
+
+#: Set when the process is asked to stop: visits end after the turn in hand.
+stopping = _Flag()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +154,7 @@ def _built() -> Worker:
     delivery = Delivery(
         storage,
         sender,
-        RedisCircuit(client, probe_every=timedelta(seconds=chosen.probe_seconds)),
+        circuit_on(client, chosen),
         Terms(
             public_url=chosen.public_url,
             validity_seconds=chosen.sms_validity_seconds,
@@ -172,10 +189,11 @@ def _built() -> Worker:
         noted=Noted(turn=_turn, thought=_thought, parked=_parked),
         stopping=stopping.is_set,
     )
+    after = aftermath(chosen, client, inbox, storage)
     return Worker(
         visits=visits,
-        receipts=Receipts(inbox, storage, resender(inbox, storage), who_key=chosen.who_key_bytes, noted=_receipt),
-        reconciler=reconciler(chosen, inbox, storage),
+        receipts=Receipts(inbox, storage, after, who_key=chosen.who_key_bytes, noted=_receipt),
+        reconciler=reconciler(chosen, client, inbox, storage),
         inbox=inbox,
     )
 
@@ -216,13 +234,13 @@ def inbox_on(client: redis.Redis, chosen: Settings) -> RedisInbox:
     )
 
 
-def reconciler(chosen: Settings, inbox: RedisInbox, storage: DynamoDBStorage) -> Reconciler:
+def reconciler(chosen: Settings, client: redis.Redis, inbox: RedisInbox, storage: DynamoDBStorage) -> Reconciler:
     """Who looks for what was lost."""
     return Reconciler(
         inbox,
         storage,
         ledger(chosen),
-        resender(inbox, storage),
+        aftermath(chosen, client, inbox, storage),
         ReconcileTerms(
             validity=timedelta(seconds=chosen.sms_validity_seconds),
             numbers=chosen.numbers,
@@ -233,9 +251,21 @@ def reconciler(chosen: Settings, inbox: RedisInbox, storage: DynamoDBStorage) ->
     )
 
 
-def resender(inbox: RedisInbox, storage: DynamoDBStorage) -> Resender:
-    """Who gives what failed on its way a second try."""
-    return Resender(inbox, storage, rng=random.Random(), noted=_second_try)  # noqa: S311 - jitter, not cryptography
+def aftermath(chosen: Settings, client: redis.Redis, inbox: RedisInbox, storage: DynamoDBStorage) -> Aftermath:
+    """Who draws the consequences of what failed on its way."""
+    return Aftermath(
+        inbox,
+        storage,
+        circuit_on(client, chosen),
+        rng=random.Random(),  # noqa: S311 - jitter, not cryptography
+        max_age=timedelta(seconds=chosen.max_age_seconds),
+        told=Told(second_try=_second_try, alarm=_alarm),
+    )
+
+
+def circuit_on(client: redis.Redis, chosen: Settings) -> RedisCircuit:
+    """The switch that all workers share."""
+    return RedisCircuit(client, probe_every=timedelta(seconds=chosen.probe_seconds))
 
 
 def note_ready() -> None:

@@ -513,3 +513,29 @@ def test_a_move_that_stands_in_no_table_is_an_error(store: Store) -> None:
         store.settle(a_turn(), TurnState.FILED, reason="", now=NOW)
 
     assert store.parts(ANN, part.turn)[0].state is PartState.NEW
+
+
+def test_what_the_carrier_says_of_an_opt_out_needs_no_fence(store: Store) -> None:
+    store.opt_out(ANN, now=NOW)  # nobody of that name: nothing happens
+    assert store.get(ANN) is None
+    store.open(ANN, now=NOW)
+
+    store.opt_out(ANN, now=NOW)
+
+    assert store.open(ANN, now=NOW).is_active is False
+
+
+def test_a_replayed_part_begins_anew(store: Store) -> None:
+    _, part = a_claimed_part(store)
+    store.bind(part, Binding(state=PartState.FAILED, error_code=21211, reason="no telephone"), now=NOW)
+    turn = store.get_turn(ANN, part.turn)
+    assert turn is not None
+    store.retry(turn)
+    store.note_error(turn, "Traceback")
+
+    assert store.revive(ANN, part.key, now=NOW) is True
+
+    turn = store.get_turn(ANN, part.turn)
+    assert turn is not None
+    assert (turn.tries, turn.facts.get("error")) == (0, None)
+    assert store.parts(ANN, part.turn)[0].facts["revived_at"] == NOW.isoformat()

@@ -31,10 +31,10 @@ from sms.errors import CarrierAway
 from sms.memory import InMemorySender
 from sms.ports import Unknown
 from tests.builders import ANN, NOW_MS, OUR_NUMBER, a_text
+from worker.aftermath import Aftermath
 from worker.delivery import Delivery, Terms
 from worker.reconcile import Reconciler
 from worker.reconcile import Terms as ReconcileTerms
-from worker.resend import Resender
 from worker.turn import Habits, House, Visits
 from worker.visit import LeaseKeeper
 
@@ -141,11 +141,11 @@ class World:
         for text in self.texts:
             self.inbox.accept(text)
         self.ms += 1000  # quiet since then
-        resender = Resender(self.inbox, self.store, rng=random.Random(1))
+        aftermath = Aftermath(self.inbox, self.store, self.circuit, rng=random.Random(1), max_age=timedelta(hours=6))
         terms = ReconcileTerms(
             validity=timedelta(hours=1), numbers=[OUR_NUMBER], who=lambda person: contract.who(person, b"memory")
         )
-        self.reconciler = Reconciler(self.inbox, self.store, self.sender, resender, terms)
+        self.reconciler = Reconciler(self.inbox, self.store, self.sender, aftermath, terms)
 
     def visit(self, cut: Cut | None = None) -> Wire:
         """A worker serves; it may die, or fail with an error that is logged."""

@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,17 +17,19 @@ from cat.reply import Cat
 from conversation.errors import StoreAway
 from conversation.journal import MAX_DELIVERY_TRIES, PartState, TurnState
 from conversation.memory import InMemoryStorage
+from conversation.ports import Binding
 from inbox import contract
+from inbox.errors import InboxAway
 from inbox.memory import InMemoryCircuit, InMemoryInbox
 from sms.memory import InMemorySender
 from sms.messages import DeliveryReport, InboundSms, MessageSid
 from sms.ports import ErrorClass, Listed, NotCreated, Sent, Unknown
 from tests.builders import ANN, OUR_NUMBER, a_sid, a_text
+from worker.aftermath import Aftermath, Told
 from worker.delivery import Delivery, Terms
 from worker.receipts import Receipts
 from worker.reconcile import Reconciler
 from worker.reconcile import Terms as ReconcileTerms
-from worker.resend import Resender
 from worker.turn import Habits, House, Visits
 from worker.visit import LeaseKeeper
 
@@ -72,19 +74,26 @@ class Room:
         self.sender = InMemorySender()
         self.circuit = InMemoryCircuit()
         self.parrot = Parrot()
-        self.resender = Resender(self.inbox, self.store, rng=random.Random(1))
-        self.receipts = Receipts(self.inbox, self.store, self.resender, who_key=b"memory", noted=lambda *_: None)
+        self.alarms: list[tuple[str, str]] = []
+        self.aftermath = self.an_aftermath(self.inbox)
+        self.receipts = Receipts(self.inbox, self.store, self.aftermath, who_key=b"memory", noted=lambda *_: None)
         self.sender.clock = self.now
         self.reconciler = self.a_reconciler()
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.ms / 1000, UTC)
 
+    def an_aftermath(self, inbox: Any) -> Aftermath:
+        return Aftermath(
+            inbox, self.store, self.circuit, rng=random.Random(1), max_age=timedelta(hours=6),
+            told=Told(alarm=lambda alarm, reason: self.alarms.append((alarm, reason))),
+        )  # fmt: skip
+
     def a_reconciler(self) -> Reconciler:
         terms = ReconcileTerms(
             validity=timedelta(hours=1), numbers=[OUR_NUMBER], who=lambda person: contract.who(person, b"memory")
         )
-        return Reconciler(self.inbox, self.store, self.sender, self.resender, terms)
+        return Reconciler(self.inbox, self.store, self.sender, self.aftermath, terms)
 
     def heard_of(self, body: str) -> MessageSid:
         """A telephone sends a text whose webhook never comes; the carrier's list knows it."""
@@ -106,6 +115,7 @@ class Room:
             terms,
             rng=random.Random(1),
             sleep=lambda _: None,
+            alarm=lambda alarm, reason: self.alarms.append((alarm, reason)),
         )
         house = House(
             inbox=replaced.get("inbox", self.inbox),
@@ -119,7 +129,7 @@ class Room:
             policy=self.policy, quiet_window_seconds=0.05, quiet_limit_seconds=0.2, max_age_seconds=21600,
             own_numbers=frozenset({OUR_NUMBER}),
         )  # fmt: skip
-        return Visits(house, habits, stopping=lambda: self.stopping)
+        return Visits(house, habits, stopping=lambda: self.stopping, sleep=lambda _: None)
 
     def texts(self, *bodies: str) -> list[InboundSms]:
         found = [a_text(body) for body in bodies]
@@ -854,10 +864,8 @@ def test_a_worker_that_dies_before_it_rings_for_a_second_try_leaves_it_to_the_re
     room.reconciler.reconcile()
     (text,) = room.texts("hello")
     room.serve()
-    room.receipts = Receipts(
-        room.inbox, room.store, Resender(Dying(room.inbox, "accept", after=False), room.store, rng=random.Random(1)),
-        who_key=b"memory", noted=lambda *_: None,
-    )  # fmt: skip
+    after = room.an_aftermath(Dying(room.inbox, "accept", after=False))
+    room.receipts = Receipts(room.inbox, room.store, after, who_key=b"memory", noted=lambda *_: None)
 
     with pytest.raises(Died):
         reported(room, text, "undelivered", 30022)
@@ -980,3 +988,246 @@ def test_of_a_long_backlog_only_the_newest_is_answered_where_that_is_the_policy(
     assert {room.state(text) for text in old} == {TurnState.SILENT}
     assert room.state(new) is TurnState.ANSWERED
     assert room.inbox.oldest_waiting_ms() is None
+
+
+def test_an_outcome_is_written_down_before_anything_else_is_asked_of_redis(room: Room) -> None:
+    """Redis blinks while Twilio refuses us: the refusal was proof, and nobody doubts it afterwards."""
+    room.sender.answers.append(NotCreated(error_class=ErrorClass.CONFIGURATION, code=20003, reason="refused"))
+    (text,) = room.texts("hello")
+    circuit = room.circuit
+    room.circuit = Dying(circuit, "open", after=False, error=InboxAway("redis"))  # type: ignore[assignment]  # in front of it
+
+    room.serve()
+    assert room.part(text) is PartState.RETRY
+    room.circuit = circuit
+    room.later(seconds=61)
+    room.serve()
+
+    assert room.received == ["re: hello"]
+
+
+@pytest.mark.parametrize("call", ["passage"])
+def test_a_redis_that_blinks_again_and_again_kills_no_reply(room: Room, call: str) -> None:
+    (text,) = room.texts("hello")
+    circuit = room.circuit
+    for _ in range(14):
+        room.circuit = Dying(circuit, call, after=False, error=InboxAway("redis"))  # type: ignore[assignment]  # in front of it
+        room.serve()
+        room.later(seconds=6)
+    room.circuit = circuit
+
+    room.serve()
+
+    assert room.received == ["re: hello"]
+    assert room.part(text) is PartState.SENT
+
+
+def test_a_visit_that_cannot_tell_redis_that_it_ends_tries_again(room: Room) -> None:
+    (text,) = room.texts("hello")
+    away = Dying(room.inbox, "park", after=False, error=InboxAway("redis"))
+
+    room.serve(inbox=away, journal=Dying(room.store, "persist", after=False, error=StoreAway("throttled")))
+    lease = room.inbox.take(WHO)
+
+    assert lease is not None
+    assert not lease.after_death
+    assert room.state(text) is TurnState.FILED
+
+
+@pytest.mark.parametrize(
+    ("refusal", "reason"),
+    [
+        (
+            NotCreated(error_class=ErrorClass.LOOP, code=14107, reason="a loop"),
+            "two machines seem to talk to each other",
+        ),
+        (NotCreated(error_class=ErrorClass.PERMANENT, code=21610, reason="STOP"), "opted out"),
+    ],
+)
+def test_the_rest_of_a_reply_is_not_sent_to_somebody_who_is_to_get_nothing(
+    verse: Room, refusal: NotCreated, reason: str
+) -> None:
+    verse.sender.answers.append(refusal)
+    (text,) = verse.texts("a poem")
+
+    verse.serve()
+
+    assert verse.received == []
+    first, *others = verse.store.parts(ANN, text.sid)
+    assert first.state is PartState.FAILED
+    assert [(part.state, part.reason) for part in others] == [(PartState.SUPPRESSED, reason)] * 2
+
+
+def test_a_second_try_is_not_sent_to_somebody_who_opted_out_meanwhile(room: Room) -> None:
+    room.reconciler.reconcile()
+    (text,) = room.texts("hello")
+    room.serve()
+    reported(room, text, "failed", 30023)
+    room.texts("STOP")
+    room.serve()
+
+    room.later(seconds=25 * 3600)
+    room.reconciler.reconcile()
+    room.serve()
+
+    assert room.received == ["re: hello"]
+    assert room.store.parts(ANN, text.sid)[1].state is PartState.SUPPRESSED
+
+
+def test_a_stop_acts_at_once_though_a_reply_before_it_waits_for_its_retry(room: Room) -> None:
+    room.sender.answers.append(NotCreated(error_class=ErrorClass.TRY_AGAIN, code=21611, reason="queue full"))
+    (text,) = room.texts("hello")
+    room.serve()
+    room.texts("STOP")
+
+    room.later(seconds=1)
+    room.serve()
+    room.later(seconds=3600)
+    room.serve()
+
+    assert room.received == []
+    assert room.part(text) is PartState.SUPPRESSED
+    assert room.inbox.oldest_waiting_ms() is None
+
+
+def test_an_old_stop_that_is_brought_again_means_nothing(room: Room) -> None:
+    stop, *_ = room.texts("STOP", "START")
+    room.serve()
+
+    room.inbox.accept(stop)
+    room.texts("hello")
+    room.serve()
+
+    assert room.received == ["re: hello"]
+
+
+def test_of_a_backlog_with_something_else_behind_it_the_newest_is_answered() -> None:
+    room = Room(policy="latest")
+    *_, newest = room.texts(*(f"text {n}" for n in range(20)))
+    room.texts("HELP")
+
+    room.serve()
+
+    assert room.received == ["re: text 19"]
+    assert room.state(newest) is TurnState.ANSWERED
+
+
+def test_a_failure_that_is_about_our_account_stops_all_sending(room: Room) -> None:
+    (text,) = room.texts("hello")
+    room.serve()
+
+    reported(room, text, "undelivered", 30034)
+    room.texts("and now?")
+    room.serve()
+
+    assert room.circuit.reason
+    assert [str(alarm) for alarm, _ in room.alarms] == ["sending stopped"]
+    assert room.received == ["re: hello"]
+
+
+def test_an_opt_out_that_a_callback_tells_is_heeded(room: Room) -> None:
+    (text,) = room.texts("hello")
+    room.serve()
+
+    reported(room, text, "failed", 21610)
+    (second,) = room.texts("and now?")
+    room.serve()
+
+    assert room.received == ["re: hello"]
+    assert room.state(second) is TurnState.SILENT
+
+
+def test_a_failure_that_no_table_knows_is_an_alarm(room: Room) -> None:
+    (text,) = room.texts("hello")
+    room.serve()
+
+    reported(room, text, "failed", 39999)
+
+    assert room.alarms == [("carrier objects", "Twilio error 39999")]
+
+
+def test_a_reply_that_nobody_waits_for_any_more_is_not_tried_again(room: Room) -> None:
+    (text,) = room.texts("hello")
+    room.serve()
+    room.later(seconds=9 * 3600)
+
+    reported(room, text, "undelivered", 30036)
+    room.later(seconds=120)
+    room.serve()
+
+    assert room.received == ["re: hello"]
+    assert len(room.store.parts(ANN, text.sid)) == 1
+
+
+def test_waiting_for_a_retry_is_no_duplicate(room: Room) -> None:
+    room.sender.answers.append(NotCreated(error_class=ErrorClass.TRY_AGAIN, code=20429, reason="busy"))
+    (text,) = room.texts("hello")
+    for _ in range(3):
+        room.serve()
+        room.later(seconds=10)
+
+    turn = room.store.get_turn(ANN, text.sid)
+    assert turn is not None
+    assert "duplicates" not in turn.facts
+    assert room.received == ["re: hello"]
+
+
+def test_a_holder_who_doubts_what_its_claimant_proves_meanwhile_is_only_late(room: Room) -> None:
+    """A is in its POST and lost its lease; B reads SENDING; A binds RETRY; B binds UNKNOWN."""
+    (text,) = room.texts("hello")
+    room.sender.answers.append(NotCreated(error_class=ErrorClass.TRY_AGAIN, code=20429, reason="busy"))
+
+    class Between:
+        """The journal as B sees it: what A writes comes between B's look and B's write."""
+
+        def __init__(self) -> None:
+            self.done = False
+
+        def __getattr__(self, name: str) -> Any:
+            real = getattr(room.store, name)
+            if name != "bind":
+                return real
+
+            def bind(part: Any, binding: Any, *, now: datetime) -> Any:
+                if not self.done and binding.state is PartState.UNKNOWN:
+                    self.done = True
+                    room.store.bind(part, Binding(state=PartState.RETRY, due=room.ms + 1000), now=now)
+                return real(part, binding, now=now)
+
+            return bind
+
+    room.dies(journal=Dying(room.store, "bind", after=False))
+    room.serve(journal=Between())
+
+    assert room.part(text) is PartState.RETRY
+    room.later(seconds=10)
+    room.serve()
+    assert room.received == ["re: hello"]
+
+
+def test_what_failed_while_its_visit_lasts_has_its_second_try_all_the_same(room: Room) -> None:
+    (text, _) = room.texts("hello", "and?")
+
+    def meanwhile() -> None:
+        if len(room.parrot.heard) == 2:
+            reported(room, text, "undelivered", 30022)
+
+    room.parrot.meanwhile = meanwhile
+    room.serve()
+    room.later(seconds=60)
+    room.serve()
+
+    assert room.received == ["re: hello", "re: and?", "re: hello"]
+
+
+def test_a_dead_letter_that_is_replayed_days_later_is_sent(room: Room) -> None:
+    room.sender.answers.append(NotCreated(error_class=ErrorClass.PERMANENT, code=21211, reason="no telephone"))
+    (text,) = room.texts("hello")
+    room.serve()
+    room.later(seconds=48 * 3600)
+
+    room.store.revive(ANN, f"out#{text.sid}#0", now=room.now())
+    room.inbox.accept(replace(text, repaired=True))
+    room.serve()
+
+    assert room.received == ["re: hello"]
