@@ -194,6 +194,13 @@ def settings(*, markdown: bool) -> None:
     help="Before that, break at each row of the protocol's crash table, K0 to K14, so many times.",
 )
 @click.option(
+    "--policy",
+    type=click.Choice(["each", "coalesce", "latest"]),
+    default="each",
+    show_default=True,
+    help="What several texts of one person become.",
+)
+@click.option(
     "--row", "rows", multiple=True, help="With --each: only this row, such as K6. May be given several times."
 )
 @click.option("--json", "as_json", is_flag=True, help="The account as JSON.")
@@ -202,6 +209,7 @@ def chaos(  # noqa: PLR0913 - each is an option
     minutes: float,
     each: int,
     rows: tuple[str, ...],
+    policy: str,
     seed: int | None,
     data: Path | None,
     workers: int,
@@ -229,6 +237,7 @@ def chaos(  # noqa: PLR0913 - each is an option
         fault_every=fault_every,
         each_point=each,
         rows=rows,
+        policy=policy,
     )
     try:
         good, account = runner.run(plan, lambda line: click.echo(line, err=True))
@@ -352,7 +361,7 @@ def _print_account(account: dict[str, Any]) -> None:
     if account["rows"]:
         click.echo("  ".join(f"{row} {count}" for row, count in account["rows"].items()))
         click.echo("")
-    for name in ("kills", "cuts", "texts", "answered", "silent"):
+    for name in ("kills", "cuts", "texts", "answered", "silent", "excused_from_order"):
         click.echo(f"{account[name]:>6}  {name}")
     for name in ("held", "lost", "doubled", "swapped", "unexcused"):
         click.echo(f"{len(account[name]):>6}  {name}")

@@ -2,7 +2,8 @@
 
 A text is answered once, in order; or its reply is in doubt, which only an entry of the fault log that names that very attempt excuses; or it is
 lost, doubled or out of order, and the auditor names it. It trusts no state that it can check: a part that says SENT must be on the list, a message
-on the list must be some part's own, a second try needs a first one that failed, and what was said must stand in the conversation.
+on the list must be some part's own, there are as many parts as the turn says, what failed on its way has its second try and nothing else has one,
+and what was said must stand in the conversation. The order is that of the inbox, which is the order in which texts reached us.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from itertools import pairwise
 from typing import Any, Final
 
 from dadacat.chaos.witness import Fault
+from sms import carrier_errors
+from sms.ports import ErrorClass
 
 IN_DOUBT: Final = frozenset({"UNKNOWN", "HELD", "SENDING"})
 FAILED: Final = frozenset({"failed", "undelivered"})
@@ -35,6 +38,18 @@ class Shown:
     person: str
     body: str
     status: str = "delivered"
+    error_code: int | None = None
+
+    @property
+    def wants_second_try(self) -> bool:
+        """Whether it failed on its way by a code after which it is sent once more, and soon."""
+        code = self.error_code
+        return (
+            self.status in FAILED
+            and code is not None
+            and carrier_errors.class_of(code) is ErrorClass.FAILED_LATER
+            and not carrier_errors.waits_for_tomorrow(code)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +64,8 @@ class Row:
     turn: str = ""
     content: str = ""
     number: int = 0
+    #: A turn's: how many parts its reply has.
+    parts: int = 0
     #: It is the second try at a part that failed on its way.
     again: bool = False
     #: The attempt that stands in it.
@@ -77,6 +94,10 @@ class Evidence:
     talks: Sequence[Talk]
     #: Attempt to the fault that may have hidden its outcome.
     excuses: Mapping[str, str]
+    #: Why a text may have been settled without a reply; empty: everybody is owed one.
+    silences: frozenset[str] = frozenset()
+    #: Nothing is under way any more: whatever may still come to rest has not.
+    at_rest: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -94,6 +115,8 @@ class Verdict:
     swapped: list[str] = field(default_factory=list)
     #: In doubt, and nothing excuses it; or the evidence lies open and was not taken.
     unexcused: list[str] = field(default_factory=list)
+    #: How many texts were left out when the order was looked at, because they were fetched or put back.
+    excused_from_order: int = 0
 
     @property
     def good(self) -> bool:
@@ -122,7 +145,7 @@ class _Audit:
             turn = self._rows.get((text.person, f"in#{text.sid}"))
             if turn is None or turn.state == "FILED":
                 self._found.lost.append(f"{text.sid}: {'never filed' if turn is None else 'never answered'}")
-            elif turn.state == "SILENT":
+            elif turn.state == "SILENT" and turn.reason in self._given.silences:
                 self._found.silent += 1
             elif turn.state != "ANSWERED":
                 self._found.lost.append(f"{text.sid}: {turn.state} ({turn.reason})")
@@ -139,18 +162,34 @@ class _Audit:
             self._found.lost.append(f"{text.sid}: answered without a reply")
             return
         offences = len(self._found.lost) + len(self._found.unexcused)
+        self._counted(text, turn, sum(not part.again for part in parts))
         for part in parts:
             if part.again:
                 self._second_try(text, part)
             if part.state == "SENT":
-                if part.sid not in self._listed:
-                    self._found.lost.append(f"{text.sid}: its reply {part.sid} is not on the list")
+                self._sent(text, part)
             elif part.state in IN_DOUBT:
                 self._doubt(text, part)
             else:
                 self._found.lost.append(f"{text.sid}: its reply is {part.state} ({part.reason})")
         if len(self._found.lost) + len(self._found.unexcused) == offences and text.sid not in self._found.held:
             self._found.answered += 1
+
+    def _counted(self, text: SentText, turn: Row, parts: int) -> None:
+        if parts != turn.parts:
+            offences = self._found.doubled if parts > turn.parts else self._found.lost
+            offences.append(f"{text.sid}: its reply has {parts} parts, and should have {turn.parts}")
+
+    def _sent(self, text: SentText, part: Row) -> None:
+        shown = self._listed.get(part.sid)
+        if shown is None:
+            self._found.lost.append(f"{text.sid}: its reply {part.sid} is not on the list")
+        elif not part.again and shown.wants_second_try:
+            self._has_second_try(text, part)
+
+    def _has_second_try(self, text: SentText, part: Row) -> None:
+        if (part.person, f"{part.key}r") not in self._rows:
+            self._found.lost.append(f"{text.sid}: its reply failed on its way, and was not tried again")
 
     def _second_try(self, text: SentText, part: Row) -> None:
         first = self._rows.get((part.person, part.key.removesuffix("r")))
@@ -159,7 +198,9 @@ class _Audit:
 
     def _doubt(self, text: SentText, part: Row) -> None:
         excuse = self._given.excuses.get(part.attempt)
-        if excuse:
+        if excuse and self._given.at_rest and part.state != "HELD":
+            self._found.unexcused.append(f"{text.sid}: {part.state}, and never came to rest")
+        elif excuse:
             self._found.held[text.sid] = f"{part.state}: {excuse}"
         else:
             self._found.unexcused.append(f"{text.sid}: {part.state}, and no fault touched attempt {part.attempt}")
@@ -191,7 +232,10 @@ class _Audit:
         people: dict[str, list[tuple[str, int, int, str]]] = defaultdict(list)
         for text in self._given.texts:
             turn = self._rows.get((text.person, f"in#{text.sid}"))
-            if turn is None or turn.repaired or turn.turn not in ("", text.sid):
+            if turn is None or turn.turn not in ("", text.sid):
+                continue
+            if turn.repaired:
+                self._found.excused_from_order += 1
                 continue
             for part in self._parts.get((text.person, text.sid), ()):
                 if part.sid in created and not part.again:
@@ -228,6 +272,7 @@ def describe(verdict: Verdict, faults: Sequence[Fault]) -> dict[str, Any]:  # An
         "doubled": verdict.doubled,
         "swapped": verdict.swapped,
         "unexcused": verdict.unexcused,
+        "excused_from_order": verdict.excused_from_order,
         "faults": dict(Counter(fault.what for fault in faults)),
         "kills": sum(fault.kind == "kill" for fault in faults),
         "cuts": sum(fault.kind == "cut" for fault in faults),

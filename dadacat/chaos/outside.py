@@ -91,8 +91,12 @@ class Outside:
         """Our messages as the network's list shows them, oldest first."""
         entries = self._entries(f"From=%2B{NUMBER[1:]}")
         return [
-            Shown(sid=entry["sid"], person=entry["to"], body=entry["body"], status=entry["status"]) for entry in entries
-        ][::-1]
+            Shown(
+                sid=entry["sid"], person=entry["to"], body=entry["body"], status=entry["status"],
+                error_code=entry["error_code"],
+            )
+            for entry in reversed(entries)
+        ]  # fmt: skip
 
     def _entries(self, query: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
@@ -105,11 +109,19 @@ class Outside:
             uri = page["next_page_uri"]
         return found
 
-    def evidence(self, texts: Sequence[SentText], excuses: Mapping[str, str]) -> Evidence:
+    def evidence(
+        self,
+        texts: Sequence[SentText],
+        excuses: Mapping[str, str],
+        *,
+        silences: frozenset[str] = frozenset(),
+        at_rest: bool = False,
+    ) -> Evidence:
         """All that the auditor goes by, as it stands now."""
         return Evidence(
-            texts=texts, shown=self.shown(), rows=list(self.rows()), talks=list(self.talks()), excuses=excuses
-        )
+            texts=texts, shown=self.shown(), rows=list(self.rows()), talks=list(self.talks()), excuses=excuses,
+            silences=silences, at_rest=at_rest,
+        )  # fmt: skip
 
     def rows(self) -> Iterator[Row]:
         """The journal."""
@@ -117,11 +129,20 @@ class Outside:
             if row["user_id"].startswith("#"):
                 continue
             yield Row(
-                person=row["user_id"], key=row["message_key"], state=row.get("state", ""), sid=row.get("sid", ""),
-                arrived=row.get("arrived", ""), turn=row.get("turn", ""), content=row.get("content", ""),
-                number=int(row.get("number", 0)), again=bool(row.get("again", False)), attempt=row.get("attempt_id", ""),
-                repaired="repaired" in row or "restored_at" in row, reason=row.get("reason", ""),
-            )  # fmt: skip
+                person=row["user_id"],
+                key=row["message_key"],
+                state=row.get("state", ""),
+                sid=row.get("sid", ""),
+                arrived=row.get("arrived", ""),
+                turn=row.get("turn", ""),
+                content=row.get("content", ""),
+                number=int(row.get("number", 0)),
+                parts=int(row.get("parts", 0)),
+                again=bool(row.get("again", False)),
+                attempt=row.get("attempt_id", ""),
+                repaired="repaired" in row or "restored_at" in row,
+                reason=row.get("reason", ""),
+            )
 
     def talks(self) -> Iterator[Talk]:
         """The conversations."""

@@ -40,6 +40,8 @@ MOST_TRIES: Final = 3
 STORE_TROUBLE_SECONDS: Final = 2.5
 #: How long an inserted text is waited for.
 TEXT_SECONDS: Final = 3.0
+#: Why a text may stay without a reply, by policy.
+SILENCES: Final = {"latest": frozenset({"superseded"})}
 _THROTTLED: Final = json.dumps(
     {
         "__type": "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
@@ -69,6 +71,8 @@ class Plan:
     each_point: int = 0
     #: Rows to strike; empty: all.
     rows: Sequence[str] = ()
+    #: What several texts become, as `DOUBLE_TEXT_POLICY` has it.
+    policy: str = "each"
 
 
 @dataclass(slots=True)
@@ -98,6 +102,7 @@ class Day:
             data=plan.data,
             workers=plan.workers,
             skewed=faketime() is not None,
+            settings={"DOUBLE_TEXT_POLICY": plan.policy},
             observe=self._observe,
             died=lambda member: self.witness.died(member.name),
         )
@@ -130,11 +135,9 @@ class Day:
         armed = self._matching(exchange)
         if armed is None:
             return None
-        self.struck[armed.point.row] += 1
-        try:
-            return self._do(armed, member, exchange, now)
-        finally:
-            armed.struck.set()
+        deed = self._do(armed, member, exchange, now)
+        armed.struck.set()
+        return deed
 
     def _throttled(self, member: Member) -> bool:
         return time.monotonic() < member.throttled_until
@@ -165,71 +168,93 @@ class Day:
             return self.outside.who(person).encode() in exchange.request
         return person[1:].encode() in exchange.request
 
-    def _do(self, armed: _Armed, member: Member, exchange: Exchange, now: float) -> Deed:  # noqa: C901 - one branch a deal
-        label, deal = armed.point.label, armed.point.deal
-        match deal:
-            case Deal.KILL | Deal.KILL_AND_EMPTY_QUEUE:
-                self._kill(member, label)
-                if deal is Deal.KILL_AND_EMPTY_QUEUE:
-                    self.outside.redis.delete("doorbells")
-                return CUT
-            case Deal.CUT:
-                attempt = attempt_of(exchange.request) if exchange.service == "twilio" else ""
-                self.witness.struck(now, label, attempt=attempt, kind="cut")
-                return CUT
-            case Deal.SLEEP:
-                self._put_to_sleep(member, label)
-                return None
-            case Deal.KILL_REDIS:
-                self.tree.kill_in_up("valkey-server", "redis-server")
-                self.witness.struck(now, label, kind="kill")
-                return CUT
-            case Deal.THROTTLE:
-                member.throttled_until = time.monotonic() + STORE_TROUBLE_SECONDS
-                self.witness.struck(now, label, member.name, seconds=STORE_TROUBLE_SECONDS)
-                return THROTTLED
-            case Deal.AWAY:
-                self._take_store_away(STORE_TROUBLE_SECONDS, label)
-                return CUT
-            case Deal.FLUSH:
-                self.outside.redis.flushall()
-                self.witness.struck(now, label)
-                return None
-            case Deal.TEXT:
-                self._insert_text(armed.person)
-                self.witness.struck(now, label)
-                return None
-            case Deal.RULES:
-                raise AssertionError("rules are no deal on the wire")
+    def _do(self, armed: _Armed, member: Member, exchange: Exchange, now: float) -> Deed:
+        """Strike; the row is counted only where something was struck."""
+        strike, deed = self._deals(armed, member, exchange, now)[armed.point.deal]
+        if not strike():
+            return None
+        self.struck[armed.point.row] += 1
+        return deed
 
-    def _kill(self, member: Member, label: str) -> None:
+    def _deals(
+        self, armed: _Armed, member: Member, exchange: Exchange, now: float
+    ) -> dict[Deal, tuple[Callable[[], bool], Deed]]:
+        """For each deal what is to be struck, and what then becomes of the exchange."""
+        label = armed.point.label
+        attempt = attempt_of(exchange.request) if exchange.service == "twilio" else ""
+
+        def noted(kind: str = "", **more: Any) -> bool:
+            self.witness.struck(now, label, kind=kind, **more)
+            return True
+
+        return {
+            Deal.KILL: (lambda: self._kill(member, label), CUT),
+            Deal.KILL_AND_EMPTY_QUEUE: (lambda: self._kill(member, label) and self._empty_queue(), CUT),
+            Deal.CUT: (lambda: noted("cut", attempt=attempt), CUT),
+            Deal.SLEEP: (lambda: self._put_to_sleep(member, label), None),
+            Deal.KILL_REDIS: (lambda: self._kill_redis_now(label), CUT),
+            Deal.THROTTLE: (lambda: self._throttle(member, label), THROTTLED),
+            Deal.AWAY: (lambda: self._take_store_away(STORE_TROUBLE_SECONDS, label), CUT),
+            Deal.FLUSH: (lambda: self._flush(label), None),
+            Deal.TEXT: (lambda: self._insert_text(armed.person) and noted(), None),
+        }
+
+    def _kill(self, member: Member, label: str) -> bool:
         process = member.process
         if process is None or process.poll() is not None:
-            return
+            return False
         self.witness.struck(time.time(), label, member.name, kind="kill")
         os.kill(process.pid, signal.SIGKILL)
+        return True
 
-    def _put_to_sleep(self, member: Member, label: str) -> None:
+    def _empty_queue(self) -> bool:
+        self.outside.redis.delete("doorbells")
+        return True
+
+    def _kill_redis_now(self, label: str) -> bool:
+        killed = self.tree.kill_in_up("valkey-server", "redis-server")
+        if killed:
+            self.witness.struck(time.time(), label, kind="kill")
+        return killed
+
+    def _throttle(self, member: Member, label: str) -> bool:
+        member.throttled_until = time.monotonic() + STORE_TROUBLE_SECONDS
+        self.witness.struck(time.time(), label, member.name, seconds=STORE_TROUBLE_SECONDS)
+        return True
+
+    def _put_to_sleep(self, member: Member, label: str) -> bool:
         process = member.process
         if process is None or process.poll() is not None:
-            return
+            return False
         process.send_signal(signal.SIGSTOP)
         self.witness.struck(time.time(), label, member.name, seconds=SLEEP_SECONDS)
         threading.Timer(SLEEP_SECONDS, lambda: member.signal(signal.SIGCONT)).start()
+        return True
 
-    def _take_store_away(self, seconds: float, label: str) -> None:
+    def _take_store_away(self, seconds: float, label: str) -> bool:
         workers = self.tree.of_role("worker")
         self.witness.struck(time.time(), label, *(member.name for member in workers), seconds=seconds)
         for member in workers:
             member.proxies["dynamodb"].away(seconds)
+        return True
 
-    def _insert_text(self, person: str) -> None:
+    def _flush(self, label: str) -> bool:
+        try:
+            self.outside.redis.flushall()
+        except redis.RedisError:
+            return False  # it is being killed right now
+        self.witness.struck(time.time(), label)
+        return True
+
+    def _insert_text(self, person: str) -> bool:
         """Another text of the same person is accepted, at this very moment."""
-        key = f"inbox:{self.outside.who(person)}"
         self._text(person, "and another thing")
         deadline = time.monotonic() + TEXT_SECONDS
-        while not self.outside.redis.exists(key) and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
+            if self.outside.waits(person):
+                return True
             time.sleep(0.01)
+        return False
 
     # The points of the crash table, one after the other
 
@@ -307,7 +332,6 @@ class Day:
             person = dice.choice(list(counts))
             for _ in range(dice.choice((1, 1, 1, 2, 4))):
                 counts[person] += 1
-                # one after the other: the order in which one telephone's texts are sent is what the audit goes by
                 self._text(person, f"text {counts[person]} of {person[-4:]}")
             time.sleep(dice.expovariate(self.plan.rate / 1.8))
         breaker.join()
@@ -389,16 +413,11 @@ class Day:
 
     def _kill_redis(self, dice: random.Random) -> None:
         del dice
-        if self.tree.kill_in_up("valkey-server", "redis-server"):
-            self.witness.struck(time.time(), "kill redis", kind="kill")
+        self._kill_redis_now("kill redis")
 
     def _flushall(self, dice: random.Random) -> None:
         del dice
-        try:
-            self.outside.redis.flushall()
-        except redis.RedisError:
-            return  # it is being killed right now
-        self.witness.struck(time.time(), "redis emptied")
+        self._flush("redis emptied")
 
     def _twilio_misbehaves(self, dice: random.Random) -> None:
         """For a few seconds the network itself goes wrong, at random."""
@@ -407,6 +426,7 @@ class Day:
             {"at": "create", "do": "error", "status": 429, "code": 20429, "retry_after": 1, "rate": 0.5},
             {"at": "create", "do": "error", "status": 500, "accepted": True, "rate": 0.3},
             {"at": "create", "do": "truncate", "rate": 0.3},
+            {"at": "create", "do": "error", "status": 401, "code": 20003, "rate": 0.2},
             {"at": "callback", "do": "double"},
             {"at": "callback", "do": "reverse"},
             {"at": "callback", "do": "never", "rate": 0.5},
@@ -435,10 +455,13 @@ class Day:
         """Wait until nothing is under way any more, or for as long as that may take."""
         deadline = time.monotonic() + REST_SECONDS
         while True:
-            evidence = self.outside.evidence(self.texts, self.witness.excuses())
+            over = time.monotonic() > deadline
+            evidence = self.outside.evidence(
+                self.texts, self.witness.excuses(), silences=SILENCES.get(self.plan.policy, frozenset()), at_rest=over
+            )
             verdict = audit(evidence)
             under_way = any(row.state in ("UNKNOWN", "SENDING", "NEW", "RETRY", "FILED") for row in evidence.rows)
-            if (verdict.good and not under_way) or time.monotonic() > deadline:
+            if over or (verdict.good and not under_way):
                 return verdict
             time.sleep(2)
 

@@ -1,8 +1,8 @@
 """Who was in the middle of what when a fault struck: the only excuse for a reply in doubt.
 
-An attempt is in flight from its claim until the answer to its bind was handed over. A fault that strikes a worker, or one of its connections,
-in between may have hidden the outcome of the attempts in flight there, and of no others. So the fault log names attempts, and the auditor
-asks it about the very attempt that stands in a row.
+An attempt is in flight from its claim until the answer to its bind was handed over, and never for longer than sending takes. A fault that strikes
+a worker, or one of its connections, in between may have hidden the outcome of the attempts in flight there, and of no others. So the fault log
+names attempts, and the auditor asks it about the very attempt that stands in a row.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from dadacat.chaos.steps import Step, attempt_of, status_of, step_of, took_effec
 
 #: What a process wrote before it was killed is read by its proxies within this; its successor needs longer to write anything.
 LAST_BYTES_SECONDS: Final = 0.5
+#: An attempt that was claimed longer ago is no longer on its way: claim 5 s, Twilio 13 s, four tries to write the outcome down.
+IN_FLIGHT_SECONDS: Final = 45.0
 #: Answers of Twilio that prove nothing.
 _DOUBTFUL_FROM: Final = 500
 
@@ -40,7 +42,8 @@ class Witness:
     """Knows which attempts each worker has in flight. Every method may be called from any thread."""
 
     faults: list[Fault] = field(default_factory=list)
-    _in_flight: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    #: Worker to the attempts that it has in flight, and since when.
+    _in_flight: dict[str, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
     #: Worker to the place of the fault that struck it last, and until when what it had written before may still come by.
     _struck: dict[str, tuple[int, float]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -53,14 +56,14 @@ class Witness:
         attempt = attempt_of(exchange.request)
         if step is Step.CLAIM and exchange.when is When.BEFORE:
             with self._lock:
-                self._in_flight[worker].add(attempt)
+                self._in_flight[worker][attempt] = at
                 place, until = self._struck.get(worker, (0, 0.0))
                 if at < until:  # it was written before the fault, and read by us after it
                     fault = self.faults[place]
                     self.faults[place] = replace(fault, attempts=(*fault.attempts, attempt))
-        elif step is Step.BIND and exchange.when is When.AFTER and took_effect(exchange.service, exchange.answer):
+        elif step is Step.BIND and exchange.when is When.AFTER and _is_judged(exchange):
             with self._lock:
-                self._in_flight[worker].discard(attempt)
+                self._in_flight[worker].pop(attempt, None)
         elif step is Step.SEND and exchange.when is When.LOST:
             self.note(Fault(at=at, what="twilio hung up", attempts=(attempt,)))
         elif step is Step.SEND and exchange.when is When.AFTER and _proves_nothing(exchange.answer):
@@ -71,7 +74,14 @@ class Witness:
     ) -> None:
         """Note a fault, with the attempts that it may have hidden: the one that it is about, or all that these workers had in flight."""
         with self._lock:
-            hidden = {attempt} if attempt else {one for worker in workers for one in self._in_flight[worker]}
+            hidden = {
+                one
+                for worker in workers
+                for one, since in self._in_flight[worker].items()
+                if at - since < IN_FLIGHT_SECONDS
+            }
+            if attempt:
+                hidden = {attempt}
             for worker in workers:
                 self._struck[worker] = len(self.faults), at + max(seconds, LAST_BYTES_SECONDS)
             self.faults.append(Fault(at=at, what=what, seconds=seconds, kind=kind, attempts=tuple(sorted(hidden))))
@@ -94,6 +104,11 @@ class Witness:
                 for attempt in fault.attempts:
                     found[attempt] = f"{found[attempt]}; {fault.what}" if attempt in found else fault.what
             return found
+
+
+def _is_judged(exchange: Exchange) -> bool:
+    """Whether the store has looked at a bind: it took effect, or was refused because others were faster."""
+    return took_effect(exchange.service, exchange.answer) or b"ConditionalCheckFailed" in exchange.answer
 
 
 def _proves_nothing(answer: bytes) -> bool:

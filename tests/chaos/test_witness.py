@@ -11,7 +11,7 @@ from conversation.ports import Answer, Binding, Reported
 from conversation.storage import DynamoDBStorage
 from dadacat.chaos.proxy import CuttingProxy, Deed, Exchange, When
 from dadacat.chaos.steps import Step, attempt_of, step_of, took_effect
-from dadacat.chaos.witness import Witness
+from dadacat.chaos.witness import IN_FLIGHT_SECONDS, Witness
 from inbox.redis import RedisInbox, connect
 from sms.messages import OutboundSms
 from sms.twilio import TwilioSender
@@ -115,6 +115,26 @@ def test_what_was_bound_needs_no_excuse_and_what_was_not_confirmed_does() -> Non
     witness.struck(4.0, "kill again", "c0")
 
     assert witness.excuses() == {B: "kill"}
+
+
+def test_a_bind_that_others_overtook_needs_no_excuse() -> None:
+    witness = Witness()
+    witness.saw("c0", exchange("claim", A, When.BEFORE), 1.0)
+    refused = b'HTTP/1.1 400 Bad Request\r\n\r\n{"__type": "ConditionalCheckFailedException"}'
+    witness.saw("c0", exchange("bind", A, When.AFTER, refused), 2.0)
+
+    witness.struck(3.0, "kill", "c0")
+
+    assert witness.excuses() == {}
+
+
+def test_an_attempt_of_long_ago_is_no_longer_on_its_way() -> None:
+    witness = Witness()
+    witness.saw("c0", exchange("claim", A, When.BEFORE), 1.0)
+
+    witness.struck(1.0 + IN_FLIGHT_SECONDS, "kill", "c0")
+
+    assert witness.excuses() == {}
 
 
 def test_what_a_killed_worker_had_written_is_its_own_though_it_is_read_later() -> None:

@@ -23,7 +23,15 @@ class History:
     rows: list[Row] = field(
         default_factory=lambda: [
             *(
-                Row(person=ANN, key=f"in#SM{n}", state="ANSWERED", sid=f"SM{n}", arrived=f"{n:013d}-0", turn=f"SM{n}")
+                Row(
+                    person=ANN,
+                    key=f"in#SM{n}",
+                    state="ANSWERED",
+                    sid=f"SM{n}",
+                    arrived=f"{n:013d}-0",
+                    turn=f"SM{n}",
+                    parts=1,
+                )
                 for n in HISTORY
             ),
             *(
@@ -36,6 +44,8 @@ class History:
     )
     window: list[str] = field(default_factory=lambda: [key for n in HISTORY for key in (f"in#SM{n}", f"out#SM{n}#0")])
     excuses: dict[str, str] = field(default_factory=dict)
+    silences: frozenset[str] = frozenset()
+    at_rest: bool = False
 
     def change(self, at: str, /, **fields: object) -> None:
         self.rows = [replace(row, **fields) if row.key == at else row for row in self.rows]  # type: ignore[arg-type]  # a row's own fields
@@ -44,6 +54,7 @@ class History:
         return audit(
             Evidence(
                 texts=self.texts, shown=self.shown, rows=self.rows, excuses=self.excuses,
+                silences=self.silences, at_rest=self.at_rest,
                 talks=[Talk(person=ANN, window=tuple(self.window))],
             )
         )  # fmt: skip
@@ -132,6 +143,7 @@ def test_a_swap_is_named() -> None:
 
 def test_parts_in_the_wrong_order_are_named() -> None:
     history = History()
+    history.change("in#SM1", parts=2)
     history.rows.append(Row(person=ANN, key="out#SM1#1", state="SENT", sid="OUT1b", content="and", number=1))
     history.shown.insert(1, Shown(sid="OUT1b", person=ANN, body="and"))
 
@@ -143,7 +155,10 @@ def test_a_text_that_was_fetched_back_is_excused_from_order() -> None:
     history.shown[1], history.shown[2] = history.shown[2], history.shown[1]
     history.change("in#SM2", repaired=True)
 
-    assert history.verdict().good
+    verdict = history.verdict()
+
+    assert verdict.good
+    assert verdict.excused_from_order == 1
 
 
 @pytest.mark.parametrize("state", ["UNKNOWN", "HELD", "SENDING"])
@@ -193,5 +208,47 @@ def test_a_second_try_is_right_only_after_a_failure() -> None:
     history.shown.append(Shown(sid="OUT1r", person=ANN, body="re 1"))
 
     assert sids(history.verdict().doubled) == ["SM1"]
-    history.shown[1] = replace(history.shown[1], status="undelivered")
+    history.shown[1] = replace(history.shown[1], status="undelivered", error_code=30022)
     assert history.verdict().good
+
+
+def test_what_failed_on_its_way_and_was_left_alone_is_a_loss() -> None:
+    history = History()
+    history.shown[1] = replace(history.shown[1], status="undelivered", error_code=30022)
+
+    assert sids(history.verdict().lost) == ["SM1"]
+    # switched off, no such number: nothing more can be done
+    history.shown[1] = replace(history.shown[1], error_code=30005)
+    assert history.verdict().good
+
+
+def test_silence_is_a_loss_unless_it_was_to_be_expected() -> None:
+    history = History()
+    history.change("in#SM1", state="SILENT", reason="superseded")
+    history.rows = [row for row in history.rows if row.key != "out#SM1#0"]
+    history.shown.pop(1)
+
+    assert history.verdict().lost == ["SM1: SILENT (superseded)"]
+    history.silences = frozenset({"superseded"})
+    verdict = history.verdict()
+    assert (verdict.good, verdict.silent, verdict.answered) == (True, 1, 3)
+
+
+@pytest.mark.parametrize(("parts", "offence"), [(0, "doubled"), (2, "lost")])
+def test_a_part_more_or_less_than_the_turn_says_is_named(parts: int, offence: str) -> None:
+    history = History()
+    history.change("in#SM1", parts=parts)
+
+    assert sids(getattr(history.verdict(), offence)) == ["SM1"]
+
+
+def test_a_doubt_that_never_comes_to_rest_is_named() -> None:
+    history = History()
+    history.change("out#SM2#0", state="UNKNOWN", sid="")
+    history.shown.pop(2)
+    history.excuses = {"SM2-0-a": "kill worker"}
+    assert history.verdict().good
+
+    history.at_rest = True
+
+    assert history.verdict().unexcused == ["SM2: UNKNOWN, and never came to rest"]
