@@ -1,8 +1,8 @@
 """The code itself, cut at every call that it makes to anything outside, before the call took effect and after, once and twice in a row.
 
-A visit talks to the inbox, the journal, the circuit and the carrier, and to nothing else. So whatever can happen to its process happens between two
-of these calls, and there are few enough of them to try them all: a worker that dies there, and a call whose answer is lost there. In-memory keepers
-take the place of servers; they pass the same contract tests.
+A visit, a drain of reports and a reconciliation talk to the inbox, the journal, the circuit and the carrier, and to nothing else. So whatever can
+happen to their process happens between two of these calls, and there are few enough of them to try them all: a worker that dies there, a call whose
+answer is lost there, a worker that sleeps there. In-memory keepers take the place of servers; they pass the same contract tests.
 """
 
 from __future__ import annotations
@@ -25,14 +25,17 @@ from conversation.memory import InMemoryStorage
 from conversation.models import Conversation
 from conversation.ports import Answer, Filed
 from inbox import contract
+from inbox.errors import InboxAway
 from inbox.memory import InMemoryCircuit, InMemoryInbox
 from inbox.ports import Lease
 from sms.errors import CarrierAway
 from sms.memory import InMemorySender
-from sms.ports import Unknown
+from sms.messages import DeliveryReport, MessageSid
+from sms.ports import Listed, Unknown
 from tests.builders import ANN, NOW_MS, OUR_NUMBER, a_text
 from worker.aftermath import Aftermath
 from worker.delivery import Delivery, Terms
+from worker.receipts import Receipts
 from worker.reconcile import Reconciler
 from worker.reconcile import Terms as ReconcileTerms
 from worker.turn import Habits, House, Visits
@@ -150,11 +153,11 @@ class World:
     def visit(self, cut: Cut | None = None) -> Wire:
         """A worker serves; it may die, or fail with an error that is logged."""
         wire = Wire(cut)
-        inbox: Any = Watched(self.inbox, wire, _raise(ConnectionError("redis")))
+        inbox: Any = Watched(self.inbox, wire, _raise(InboxAway("redis")))
         journal: Any = Watched(self.store, wire, _raise(StoreAway("dynamodb")))
         # a send whose answer is lost is an outcome; a carrier that cannot even be reached is an error
         sender: Any = Watched(self.sender, wire, lambda: Unknown(reason="no answer"))
-        circuit: Any = Watched(self.circuit, wire, _raise(ConnectionError("redis")))
+        circuit: Any = Watched(self.circuit, wire, _raise(InboxAway("redis")))
         delivery = Delivery(
             journal, sender, circuit,
             Terms(public_url="https://cat.example", validity_seconds=3600, patience_seconds=60, max_age_seconds=21600),
@@ -172,8 +175,8 @@ class World:
             policy=self.policy, quiet_window_seconds=0.5, quiet_limit_seconds=3, max_age_seconds=21600,
             own_numbers=frozenset({OUR_NUMBER}),
         )  # fmt: skip
-        with suppress(Died, ConnectionError, CarrierAway):
-            Visits(house, habits).serve(WHO)
+        with suppress(Died, InboxAway, CarrierAway):
+            Visits(house, habits, sleep=lambda _: None).serve(WHO)
         return wire
 
     def come_to_rest(self) -> None:
@@ -322,3 +325,79 @@ def test_a_journal_without_its_guards_is_found_out(careless: type[InMemoryStorag
             offences.append(str(exc))
 
     assert offences
+
+
+def a_world_with_everything_to_repair() -> World:
+    """Of five replies one was answered and failed, one is in doubt, one was never claimed; a report waits, and a text never came."""
+    world = World("each", 1)
+    world.reconciler.reconcile()
+    world.visit()
+    failed, delivered = world.parts()
+    world.inbox.receive(
+        DeliveryReport(
+            sid=MessageSid(failed.sid or ""),
+            to=ANN,
+            status="undelivered",
+            attempt_id=failed.attempt_id or "",
+            error_code=30022,
+        )
+    )
+    assert delivered.sid is not None
+    world.texts.append(a_text("in doubt"))
+    world.inbox.accept(world.texts[-1])
+    world.sender.answers.append(Unknown(reason="no answer"))
+    world.sender.creates_anyway = True
+    world.visit()
+    world.sender.creates_anyway = False
+    world.texts.append(a_text("left by a dead worker"))
+    world.inbox.accept(world.texts[-1])
+    world.ms += 61_000
+    world.visit(Cut(nth=8, after=True, dies=True))
+    missed = a_text("never came")
+    world.texts.append(missed)
+    world.sender.received.append(
+        Listed(
+            sid=missed.sid, to=OUR_NUMBER, sender=ANN, body=missed.body, status="received", inbound=True,
+            created=datetime.fromtimestamp(world.ms / 1000, UTC),
+        )
+    )  # fmt: skip
+    world.ms += 120_000
+    return world
+
+
+def repair(world: World, cut: Cut | None) -> Wire:
+    """One drain of the reports and one reconciliation, which may be cut at any call."""
+    wire = Wire(cut)
+    inbox: Any = Watched(world.inbox, wire, _raise(InboxAway("redis")))
+    journal: Any = Watched(world.store, wire, _raise(StoreAway("dynamodb")))
+    ledger: Any = Watched(world.sender, wire, _raise(CarrierAway("twilio")))
+    aftermath = Aftermath(inbox, journal, world.circuit, rng=random.Random(1), max_age=timedelta(hours=6))
+    receipts = Receipts(inbox, journal, aftermath, who_key=b"memory", noted=lambda *_: None)
+    terms = ReconcileTerms(
+        validity=timedelta(hours=1), numbers=[OUR_NUMBER], who=lambda person: contract.who(person, b"memory")
+    )
+    with suppress(Died, InboxAway, StoreAway, CarrierAway):
+        receipts.drain()
+        Reconciler(inbox, journal, ledger, aftermath, terms).reconcile()
+    return wire
+
+
+def test_repairs_are_cut_at_any_call_and_done_again() -> None:
+    calls = len(repair(a_world_with_everything_to_repair(), None).calls)
+    assert calls > 30, "repairs that call nobody prove nothing"
+
+    for nth, (after, dies) in product(range(1, calls + 1), WAYS):
+        world = a_world_with_everything_to_repair()
+        repair(world, Cut(nth, after=after, dies=dies))
+        for _ in range(4):
+            world.ms += 70_000
+            world.visit()
+            repair(world, None)
+
+        said = [message.body for _, message in world.sender.created]
+        assert sorted(said) == sorted(
+            ["one 0", "one 0", "two 0", "in doubt 0", "left by a dead worker 0", "never came 0"]
+        ), (nth, after, dies)
+        assert {part.state for part in world.parts()} == {PartState.SENT}
+        assert sum(part.again for part in world.parts()) == 1
+        assert world.inbox.oldest_waiting_ms() is None

@@ -1,0 +1,90 @@
+"""A reply in three messages, whose worker is killed after the first: the next one goes on at the second."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from dadacat.chaos.outside import Outside
+from dadacat.chaos.proxy import CUT, Deed, Exchange, When
+from dadacat.chaos.steps import Step, step_of, took_effect
+from dadacat.chaos.tree import Member, Tree
+from tests.conftest import wait_until
+
+pytestmark = [pytest.mark.road, pytest.mark.timeout(180)]
+
+POEM = "the box\nthe cat\nthe lid"
+
+
+@pytest.fixture
+def poet() -> Iterator[str]:
+    """A model that always says the same poem, in three lines."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            message = {"role": "assistant", "content": POEM}
+            choice = {"index": 0, "finish_reason": "stop", "message": message}
+            body = {"id": "x", "object": "chat.completion", "created": 0, "model": "poet", "choices": [choice]}
+            said = json.dumps(body).encode()
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/v1"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_reply_in_parts_goes_on_at_the_part_that_is_missing(tmp_path: Path, poet: str) -> None:
+    binds = 0
+
+    def observe(member: Member, exchange: Exchange) -> Deed:
+        nonlocal binds
+        if exchange.when is not When.AFTER or step_of(exchange.service, exchange.request) is not Step.BIND:
+            return None
+        binds += took_effect(exchange.service, exchange.answer)
+        if binds != 1 or member.process is None:
+            return None
+        os.kill(member.process.pid, signal.SIGKILL)
+        binds += 100
+        return CUT
+
+    tree = Tree(
+        data=tmp_path, workers=2, skewed=False, observe=observe, died=lambda _: None,
+        settings={
+            "REPLY_MAX_PARTS": "3", "CAT_ENGINES": "openai:poet", "OPENAI_BASE_URL": poet, "OPENAI_API_KEY": "x",
+        },
+    )  # fmt: skip
+    try:
+        tree.start()
+        outside = Outside(tree.urls)
+        # a report that is faster than the bind would make it needless: here nobody reports
+        outside.misbehave([{"at": "callback", "do": "never"}])
+        outside.post_texts_to(tree.webhook_url())
+        person = "+15551110001"
+        sid = outside.text(person, "a poem, please")
+        wait_until(lambda: len(outside.replies(person)) >= 3, seconds=60, what="the whole poem")
+        wait_until(lambda: not outside.waits(person), seconds=30, what="an empty inbox")
+
+        assert binds > 100, "nobody was killed"
+        assert [reply["body"] for reply in reversed(outside.replies(person))] == POEM.split("\n")
+        parts = sorted((row.key, row.state) for row in outside.rows() if row.key.startswith("out#"))
+        assert parts == [(f"out#{sid}#{number}", "SENT") for number in range(3)]
+        outside.close()
+    finally:
+        tree.stop()
