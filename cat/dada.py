@@ -1,174 +1,61 @@
 """The offline dadaist: a cut-up poet that needs no network, no key and no model.
 
-It takes a word that the person used, now or earlier, and puts it into the cat's world by way of a small grammar. The same text with the same
-history and seed gives the same words, so that a replay says what was said. Words that look like numbers, codes or links are never echoed.
+Tristan Tzara's recipe of 1920 was a newspaper, scissors and a hat. Here the newspaper is what this person said, now and earlier; the scissors cut at
+syllables (pyphen); and what comes out of the hat is joined with the cat's own words by sound: a thing that begins as the word begins, or ends as
+it ends, comes up sooner. What stands around it is written by hand, a line at a time, in `cat/lexicon/`, so that nothing is broken that was
+not meant to be.
+
+The same text with the same history and the same seed gets the same words, so that a replay says what was said.
 """
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
+import pyphen
+
+from cat import hearing
+from cat.hearing import Lexicon
 from cat.ports import Heard, Reply
+from conversation.models import echo
+from sms import segments
 
-_WORD = re.compile(r"[^\W\d_](?:[^\W\d_]|['\u2019](?=[^\W\d_]))*")
-_LINK = re.compile(r"(?:https?://|www\.)\S+|\S+@\S+")
-#: Words that carry nothing worth chasing.
-_DULL: Final = frozenset(
-    """
-    a about all also am an and any are as at be because been but by can cannot could did do does doing dont don't
-    for from get go got had has have he her here him his how i i'm if in into is it it's its just know like me more
-    my no not now of off ok okay on or our out please really she so some tell than thanks that that's the their them
-    then there they thing this those to too u up us very was we well were what what's when where which who why will
-    with would yes you you're your yours hello hey hi good morning
-    """.split()  # noqa: SIM905 - a list of words, read as one
-)
-_MAX_WORD: Final = 18
-#: How many of the cat's own lines it will not say again.
-_MEMORY: Final = 12
+#: So often the hat is shaken until something comes out that was not said before and fits one segment.
+DRAWS: Final = 40
+#: And so often before a line may get something behind its end.
+PURE_DRAWS: Final = 12
+#: The beginning of a reply that should not come again soon, in characters, and within how many replies.
+OPENING, RECENT = 14, 6
+#: An earlier word comes up in so many of a hundred texts that leave room for one.
+CALLBACKS_IN_100: Final = 35
+#: Out of these the thing is taken whose sound is nearest to the word's.
+THINGS_HEARD: Final = 5
 
-_THINGS: Final = (
-    "a bottle cap", "the red dot", "a warm fan", "one whisker", "the cursor", "a cardboard box", "yesterday's cache", "a moth in the rack",
-    "the soft side of a keyboard", "a sock with opinions", "three crumbs", "the log file", "an unplugged cable", "a saucer of static",
-    "half a string", "the hum under the floor", "a blinking light", "the second shelf", "a page that never loaded", "dust, the good kind",
-)  # fmt: skip
-_DEEDS: Final = (
-    "i knocked it off the table", "i sat on it", "i chased it twice round the disk", "i put it in a box and the box purred",
-    "i buried it in the cache", "i licked it and it rebooted", "i brought it to your door", "i watched it for an hour", "i slept on its warm side",
-    "i hissed, it beeped", "i taught it to fall", "i hid it behind the fan", "i counted its legs: all of them",
-)  # fmt: skip
-_SOUNDS: Final = ("prrt", "click", "hiss, softly", "clunk", "mrrp", "tick. tick", "purr", "whirr")
-_QUESTIONS: Final = (
-    "did you hear it fall?", "whose paw is this?", "is it dinner there too?", "do you fold, or do you pour?", "what does your left shoe think?",
-    "shall we wake the printer?", "who closed the window?", "can you smell the moon from there?", "what is it wearing?", "and the string?",
-)  # fmt: skip
+_CODAS: Final = ("{sound}.", "{ask}", "{deed}.", "{sound}. {ask}", "{deed}. {ask}", "{sound}, {thing}.", "{thing}.")
+_SLOT: Final = re.compile(r"\{(\w+)\}")
+_NEEDS_MOUSE: Final = re.compile(r"\{(a_mouse|mouse|cut|head|tail)\}")
+_NEEDS_SCISSORS: Final = re.compile(r"\{(cut|head|tail)\}")
 
-_LINES: Final[Mapping[str, Sequence[str]]] = {
-    "greeting": (
-        "{sound}. you knocked on the glass and the glass said it first. {question}",
-        "you again, or somebody in your coat. i kept {thing} for you.",
-        "{sound}. the door opened by one letter. come in, mind {thing}.",
-        "i was asleep on the send button. now we both are awake. {question}",
-    ),
-    "thanks": (
-        "keep it. i found it behind {thing}.",
-        "thanks is a small round thing. {deed}.",
-        "{sound}. i will put your thanks with {thing}, where it is warm.",
-    ),
-    "love": (
-        "love is a box. i am in it. there is room if you fold.",
-        "{sound}. i rub my cheek on your text and now it is mine.",
-        "i love {thing} and, on some tuesdays, you. {question}",
-    ),
-    "insult": (
-        "i have been called worse by a vacuum cleaner. {deed}, the word, i mean.",
-        "{sound}. that one had claws. i keep it beside {thing}.",
-        "noted in the log. the log yawned. {question}",
-    ),
-    "tired": (
-        "then be a coat on a chair. i sit on the coat. the fan hums, nobody is late.",
-        "come, lie on the warm shelf. {thing} keeps watch. {sound}.",
-        "some days are only stairs. i stop halfway and wash. you could too.",
-    ),
-    "who": (
-        "i am the warm place behind the screen. it hums, i purr, nobody checks.",
-        "somebody typed cat and forgot to stop. {sound}. and who are you when it rains?",
-        "i am what {thing} dreams with the lid closed.",
-    ),
-    "why": (
-        "because {word} fell and falling is the reason. {question}",
-        "i asked {thing}. it said: {word}, obviously. then it rolled away.",
-        "why is a string with no cat on it. now there is a cat. {sound}.",
-    ),
-    "when": (
-        "at the third blink. bring {thing}.",
-        "when the fan stops. then a little before that. {question}",
-        "yesterday, but it is still loading.",
-    ),
-    "where": (
-        "under {thing}. no. the other under.",
-        "where the warm air comes out. i left {word} there. {sound}.",
-        "behind you, in the second behind.",
-    ),
-    "how": (
-        "slowly, from the left, with your tail up. mind {thing}.",
-        "first you lose {word}. then {deed}. that is all the steps.",
-        "the way rain learns a roof. {question}",
-    ),
-    "question": (
-        "yes. no. {sound}. ask {thing}, it owes me.",
-        "i had the answer under my paw. it was {thing}. do you want that, or the chase?",
-        "{word}? i would say so, but {thing} says otherwise.",
-        "the answer is in the box. the box is in the answer. {question}",
-    ),
-    "number": (
-        "i counted too and got {thing}. {question}",
-        "numbers taste of tin. i like the round ones. {sound}.",
-        "so many. i have one, it is {thing}, and it is enough.",
-    ),
-    "shout": (
-        "{sound}! the whole rack heard you. {thing} fell over. say it again, small.",
-        "big letters, small mouse. {deed}.",
-        "you are loud in the wires. my ears went flat, then curious. {question}",
-    ),
-    "tiny": (
-        "that is a very short mouse. {sound}. is there more tail?",
-        "one crumb. i ate it. {question}",
-        "such a small noise. {deed}.",
-    ),
-    "wordless": (
-        "{sound}. a picture of nothing i can bite. {question}",
-        "i looked at it until it looked like {thing}.",
-        "no words, good. words get fur on them. {sound}.",
-    ),
-    "picture": (
-        "i walked across your picture. those marks were always there. {question}",
-        "i see {thing}, upside down, and you, nearly. {sound}.",
-    ),
-    "long": (
-        "that was a long hallway of words. i liked the corner with {word} in it. {question}",
-        "i read it lying on my back. {word} is warmest. the rest i keep beside {thing}.",
-        "so many. i chased {word} and let the others live. {deed}.",
-    ),
-    "anything": (
-        "{word}. {deed}.",
-        "{word} and {thing} went out together. only {thing} came back.",
-        "{sound}. there was {word} in the vent. now there is {thing}. {question}",
-        "list: {thing}. {word}. {word}, wet. that is the whole list.",
-        "{word} is {thing} with its lid off. {question}",
-        "i dreamt of {word}. {deed}. {sound}.",
-        "if {word}, then {thing}. if {thing}, then supper.",
-        "you say {word}, the fan says hm. {deed}.",
-        "one {word} for you, one {word} for the dark. {question}",
-    ),
-    "reset": (
-        "who are you? who am i? good. {sound}. the floor is clean and smells of new mouse.",
-        "i licked the slate. it tasted of us. now it tastes of slate. {question}",
-        "{deed}, all of it, every word. hello, stranger with the same thumbs.",
-    ),
-    "callback": (
-        "{word}, yes. but what about {earlier}? {deed}.",
-        "{earlier} was here before {word}. they share {thing} now.",
-        "you left {earlier} in my cache. it had kittens. one is called {word}.",
-    ),
-}
 
-_KINDS: Final = (
-    ("reset", re.compile(r"^\W*(reset|restart|clear)\W*$")),
-    ("thanks", re.compile(r"\b(thanks|thank you|thx|danke|merci|gracias)\b")),
-    ("love", re.compile(r"\b(i love|love you|ily|ich liebe|je t'aime|te quiero)\b")),
-    ("insult", re.compile(r"\b(stupid|idiot|dumb|hate you|shut up|useless|boring)\b")),
-    ("tired", re.compile(r"\b(tired|sad|lonely|exhausted|sleepy|can't sleep|bad day|anxious)\b")),
-    ("greeting", re.compile(r"^\W*(hi|hello|hey|yo|hallo|salut|bonjour|hola|good (morning|evening|night)|meow|miau)\b")),
-    ("who", re.compile(r"\b(who are you|what are you|are you (a |an )?(bot|robot|cat|real|human|ai))\b")),
-    ("why", re.compile(r"\b(why|warum|pourquoi|por qué)\b")),
-    ("when", re.compile(r"\b(when|wann|quand|cuándo)\b.*\?")),
-    ("where", re.compile(r"\b(where|wo|où|dónde)\b.*\?")),
-    ("how", re.compile(r"\b(how|wie|comment|cómo)\b.*\?")),
-)  # fmt: skip
-_LONG_TEXT: Final = 220
+@dataclass(frozen=True, slots=True)
+class _Hat:
+    """What is in the hat for one text."""
+
+    words: Lexicon
+    kind: str
+    mice: Sequence[str]
+    old: Sequence[str]
+    name: str
+    #: What there is to eat in the text.
+    food: str
+    said: frozenset[str]
+    echoes: frozenset[str]
+    openings: frozenset[str]
 
 
 class Dada:
@@ -179,73 +66,140 @@ class Dada:
         """As `CAT_ENGINES` names it."""
         return "dada"
 
-    def reply(self, heard: Heard, *, seconds: float) -> Reply:  # noqa: ARG002 - it takes milliseconds, whatever is left
+    def reply(self, heard: Heard, *, seconds: float) -> Reply:  # noqa: ARG002 - it takes a millisecond, whatever is left
         """Cut up the person's words. Never raises."""
         said = " ".join(heard.texts)
-        rng = random.Random(f"{heard.seed}|{said}|{len(heard.history)}")  # noqa: S311 - a poet's dice, thrown again the same
-        recent = {line["content"] for line in heard.history[-2 * _MEMORY :] if line["role"] == "assistant"}
-        words = ""
-        for _ in range(_MEMORY):
-            words = _speak(heard, said, rng)
-            if words not in recent:
-                break
-        return Reply(words=words, engine=self.name)
+        hat = _fill_hat(heard, said)
+        if hat.kind == "crisis":
+            words = hat.words.serious.format(help=hearing.help_for(heard.person, hat.words))
+            return Reply(words=words, engine=self.name, facts={"language": hat.words.language, "kind": hat.kind})
+        dice = random.Random(f"{heard.seed}|{said}|{len(heard.history)}")  # noqa: S311 - a poet's dice, thrown again the same
+        return Reply(words=_best(hat, dice), engine=self.name, facts={"language": hat.words.language, "kind": hat.kind})
 
 
-def _speak(heard: Heard, said: str, rng: random.Random) -> str:
-    mice = chaseable(said)
-    earlier = [
-        word
-        for line in heard.history
-        if line["role"] == "user"
-        for word in chaseable(line["content"])
-        if word not in mice
-    ]
-    kind = kind_of(said, pictures=heard.pictures, mice=mice)
-    if kind == "anything" and earlier and rng.random() < 0.35:  # noqa: PLR2004 - a callback now and then, not every time
-        kind = "callback"
-    line = rng.choice(_LINES[kind])
-    if "{word}" in line and not mice:
-        mice = ["nothing"]
-    return _fill(line, mice, earlier, rng)
-
-
-def _fill(line: str, mice: Sequence[str], earlier: Sequence[str], rng: random.Random) -> str:
-    things = rng.sample(_THINGS, k=line.count("{thing}") or 1)
-    one = things[0]
-    return (
-        line.replace("{word}", rng.choice(mice) if mice else "")
-        .replace("{earlier}", rng.choice(earlier) if earlier else "")
-        .replace("{thing}", one)
-        .replace("{deed}", rng.choice(_DEEDS))
-        .replace("{sound}", rng.choice(_SOUNDS))
-        .replace("{question}", rng.choice(_QUESTIONS))
+def _fill_hat(heard: Heard, said: str) -> _Hat:
+    theirs = [line["content"] for line in heard.history if line["role"] == "user"]
+    mine = [line["content"] for line in heard.history if line["role"] == "assistant"]
+    words = hearing.lexicon(hearing.language_of(said, reversed(theirs)))
+    mice = hearing.mice(said, words.dull)
+    name = next(filter(None, (hearing.name_in(text, words) for text in (said, *reversed(theirs)))), "")
+    return _Hat(
+        words=words,
+        kind=hearing.kind_of(said, words, pictures=heard.pictures),
+        mice=mice,
+        old=[word for text in theirs for word in hearing.mice(text, hearing.dull_anywhere()) if word not in mice],
+        name=name,
+        food=hearing.food_in(said, words),
+        said=frozenset(mine),
+        echoes=heard.echoes,
+        openings=frozenset(reply[:OPENING] for reply in mine[-RECENT:]),
     )
 
 
-def chaseable(text: str) -> list[str]:
-    """The words of `text` that the cat may play with: letters only, no links, no addresses, nothing dull."""
-    words = (match.group().lower() for match in _WORD.finditer(_LINK.sub(" ", text)))
-    return [word for word in words if word not in _DULL and 2 < len(word) <= _MAX_WORD]  # noqa: PLR2004 - shorter ones are no mice
+def _best(hat: _Hat, dice: random.Random) -> str:
+    """Draw until a reply is new, begins otherwise than the last ones, and fits one segment; else the newest and shortest that came."""
+    drawn = []
+    for number in range(DRAWS):
+        words = _draw(hat, dice, coda=number >= PURE_DRAWS)
+        known = words in hat.said or echo(words) in hat.echoes
+        faults = (known, segments.count(words) > 1, words[:OPENING] in hat.openings and number < PURE_DRAWS)
+        if not any(faults):
+            return words
+        drawn.append((faults, words))
+    return min(drawn, key=lambda pair: pair[0])[1]
 
 
-def kind_of(text: str, *, pictures: int, mice: Sequence[str]) -> str:
-    """What kind of text it is, in the words of the table of lines."""
-    low = text.strip().lower()
-    if not _WORD.search(low):
-        if pictures:
-            return "picture"
-        return "number" if any(c.isdigit() for c in low) else "wordless"
-    for kind, pattern in _KINDS:
-        if pattern.search(low):
-            return kind
-    letters = [c for c in text if c.isalpha()]
-    if len(letters) == 1:
-        return "tiny"
-    if len(letters) > 3 and all(c.isupper() for c in letters if c.upper() != c.lower()):  # noqa: PLR2004 - "OK" is no shout
-        return "shout"
-    if len(low) > _LONG_TEXT and mice:
-        return "long"
-    if low.endswith("?"):
-        return "question"
-    return "anything"
+def _draw(hat: _Hat, dice: random.Random, *, coda: bool) -> str:
+    mouse = _mouse(hat, dice)
+    cut = syllables(mouse, hat.words.language)
+    lines = [
+        line
+        for line in _lines(hat, dice)
+        if (mouse or not _NEEDS_MOUSE.search(line)) and (len(cut) > 1 or not _NEEDS_SCISSORS.search(line))
+    ]
+    line = dice.choice(lines or hat.words.kinds["bare"])
+    if coda and "\n" not in line:
+        line = _with_coda(line, dice)
+    fillings = {
+        **_word(hat, mouse, cut, dice),
+        **_thing(hat, mouse, dice),
+        "deed": dice.choice(hat.words.deeds),
+        "sound": dice.choice(hat.words.sounds),
+        "ask": dice.choice(hat.words.asks),
+        "name": hat.name,
+        "a_name": _with_article(hat.name),
+    }
+    return _SLOT.sub(lambda slot: fillings[slot.group(1)], line)
+
+
+def _with_coda(line: str, dice: random.Random) -> str:
+    """A line with something more behind its end, where everything that came out of the hat was said before."""
+    codas = [coda for coda in _CODAS if not set(_SLOT.findall(coda)) & set(_SLOT.findall(line))]
+    return f"{line} {dice.choice(codas)}" if codas else line
+
+
+def _lines(hat: _Hat, dice: random.Random) -> Sequence[str]:
+    """The lines that suit the text; now and then an earlier word comes back."""
+    kinds = hat.words.kinds
+    if hat.kind == "greeting" and hat.name:
+        return (*kinds["greeting"], *kinds["greeting_name"])
+    if hat.kind == "name" and not hat.name:
+        return kinds["greeting"]
+    if hat.kind == "anything" and hat.old and hat.mice and dice.randrange(100) < CALLBACKS_IN_100:
+        return kinds["callback"]
+    return kinds[hat.kind]
+
+
+def _mouse(hat: _Hat, dice: random.Random) -> str:
+    """The word to chase: long ones run slower, and what a sentence ends on is what it is about."""
+    weights = [len(word) + 5 * (word == hat.mice[-1]) for word in hat.mice]
+    return dice.choices(hat.mice, weights)[0] if hat.mice else ""
+
+
+def _word(hat: _Hat, mouse: str, cut: Sequence[str], dice: random.Random) -> Mapping[str, str]:
+    others = [word for word in (*hat.mice, *hat.old) if word != mouse]
+    return {
+        "mouse": mouse,
+        "a_mouse": _with_article(mouse),
+        "other": dice.choice(others) if others else dice.choice(hat.words.sounds),
+        "old": dice.choice(hat.old) if hat.old else mouse,
+        "food": hat.food or mouse,
+        "cut": ". ".join(cut),
+        "head": cut[0],
+        "tail": cut[-1],
+    }
+
+
+def _thing(hat: _Hat, mouse: str, dice: random.Random) -> Mapping[str, str]:
+    """A thing whose sound is near the word's, out of a handful."""
+    handful = dice.sample(hat.words.things, k=THINGS_HEARD)
+    return max(handful, key=lambda thing: _nearness(mouse, thing["thing"]))
+
+
+def _nearness(word: str, thing: str) -> int:
+    """How alike two words sound at their beginnings and at their ends."""
+    last = thing.rsplit(maxsplit=1)[-1]
+    begins = any(part[0] == word[0] for part in thing.split() if len(part) > 2) if word else False  # noqa: PLR2004 - articles rhyme with everything
+    return 2 * begins + sum(a == b for a, b in zip(reversed(word), reversed(last), strict=False))
+
+
+def _with_article(word: str) -> str:
+    return f"{'an' if word[:1] in 'aeiou' else 'a'} {word}"
+
+
+def syllables(word: str, language: str) -> list[str]:
+    """A word in the pieces that its language would break it into; a short one is one piece."""
+    return [piece for piece in _scissors(language).inserted(word, "|").split("|") if piece] or [word]
+
+
+@cache
+def _scissors(language: str) -> pyphen.Pyphen:
+    return pyphen.Pyphen(lang={"en": "en_US", "de": "de_DE", "fr": "fr_FR", "es": "es_ES"}[language])
+
+
+def templates() -> Iterator[tuple[str, str, str]]:
+    """Every line that is written by hand: language, kind, line. For whoever reads them all, and for tests."""
+    for language in hearing.LANGUAGES:
+        for kind, lines in hearing.lexicon(language).kinds.items():
+            for line in lines:
+                yield language, kind, line

@@ -19,6 +19,10 @@ class Heard:
     seed: str
     #: How many pictures came with the texts.
     pictures: int = 0
+    #: Digests of replies that the history does not hold any more (`conversation.models.echo`).
+    echoes: frozenset[str] = frozenset()
+    #: The person's address, for what depends on the country; no engine says it, and no model is told it.
+    person: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

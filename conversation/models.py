@@ -7,6 +7,8 @@ are read as they are: what is missing gets a default, `sender` is understood for
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -18,6 +20,10 @@ from conversation.errors import CorruptConversation
 
 #: What older programs called the person; any other sender was the cat.
 _PEOPLE: Final = frozenset({"user", "human", "person", "from_user", "inbound"})
+
+#: So many replies are remembered by a digest, one kilobyte in all.
+ECHOES: Final = 256
+ECHO_CHARACTERS: Final = 4
 
 #: Attributes of an item that this package owns; every other attribute belongs to somebody else and survives.
 OWNED: Final = frozenset(
@@ -32,6 +38,7 @@ OWNED: Final = frozenset(
         "fence",
         "carried",
         "quiet_until",
+        "echoes",
     }
 )
 
@@ -126,6 +133,8 @@ class Conversation:
     fence: int = 0
     #: How many messages, written by programs without a journal, were carried over into it.
     carried: int = 0
+    #: Digests of the latest replies, newest last, beyond what the window holds: whoever speaks may look whether he said it before.
+    echoes: tuple[str, ...] = ()
     #: Milliseconds of Redis's clock until which this person gets no reply, because two machines seem to talk to each other.
     quiet_until: int = 0
     #: `updated_at` as it stood in the item; None where there was none. A write holds only against what it read.
@@ -142,7 +151,13 @@ class Conversation:
 
     def saying(self, *messages: Message, at: datetime) -> Self:
         """This conversation after `messages` were said; the window is not yet cut."""
-        return replace(self, messages=(*self.messages, *messages), updated_at=max(at, self.updated_at))
+        echoes = (*self.echoes, *(echo(message.content) for message in messages if message.role is Role.ASSISTANT))
+        return replace(
+            self,
+            messages=(*self.messages, *messages),
+            updated_at=max(at, self.updated_at),
+            echoes=echoes[-ECHOES:],
+        )
 
     @classmethod
     def from_item(cls, item: Mapping[str, Any], now: datetime) -> Self:  # Any: DynamoDB's values
@@ -170,6 +185,7 @@ class Conversation:
             fence=int(item.get("fence", 0)),
             carried=int(item.get("carried", 0)),
             quiet_until=int(item.get("quiet_until", 0)),
+            echoes=_echoes(item.get("echoes")),
             stamp=item.get("updated_at"),
         )
 
@@ -180,6 +196,16 @@ class Conversation:
     def messages_json(self) -> str:
         """The window as the specification stores it."""
         return json.dumps([message.to_json() for message in self.messages], ensure_ascii=False, separators=(",", ":"))
+
+
+def echo(words: str) -> str:
+    """What is remembered of a reply when its words are gone: `ECHO_CHARACTERS` characters."""
+    return base64.b64encode(hashlib.blake2b(words.encode("utf-8", "replace"), digest_size=3).digest()).decode()
+
+
+def _echoes(value: object) -> tuple[str, ...]:
+    together = value if isinstance(value, str) else ""
+    return tuple(together[at : at + ECHO_CHARACTERS] for at in range(0, len(together), ECHO_CHARACTERS))
 
 
 def _json(user_id: str, name: str, value: object, default: object) -> Any:  # Any: JSON

@@ -674,6 +674,9 @@ class DynamoDBStorage:
             "next": was.version + 1,
             "active": True if active is None else active,
         }
+        if now.echoes:
+            sets.append("#echoes = :echoes")
+            values["echoes"] = "".join(now.echoes)
         if now.carried:
             sets.append("#carried = :carried")
             values["carried"] = now.carried

@@ -155,6 +155,14 @@ def settings(*, markdown: bool) -> None:
 
 
 @main.command()
+def gallery() -> None:
+    """Sixty dialogues with the offline poet, as they stand in the documents."""
+    from cat import gallery as dialogues
+
+    click.echo("\n".join(dialogues.page()).rstrip())
+
+
+@main.command()
 @click.option(
     "--minutes",
     type=click.FloatRange(0, 24 * 60),

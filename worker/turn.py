@@ -404,6 +404,8 @@ class Visits:
             texts=[text.body for text in texts],
             seed=answered[0].sid,
             pictures=sum(len(text.media) for text in texts),
+            echoes=frozenset(visit.conversation.echoes),
+            person=visit.user_id,
         )
         begun = time.monotonic()
         reply = self._cat.by_heart(heard) if gathered.forget else self._cat.reply(heard)

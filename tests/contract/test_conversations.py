@@ -8,7 +8,7 @@ from datetime import timedelta
 from conversation import window
 from conversation.manager import ConversationManager
 from conversation.memory import InMemoryStorage
-from conversation.models import Message, Role
+from conversation.models import Message, Role, echo
 from conversation.storage import DynamoDBStorage
 from tests.builders import ANN, BEN, NOW
 
@@ -118,3 +118,16 @@ def test_unknown_fields_of_a_message_survive(store: Store) -> None:
 
     assert conversation is not None
     assert conversation.messages[0].extra == {"mood": "blue", "sender": "user"}
+
+
+def test_what_was_said_is_remembered_by_its_echo_when_its_words_are_gone(store: Store) -> None:
+    for number in range(30):
+        for role in (Role.USER, Role.ASSISTANT):
+            message = Message(role=role, content=f"{role} {number}", timestamp=NOW, key=f"msg#{number:03d}#{role}")
+            store.append(ANN, message, now=NOW)
+
+    kept = store.get(ANN)
+
+    assert kept is not None
+    assert len(kept.messages) < 60
+    assert kept.echoes == tuple(echo(f"assistant {number}") for number in range(30))
