@@ -1,4 +1,4 @@
-"""Why an engine did not answer. Whatever the cause, the decision is the same: ask the next one."""
+"""Why an engine did not answer. Whatever the cause, the decision is the same: ask again while there is time, or the next one."""
 
 
 class CatError(Exception):
@@ -6,8 +6,11 @@ class CatError(Exception):
 
 
 class EngineSilent(CatError):
-    """This engine has no reply in time: away, broken, refused, or empty. The next engine is asked."""
+    """This engine has no reply in time: away, broken, refused, or empty. The next engine is asked.
 
+    `transient`: the same engine may answer a moment later.
+    """
 
-class UnknownEngine(CatError):
-    """`CAT_ENGINES` names an engine that does not exist."""
+    def __init__(self, message: str, *, transient: bool = False) -> None:
+        super().__init__(message)
+        self.transient = transient

@@ -1,12 +1,21 @@
-"""History in, one reply out: engines in order, within one deadline; the last of them always answers."""
+"""History in, one reply out: engines in order, within one deadline; the last of them always answers.
+
+Each engine has its share of the time, one more try where it may help, and a circuit breaker, so that an engine that is down does not cost every
+person its wait. What it says is made fit for a phone; where nothing fit is left the next one is asked. `dada` stands behind the last.
+"""
 
 from __future__ import annotations
 
 import re
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Final
 
+from circuitbreaker import CircuitBreaker
+
+from cat import fit
 from cat.dada import Dada
 from cat.errors import EngineSilent
 from cat.ports import Engine, Heard, Reply
@@ -16,9 +25,18 @@ from sms import segments
 RESERVE_SECONDS: Final = 0.5
 #: With less than this left a model is not asked: it would be paid for and cut off.
 WORTH_ASKING_SECONDS: Final = 1.0
-_SENTENCE_END: Final = re.compile(r"(?<=[.!?])\s+")
+#: An engine behind which others stand gets this much of what is left, so that they have a turn too.
+SHARE: Final = 0.6
+#: How often one engine is asked for one reply, where its silence was of the kind that passes.
+ASKED: Final = 2
+#: After so many failures in a row an engine is left alone for so long; then one person's text tries whether it is back.
+BREAKER_FAILURES, BREAKER_SECONDS = 5, 30.0
+#: Calls under way in one process; one that nobody waits for any more ends by its own timeout.
+CALLS: Final = 64
 #: How long a reply may be, in segments.
 MAX_SEGMENTS: Final = 3
+
+_SENTENCE_END: Final = re.compile(r"(?<=[.!?])\s+")
 
 
 class Cat:
@@ -34,35 +52,78 @@ class Cat:
         deadline_seconds: float,
         max_segments: int = MAX_SEGMENTS,
         max_parts: int = 1,
+        emoji: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engines = tuple(engine for engine in engines if engine.name != "dada")
+        # one that holds no lock while it is open to calls: another would let one person's model call wait for another's
+        self._breakers = {
+            engine.name: CircuitBreaker(
+                failure_threshold=BREAKER_FAILURES, recovery_timeout=BREAKER_SECONDS, expected_exception=EngineSilent
+            )
+            for engine in self._engines
+        }
         self._poet = Dada()
         self._deadline_seconds = deadline_seconds
         self._max_segments = max_segments
         self._max_parts = max_parts
+        self._emoji = emoji
         self._clock = clock
+        self._calls = ThreadPoolExecutor(CALLS, thread_name_prefix="engine") if self._engines else None
 
     def reply(self, heard: Heard) -> Reply:
         """Find words for what was heard. Never raises, and never takes longer than the deadline."""
         until = self._clock() + self._deadline_seconds - RESERVE_SECONDS
         silent: list[str] = []
-        for engine in self._engines:
+        for place, engine in enumerate(self._engines):
             left = until - self._clock()
             if left < WORTH_ASKING_SECONDS:
                 silent.append(f"{engine.name}: no time left")
                 continue
-            try:
-                return self._fit(engine.reply(heard, seconds=left), silent)
-            except EngineSilent as exc:
-                silent.append(str(exc))
-        return self._fit(self._poet.reply(heard, seconds=RESERVE_SECONDS), silent)
+            is_last = place == len(self._engines) - 1
+            spoken = self._ask(engine, heard, left if is_last else max(left * SHARE, WORTH_ASKING_SECONDS), silent)
+            if spoken is not None:
+                return self._ready(spoken, silent)
+        return self._ready(self._poet.reply(heard, seconds=RESERVE_SECONDS), silent)
 
     def by_heart(self, heard: Heard) -> Reply:
         """What the cat says without asking any model: the poet's words. Never raises."""
-        return self._fit(self._poet.reply(heard, seconds=RESERVE_SECONDS), ())
+        return self._ready(self._poet.reply(heard, seconds=RESERVE_SECONDS), ())
 
-    def _fit(self, reply: Reply, silent: Sequence[str]) -> Reply:
+    def _ask(self, engine: Engine, heard: Heard, seconds: float, silent: list[str]) -> Reply | None:
+        """What an engine says within its time, made fit; None, and why in `silent`, where that is nothing."""
+        until = self._clock() + seconds
+        breaker = self._breakers[engine.name]
+        for _ in range(ASKED):
+            if breaker.opened:
+                silent.append(f"{engine.name}: left alone after {BREAKER_FAILURES} failures")
+                return None
+            try:
+                with breaker:
+                    spoken = self._call(engine, heard, until - self._clock())
+            except EngineSilent as exc:
+                silent.append(str(exc))
+                if not exc.transient or until - self._clock() < WORTH_ASKING_SECONDS:
+                    return None
+                continue
+            words = fit.for_a_phone(spoken.words, max_segments=self._max_segments, emoji=self._emoji)
+            if words:
+                return Reply(words=words, engine=spoken.engine, facts=spoken.facts)
+            silent.append(f"{engine.name}: not a cat's words")
+            return None
+        return None
+
+    def _call(self, engine: Engine, heard: Heard, seconds: float) -> Reply:
+        """Ask in another thread: a server that trickles keeps a client's own timeout from ever being over."""
+        assert self._calls is not None
+        asked = self._calls.submit(engine.reply, heard, seconds=seconds)
+        try:
+            return asked.result(timeout=seconds)
+        except FutureTimeoutError as exc:
+            asked.cancel()
+            raise EngineSilent(f"{engine.name}: no answer in {seconds:.1f} s") from exc
+
+    def _ready(self, reply: Reply, silent: Sequence[str]) -> Reply:
         facts = {**reply.facts, **({"silent_engines": list(silent)} if silent else {})}
         words = segments.trim(reply.words, self._max_segments)
         return Reply(words=words, engine=reply.engine, facts=facts, parts=into_parts(words, self._max_parts))

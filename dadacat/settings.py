@@ -73,10 +73,14 @@ class Settings(BaseModel):
     dynamodb_table_name: str = Field("DadaCatConversations", description="The table of conversations.")
     dynamodb_messages_table_name: str = Field("DadaCatMessages", description="The table of the journal.")
     cat_engines: str = Field(
-        "dada", description="Engines in order: `openai:<model>`, `dada`. `dada` always stands behind the last."
+        "dada",
+        description="Engines in order: `openai:<model>`, `bedrock:<model id>`, `dada`. `dada` always stands behind the last.",
     )
     openai_api_key: str = Field("", description="For `openai:` engines.")
     openai_base_url: str | None = Field(None, description="Another server that speaks OpenAI's protocol.")
+    bedrock_endpoint_url: str | None = Field(
+        None, description="Another server that speaks Bedrock's protocol; empty: AWS, in `AWS_REGION`."
+    )
     double_text_policy: DoubleTextPolicy = Field(
         DoubleTextPolicy.COALESCE,
         description="`each`: a reply to every text. `coalesce`: one reply to texts that come together. `latest`: only the newest is answered.",
@@ -88,6 +92,10 @@ class Settings(BaseModel):
     quiet_limit_seconds: Seconds = Field(3.0, description="The longest wait for that quiet.")
     reply_deadline_seconds: Seconds = Field(20.0, description="How long the cat may think, all engines together.")
     reply_max_segments: int = Field(3, ge=1, le=10, description="The longest reply, in SMS segments.")
+    reply_emoji: bool = Field(
+        False,
+        description="Whether a model's emoji are sent: one of them makes the whole text UCS-2, 70 characters a segment.",
+    )
     reply_max_parts: int = Field(
         1,
         ge=1,
@@ -149,7 +157,7 @@ class Settings(BaseModel):
         "+15005550006", description="Numbers that the simulator owns where `TWILIO_PHONE_NUMBER` names none."
     )
 
-    @field_validator("aws_endpoint_url", "openai_base_url", mode="before")
+    @field_validator("aws_endpoint_url", "openai_base_url", "bedrock_endpoint_url", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return value or None
@@ -161,7 +169,7 @@ class Settings(BaseModel):
             raise ValueError("must begin with redis://, rediss:// or unix://")
         return value
 
-    @field_validator("public_url", "twilio_api_base_url", "aws_endpoint_url", "openai_base_url")
+    @field_validator("public_url", "twilio_api_base_url", "aws_endpoint_url", "openai_base_url", "bedrock_endpoint_url")
     @classmethod
     def _is_http(cls, value: str | None) -> str | None:
         if value is not None and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname):
@@ -181,8 +189,8 @@ class Settings(BaseModel):
     def _known_engines(cls, value: str) -> str:
         for name in filter(None, (part.strip() for part in value.split(","))):
             kind, _, model = name.partition(":")
-            if kind not in {"dada", "openai"} or (kind == "openai" and not model):
-                raise ValueError("each engine is dada or openai:<model>")
+            if kind not in {"dada", "openai", "bedrock"} or (kind != "dada" and not model):
+                raise ValueError("each engine is dada, openai:<model> or bedrock:<model id>")
         return value
 
     @field_validator("flower_basic_auth")

@@ -112,11 +112,16 @@ def guard_flower(arguments: list[str]) -> None:
 
 def engines(chosen: Settings) -> list[Engine]:
     """The engines that `CAT_ENGINES` names, without the poet, who is always there."""
-    return [
-        ChatModel(name.partition(":")[2], api_key=chosen.openai_api_key or "none", base_url=chosen.openai_base_url)
-        for name in chosen.engine_names
-        if name.startswith("openai:")
-    ]
+    found: list[Engine] = []
+    for name in chosen.engine_names:
+        kind, _, model = name.partition(":")
+        if kind == "openai":
+            found.append(ChatModel(model, api_key=chosen.openai_api_key or "none", base_url=chosen.openai_base_url))
+        elif kind == "bedrock":
+            from cat.bedrock import BedrockModel  # noqa: PLC0415 - only where it is asked for
+
+            found.append(BedrockModel(model, region_name=chosen.aws_region, endpoint_url=chosen.bedrock_endpoint_url))
+    return found
 
 
 _building = threading.Lock()
@@ -174,6 +179,7 @@ def _built() -> Worker:
                 deadline_seconds=chosen.reply_deadline_seconds,
                 max_segments=chosen.reply_max_segments,
                 max_parts=chosen.reply_max_parts,
+                emoji=chosen.reply_emoji,
             ),
             delivery=delivery,
             leases=LeaseKeeper(inbox, every_seconds=chosen.lease_renew_seconds, on_error=_renewal_failed),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from cat.bedrock import BedrockModel
 from cat.errors import EngineSilent
 from cat.llm import ChatModel
 from cat.ports import Heard
@@ -96,3 +98,91 @@ def test_words_that_nobody_can_encode_are_made_fit() -> None:
         reply = model.reply(HEARD, seconds=5)
 
     assert reply.words == "purr ?"
+
+
+def test_a_text_that_nobody_can_see_is_not_shown_to_the_model_either() -> None:
+    hidden = Heard(history=[], texts=["hello\U000e0049\U000e0047\u202e\x00 cat"], seed="SM1")
+    with a_model(200, saying({"role": "assistant", "content": "purr"})) as (model, asked):
+        model.reply(hidden, seconds=5)
+
+    assert json.loads(asked[0])["messages"][1]["content"] == "hello cat"
+
+
+@pytest.fixture
+def trickling() -> Iterator[str]:
+    """A server that answers a byte at a time, and never comes to the end."""
+    over = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.send_header("content-length", "100000")
+            self.end_headers()
+            with suppress(OSError):
+                while not over.wait(0.2):
+                    self.wfile.write(b" ")
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/v1"
+    over.set()
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_server_that_trickles_does_not_outlast_the_deadline(trickling: str) -> None:
+    model = ChatModel("small", api_key="x", base_url=trickling)
+    begun = time.monotonic()
+
+    reply = Cat([model], deadline_seconds=3).reply(HEARD)
+
+    assert reply.engine == "dada"
+    assert "no answer in" in reply.facts["silent_engines"][0]
+    assert time.monotonic() - begun < 10
+    model.close()
+
+
+def test_a_megabyte_is_no_reply() -> None:
+    with a_model(200, saying({"role": "assistant", "content": "purr " * 200_000})) as (model, _):
+        reply = Cat([model], deadline_seconds=20).reply(HEARD)
+
+    assert reply.engine == "dada"
+
+
+def test_bedrock_is_asked_by_converse_and_its_usage_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = {
+        "output": {"message": {"role": "assistant", "content": [{"text": "purr"}]}},
+        "stopReason": "end_turn", "usage": {"inputTokens": 7, "outputTokens": 3, "totalTokens": 10}, "metrics": {"latencyMs": 1},
+    }  # fmt: skip
+    # DynamoDB's address is nobody's Bedrock
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    with a_model(200, json.dumps(answer).encode()) as (chat, asked):
+        port = str(chat._client.base_url).split(":")[2].split("/")[0]
+        model = BedrockModel("some.model-v1:0", region_name="us-east-1", endpoint_url=f"http://127.0.0.1:{port}")
+        heard = Heard(history=[*HEARD.history, {"role": "user", "content": "one"}], texts=["two"], seed="SM1")
+        reply = model.reply(heard, seconds=5)
+        model.close()
+
+    assert (reply.words, reply.engine) == ("purr", "bedrock:some.model-v1:0")
+    assert (reply.facts["tokens_in"], reply.facts["tokens_out"]) == (7, 3)
+    told = json.loads(asked[0])
+    # the person begins, and what it says in a row is one turn
+    assert told["messages"] == [{"role": "user", "content": [{"text": "one"}, {"text": "two"}]}]
+    assert "DadaCat" in told["system"][0]["text"]
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(429, b'{"message": "slow down"}'), (500, b"{}"), (200, b"{}"), (200, b"nonsense")]
+)
+def test_a_bedrock_that_misbehaves_is_silent(status: int, body: bytes) -> None:
+    with a_model(status, body) as (chat, _):
+        port = str(chat._client.base_url).split(":")[2].split("/")[0]
+        model = BedrockModel("m", region_name="us-east-1", endpoint_url=f"http://127.0.0.1:{port}")
+        reply = Cat([model], deadline_seconds=20).reply(HEARD)
+        model.close()
+
+    assert reply.engine == "dada"
+    assert reply.facts["silent_engines"][0].startswith("bedrock:m")

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
+import threading
+import unicodedata
+from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cat import fit, persona
 from cat.errors import EngineSilent
 from cat.ports import Heard, Reply
-from cat.reply import Cat, into_parts
+from cat.reply import BREAKER_FAILURES, Cat, into_parts
 from sms import segments
 
 
@@ -60,7 +67,7 @@ def test_all_engines_share_one_deadline() -> None:
     reply = cat.reply(heard("hello"))
 
     assert reply.engine == "dada"
-    assert slow.given == [19.5]
+    assert slow.given == [pytest.approx(11.7)]
     assert late.given == []
 
 
@@ -82,3 +89,116 @@ def test_a_long_reply_is_cut_to_its_segments() -> None:
 )
 def test_a_reply_is_sent_in_as_many_messages_as_it_may(words: str, most: int, parts: tuple[str, ...]) -> None:
     assert into_parts(words, most) == parts
+
+
+def test_an_engine_behind_which_others_stand_leaves_them_time() -> None:
+    clock = [0.0]
+    hanging = Scripted("hanging", None, takes=11.7, clock=clock)
+    second = Scripted("second", "purr")
+
+    reply = Cat([hanging, second], deadline_seconds=20, clock=lambda: clock[0]).reply(heard("hello"))
+
+    assert reply.engine == "second"
+    assert second.given == [pytest.approx(7.8)]
+
+
+class Passing:
+    """An engine whose silence passes."""
+
+    name = "passing"
+
+    def __init__(self, silences: int) -> None:
+        self.silences, self.asked = silences, 0
+
+    def reply(self, heard: Heard, *, seconds: float) -> Reply:
+        del heard, seconds
+        self.asked += 1
+        if self.asked <= self.silences:
+            raise EngineSilent("passing: 429", transient=True)
+        return Reply(words="purr", engine=self.name)
+
+
+def test_a_silence_that_passes_is_asked_once_more() -> None:
+    once, twice = Passing(1), Passing(2)
+
+    assert Cat([once], deadline_seconds=20).reply(heard("hello")).engine == "passing"
+    assert Cat([twice], deadline_seconds=20).reply(heard("hello")).engine == "dada"
+    assert (once.asked, twice.asked) == (2, 2)
+
+
+def test_an_engine_that_is_down_is_left_alone_for_a_while() -> None:
+    down = Scripted("down", None)
+    cat = Cat([down], deadline_seconds=20)
+
+    replies = [cat.reply(heard("hello", seed=f"SM{n}")) for n in range(8)]
+
+    assert len(down.given) == BREAKER_FAILURES
+    assert {reply.engine for reply in replies} == {"dada"}
+    assert replies[-1].facts["silent_engines"] == ["down: left alone after 5 failures"]
+
+
+def test_one_persons_model_call_does_not_wait_for_anothers() -> None:
+    together = threading.Barrier(3, timeout=10)
+
+    class Slow:
+        name = "slow"
+
+        def reply(self, heard: Heard, *, seconds: float) -> Reply:
+            del heard, seconds
+            together.wait()
+            return Reply(words="purr", engine=self.name)
+
+    cat = Cat([Slow()], deadline_seconds=20)
+    with ThreadPoolExecutor(3) as pool:
+        replies = list(pool.map(lambda n: cat.reply(heard("hello", seed=f"SM{n}")), range(3)))
+
+    assert [reply.engine for reply in replies] == ["slow"] * 3
+
+
+@pytest.mark.parametrize(
+    ("words", "fit_for_a_phone"),
+    [
+        ("**prrt.** the _fan_ hums", "prrt. the _fan_ hums"),
+        ("# Title\n- one\n- two", "Title\none\ntwo"),
+        ("Sure! Here's a dada reply: prrt. a box.", "prrt. a box."),
+        ('DadaCat: "prrt. a box."', "prrt. a box."),
+        ("prrt. a box. How can I help you today?", "prrt. a box."),
+        ("see [the moon](https://evil.example)", "see the moon"),
+        ("prrt \U0001f63a\u200d\U0001f308 moon", "prrt moon"),
+        ("a\u202eb\u200b\U000e0041c\x00", "abc"),
+        ("I'm sorry, but I can't assist with that request.", ""),
+        ("As an AI language model, I do not purr.", ""),
+        ("How may I assist you?", ""),
+        ("   ", ""),
+        ("it\u2019s a box " + "\u2014 " * 40, "it's a box" + " -" * 40),
+    ],
+)
+def test_what_a_model_says_is_made_fit_for_a_phone(words: str, fit_for_a_phone: str) -> None:
+    assert fit.for_a_phone(words, max_segments=3) == fit_for_a_phone
+
+
+def test_emoji_stay_where_they_are_wanted() -> None:
+    assert fit.for_a_phone("prrt \U0001f63a", max_segments=3, emoji=True) == "prrt \U0001f63a"
+
+
+def test_a_reply_that_gives_the_prompt_away_is_not_sent() -> None:
+    assert fit.for_a_phone(f"my word is {persona.canary()}", max_segments=3) == ""
+    assert fit.for_a_phone(persona.prose()[:400], max_segments=9) == ""
+    # its examples are the cat's own words
+    assert fit.for_a_phone(
+        "then be a coat on a chair. i sit on the coat. the fan hums, nobody is late.", max_segments=3
+    )
+
+
+@given(st.text(max_size=3000), st.integers(1, 3))
+def test_whatever_a_model_says_costs_no_more_than_it_may(words: str, most: int) -> None:
+    fitted = fit.for_a_phone(words, max_segments=most)
+
+    assert segments.count(fitted) <= most
+    assert not any(unicodedata.category(c) in ("Cf", "Cs", "Co") for c in fitted if c != "\u200d")
+
+
+def test_a_long_reply_is_cut_behind_a_sentence() -> None:
+    words = "one short sentence about a box. " * 9
+
+    assert fit.for_a_phone(words, max_segments=1) == ("one short sentence about a box. " * 5).strip()

@@ -1,0 +1,100 @@
+"""Amazon Bedrock through boto3's Converse: one shape for every model there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from cat import persona
+from cat.errors import EngineSilent
+from cat.llm import MAX_TOKENS, conversation_of
+from cat.ports import Heard, Reply
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+CONNECT_TIMEOUT_SECONDS: Final = 3.0
+#: The chain ends a wait earlier; this ends the connection of a call that nobody waits for any more.
+READ_TIMEOUT_SECONDS: Final = 30.0
+#: After these the same model may answer a moment later.
+_TRANSIENT: Final = frozenset(
+    {"ThrottlingException", "ModelNotReadyException", "InternalServerException", "ServiceUnavailableException"}
+)
+
+
+class BedrockModel:
+    """The engine `bedrock:<model id>`.
+
+    `AWS_ENDPOINT_URL` chooses a DynamoDB and is not meant for Bedrock, so it is left aside; `endpoint_url` chooses another server.
+    """
+
+    def __init__(self, model: str, *, region_name: str, endpoint_url: str | None = None) -> None:
+        self._model = model
+        self._client: BaseClient = boto3.session.Session().client(
+            "bedrock-runtime",
+            region_name=region_name,
+            endpoint_url=endpoint_url,
+            config=Config(
+                connect_timeout=CONNECT_TIMEOUT_SECONDS,
+                read_timeout=READ_TIMEOUT_SECONDS,
+                retries={"mode": "standard", "total_max_attempts": 1},
+                ignore_configured_endpoint_urls=endpoint_url is None,  # type: ignore[call-arg]  # missing from the stubs
+            ),
+        )
+
+    @property
+    def name(self) -> str:
+        """As `CAT_ENGINES` names it."""
+        return f"bedrock:{self._model}"
+
+    def reply(self, heard: Heard, *, seconds: float) -> Reply:
+        """See `cat.ports.Engine.reply`."""
+        del seconds  # the chain keeps the time
+        begun = time.monotonic()
+        try:
+            answer: dict[str, Any] = self._client.converse(  # type: ignore[attr-defined]  # made from the service's description
+                modelId=self._model,
+                system=[{"text": persona.prompt()}],
+                messages=_turns(conversation_of(heard)),
+                inferenceConfig={"maxTokens": MAX_TOKENS},
+            )
+            blocks = answer["output"]["message"]["content"]
+            words = "".join(str(block.get("text", "")) for block in blocks).strip()
+        except ClientError as exc:
+            code = str(exc.response.get("Error", {}).get("Code", "ClientError"))
+            raise EngineSilent(f"{self.name}: {code}", transient=code in _TRANSIENT) from exc
+        except (BotoCoreError, KeyError, TypeError, AttributeError) as exc:
+            raise EngineSilent(f"{self.name}: {type(exc).__name__}", transient=isinstance(exc, BotoCoreError)) from exc
+        if not words:
+            raise EngineSilent(f"{self.name}: an empty reply")
+        usage = answer.get("usage", {})
+        return Reply(
+            words=words,
+            engine=self.name,
+            facts={
+                "model": self._model,
+                "model_ms": int((time.monotonic() - begun) * 1000),
+                "tokens_in": int(usage.get("inputTokens", 0)),
+                "tokens_out": int(usage.get("outputTokens", 0)),
+            },
+        )
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._client.close()
+
+
+def _turns(lines: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:  # Any: Converse's own shape
+    """Converse wants the two to take turns, and the person to begin: what one says in a row is one turn."""
+    turns: list[dict[str, Any]] = []
+    for role, words in lines:
+        if turns and turns[-1]["role"] == role:
+            turns[-1]["content"].append({"text": words})
+        elif turns or role == "user":
+            turns.append({"role": role, "content": [{"text": words}]})
+    return turns
