@@ -10,7 +10,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -152,6 +152,56 @@ def settings(*, markdown: bool) -> None:
     from dadacat import reference
 
     click.echo(reference.settings_markdown(), nl=False)
+
+
+@main.command()
+@click.option(
+    "--engine",
+    "engines",
+    multiple=True,
+    help="An engine, as CAT_ENGINES names it; several in their order. Default: CAT_ENGINES.",
+)
+@click.option(
+    "--as",
+    "person",
+    help="Whose conversation it is, such as +15551230001: from the tables, and kept there. Default: nobody's, forgotten at the end.",
+)
+def chat(*, engines: tuple[str, ...], person: str | None) -> None:
+    """Talk with the cat, here. An empty line or Ctrl-D ends it; `reset` begins anew."""
+    import time
+
+    from cat.reply import Cat
+    from conversation.manager import ConversationManager
+    from conversation.memory import InMemoryStorage
+    from dadacat.chat import Chat, footnote
+    from worker import wiring
+
+    given = dict(environment())
+    if engines:
+        given["CAT_ENGINES"] = ",".join(engines)
+    chosen = _checked(given=given)
+    cat = Cat(
+        wiring.engines(chosen),
+        deadline_seconds=chosen.reply_deadline_seconds,
+        max_segments=chosen.reply_max_segments,
+        emoji=chosen.reply_emoji,
+    )
+    storage = wiring.store(chosen) if person else InMemoryStorage()
+    talk = Chat(cat, ConversationManager(storage), person or "somebody at a terminal")
+    for role, words in talk.before():
+        click.echo(f"{'you' if role == 'user' else 'cat'}: {words}")
+    while True:
+        try:
+            text = click.prompt("you", prompt_suffix="> ", default="", show_default=False)
+        except click.Abort:
+            click.echo()
+            return
+        if not text.strip():
+            return
+        begun = time.monotonic()
+        reply = talk.say(text)
+        click.echo(reply.words)
+        click.secho(f"  {footnote(reply, time.monotonic() - begun)}", dim=True)
 
 
 @main.command()
@@ -405,10 +455,10 @@ def _progress() -> Iterator[Callable[[Step], None]]:
         yield lambda step: bar.update(task, description=step.what, completed=step.done, total=step.total)
 
 
-def _checked(*, twilio: bool = False) -> Settings:
+def _checked(*, twilio: bool = False, given: Mapping[str, str] | None = None) -> Settings:
     """Settings that are right, or the end of the process with a sentence for each that is not."""
     try:
-        chosen = Settings.load(environment())
+        chosen = Settings.load(environment() if given is None else given)
         if twilio:
             chosen.require_twilio()
     except SettingsError as exc:
