@@ -83,3 +83,30 @@ def test_what_is_refused_for_good_is_given_up() -> None:
     assert retries.decide(refused(ErrorClass.PERMANENT, 21211), tries=1, rng=rng) == GiveUp("refused")
     assert retries.decide(refused(ErrorClass.BUG, 21602), tries=1, rng=rng) == GiveUp("refused")
     assert retries.decide(refused(ErrorClass.PERMANENT, 21610), tries=1, rng=rng) == GiveUp("refused", opted_out=True)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "alarming"),
+    [
+        (400, 21408, True),  # a country that is not enabled
+        (400, 21215, True),
+        (400, 14107, True),
+        (400, 99999, True),  # nobody knows it
+        (302, None, True),
+        (400, None, True),
+        (400, 21211, False),
+        (429, None, False),
+        (503, None, False),
+        (500, 20500, False),
+    ],
+)
+def test_what_a_person_should_look_at_is_an_alarm(status: int, code: int | None, *, alarming: bool) -> None:
+    assert carrier_errors.is_alarming(status, code) is alarming
+
+
+def test_what_failed_on_its_way_is_tried_soon_or_on_the_next_day() -> None:
+    soon = retries.after_failure(30022, rng=random.Random(1)).in_
+    tomorrow = retries.after_failure(30023, rng=random.Random(1)).in_
+
+    assert timedelta(seconds=15) < soon < timedelta(minutes=1)
+    assert tomorrow == timedelta(hours=24)
