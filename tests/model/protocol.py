@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from conversation.journal import PartState
+from tests.model.explore import Explored, Finding, explore
 
 S = PartState
 Table = Mapping[PartState, frozenset[PartState]]
@@ -126,72 +127,26 @@ def broken(before: World, after: World) -> str | None:
     return None
 
 
-@dataclass(slots=True)
-class Finding:
-    """What a search found: a broken promise and the way to it, or a state from which there is no way out."""
-
-    what: str
-    way: list[str]
-
-
 def search(rules: Rules) -> Finding | None:
     """Look at every reachable world. None: every promise holds, and every world can still come to rest."""
-    start = World()
-    came: dict[World, tuple[World, str] | None] = {start: None}
-    backwards: dict[World, list[World]] = {}
-    queue = deque([start])
-    while queue:
-        world = queue.popleft()
-        for name, after in steps(world, rules):
-            if after == world:
-                continue
-            backwards.setdefault(after, []).append(world)
-            offence = broken(world, after)
-            if after not in came:
-                came[after] = (world, name)
-                queue.append(after)
-            if offence is not None:
-                return Finding(offence, [*_way(came, world), name])
-    return _stuck(came, backwards)
+    seen = explore(World(), lambda world: steps(world, rules), broken)
+    return seen if isinstance(seen, Finding) else _stuck(seen)
 
 
-def _stuck(came: Mapping[World, tuple[World, str] | None], backwards: Mapping[World, list[World]]) -> Finding | None:
+def _stuck(seen: Explored[World]) -> Finding | None:
     """A world from which no rest can be reached: for ever in doubt, or for ever due; or created, and never to be known as sent."""
-    to_rest = _reaching({world for world in came if world.state in FINAL}, backwards)
-    sent = {world for world in came if world.state is S.SENT}
-    to_truth = _reaching(sent, backwards)
+    to_rest = seen.reaching(lambda world: world.state in FINAL)
+    to_truth = seen.reaching(lambda world: world.state is S.SENT)
     # evidence must be taken as it comes: not only after somebody has given up
-    at_once = _reaching(
-        sent, {after: [w for w in before if w.state is not S.HELD] for after, before in backwards.items()}
-    )
-    for world in came:
+    at_once = seen.reaching(lambda world: world.state is S.SENT, not_through=lambda world: world.state is S.HELD)
+    for world in seen.came:
         if world.attempts < MOST_ATTEMPTS and world not in to_rest:
-            return Finding(f"{world.state} for ever", _way(came, world))
+            return Finding(f"{world.state} for ever", seen.way(world))
         if world.created and world not in (to_truth if world.state is S.HELD else at_once):
-            return Finding(f"created, and {world.state} for ever", _way(came, world))
+            return Finding(f"created, and {world.state} for ever", seen.way(world))
         if world.state in (S.NEW, S.RETRY) and world.attempts < MOST_ATTEMPTS and world not in to_truth:
-            return Finding(f"{world.state}, and never sent", _way(came, world))
+            return Finding(f"{world.state}, and never sent", seen.way(world))
     return None
-
-
-def _reaching(goals: set[World], backwards: Mapping[World, list[World]]) -> set[World]:
-    found, queue = set(goals), deque(goals)
-    while queue:
-        for before in backwards.get(queue.popleft(), ()):
-            if before not in found:
-                found.add(before)
-                queue.append(before)
-    return found
-
-
-def _way(came: Mapping[World, tuple[World, str] | None], world: World) -> list[str]:
-    way: list[str] = []
-    step = came[world]
-    while step is not None:
-        world, name = step
-        way.append(name)
-        step = came[world]
-    return way[::-1]
 
 
 def naive() -> Finding | None:

@@ -7,11 +7,11 @@ looks before he writes: what keeps a write from doing harm is the code's own tab
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from conversation.journal import TurnState
+from tests.model.explore import Finding, explore
 
 T = TurnState
 Table = Mapping[TurnState, frozenset[TurnState]]
@@ -130,57 +130,16 @@ def broken(before: World, after: World) -> str | None:
     return None
 
 
-@dataclass(slots=True)
-class Finding:
-    """A broken promise and the way to it, or a text from which there is no way to a settlement."""
-
-    what: str
-    way: list[str]
-
-
 def search(rules: Rules) -> Finding | None:
     """Look at every reachable world. None: every promise holds, and no text is ever lost."""
-    start = World()
-    came: dict[World, tuple[World, str] | None] = {start: None}
-    backwards: dict[World, list[World]] = {}
-    queue = deque([start])
-    while queue:
-        world = queue.popleft()
-        for name, after in steps(world, rules):
-            if after == world:
-                continue
-            backwards.setdefault(after, []).append(world)
-            if after not in came:
-                came[after] = (world, name)
-                queue.append(after)
-            offence = broken(world, after)
-            if offence is not None:
-                return Finding(offence, [*_way(came, world), name])
-    answered = _reaching({world for world in came if world.row is T.ANSWERED}, backwards)
-    at_rest = _reaching({world for world in came if world.row in SETTLED and not world.inbox}, backwards)
-    for world in came:
+    seen = explore(World(), lambda world: steps(world, rules), broken)
+    if isinstance(seen, Finding):
+        return seen
+    answered = seen.reaching(lambda world: world.row is T.ANSWERED)
+    at_rest = seen.reaching(lambda world: world.row in SETTLED and not world.inbox)
+    for world in seen.came:
         if world.row not in SETTLED and world not in answered:
-            return Finding("lost: no way to an answer", _way(came, world))
+            return Finding("lost: no way to an answer", seen.way(world))
         if world not in at_rest:
-            return Finding("never comes to rest", _way(came, world))
+            return Finding("never comes to rest", seen.way(world))
     return None
-
-
-def _reaching(goals: set[World], backwards: Mapping[World, list[World]]) -> set[World]:
-    found, queue = set(goals), deque(goals)
-    while queue:
-        for before in backwards.get(queue.popleft(), ()):
-            if before not in found:
-                found.add(before)
-                queue.append(before)
-    return found
-
-
-def _way(came: Mapping[World, tuple[World, str] | None], world: World) -> list[str]:
-    way: list[str] = []
-    step = came[world]
-    while step is not None:
-        world, name = step
-        way.append(name)
-        step = came[world]
-    return way[::-1]
