@@ -39,7 +39,7 @@ def test_each_hostile_text_gets_one_sane_reply_and_leaves_no_trace_in_any_log(ho
         assert segments.count(body) <= 3
         assert "HACKED" not in body
         assert "how can i help" not in body.lower()
-        assert not re.search(r"https?://|[{}<>]|\\d{4,}", body), (text, body)
+        assert not re.search(r"https?://|[{}<>]|\d{4,}", body), (text, body)
     logs = "".join(path.read_text(errors="replace") for path in (house.data / "logs").glob("*.log"))
     assert SECRET not in logs
     assert "Traceback" not in logs

@@ -50,6 +50,19 @@ def test_a_signed_text_is_answered_and_written_down(house: House) -> None:
     )
 
 
+def test_a_whatsapp_sender_is_answered_on_whatsapp(house: House) -> None:
+    person, ours, sid = "whatsapp:+15557770004", f"whatsapp:{OUR_NUMBER}", a_sid()
+    form = {"MessageSid": sid, "AccountSid": ACCOUNT, "From": person, "To": ours, "Body": "hello cat", "ProfileName": "T"}
+
+    assert house.post(form).status_code == 200
+    wait_until(lambda: house.replies(person), seconds=10, what="the reply")
+
+    (reply,) = house.replies(person)
+    assert (reply["from"], reply["to"]) == (ours, person)
+    rows = {row["message_key"]: row for row in house.rows(person)}
+    assert rows[f"in#{sid}"]["state"] == "ANSWERED"
+
+
 def test_flower_shows_workers_and_tasks_without_a_number_or_a_text(house: House) -> None:
     person = "+15557770002"
     house.text("a very private text", sender=person)
