@@ -52,7 +52,7 @@ def test_a_signed_text_is_answered_and_written_down(house: House) -> None:
 
 def test_a_whatsapp_sender_is_answered_on_whatsapp(house: House) -> None:
     person, ours, sid = "whatsapp:+15557770004", f"whatsapp:{OUR_NUMBER}", a_sid()
-    form = {"MessageSid": sid, "AccountSid": ACCOUNT, "From": person, "To": ours, "Body": "hello cat", "ProfileName": "T"}
+    form = {"MessageSid": sid, "AccountSid": ACCOUNT, "From": person, "To": ours, "Body": "hello cat"}
 
     assert house.post(form).status_code == 200
     wait_until(lambda: house.replies(person), seconds=10, what="the reply")
