@@ -146,7 +146,7 @@ class Reconciler:
                 if part is not None and part.state is PartState.UNKNOWN:
                     doubtful.setdefault(row.user_id, []).append(part)
                     continue
-                unfinished += self._restore(row, now)
+                unfinished += self._restore(row)
             passed("the journal")
         total += len(doubtful)
         settled = 0
@@ -177,14 +177,13 @@ class Reconciler:
             return None
         return next((part for part in self._journal.parts(row.user_id, sid) if part.key == row.key), None)
 
-    def _restore(self, row: Unsettled, now: datetime) -> int:
-        """Put a text whose turn is unfinished back into its person's inbox, unless it waits there anyway."""
+    def _restore(self, row: Unsettled) -> int:
+        """Put a text whose turn is unfinished back into its person's inbox, unless it waits there anyway. Whoever opens it marks it."""
         turn = self._journal.get_turn(row.user_id, row.key.split("#")[1])
         if turn is None or turn.sid.startswith("unreadable-"):
             return 0
         if not self._inbox.accept(text_of(turn)):
             return 0
-        self._journal.note_restored(turn, now=now)
         self._noted("unfinished", row.key)
         return 1
 

@@ -26,8 +26,9 @@ from dadacat.chaos.steps import Step, attempt_of, step_of, took_effect
 from dadacat.chaos.tree import ChaosFailed, Member, Tree, faketime
 from dadacat.chaos.witness import Witness
 
-#: How long after the last fault everything may take to come to rest: the validity period, and room.
-REST_SECONDS: Final = 240.0
+#: After the last fault it must come to rest. Nothing may stand still for longer than the validity period, and room; all of it ends in this time.
+REST_SECONDS: Final = 150.0
+LONGEST_REST_SECONDS: Final = 1800.0
 #: A worker that is stopped sleeps longer than its lease.
 SLEEP_SECONDS: Final = 6.0
 #: An armed point whose place nobody has come to by then is given up.
@@ -452,10 +453,11 @@ class Day:
     # The account
 
     def _come_to_rest(self) -> Verdict:
-        """Wait until nothing is under way any more, or for as long as that may take."""
-        deadline = time.monotonic() + REST_SECONDS
+        """Wait until nothing is under way any more, as long as there is progress."""
+        longest = time.monotonic() + LONGEST_REST_SECONDS
+        deadline, settled = time.monotonic() + REST_SECONDS, -1
         while True:
-            over = time.monotonic() > deadline
+            over = time.monotonic() > min(deadline, longest)
             evidence = self.outside.evidence(
                 self.texts, self.witness.excuses(), silences=SILENCES.get(self.plan.policy, frozenset()), at_rest=over
             )
@@ -463,6 +465,8 @@ class Day:
             under_way = any(row.state in ("UNKNOWN", "SENDING", "NEW", "RETRY", "FILED") for row in evidence.rows)
             if over or (verdict.good and not under_way):
                 return verdict
+            if (now_settled := verdict.answered + verdict.silent + len(verdict.held)) > settled:
+                deadline, settled = time.monotonic() + REST_SECONDS, now_settled
             time.sleep(2)
 
 

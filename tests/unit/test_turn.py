@@ -560,6 +560,29 @@ def test_after_redis_was_emptied_what_was_filed_is_found_again(call: str) -> Non
         assert room.received == ["re: hello"]
 
 
+@pytest.mark.parametrize("back", ["by the reconciler", "by Twilio's second post"])
+@pytest.mark.parametrize("call", ["file", "persist"])
+def test_a_text_that_came_back_says_so_before_it_is_answered_behind_its_successor(call: str, back: str) -> None:
+    room = Room()
+    (first,) = room.texts("first")
+    room.dies(journal=Dying(room.store, call, after=True))
+    room.inbox = InMemoryInbox(clock_ms=lambda: room.ms)
+    room.reconciler = room.a_reconciler()
+    (second,) = room.texts("second")
+    room.serve()
+    room.later(seconds=61)
+
+    if back == "by the reconciler":
+        room.reconciler.reconcile()
+    else:
+        room.inbox.accept(first)
+    with pytest.raises(Died):
+        room.serve(sender=Dying(room.sender, "send", after=False))
+
+    turns = [room.store.get_turn(ANN, text.sid) for text in (first, second)]
+    assert ["restored_at" in turn.facts for turn in turns if turn is not None] == [True, False]
+
+
 def test_a_poisonous_text_does_not_take_its_neighbours_with_it() -> None:
     room = Room(policy="coalesce")
     poison, innocent = room.texts("poison", "hello")
