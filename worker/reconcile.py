@@ -130,7 +130,7 @@ class Reconciler:
         `since`: look for missed texts this far back, instead of from where the last look ended. `progress` is told of every step.
         Raises `CarrierAway` when the list cannot be read; what the journal alone could tell is done by then.
         """
-        now = datetime.fromtimestamp(self._inbox.now_ms() / 1000, UTC)
+        now = self._now()
         done, total = 0, journal.BUCKETS + 2 * len(self._terms.numbers)
 
         def passed(what: str) -> None:
@@ -151,7 +151,7 @@ class Reconciler:
         total += len(doubtful)
         settled = 0
         for person, parts in sorted(doubtful.items()):
-            settled += self._weigh(person, parts, now)
+            settled += self._weigh(person, parts)
             passed("replies in doubt")
         held = sum(self._hold(part, now) for parts in doubtful.values() for part in parts)
         missed, late = self._missed(since, passed)
@@ -187,13 +187,20 @@ class Reconciler:
         self._noted("unfinished", row.key)
         return 1
 
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._inbox.now_ms() / 1000, UTC)
+
     # The carrier's list
 
-    def _weigh(self, person: str, doubtful: Sequence[Part], now: datetime) -> int:
-        """Settle a person's parts of unknown outcome by what the list shows."""
+    def _weigh(self, person: str, doubtful: Sequence[Part]) -> int:
+        """Settle a person's parts of unknown outcome by what the list shows.
+
+        The time is asked again for each person: a look at many takes minutes, and an entry's age counts from when its list was read.
+        """
         recent = self._journal.newest_parts(person, limit=RECENT_ROWS)
         parts = [*recent, *(part for part in doubtful if part.key not in {other.key for other in recent})]
-        listing = self._ledger.sent_to(person, for_the_last=evidence.window(doubtful, now=now))
+        listing = self._ledger.sent_to(person, for_the_last=evidence.window(doubtful, now=self._now()))
+        now = self._now()
         found = evidence.match(listing, parts, now=now)
         for one in found:
             binding = Binding(

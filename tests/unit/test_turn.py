@@ -23,7 +23,7 @@ from inbox.errors import InboxAway
 from inbox.memory import InMemoryCircuit, InMemoryInbox
 from sms.memory import InMemorySender
 from sms.messages import DeliveryReport, InboundSms, MessageSid
-from sms.ports import ErrorClass, Listed, NotCreated, Sent, Unknown
+from sms.ports import ErrorClass, Listed, Listing, NotCreated, Sent, Unknown
 from tests.builders import ANN, OUR_NUMBER, a_sid, a_text
 from worker.aftermath import Aftermath, Told
 from worker.delivery import Delivery, Terms
@@ -623,6 +623,24 @@ def test_the_carriers_list_settles_an_unknown_outcome(room: Room) -> None:
     part = room.store.parts(ANN, text.sid)[0]
     assert (part.state, part.sid) == (PartState.SENT, room.sender.created[0][0])
     assert room.received == ["re: hello"]
+
+
+def test_evidence_counts_however_long_the_look_at_the_list_has_taken(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (text,) = lost_answers(room, "hello")
+    room.later(seconds=3700)
+    sent_to = room.sender.sent_to
+
+    def slow(person: str, *, for_the_last: timedelta) -> Listing:
+        listing = sent_to(person, for_the_last=for_the_last)
+        room.later(seconds=120)
+        return replace(listing, read_at=room.now())
+
+    monkeypatch.setattr(room.sender, "sent_to", slow)
+    room.reconciler.reconcile()
+
+    assert room.part(text) is PartState.SENT
 
 
 def test_a_list_that_lags_settles_it_later_and_never_means_absence(room: Room) -> None:
