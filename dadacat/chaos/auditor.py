@@ -61,6 +61,8 @@ class Row:
     state: str
     sid: str = ""
     arrived: str = ""
+    #: When a turn was persisted.
+    answered: str = ""
     turn: str = ""
     content: str = ""
     number: int = 0
@@ -248,17 +250,13 @@ class _Audit:
     def _remembered(self) -> None:
         """The conversation holds what was said: the last answered text of each person, its reply, and nothing twice."""
         talks = {talk.person: talk for talk in self._given.talks}
-        created = {message.sid: place for place, message in enumerate(self._given.shown)}
-        last: dict[str, tuple[int, Row]] = {}
+        last: dict[str, Row] = {}
         for text in self._given.texts:
             turn = self._rows.get((text.person, f"in#{text.sid}"))
-            if turn is None or turn.state != "ANSWERED":
-                continue
-            # what was put back is answered late: the last in the window is the one that was answered last
-            for part in self._parts.get((text.person, turn.turn or turn.sid), ()):
-                if part.sid in created and created[part.sid] > last.get(text.person, (-1, turn))[0]:
-                    last[text.person] = created[part.sid], turn
-        for person, (_, turn) in last.items():
+            if turn is not None and turn.state == "ANSWERED":
+                # what was put back is answered late: the last in the window is the one whose words were persisted last
+                last[text.person] = max(last.get(text.person, turn), turn, key=lambda row: (row.answered, row.arrived))
+        for person, turn in last.items():
             window = talks[person].window if person in talks else ()
             for key in (turn.key, f"out#{turn.turn or turn.sid}#0"):
                 if window.count(key) != 1:

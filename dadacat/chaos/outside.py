@@ -134,6 +134,7 @@ class Outside:
                 state=row.get("state", ""),
                 sid=row.get("sid", ""),
                 arrived=row.get("arrived", ""),
+                answered=row.get("answered_at", ""),
                 turn=row.get("turn", ""),
                 content=row.get("content", ""),
                 number=int(row.get("number", 0)),
