@@ -94,6 +94,7 @@ def test_a_doorbell_is_what_celery_would_have_sent(monkeypatch: pytest.MonkeyPat
     assert {k: v for k, v in ours["headers"].items() if k not in changing} == {
         k: v for k, v in theirs["headers"].items() if k not in changing
     }
+    assert ours["headers"]["timelimit"] == [None, None]
     assert ours["body"] == theirs["body"]
     assert ours["content-type"] == theirs["content-type"]
     assert ours["content-encoding"] == theirs["content-encoding"]
