@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
 from inbox.contract import Who
@@ -22,6 +22,11 @@ RING_AGAIN: Final = timedelta(seconds=60)
 
 #: How often one send is risked to see whether somebody has mended it.
 PROBE_EVERY: Final = timedelta(seconds=30)
+
+
+def moment(ms: int) -> datetime:
+    """Milliseconds of Redis's clock as a time."""
+    return datetime.fromtimestamp(ms / 1000, UTC)
 
 
 def milliseconds(duration: timedelta) -> int:

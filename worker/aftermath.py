@@ -11,12 +11,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from conversation.journal import Part, Turn
 from conversation.ports import Journal
-from inbox.ports import Circuit, Inbox
+from inbox.ports import Circuit, Inbox, moment
 from sms import carrier_errors
 from sms.messages import InboundSms, Media, MessageSid
 from sms.ports import ErrorClass
@@ -91,7 +91,7 @@ class Aftermath:
                 self._inbox.accept(text_of(turn))
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._inbox.now_ms() / 1000, UTC)
+        return moment(self._inbox.now_ms())
 
 
 def text_of(turn: Turn) -> InboundSms:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Final
 
 from conversation import journal
 from conversation.journal import PartState
 from conversation.ports import Journal, Reported
 from inbox import contract
-from inbox.ports import Inbox
+from inbox.ports import Inbox, moment
 from sms.messages import DeliveryReport
 from worker.aftermath import Aftermath
 
@@ -62,7 +61,7 @@ class Receipts:
         said = Reported(
             attempt_id=report.attempt_id, sid=report.sid, status=report.status, error_code=report.error_code
         )
-        part = self._journal.report(report.to, key, said, now=datetime.fromtimestamp(self._inbox.now_ms() / 1000, UTC))
+        part = self._journal.report(report.to, key, said, now=moment(self._inbox.now_ms()))
         if part is None:
             return "foreign"
         self._aftermath.consider(part)

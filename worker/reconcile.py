@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from conversation import journal
 from conversation.journal import Part, PartState
 from conversation.ports import Binding, Charge, Journal, Reported, Unsettled
 from inbox.contract import Who
-from inbox.ports import Inbox
+from inbox.ports import Inbox, moment
 from sms.messages import InboundSms
 from sms.ports import Ledger, Listed
 from worker import evidence
@@ -188,7 +188,7 @@ class Reconciler:
         return 1
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._inbox.now_ms() / 1000, UTC)
+        return moment(self._inbox.now_ms())
 
     # The carrier's list
 
@@ -215,7 +215,7 @@ class Reconciler:
 
     def _hold(self, part: Part, now: datetime) -> int:
         """Hold a part that stayed unknown until Twilio can no longer send it, unless evidence came meanwhile."""
-        if now - datetime.fromtimestamp(part.unknown_since / 1000, UTC) <= self._terms.validity:
+        if now - moment(part.unknown_since) <= self._terms.validity:
             return 0
         bound = self._journal.bind(part, Binding(state=PartState.HELD, reason="no evidence in time"), now=now)
         if bound.state is not PartState.HELD:

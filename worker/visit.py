@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 from conversation.journal import Turn
 from conversation.models import Conversation
-from inbox.ports import Inbox, Lease
+from inbox.ports import Inbox, Lease, moment
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,7 +60,7 @@ class Visit:
 
     def now(self) -> datetime:
         """Redis's clock."""
-        return datetime.fromtimestamp(self.now_ms() / 1000, UTC)
+        return moment(self.now_ms())
 
 
 class LeaseKeeper:
