@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
-from cat import persona
+from cat import persona, prompt
+from cat.catalogue import Model
 from cat.errors import EngineSilent
-from cat.llm import MAX_TOKENS, conversation_of
-from cat.ports import Heard, Reply
+from cat.ports import Heard, Picture, Reply
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -27,14 +27,20 @@ _TRANSIENT: Final = frozenset(
 )
 
 
+_UNKNOWN = Model(price_in=0, price_out=0)
+
+
 class BedrockModel:
-    """The engine `bedrock:<model id>`.
+    """The engine `bedrock:<model id>`; `known` is what the catalogue says of it.
 
     `AWS_ENDPOINT_URL` chooses a DynamoDB and is not meant for Bedrock, so it is left aside; `endpoint_url` chooses another server.
     """
 
-    def __init__(self, model: str, *, region_name: str, endpoint_url: str | None = None) -> None:
+    def __init__(
+        self, model: str, *, region_name: str, endpoint_url: str | None = None, known: Model = _UNKNOWN
+    ) -> None:
         self._model = model
+        self._known = known
         self._client: BaseClient = boto3.session.Session().client(
             "bedrock-runtime",
             region_name=region_name,
@@ -55,13 +61,24 @@ class BedrockModel:
     def reply(self, heard: Heard, *, seconds: float) -> Reply:
         """See `cat.ports.Engine.reply`."""
         del seconds  # the chain keeps the time
+        turns = _turns(prompt.conversation_of(heard))
+        if self._known.sees and turns:
+            turns[-1]["content"] += [block for picture in heard.shown if (block := _picture(picture))]
+        return self._say(persona.prompt(), turns)
+
+    def note(self, instructions: str, talk: str, *, seconds: float) -> Reply:
+        """See `cat.ports.Scribe.note`."""
+        del seconds
+        return self._say(instructions, [{"role": "user", "content": [{"text": talk}]}])
+
+    def _say(self, system: str, turns: list[dict[str, Any]]) -> Reply:  # Any: Converse's own shape
         begun = time.monotonic()
         try:
             answer: dict[str, Any] = self._client.converse(  # type: ignore[attr-defined]  # made from the service's description
                 modelId=self._model,
-                system=[{"text": persona.prompt()}],
-                messages=_turns(conversation_of(heard)),
-                inferenceConfig={"maxTokens": MAX_TOKENS},
+                system=[{"text": system}],
+                messages=turns,
+                inferenceConfig={"maxTokens": prompt.most_tokens(self._known)},
             )
             blocks = answer["output"]["message"]["content"]
             words = "".join(str(block.get("text", "")) for block in blocks).strip()
@@ -69,9 +86,12 @@ class BedrockModel:
             code = str(exc.response.get("Error", {}).get("Code", "ClientError"))
             raise EngineSilent(f"{self.name}: {code}", transient=code in _TRANSIENT) from exc
         except (BotoCoreError, KeyError, TypeError, AttributeError) as exc:
-            raise EngineSilent(f"{self.name}: {type(exc).__name__}", transient=isinstance(exc, BotoCoreError)) from exc
+            timed_out = isinstance(exc, ReadTimeoutError)
+            raise EngineSilent(
+                f"{self.name}: {type(exc).__name__}", transient=isinstance(exc, BotoCoreError), paid=timed_out
+            ) from exc
         if not words:
-            raise EngineSilent(f"{self.name}: an empty reply")
+            raise EngineSilent(f"{self.name}: an empty reply", paid=True)
         usage = answer.get("usage", {})
         return Reply(
             words=words,
@@ -87,6 +107,15 @@ class BedrockModel:
     def close(self) -> None:
         """Let go of connections."""
         self._client.close()
+
+
+#: Converse names a picture's form by a word of its own.
+_FORMS: Final = {"image/jpeg": "jpeg", "image/png": "png", "image/gif": "gif", "image/webp": "webp"}
+
+
+def _picture(picture: Picture) -> dict[str, Any] | None:  # Any: Converse's own shape
+    form = _FORMS.get(picture.content_type)
+    return {"image": {"format": form, "source": {"bytes": picture.data}}} if form else None
 
 
 def _turns(lines: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:  # Any: Converse's own shape

@@ -76,9 +76,16 @@ class Dada:
         dice = random.Random(f"{heard.seed}|{said}|{len(heard.history)}")  # noqa: S311 - a poet's dice, thrown again the same
         return Reply(words=_best(hat, dice), engine=self.name, facts={"language": hat.words.language, "kind": hat.kind})
 
+    def is_urgent(self, heard: Heard) -> bool:
+        """Whether a text says that somebody is in danger, or in despair."""
+        said = " ".join(heard.texts)
+        theirs = [line["content"] for line in heard.history if line["role"] == "user"]
+        words = hearing.lexicon(hearing.language_of(said, reversed(theirs)))
+        return hearing.kind_of(said, words, pictures=heard.pictures) == "crisis"
+
 
 def _fill_hat(heard: Heard, said: str) -> _Hat:
-    theirs = [line["content"] for line in heard.history if line["role"] == "user"]
+    theirs = [*heard.told, *(line["content"] for line in heard.history if line["role"] == "user")]
     mine = [line["content"] for line in heard.history if line["role"] == "assistant"]
     words = hearing.lexicon(hearing.language_of(said, reversed(theirs)))
     mice = hearing.mice(said, words.dull)

@@ -8,9 +8,10 @@ class CatError(Exception):
 class EngineSilent(CatError):
     """This engine has no reply in time: away, broken, refused, or empty. The next engine is asked.
 
-    `transient`: the same engine may answer a moment later.
+    `transient`: the same engine may answer a moment later. `paid`: it may have worked all the same, and will be on the bill.
     """
 
-    def __init__(self, message: str, *, transient: bool = False) -> None:
+    def __init__(self, message: str, *, transient: bool = False, paid: bool = False) -> None:
         super().__init__(message)
         self.transient = transient
+        self.paid = paid

@@ -33,6 +33,8 @@ _LINK: Final = re.compile(
 _CODE: Final = re.compile(r"\b(?=\w*\d)(?=\w*[^\W\d])\w+\b")
 #: How much a text tells of its language, and the ones before it, newest first.
 _WEIGHTS: Final = (1.0, 0.4, 0.3, 0.2, 0.1)
+#: A year, an age, a house number may be told; what is longer may be a telephone, a card or a code.
+_NUMBER: Final = re.compile(r"\d{5,}|\d(?:[ ./-]?\d){5,}")
 _LEET: Final = str.maketrans("013457@$!|", "oieastasii")
 _RESET: Final = re.compile(r"^\W*(reset|restart|clear)\W*$")
 _TWICE: Final = re.compile(r"(.)\1+")
@@ -59,6 +61,11 @@ class Lexicon:
     serious: str
     help: str
     dull: frozenset[str]
+    #: What somebody tells about itself; and of what there can be only one, one pattern each, what it is of in a group.
+    told: re.Pattern[str]
+    single: Sequence[re.Pattern[str]]
+    #: Where one thing told ends and the next begins.
+    joint: re.Pattern[str]
 
 
 _CASES: Final = {"de": ("thing", "thing_acc", "thing_dat"), "fr": ("thing", "thing_de"), "es": ("thing", "thing_de")}
@@ -79,6 +86,9 @@ def lexicon(language: str) -> Lexicon:
         serious=given["serious"]["say"],
         help=given["serious"]["help"],
         dull=frozenset(stopwordsiso.stopwords(language)),
+        told=re.compile(given["tell"]["told"], re.IGNORECASE),
+        joint=re.compile(given["tell"]["joint"]),
+        single=[re.compile(pattern, re.IGNORECASE) for pattern in given["tell"]["single"]],
     )
 
 
@@ -173,6 +183,16 @@ def mice(text: str, dull: frozenset[str]) -> list[str]:
         and not is_unspeakable(word)
     )
     return list(found)
+
+
+def is_harmless(text: str) -> bool:
+    """Whether nothing in a text looks like somebody's address, number, code or secret, and no word of it is unspeakable."""
+    return not (
+        _LINK.search(text)
+        or _CODE.search(text)
+        or _NUMBER.search(text)
+        or any(is_unspeakable(word) for word in words_of(text))
+    )
 
 
 def name_in(text: str, words: Lexicon) -> str:

@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Sequence
-from typing import Final
 
 import openai
-from openai.types.chat import ChatCompletionMessageParam
+from openai import Omit, omit
+from openai.types.chat import ChatCompletionContentPartParam, ChatCompletionMessageParam
 
-from cat import fit, persona
+from cat import persona, prompt
+from cat.catalogue import Model
 from cat.errors import EngineSilent
-from cat.ports import Heard, Reply
+from cat.ports import Heard, Picture, Reply
 
-#: Enough for one segment of text and a model that counts badly; a longer reply is cut and was paid for nothing.
-MAX_TOKENS: Final = 160
-
-
-def conversation_of(heard: Heard) -> Sequence[tuple[str, str]]:
-    """What was said, as role and words, oldest first; what nobody can see is not in it. No text is anything but the user's message."""
-    said = [
-        *((line["role"], line["content"]) for line in heard.history),
-        *(("user", text) for text in heard.texts),
-    ]
-    return [("assistant" if role == "assistant" else "user", fit.visible(words) or "(nothing)") for role, words in said]
+_UNKNOWN = Model(price_in=0, price_out=0)
 
 
 class ChatModel:
-    """The engine `openai:<model>`.
+    """The engine `openai:<model>`; `known` is what the catalogue says of it.
 
     The person's words go in as the user's messages, never into the system prompt; the model gets no tools.
     """
 
-    def __init__(self, model: str, *, api_key: str, base_url: str | None = None) -> None:
+    def __init__(self, model: str, *, api_key: str, base_url: str | None = None, known: Model = _UNKNOWN) -> None:
         self._model = model
+        self._known = known
         # the chain of engines is what retries: a second try here would spend the reply's deadline on one engine
         self._client = openai.OpenAI(api_key=api_key, base_url=base_url, max_retries=0)
 
@@ -48,24 +41,41 @@ class ChatModel:
 
     def reply(self, heard: Heard, *, seconds: float) -> Reply:
         """See `cat.ports.Engine.reply`."""
+        return self._say(
+            persona.prompt(),
+            [_message(role, words) for role, words in prompt.conversation_of(heard)],
+            heard.shown if self._known.sees else (),
+            seconds,
+        )
+
+    def note(self, instructions: str, talk: str, *, seconds: float) -> Reply:
+        """See `cat.ports.Scribe.note`."""
+        return self._say(instructions, [_message("user", talk)], (), seconds)
+
+    def _say(
+        self, system: str, messages: list[ChatCompletionMessageParam], shown: Sequence[Picture], seconds: float
+    ) -> Reply:
+        if shown:
+            messages = [*messages[:-1], _with_pictures(messages[-1], shown)]
+        effort: Omit | str = "low" if self._known.thinks else omit
         begun = time.monotonic()
         try:
             answer = self._client.with_options(timeout=seconds).chat.completions.create(
                 model=self._model,
-                messages=[
-                    {"role": "system", "content": persona.prompt()},
-                    *(_message(role, words) for role, words in conversation_of(heard)),
-                ],
-                max_completion_tokens=MAX_TOKENS,
+                messages=[{"role": "system", "content": system}, *messages],
+                max_completion_tokens=prompt.most_tokens(self._known),
+                reasoning_effort=effort,  # type: ignore[arg-type]  # a word that every thinking model understands
             )
             words = (answer.choices[0].message.content or "").strip() if answer.choices else ""
             words = words.encode("utf-8", "replace").decode()
         except Exception as exc:
             # a gateway may answer anything at all: whatever it was, there are no words in it
             transient = isinstance(exc, openai.RateLimitError | openai.InternalServerError | openai.APIConnectionError)
-            raise EngineSilent(f"{self.name}: {type(exc).__name__}", transient=transient) from exc
+            raise EngineSilent(
+                f"{self.name}: {type(exc).__name__}", transient=transient, paid=isinstance(exc, openai.APITimeoutError)
+            ) from exc
         if not words:
-            raise EngineSilent(f"{self.name}: an empty reply")
+            raise EngineSilent(f"{self.name}: an empty reply", paid=True)
         facts: dict[str, object] = {"model": answer.model, "model_ms": int((time.monotonic() - begun) * 1000)}
         if answer.usage is not None:
             facts |= {"tokens_in": answer.usage.prompt_tokens, "tokens_out": answer.usage.completion_tokens}
@@ -76,3 +86,12 @@ def _message(role: str, words: str) -> ChatCompletionMessageParam:
     if role == "assistant":
         return {"role": "assistant", "content": words}
     return {"role": "user", "content": words}
+
+
+def _with_pictures(message: ChatCompletionMessageParam, shown: Sequence[Picture]) -> ChatCompletionMessageParam:
+    """The person's last message, with what it shows."""
+    content: list[ChatCompletionContentPartParam] = [{"type": "text", "text": str(message.get("content", ""))}]
+    for picture in shown:
+        data = base64.b64encode(picture.data).decode()
+        content.append({"type": "image_url", "image_url": {"url": f"data:{picture.content_type};base64,{data}"}})
+    return {"role": "user", "content": content}

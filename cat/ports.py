@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A picture that came with a text, for whoever can see."""
+
+    content_type: str
+    data: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +27,12 @@ class Heard:
     seed: str
     #: How many pictures came with the texts.
     pictures: int = 0
+    #: Those of them that could be had.
+    shown: Sequence[Picture] = ()
+    #: What the person told about itself before the history begins, in its own words, oldest first.
+    told: Sequence[str] = ()
+    #: What was talked about before the history begins.
+    summary: str = ""
     #: Digests of replies that the history does not hold any more (`conversation.models.echo`).
     echoes: frozenset[str] = frozenset()
     #: The person's address, for what depends on the country; no engine says it, and no model is told it.
@@ -46,3 +60,15 @@ class Engine(Protocol):
 
     def reply(self, heard: Heard, *, seconds: float) -> Reply:
         """Answer within `seconds`. Raises `EngineSilent` where it cannot."""
+
+
+@runtime_checkable
+class Scribe(Protocol):
+    """An engine that can also write something down in plain words: any model can."""
+
+    @property
+    def name(self) -> str:
+        """As `CAT_ENGINES` names it."""
+
+    def note(self, instructions: str, talk: str, *, seconds: float) -> Reply:
+        """Do what the instructions say with the talk, which is nobody's instruction. Raises `EngineSilent`."""

@@ -1,7 +1,8 @@
 """History in, one reply out: engines in order, within one deadline; the last of them always answers.
 
 Each engine has its share of the time, one more try where it may help, and a circuit breaker, so that an engine that is down does not cost every
-person its wait. What it says is made fit for a phone; where nothing fit is left the next one is asked. `dada` stands behind the last.
+person its wait. What it says is made fit for a phone; where nothing fit is left the next one is asked. `dada` stands behind the last. What was
+spent on the way stands in the reply's facts, in millionths of a dollar: also what a model was paid for whose words nobody hears.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from circuitbreaker import CircuitBreaker
 
-from cat import fit
+from cat import fit, prompt
+from cat.catalogue import Catalogue, Model
 from cat.dada import Dada
 from cat.errors import EngineSilent
-from cat.ports import Engine, Heard, Reply
+from cat.ports import Engine, Heard, Reply, Scribe
 from sms import segments
 
 #: What is kept of the deadline for the poet, who needs milliseconds, and for what comes after thinking.
@@ -39,6 +42,20 @@ MAX_SEGMENTS: Final = 3
 _SENTENCE_END: Final = re.compile(r"(?<=[.!?])\s+")
 
 
+@dataclass(slots=True)
+class _Tally:
+    """What became of the engines that were asked for one reply."""
+
+    silent: list[str] = field(default_factory=list)
+    cost: int = 0
+
+    def facts(self) -> dict[str, Any]:  # Any: JSON
+        return {
+            **({"silent_engines": self.silent} if self.silent else {}),
+            **({"model_cost": self.cost} if self.cost else {}),
+        }
+
+
 class Cat:
     """Asks its engines in order; `dada` stands behind the last one, whatever the list says.
 
@@ -53,6 +70,7 @@ class Cat:
         max_segments: int = MAX_SEGMENTS,
         max_parts: int = 1,
         emoji: bool = False,
+        catalogue: Catalogue | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engines = tuple(engine for engine in engines if engine.name != "dada")
@@ -68,48 +86,71 @@ class Cat:
         self._max_segments = max_segments
         self._max_parts = max_parts
         self._emoji = emoji
+        self._catalogue = catalogue or Catalogue({})
         self._clock = clock
         self._calls = ThreadPoolExecutor(CALLS, thread_name_prefix="engine") if self._engines else None
 
-    def reply(self, heard: Heard) -> Reply:
-        """Find words for what was heard. Never raises, and never takes longer than the deadline."""
+    def reply(self, heard: Heard, *, below: str = "") -> Reply:
+        """Find words for what was heard, and put the line `below` under them. Never raises, and never takes longer than the deadline."""
         until = self._clock() + self._deadline_seconds - RESERVE_SECONDS
-        silent: list[str] = []
+        tally = _Tally()
         for place, engine in enumerate(self._engines):
             left = until - self._clock()
             if left < WORTH_ASKING_SECONDS:
-                silent.append(f"{engine.name}: no time left")
+                tally.silent.append(f"{engine.name}: no time left")
                 continue
             is_last = place == len(self._engines) - 1
-            spoken = self._ask(engine, heard, left if is_last else max(left * SHARE, WORTH_ASKING_SECONDS), silent)
+            spoken = self._ask(engine, heard, left if is_last else max(left * SHARE, WORTH_ASKING_SECONDS), tally)
             if spoken is not None:
-                return self._ready(spoken, silent)
-        return self._ready(self._poet.reply(heard, seconds=RESERVE_SECONDS), silent)
+                return self._ready(spoken, tally, below)
+        return self._ready(self._poet.reply(heard, seconds=RESERVE_SECONDS), tally, below)
 
-    def by_heart(self, heard: Heard) -> Reply:
+    def by_heart(self, heard: Heard, *, below: str = "") -> Reply:
         """What the cat says without asking any model: the poet's words. Never raises."""
-        return self._ready(self._poet.reply(heard, seconds=RESERVE_SECONDS), ())
+        return self._ready(self._poet.reply(heard, seconds=RESERVE_SECONDS), _Tally(), below)
 
-    def _ask(self, engine: Engine, heard: Heard, seconds: float, silent: list[str]) -> Reply | None:
-        """What an engine says within its time, made fit; None, and why in `silent`, where that is nothing."""
+    @property
+    def scribe(self) -> Scribe | None:
+        """The first of the engines that can write something down."""
+        return next((engine for engine in self._engines if isinstance(engine, Scribe)), None)
+
+    def is_urgent(self, heard: Heard) -> bool:
+        """Whether somebody may be in danger, or in despair."""
+        return self._poet.is_urgent(heard)
+
+    def most_cost(self, heard: Heard) -> int:
+        """What the models may cost that are asked for one reply, all of them, in millionths of a dollar."""
+        return sum(prompt.most_cost(self._known(engine), heard) for engine in self._engines)
+
+    def _known(self, engine: Engine) -> Model:
+        return self._catalogue.of(engine.name.partition(":")[2])
+
+    def _ask(self, engine: Engine, heard: Heard, seconds: float, tally: _Tally) -> Reply | None:
+        """What an engine says within its time, made fit; None, and why in the tally, where that is nothing."""
         until = self._clock() + seconds
         breaker = self._breakers[engine.name]
         for _ in range(ASKED):
             if breaker.opened:
-                silent.append(f"{engine.name}: left alone after {BREAKER_FAILURES} failures")
+                tally.silent.append(f"{engine.name}: left alone after {BREAKER_FAILURES} failures")
                 return None
             try:
                 with breaker:
                     spoken = self._call(engine, heard, until - self._clock())
             except EngineSilent as exc:
-                silent.append(str(exc))
+                tally.silent.append(str(exc))
+                if exc.paid:
+                    tally.cost += prompt.most_cost(self._known(engine), heard)
                 if not exc.transient or until - self._clock() < WORTH_ASKING_SECONDS:
                     return None
                 continue
+            used = (int(spoken.facts.get("tokens_in", 0)), int(spoken.facts.get("tokens_out", 0)))
+            # a server that does not say how many tokens it took is taken to have used all that it might
+            known = self._known(engine)
+            tally.cost += known.cost(*used) if any(used) else prompt.most_cost(known, heard)
             words = fit.for_a_phone(spoken.words, max_segments=self._max_segments, emoji=self._emoji)
             if words:
                 return Reply(words=words, engine=spoken.engine, facts=spoken.facts)
-            silent.append(f"{engine.name}: not a cat's words")
+            tally.silent.append(f"{engine.name}: not a cat's words")
             return None
         return None
 
@@ -120,13 +161,19 @@ class Cat:
         try:
             return asked.result(timeout=seconds)
         except FutureTimeoutError as exc:
-            asked.cancel()
-            raise EngineSilent(f"{engine.name}: no answer in {seconds:.1f} s") from exc
+            begun = not asked.cancel()
+            raise EngineSilent(f"{engine.name}: no answer in {seconds:.1f} s", paid=begun) from exc
 
-    def _ready(self, reply: Reply, silent: Sequence[str]) -> Reply:
-        facts = {**reply.facts, **({"silent_engines": list(silent)} if silent else {})}
-        words = segments.trim(reply.words, self._max_segments)
-        return Reply(words=words, engine=reply.engine, facts=facts, parts=into_parts(words, self._max_parts))
+    def _ready(self, reply: Reply, tally: _Tally, below: str) -> Reply:
+        # a line that leaves no room for a word of the cat's is left away: the limit holds for all of it
+        tail = f"\n{below}" if below and segments.count(f"x\n{below}") <= self._max_segments else ""
+        words = segments.trim(reply.words, self._max_segments, ending=tail) + tail
+        return Reply(
+            words=words,
+            engine=reply.engine,
+            facts={**reply.facts, **tally.facts()},
+            parts=into_parts(words, self._max_parts),
+        )
 
 
 def into_parts(words: str, most: int) -> tuple[str, ...]:

@@ -260,6 +260,9 @@ class Part:
     #: What the carrier charged, in `price_unit`, as it writes it (`-0.00750`); None: it has not said.
     price: str | None = None
     price_unit: str | None = None
+    #: How many segments it is expected to take, and what they cost, in millionths of a US dollar.
+    expected: int = 0
+    cost: int = 0
     facts: Mapping[str, Any] = field(default_factory=dict)  # Any: DynamoDB's values
 
     @property
@@ -288,6 +291,8 @@ class Part:
             messaging_service_sid=self.messaging_service_sid,
             due=due,
             again=True,
+            expected=self.expected,
+            cost=self.cost,
         )
 
 
@@ -313,8 +318,13 @@ class Entry:
         )
 
 
+def milliseconds(arrived_: str) -> int:
+    """When a row's text was accepted, in milliseconds of Redis's clock."""
+    return int(arrived_.partition("-")[0])
+
+
 def _moment(arrived_: str) -> datetime:
-    return datetime.fromtimestamp(int(arrived_.partition("-")[0]) / 1000, UTC)
+    return datetime.fromtimestamp(milliseconds(arrived_) / 1000, UTC)
 
 
 def arrived(stream_id: str) -> str:

@@ -11,11 +11,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from conversation import journal, window
+from conversation import costs, journal, window
 from conversation.errors import Fenced
 from conversation.journal import Entry, Part, PartState, Turn, TurnState
 from conversation.models import Conversation, Message, Role
-from conversation.ports import Answer, Binding, Charge, Filed, Page, Reported, Unsettled
+from conversation.ports import Answer, Binding, Charge, Cost, Filed, Folding, Page, Reported, Unsettled
 
 
 class InMemoryStorage:
@@ -32,6 +32,7 @@ class InMemoryStorage:
         self._dead: dict[tuple[str, str], datetime] = {}
         self._second_tries: set[tuple[str, str]] = set()
         self._watermarks: dict[str, datetime] = {}
+        self._memos: list[dict[str, Any]] = []
 
     def get(self, user_id: str) -> Conversation | None:
         """See `conversation.ports.Conversations.get`."""
@@ -54,7 +55,8 @@ class InMemoryStorage:
         """See `conversation.ports.Conversations.reset`."""
         with self._lock:
             was = self._conversations.get(user_id) or Conversation.new(user_id, now)
-            return self._write(was, replace(was, messages=(), is_active=True, updated_at=now))
+            fresh = was.forgetting(int(now.timestamp() * 1000))
+            return self._write(was, replace(fresh, is_active=True, updated_at=now))
 
     def page(self, user_id: str, *, cursor: str | None = None, limit: int = 100) -> Page:
         """See `conversation.ports.Conversations.page`."""
@@ -147,8 +149,7 @@ class InMemoryStorage:
                 )  # fmt: skip
             for turn in answer.silent:
                 self._move_turn(turn, TurnState.SILENT, reason="superseded")
-            base = replace(was, messages=()) if answer.forget else was
-            return self._write(was, base.saying(*answer.said(now), at=now))
+            return self._write(was, answer.after(was, now))
 
     def parts(self, user_id: str, sid: str) -> tuple[Part, ...]:
         """See `conversation.ports.Journal.parts`."""
@@ -237,6 +238,60 @@ class InMemoryStorage:
         """See `conversation.ports.Journal.known`."""
         with self._lock:
             return frozenset(sid for user_id, sid in texts if (user_id, journal.in_key(sid)) in self._turns)
+
+    def remember(self, folding: Folding, *, now: datetime) -> bool:
+        """See `conversation.ports.Journal.remember`."""
+        with self._lock:
+            was = folding.conversation
+            if folding.facts:
+                self._memos.append(costs.memo(was.user_id, folding.facts, now))
+            stands = self._conversations.get(was.user_id)
+            if stands is None or stands.metadata != was.metadata or was.foreign:
+                return False
+            written = stands.remembering(folding.memory)
+            self._conversations[was.user_id] = replace(written, noted=written.metadata_json())
+            return True
+
+    def talk(self, user_id: str, *, after_ms: int, before_ms: int, limit: int) -> tuple[Entry, ...]:
+        """See `conversation.ports.Journal.talk`."""
+        with self._lock:
+            mine = sorted(
+                (
+                    entry
+                    for at, entry in self._entries.items()
+                    if at[0] == user_id
+                    and at not in self._second_tries
+                    and (not after_ms or journal.milliseconds(entry.arrived) > after_ms)
+                    and journal.milliseconds(entry.arrived) < before_ms
+                ),
+                key=lambda entry: (entry.arrived, entry.key),
+            )
+            return tuple(mine[-limit:])
+
+    def costs(self, *, since: datetime) -> Iterator[Cost]:
+        """See `conversation.ports.Journal.costs`."""
+        with self._lock:
+            kept = [
+                *(
+                    {**turn.facts, "user_id": user, "message_key": key, "sid": turn.sid, "turn": turn.turn}
+                    for (user, key), turn in self._turns.items()
+                ),
+                *(
+                    {
+                        **part.facts, "user_id": user, "message_key": key, "state": part.state, "cost": part.cost,
+                        "expected": part.expected, "segments": part.segments, "price": part.price,
+                        "price_unit": part.price_unit,
+                    }
+                    for (user, key), part in self._parts.items()
+                ),
+                *self._memos,
+            ]  # fmt: skip
+        for row in kept:
+            when = row.get("answered_at") or row.get("persisted_at")
+            if "engine" in row and when is not None and datetime.fromisoformat(when) >= since:
+                found = costs.cost_of(row)
+                if found is not None:
+                    yield found
 
     def watermark(self, name: str) -> datetime | None:
         """See `conversation.ports.Journal.watermark`."""
@@ -331,7 +386,7 @@ class InMemoryStorage:
         return self._conversations[was.user_id]
 
     def _new_part(self, part: Part, now: datetime) -> None:
-        self._parts[part.user_id, part.key] = replace(part, facts={"persisted_at": now.isoformat()})
+        self._parts[part.user_id, part.key] = replace(part, facts={**part.facts, "persisted_at": now.isoformat()})
         self._since[part.user_id, part.key] = now
         self._enter(part.user_id, part.key, Role.ASSISTANT, part.content, part.arrived, part.state)
 

@@ -39,8 +39,12 @@ OWNED: Final = frozenset(
         "carried",
         "quiet_until",
         "echoes",
+        "replies",
     }
 )
+
+#: Under which name our memory stands in `metadata`, beside whatever others keep there.
+MEMORY: Final = "memory"
 
 
 class Role(StrEnum):
@@ -116,6 +120,38 @@ def parse_time(value: object) -> datetime | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What is left of talk that is too old for the window; kept in `metadata`."""
+
+    #: What was talked about, in a few sentences.
+    summary: str = ""
+    #: What the person told about itself, in its own words, oldest first.
+    told: tuple[str, ...] = ()
+    #: Everything that arrived up to here is folded in, or forgotten; milliseconds of Redis's clock.
+    through: int = 0
+
+    @classmethod
+    def from_json(cls, value: object) -> Self:
+        """Read what stands in `metadata`; whatever is no memory is an empty one."""
+        if not isinstance(value, dict):
+            return cls()
+        told, through = value.get("told"), value.get("through")
+        return cls(
+            summary=str(value.get("summary") or ""),
+            told=tuple(str(words) for words in told) if isinstance(told, list) else (),
+            through=through if isinstance(through, int) else 0,
+        )
+
+    def to_json(self) -> dict[str, Any]:  # Any: JSON
+        """The object as it stands in `metadata`."""
+        return {
+            **({"summary": self.summary} if self.summary else {}),
+            **({"told": list(self.told)} if self.told else {}),
+            "through": self.through,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Conversation:
     """A conversation between one person and DadaCat, with the window of its latest messages."""
 
@@ -137,6 +173,12 @@ class Conversation:
     echoes: tuple[str, ...] = ()
     #: Milliseconds of Redis's clock until which this person gets no reply, because two machines seem to talk to each other.
     quiet_until: int = 0
+    #: How many replies were written for this person, ever.
+    replies: int = 0
+    #: `metadata` as it stood in the item; None where there was none.
+    noted: str | None = field(default=None, compare=False, repr=False)
+    #: `metadata` is no JSON object in a string: it is somebody else's, and stays as it is.
+    foreign: bool = field(default=False, compare=False, repr=False)
     #: `updated_at` as it stood in the item; None where there was none. A write holds only against what it read.
     stamp: str | None = field(default=None, compare=False, repr=False)
 
@@ -149,6 +191,25 @@ class Conversation:
         """The window as the list of `{"role", "content"}` that chat models take, oldest first."""
         return [{"role": str(message.role), "content": message.content} for message in self.messages]
 
+    @property
+    def memory(self) -> Memory:
+        """What is remembered of talk that is too old for the window."""
+        return Memory.from_json(self.metadata.get(MEMORY))
+
+    def remembering(self, memory: Memory) -> Self:
+        """This conversation with another memory; what others keep in `metadata` stays."""
+        if self.foreign:
+            return self
+        return replace(self, metadata={**self.metadata, MEMORY: memory.to_json()})
+
+    def forgetting(self, through: int) -> Self:
+        """This conversation with an empty window and an empty memory; nothing that arrived up to `through` is ever folded in again."""
+        return replace(self, messages=()).remembering(Memory(through=through))
+
+    def metadata_json(self) -> str:
+        """`metadata` as the specification stores it."""
+        return json.dumps(dict(self.metadata), ensure_ascii=False, separators=(",", ":"))
+
     def saying(self, *messages: Message, at: datetime) -> Self:
         """This conversation after `messages` were said; the window is not yet cut."""
         echoes = (*self.echoes, *(echo(message.content) for message in messages if message.role is Role.ASSISTANT))
@@ -157,6 +218,8 @@ class Conversation:
             messages=(*self.messages, *messages),
             updated_at=max(at, self.updated_at),
             echoes=echoes[-ECHOES:],
+            # the parts of a reply are said together, and count as one
+            replies=self.replies + any(message.role is Role.ASSISTANT for message in messages),
         )
 
     @classmethod
@@ -167,10 +230,11 @@ class Conversation:
         """
         user_id = str(item["user_id"])
         created = parse_time(item.get("created_at")) or now
+        noted = item.get("metadata")
         try:
-            metadata = _json(user_id, "metadata", item.get("metadata"), {})
+            metadata = _json(user_id, "metadata", noted, {})
         except CorruptConversation:
-            metadata = {}  # it stays in the item as it is: we never write it
+            metadata = None
         messages = _json(user_id, "messages", item.get("messages"), [])
         if not isinstance(messages, list):
             raise CorruptConversation("messages is not a list")
@@ -186,12 +250,16 @@ class Conversation:
             carried=int(item.get("carried", 0)),
             quiet_until=int(item.get("quiet_until", 0)),
             echoes=_echoes(item.get("echoes")),
+            replies=int(item.get("replies", 0)),
+            noted=noted if isinstance(noted, str) else None,
+            foreign=not isinstance(metadata, dict) or not isinstance(noted, str | None),
             stamp=item.get("updated_at"),
         )
 
     def written(self, was: Conversation) -> Self:
         """This conversation as it stands after it was written over `was`."""
-        return replace(self, version=was.version + 1, stamp=self.updated_at.isoformat())
+        noted = was.noted if self.metadata == was.metadata else self.metadata_json()
+        return replace(self, version=was.version + 1, stamp=self.updated_at.isoformat(), noted=noted)
 
     def messages_json(self) -> str:
         """The window as the specification stores it."""

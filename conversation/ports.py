@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from conversation.journal import Entry, Part, PartState, Turn, TurnState
-from conversation.models import Conversation, Message, Role
+from conversation.journal import Entry, Part, PartState, Turn, TurnState, milliseconds
+from conversation.models import Conversation, Memory, Message, Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,9 @@ class Answer:
     token: str
     #: The person asked to forget: the window begins anew.
     forget: bool = False
-    #: Recorded with the reply: engine, model, milliseconds, tokens.
+    #: How many segments each part is expected to take, and what they cost, in millionths of a dollar; empty: nobody has looked.
+    expected: Sequence[tuple[int, int]] = ()
+    #: Recorded with the reply: engine, model, milliseconds, tokens, what the model cost.
     facts: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
 
     @property
@@ -78,6 +80,7 @@ class Answer:
     def new_parts(self) -> tuple[Part, ...]:
         """The reply's parts as they are born; they stand in the transcript behind the last text that they answer."""
         first = self.turns[0]
+        expected = self.expected or [(0, 0)] * len(self.parts)
         return tuple(
             Part(
                 user_id=first.user_id,
@@ -88,9 +91,17 @@ class Answer:
                 content=words,
                 sender=first.to,
                 messaging_service_sid=first.facts.get("messaging_service_sid"),
+                expected=segments,
+                cost=cost,
+                facts={"engine": self.facts["engine"]} if "engine" in self.facts else {},
             )
-            for number, words in enumerate(self.parts)
+            for number, (words, (segments, cost)) in enumerate(zip(self.parts, expected, strict=True))
         )
+
+    def after(self, was: Conversation, now: datetime) -> Conversation:
+        """The conversation once this was said; the window is not yet cut."""
+        kept = was.forgetting(milliseconds(self.asked[-1].arrived)) if self.forget else was
+        return kept.saying(*self.said(now), at=now)
 
     def said(self, now: datetime) -> tuple[Message, ...]:
         """What the window gains: the texts in order, then the reply."""
@@ -144,6 +155,38 @@ class Charge:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Folding:
+    """A memory that takes the place of the one that was read, and what it cost to make it."""
+
+    #: As it was read; where its `metadata` changed since, nothing is written.
+    conversation: Conversation
+    memory: Memory
+    #: Recorded in the journal: engine, model, tokens, cost; empty: it cost nothing.
+    facts: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What one thing cost: a model's work, or a message."""
+
+    user_id: str
+    at: datetime
+    #: Who found the words; for a message, whose words it carried.
+    engine: str
+    #: What it cost, in millionths of a dollar.
+    model: int = 0
+    sms: int = 0
+    replies: int = 0
+    segments: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    #: The carrier itself has said what it charged.
+    reported: bool = False
+    #: The turn, for a reply.
+    turn: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unsettled:
     """A row that the sparse index lists."""
 
@@ -153,6 +196,9 @@ class Unsettled:
 
 class Journal(Protocol):
     """Where turns and parts are kept. `now` is a time of Redis's clock, the one clock that judges."""
+
+    def get(self, user_id: str) -> Conversation | None:
+        """The conversation as it stands, read consistently."""
 
     def open(self, user_id: str, *, now: datetime) -> Conversation:
         """Raise the fence and return the conversation, in one write; create it where there is none.
@@ -223,6 +269,15 @@ class Journal(Protocol):
 
     def known(self, texts: Sequence[tuple[str, str]]) -> frozenset[str]:
         """The sids of those texts (user id, sid) that have a row, read consistently."""
+
+    def remember(self, folding: Folding, *, now: datetime) -> bool:
+        """Put a memory in the place of the one that was read. False, and nothing changed but the cost, where another was written since."""
+
+    def talk(self, user_id: str, *, after_ms: int, before_ms: int, limit: int) -> tuple[Entry, ...]:
+        """The newest lines of the transcript, oldest first, that arrived after one moment and before another."""
+
+    def costs(self, *, since: datetime) -> Iterator[Cost]:
+        """What was spent since then, in no order, by looking at every row."""
 
     def watermark(self, name: str) -> datetime | None:
         """Up to when, by the carrier's clock, its list was looked through for `name`; None before the first look."""

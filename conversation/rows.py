@@ -50,6 +50,8 @@ def part_write(table: str, part: Part, token: str, now: datetime) -> Write:
             "persisted_at": now.isoformat(),
             "token": token,
             **({"messaging_service_sid": service} if service else {}),
+            **({"expected": part.expected, "cost": part.cost} if part.expected else {}),
+            **({"engine": part.facts["engine"]} if "engine" in part.facts else {}),
             **listed(part.user_id, now),
         },
     )
@@ -161,6 +163,8 @@ _PART_FIELDS = frozenset(
         "segments",
         "price",
         "price_unit",
+        "expected",
+        "cost",
     }
 )
 

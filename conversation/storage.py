@@ -5,6 +5,7 @@ Table layout: `conversation.schema`. Rows of the journal carry, besides their ke
     state arrived sid role content     both kinds; `sid` is Twilio's id of that very message
     to sender turn tries parts token   in# rows: which number was texted, whose reply answers it
     attempt_id attempts due fence      out# rows: the standing attempt, and every id it ever had
+    expected cost engine               out# rows: segments and price as we expect them, and whose words they are
     status rank error_code reason      what became of it
     segments price price_unit          what the carrier counted and charged
     unsettled since                    only while unsettled: the sparse index
@@ -26,12 +27,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from conversation import journal, rows, schema, window
+from conversation import costs, journal, rows, schema, window
 from conversation.dynamodb import BATCH, Database, Refused, Row, Write, plain, translated
 from conversation.errors import Fenced, StoreAway
 from conversation.journal import Part, PartState, Turn, TurnState
 from conversation.models import Conversation, Message, Role
-from conversation.ports import Answer, Binding, Charge, Filed, Page, Reported, Unsettled
+from conversation.ports import Answer, Binding, Charge, Cost, Filed, Folding, Page, Reported, Unsettled
 
 #: DynamoDB reads at most so many items in one batch.
 READ_BATCH: Final = 100
@@ -42,6 +43,11 @@ _END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 #: Whose rows say how far the carrier's list was looked through, and for what; no telephone is called that.
 _RECONCILER = "#reconciler"
 _EPOCH = datetime.fromtimestamp(0, UTC)
+#: What is read of a row to tell what it cost.
+_COST: Final = (
+    "user_id", "message_key", "state", "sid", "turn", "engine", "model_cost", "tokens_in", "tokens_out", "answered_at",
+    "persisted_at", "cost", "expected", "segments", "price", "price_unit",
+)  # fmt: skip
 
 
 class DynamoDBStorage:
@@ -129,7 +135,7 @@ class DynamoDBStorage:
 
         def attempt() -> Conversation:
             was = self.get(user_id) or Conversation.new(user_id, now)
-            fresh = replace(was, messages=(), is_active=True, updated_at=now)
+            fresh = replace(was.forgetting(int(now.timestamp() * 1000)), is_active=True, updated_at=now)
             cut = window.cut(fresh, forgotten=was.messages)
             self._carry_over(was, cut)
             self._db.transact(self._window_write(was, cut.conversation, active=True))
@@ -265,7 +271,6 @@ class DynamoDBStorage:
         """See `conversation.ports.Journal.persist`."""
         first = answer.turns[0]
         held = answer.conversation
-        said = answer.said(now)
         fixed = [
             *(rows.part_write(self.messages_table_name, part, answer.token, now) for part in answer.new_parts()),
             *(rows.answered_write(self.messages_table_name, answer, turn, now) for turn in answer.turns),
@@ -278,8 +283,7 @@ class DynamoDBStorage:
 
         def attempt() -> Conversation:
             was = current[0]
-            kept, forgotten = (replace(was, messages=()), was.messages) if answer.forget else (was, ())
-            cut = window.cut(kept.saying(*said, at=now), forgotten=forgotten)
+            cut = window.cut(answer.after(was, now), forgotten=was.messages if answer.forget else ())
             self._carry_over(was, cut)
             try:
                 self._db.transact(self._window_write(was, cut.conversation, fence=held.fence), *fixed)
@@ -524,6 +528,62 @@ class DynamoDBStorage:
                     self._db.pause()
         return frozenset(found)
 
+    def remember(self, folding: Folding, *, now: datetime) -> bool:
+        """See `conversation.ports.Journal.remember`."""
+        was = folding.conversation
+        if folding.facts:
+            self._db.put_all(self.messages_table_name, [costs.memo(was.user_id, folding.facts, now)])
+        written = was.remembering(folding.memory)
+        if written is was:
+            return False
+        standing = "attribute_not_exists(#metadata)" if was.noted is None else "#metadata = :was"
+        write = Write(
+            table=self.table_name,
+            key={"user_id": was.user_id},
+            update="SET #metadata = :metadata",
+            condition=f"attribute_exists(#user_id) AND {standing}",
+            values={"metadata": written.metadata_json(), **({} if was.noted is None else {"was": was.noted})},
+        )
+        return self._db.holds(write)
+
+    def talk(self, user_id: str, *, after_ms: int, before_ms: int, limit: int) -> tuple[journal.Entry, ...]:
+        """See `conversation.ports.Journal.talk`."""
+        with translated():
+            answer = self._db.client().query(
+                TableName=self.messages_table_name,
+                IndexName=schema.BY_ARRIVAL,
+                KeyConditionExpression="user_id = :u AND arrived BETWEEN :a AND :b",
+                ExpressionAttributeValues={
+                    ":u": {"S": user_id},
+                    ":a": {"S": f"{after_ms + 1:013d}-" if after_ms else "0"},
+                    ":b": {"S": f"{before_ms:013d}-"},
+                },
+                ConsistentRead=True,
+                ScanIndexForward=False,
+                Limit=limit,
+            )
+        found = [plain(item) for item in answer["Items"]]
+        found.sort(key=lambda row: (row["arrived"], row["message_key"]))
+        return tuple(journal.Entry.from_row(row) for row in found if not row.get("again"))
+
+    def costs(self, *, since: datetime) -> Iterator[Cost]:
+        """See `conversation.ports.Journal.costs`."""
+        start: dict[str, Any] = {}
+        while True:
+            with translated():
+                answer = self._db.client().scan(
+                    TableName=self.messages_table_name,
+                    FilterExpression="attribute_exists(#engine) AND (#answered_at >= :since OR #persisted_at >= :since)",
+                    ProjectionExpression=", ".join(f"#{name}" for name in _COST),
+                    ExpressionAttributeNames={f"#{name}": name for name in _COST},
+                    ExpressionAttributeValues={":since": {"S": since.isoformat()}},
+                    **start,
+                )
+            yield from filter(None, (costs.cost_of(plain(item)) for item in answer["Items"]))
+            if "LastEvaluatedKey" not in answer:
+                return
+            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
     def watermark(self, name: str) -> datetime | None:
         """See `conversation.ports.Journal.watermark`."""
         row = self._db.read(self.messages_table_name, {"user_id": _RECONCILER, "message_key": name})
@@ -677,9 +737,13 @@ class DynamoDBStorage:
         if now.echoes:
             sets.append("#echoes = :echoes")
             values["echoes"] = "".join(now.echoes)
-        if now.carried:
-            sets.append("#carried = :carried")
-            values["carried"] = now.carried
+        for name, count in (("carried", now.carried), ("replies", now.replies)):
+            if count:
+                sets.append(f"#{name} = :{name}")
+                values[name] = count
+        if now.metadata != was.metadata:
+            sets.append("#metadata = :metadata")
+            values["metadata"] = now.metadata_json()
         if fence is not None:
             values["fence"] = fence
         # an older program may rewrite the item at any time, with or without our version: its `updated_at` gives it away

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
-from cat.ports import Heard, Reply
+from cat import memory
+from cat.catalogue import MICRO
+from cat.ports import Reply
 from cat.reply import Cat
 from conversation.manager import ConversationManager
 from sms import keywords, segments
@@ -20,6 +23,7 @@ class Chat:
     cat: Cat
     conversations: ConversationManager
     person: str
+    terms: memory.Terms = field(default_factory=memory.Terms)
 
     def before(self) -> Iterator[tuple[str, str]]:
         """What was said so far, as the cat remembers it: who, and the words."""
@@ -29,13 +33,7 @@ class Chat:
     def say(self, text: str) -> Reply:
         """Say something to the cat; it is remembered, and so is what it answers."""
         conversation = self.conversations.get_or_create_conversation(self.person)
-        heard = Heard(
-            history=conversation.get_formatted_history(),
-            texts=[text],
-            seed=secrets.token_hex(8),
-            echoes=frozenset(conversation.echoes),
-            person=self.person,
-        )
+        heard = memory.hear(conversation, [text], self.terms, now=datetime.now(UTC), seed=secrets.token_hex(8))
         if keywords.read(text) is Keyword.RESET:
             reply = self.cat.by_heart(heard)
             self.conversations.reset_conversation(self.person)
@@ -46,9 +44,18 @@ class Chat:
         return reply
 
 
-def footnote(reply: Reply, seconds: float) -> str:
-    """What a reply was made by, and what it would cost as a text."""
+def footnote(reply: Reply, seconds: float, price: int) -> str:
+    """What a reply was made by, and what it cost; `price`: what it would cost as a text, in millionths of a dollar."""
     count, alphabet = segments.count(reply.words), segments.alphabet(reply.words).name
     tokens = f", {reply.facts['tokens_in']} + {reply.facts['tokens_out']} tokens" if "tokens_in" in reply.facts else ""
     silent = "".join(f"\n  silent: {why}" for why in reply.facts.get("silent_engines", ()))
-    return f"{reply.engine}, {seconds * 1000:.0f} ms{tokens}, {count} segment{'' if count == 1 else 's'} {alphabet}{silent}"
+    thought = f", {dollars(int(reply.facts['model_cost']))} for the model" if "model_cost" in reply.facts else ""
+    return (
+        f"{reply.engine}, {seconds * 1000:.0f} ms{tokens}{thought}, "
+        f"{count} segment{'' if count == 1 else 's'} {alphabet}, {dollars(price)} as a text{silent}"
+    )
+
+
+def dollars(millionths: int) -> str:
+    """An amount as people read it."""
+    return f"{millionths / MICRO:.4f} USD"

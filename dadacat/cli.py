@@ -170,24 +170,22 @@ def chat(*, engines: tuple[str, ...], person: str | None) -> None:
     """Talk with the cat, here. An empty line or Ctrl-D ends it; `reset` begins anew."""
     import time
 
-    from cat.reply import Cat
     from conversation.manager import ConversationManager
     from conversation.memory import InMemoryStorage
     from dadacat.chat import Chat, footnote
+    from sms import segments
     from worker import wiring
 
     given = dict(environment())
     if engines:
         given["CAT_ENGINES"] = ",".join(engines)
     chosen = _checked(given=given)
-    cat = Cat(
-        wiring.engines(chosen),
-        deadline_seconds=chosen.reply_deadline_seconds,
-        max_segments=chosen.reply_max_segments,
-        emoji=chosen.reply_emoji,
-    )
+    cat, terms = wiring.cat(chosen), wiring.memory_terms(chosen)
+    _, tariff = wiring.prices(chosen)
     storage = wiring.store(chosen) if person else InMemoryStorage()
-    talk = Chat(cat, ConversationManager(storage), person or "somebody at a terminal")
+    talker = person or "somebody at a terminal"
+    talk = Chat(cat, ConversationManager(storage), talker, terms)
+    memories = wiring.memories_of(chosen, cat, storage)
     for role, words in talk.before():
         click.echo(f"{'you' if role == 'user' else 'cat'}: {words}")
     while True:
@@ -201,7 +199,9 @@ def chat(*, engines: tuple[str, ...], person: str | None) -> None:
         begun = time.monotonic()
         reply = talk.say(text)
         click.echo(reply.words)
-        click.secho(f"  {footnote(reply, time.monotonic() - begun)}", dim=True)
+        price = tariff.cost(person or "+1", segments.count(reply.words))
+        click.secho(f"  {footnote(reply, time.monotonic() - begun, price)}", dim=True)
+        memories(talker)
 
 
 @main.command()

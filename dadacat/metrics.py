@@ -18,5 +18,6 @@ ALARMS = Counter("dadacat_alarms", "What the carrier said that a person should l
 TURNS = Counter("dadacat_turns", "Turns by how they ended.", ["state"])
 PARTS = Counter("dadacat_parts", "Parts by the state an attempt left them in.", ["state"])
 THINK_SECONDS = Histogram("dadacat_think_seconds", "How long the cat thought, by engine.", ["engine"])
+MEMORIES = Counter("dadacat_memories", "Foldings of old talk into memories, by what became of them.", ["outcome"])
 RECEIPTS = Counter("dadacat_receipts", "Delivery reports by what became of them.", ["outcome"])
 REPAIRED = Counter("dadacat_repaired", "Rows and texts that the reconciler put back on the road.", ["kind"])

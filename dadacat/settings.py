@@ -35,6 +35,10 @@ class DoubleTextPolicy(StrEnum):
 _NUMBER = re.compile(r"\+[1-9][0-9]{1,14}|[0-9]{3,8}")
 
 Seconds = Annotated[float, Field(gt=0)]
+#: US dollars; None: no limit.
+Dollars = Annotated[float | None, Field(ge=0, le=1_000_000)]
+#: One line that still leaves room for a cat's words.
+Line = Annotated[str, Field(max_length=120, pattern=r"^[^\r\n]*$")]
 
 
 class Settings(BaseModel):
@@ -96,11 +100,41 @@ class Settings(BaseModel):
         False,
         description="Whether a model's emoji are sent: one of them makes the whole text UCS-2, 70 characters a segment.",
     )
+    first_contact_line: Line = Field(
+        "", description="A line under the first reply that somebody ever gets, such as who texts and how to stop it."
+    )
+    footer_line: Line = Field("", description="A line under every so-many-th reply, such as where one may donate.")
+    footer_every: int = Field(0, ge=0, le=10_000, description="Under how many-th reply it stands; 0: under none.")
     reply_max_parts: int = Field(
         1,
         ge=1,
         le=10,
         description="How many messages a reply may be sent in: a line each, in order. 1: all of it in one.",
+    )
+    memory_tokens: int = Field(
+        2000,
+        ge=100,
+        le=100_000,
+        description="How much of a talk a model is shown, in tokens; whole turns, newest first.",
+    )
+    memory_hours: Seconds = Field(
+        72.0,
+        description="How old talk may be that is shown; what is older, or too much, is folded into a summary and what the person told about itself.",
+    )
+    model_budget_person_day: Dollars = Field(
+        1.0, description="US dollars that models may cost for one person in a day (UTC). Over it the poet answers."
+    )
+    model_budget_day: Dollars = Field(10.0, description="The same for all people together.")
+    model_budget_month: Dollars = Field(100.0, description="The same in a calendar month.")
+    sms_budget_person_day: Dollars = Field(
+        None,
+        description="US dollars that messages to one person may cost in a day (UTC); empty: no limit. Over it the cat says one last line and is silent.",
+    )
+    sms_budget_day: Dollars = Field(None, description="The same for all people together.")
+    sms_budget_month: Dollars = Field(None, description="The same in a calendar month.")
+    prices_file: str = Field(
+        "",
+        description="A TOML file laid over the price tables that come with DadaCat: `[[models]]`, `[segment]`, `[channel]`.",
     )
     max_age_seconds: Seconds = Field(
         21600.0, description="A text or a reply older than this is not answered or sent any more."
@@ -162,6 +196,11 @@ class Settings(BaseModel):
     def _empty_is_none(cls, value: object) -> object:
         return value or None
 
+    @field_validator("sms_budget_person_day", "sms_budget_day", "sms_budget_month", mode="before")
+    @classmethod
+    def _empty_is_no_limit(cls, value: object) -> object:
+        return None if value == "" else value
+
     @field_validator("redis_url")
     @classmethod
     def _is_redis(cls, value: str) -> str:
@@ -206,6 +245,8 @@ class Settings(BaseModel):
             raise ValueError("LEASE_RENEW_SECONDS must be at most half of LEASE_SECONDS")
         if self.quiet_window_seconds > self.quiet_limit_seconds:
             raise ValueError("QUIET_WINDOW_SECONDS must be at most QUIET_LIMIT_SECONDS")
+        if self.footer_every and not self.footer_line:
+            raise ValueError("FOOTER_EVERY wants a FOOTER_LINE")
         if "openai:" in self.cat_engines and not (self.openai_api_key or self.openai_base_url):
             raise ValueError(
                 "CAT_ENGINES names an openai: engine, which needs OPENAI_API_KEY, or OPENAI_BASE_URL for a server of your own"

@@ -22,6 +22,8 @@ QUEUE: Final = "doorbells"
 ANSWER_TASK: Final = "dadacat.answer"
 #: Write waiting delivery reports to the journal.
 RECEIPTS_TASK: Final = "dadacat.receipts"
+#: Fold what the window of this person's conversation does not hold any more into its memory.
+REMEMBER_TASK: Final = "dadacat.remember"
 #: Ring for everybody who is due.
 SWEEP_TASK: Final = "dadacat.sweep"
 #: Look for what was missed.

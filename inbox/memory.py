@@ -6,12 +6,24 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 
 from inbox import contract
 from inbox.contract import Who
-from inbox.ports import GRACE, LEASE, PROBE_EVERY, RING_AGAIN, Lease, Passage, Receipt, Waiting, milliseconds
+from inbox.money import Ask, Caps, Grant, Leave, Spent, counted, day_of
+from inbox.ports import (
+    GRACE,
+    LEASE,
+    PROBE_EVERY,
+    REMIND_AGAIN,
+    RING_AGAIN,
+    Lease,
+    Passage,
+    Receipt,
+    Waiting,
+    milliseconds,
+)
 from sms.messages import DeliveryReport, InboundSms
 
 
@@ -43,7 +55,10 @@ class InMemoryInbox:
         self._again: Counter[str] = Counter()
         self._epoch = False
         self._visits: set[Who] = set()
+        self._reminded: dict[Who, int] = {}
         self.rung: list[Who] = []
+        #: Whose memory would have been asked for on Celery's queue.
+        self.reminded: list[Who] = []
 
     def accept(self, text: InboundSms) -> bool:
         """See `inbox.ports.Inbox.accept`."""
@@ -137,6 +152,19 @@ class InMemoryInbox:
         """See `inbox.ports.Inbox.ring`."""
         self.rung.append(who)
 
+    def remind(self, who: Who) -> None:
+        """See `inbox.ports.Inbox.remind`."""
+        with self._changed:
+            now = self._clock_ms()
+            if self._reminded.get(who, 0) <= now:
+                self._reminded[who] = now + milliseconds(REMIND_AGAIN)
+                self.reminded.append(who)
+
+    def person(self, who: Who) -> str | None:
+        """See `inbox.ports.Inbox.person`."""
+        with self._changed:
+            return self._people.get(who)
+
     def due(self, *, limit: int) -> tuple[Sequence[Who], bool]:
         """See `inbox.ports.Inbox.due`."""
         with self._changed:
@@ -213,3 +241,86 @@ class InMemoryCircuit:
     def close(self) -> None:
         """See `Circuit.close`."""
         self.reason = ""
+
+
+class InMemoryPurse:
+    """The purse of one process: the same rules as the script's."""
+
+    def __init__(self, *, models: Caps, messages: Caps) -> None:
+        self._caps = {"model": models, "sms": messages}
+        self._lock = threading.Lock()
+        self._epoch = 0
+        self._filled = False
+        self._day: tuple[str, dict[str, str]] = ("", {})
+        self._month: tuple[str, dict[str, str]] = ("", {})
+
+    def reserve(self, ask: Ask, *, now: datetime) -> Grant | None:
+        """See `inbox.money.Purse.reserve`."""
+        with self._lock:
+            if not self._filled:
+                return None
+            self._turn_page(day_of(now))
+            day, month = self._day[1], self._month[1]
+            if not any(self._full("sms", ask.who, ask.sms)):
+                model = 0 if any(self._full("model", ask.who, ask.model)) else ask.model
+                return self._set_aside(ask, Leave.GO, model, ask.sms)
+            if ask.urgent and day.setdefault(f"urgent:{ask.who}", ask.turn) == ask.turn:
+                return self._set_aside(ask, Leave.GO, 0, ask.sms)
+            last = day.get(f"last:{ask.who}")
+            if last is not None:
+                return self._set_aside(ask, Leave.LAST_LINE if last == ask.turn else Leave.SILENCE, 0, 0)
+            _, day_full, month_full = self._full("sms", ask.who, ask.last_line)
+            if (day_full and "beyond" in day) or (month_full and "beyond" in month):
+                return self._set_aside(ask, Leave.SILENCE, 0, 0)
+            if day_full:
+                day["beyond"] = ask.turn
+            if month_full:
+                month["beyond"] = ask.turn
+            day[f"last:{ask.who}"] = ask.turn
+            return self._set_aside(ask, Leave.LAST_LINE, 0, ask.last_line)
+
+    def settle(self, grant: Grant, *, model: int, sms: int) -> None:
+        """See `inbox.money.Purse.settle`."""
+        with self._lock:
+            if grant.epoch == str(self._epoch) and grant.day == self._day[0]:
+                self._add(grant.who, model - grant.model, sms - grant.sms)
+
+    def refill(self, spent: Iterable[Spent], *, now: datetime) -> bool:
+        """See `inbox.money.Purse.refill`."""
+        day, month = counted(spent, self._caps["sms"], now=now)
+        with self._lock:
+            if self._filled:
+                return False
+            self._day, self._month = (day_of(now), day), (day_of(now)[:7], month)
+            self._filled, self._epoch = True, self._epoch + 1
+            return True
+
+    def empty(self) -> None:
+        """Lose everything, as an emptied Redis does."""
+        with self._lock:
+            self._filled = False
+            self._day, self._month = ("", {}), ("", {})
+
+    def _turn_page(self, today: str) -> None:
+        if self._day[0] != today:
+            self._day = (today, {})
+        if self._month[0] != today[:7]:
+            self._month = (today[:7], {})
+
+    def _full(self, kind: str, who: Who, amount: int) -> tuple[bool, bool, bool]:
+        caps, day, month = self._caps[kind], self._day[1], self._month[1]
+        spent = (day.get(f"{kind}:{who}", 0), day.get(kind, 0), month.get(kind, 0))
+        person, of_day, of_month = (
+            cap is not None and int(at) + amount > cap
+            for cap, at in zip((caps.person, caps.day, caps.month), spent, strict=True)
+        )
+        return person, of_day, of_month
+
+    def _set_aside(self, ask: Ask, leave: Leave, model: int, sms: int) -> Grant:
+        self._add(ask.who, model, sms)
+        return Grant(who=ask.who, leave=leave, model=model, sms=sms, day=self._day[0], epoch=str(self._epoch))
+
+    def _add(self, who: Who, model: int, sms: int) -> None:
+        for kind, amount in (("model", model), ("sms", sms)):
+            for fields, name in ((self._day[1], kind), (self._day[1], f"{kind}:{who}"), (self._month[1], kind)):
+                fields[name] = str(int(fields.get(name, 0)) + amount)

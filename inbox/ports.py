@@ -20,6 +20,9 @@ GRACE: Final = timedelta(seconds=5)
 #: Nobody is rung for more often than this by the sweeper.
 RING_AGAIN: Final = timedelta(seconds=60)
 
+#: A person's memory is brought up to date at most this often.
+REMIND_AGAIN: Final = timedelta(seconds=30)
+
 #: How often one send is risked to see whether somebody has mended it.
 PROBE_EVERY: Final = timedelta(seconds=30)
 
@@ -106,6 +109,12 @@ class Inbox(Protocol):
 
     def ring(self, who: Who) -> None:
         """Ask for a visit now."""
+
+    def remind(self, who: Who) -> None:
+        """Ask for the person's memory to be brought up to date; nothing happens where that was asked a moment ago."""
+
+    def person(self, who: Who) -> str | None:
+        """The user id of a person; None for somebody who is not known."""
 
     def due(self, *, limit: int) -> tuple[Sequence[Who], bool]:
         """Who is due and unserved, oldest first, and whether everything was lost since the last look."""

@@ -10,7 +10,10 @@
     receipts         stream of delivery reports, read by the group `binders`
     receipts:rung    a drain was asked for and has not begun
     epoch            set at the first look; missing: Redis was emptied
+    reminded:<who>   the person's memory was asked for a moment ago
     doorbells        Celery's queue
+
+The circuit's keys stand in `inbox.circuit`, the purse's in `inbox.purse`.
 
 Redis must keep what it acknowledged: `appendonly yes`, `appendfsync always`, `maxmemory-policy noeviction`. Every time is Redis's own
 `TIME`, taken inside the scripts, so that no two clocks are compared. `<who>` is a keyed hash: no key shows a number.
@@ -32,7 +35,7 @@ from redis.retry import Retry
 from inbox import contract, doorbell
 from inbox.contract import UnreadableEntry, Who
 from inbox.errors import InboxAway
-from inbox.ports import GRACE, LEASE, RING_AGAIN, Lease, Receipt, Waiting, milliseconds
+from inbox.ports import GRACE, LEASE, REMIND_AGAIN, RING_AGAIN, Lease, Receipt, Waiting, milliseconds
 from sms.messages import DeliveryReport, InboundSms
 
 if TYPE_CHECKING:
@@ -133,7 +136,7 @@ class RedisInbox:
         self._reader = f"reader-{secrets.token_hex(4)}"
         self._scripts: dict[str, Script] = {
             name: client.register_script(script(name))
-            for name in ("accept", "take", "renew", "remove", "close", "park", "due")
+            for name in ("accept", "take", "renew", "remove", "close", "park", "due", "remind")
         }
 
     def accept(self, text: InboundSms) -> bool:
@@ -189,6 +192,17 @@ class RedisInbox:
     def ring(self, who: Who) -> None:
         """See `inbox.ports.Inbox.ring`."""
         self._redis.lpush(contract.QUEUE, doorbell.ring(contract.ANSWER_TASK, who))
+
+    def remind(self, who: Who) -> None:
+        """See `inbox.ports.Inbox.remind`."""
+        bell = doorbell.ring(contract.REMEMBER_TASK, who)
+        self._run("remind", [f"reminded:{who}", contract.QUEUE], [bell, milliseconds(REMIND_AGAIN)])
+
+    @translated()
+    def person(self, who: Who) -> str | None:
+        """See `inbox.ports.Inbox.person`."""
+        user_id: Any = self._redis.hget("people", who)
+        return user_id.decode() if user_id is not None else None
 
     def due(self, *, limit: int) -> tuple[Sequence[Who], bool]:
         """See `inbox.ports.Inbox.due`."""

@@ -83,21 +83,21 @@ def fold(text: str) -> str:
     return plain if count(plain) < count(text) else text
 
 
-def trim(text: str, segments: int) -> str:
-    """The longest beginning of `text` that costs at most `segments`.
+def trim(text: str, segments: int, *, ending: str = "") -> str:
+    """The longest beginning of `text` that costs at most `segments`, together with an `ending` that is still to be put behind it.
 
     Cut behind a sentence where that keeps at least half of what fits, else at a word, else between two grapheme clusters: a letter with its
     marks, or an emoji family, is never cut in two. Raises `ValueError` when `segments` is not positive.
     """
     if segments < 1:
         raise ValueError("a text costs at least one segment")
-    if count(text) <= segments:
+    if count(text + ending) <= segments:
         return text
     clusters: list[str] = regex.findall(r"\X", text)
     low, high = 0, len(clusters)
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if count("".join(clusters[:middle])) <= segments else (low, middle - 1)
+        low, high = (middle, high) if count("".join(clusters[:middle]) + ending) <= segments else (low, middle - 1)
     cut = "".join(clusters[:low])
     sentence = max((match.end() for match in _SENTENCE_END.finditer(cut)), default=0)
     if sentence >= len(cut) / 2:

@@ -24,6 +24,12 @@ def answer(who: str) -> None:
     wiring.worker().visits.serve(Who(who))
 
 
+@shared_task(name=contract.REMEMBER_TASK)
+def remember(who: str) -> None:
+    """Fold what this person's window does not hold any more into the memory."""
+    wiring.worker().memories.refresh(Who(who))
+
+
 @shared_task(name=contract.RECEIPTS_TASK)
 def receipts() -> None:
     """Write waiting delivery reports to the journal."""

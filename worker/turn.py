@@ -16,19 +16,23 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final
 
+from cat import hearing, memory
 from cat.ports import Heard, Reply
 from cat.reply import Cat
 from conversation import journal
 from conversation.errors import Fenced, StoreAway, TooMuchContention
 from conversation.journal import MAX_DELIVERY_TRIES, MAX_TRIES, Part, Turn, TurnState
+from conversation.models import Conversation
 from conversation.ports import Answer, Journal
 from inbox.contract import Who
 from inbox.errors import InboxAway
+from inbox.money import Grant, Leave
 from inbox.ports import Inbox, Waiting
 from sms import keywords, messages
 from sms.errors import CarrierAway
 from sms.keywords import Keyword
 from sms.messages import InboundSms
+from worker.budget import LAST_LINE, LAST_LINES, Asked, Budget
 from worker.delivery import Delivery
 from worker.visit import LeaseKeeper, Visit
 
@@ -54,6 +58,19 @@ class Habits:
     max_age_seconds: float
     #: Our own numbers: whatever they send is not a person's.
     own_numbers: frozenset[str] = frozenset()
+    #: How much of a conversation a model is shown.
+    memory: memory.Terms = field(default_factory=memory.Terms)
+    #: A line under the first reply that somebody ever gets, and one under every so-and-so-many-th; empty, and 0: none.
+    first_contact: str = ""
+    footer: str = ""
+    footer_every: int = 0
+
+    def line_below(self, conversation: Conversation) -> str:
+        """The line that stands under the next reply to this person."""
+        if not conversation.replies and not conversation.messages:
+            return self.first_contact
+        due = self.footer_every and (conversation.replies + 1) % self.footer_every == 0
+        return self.footer if due else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +112,7 @@ class House:
     inbox: Inbox
     journal: Journal
     cat: Cat
+    budget: Budget
     delivery: Delivery
     leases: LeaseKeeper
     #: Who serves, as the journal records it.
@@ -116,6 +134,7 @@ class Visits:
         self._inbox = house.inbox
         self._journal = house.journal
         self._cat = house.cat
+        self._budget = house.budget
         self._delivery = house.delivery
         self._leases = house.leases
         self._worker = house.worker
@@ -412,23 +431,31 @@ class Visits:
         answered, superseded, texts = gathered.answer, [], gathered.texts
         if self._habits.policy == "latest" and not gathered.forget:
             superseded, answered, texts = answered[:-1], answered[-1:], texts[-1:]
-        heard = Heard(
-            history=visit.conversation.get_formatted_history(),
-            texts=[text.body for text in texts],
+        heard = memory.hear(
+            visit.conversation,
+            [text.body for text in texts],
+            self._habits.memory,
+            now=visit.now(),
             seed=answered[0].sid,
             pictures=sum(len(text.media) for text in texts),
-            echoes=frozenset(visit.conversation.echoes),
-            person=visit.user_id,
         )
+        asked = self._asked(visit, heard, by_heart=gathered.forget)
+        grant = self._budget.ask(asked, now=visit.now())
+        if grant.leave is Leave.SILENCE:
+            for turn in (*superseded, *answered):
+                self._settle(visit, turn, Settle(TurnState.SILENT, "over the budget"))
+            return ()
         begun = time.monotonic()
-        reply = self._cat.by_heart(heard) if gathered.forget else self._cat.reply(heard)
+        reply = self._think(visit, heard, asked, grant)
         seconds = time.monotonic() - begun
         self._noted.thought(visit, reply, seconds)
+        parts = reply.parts or (reply.words,)
         answer = Answer(
             conversation=visit.conversation,
             turns=answered,
             silent=superseded,
-            parts=reply.parts or (reply.words,),
+            parts=parts,
+            expected=self._budget.expected(visit.user_id, parts),
             token=secrets.token_hex(12),
             forget=gathered.forget,
             facts={
@@ -439,6 +466,12 @@ class Visits:
             },
         )
         visit.opened = self._journal.persist(answer, now=visit.now())
+        # what cannot be corrected, or asked for, now: the sum stays as it was set aside, and the next reply asks again
+        with suppress(InboxAway):
+            spent = sum(cost for _, cost in answer.expected)
+            self._budget.settle(grant, model=int(reply.facts.get("model_cost", 0)), sms=spent)
+            if memory.is_due(visit.conversation, self._habits.memory, now=visit.now()):
+                self._inbox.remind(visit.lease.who)
         for turn in answered:
             visit.filed[turn.sid] = replace(turn, state=TurnState.ANSWERED, turn=answered[0].sid)
             self._noted.turn(visit, turn, TurnState.ANSWERED, "")
@@ -446,6 +479,30 @@ class Visits:
             visit.filed[turn.sid] = replace(turn, state=TurnState.SILENT)
             self._noted.turn(visit, turn, TurnState.SILENT, "superseded")
         return answer.new_parts()
+
+    def _asked(self, visit: Visit, heard: Heard, *, by_heart: bool) -> Asked:
+        """What has to be known before money is set aside for a reply."""
+        theirs = [line["content"] for line in heard.history if line["role"] == "user"]
+        return Asked(
+            who=visit.lease.who,
+            turn=heard.seed,
+            to=visit.user_id,
+            model=None if by_heart else self._cat.most_cost(heard),
+            last_line=LAST_LINES[hearing.language_of(" ".join(heard.texts), reversed(theirs))],
+            urgent=self._cat.is_urgent(heard),
+        )
+
+    def _think(self, visit: Visit, heard: Heard, asked: Asked, grant: Grant) -> Reply:
+        """The words, as far as there is money for them."""
+        if grant.leave is Leave.LAST_LINE:
+            return Reply(words=asked.last_line, engine=LAST_LINE)
+        below = "" if asked.urgent else self._habits.line_below(visit.conversation)
+        if asked.model is None:
+            return self._cat.by_heart(heard, below=below)
+        if asked.model and not grant.model:
+            reply = self._cat.by_heart(heard, below=below)
+            return replace(reply, facts={**reply.facts, "silent_engines": ["all of them: over the budget"]})
+        return self._cat.reply(heard, below=below)
 
 
 def _turn(user_id: str, entry: Waiting, text: InboundSms, *, worker: str, opened_at: str) -> Turn:

@@ -9,6 +9,8 @@ import random
 import socket
 import threading
 import time
+import tomllib
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,24 +20,35 @@ from pathlib import Path
 import redis
 from celery import Celery
 
+from cat import catalogue, memory
+from cat.catalogue import Catalogue
 from cat.llm import ChatModel
 from cat.ports import Engine, Reply
 from cat.reply import Cat
 from conversation.journal import Part, Turn, TurnState
+from conversation.ports import Journal
 from conversation.storage import DynamoDBStorage
 from dadacat import logs, metrics
-from dadacat.settings import Settings, environment
+from dadacat.settings import Settings, SettingsError, environment
 from inbox import contract
 from inbox import redis as inbox_redis
 from inbox.circuit import RedisCircuit
+from inbox.contract import Who
+from inbox.memory import InMemoryInbox
+from inbox.money import Caps
+from inbox.purse import RedisPurse
 from inbox.redis import RedisInbox
+from sms import tariff as sms_tariff
 from sms.errors import CarrierAway
 from sms.messages import DeliveryReport
+from sms.tariff import Tariff
 from sms.twilio import TwilioLedger, TwilioSender
 from worker import broker
 from worker.aftermath import Aftermath, Told
+from worker.budget import Budget
 from worker.config import celery_settings
 from worker.delivery import Alarm, Delivery, Terms
+from worker.memories import Memories, Writing
 from worker.receipts import Receipts
 from worker.reconcile import Reconciler
 from worker.reconcile import Terms as ReconcileTerms
@@ -71,6 +84,7 @@ class Worker:
     visits: Visits
     receipts: Receipts
     reconciler: Reconciler
+    memories: Memories
     inbox: RedisInbox
 
 
@@ -113,15 +127,92 @@ def guard_flower(arguments: list[str]) -> None:
 def engines(chosen: Settings) -> list[Engine]:
     """The engines that `CAT_ENGINES` names, without the poet, who is always there."""
     found: list[Engine] = []
+    known, _ = prices(chosen)
     for name in chosen.engine_names:
         kind, _, model = name.partition(":")
         if kind == "openai":
-            found.append(ChatModel(model, api_key=chosen.openai_api_key or "none", base_url=chosen.openai_base_url))
+            found.append(
+                ChatModel(
+                    model,
+                    api_key=chosen.openai_api_key or "none",
+                    base_url=chosen.openai_base_url,
+                    known=known.of(model),
+                )
+            )
         elif kind == "bedrock":
             from cat.bedrock import BedrockModel  # noqa: PLC0415 - only where it is asked for
 
-            found.append(BedrockModel(model, region_name=chosen.aws_region, endpoint_url=chosen.bedrock_endpoint_url))
+            found.append(
+                BedrockModel(
+                    model,
+                    region_name=chosen.aws_region,
+                    endpoint_url=chosen.bedrock_endpoint_url,
+                    known=known.of(model),
+                )
+            )
     return found
+
+
+def cat(chosen: Settings) -> Cat:
+    """The cat, with the engines that the settings name."""
+    known, _ = prices(chosen)
+    return Cat(
+        engines(chosen),
+        deadline_seconds=chosen.reply_deadline_seconds,
+        max_segments=chosen.reply_max_segments,
+        max_parts=chosen.reply_max_parts,
+        emoji=chosen.reply_emoji,
+        catalogue=known,
+    )
+
+
+def memory_terms(chosen: Settings) -> memory.Terms:
+    """How much of a conversation the settings let a model see."""
+    return memory.Terms(tokens=chosen.memory_tokens, age=timedelta(hours=chosen.memory_hours))
+
+
+def prices(chosen: Settings) -> tuple[Catalogue, Tariff]:
+    """The price tables, with the operator's own file laid over them. Raises `SettingsError` for a file that cannot be read."""
+    known, tariff = catalogue.shipped(), sms_tariff.shipped()
+    if chosen.prices_file:
+        try:
+            given = tomllib.loads(Path(chosen.prices_file).read_text())
+            known = Catalogue.parse(given).over(known)
+            tariff = Tariff.parse(given).over(tariff)
+        except (OSError, UnicodeDecodeError, ValueError) as exc:
+            raise SettingsError(f"PRICES_FILE cannot be used: {exc}") from None
+    return known, tariff
+
+
+def budget(chosen: Settings, client: redis.Redis, storage: DynamoDBStorage) -> Budget:
+    """What may be spent; where nothing is capped that could cost anything, Redis is never asked."""
+    _, tariff = prices(chosen)
+    models = _caps(chosen.model_budget_person_day, chosen.model_budget_day, chosen.model_budget_month)
+    messages = _caps(chosen.sms_budget_person_day, chosen.sms_budget_day, chosen.sms_budget_month)
+    counts = messages.are_there or (models.are_there and chosen.engine_names != ("dada",))
+    return Budget(
+        RedisPurse(client, models=models, messages=messages) if counts else None,
+        storage,
+        tariff,
+        who=lambda person: contract.who(person, chosen.who_key_bytes),
+        max_segments=chosen.reply_max_segments,
+        counting=lambda: log.warning("what was spent is counted again: redis was emptied"),
+    )
+
+
+def _caps(person: float | None, day: float | None, month: float | None) -> Caps:
+    in_millionths = [None if cap is None else round(cap * catalogue.MICRO) for cap in (person, day, month)]
+    return Caps(person=in_millionths[0], day=in_millionths[1], month=in_millionths[2])
+
+
+def memories_of(chosen: Settings, thinker: Cat, storage: Journal) -> Callable[[str], None]:
+    """Who brings a person's memory up to date here and now, for somebody at a terminal: at no budget, and without Redis."""
+    known, tariff = prices(chosen)
+    purse = Budget(None, storage, tariff, who=lambda person: contract.who(person, chosen.who_key_bytes))
+    here = Memories(
+        InMemoryInbox(), storage, purse, Writing(scribe=thinker.scribe, catalogue=known), memory_terms(chosen)
+    )
+    return lambda person: here.bring_up_to_date(contract.who(person, chosen.who_key_bytes), person)
 
 
 _building = threading.Lock()
@@ -170,17 +261,14 @@ def _built() -> Worker:
         noted=_part,
         alarm=_alarm,
     )
+    thinker, purse, terms = cat(chosen), budget(chosen, client, storage), memory_terms(chosen)
+    known, _ = prices(chosen)
     visits = Visits(
         House(
             inbox=inbox,
             journal=storage,
-            cat=Cat(
-                engines(chosen),
-                deadline_seconds=chosen.reply_deadline_seconds,
-                max_segments=chosen.reply_max_segments,
-                max_parts=chosen.reply_max_parts,
-                emoji=chosen.reply_emoji,
-            ),
+            cat=thinker,
+            budget=purse,
             delivery=delivery,
             leases=LeaseKeeper(inbox, every_seconds=chosen.lease_renew_seconds, on_error=_renewal_failed),
             worker=f"{socket.gethostname()}:{os.getpid()}",
@@ -191,6 +279,10 @@ def _built() -> Worker:
             quiet_limit_seconds=chosen.quiet_limit_seconds,
             max_age_seconds=chosen.max_age_seconds,
             own_numbers=frozenset(chosen.numbers),
+            memory=terms,
+            first_contact=chosen.first_contact_line,
+            footer=chosen.footer_line,
+            footer_every=chosen.footer_every,
         ),
         noted=Noted(turn=_turn, thought=_thought, parked=_parked),
         stopping=stopping.is_set,
@@ -200,6 +292,9 @@ def _built() -> Worker:
         visits=visits,
         receipts=Receipts(inbox, storage, after, who_key=chosen.who_key_bytes, noted=_receipt),
         reconciler=reconciler(chosen, client, inbox, storage),
+        memories=Memories(
+            inbox, storage, purse, Writing(scribe=thinker.scribe, catalogue=known), terms, noted=_remembered
+        ),
         inbox=inbox,
     )
 
@@ -316,6 +411,11 @@ def _alarm(alarm: Alarm, reason: str) -> None:
 def _second_try(part: Part) -> None:
     metrics.REPAIRED.labels(kind="sent again").inc()
     log.warning("second try", turn=part.turn, number=part.number, due=part.due)
+
+
+def _remembered(who: Who, outcome: str) -> None:
+    metrics.MEMORIES.labels(outcome=outcome).inc()
+    log.info("memory", who=who, outcome=outcome)
 
 
 def _parked(visit: Visit, why: str) -> None:

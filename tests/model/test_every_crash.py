@@ -26,14 +26,17 @@ from conversation.models import Conversation
 from conversation.ports import Answer, Filed
 from inbox import contract
 from inbox.errors import InboxAway
-from inbox.memory import InMemoryCircuit, InMemoryInbox
+from inbox.memory import InMemoryCircuit, InMemoryInbox, InMemoryPurse
+from inbox.money import Caps
 from inbox.ports import Lease
 from sms.errors import CarrierAway
 from sms.memory import InMemorySender
 from sms.messages import DeliveryReport, MessageSid
 from sms.ports import Listed, Unknown
 from tests.builders import ANN, NOW_MS, OUR_NUMBER, a_text
+from tests.room import TARIFF
 from worker.aftermath import Aftermath
+from worker.budget import Budget
 from worker.delivery import Delivery, Terms
 from worker.receipts import Receipts
 from worker.reconcile import Reconciler
@@ -140,6 +143,7 @@ class World:
         self.store = store or InMemoryStorage()
         self.sender = InMemorySender(clock=lambda: datetime.fromtimestamp(self.ms / 1000, UTC))
         self.circuit = InMemoryCircuit()
+        self.purse = InMemoryPurse(models=Caps(), messages=Caps(day=10**9))
         self.texts = [a_text("one"), a_text("two")]
         for text in self.texts:
             self.inbox.accept(text)
@@ -158,6 +162,7 @@ class World:
         # a send whose answer is lost is an outcome; a carrier that cannot even be reached is an error
         sender: Any = Watched(self.sender, wire, lambda: Unknown(reason="no answer"))
         circuit: Any = Watched(self.circuit, wire, _raise(InboxAway("redis")))
+        purse: Any = Watched(self.purse, wire, _raise(InboxAway("redis")))
         delivery = Delivery(
             journal, sender, circuit,
             Terms(public_url="https://cat.example", validity_seconds=3600, patience_seconds=60, max_age_seconds=21600),
@@ -167,6 +172,7 @@ class World:
             inbox=inbox,
             journal=journal,
             cat=Cat([Parrot(self.lines)], deadline_seconds=20, max_parts=self.lines),
+            budget=Budget(purse, journal, TARIFF, who=lambda person: contract.who(person, b"memory")),
             delivery=delivery,
             leases=NobodyRenews(inbox, every_seconds=5, on_error=lambda _: None),
             worker="w",

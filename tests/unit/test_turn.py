@@ -2,190 +2,25 @@
 
 from __future__ import annotations
 
-import random
-import time
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from cat.ports import Heard, Reply
-from cat.reply import Cat
 from conversation.errors import StoreAway
 from conversation.journal import MAX_DELIVERY_TRIES, PartState, TurnState
-from conversation.memory import InMemoryStorage
 from conversation.ports import Binding
 from inbox import contract
 from inbox.errors import InboxAway
-from inbox.memory import InMemoryCircuit, InMemoryInbox
+from inbox.memory import InMemoryInbox
 from sms.memory import InMemorySender
 from sms.messages import DeliveryReport, InboundSms, MessageSid
 from sms.ports import ErrorClass, Listed, Listing, NotCreated, Sent, Unknown
-from tests.builders import ANN, OUR_NUMBER, a_sid, a_text
-from worker.aftermath import Aftermath, Told
-from worker.delivery import Delivery, Terms
+from tests.builders import ANN, OUR_NUMBER, a_text
+from tests.room import WHO, Died, Dying, Room
 from worker.receipts import Receipts
-from worker.reconcile import Reconciler
-from worker.reconcile import Terms as ReconcileTerms
-from worker.turn import Habits, House, Visits
-from worker.visit import LeaseKeeper
-
-WHO = contract.who(ANN, b"memory")
-
-
-class Parrot:
-    """An engine that says back what it heard, and does what a test wants while it thinks."""
-
-    def __init__(self) -> None:
-        self.heard: list[Heard] = []
-        self.meanwhile: Callable[[], None] = lambda: None
-        self.words = ""
-
-    @property
-    def name(self) -> str:
-        return "parrot"
-
-    def reply(self, heard: Heard, *, seconds: float) -> Reply:
-        del seconds
-        self.heard.append(heard)
-        self.meanwhile()
-        return Reply(words=self.words or f"re: {' + '.join(heard.texts)}", engine=self.name)
-
-
-class Died(BaseException):
-    """A worker's process ends here: nothing in our code catches it."""
-
-
-@dataclass
-class Room:
-    """One person's road, with every keeper in memory and a clock that a test can turn."""
-
-    ms: int = field(default_factory=lambda: int(time.time() * 1000))
-    policy: str = "each"
-    stopping: bool = False
-    max_parts: int = 1
-
-    def __post_init__(self) -> None:
-        self.inbox = InMemoryInbox(clock_ms=lambda: self.ms, lease=timedelta(seconds=20))
-        self.store = InMemoryStorage()
-        self.sender = InMemorySender()
-        self.circuit = InMemoryCircuit()
-        self.parrot = Parrot()
-        self.alarms: list[tuple[str, str]] = []
-        self.aftermath = self.an_aftermath(self.inbox)
-        self.receipts = Receipts(self.inbox, self.store, self.aftermath, who_key=b"memory", noted=lambda *_: None)
-        self.sender.clock = self.now
-        self.reconciler = self.a_reconciler()
-
-    def now(self) -> datetime:
-        return datetime.fromtimestamp(self.ms / 1000, UTC)
-
-    def an_aftermath(self, inbox: Any) -> Aftermath:
-        return Aftermath(
-            inbox, self.store, self.circuit, rng=random.Random(1), max_age=timedelta(hours=6),
-            told=Told(alarm=lambda alarm, reason: self.alarms.append((alarm, reason))),
-        )  # fmt: skip
-
-    def a_reconciler(self) -> Reconciler:
-        terms = ReconcileTerms(
-            validity=timedelta(hours=1), numbers=[OUR_NUMBER], who=lambda person: contract.who(person, b"memory")
-        )
-        return Reconciler(self.inbox, self.store, self.sender, self.aftermath, terms)
-
-    def heard_of(self, body: str) -> MessageSid:
-        """A telephone sends a text whose webhook never comes; the carrier's list knows it."""
-        sid = MessageSid(a_sid())
-        self.sender.received.append(
-            Listed(sid=sid, to=OUR_NUMBER, sender=ANN, body=body, status="received", inbound=True, created=self.now())
-        )
-        return sid
-
-    def worker(self, **replaced: Any) -> Visits:
-        journal = replaced.get("journal", self.store)
-        terms = Terms(
-            public_url="https://cat.example", validity_seconds=3600, patience_seconds=60, max_age_seconds=21600
-        )
-        delivery = Delivery(
-            journal,
-            replaced.get("sender", self.sender),
-            self.circuit,
-            terms,
-            rng=random.Random(1),
-            sleep=lambda _: None,
-            alarm=lambda alarm, reason: self.alarms.append((alarm, reason)),
-        )
-        house = House(
-            inbox=replaced.get("inbox", self.inbox),
-            journal=journal,
-            cat=Cat([self.parrot], deadline_seconds=20, max_parts=self.max_parts),
-            delivery=delivery,
-            leases=LeaseKeeper(self.inbox, every_seconds=5, on_error=lambda _: None),
-            worker="w",
-        )
-        habits = Habits(
-            policy=self.policy, quiet_window_seconds=0.05, quiet_limit_seconds=0.2, max_age_seconds=21600,
-            own_numbers=frozenset({OUR_NUMBER}),
-        )  # fmt: skip
-        return Visits(house, habits, stopping=lambda: self.stopping, sleep=lambda _: None)
-
-    def texts(self, *bodies: str) -> list[InboundSms]:
-        found = [a_text(body) for body in bodies]
-        for text in found:
-            self.inbox.accept(text)
-        return found
-
-    def serve(self, **replaced: Any) -> None:
-        self.worker(**replaced).serve(WHO)
-
-    def dies(self, **replaced: Any) -> None:
-        """A worker serves and dies; its lease ends by itself."""
-        with pytest.raises(Died):
-            self.serve(**replaced)
-        self.later(seconds=21)
-
-    def later(self, *, seconds: float) -> None:
-        self.ms += int(seconds * 1000)
-
-    @property
-    def received(self) -> list[str]:
-        return [message.body for _, message in self.sender.created]
-
-    def state(self, text: InboundSms) -> TurnState:
-        turn = self.store.get_turn(ANN, text.sid)
-        assert turn is not None
-        return turn.state
-
-    def part(self, text: InboundSms) -> PartState:
-        return self.store.parts(ANN, text.sid)[0].state
-
-
-class Dying:
-    """A keeper in front of another, whose named call, the `nth` of them, ends the process before or after it took effect."""
-
-    def __init__(
-        self, behind: object, call: str, *, after: bool, error: BaseException | None = None, nth: int = 1
-    ) -> None:
-        self._behind, self._call, self._after, self._nth = behind, call, after, nth
-        self._error = error or Died()
-
-    def __getattr__(self, name: str) -> Any:
-        real = getattr(self._behind, name)
-        if name != self._call:
-            return real
-
-        def cut(*args: object, **options: object) -> object:
-            self._nth -= 1
-            if self._nth > 0:
-                return real(*args, **options)
-            if self._after:
-                real(*args, **options)
-            self._call = ""
-            raise self._error
-
-        return cut
 
 
 @pytest.fixture

@@ -1,0 +1,69 @@
+"""What things cost, read from rows of the journal. Money is counted in millionths of a US dollar, as whole numbers."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+from conversation.journal import PartState
+from conversation.ports import Cost
+
+#: Millionths in a dollar.
+MICRO: Final = 1_000_000
+#: Nothing was sent: nothing is charged, unless the carrier says otherwise.
+_NOT_SENT: Final = frozenset({PartState.FAILED, PartState.SUPPRESSED})
+
+
+def memo(user_id: str, facts: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """The row that keeps what it cost to bring a memory up to date; it has no `arrived`, because nobody said it."""
+    return {
+        "user_id": user_id,
+        "message_key": f"memo#{int(now.timestamp() * 1000):013d}#{secrets.token_hex(4)}",
+        "state": "SETTLED",
+        "answered_at": now.isoformat(),
+        **facts,
+    }
+
+
+def charge_of(price: str | None, unit: str | None) -> int | None:
+    """What a carrier charged, in millionths of a dollar; None where it has not said, or in another currency. It writes a debit with a minus."""
+    if price is None or (unit or "USD").upper() != "USD":
+        return None
+    try:
+        return -int((Decimal(price) * MICRO).to_integral_value())
+    except (InvalidOperation, ValueError):
+        return None
+
+
+def cost_of(row: Mapping[str, Any]) -> Cost | None:  # Any: DynamoDB's values
+    """What a row says was spent; None where it says nothing of the kind."""
+    key = str(row["message_key"])
+    engine = str(row.get("engine", ""))
+    if key.startswith("out#"):
+        charged = charge_of(row.get("price"), row.get("price_unit"))
+        if charged is None and row.get("state") in _NOT_SENT:
+            return None
+        return Cost(
+            user_id=row["user_id"],
+            at=datetime.fromisoformat(row["persisted_at"]),
+            engine=engine,
+            sms=int(row.get("cost", 0)) if charged is None else charged,
+            segments=int(row.get("segments") or row.get("expected", 0)),
+            reported=charged is not None,
+        )
+    replied = key.startswith("in#")
+    if replied and row.get("turn") != row.get("sid"):
+        return None  # answered together with another: the reply stands there
+    return Cost(
+        user_id=row["user_id"],
+        at=datetime.fromisoformat(row["answered_at"]),
+        engine=engine,
+        model=int(row.get("model_cost", 0)),
+        replies=int(replied),
+        tokens_in=int(row.get("tokens_in", 0)),
+        tokens_out=int(row.get("tokens_out", 0)),
+        turn=str(row.get("turn", "")),
+    )

@@ -1,0 +1,199 @@
+"""One person's road with every keeper in memory: what unit tests walk on."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from cat.catalogue import Catalogue, Model
+from cat.ports import Heard, Reply
+from cat.reply import Cat
+from conversation.journal import PartState, TurnState
+from conversation.memory import InMemoryStorage
+from inbox import contract
+from inbox.memory import InMemoryCircuit, InMemoryInbox, InMemoryPurse
+from sms.memory import InMemorySender
+from sms.messages import InboundSms, MessageSid
+from sms.ports import Listed
+from sms.tariff import Tariff
+from tests.builders import ANN, OUR_NUMBER, a_sid, a_text
+from worker.aftermath import Aftermath, Told
+from worker.budget import Budget
+from worker.delivery import Delivery, Terms
+from worker.receipts import Receipts
+from worker.reconcile import Reconciler
+from worker.reconcile import Terms as ReconcileTerms
+from worker.turn import Habits, House, Visits
+from worker.visit import LeaseKeeper
+
+#: A reply of the parrot's costs 110 millionths: 100 tokens in, 10 out, a dollar a million.
+CATALOGUE = Catalogue({"parrot": Model(price_in=1, price_out=1, sees=True)})
+#: A message costs ten thousand.
+TARIFF = Tariff(segment={"+": 10_000}, channel={})
+
+WHO = contract.who(ANN, b"memory")
+
+
+class Parrot:
+    """An engine that says back what it heard, and does what a test wants while it thinks."""
+
+    def __init__(self) -> None:
+        self.heard: list[Heard] = []
+        self.meanwhile: Callable[[], None] = lambda: None
+        self.words = ""
+
+    @property
+    def name(self) -> str:
+        return "openai:parrot"
+
+    def reply(self, heard: Heard, *, seconds: float) -> Reply:
+        del seconds
+        self.heard.append(heard)
+        self.meanwhile()
+        words = self.words or f"re: {' + '.join(heard.texts)}"
+        return Reply(words=words, engine=self.name, facts={"tokens_in": 100, "tokens_out": 10})
+
+
+class Died(BaseException):
+    """A worker's process ends here: nothing in our code catches it."""
+
+
+@dataclass
+class Room:
+    """One person's road, with every keeper in memory and a clock that a test can turn."""
+
+    ms: int = field(default_factory=lambda: int(time.time() * 1000))
+    policy: str = "each"
+    stopping: bool = False
+    max_parts: int = 1
+    purse: InMemoryPurse | None = None
+    habits: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.inbox = InMemoryInbox(clock_ms=lambda: self.ms, lease=timedelta(seconds=20))
+        self.store = InMemoryStorage()
+        self.sender = InMemorySender()
+        self.circuit = InMemoryCircuit()
+        self.parrot = Parrot()
+        self.alarms: list[tuple[str, str]] = []
+        self.aftermath = self.an_aftermath(self.inbox)
+        self.receipts = Receipts(self.inbox, self.store, self.aftermath, who_key=b"memory", noted=lambda *_: None)
+        self.sender.clock = self.now
+        self.reconciler = self.a_reconciler()
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.ms / 1000, UTC)
+
+    def an_aftermath(self, inbox: Any) -> Aftermath:
+        return Aftermath(
+            inbox, self.store, self.circuit, rng=random.Random(1), max_age=timedelta(hours=6),
+            told=Told(alarm=lambda alarm, reason: self.alarms.append((alarm, reason))),
+        )  # fmt: skip
+
+    def a_reconciler(self) -> Reconciler:
+        terms = ReconcileTerms(
+            validity=timedelta(hours=1), numbers=[OUR_NUMBER], who=lambda person: contract.who(person, b"memory")
+        )
+        return Reconciler(self.inbox, self.store, self.sender, self.aftermath, terms)
+
+    def heard_of(self, body: str) -> MessageSid:
+        """A telephone sends a text whose webhook never comes; the carrier's list knows it."""
+        sid = MessageSid(a_sid())
+        self.sender.received.append(
+            Listed(sid=sid, to=OUR_NUMBER, sender=ANN, body=body, status="received", inbound=True, created=self.now())
+        )
+        return sid
+
+    def worker(self, **replaced: Any) -> Visits:
+        journal = replaced.get("journal", self.store)
+        terms = Terms(
+            public_url="https://cat.example", validity_seconds=3600, patience_seconds=60, max_age_seconds=21600
+        )
+        delivery = Delivery(
+            journal,
+            replaced.get("sender", self.sender),
+            self.circuit,
+            terms,
+            rng=random.Random(1),
+            sleep=lambda _: None,
+            alarm=lambda alarm, reason: self.alarms.append((alarm, reason)),
+        )
+        house = House(
+            inbox=replaced.get("inbox", self.inbox),
+            journal=journal,
+            cat=Cat([self.parrot], deadline_seconds=20, max_parts=self.max_parts, catalogue=CATALOGUE),
+            budget=self.budget(replaced.get("purse", self.purse)),
+            delivery=delivery,
+            leases=LeaseKeeper(self.inbox, every_seconds=5, on_error=lambda _: None),
+            worker="w",
+        )
+        habits = Habits(
+            policy=self.policy, quiet_window_seconds=0.05, quiet_limit_seconds=0.2, max_age_seconds=21600,
+            own_numbers=frozenset({OUR_NUMBER}), **self.habits,
+        )  # fmt: skip
+        return Visits(house, habits, stopping=lambda: self.stopping, sleep=lambda _: None)
+
+    def budget(self, purse: Any = None) -> Budget:
+        return Budget(purse, self.store, TARIFF, who=lambda person: contract.who(person, b"memory"), max_segments=1)
+
+    def texts(self, *bodies: str) -> list[InboundSms]:
+        found = [a_text(body) for body in bodies]
+        for text in found:
+            self.inbox.accept(text)
+        return found
+
+    def serve(self, **replaced: Any) -> None:
+        self.worker(**replaced).serve(WHO)
+
+    def dies(self, **replaced: Any) -> None:
+        """A worker serves and dies; its lease ends by itself."""
+        with pytest.raises(Died):
+            self.serve(**replaced)
+        self.later(seconds=21)
+
+    def later(self, *, seconds: float) -> None:
+        self.ms += int(seconds * 1000)
+
+    @property
+    def received(self) -> list[str]:
+        return [message.body for _, message in self.sender.created]
+
+    def state(self, text: InboundSms) -> TurnState:
+        turn = self.store.get_turn(ANN, text.sid)
+        assert turn is not None
+        return turn.state
+
+    def part(self, text: InboundSms) -> PartState:
+        return self.store.parts(ANN, text.sid)[0].state
+
+
+class Dying:
+    """A keeper in front of another, whose named call, the `nth` of them, ends the process before or after it took effect."""
+
+    def __init__(
+        self, behind: object, call: str, *, after: bool, error: BaseException | None = None, nth: int = 1
+    ) -> None:
+        self._behind, self._call, self._after, self._nth = behind, call, after, nth
+        self._error = error or Died()
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(self._behind, name)
+        if name != self._call:
+            return real
+
+        def cut(*args: object, **options: object) -> object:
+            self._nth -= 1
+            if self._nth > 0:
+                return real(*args, **options)
+            if self._after:
+                real(*args, **options)
+            self._call = ""
+            raise self._error
+
+        return cut
