@@ -128,7 +128,7 @@ class Room:
             inbox=replaced.get("inbox", self.inbox),
             journal=journal,
             cat=Cat([self.parrot], deadline_seconds=20, max_parts=self.max_parts, catalogue=CATALOGUE),
-            budget=self.budget(replaced.get("purse", self.purse)),
+            budget=self.budget(replaced.get("purse", self.purse), journal),
             delivery=delivery,
             leases=LeaseKeeper(self.inbox, every_seconds=5, on_error=lambda _: None),
             worker="w",
@@ -139,8 +139,8 @@ class Room:
         )  # fmt: skip
         return Visits(house, habits, stopping=lambda: self.stopping, sleep=lambda _: None)
 
-    def budget(self, purse: Any = None) -> Budget:
-        return Budget(purse, self.store, TARIFF, who=lambda person: contract.who(person, b"memory"), max_segments=1)
+    def budget(self, purse: Any, journal: Any) -> Budget:
+        return Budget(purse, journal, TARIFF, who=lambda person: contract.who(person, b"memory"), max_segments=1)
 
     def texts(self, *bodies: str) -> list[InboundSms]:
         found = [a_text(body) for body in bodies]

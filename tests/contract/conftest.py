@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -16,7 +16,9 @@ import redis
 from conversation.memory import InMemoryStorage
 from conversation.storage import DynamoDBStorage
 from inbox import redis as inbox_redis
-from inbox.memory import InMemoryInbox
+from inbox.memory import InMemoryInbox, InMemoryPurse
+from inbox.money import Caps
+from inbox.purse import RedisPurse
 from inbox.redis import RedisInbox
 from tests.conftest import end, free_port, wait_until
 
@@ -71,4 +73,19 @@ def inbox(request: pytest.FixtureRequest) -> Iterator[InMemoryInbox | RedisInbox
     request.getfixturevalue("redis_client")
     client: redis.Redis = inbox_redis.connect(request.getfixturevalue("redis_url"))
     yield RedisInbox(client, who_key=b"memory", lease=LEASE)
+    client.close()
+
+
+#: Makes a purse with these caps for models and for messages, empty and already counted.
+Purses = Callable[[Caps, Caps], "InMemoryPurse | RedisPurse"]
+
+
+@pytest.fixture(params=["memory", "redis"])
+def purses(request: pytest.FixtureRequest) -> Iterator[Purses]:
+    if request.param == "memory":
+        yield lambda models, messages: InMemoryPurse(models=models, messages=messages)
+        return
+    request.getfixturevalue("redis_client")
+    client: redis.Redis = inbox_redis.connect(request.getfixturevalue("redis_url"))
+    yield lambda models, messages: RedisPurse(client, models=models, messages=messages)
     client.close()

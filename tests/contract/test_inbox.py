@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 
+import redis
+
 from inbox import contract
 from inbox.contract import Who
 from inbox.memory import InMemoryInbox
@@ -205,3 +207,20 @@ def test_a_text_that_is_brought_again_while_it_waits_is_counted(inbox: Inbox) ->
     assert inbox.remove(lease, [first.entry_id]) == {text.sid: 3}
     assert inbox.remove(lease, [second.entry_id]) == {}
     assert inbox.close(lease) is True
+
+
+def test_a_memory_is_asked_for_once_in_a_while(inbox: Inbox, redis_url: str) -> None:
+    inbox.accept(a_text())
+    assert inbox.person(ANN_) == ANN
+    assert inbox.person(Who("nobody")) is None
+
+    inbox.remind(ANN_)
+    inbox.remind(ANN_)
+    inbox.remind(BEN_)
+
+    if isinstance(inbox, InMemoryInbox):
+        assert inbox.reminded == [ANN_, BEN_]
+    else:
+        with redis.Redis.from_url(redis_url) as client:
+            bells = client.lrange(contract.QUEUE, 0, -1)
+        assert sum(contract.REMEMBER_TASK.encode() in bell for bell in bells) == 2

@@ -11,10 +11,10 @@ from conversation import journal
 from conversation.errors import Fenced, IllegalMove
 from conversation.journal import Part, PartState, Turn, TurnState
 from conversation.memory import InMemoryStorage
-from conversation.models import Conversation, Message, Role
-from conversation.ports import Answer, Binding, Charge, Reported
+from conversation.models import Conversation, Memory, Message, Role
+from conversation.ports import Answer, Binding, Charge, Folding, Reported
 from conversation.storage import DynamoDBStorage
-from tests.builders import ANN, NOW, OUR_NUMBER, a_turn
+from tests.builders import ANN, NOW, NOW_MS, OUR_NUMBER, a_turn
 
 Store = InMemoryStorage | DynamoDBStorage
 
@@ -539,3 +539,124 @@ def test_a_replayed_part_begins_anew(store: Store) -> None:
     assert turn is not None
     assert (turn.tries, turn.facts.get("error")) == (0, None)
     assert store.parts(ANN, part.turn)[0].facts["revived_at"] == NOW.isoformat()
+
+
+def test_a_memory_takes_the_place_of_the_one_that_was_read(store: Store) -> None:
+    conversation = store.open(ANN, now=NOW)
+    first = Folding(conversation=conversation, memory=Memory(summary="likes tuna", told=("my name is ann",), through=5))
+
+    assert store.remember(first, now=NOW)
+    assert not store.remember(first, now=NOW)
+
+    read = store.get(ANN)
+    assert read is not None
+    assert read.memory == first.memory
+    assert store.remember(Folding(conversation=read, memory=Memory(summary="and sardines", through=6)), now=NOW)
+
+
+def test_a_memory_does_not_keep_others_from_writing(store: Store) -> None:
+    conversation = store.open(ANN, now=NOW)
+    turn = store.file(a_turn(), now=NOW).turn
+    store.remember(Folding(conversation=conversation, memory=Memory(through=5)), now=NOW)
+
+    answered(store, conversation, turn)
+
+    read = store.get(ANN)
+    assert read is not None
+    assert (read.memory.through, len(read.messages)) == (5, 2)
+
+
+def test_what_was_forgotten_is_not_remembered_by_who_read_it_before(store: Store) -> None:
+    conversation = store.open(ANN, now=NOW)
+    turn = store.file(a_turn("reset", at=700), now=NOW).turn
+    before = Folding(conversation=conversation, memory=Memory(summary="a secret", through=5))
+
+    store.persist(Answer(conversation=conversation, turns=(turn,), parts=("who?",), token="t", forget=True), now=NOW)
+
+    assert not store.remember(before, now=NOW)
+    read = store.get(ANN)
+    assert read is not None
+    assert (read.memory.summary, read.memory.told) == ("", ())
+    # nothing that came up to the reset is ever folded in again
+    assert read.memory.through == NOW_MS + 700
+    assert [message.content for message in read.messages] == ["reset", "who?"]
+
+
+def test_resetting_forgets_the_memory_too(store: Store) -> None:
+    conversation = store.open(ANN, now=NOW)
+    store.remember(Folding(conversation=conversation, memory=Memory(summary="a secret", through=5)), now=NOW)
+
+    reset = store.reset(ANN, now=NOW)
+
+    assert reset.memory == Memory(through=NOW_MS)
+    assert store.get(ANN) == reset
+
+
+def test_talk_is_read_newest_first_and_told_in_order(store: Store) -> None:
+    conversation = store.open(ANN, now=NOW)
+    for number in range(5):
+        turn = store.file(a_turn(f"text {number}", at=number * 1000), now=NOW).turn
+        answered(store, conversation, turn, words=f"reply {number}", token=f"t{number}")
+        conversation = store.get(ANN) or conversation
+
+    found = store.talk(ANN, after_ms=NOW_MS, before_ms=NOW_MS + 4000, limit=100)
+    newest = store.talk(ANN, after_ms=0, before_ms=NOW_MS + 4000, limit=3)
+
+    assert [entry.content for entry in found] == [
+        "text 1", "reply 1", "text 2", "reply 2", "text 3", "reply 3",
+    ]  # fmt: skip
+    assert [entry.content for entry in newest] == ["reply 2", "text 3", "reply 3"]
+
+
+def test_costs_are_those_of_replies_messages_and_memories(store: Store) -> None:
+    conversation = store.open(ANN, now=NOW)
+    one, two = (store.file(a_turn(text, at=at), now=NOW).turn for at, text in enumerate(("one", "two")))
+    answer = Answer(
+        conversation=conversation, turns=(one, two), parts=("a", "b"), expected=((1, 100), (2, 200)), token="t",
+        facts={"engine": "openai:x", "model_cost": 7, "tokens_in": 30, "tokens_out": 4},
+    )  # fmt: skip
+    conversation = store.persist(answer, now=NOW)
+    first, _ = answer.new_parts()
+    store.charge(first, Charge(segments=3, price="-0.00750", unit="USD"))
+    facts = {"engine": "openai:x", "model_cost": 9, "tokens_in": 60, "tokens_out": 8}
+    store.remember(Folding(conversation=conversation, memory=Memory(through=1), facts=facts), now=NOW)
+
+    found = list(store.costs(since=NOW))
+
+    assert {cost.engine for cost in found} == {"openai:x"}
+    assert sum(cost.replies for cost in found) == 1
+    assert sum(cost.model for cost in found) == 16
+    assert sum(cost.tokens_in for cost in found) == 90
+    assert sorted((cost.sms, cost.segments, cost.reported) for cost in found if cost.segments) == [
+        (200, 2, False),
+        (7500, 3, True),
+    ]
+    assert list(store.costs(since=NOW + timedelta(seconds=1))) == []
+
+
+def test_what_was_not_sent_costs_nothing(store: Store) -> None:
+    conversation = store.open(ANN, now=NOW)
+    turn = store.file(a_turn(), now=NOW).turn
+    answer = Answer(
+        conversation=conversation, turns=(turn,), parts=("a",), expected=((1, 100),), token="t",
+        facts={"engine": "dada"},
+    )  # fmt: skip
+    store.persist(answer, now=NOW)
+    (part,) = answer.new_parts()
+    assert sum(cost.sms for cost in store.costs(since=NOW)) == 100
+
+    store.bind(part, Binding(state=PartState.SUPPRESSED, reason="opted out"), now=NOW)
+
+    assert sum(cost.sms for cost in store.costs(since=NOW)) == 0
+
+
+def test_replies_are_counted_however_many_parts_they_have(store: Store) -> None:
+    conversation = store.open(ANN, now=NOW)
+    for number in range(3):
+        turn = store.file(a_turn(at=number), now=NOW).turn
+        answer = Answer(conversation=conversation, turns=(turn,), parts=("a", "b"), token=f"t{number}")
+        conversation = store.persist(answer, now=NOW)
+
+    read = store.get(ANN)
+    assert read is not None
+    assert read.replies == 3

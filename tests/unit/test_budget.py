@@ -1,0 +1,196 @@
+"""What may be spent is not overspent, whoever spends it, and a person hears of it once."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from cat import prompt
+from cat.ports import Heard
+from conversation.errors import StoreAway
+from conversation.journal import TurnState
+from inbox import contract
+from inbox.memory import InMemoryPurse
+from inbox.money import Caps
+from tests.builders import ANN, BEN, a_text
+from tests.room import CATALOGUE, Dying, Room
+from worker.budget import LAST_LINE, LAST_LINES
+
+#: What the parrot's reply and its message cost, in `tests.room`.
+MODEL, MESSAGE = 110, 10_000
+
+
+def a_room(*, models: Caps | None = None, messages: Caps | None = None, **more: Any) -> Room:
+    return Room(purse=InMemoryPurse(models=models or Caps(), messages=messages or Caps()), **more)
+
+
+def set_aside(text: str) -> int:
+    """What is set aside for a model's reply to a person's first text."""
+    return prompt.most_cost(CATALOGUE.of("parrot"), Heard(history=[], texts=[text], seed=""))
+
+
+def reply_of(room: Room, sid: str) -> dict[str, Any]:
+    turn = room.store.get_turn(ANN, sid)
+    assert turn is not None
+    return dict(turn.facts)
+
+
+def test_a_reply_says_what_it_cost() -> None:
+    room = Room()
+    (text,) = room.texts("hello")
+
+    room.serve()
+
+    facts = reply_of(room, text.sid)
+    assert (facts["engine"], facts["tokens_in"], facts["tokens_out"]) == ("openai:parrot", 100, 10)
+    assert facts["model_cost"] == MODEL
+    (part,) = room.store.parts(ANN, text.sid)
+    assert (part.expected, part.cost) == (1, MESSAGE)
+
+
+def test_over_the_models_budget_the_poet_answers() -> None:
+    room = a_room(models=Caps(day=set_aside("hello") + MODEL // 2))
+    texts = room.texts("hello", "and again", "and again and again")
+
+    room.serve()
+
+    engines = [reply_of(room, text.sid)["engine"] for text in texts]
+    assert engines == ["openai:parrot", "dada", "dada"]
+    assert reply_of(room, texts[1].sid)["silent_engines"] == ["all of them: over the budget"]
+    assert len(room.received) == 3
+
+
+def test_what_was_set_aside_and_not_spent_is_given_back() -> None:
+    room = a_room(models=Caps(day=2 * set_aside("text 0")))
+    room.texts(*[f"text {number}" for number in range(8)])
+
+    room.serve()
+
+    assert room.received[-1] == "re: text 7"
+
+
+def test_over_the_messages_budget_there_is_one_last_line_and_then_silence() -> None:
+    room = a_room(messages=Caps(person=2 * MESSAGE))
+    texts = room.texts("one", "two", "three", "four", "five")
+
+    room.serve()
+
+    assert room.received[:2] == ["re: one", "re: two"]
+    assert room.received[2:] == [LAST_LINES["en"]]
+    assert reply_of(room, texts[2].sid)["engine"] == LAST_LINE
+    assert [room.state(text) for text in texts[3:]] == [TurnState.SILENT] * 2
+    assert room.store.get_turn(ANN, texts[4].sid).reason == "over the budget"  # type: ignore[union-attr]
+    assert room.inbox.oldest_waiting_ms() is None
+
+
+def test_the_last_line_speaks_the_persons_language() -> None:
+    room = a_room(messages=Caps(day=0))
+    room.texts("ich weiß nicht, was ich dir heute schreiben soll")
+
+    room.serve()
+
+    assert room.received == [LAST_LINES["de"]]
+
+
+def test_the_next_day_everybody_is_answered_again() -> None:
+    room = a_room(messages=Caps(day=MESSAGE))
+    room.texts("one", "two")
+    room.serve()
+    room.later(seconds=24 * 3600)
+
+    room.texts("three")
+    room.serve()
+
+    assert room.received == ["re: one", LAST_LINES["en"], "re: three"]
+
+
+def test_the_budget_of_a_month_lasts_longer_than_a_day() -> None:
+    room = a_room(messages=Caps(month=MESSAGE), ms=int(datetime(2026, 11, 3, tzinfo=UTC).timestamp() * 1000))
+    room.texts("one", "two")
+    room.serve()
+    room.later(seconds=24 * 3600)
+    room.texts("three")
+    room.serve()
+    room.later(seconds=30 * 24 * 3600)
+    room.texts("four")
+    room.serve()
+
+    assert room.received == ["re: one", LAST_LINES["en"], "re: four"]
+
+
+def test_somebody_in_danger_is_answered_once_a_day_whatever_it_costs() -> None:
+    room = a_room(messages=Caps(day=0))
+    room.texts("hello", "i want to die", "i want to die")
+
+    room.serve()
+
+    assert len(room.received) == 2
+    assert room.received[0] == LAST_LINES["en"]
+    assert "988" in room.received[1]
+
+
+@pytest.mark.parametrize("call", ["reserve", "settle"])
+@pytest.mark.parametrize("after", [False, True])
+def test_a_worker_that_dies_at_the_purse_leaves_one_reply(call: str, *, after: bool) -> None:
+    room = a_room(messages=Caps(person=100 * MESSAGE))
+    room.texts("warm up")
+    room.serve()
+    (text,) = room.texts("hello")
+
+    room.dies(purse=Dying(room.purse, call, after=after))
+    room.serve()
+
+    assert room.received == ["re: warm up", "re: hello"]
+    assert room.state(text) is TurnState.ANSWERED
+
+
+def test_a_worker_that_dies_with_a_last_line_does_not_take_it_along() -> None:
+    room = a_room(messages=Caps(person=0))
+    room.texts("hello")
+
+    room.dies(purse=Dying(room.purse, "reserve", after=True, nth=2))
+    room.serve()
+
+    assert room.received == [LAST_LINES["en"]]
+
+
+def test_after_redis_was_emptied_it_is_counted_again() -> None:
+    room = a_room(messages=Caps(person=2 * MESSAGE))
+    room.texts("one", "two", "three")
+    room.serve()
+    assert room.purse is not None
+    room.purse.empty()
+
+    room.texts("four")
+    room.serve()
+
+    assert room.received == ["re: one", "re: two", LAST_LINES["en"]]
+
+
+def test_while_it_cannot_be_counted_the_text_waits() -> None:
+    room = a_room(messages=Caps(day=100 * MESSAGE))
+    (text,) = room.texts("one")
+
+    room.serve(journal=Dying(room.store, "costs", after=False, error=StoreAway("throttled")))
+
+    assert room.received == []
+    assert room.state(text) is TurnState.FILED
+    room.later(seconds=6)
+    room.serve()
+    assert room.received == ["re: one"]
+
+
+def test_a_last_line_goes_over_a_cap_of_all_people_only_once() -> None:
+    room = a_room(messages=Caps(day=MESSAGE))
+    assert room.purse is not None
+    room.texts("one", "two")
+    room.serve()
+    spent_on_ann = list(room.received)
+
+    room.inbox.accept(a_text("hello", sender=BEN))
+    room.worker().serve(contract.who(BEN, b"memory"))
+
+    assert spent_on_ann == ["re: one", LAST_LINES["en"]]
+    assert room.received == spent_on_ann

@@ -1,0 +1,337 @@
+"""What the cat remembers, and what it forgets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from cat import memory, prompt
+from cat.catalogue import Catalogue
+from cat.errors import EngineSilent
+from cat.memory import INSTRUCTIONS, Terms, keep_told, recent, told_in
+from cat.ports import Heard, Reply
+from conversation.models import Conversation, Memory, Message, Role
+from inbox.memory import InMemoryPurse
+from inbox.money import Caps
+from tests.builders import ANN, NOW
+from tests.room import CATALOGUE, WHO, Room
+from worker.memories import Memories, Writing
+
+
+def talk(*turns: tuple[str, ...], hours_ago: float = 0, minutes_apart: float = 1) -> Conversation:
+    """A conversation of turns, each of the person's texts and one answer."""
+    at = NOW - timedelta(hours=hours_ago)
+    said = []
+    for turn in turns:
+        at += timedelta(minutes=minutes_apart)
+        said += [Message(role=Role.USER, content=text, timestamp=at, key=f"in#{text}") for text in turn]
+        said.append(Message(role=Role.ASSISTANT, content=f"re: {turn[-1]}", timestamp=at, key=f"out#{turn[-1]}"))
+    return replace(Conversation.new(ANN, NOW), messages=tuple(said))
+
+
+def words(messages: tuple[Message, ...]) -> list[str]:
+    return [message.content for message in messages]
+
+
+def test_the_window_holds_whole_turns_newest_first() -> None:
+    conversation = talk(("one",), ("two", "and a half"), ("three",))
+
+    # the three turns take 14, 24 and 14 tokens
+    assert words(recent(conversation, Terms(tokens=14), now=NOW)) == ["three", "re: three"]
+    assert words(recent(conversation, Terms(tokens=38), now=NOW)) == [
+        "two", "and a half", "re: and a half", "three", "re: three",
+    ]  # fmt: skip
+    assert recent(conversation, Terms(tokens=3), now=NOW) == ()
+    assert len(recent(conversation, Terms(), now=NOW)) == 7
+
+
+def test_the_window_is_bounded_in_number() -> None:
+    conversation = talk(*[(str(number),) for number in range(20)])
+
+    assert words(recent(conversation, Terms(), now=NOW))[0] == "6"
+
+
+def test_old_talk_is_shown_until_it_is_remembered() -> None:
+    old = talk(("one",), ("two",), hours_ago=100)
+    through = int((NOW - timedelta(hours=90)).timestamp() * 1000)
+
+    assert words(recent(old, Terms(), now=NOW)) == ["one", "re: one", "two", "re: two"]
+    assert memory.is_due(old, Terms(), now=NOW)
+    folded = old.remembering(Memory(through=through))
+    assert recent(folded, Terms(), now=NOW) == ()
+    assert not memory.is_due(folded, Terms(), now=NOW)
+
+
+def test_messages_without_a_time_are_as_young_as_any() -> None:
+    undated = replace(talk(), messages=(Message(role=Role.USER, content="hello", key="old#0"),))
+
+    assert words(recent(undated, Terms(), now=NOW)) == ["hello"]
+    assert not memory.is_due(undated, Terms(), now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("hi, my name is Ada and i live in Bern!", ["my name is ada", "i live in bern"]),
+        ("My dog's name is Rex. what is yours?", ["my dog's name is rex"]),
+        ("i'm allergic to nuts; i work as a nurse", ["i'm allergic to nuts", "i work as a nurse"]),
+        ("ich heiße Jonas und ich wohne in Wien", ["ich heiße jonas", "ich wohne in wien"]),
+        ("je m'appelle Zoé et j'habite à Lyon", ["je m'appelle zoé", "j'habite à lyon"]),
+        ("me llamo Luz. tengo dos perros", ["me llamo luz", "tengo dos perros"]),
+        ("i love you", []),
+        ("i like it when you purr", []),
+        ("what is the meaning of life?", []),
+        ("call me +41 79 123 45 67", []),
+        ("my name is x7k9q2", []),
+        ("my wife is at https://example.com/me", []),
+        ("i live in 90210 98765", []),
+        ("my boss is a f*cking idi0t", ["my boss is a f*cking idi0t"][:0]),
+        ("i\u202e live in \U000e0041bern", ["i live in bern"]),
+    ],
+)
+def test_what_somebody_tells_about_itself(text: str, told: list[str]) -> None:
+    assert told_in(text) == told
+
+
+def test_of_what_there_can_be_only_one_the_newest_is_kept() -> None:
+    known = keep_told([], ["my name is ada", "i live in bern", "i like fish", "my dog is rex"])
+
+    assert keep_told(known, ["call me bo", "i live in basel", "i like tuna", "my dog is otto"]) == (
+        "i like fish", "call me bo", "i live in basel", "i like tuna", "my dog is otto",
+    )  # fmt: skip
+
+
+def test_only_so_much_is_kept() -> None:
+    kept = keep_told([], [f"i like fish number {number}" for number in range(100)])
+
+    assert len(kept) == memory.TOLD_KEPT
+    assert kept[-1] == "i like fish number 99"
+
+
+@dataclass
+class Clerk:
+    """A scribe that writes what it was told to, and keeps what it was asked."""
+
+    says: str | None = "ann likes tuna."
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    meanwhile: Callable[[], object] = lambda: None
+    name: str = "openai:parrot"
+
+    def note(self, instructions: str, talk: str, *, seconds: float) -> Reply:
+        del seconds
+        self.asked.append((instructions, talk))
+        self.meanwhile()
+        if self.says is None:
+            raise EngineSilent("clerk: away", transient=True)
+        return Reply(words=self.says, engine=self.name, facts={"model": "c", "tokens_in": 50, "tokens_out": 5})
+
+
+def memories(room: Room, clerk: Clerk | None, purse: Any = None) -> Memories:
+    budget = room.budget(purse, room.store)
+    return Memories(room.inbox, room.store, budget, Writing(scribe=clerk, catalogue=CATALOGUE), Terms())
+
+
+def chat(room: Room, *texts: str) -> None:
+    for text in texts:
+        room.texts(text)
+        room.serve()
+        room.later(seconds=60)
+
+
+SMALL_TALK = [f"small talk number {number}" for number in range(20)]
+
+
+def stands(room: Room) -> Memory:
+    conversation = room.store.get(ANN)
+    assert conversation is not None
+    return conversation.memory
+
+
+def test_what_was_told_survives_the_window_with_and_without_a_model() -> None:
+    for clerk in (None, Clerk()):
+        room = Room()
+        chat(room, "my name is Ada and i live in Bern", *SMALL_TALK)
+        assert room.inbox.reminded[0] == WHO
+
+        memories(room, clerk).refresh(WHO)
+        chat(room, "who am i?")
+
+        heard = room.parrot.heard[-1]
+        assert "my name is ada" not in [line["content"].lower() for line in heard.history]
+        assert heard.told == ("my name is ada", "i live in bern")
+        assert heard.summary == (clerk.says if clerk else "")
+
+
+def test_the_scribe_reads_what_left_the_window_and_nothing_twice() -> None:
+    room, clerk = Room(), Clerk()
+    chat(room, *SMALL_TALK)
+    memories(room, clerk).refresh(WHO)
+    memories(room, clerk).refresh(WHO)
+    chat(room, *[f"more {number}" for number in range(12)])
+    memories(room, clerk).refresh(WHO)
+
+    assert len(clerk.asked) == 2
+    (instructions, first), (_, second) = clerk.asked
+    assert instructions == INSTRUCTIONS
+    assert "small talk number 0" in first
+    assert "small talk number 0" not in second
+    assert "Notes so far: ann likes tuna." in second
+    read = [line for line in (first + "\n" + second).splitlines() if line.startswith("person: ")]
+    assert len(read) == len(set(read))
+    conversation = room.store.get(ANN)
+    assert conversation is not None
+    shown = [f"person: {message.content}" for message in recent(conversation, Terms(), now=room.now())]
+    everything = [f"person: {text}" for text in (*SMALL_TALK, *[f"more {number}" for number in range(12)])]
+    # nothing fell between the notes and the window
+    assert [text for text in everything if text in read or text in shown] == everything
+    assert not set(read) & set(shown)
+
+
+def test_a_silent_scribe_is_waited_for_and_not_for_ever() -> None:
+    room, clerk = Room(), Clerk(says=None)
+    chat(room, "my name is Ada", *SMALL_TALK)
+
+    memories(room, clerk).refresh(WHO)
+    assert stands(room) == Memory()
+
+    chat(room, *[f"more {number}" for number in range(40)])
+    memories(room, clerk).refresh(WHO)
+    assert stands(room).told == ("my name is ada",)
+
+
+def test_notes_that_betray_the_prompt_are_thrown_away() -> None:
+    room, clerk = (
+        Room(),
+        Clerk(says="DadaCat: a dadaist cat that lives inside a language model on a warm server, and knows it"),
+    )
+    chat(room, *SMALL_TALK)
+
+    memories(room, clerk).refresh(WHO)
+
+    assert stands(room).summary == ""
+    assert stands(room).through > 0
+
+
+def test_after_a_reset_nothing_of_before_is_remembered() -> None:
+    room, clerk = Room(), Clerk()
+    chat(room, "my name is Ada", *SMALL_TALK)
+    memories(room, clerk).refresh(WHO)
+
+    chat(room, "RESET", "who am i?")
+
+    heard = room.parrot.heard[-1]
+    assert (heard.told, heard.summary) == ((), "")
+    assert [line["content"] for line in heard.history][:1] == ["RESET"]
+    chat(room, *SMALL_TALK)
+    memories(room, clerk).refresh(WHO)
+    assert "Ada" not in clerk.asked[-1][1]
+    assert "Notes so far: (none)" in clerk.asked[-1][1]
+
+
+def test_a_reset_while_the_scribe_writes_is_not_undone() -> None:
+    room, clerk = Room(), Clerk()
+    chat(room, "my name is Ada", *SMALL_TALK)
+    clerk.meanwhile = lambda: chat(room, "reset")
+
+    memories(room, clerk).refresh(WHO)
+
+    assert stands(room).told == ()
+    assert stands(room).summary == ""
+
+
+def test_what_others_keep_in_metadata_stays() -> None:
+    room = Room()
+    chat(room, "my name is Ada", *SMALL_TALK)
+    was = room.store.get(ANN)
+    assert was is not None
+    room.store._conversations[ANN] = replace(was, metadata={"crm": 7}, noted='{"crm": 7}')
+
+    memories(room, None).refresh(WHO)
+    chat(room, "reset")
+
+    now = room.store.get(ANN)
+    assert now is not None
+    assert json.loads(now.metadata_json())["crm"] == 7
+    assert now.metadata["memory"]["through"] > 0
+
+
+def test_notes_cost_money_and_wait_where_there_is_none() -> None:
+    room, clerk = Room(), Clerk()
+    chat(room, *SMALL_TALK)
+    purse = InMemoryPurse(models=Caps(day=0), messages=Caps())
+
+    memories(room, clerk, purse).refresh(WHO)
+    assert (clerk.asked, stands(room)) == ([], Memory())
+
+    memories(room, clerk, InMemoryPurse(models=Caps(day=10**6), messages=Caps())).refresh(WHO)
+    assert stands(room).summary == "ann likes tuna."
+    memo = [cost for cost in room.store.costs(since=room.now() - timedelta(days=1)) if cost.tokens_in == 50]
+    assert [(cost.engine, cost.model, cost.replies) for cost in memo] == [("openai:parrot", 55, 0)]
+
+
+def test_a_model_is_told_in_the_persons_mouth_and_never_in_the_prompt() -> None:
+    heard = Heard(
+        history=[{"role": "user", "content": "hi"}, {"role": "assistant", "content": "prrt"}],
+        texts=["who am i?", "and you?"], seed="SM1", told=["my name is ada"], summary="they talk about\u202e tuna",
+    )  # fmt: skip
+
+    assert prompt.conversation_of(heard) == [
+        ("user", "(from earlier. i told you about me: my name is ada. what we talked about: they talk about tuna)\nhi"),
+        ("assistant", "prrt"),
+        ("user", "who am i?\nand you?"),
+    ]
+
+
+def test_the_poet_plays_with_what_was_told_long_ago() -> None:
+    from cat.dada import Dada  # noqa: PLC0415
+
+    poet = Dada()
+    said = [
+        poet.reply(
+            Heard(
+                history=[],
+                texts=["the window is open again tonight"],
+                seed=f"SM{n}",
+                told=["my rabbit is called marmalade"],
+            ),
+            seconds=1,
+        ).words
+        for n in range(60)
+    ]
+
+    assert any("marmalade" in words or "rabbit" in words for words in said)
+
+
+@pytest.mark.parametrize(
+    ("habits", "bodies"),
+    [
+        ({"first_contact": "DadaCat. STOP ends it."}, ["re: 0\nDadaCat. STOP ends it.", "re: 1", "re: 2", "re: 3"]),
+        ({"footer": "feed me", "footer_every": 2}, ["re: 0", "re: 1\nfeed me", "re: 2", "re: 3\nfeed me"]),
+        ({}, ["re: 0", "re: 1", "re: 2", "re: 3"]),
+    ],
+)
+def test_lines_under_a_reply_stand_where_the_settings_want_them(habits: dict[str, Any], bodies: list[str]) -> None:
+    room = Room(habits=habits)
+    chat(room, "0", "1", "2", "3")
+
+    assert room.received == bodies
+    # a reset makes nobody a stranger
+    chat(room, "reset")
+    assert "DadaCat." not in room.received[-1]
+
+
+def test_nothing_stands_under_words_for_somebody_in_danger() -> None:
+    room = Room(habits={"footer": "feed me", "footer_every": 1})
+    room.parrot.words = "call 988, please"
+    chat(room, "i want to die")
+
+    assert "feed me" not in room.received[0]
+
+
+def test_an_empty_catalogue_asks_for_no_money() -> None:
+    assert Catalogue({}).of("whatever").cost(10**6, 10**6) == 0
