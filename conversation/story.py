@@ -12,6 +12,7 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, Protocol
 
+from conversation.costs import MICRO
 from conversation.journal import Part, PartState, Turn, TurnState
 
 #: Rows of a person among which a reply's sid is looked for.
@@ -77,7 +78,7 @@ def tell(rows: Rows, turn: Turn) -> Story:
     told = (*_turn_events(turn), *(event for part in parts for event in _part_events(part)))
     # what bears the same time is told in the order in which it happens
     events = sorted(told, key=lambda event: event.at)
-    return Story(sid=turn.sid, state=str(turn.state), events=events, verdict=_verdict(turn, parts), cost=_cost(parts))
+    return Story(sid=turn.sid, state=str(turn.state), events=events, verdict=_verdict(turn, parts), cost=_cost(turn, parts))
 
 
 def _turn_events(turn: Turn) -> Iterator[Event]:
@@ -86,7 +87,7 @@ def _turn_events(turn: Turn) -> Iterator[Event]:
     if "opened_at" in facts:
         yield Event(facts["opened_at"], "opened", {"worker": facts.get("worker"), "tries": turn.tries})
     if "thought_at" in facts:
-        names = ("engine", "model", "thought_ms", "tokens_in", "tokens_out", "silent_engines")
+        names = ("engine", "model", "thought_ms", "tokens_in", "tokens_out", "model_cost", "silent_engines")
         yield Event(facts["thought_at"], "thought", {name: facts[name] for name in names if name in facts})
     if "answered_at" in facts:
         yield Event(facts["answered_at"], "persisted", {"parts": turn.parts, "with the reply to": turn.turn})
@@ -136,21 +137,31 @@ def _fate(part: Part) -> str:
     return f"part {part.number}{' again' if part.again else ''} {words[part.state]}"
 
 
-def _cost(parts: Sequence[Part]) -> str:
+def _cost(turn: Turn, parts: Sequence[Part]) -> str:
+    """Segments and money, of the messages and of the models: what the carrier has charged, else what it is expected to."""
     sent = [part for part in parts if part.state is PartState.SENT]
-    if not sent:
-        return ""
-    segments = sum(part.segments for part in sent)
-    said = f"{segments} segment{'' if segments == 1 else 's'}" if segments else ""
+    said = []
+    if sent:
+        segments = sum(part.segments or part.expected for part in sent)
+        said += [f"{segments} segment{'' if segments == 1 else 's'}"] if segments else []
+        said += [_price(sent)]
+    thought = int(turn.facts.get("model_cost", 0))
+    if thought:
+        said.append(f"{thought / MICRO:.6f} USD for the model")
+    return ", ".join(said)
+
+
+def _price(sent: Sequence[Part]) -> str:
     prices = [part.price for part in sent if part.price is not None]
     if len(prices) < len(sent):
-        return f"{said}, price not known yet" if said else "price not known yet"
+        expected = sum(part.cost for part in sent)
+        return f"about {expected / MICRO:.4f} USD, not charged yet" if expected else "price not known yet"
     try:
         # a price is a debit: Twilio writes it with a minus sign
         total = -sum(Decimal(price) for price in prices)
     except InvalidOperation:
-        return f"{said}, {' + '.join(prices)}"
-    return f"{said}, {total} {sent[0].price_unit or ''}".strip(" ,")
+        return " + ".join(prices)
+    return f"{total} {sent[0].price_unit or ''}".strip()
 
 
 def as_lines(story: Story) -> Iterator[str]:

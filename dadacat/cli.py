@@ -356,6 +356,61 @@ def reconcile(*, since: str | None, as_json: bool) -> None:
         click.echo("\n".join(f"{name:<12}{count:>6}" for name, count in found.items()))
 
 
+@main.command()
+@click.option("--since", default="30d", show_default=True, help="How far back: 24h, 7d, 30d.")
+@click.option(
+    "--by",
+    type=click.Choice(["day", "engine", "person"]),
+    default="day",
+    show_default=True,
+    help="What a line is. Days are UTC's.",
+)
+@click.option("--numbers", is_flag=True, help="With --by person: show whole numbers, not their last digits.")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=60, show_default=True, help="Lines at most.")
+@click.option("--json", "as_json", is_flag=True, help="The lines as JSON.")
+@click.option(
+    "--plot", type=click.Path(path_type=Path, dir_okay=False, writable=True), help="Also draw it, into this SVG file."
+)
+def costs(*, since: str, by: str, numbers: bool, limit: int, as_json: bool, plot: Path | None) -> None:
+    """Say what replies cost: models by the price table, messages by what Twilio charged, and by the table until it has said.
+
+    Reads every row of the journal, so that it takes time where the table is large.
+    """
+    from dadacat import costs as accounts
+    from dadacat import operate
+    from inbox import contract
+    from worker import wiring
+
+    chosen = _checked(twilio=True)
+
+    def name(person: str) -> str:
+        return person if numbers else accounts.hidden(lambda one: contract.who(one, chosen.who_key_bytes))(person)
+
+    key = {"day": accounts.by_day, "engine": accounts.by_engine, "person": accounts.by_person(name)}[by]
+    begin = _asked(lambda: operate.ago(since))
+    lines, total = accounts.summed(wiring.store(chosen).costs(since=begin), key)
+    lines.sort(key=lambda line: line.name if by == "day" else -line.total)
+    shown = lines[-limit:] if by == "day" else lines[:limit]
+    if plot is not None:
+        bars = shown[-accounts.BARS :] if by == "day" else shown[: accounts.BARS]
+        accounts.draw(bars, f"What DadaCat costs, by {by}, since {begin:%Y-%m-%d}", plot)
+        click.echo(f"drawn into {plot}", err=True)
+    if as_json:
+        _print_json({"since": begin.isoformat(), "lines": [line.to_json() for line in shown], "total": total.to_json()})
+        return
+    click.echo(f"{by:<24}{'replies':>9}{'segments':>9}{'tokens':>12}{'models':>11}{'messages':>11}{'total':>11}  USD")
+    for line in (*shown, total):
+        click.echo(
+            f"{line.name:<24.24}{line.replies:>9}{line.segments:>9}{line.tokens_in + line.tokens_out:>12}"
+            f"{line.model / 1e6:>11.4f}{line.sms / 1e6:>11.4f}{line.total / 1e6:>11.4f}"
+        )
+    if len(shown) < len(lines):
+        click.echo(f"{len(lines) - len(shown)} more lines; --limit shows them")
+    click.echo(
+        f"of the messages' price, {total.reported / 1e6:.4f} is what Twilio reported; the rest is by the price table"
+    )
+
+
 @main.group("dead-letters")
 def dead_letters() -> None:
     """Turns that could not be finished, and replies that were refused for good."""

@@ -34,6 +34,11 @@ def duration(given: str) -> timedelta:
     return timedelta(**{_UNITS[match.group(2)]: int(match.group(1))})
 
 
+def ago(given: str) -> datetime:
+    """The moment that lies so far back. Raises `BadRequest`."""
+    return datetime.now(UTC) - duration(given)
+
+
 def story(storage: DynamoDBStorage, ledger: TwilioLedger, sid: str, person: str | None) -> Story:
     """Everything that is known of one text. Raises `NothingKnown`."""
     if person is None:

@@ -1,0 +1,154 @@
+"""What a day may cost, on the whole product: four workers, a model that is paid for, and a person with a phone."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import wait_until
+from tests.models import TOKENS_IN, TOKENS_OUT, Model, a_model
+from tests.scenarios.conftest import House
+from tests.scenarios.test_operate import dadacat
+from worker.budget import LAST_LINES
+
+pytestmark = pytest.mark.road
+
+#: US dollars: what a reply of the model costs, and what a day may cost.
+REPLY = (TOKENS_IN * 10 + TOKENS_OUT * 50) / 1e6
+DAY = 0.50
+PRICES = """
+[[models]]
+[models.known]
+"pricey" = { in = 10, out = 50 }
+[segment]
+"+1" = 0.01
+"""
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[Model]:
+    with a_model() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def house(start_house: Callable[..., House], model: Model, tmp_path_factory: pytest.TempPathFactory) -> House:
+    prices = tmp_path_factory.mktemp("prices") / "prices.toml"
+    prices.write_text(PRICES)
+    return start_house(
+        workers=4, CAT_ENGINES="openai:pricey", OPENAI_BASE_URL=model.url, PRICES_FILE=str(prices),
+        MODEL_BUDGET_DAY=str(DAY), SMS_BUDGET_PERSON_DAY="0.90", REPLY_MAX_SEGMENTS="1",
+        DOUBLE_TEXT_POLICY="each", MEMORY_TOKENS="150",
+    )  # fmt: skip
+
+
+def metadata(house: House, person: str) -> dict[str, Any]:
+    item = house.dynamodb.get_item(
+        TableName="DadaCatConversations", Key={"user_id": {"S": person}}, ConsistentRead=True
+    )["Item"]
+    return dict(json.loads(item["metadata"]["S"])) if "metadata" in item else {}
+
+
+def test_what_left_the_window_is_remembered(house: House, model: Model) -> None:
+    person = "+15557770001"
+    model.says = lambda messages: (
+        "ada and the cat talk about trains."
+        if "notes for a cat" in messages[0]["content"]
+        else "prrt. a train of mice."
+    )
+    house.text("my name is Ada", sender=person)
+    for number in range(9):
+        house.text(f"and another thing about trains, number {number}", sender=person)
+    wait_until(lambda: metadata(house, person).get("memory", {}).get("summary"), seconds=40, what="a memory")
+    wait_until(lambda: len(house.replies(person)) == 10, what="the replies")
+
+    house.text("who am i?", sender=person)
+    wait_until(lambda: len(house.replies(person)) == 11, what="the reply")
+
+    told = model.asked[-1]
+    assert told[1]["role"] == "user"
+    assert told[1]["content"].startswith("(from earlier. i told you about me: my name is ada.")
+    assert "ada and the cat talk about trains." in told[1]["content"]
+    assert "Ada" not in told[0]["content"]
+
+    house.text("reset", sender=person)
+    house.text("and who am i now?", sender=person)
+    wait_until(lambda: len(house.replies(person)) == 13, what="the replies")
+    assert "ada" not in json.dumps(model.asked[-1][1:]).lower()
+    memory = metadata(house, person)["memory"]
+    assert list(memory) == ["through"]
+
+
+def test_the_day_ends_within_its_budget_whoever_spends_it(house: House, model: Model) -> None:
+    model.says = lambda messages: f"prrt. {messages[-1]['content'][-20:]}"
+    people = [f"+1555777{number:04d}" for number in range(1000, 1060)]
+    dice = random.Random(4)
+    texts = [(person, f"thing {number}") for number in range(2) for person in people]
+    dice.shuffle(texts)
+    for person, body in texts:
+        house.text(body, sender=person)
+    wait_until(lambda: sum(len(house.replies(person)) for person in people) == len(texts), seconds=60, what="replies")
+
+    account = json.loads(dadacat(house, "costs", "--since", "1d", "--by", "engine", "--json"))
+    engines = {line["name"]: line for line in account["lines"]}
+    assert account["total"]["model_usd"] <= DAY
+    # and not much of it was left unused: what is set aside beforehand is about twice what a reply costs
+    assert account["total"]["model_usd"] > DAY - 6 * REPLY
+    assert engines["dada"]["replies"] > 0
+    assert engines["openai:pricey"]["replies"] + engines["dada"]["replies"] == account["total"]["replies"]
+    spent = len(model.asked) * REPLY
+    assert account["total"]["model_usd"] == pytest.approx(spent)
+
+    by_heart = next(
+        row for row in house.rows(people[0]) + house.rows(people[1]) if row.get("engine") == "dada" and "turn" in row
+    )
+    assert "over the budget" in dadacat(house, "explain", by_heart["turn"])
+
+
+def test_an_emptied_redis_is_no_new_purse(house: House, model: Model) -> None:
+    before, person = len(model.asked), "+15557772000"
+    with house.redis as client:
+        client.flushall()
+
+    house.text("is the till open?", sender=person)
+    wait_until(lambda: house.replies(person), seconds=40, what="a reply")
+
+    assert len(model.asked) == before
+    assert float(json.loads(dadacat(house, "costs", "--json"))["total"]["model_usd"]) <= DAY
+
+
+def test_a_person_over_the_budget_hears_one_last_line(house: House) -> None:
+    person = "+15557773000"
+    for number in range(100):
+        house.text(f"thing {number}", sender=person)
+    wait_until(lambda: len(house.rows(person)) >= 100 and house.settled(), seconds=60, what="the end")
+
+    bodies = [message["body"] for message in house.replies(person)]
+    # 90 cents, a cent a message
+    assert len(bodies) == 91
+    assert bodies[-1] == LAST_LINES["en"]
+    assert bodies.count(LAST_LINES["en"]) == 1
+    silent = [row for row in house.rows(person) if row.get("state") == "SILENT"]
+    assert {row["reason"] for row in silent} == {"over the budget"}
+    assert len(silent) == 9
+
+
+def test_costs_are_shown_by_day_and_person_and_drawn(house: House, tmp_path: Path) -> None:
+    picture = tmp_path / "costs.svg"
+
+    table = dadacat(house, "costs", "--by", "person", "--limit", "3", "--plot", str(picture))
+
+    assert "+15557773000" not in table
+    assert "**00 " in table
+    assert "more lines" in table
+    assert "+15557773000" in dadacat(house, "costs", "--by", "person", "--numbers")
+    svg = picture.read_text()
+    assert svg.count('class="rect') >= 3
+    assert "kozea" not in svg
+    assert "total" in dadacat(house, "costs")
+    assert "a duration is" in dadacat(house, "costs", "--since", "yesterday", code=1)
