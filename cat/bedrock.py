@@ -119,11 +119,6 @@ def _picture(picture: Picture) -> dict[str, Any] | None:  # Any: Converse's own 
 
 
 def _turns(lines: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:  # Any: Converse's own shape
-    """Converse wants the two to take turns, and the person to begin: what one says in a row is one turn."""
-    turns: list[dict[str, Any]] = []
-    for role, words in lines:
-        if turns and turns[-1]["role"] == role:
-            turns[-1]["content"].append({"text": words})
-        elif turns or role == "user":
-            turns.append({"role": role, "content": [{"text": words}]})
-    return turns
+    """Converse wants the person to begin."""
+    begun = lines[1:] if lines and lines[0][0] != "user" else lines
+    return [{"role": role, "content": [{"text": words}]} for role, words in begun]

@@ -24,7 +24,8 @@ def conversation_of(heard: Heard) -> Sequence[tuple[str, str]]:
     """What was said, as role and words, oldest first, the two in turns; what nobody can see is not in it."""
     said = [
         *((line["role"], line["content"]) for line in heard.history),
-        *(("user", text) for text in heard.texts),
+        # a picture without a word is a picture, also to who cannot see it
+        *(("user", text or ("(a picture)" if heard.pictures else "")) for text in heard.texts),
     ]
     lines: list[tuple[str, str]] = [("user", remembered)] if (remembered := _remembered(heard)) else []
     for role, words in said:

@@ -90,9 +90,12 @@ class Cat:
         self._clock = clock
         self._calls = ThreadPoolExecutor(CALLS, thread_name_prefix="engine") if self._engines else None
 
-    def reply(self, heard: Heard, *, below: str = "") -> Reply:
-        """Find words for what was heard, and put the line `below` under them. Never raises, and never takes longer than the deadline."""
-        until = self._clock() + self._deadline_seconds - RESERVE_SECONDS
+    def reply(self, heard: Heard, *, below: str = "", used_seconds: float = 0.0) -> Reply:
+        """Find words for what was heard, and put the line `below` under them. Never raises, and never takes longer than the deadline.
+
+        `used_seconds` of it are over already.
+        """
+        until = self._clock() + self._deadline_seconds - RESERVE_SECONDS - used_seconds
         tally = _Tally()
         for place, engine in enumerate(self._engines):
             left = until - self._clock()
@@ -113,6 +116,11 @@ class Cat:
     def scribe(self) -> Scribe | None:
         """The first of the engines that can write something down."""
         return next((engine for engine in self._engines if isinstance(engine, Scribe)), None)
+
+    @property
+    def sees(self) -> bool:
+        """Whether any of the engines takes pictures."""
+        return any(self._known(engine).sees for engine in self._engines)
 
     def is_urgent(self, heard: Heard) -> bool:
         """Whether somebody may be in danger, or in despair."""

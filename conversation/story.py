@@ -78,7 +78,9 @@ def tell(rows: Rows, turn: Turn) -> Story:
     told = (*_turn_events(turn), *(event for part in parts for event in _part_events(part)))
     # what bears the same time is told in the order in which it happens
     events = sorted(told, key=lambda event: event.at)
-    return Story(sid=turn.sid, state=str(turn.state), events=events, verdict=_verdict(turn, parts), cost=_cost(turn, parts))
+    return Story(
+        sid=turn.sid, state=str(turn.state), events=events, verdict=_verdict(turn, parts), cost=_cost(turn, parts)
+    )
 
 
 def _turn_events(turn: Turn) -> Iterator[Event]:

@@ -65,7 +65,12 @@ def main() -> None:
     show_default=True,
     help="aws: the tables of the account that boto3 finds.",
 )
-def up(*, headless: bool, port_base: int, data: Path, workers: int, dynamodb: str) -> None:
+@click.option(
+    "--model",
+    type=click.Choice(["local"]),
+    help="local: a small real model on this machine finds the words, at N+6; it talks nonsense, slowly. Default: CAT_ENGINES.",
+)
+def up(*, headless: bool, port_base: int, data: Path, workers: int, dynamodb: str, model: str | None) -> None:
     """Run everything: stores, simulator, webhook, workers, beat and Flower.
 
     A real service whose address the environment names (REDIS_URL, AWS_ENDPOINT_URL, TWILIO_API_BASE_URL) is used instead of the embedded one.
@@ -73,11 +78,10 @@ def up(*, headless: bool, port_base: int, data: Path, workers: int, dynamodb: st
     """
     from dadacat import launcher
 
-    sys.exit(
-        launcher.up(
-            headless=headless, port_base=port_base, data=data.absolute(), workers=workers, aws=dynamodb == "aws"
-        )
+    wanted = launcher.Wanted(
+        port_base=port_base, data=data.absolute(), workers=workers, aws=dynamodb == "aws", model=model == "local"
     )
+    sys.exit(launcher.up(wanted, headless=headless))
 
 
 @main.command()

@@ -19,7 +19,7 @@ import time
 import urllib.error
 import urllib.request
 import webbrowser
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
@@ -42,6 +42,11 @@ CONNECT_SECONDS: Final = 5.0
 LONGEST_PAUSE_SECONDS: Final = 5
 WATCH_SECONDS: Final = 0.2
 LOG_LINES_SHOWN: Final = 5
+
+#: Whose port stands where behind the port base; the sixth place is the operator's page, some day.
+PLACES: Final = {"webhook": 0, "simulator": 1, "flower": 2, "redis": 3, "dynamodb": 4, "model": 6}
+#: The small model's name as an engine.
+LOCAL_MODEL: Final = "local"
 
 #: What a telephone network for one laptop owns when nobody has named anything else.
 ACCOUNT_SID: Final = "AC" + "dada" * 8
@@ -86,24 +91,37 @@ class Plan:
     urls: Sequence[tuple[str, str]]
 
 
-def up(*, headless: bool, port_base: int, data: Path, workers: int, aws: bool) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What `up` was asked for."""
+
+    port_base: int
+    data: Path
+    workers: int
+    #: The tables are the account's that boto3 finds.
+    aws: bool = False
+    #: A small model on this machine finds the words.
+    model: bool = False
+
+
+def up(wanted: Wanted, *, headless: bool) -> int:
     """Run the tree until a signal; the exit code."""
     stopping: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: stopping.append(number))
     try:
-        lock = _lock(data)
-        plan = make_plan(environment(), port_base=port_base, data=data, workers=workers, aws=aws)
+        lock = _lock(wanted.data)
+        plan = make_plan(environment(), wanted)
     except (CannotStart, SettingsError) as exc:
         _say(str(exc))
         return 1
-    tree = _Tree(data / "logs", stopping)
+    tree = _Tree(wanted.data / "logs", stopping)
     try:
         for group in plan.groups:
             tree.start(group)
         if stopping:
             return 0
-        _say(f"logs are in {data / 'logs'}")
+        _say(f"logs are in {wanted.data / 'logs'}")
         print("ready", *(f"{name} {url}" for name, url in plan.urls), sep="\n", flush=True)
         if not headless:
             webbrowser.open(dict(plan.urls).get("phone", plan.urls[0][1]))
@@ -208,67 +226,83 @@ class _Tree:
         return f"{_why(running.process.returncode)}\n  " + "\n  ".join(lines) + f"\n  (log: {path})"
 
 
-def make_plan(given: Mapping[str, str], *, port_base: int, data: Path, workers: int, aws: bool) -> Plan:
+def make_plan(given: Mapping[str, str], wanted: Wanted) -> Plan:
     """Decide what runs where. Raises `CannotStart` for a taken port, and `SettingsError`."""
-    ports = dict(
-        zip(("webhook", "simulator", "flower", "redis", "dynamodb"), range(port_base, port_base + 5), strict=True)
-    )
+    own = _own(given, wanted)
+    ports = {name: wanted.port_base + place for name, place in PLACES.items()}
     at = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
-    own_redis = not given.get("REDIS_URL")
-    own_dynamodb = not given.get("AWS_ENDPOINT_URL") and not aws
-    own_twilio = not given.get("TWILIO_API_BASE_URL")
-    needed = ["webhook", "flower"]
-    needed += ["simulator"] * own_twilio + ["redis"] * own_redis + ["dynamodb"] * own_dynamodb
-    for name in needed:
+    for name in sorted(own, key=PLACES.__getitem__):
         _require_free(name, ports[name])
     for name in ("REDIS_URL", "AWS_ENDPOINT_URL", "TWILIO_API_BASE_URL"):
         if given.get(name):
             _require_answer(name, given[name])
-    (data / "run").mkdir(parents=True, exist_ok=True)
-
-    env = dict(given)
-    env["PYTHONUNBUFFERED"] = "1"
-    _default(env, "TWILIO_ACCOUNT_SID", ACCOUNT_SID)
-    _default(env, "TWILIO_AUTH_TOKEN", _secret(data / "run" / "auth-token", 16) if own_twilio else "")
-    _default(env, "FLOWER_BASIC_AUTH", f"cat:{_secret(data / 'run' / 'flower-password', 9)}")
-    if own_redis:
-        env["REDIS_URL"] = f"redis://127.0.0.1:{ports['redis']}/0"
-    if own_dynamodb:
-        env["AWS_ENDPOINT_URL"] = at["dynamodb"]
-        _default(env, "AWS_ACCESS_KEY_ID", "local")
-        _default(env, "AWS_SECRET_ACCESS_KEY", "local")
-    if own_twilio:
-        env["TWILIO_API_BASE_URL"] = at["simulator"]
-        env["PUBLIC_URL"] = at["webhook"]
-        env["SIMULATOR_DATA"] = str(data / "simulator" / "network.sqlite")
-        _default(env, "TWILIO_PHONE_NUMBER", NUMBER)
-    _default(env, "PUBLIC_URL", at["webhook"])
+    run = wanted.data / "run"
+    run.mkdir(parents=True, exist_ok=True)
+    env = _environment(given, wanted, own, at)
     chosen = Settings.load(env)
     chosen.require_twilio()
 
     stores = []
-    if own_redis:
-        stores.append(_redis(ports["redis"], data / "redis", env))
-    if own_dynamodb:
-        stores.append(_dynamodb(ports["dynamodb"], data / "dynamodb", env))
-    processes = [_http("webhook", ports["webhook"], "/readyz", env)]
-    if own_twilio:
-        processes.insert(0, _http("simulator", ports["simulator"], "/phone/state", env))
-    processes += [_worker(number, data / "run", env) for number in range(1, workers + 1)]
+    if "redis" in own:
+        stores.append(_redis(ports["redis"], wanted.data / "redis", env))
+    if "dynamodb" in own:
+        stores.append(_dynamodb(ports["dynamodb"], wanted.data / "dynamodb", env))
+    if "model" in own:
+        stores.append(_model(ports["model"], env))
+    processes = [_http("simulator", ports["simulator"], "/phone/state", env)] if "simulator" in own else []
+    processes.append(_http("webhook", ports["webhook"], "/readyz", env))
+    processes += [_worker(number, run, env) for number in range(1, wanted.workers + 1)]
     processes.append(_dadacat("beat", [], env, answers=lambda: True))
     # Flower asks at its start which workers there are, so they have to be there
     flower = _http("flower", ports["flower"], "/healthcheck", env)
 
     login = chosen.flower_basic_auth
     urls = [("webhook", chosen.public_url)]
-    urls += [("phone", f"{at['simulator']}/phone")] if own_twilio else []
+    urls += [("phone", f"{at['simulator']}/phone")] if "simulator" in own else []
     urls += [
         ("twilio", chosen.twilio_api_base_url),
         ("flower", f"http://{login}@127.0.0.1:{ports['flower']}"),
         ("redis", chosen.redis_url),
         ("dynamodb", chosen.aws_endpoint_url or f"https://dynamodb.{chosen.aws_region}.amazonaws.com"),
     ]
+    urls += [("model", f"{at['model']}/v1")] if "model" in own else []
     return Plan(groups=(stores, processes, (flower,)), urls=urls)
+
+
+def _own(given: Mapping[str, str], wanted: Wanted) -> set[str]:
+    """What listens on a port of ours: all that the environment does not name elsewhere."""
+    own = {"webhook", "flower"}
+    own |= set() if given.get("TWILIO_API_BASE_URL") else {"simulator"}
+    own |= set() if given.get("REDIS_URL") else {"redis"}
+    own |= set() if given.get("AWS_ENDPOINT_URL") or wanted.aws else {"dynamodb"}
+    return own | ({"model"} if wanted.model else set())
+
+
+def _environment(
+    given: Mapping[str, str], wanted: Wanted, own: Collection[str], at: Mapping[str, str]
+) -> dict[str, str]:
+    """The environment of every process: what was given, and where it finds the others."""
+    env = dict(given)
+    env["PYTHONUNBUFFERED"] = "1"
+    run = wanted.data / "run"
+    _default(env, "TWILIO_ACCOUNT_SID", ACCOUNT_SID)
+    _default(env, "TWILIO_AUTH_TOKEN", _secret(run / "auth-token", 16) if "simulator" in own else "")
+    _default(env, "FLOWER_BASIC_AUTH", f"cat:{_secret(run / 'flower-password', 9)}")
+    if "redis" in own:
+        env["REDIS_URL"] = f"{at['redis'].replace('http', 'redis')}/0"
+    if "dynamodb" in own:
+        env["AWS_ENDPOINT_URL"] = at["dynamodb"]
+        _default(env, "AWS_ACCESS_KEY_ID", "local")
+        _default(env, "AWS_SECRET_ACCESS_KEY", "local")
+    if "simulator" in own:
+        env["TWILIO_API_BASE_URL"] = at["simulator"]
+        env["PUBLIC_URL"] = at["webhook"]
+        env["SIMULATOR_DATA"] = str(wanted.data / "simulator" / "network.sqlite")
+        _default(env, "TWILIO_PHONE_NUMBER", NUMBER)
+    if "model" in own:
+        env["CAT_ENGINES"], env["OPENAI_BASE_URL"] = f"openai:{LOCAL_MODEL}", f"{at['model']}/v1"
+    _default(env, "PUBLIC_URL", at["webhook"])
+    return env
 
 
 def _redis(port: int, folder: Path, env: Mapping[str, str]) -> Program:
@@ -313,6 +347,14 @@ def _dynamodb(port: int, folder: Path, env: Mapping[str, str]) -> Program:
     server = Path(__file__).parent / "embedded" / "dynamodb.py"
     command = [str(python), "-P", str(server), "--port", str(port), "--data", str(folder)]
     return Program(name="dynamodb", command=command, environment=env, answers=lambda: _http_answers(port, "/"))
+
+
+def _model(port: int, env: Mapping[str, str]) -> Program:
+    python = Path(sys.prefix) / "model" / "bin" / "python"
+    if not python.exists():
+        raise CannotStart("the small model is not installed: scripts/install model; scripts/up --model local does it")
+    command = [str(python), "-P", str(Path(__file__).parent / "embedded" / "model.py"), "--port", str(port)]
+    return Program(name="model", command=command, environment=env, answers=lambda: _http_answers(port, "/health"))
 
 
 def _dadacat(

@@ -123,3 +123,18 @@ class Ledger(Protocol):
 
     def received_by(self, number: str, *, since: datetime | None) -> Listing:
         """Texts that came to one of our numbers since a time of the carrier's clock (None: only that clock is asked for). Raises `CarrierAway`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """A picture's bytes."""
+
+    content_type: str
+    data: bytes
+
+
+class Album(Protocol):
+    """Where pictures are that came with a text."""
+
+    def fetch(self, media: Media, *, seconds: float) -> Fetched:
+        """A picture. Raises `CarrierAway` where it cannot be had in about that time, is too large, or lies with a stranger."""

@@ -130,6 +130,7 @@ class Room:
             cat=Cat([self.parrot], deadline_seconds=20, max_parts=self.max_parts, catalogue=CATALOGUE),
             budget=self.budget(replaced.get("purse", self.purse), journal),
             delivery=delivery,
+            album=replaced.get("album"),
             leases=LeaseKeeper(self.inbox, every_seconds=5, on_error=lambda _: None),
             worker="w",
         )

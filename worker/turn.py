@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from cat import hearing, memory
-from cat.ports import Heard, Reply
+from cat.ports import Heard, Picture, Reply
 from cat.reply import Cat
 from conversation import journal
 from conversation.errors import Fenced, StoreAway, TooMuchContention
@@ -32,6 +32,7 @@ from sms import keywords, messages
 from sms.errors import CarrierAway
 from sms.keywords import Keyword
 from sms.messages import InboundSms
+from sms.ports import Album
 from worker.budget import LAST_LINE, LAST_LINES, Asked, Budget
 from worker.delivery import Delivery
 from worker.visit import LeaseKeeper, Visit
@@ -44,6 +45,11 @@ READ_AHEAD: Final = 20
 #: So often a visit that ends tells Redis that it does: for about as long as its lease would last anyway.
 PARK_TRIES: Final = 15
 PARK_PAUSE_SECONDS: Final = 1.0
+#: So many pictures of one turn are shown to a model, and so long may it take to fetch them all, out of the reply's deadline.
+PICTURES_SHOWN: Final = 3
+LOOKING_SECONDS: Final = 6.0
+#: What models that see take, as OpenAI and Bedrock document it alike.
+SEEN: Final = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 #: When the store or the carrier is away, the person is visited again after this.
 AWAY_PAUSE: Final = timedelta(seconds=5)
 
@@ -114,6 +120,8 @@ class House:
     cat: Cat
     budget: Budget
     delivery: Delivery
+    #: Where pictures are to be had; None: nobody looks at any.
+    album: Album | None = None
     leases: LeaseKeeper
     #: Who serves, as the journal records it.
     worker: str
@@ -136,6 +144,7 @@ class Visits:
         self._cat = house.cat
         self._budget = house.budget
         self._delivery = house.delivery
+        self._album = house.album
         self._leases = house.leases
         self._worker = house.worker
         self._habits = habits
@@ -446,7 +455,7 @@ class Visits:
                 self._settle(visit, turn, Settle(TurnState.SILENT, "over the budget"))
             return ()
         begun = time.monotonic()
-        reply = self._think(visit, heard, asked, grant)
+        reply = self._think(visit, replace(heard, shown=self._look_at(texts, grant)), asked, grant, begun)
         seconds = time.monotonic() - begun
         self._noted.thought(visit, reply, seconds)
         parts = reply.parts or (reply.words,)
@@ -492,7 +501,23 @@ class Visits:
             urgent=self._cat.is_urgent(heard),
         )
 
-    def _think(self, visit: Visit, heard: Heard, asked: Asked, grant: Grant) -> Reply:
+    def _look_at(self, texts: Sequence[InboundSms], grant: Grant) -> list[Picture]:
+        """The pictures that came with the texts, for a model that sees; what cannot be had in time is not looked at."""
+        if self._album is None or not self._cat.sees or grant.leave is not Leave.GO:
+            return []
+        until, found = time.monotonic() + LOOKING_SECONDS, []
+        media = [one for text in texts for one in text.media if one.content_type in SEEN]
+        for one in media[:PICTURES_SHOWN]:
+            left = until - time.monotonic()
+            if left <= 0:
+                break
+            with suppress(CarrierAway):
+                fetched = self._album.fetch(one, seconds=left)
+                if fetched.content_type in SEEN:
+                    found.append(Picture(content_type=fetched.content_type, data=fetched.data))
+        return found
+
+    def _think(self, visit: Visit, heard: Heard, asked: Asked, grant: Grant, begun: float) -> Reply:
         """The words, as far as there is money for them."""
         if grant.leave is Leave.LAST_LINE:
             return Reply(words=asked.last_line, engine=LAST_LINE)
@@ -502,7 +527,7 @@ class Visits:
         if asked.model and not grant.model:
             reply = self._cat.by_heart(heard, below=below)
             return replace(reply, facts={**reply.facts, "silent_engines": ["all of them: over the budget"]})
-        return self._cat.reply(heard, below=below)
+        return self._cat.reply(heard, below=below, used_seconds=time.monotonic() - begun)
 
 
 def _turn(user_id: str, entry: Waiting, text: InboundSms, *, worker: str, opened_at: str) -> Turn:

@@ -40,6 +40,7 @@ from inbox.purse import RedisPurse
 from inbox.redis import RedisInbox
 from sms import tariff as sms_tariff
 from sms.errors import CarrierAway
+from sms.media import TwilioAlbum
 from sms.messages import DeliveryReport
 from sms.tariff import Tariff
 from sms.twilio import TwilioLedger, TwilioSender
@@ -270,6 +271,7 @@ def _built() -> Worker:
             cat=thinker,
             budget=purse,
             delivery=delivery,
+            album=TwilioAlbum(username=username, password=password, api_base_url=chosen.twilio_api_base_url),
             leases=LeaseKeeper(inbox, every_seconds=chosen.lease_renew_seconds, on_error=_renewal_failed),
             worker=f"{socket.gethostname()}:{os.getpid()}",
         ),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from tests.builders import OUR_NUMBER
 from tests.conftest import wait_until
 from tests.models import TOKENS_IN, TOKENS_OUT, Model, a_model
 from tests.scenarios.conftest import House
@@ -24,7 +27,7 @@ DAY = 0.50
 PRICES = """
 [[models]]
 [models.known]
-"pricey" = { in = 10, out = 50 }
+"pricey" = { in = 10, out = 50, sees = true }
 [segment]
 "+1" = 0.01
 """
@@ -82,6 +85,26 @@ def test_what_left_the_window_is_remembered(house: House, model: Model) -> None:
     assert "ada" not in json.dumps(model.asked[-1][1:]).lower()
     memory = metadata(house, person)["memory"]
     assert list(memory) == ["through"]
+
+
+def test_a_picture_is_shown_to_a_model_that_sees(house: House, model: Model) -> None:
+    person, png = "+15557770002", b"\x89PNG\r\n\x1a\n" + b"a cat on a roof" * 40
+    model.says = lambda _: "prrt. that roof is mine."
+    uploaded = httpx.post(
+        f"{house.urls['twilio']}/phone/pictures", content=png, headers={"content-type": "image/png"}, timeout=10
+    ).json()["sid"]
+    httpx.post(
+        f"{house.urls['twilio']}/phone/texts",
+        json={"from": person, "to": OUR_NUMBER, "body": "", "pictures": [uploaded]}, timeout=10,
+    )  # fmt: skip
+    wait_until(lambda: house.replies(person), seconds=20, what="the reply")
+
+    assert house.replies(person)[0]["body"] == "prrt. that roof is mine."
+    words, picture = model.asked[-1][-1]["content"]
+    assert words["text"] == "(a picture)"
+    assert base64.b64decode(picture["image_url"]["url"].removeprefix("data:image/png;base64,")) == png
+    (row,) = [row for row in house.rows(person) if row["message_key"].startswith("in#")]
+    assert uploaded in str(row["media"])
 
 
 def test_the_day_ends_within_its_budget_whoever_spends_it(house: House, model: Model) -> None:

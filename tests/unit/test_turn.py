@@ -15,9 +15,10 @@ from conversation.ports import Binding
 from inbox import contract
 from inbox.errors import InboxAway
 from inbox.memory import InMemoryInbox
+from sms.errors import CarrierAway
 from sms.memory import InMemorySender
-from sms.messages import DeliveryReport, InboundSms, MessageSid
-from sms.ports import ErrorClass, Listed, Listing, NotCreated, Sent, Unknown
+from sms.messages import DeliveryReport, InboundSms, Media, MessageSid
+from sms.ports import ErrorClass, Fetched, Listed, Listing, NotCreated, Sent, Unknown
 from tests.builders import ANN, OUR_NUMBER, a_text
 from tests.room import WHO, Died, Dying, Room
 from worker.receipts import Receipts
@@ -1107,3 +1108,39 @@ def test_a_dead_letter_that_is_replayed_days_later_is_sent(room: Room) -> None:
     room.serve()
 
     assert room.received == ["re: hello"]
+
+
+class AnAlbum:
+    """Holds one picture, or none that can be had."""
+
+    def __init__(self, fetched: Fetched | None) -> None:
+        self._fetched = fetched
+
+    def fetch(self, media: Media, *, seconds: float) -> Fetched:
+        del media, seconds
+        if self._fetched is None:
+            raise CarrierAway("gone")
+        return self._fetched
+
+
+@pytest.mark.parametrize(
+    ("fetched", "shown"),
+    [
+        (Fetched(content_type="image/png", data=b"cat"), [b"cat"]),
+        (Fetched(content_type="text/html", data=b"<html>"), []),
+        (None, []),
+    ],
+)
+def test_a_picture_is_shown_where_it_can_be_had(room: Room, fetched: Fetched | None, shown: list[bytes]) -> None:
+    media = (
+        Media(url="https://api.twilio.com/ME1", content_type="image/png"),
+        Media(url="x", content_type="video/mp4"),
+    )
+    room.inbox.accept(a_text("look", media=media))
+
+    room.serve(album=AnAlbum(fetched))
+
+    (heard,) = room.parrot.heard
+    assert heard.pictures == 2
+    assert [picture.data for picture in heard.shown] == shown
+    assert room.received == ["re: look"]

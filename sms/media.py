@@ -1,0 +1,98 @@
+"""TwilioAlbum: the pictures that came with a text, fetched from where Twilio keeps them.
+
+Twilio keeps a picture until somebody deletes it, and names it in the webhook (https://www.twilio.com/docs/messaging/api/media-resource). An
+account may require a login for it; the answer leads on to where the bytes lie, which wants none. Nobody but Twilio's own hosts is ever asked.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Final
+from urllib.parse import urljoin, urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
+from urllib3.util import Retry
+
+from sms.errors import CarrierAway
+from sms.messages import Media
+from sms.ports import Fetched
+
+#: Twilio takes no larger media (https://www.twilio.com/docs/messaging/guides/accepted-mime-types).
+MOST_BYTES: Final = 5 * 1024 * 1024
+#: A handshake, as with every other call to Twilio; then one that is silent for so long is not there.
+CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS = 3.0, 5.0
+#: From Twilio's API to where the bytes lie, and once more.
+REDIRECTS: Final = 3
+_CHUNK: Final = 64 * 1024
+#: Hosts to which Twilio's API leads on; nobody else's are asked.
+_LEADS_TO: Final = (".twilio.com", ".twiliocdn.com", ".amazonaws.com")
+
+
+class TwilioAlbum:
+    """Fetches pictures as Twilio's webhooks name them."""
+
+    def __init__(self, *, username: str, password: str, api_base_url: str) -> None:
+        self._login = (username, password)
+        self._home = urlsplit(api_base_url)
+        self._mine = threading.local()
+
+    def fetch(self, media: Media, *, seconds: float) -> Fetched:
+        """See `sms.ports.Album.fetch`."""
+        until = time.monotonic() + seconds
+        url = media.url
+        try:
+            for _ in range(REDIRECTS):
+                at_home = self._is_home(url)
+                if not at_home and not self._is_known(url):
+                    raise CarrierAway("the picture lies with a stranger")
+                with self._session().get(
+                    url,
+                    auth=self._login if at_home else None,
+                    stream=True,
+                    allow_redirects=False,
+                    timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
+                ) as answer:
+                    if answer.is_redirect:
+                        url = urljoin(url, answer.headers["location"])
+                        continue
+                    if not answer.ok:
+                        raise CarrierAway(f"the picture is not to be had: {answer.status_code}")
+                    kind = answer.headers.get("content-type", media.content_type).partition(";")[0].strip().lower()
+                    return Fetched(content_type=kind, data=_read(answer, until))
+        except (requests.RequestException, HTTPError) as exc:
+            raise CarrierAway(f"the picture cannot be fetched: {type(exc).__name__}") from exc
+        raise CarrierAway("the picture leads round in circles")
+
+    def _is_home(self, url: str) -> bool:
+        parts = urlsplit(url)
+        return (parts.scheme, parts.netloc) == (self._home.scheme, self._home.netloc)
+
+    def _is_known(self, url: str) -> bool:
+        parts = urlsplit(url)
+        return parts.scheme == "https" and (parts.hostname or "").endswith(_LEADS_TO)
+
+    def _session(self) -> requests.Session:
+        """One a thread: sessions are not safe to share."""
+        if not hasattr(self._mine, "session"):
+            session = requests.Session()
+            session.trust_env = False
+            session.mount("https://", HTTPAdapter(max_retries=Retry(0, read=False)))
+            session.mount("http://", HTTPAdapter(max_retries=Retry(0, read=False)))
+            self._mine.session = session
+        found: requests.Session = self._mine.session
+        return found
+
+
+def _read(answer: requests.Response, until: float) -> bytes:
+    data = bytearray()
+    # what has come, as it comes: to wait for a whole chunk would be to wait for as long as a trickling server likes
+    while chunk := answer.raw.read1(_CHUNK, decode_content=True):
+        data += chunk
+        if len(data) > MOST_BYTES:
+            raise CarrierAway("the picture is larger than Twilio takes")
+        if time.monotonic() > until:
+            raise CarrierAway("the picture takes too long")
+    return bytes(data)
