@@ -60,6 +60,10 @@ class Settings(BaseModel):
     twilio_phone_number: str = Field(
         "", description="Our number, or several with commas. Texts to other numbers are refused."
     )
+    whatsapp: Literal["on", "off"] = Field(
+        "off",
+        description="`on`: our numbers are WhatsApp senders too, whose texts and prices are looked for on Twilio's list.",
+    )
     twilio_messaging_service_sid: str = Field("", description="A Messaging Service whose texts are ours.")
     twilio_api_base_url: str = Field(
         TWILIO_API, description="Where Twilio's API is. Under `dadacat up`, naming one replaces the simulator."
@@ -269,6 +273,12 @@ class Settings(BaseModel):
     def numbers(self) -> tuple[str, ...]:
         """Our own numbers."""
         return tuple(filter(None, (number.strip() for number in self.twilio_phone_number.split(","))))
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Our own numbers on every channel on which they are reached."""
+        channels = ("", "whatsapp:") if self.whatsapp == "on" else ("",)
+        return tuple(f"{channel}{number}" for channel in channels for number in self.numbers)
 
     @property
     def engine_names(self) -> tuple[str, ...]:

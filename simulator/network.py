@@ -24,6 +24,7 @@ from simulator.faults import Faults
 from simulator.store import Message, Number, Picture, Store
 from sms import keywords, segments, signature
 from sms.keywords import Keyword
+from sms.messages import bare
 
 #: US dollars a segment, as Twilio's own API description shows it in its example of a message (twilio_api_v2010, read 2026-11).
 PRICE_PER_SEGMENT: Final = 0.0075
@@ -138,9 +139,9 @@ class Network:
         for watcher in tuple(self._watchers):
             watcher(event)
 
-    def number(self, number: str) -> Number | None:
-        """One of the account's numbers."""
-        return next((mine for mine in self.store.numbers() if mine.number == number), None)
+    def number(self, address: str) -> Number | None:
+        """One of the account's numbers, on whichever channel it is reached."""
+        return next((mine for mine in self.store.numbers() if mine.number == bare(address)), None)
 
     # Outbound
 

@@ -26,7 +26,7 @@ from simulator.faults import Rule
 from simulator.network import Network, media_path
 from simulator.store import Message, Number, Picture
 from sms import signature
-from sms.messages import MAX_BODY_CHARACTERS, bare, is_dialable
+from sms.messages import MAX_BODY_CHARACTERS, is_dialable
 
 API: Final = "/2010-04-01/Accounts/{account}"
 PAGE_SIZE: Final = 50
@@ -167,7 +167,7 @@ class Rest:
             return self._store.numbers()[0].number
         if not sender:
             raise TwilioError(400, 21603, "A 'From' phone number is required.")
-        if self._network.number(bare(sender)) is None:
+        if self._network.number(sender) is None:
             raise TwilioError(
                 400, 21606,
                 f"The From phone number {sender} is not a valid, SMS-capable inbound phone number or short code for your account.",

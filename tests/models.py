@@ -16,10 +16,10 @@ TOKENS_IN, TOKENS_OUT = 1000, 20
 
 @dataclass
 class Model:
-    """A running server; `says` is given the messages and returns the words."""
+    """A running server; `says` is given the request and returns the words, or an HTTP status that says no."""
 
     url: str
-    says: Callable[[list[dict[str, Any]]], str] = lambda messages: f"prrt. {messages[-1]['content'][-40:]}"
+    says: Callable[[dict[str, Any]], str | int] = lambda request: f"prrt. {request['messages'][-1]['content'][-40:]}"
     #: The messages of every request, in the order in which they came.
     asked: list[list[dict[str, Any]]] = field(default_factory=list)
 
@@ -30,7 +30,11 @@ def a_model() -> Iterator[Model]:
         def do_POST(self) -> None:
             request = json.loads(self.rfile.read(int(self.headers["content-length"])))
             model.asked.append(request["messages"])
-            message = {"role": "assistant", "content": model.says(request["messages"])}
+            said = model.says(request)
+            if isinstance(said, int):
+                self.send_error(said)
+                return
+            message = {"role": "assistant", "content": said}
             answer = {
                 "id": "1", "object": "chat.completion", "created": 1, "model": request["model"],
                 "choices": [{"index": 0, "finish_reason": "stop", "message": message}],

@@ -346,7 +346,7 @@ def reconciler(chosen: Settings, client: redis.Redis, inbox: RedisInbox, storage
         aftermath(chosen, client, inbox, storage),
         ReconcileTerms(
             validity=timedelta(seconds=chosen.sms_validity_seconds),
-            numbers=chosen.numbers,
+            numbers=chosen.addresses,
             who=lambda person: contract.who(person, chosen.who_key_bytes),
             unsettled_after=timedelta(seconds=chosen.unsettled_after_seconds),
         ),

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ class House:
     data: Path
     settings: Mapping[str, str]
     workers: int = 2
+    options: Sequence[str] = ()
     process: subprocess.Popen[str] | None = None
     urls: dict[str, str] = field(default_factory=dict)
     port_base: int = 0
@@ -41,7 +42,8 @@ class House:
         base = self.port_base or free_base()
         self.port_base = base
         command = [str(Path(sys.executable).parent / "dadacat"), "up", "--headless", "--port-base", str(base)]
-        command += ["--data", str(self.data), "--workers", str(self.workers)]
+        command += ["--data", str(self.data), "--workers", str(self.workers), *self.options]
+        last = "model" if "--model" in self.options else "dynamodb"
         # neither the developer's shell nor an .env of this folder may name a service that is not the test's own
         environment = {**without_settings(os.environ), **self.settings}
         self.process = subprocess.Popen(command, env=environment, cwd=self.data, stdout=subprocess.PIPE, text=True)
@@ -50,7 +52,7 @@ class House:
             words = line.split()
             if words[0] != "ready":
                 self.urls[words[0]] = words[1]
-            if words[0] == "dynamodb":
+            if words[0] == last:
                 return
         raise AssertionError(f"it did not start: {self.process.wait()}; logs in {self.data / 'logs'}")
 
@@ -129,13 +131,13 @@ class House:
 
 
 def free_base() -> int:
-    """Six free ports in a row."""
+    """Seven free ports in a row."""
     while True:
         base = free_port()
         if base > 60_000:
             continue
         try:
-            for port in range(base, base + 6):
+            for port in range(base, base + 7):
                 _claim(port)
         except OSError:
             continue
@@ -154,7 +156,7 @@ def start_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[.
     """Start trees, and stop at the end whatever a test left running."""
     begun: list[House] = []
 
-    def start(*, workers: int = 2, **settings: str) -> House:
+    def start(*, workers: int = 2, options: Sequence[str] = (), **settings: str) -> House:
         given = {
             "TWILIO_ACCOUNT_SID": ACCOUNT,
             "TWILIO_AUTH_TOKEN": TOKEN,
@@ -163,7 +165,7 @@ def start_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[.
             "LIMITS": "off",
             **settings,
         }
-        house = House(data=tmp_path_factory.mktemp("house"), settings=given, workers=workers)
+        house = House(data=tmp_path_factory.mktemp("house"), settings=given, workers=workers, options=options)
         begun.append(house)
         house.start()
         return house

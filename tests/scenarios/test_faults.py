@@ -21,7 +21,7 @@ def rough(start_house: Callable[..., House]) -> House:
     """A house whose reconciler does not wait for minutes."""
     return start_house(
         workers=1, RECONCILE_INTERVAL_SECONDS="2", UNSETTLED_AFTER_SECONDS="1", UNKNOWN_PATIENCE_SECONDS="2",
-        SWEEP_INTERVAL_SECONDS="1", SWEEP_PERSON_SECONDS="2", LEASE_SECONDS="4", LEASE_RENEW_SECONDS="1",
+        SWEEP_INTERVAL_SECONDS="1", SWEEP_PERSON_SECONDS="2", LEASE_SECONDS="4", LEASE_RENEW_SECONDS="1", WHATSAPP="on",
     )  # fmt: skip
 
 
@@ -119,11 +119,12 @@ def test_a_text_that_comes_twice_is_answered_once(rough: House, how: str) -> Non
     assert len(rough.replies(person)) == 1
 
 
-def test_a_text_whose_webhook_never_comes_is_fetched_back(rough: House) -> None:
-    person = "+15556660040"
+@pytest.mark.parametrize("channel", ["", "whatsapp:"])
+def test_a_text_whose_webhook_never_comes_is_fetched_back(rough: House, channel: str) -> None:
+    person = f"{channel}+15556660040"
     misbehave(rough, {"at": "webhook", "do": "never", "person": person})
 
-    sid = rough.text("hello?", sender=person)
+    sid = rough.text("hello?", sender=person, number=f"{channel}{OUR_NUMBER}")
     wait_until(lambda: rough.replies(person), seconds=60, what="the reply")
 
     row = next(row for row in rough.rows(person) if row["message_key"] == f"in#{sid}")

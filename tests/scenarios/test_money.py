@@ -59,9 +59,9 @@ def metadata(house: House, person: str) -> dict[str, Any]:
 
 def test_what_left_the_window_is_remembered(house: House, model: Model) -> None:
     person = "+15557770001"
-    model.says = lambda messages: (
+    model.says = lambda request: (
         "ada and the cat talk about trains."
-        if "notes for a cat" in messages[0]["content"]
+        if "notes for a cat" in request["messages"][0]["content"]
         else "prrt. a train of mice."
     )
     house.text("my name is Ada", sender=person)
@@ -108,7 +108,7 @@ def test_a_picture_is_shown_to_a_model_that_sees(house: House, model: Model) -> 
 
 
 def test_the_day_ends_within_its_budget_whoever_spends_it(house: House, model: Model) -> None:
-    model.says = lambda messages: f"prrt. {messages[-1]['content'][-20:]}"
+    model.says = lambda request: f"prrt. {request['messages'][-1]['content'][-20:]}"
     people = [f"+1555777{number:04d}" for number in range(1000, 1060)]
     dice = random.Random(4)
     texts = [(person, f"thing {number}") for number in range(2) for person in people]
