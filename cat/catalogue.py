@@ -49,12 +49,16 @@ class Catalogue:
 
     models: Mapping[str, Model]
 
-    def of(self, name: str) -> Model:
-        """A model by its name: the very one, or the one whose name this one begins with, as dated releases do."""
+    def entry(self, name: str) -> str | None:
+        """Under which name a model stands here: its own, or one that it begins with, as dated releases do; None: nobody has entered it."""
         if name in self.models:
-            return self.models[name]
+            return name
         known = [begin for begin in self.models if name.startswith((f"{begin}-", f"{begin}:", f"{begin}@"))]
-        return self.models[max(known, key=len)] if known else self.models.get(UNKNOWN, _FREE)
+        return max(known, key=len, default=None)
+
+    def of(self, name: str) -> Model:
+        """What is known of a model by its name, or assumed where nothing is."""
+        return self.models.get(self.entry(name) or UNKNOWN, _FREE)
 
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> Self:  # Any: TOML's own types

@@ -123,6 +123,12 @@ class InMemoryStorage:
             was = self._fenced(user_id, fence)
             self._conversations[user_id] = replace(was, quiet_until=until_ms, updated_at=now)
 
+    def forget(self, user_id: str, *, through_ms: int, fence: int, now: datetime) -> Conversation:
+        """See `conversation.ports.Journal.forget`."""
+        with self._lock:
+            was = self._fenced(user_id, fence)
+            return self._write(was, replace(was.forgetting(through_ms), updated_at=now))
+
     def set_active(self, user_id: str, *, active: bool, fence: int, now: datetime) -> None:
         """See `conversation.ports.Journal.set_active`."""
         with self._lock:

@@ -224,6 +224,12 @@ class Journal(Protocol):
     def opt_out(self, user_id: str, *, now: datetime) -> None:
         """Note that the carrier says that the person opted out; whoever serves sees it when it opens the conversation next."""
 
+    def forget(self, user_id: str, *, through_ms: int, fence: int, now: datetime) -> Conversation:
+        """Empty window and memory; nothing that arrived up to `through_ms` is folded in again. A second call changes nothing more.
+
+        Raises `Fenced`.
+        """
+
     def set_active(self, user_id: str, *, active: bool, fence: int, now: datetime) -> None:
         """Note that the person opted out or in. Raises `Fenced`."""
 

@@ -235,6 +235,20 @@ class DynamoDBStorage:
         except Refused:
             return
 
+    def forget(self, user_id: str, *, through_ms: int, fence: int, now: datetime) -> Conversation:
+        """See `conversation.ports.Journal.forget`."""
+
+        def attempt() -> Conversation:
+            was = self.get(user_id)
+            if was is None or was.fence != fence:
+                raise Fenced("another worker opened this conversation since")
+            cut = window.cut(replace(was.forgetting(through_ms), updated_at=now), forgotten=was.messages)
+            self._carry_over(was, cut)
+            self._db.transact(self._window_write(was, cut.conversation, fence=fence))
+            return cut.conversation.written(was)
+
+        return self._db.until_it_holds(attempt)
+
     def set_active(self, user_id: str, *, active: bool, fence: int, now: datetime) -> None:
         """See `conversation.ports.Journal.set_active`."""
         self._set_fenced(user_id, "is_active", active, fence=fence, now=now)

@@ -107,7 +107,7 @@ def simulator(*, host: str, port: int) -> None:
 @click.argument("celery_arguments", nargs=-1, type=click.UNPROCESSED)
 def worker(*, name: str, celery_arguments: tuple[str, ...]) -> None:
     """Answer texts. What follows is passed to Celery's own worker command."""
-    chosen = _checked(twilio=True)
+    chosen = _checked(twilio=True, prices=True)
     from worker.app import app
 
     node = f"{name or f'w{os.getpid()}'}@{socket.gethostname()}"
@@ -150,7 +150,7 @@ def flower(*, host: str, port: int, celery_arguments: tuple[str, ...]) -> None:
 def settings(*, markdown: bool) -> None:
     """Say whether the environment's settings are right; or list them all."""
     if not markdown:
-        _checked(twilio=True)
+        _checked(twilio=True, prices=True)
         click.echo("the settings are right")
         return
     from dadacat import reference
@@ -183,7 +183,7 @@ def chat(*, engines: tuple[str, ...], person: str | None) -> None:
     given = dict(environment())
     if engines:
         given["CAT_ENGINES"] = ",".join(engines)
-    chosen = _checked(given=given)
+    chosen = _checked(given=given, prices=True)
     cat, terms = wiring.cat(chosen), wiring.memory_terms(chosen)
     _, tariff = wiring.prices(chosen)
     storage = wiring.store(chosen) if person else InMemoryStorage()
@@ -514,12 +514,16 @@ def _progress() -> Iterator[Callable[[Step], None]]:
         yield lambda step: bar.update(task, description=step.what, completed=step.done, total=step.total)
 
 
-def _checked(*, twilio: bool = False, given: Mapping[str, str] | None = None) -> Settings:
+def _checked(*, twilio: bool = False, prices: bool = False, given: Mapping[str, str] | None = None) -> Settings:
     """Settings that are right, or the end of the process with a sentence for each that is not."""
     try:
         chosen = Settings.load(environment() if given is None else given)
         if twilio:
             chosen.require_twilio()
+        if prices and chosen.prices_file:
+            from worker import wiring
+
+            wiring.prices(chosen)
     except SettingsError as exc:
         raise click.ClickException(str(exc)) from None
     # to standard error, before anything can be logged: what a command prints is for whoever reads it

@@ -19,6 +19,8 @@ def settings_markdown() -> str:
     ]
     for name, field in Settings.model_fields.items():
         default = "" if field.default in ("", None) else f"`{field.default}`"
+        if name.endswith(("_budget_person_day", "_budget_day", "_budget_month")):
+            default = default or "`off`"
         lines.append(f"| `{name.upper()}` | {default} | {field.description} |")
     lines += [
         "",

@@ -126,13 +126,14 @@ class Settings(BaseModel):
         description="How old talk may be that is shown; what is older, or too much, is folded into a summary and what the person told about itself.",
     )
     model_budget_person_day: Dollars = Field(
-        1.0, description="US dollars that models may cost for one person in a day (UTC). Over it the poet answers."
+        1.0,
+        description="US dollars that models may cost for one person in a day (UTC); `off`: no limit. Over it the poet answers.",
     )
     model_budget_day: Dollars = Field(10.0, description="The same for all people together.")
     model_budget_month: Dollars = Field(100.0, description="The same in a calendar month.")
     sms_budget_person_day: Dollars = Field(
         None,
-        description="US dollars that messages to one person may cost in a day (UTC); empty: no limit. Over it the cat says one last line and is silent.",
+        description="US dollars that messages to one person may cost in a day (UTC); `off`: no limit. Over it the cat says one last line and is silent.",
     )
     sms_budget_day: Dollars = Field(None, description="The same for all people together.")
     sms_budget_month: Dollars = Field(None, description="The same in a calendar month.")
@@ -200,10 +201,13 @@ class Settings(BaseModel):
     def _empty_is_none(cls, value: object) -> object:
         return value or None
 
-    @field_validator("sms_budget_person_day", "sms_budget_day", "sms_budget_month", mode="before")
+    @field_validator(
+        "model_budget_person_day", "model_budget_day", "model_budget_month",
+        "sms_budget_person_day", "sms_budget_day", "sms_budget_month", mode="before",
+    )  # fmt: skip
     @classmethod
-    def _empty_is_no_limit(cls, value: object) -> object:
-        return None if value == "" else value
+    def _off_is_no_limit(cls, value: object) -> object:
+        return None if value == "off" else value
 
     @field_validator("redis_url")
     @classmethod

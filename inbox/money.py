@@ -70,11 +70,6 @@ class Grant:
     day: str = ""
     epoch: str = ""
 
-    @property
-    def may_ask_models(self) -> bool:
-        """Whether there is money for a model."""
-        return self.leave is Leave.GO and self.model > 0
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import redis
 
@@ -20,6 +20,8 @@ from inbox.redis import script, translated
 if TYPE_CHECKING:
     from redis.commands.core import Script
 
+#: Set when the sums were last counted.
+EPOCH: Final = "purse:epoch"
 _KEPT = (int(DAY_KEPT.total_seconds()), int(MONTH_KEPT.total_seconds()))
 
 
@@ -27,6 +29,7 @@ class RedisPurse:
     """The purse that all workers share; `models` and `messages` cap the two kinds of spending."""
 
     def __init__(self, client: redis.Redis, *, models: Caps, messages: Caps) -> None:
+        self._redis = client
         self._messages = messages
         self._caps = [
             -1 if cap is None else cap for caps in (models, messages) for cap in (caps.person, caps.day, caps.month)
@@ -72,6 +75,11 @@ class RedisPurse:
                 )
             )
 
+    @translated()
+    def forget(self) -> None:
+        """Let it be counted again before anything is granted."""
+        self._redis.delete(EPOCH)
+
 
 def _keys(day: str) -> list[str]:
-    return ["purse:epoch", f"purse:day:{day}", f"purse:month:{day[:7]}"]
+    return [EPOCH, f"purse:day:{day}", f"purse:month:{day[:7]}"]

@@ -451,11 +451,17 @@ class Visits:
         asked = self._asked(visit, heard, by_heart=gathered.forget)
         grant = self._budget.ask(asked, now=visit.now())
         if grant.leave is Leave.SILENCE:
+            if gathered.forget:
+                # who asks to be forgotten is, also where there is no money to say so
+                through = journal.milliseconds(answered[-1].arrived)
+                visit.opened = self._journal.forget(
+                    visit.user_id, through_ms=through, fence=visit.fence, now=visit.now()
+                )
             for turn in (*superseded, *answered):
                 self._settle(visit, turn, Settle(TurnState.SILENT, "over the budget"))
             return ()
         begun = time.monotonic()
-        reply = self._think(visit, replace(heard, shown=self._look_at(texts, grant)), asked, grant, begun)
+        reply = self._think(visit, heard, asked, grant, texts)
         seconds = time.monotonic() - begun
         self._noted.thought(visit, reply, seconds)
         parts = reply.parts or (reply.words,)
@@ -501,9 +507,9 @@ class Visits:
             urgent=self._cat.is_urgent(heard),
         )
 
-    def _look_at(self, texts: Sequence[InboundSms], grant: Grant) -> list[Picture]:
+    def _look_at(self, texts: Sequence[InboundSms]) -> list[Picture]:
         """The pictures that came with the texts, for a model that sees; what cannot be had in time is not looked at."""
-        if self._album is None or not self._cat.sees or grant.leave is not Leave.GO:
+        if self._album is None or not self._cat.sees:
             return []
         until, found = time.monotonic() + LOOKING_SECONDS, []
         media = [one for text in texts for one in text.media if one.content_type in SEEN]
@@ -517,7 +523,7 @@ class Visits:
                     found.append(Picture(content_type=fetched.content_type, data=fetched.data))
         return found
 
-    def _think(self, visit: Visit, heard: Heard, asked: Asked, grant: Grant, begun: float) -> Reply:
+    def _think(self, visit: Visit, heard: Heard, asked: Asked, grant: Grant, texts: Sequence[InboundSms]) -> Reply:
         """The words, as far as there is money for them."""
         if grant.leave is Leave.LAST_LINE:
             return Reply(words=asked.last_line, engine=LAST_LINE)
@@ -527,7 +533,9 @@ class Visits:
         if asked.model and not grant.model:
             reply = self._cat.by_heart(heard, below=below)
             return replace(reply, facts={**reply.facts, "silent_engines": ["all of them: over the budget"]})
-        return self._cat.reply(heard, below=below, used_seconds=time.monotonic() - begun)
+        begun = time.monotonic()
+        shown = self._look_at(texts)
+        return self._cat.reply(replace(heard, shown=shown), below=below, used_seconds=time.monotonic() - begun)
 
 
 def _turn(user_id: str, entry: Waiting, text: InboundSms, *, worker: str, opened_at: str) -> Turn:

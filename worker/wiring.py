@@ -131,6 +131,8 @@ def engines(chosen: Settings) -> list[Engine]:
     known, _ = prices(chosen)
     for name in chosen.engine_names:
         kind, _, model = name.partition(":")
+        if kind != "dada" and known.entry(model) is None:
+            log.warning("no price is known of this model; one is assumed, PRICES_FILE tells a better", engine=name)
         if kind == "openai":
             found.append(
                 ChatModel(
@@ -190,9 +192,13 @@ def budget(chosen: Settings, client: redis.Redis, storage: DynamoDBStorage) -> B
     _, tariff = prices(chosen)
     models = _caps(chosen.model_budget_person_day, chosen.model_budget_day, chosen.model_budget_month)
     messages = _caps(chosen.sms_budget_person_day, chosen.sms_budget_day, chosen.sms_budget_month)
+    purse = RedisPurse(client, models=models, messages=messages)
     counts = messages.are_there or (models.are_there and chosen.engine_names != ("dada",))
+    if not counts:
+        # what is spent from now on is in no sum: should there be caps again, it is counted first
+        purse.forget()
     return Budget(
-        RedisPurse(client, models=models, messages=messages) if counts else None,
+        purse if counts else None,
         storage,
         tariff,
         who=lambda person: contract.who(person, chosen.who_key_bytes),

@@ -660,3 +660,20 @@ def test_replies_are_counted_however_many_parts_they_have(store: Store) -> None:
     read = store.get(ANN)
     assert read is not None
     assert read.replies == 3
+
+
+def test_forgetting_empties_window_and_memory_under_the_fence(store: Store) -> None:
+    conversation = store.open(ANN, now=NOW)
+    turn = store.file(a_turn("a secret"), now=NOW).turn
+    conversation = store.persist(Answer(conversation=conversation, turns=(turn,), parts=("prrt",), token="t"), now=NOW)
+    store.remember(Folding(conversation=conversation, memory=Memory(summary="a secret", through=5)), now=NOW)
+
+    forgotten = store.forget(ANN, through_ms=NOW_MS + 9, fence=conversation.fence, now=NOW)
+
+    assert (forgotten.messages, forgotten.memory) == ((), Memory(through=NOW_MS + 9))
+    assert store.get(ANN) == forgotten
+    # the journal keeps its record
+    assert [entry.content for entry in store.page(ANN).entries] == ["a secret", "prrt"]
+    store.open(ANN, now=NOW)
+    with pytest.raises(Fenced):
+        store.forget(ANN, through_ms=NOW_MS + 9, fence=conversation.fence, now=NOW)

@@ -164,3 +164,15 @@ def test_whoever_asks_at_the_same_time_the_cap_holds(purses: Purses) -> None:
         spent = sum(pool.map(work, range(400)))
 
     assert cap - price < spent <= cap
+
+
+def test_what_was_spent_uncounted_is_counted_before_anything_is_granted(purses: Purses) -> None:
+    purse = counted(purses(NONE, Caps(day=100)))
+    if isinstance(purse, InMemoryPurse):
+        purse.empty()
+    else:
+        purse.forget()
+
+    assert purse.reserve(ask(), now=NOW) is None
+    purse.refill([Spent(who=BEN_, at=NOW, sms=100)], now=NOW)
+    assert granted(purse, ask()).leave is Leave.LAST_LINE

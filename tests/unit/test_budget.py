@@ -194,3 +194,16 @@ def test_a_last_line_goes_over_a_cap_of_all_people_only_once() -> None:
 
     assert spent_on_ann == ["re: one", LAST_LINES["en"]]
     assert room.received == spent_on_ann
+
+
+def test_who_asks_to_be_forgotten_is_also_where_there_is_no_money_to_say_so() -> None:
+    room = a_room(messages=Caps(person=MESSAGE))
+    room.texts("a secret", "hello", "reset")
+
+    room.serve()
+
+    assert room.received == ["re: a secret", LAST_LINES["en"]]
+    conversation = room.store.get(ANN)
+    assert conversation is not None
+    assert conversation.messages == ()
+    assert conversation.memory.through > 0

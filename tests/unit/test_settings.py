@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from dadacat.settings import Settings, SettingsError, without_settings
+from worker import wiring
 
 
 def test_an_empty_environment_is_a_laptop() -> None:
@@ -79,3 +82,55 @@ def test_what_must_touch_nothing_but_itself_gets_none_of_our_settings() -> None:
     }
 
     assert without_settings(given) == {"PATH": "/bin"}
+
+
+def test_a_budget_can_be_set_and_taken_off() -> None:
+    assert Settings.load({}).model_budget_day == 10
+    assert Settings.load({"MODEL_BUDGET_DAY": "off"}).model_budget_day is None
+    assert Settings.load({"MODEL_BUDGET_DAY": ""}).model_budget_day == 10
+    assert Settings.load({"SMS_BUDGET_MONTH": "12.50"}).sms_budget_month == 12.5
+    for wrong in ("-1", "ten", "nan"):
+        with pytest.raises(SettingsError, match="MODEL_BUDGET_DAY"):
+            Settings.load({"MODEL_BUDGET_DAY": wrong})
+
+
+def test_a_line_under_a_reply_is_one_short_line() -> None:
+    with pytest.raises(SettingsError, match="FOOTER_LINE"):
+        Settings.load({"FOOTER_LINE": "x" * 121})
+    with pytest.raises(SettingsError, match="FIRST_CONTACT_LINE"):
+        Settings.load({"FIRST_CONTACT_LINE": "one\ntwo"})
+    with pytest.raises(SettingsError, match="FOOTER_EVERY wants a FOOTER_LINE"):
+        Settings.load({"FOOTER_EVERY": "5"})
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "No such file"),
+        ("not toml", "Expected"),
+        ('[segment]\n"+1" = "cheap"', "prices in US dollars"),
+        ('[segment]\n"+1" = -1', "not negative"),
+        ('[[models]]\n[models.known]\n"x" = { in = 1 }', "model x: wants in and out"),
+        ('[models]\n"x" = 1', "groups"),
+    ],
+)
+def test_a_price_file_that_is_none_is_said_in_a_sentence(tmp_path: Path, content: str | None, why: str) -> None:
+    file = tmp_path / "prices.toml"
+    if content is not None:
+        file.write_text(content)
+
+    with pytest.raises(SettingsError, match=f"PRICES_FILE cannot be used: .*{why}"):
+        wiring.prices(Settings.load({"PRICES_FILE": str(file)}))
+
+
+def test_a_price_file_lies_over_what_is_shipped(tmp_path: Path) -> None:
+    file = tmp_path / "prices.toml"
+    file.write_text('[[models]]\n[models.known]\n"gpt-5-mini" = { in = 1, out = 2 }\n[segment]\n"+49" = 0.5\n')
+
+    known, tariff = wiring.prices(Settings.load({"PRICES_FILE": str(file)}))
+
+    assert known.of("gpt-5-mini-2025-08-07").cost(1_000_000, 0) == 1_000_000
+    assert known.of("gpt-5-nano").sees
+    assert known.of("never-heard-of") == known.models["unknown"]
+    assert (tariff.cost("+4917012345", 2), tariff.cost("+15551230001", 1)) == (1_000_000, 12_800)
+    assert tariff.cost("whatsapp:+4917012345", 3) == 5_000

@@ -1,0 +1,64 @@
+"""Prices are facts: each has a source, and none is out by a power of ten."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from importlib.resources import files
+
+import pytest
+
+from cat import catalogue
+from sms import tariff
+
+
+def test_every_group_of_models_names_its_source() -> None:
+    groups = tomllib.loads(files("cat").joinpath("catalogue.toml").read_text())["models"]
+
+    assert all(group["source"] for group in groups)
+    assert all(re.search(r"20\d\d", group["source"]) for group in groups[:-1])
+
+
+def test_prices_of_models_are_plausible() -> None:
+    known = catalogue.shipped().models
+
+    assert len(known) > 40
+    for name, model in known.items():
+        assert 0 <= model.price_in <= model.price_out <= 100, name
+
+
+def test_prices_of_messages_are_plausible() -> None:
+    shipped = tariff.shipped()
+
+    for begin, price in shipped.segment.items():
+        assert re.fullmatch(r"\+\d{0,4}", begin)
+        assert 5_000 <= price <= 500_000, begin
+
+
+@pytest.mark.parametrize(
+    ("name", "entry"),
+    [
+        ("gpt-5-mini", "gpt-5-mini"),
+        ("gpt-5-mini-2025-08-07", "gpt-5-mini"),
+        ("gpt-5.4-nano-2026-03-17", "gpt-5.4-nano"),
+        ("gpt-50", None),
+        ("somebody-elses", None),
+    ],
+)
+def test_a_model_is_found_by_its_name_or_its_beginning(name: str, entry: str | None) -> None:
+    assert catalogue.shipped().entry(name) == entry
+
+
+def test_a_longer_beginning_goes_before_a_shorter() -> None:
+    shipped = tariff.shipped()
+
+    assert shipped.cost("+17875550001", 1) > shipped.cost("+12125550001", 1)
+    assert shipped.cost("+8501234", 1) == shipped.segment["+"]
+    assert shipped.cost("+12125550001", 3) == 3 * shipped.cost("+12125550001", 1)
+
+
+def test_an_estimate_of_tokens_is_rather_too_high() -> None:
+    # 82 characters; o200k_base makes 24 tokens of it (https://openai.com/index/hello-gpt-4o, 2024-05-13)
+    sentence = "Hello, my name is GPT-4o. I'm a new type of language model, it's nice to meet you!"
+
+    assert 24 < catalogue.tokens([sentence]) < 48
