@@ -102,6 +102,22 @@ class InMemoryInbox:
             self._leases[lease.who] = (lease.token, self._clock_ms() + self._lease_ms)
             return True
 
+    def take_duty(self, name: str) -> Lease | None:
+        """See `inbox.ports.Inbox.take_duty`."""
+        with self._changed:
+            duty = Who(f"#{name}")
+            if self._holder(duty) is not None:
+                return None
+            token = secrets.token_hex(12)
+            self._leases[duty] = (token, self._clock_ms() + self._lease_ms)
+            return Lease(who=duty, user_id="", token=token, taken_ms=self._clock_ms())
+
+    def leave_duty(self, lease: Lease) -> None:
+        """See `inbox.ports.Inbox.leave_duty`."""
+        with self._changed:
+            if self._holder(lease.who) == lease.token:
+                del self._leases[lease.who]
+
     def waiting(self, lease: Lease, *, limit: int) -> Sequence[Waiting]:
         """See `inbox.ports.Inbox.waiting`."""
         with self._changed:

@@ -86,6 +86,12 @@ class Inbox(Protocol):
     def renew(self, lease: Lease) -> bool:
         """Keep a lease alive; False where it is lost."""
 
+    def take_duty(self, name: str) -> Lease | None:
+        """Begin what one worker does for all; None where another is at it. It is kept alive as a lease on a person is."""
+
+    def leave_duty(self, lease: Lease) -> None:
+        """End a duty. Nothing happens where it is another's by now."""
+
     def waiting(self, lease: Lease, *, limit: int) -> Sequence[Waiting]:
         """The oldest entries, in the order of their arrival."""
 

@@ -1,7 +1,7 @@
 """The inbox on Redis, each move one atomic script.
 
     inbox:<who>      stream of texts: a text stays until its turn is over
-    lease:<who>      who serves this person now; expires by itself
+    lease:<who>      who serves this person now, or does this duty (`lease:#reconcile`); expires by itself
     agenda           sorted set: who -> when to look next, in milliseconds
     again:<who>      hash: sid -> how often a text that waits was brought again
     waiting          sorted set: who -> arrival of the oldest unanswered text
@@ -136,7 +136,7 @@ class RedisInbox:
         self._reader = f"reader-{secrets.token_hex(4)}"
         self._scripts: dict[str, Script] = {
             name: client.register_script(script(name))
-            for name in ("accept", "take", "renew", "remove", "close", "park", "due", "remind")
+            for name in ("accept", "take", "renew", "remove", "close", "park", "due", "remind", "leave")
         }
 
     def accept(self, text: InboundSms) -> bool:
@@ -157,6 +157,18 @@ class RedisInbox:
     def renew(self, lease: Lease) -> bool:
         """See `inbox.ports.Inbox.renew`."""
         return bool(self._run("renew", [f"lease:{lease.who}"], [lease.token, self._lease_ms]))
+
+    def take_duty(self, name: str) -> Lease | None:
+        """See `inbox.ports.Inbox.take_duty`."""
+        duty, token = Who(f"#{name}"), secrets.token_hex(12)
+        with translated():
+            if not self._redis.set(f"lease:{duty}", token, nx=True, px=self._lease_ms):
+                return None
+        return Lease(who=duty, user_id="", token=token, taken_ms=self.now_ms())
+
+    def leave_duty(self, lease: Lease) -> None:
+        """See `inbox.ports.Inbox.leave_duty`."""
+        self._run("leave", [f"lease:{lease.who}"], [lease.token])
 
     @translated()
     def waiting(self, lease: Lease, *, limit: int) -> Sequence[Waiting]:

@@ -100,6 +100,7 @@ def celery_settings(
         # beat keeps no file: every task it starts may run at any time, twice, or by several beats at once
         "beat_scheduler": "celery.beat:Scheduler",
         "beat_schedule": {
+            # without `expires`: it would compare beat's clock with a worker's, and a worker whose clock is ahead would sweep no more
             "sweep": {"task": contract.SWEEP_TASK, "schedule": sweep_interval},
             "reconcile": {"task": contract.RECONCILE_TASK, "schedule": reconcile_interval},
         },

@@ -7,6 +7,7 @@ consistent reads, under its fence. Finding the same twice costs a visit and chan
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -15,11 +16,13 @@ from conversation import journal
 from conversation.journal import Part, PartState
 from conversation.ports import Binding, Charge, Journal, Reported, Unsettled
 from inbox.contract import Who
+from inbox.errors import InboxAway
 from inbox.ports import Inbox, moment
 from sms.messages import InboundSms
 from sms.ports import Ledger, Listed
 from worker import evidence
 from worker.aftermath import Aftermath, text_of
+from worker.visit import LeaseKeeper
 
 #: How many people one sweep rings for.
 SWEEP_LIMIT: Final = 200
@@ -123,6 +126,21 @@ class Reconciler:
         for who in due:
             self._inbox.ring(who)
         return Sweep(rung=len(due), emptied=emptied)
+
+    def reconcile_alone(self, leases: LeaseKeeper) -> Report | None:
+        """Reconcile, unless another worker is at it: then None.
+
+        After an outage a queue may hold dozens of these, each as long as the carrier's list; together they would take every thread.
+        """
+        duty = self._inbox.take_duty("reconcile")
+        if duty is None:
+            return None
+        with leases.kept(duty):
+            try:
+                return self.reconcile()
+            finally:
+                with suppress(InboxAway):  # then it ends by itself
+                    self._inbox.leave_duty(duty)
 
     def reconcile(self, *, since: timedelta | None = None, progress: Callable[[Step], None] = lambda _: None) -> Report:
         """Find what is unfinished in the journal, and what the carrier knows and we do not.

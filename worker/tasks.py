@@ -56,11 +56,12 @@ def reconcile() -> None:
 
 def _reconcile(worker: wiring.Worker) -> None:
     try:
-        report = worker.reconciler.reconcile()
+        report = worker.reconciler.reconcile_alone(worker.leases)
     except CarrierAway as exc:
         log.warning("list not read", reason=str(exc))
         return
-    log.info("reconciled", **asdict(report))
+    if report is not None:
+        log.info("reconciled", **asdict(report))
 
 
 @setup_logging.connect

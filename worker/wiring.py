@@ -85,6 +85,7 @@ class Worker:
     visits: Visits
     receipts: Receipts
     reconciler: Reconciler
+    leases: LeaseKeeper
     memories: Memories
     inbox: RedisInbox
 
@@ -270,6 +271,7 @@ def _built() -> Worker:
     )
     thinker, purse, terms = cat(chosen), budget(chosen, client, storage), memory_terms(chosen)
     known, _ = prices(chosen)
+    leases = LeaseKeeper(inbox, every_seconds=chosen.lease_renew_seconds, on_error=_renewal_failed)
     visits = Visits(
         House(
             inbox=inbox,
@@ -278,7 +280,7 @@ def _built() -> Worker:
             budget=purse,
             delivery=delivery,
             album=TwilioAlbum(username=username, password=password, api_base_url=chosen.twilio_api_base_url),
-            leases=LeaseKeeper(inbox, every_seconds=chosen.lease_renew_seconds, on_error=_renewal_failed),
+            leases=leases,
             worker=f"{socket.gethostname()}:{os.getpid()}",
         ),
         Habits(
@@ -300,6 +302,7 @@ def _built() -> Worker:
         visits=visits,
         receipts=Receipts(inbox, storage, after, who_key=chosen.who_key_bytes, noted=_receipt),
         reconciler=reconciler(chosen, client, inbox, storage),
+        leases=leases,
         memories=Memories(
             inbox, storage, purse, Writing(scribe=thinker.scribe, catalogue=known), terms, noted=_remembered
         ),

@@ -224,3 +224,25 @@ def test_a_memory_is_asked_for_once_in_a_while(inbox: Inbox, redis_url: str) -> 
         with redis.Redis.from_url(redis_url) as client:
             bells = client.lrange(contract.QUEUE, 0, -1)
         assert sum(contract.REMEMBER_TASK.encode() in bell for bell in bells) == 2
+
+
+def test_a_duty_is_one_workers_at_a_time(inbox: Inbox) -> None:
+    mine = inbox.take_duty("reconcile")
+    assert mine is not None
+    assert inbox.take_duty("reconcile") is None
+    assert inbox.take_duty("something else") is not None
+    assert inbox.renew(mine)
+
+    inbox.leave_duty(mine)
+
+    anothers = inbox.take_duty("reconcile")
+    assert anothers is not None
+    inbox.leave_duty(mine)
+    assert not inbox.renew(mine)
+    assert inbox.take_duty("reconcile") is None
+
+
+def test_the_duty_of_a_dead_worker_ends_by_itself(inbox: Inbox) -> None:
+    inbox.take_duty("reconcile")
+
+    wait_until(lambda: inbox.take_duty("reconcile"), seconds=5, what="the end of a dead worker's duty")

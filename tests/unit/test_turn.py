@@ -22,6 +22,7 @@ from sms.ports import ErrorClass, Fetched, Listed, Listing, NotCreated, Sent, Un
 from tests.builders import ANN, OUR_NUMBER, a_text
 from tests.room import WHO, Died, Dying, Room
 from worker.receipts import Receipts
+from worker.visit import LeaseKeeper
 
 
 @pytest.fixture
@@ -1144,3 +1145,45 @@ def test_a_picture_is_shown_where_it_can_be_had(room: Room, fetched: Fetched | N
     assert heard.pictures == 2
     assert [picture.data for picture in heard.shown] == shown
     assert room.received == ["re: look"]
+
+
+def test_one_worker_at_a_time_reconciles(room: Room) -> None:
+    (text,) = [room.heard_of("hello?")]
+    leases = LeaseKeeper(room.inbox, every_seconds=5, on_error=lambda _: None)
+    other = room.a_reconciler()
+    seen: list[object] = []
+    real = room.sender.received_by
+
+    def meanwhile(*args: Any, **options: Any) -> Any:
+        seen.append(other.reconcile_alone(leases))
+        return real(*args, **options)
+
+    room.sender.received_by = meanwhile  # type: ignore[method-assign]
+    room.store.set_watermark("watermark", room.now() - timedelta(hours=1))
+    room.later(seconds=60)
+
+    report = room.reconciler.reconcile_alone(leases)
+
+    assert report is not None
+    assert report.missed == 1
+    assert seen
+    assert set(seen) == {None}
+    # and whoever comes after it does
+    room.sender.received_by = real  # type: ignore[method-assign]
+    assert other.reconcile_alone(leases) is not None
+    assert text
+
+
+def test_a_reconciliation_that_fails_leaves_its_place(room: Room) -> None:
+    leases = LeaseKeeper(room.inbox, every_seconds=5, on_error=lambda _: None)
+
+    def away(*_: Any, **__: Any) -> Any:
+        raise CarrierAway("no list")
+
+    real = room.sender.received_by
+    room.sender.received_by = away  # type: ignore[method-assign]
+    with pytest.raises(CarrierAway):
+        room.reconciler.reconcile_alone(leases)
+
+    room.sender.received_by = real  # type: ignore[method-assign]
+    assert room.reconciler.reconcile_alone(leases) is not None
