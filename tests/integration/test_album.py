@@ -81,6 +81,28 @@ def test_strangers_are_not_asked_and_see_no_login() -> None:
     assert seen == []
 
 
+def test_where_the_bytes_lie_no_login_is_shown() -> None:
+    class Knowing(TwilioAlbum):
+        def _is_known(self, url: str) -> bool:
+            return url.startswith(elsewhere)
+
+    with a_server(sending(PNG)) as (elsewhere, seen):
+
+        def leading_on(handler: BaseHTTPRequestHandler) -> None:
+            handler.send_response(307)
+            handler.send_header("location", f"{elsewhere}/bytes")
+            handler.send_header("content-length", "0")
+            handler.end_headers()
+
+        with a_server(leading_on) as (home, logins):
+            album = Knowing(username="AC1", password="token", api_base_url=home)
+            found = album.fetch(Media(url=f"{home}/Media/ME1", content_type="image/png"), seconds=5)
+
+    assert found.data == PNG
+    assert logins == ["Basic QUMxOnRva2Vu"]
+    assert seen == [None]
+
+
 @pytest.mark.parametrize(
     ("answer", "why"),
     [

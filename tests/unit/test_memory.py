@@ -327,10 +327,9 @@ def test_lines_under_a_reply_stand_where_the_settings_want_them(habits: dict[str
 
 def test_nothing_stands_under_words_for_somebody_in_danger() -> None:
     room = Room(habits={"footer": "feed me", "footer_every": 1})
-    room.parrot.words = "call 988, please"
-    chat(room, "i want to die")
+    chat(room, "hello", "hello again", "i want to die")
 
-    assert "feed me" not in room.received[0]
+    assert ["feed me" in message for message in room.received] == [False, True, False]
 
 
 def test_an_empty_catalogue_asks_for_no_money() -> None:
