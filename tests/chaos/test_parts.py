@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -17,6 +14,7 @@ from dadacat.chaos.proxy import CUT, Deed, Exchange, When
 from dadacat.chaos.steps import Step, step_of, took_effect
 from dadacat.chaos.tree import Member, Tree
 from tests.conftest import wait_until
+from tests.models import a_model
 
 pytestmark = [pytest.mark.road, pytest.mark.timeout(180)]
 
@@ -27,27 +25,9 @@ POEM = "the box\nthe cat\nthe lid"
 def poet() -> Iterator[str]:
     """A model that always says the same poem, in three lines."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["content-length"]))
-            message = {"role": "assistant", "content": POEM}
-            choice = {"index": 0, "finish_reason": "stop", "message": message}
-            body = {"id": "x", "object": "chat.completion", "created": 0, "model": "poet", "choices": [choice]}
-            said = json.dumps(body).encode()
-            self.send_response(200)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(said)))
-            self.end_headers()
-            self.wfile.write(said)
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/v1"
-    server.shutdown()
-    server.server_close()
+    with a_model() as model:
+        model.says = lambda _: POEM
+        yield model.url
 
 
 def test_a_reply_in_parts_goes_on_at_the_part_that_is_missing(tmp_path: Path, poet: str) -> None:

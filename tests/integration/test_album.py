@@ -4,49 +4,43 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
 from sms.errors import CarrierAway
 from sms.media import MOST_BYTES, TwilioAlbum
 from sms.messages import Media
+from tests.servers import Answer, a_server, send, trickle
 
 PNG = b"\x89PNG" + b"roof" * 100
 
 
 @contextmanager
-def a_server(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[tuple[str, list[str | None]]]:
+def twilio(answer: Answer) -> Iterator[tuple[str, list[str | None]]]:
     """A server, its address, and the logins that it was shown."""
     logins: list[str | None] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            logins.append(self.headers.get("authorization"))
-            answer(self)
+    def noting(handler: BaseHTTPRequestHandler) -> None:
+        logins.append(handler.headers.get("authorization"))
+        answer(handler)
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", logins
-    server.shutdown()
-    server.server_close()
+    with a_server(noting) as url:
+        yield url, logins
 
 
-def sending(
-    data: bytes, kind: str = "image/png; charset=x", status: int = 200
-) -> Callable[[BaseHTTPRequestHandler], None]:
+def sending(data: bytes, kind: str = "image/png; charset=x", status: int = 200) -> Answer:
+    return lambda handler: send(handler, data, kind=kind, status=status)
+
+
+def leading_to(url: str) -> Answer:
     def answer(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(status)
-        handler.send_header("content-type", kind)
-        handler.send_header("content-length", str(len(data)))
+        handler.send_response(307)
+        handler.send_header("location", url)
+        handler.send_header("content-length", "0")
         handler.end_headers()
-        handler.wfile.write(data)
 
     return answer
 
@@ -57,7 +51,7 @@ def fetch(home: str, url: str, seconds: float = 5) -> bytes:
 
 
 def test_a_picture_is_fetched_with_a_login() -> None:
-    with a_server(sending(PNG)) as (home, logins):
+    with twilio(sending(PNG)) as (home, logins):
         album = TwilioAlbum(username="AC1", password="token", api_base_url=home)
         found = album.fetch(Media(url=f"{home}/Media/ME1", content_type=""), seconds=5)
 
@@ -66,18 +60,10 @@ def test_a_picture_is_fetched_with_a_login() -> None:
 
 
 def test_strangers_are_not_asked_and_see_no_login() -> None:
-    with a_server(sending(PNG)) as (stranger, seen):
-
-        def leading_away(handler: BaseHTTPRequestHandler) -> None:
-            handler.send_response(307)
-            handler.send_header("location", f"{stranger}/secret")
-            handler.send_header("content-length", "0")
-            handler.end_headers()
-
-        with a_server(leading_away) as (home, _):
-            for url in (f"{home}/Media/ME1", f"{stranger}/Media/ME1", "file:///etc/passwd", "http://169.254.169.254/"):
-                with pytest.raises(CarrierAway, match="stranger"):
-                    fetch(home, url)
+    with twilio(sending(PNG)) as (stranger, seen), twilio(leading_to(f"{stranger}/secret")) as (home, _):
+        for url in (f"{home}/Media/ME1", f"{stranger}/Media/ME1", "file:///etc/passwd", "http://169.254.169.254/"):
+            with pytest.raises(CarrierAway, match="stranger"):
+                fetch(home, url)
     assert seen == []
 
 
@@ -86,17 +72,9 @@ def test_where_the_bytes_lie_no_login_is_shown() -> None:
         def _is_known(self, url: str) -> bool:
             return url.startswith(elsewhere)
 
-    with a_server(sending(PNG)) as (elsewhere, seen):
-
-        def leading_on(handler: BaseHTTPRequestHandler) -> None:
-            handler.send_response(307)
-            handler.send_header("location", f"{elsewhere}/bytes")
-            handler.send_header("content-length", "0")
-            handler.end_headers()
-
-        with a_server(leading_on) as (home, logins):
-            album = Knowing(username="AC1", password="token", api_base_url=home)
-            found = album.fetch(Media(url=f"{home}/Media/ME1", content_type="image/png"), seconds=5)
+    with twilio(sending(PNG)) as (elsewhere, seen), twilio(leading_to(f"{elsewhere}/bytes")) as (home, logins):
+        album = Knowing(username="AC1", password="token", api_base_url=home)
+        found = album.fetch(Media(url=f"{home}/Media/ME1", content_type="image/png"), seconds=5)
 
     assert found.data == PNG
     assert logins == ["Basic QUMxOnRva2Vu"]
@@ -110,25 +88,15 @@ def test_where_the_bytes_lie_no_login_is_shown() -> None:
         (sending(b"x" * (MOST_BYTES + 1)), "larger"),
     ],
 )
-def test_what_cannot_be_had_is_said(answer: Callable[[BaseHTTPRequestHandler], None], why: str) -> None:
-    with a_server(answer) as (home, _), pytest.raises(CarrierAway, match=why):
+def test_what_cannot_be_had_is_said(answer: Answer, why: str) -> None:
+    with twilio(answer) as (home, _), pytest.raises(CarrierAway, match=why):
         fetch(home, f"{home}/Media/ME1")
 
 
 def test_a_trickle_is_not_waited_for() -> None:
     over = threading.Event()
 
-    def trickling(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(200)
-        handler.send_header("content-length", "100000")
-        handler.end_headers()
-        while not over.wait(0.1):
-            try:
-                handler.wfile.write(b"x")
-            except OSError:
-                return
-
-    with a_server(trickling) as (home, _):
+    with twilio(lambda handler: trickle(handler, over)) as (home, _):
         begun = time.monotonic()
         with pytest.raises(CarrierAway, match="too long"):
             fetch(home, f"{home}/Media/ME1", seconds=1)

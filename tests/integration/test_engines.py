@@ -6,9 +6,9 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
@@ -18,6 +18,7 @@ from cat.errors import EngineSilent
 from cat.llm import ChatModel
 from cat.ports import Heard, Picture
 from cat.reply import Cat
+from tests.servers import a_server, asked_of, send, trickle
 
 HEARD = Heard(history=[{"role": "assistant", "content": "prrt"}], texts=["hello"], seed="SM1")
 
@@ -28,25 +29,14 @@ def a_model(
 ) -> Iterator[tuple[ChatModel, list[bytes]]]:
     asked: list[bytes] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            asked.append(self.rfile.read(int(self.headers["content-length"])))
-            self.send_response(status)
-            self.send_header("content-type", content_type)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        asked.append(asked_of(handler))
+        send(handler, body, kind=content_type, status=status)
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    model = ChatModel("small", api_key="x", base_url=f"http://127.0.0.1:{server.server_port}/v1")
-    yield model, asked
-    model.close()
-    server.shutdown()
-    server.server_close()
+    with a_server(answer) as url:
+        model = ChatModel("small", api_key="x", base_url=f"{url}/v1")
+        yield model, asked
+        model.close()
 
 
 def saying(message: object) -> bytes:
@@ -115,24 +105,9 @@ def trickling() -> Iterator[str]:
     """A server that answers a byte at a time, and never comes to the end."""
     over = threading.Event()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.send_response(200)
-            self.send_header("content-length", "100000")
-            self.end_headers()
-            with suppress(OSError):
-                while not over.wait(0.2):
-                    self.wfile.write(b" ")
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/v1"
-    over.set()
-    server.shutdown()
-    server.server_close()
+    with a_server(lambda handler: trickle(handler, over)) as url:
+        yield f"{url}/v1"
+        over.set()
 
 
 def test_a_server_that_trickles_does_not_outlast_the_deadline(trickling: str) -> None:

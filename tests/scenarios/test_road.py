@@ -6,10 +6,11 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Self
+from typing import Any
 
 import httpx
 import pytest
@@ -20,6 +21,7 @@ from twilio.rest import Client
 from dadacat.settings import without_settings
 from tests.builders import OUR_NUMBER, a_sid
 from tests.conftest import ROOT, wait_until
+from tests.models import a_model
 from tests.scenarios.conftest import ACCOUNT, TOKEN, House, flower
 
 pytestmark = pytest.mark.road
@@ -228,16 +230,18 @@ def test_a_picture_goes_along(house: House) -> None:
 
 def test_a_worker_killed_in_mid_thought_leaves_one_reply_to_another(start_house: Callable[..., House]) -> None:
     """The model is a server that never answers the first question; whoever asks it dies."""
-    with SlowModel() as model:
+    over = threading.Event()
+    with a_model() as model:
+        model.says = lambda _: str(over.wait(60))
         house = start_house(
             workers=2, CAT_ENGINES="openai:slow", OPENAI_BASE_URL=model.url, OPENAI_API_KEY="x", LEASE_SECONDS="4",
             LEASE_RENEW_SECONDS="1", SWEEP_INTERVAL_SECONDS="1",
         )  # fmt: skip
         person = "+15557770010"
         house.text("think hard", sender=person)
-        wait_until(lambda: model.asked == 1, seconds=10, what="a thought")
+        wait_until(lambda: len(model.asked) == 1, seconds=10, what="a thought")
         thinking = house.rows(person)[0]["worker"]
-        model.answers = True
+        model.says = lambda _: "a thought"
 
         os.kill(int(thinking.rpartition(":")[2]), signal.SIGKILL)
         begun = time.monotonic()
@@ -249,52 +253,7 @@ def test_a_worker_killed_in_mid_thought_leaves_one_reply_to_another(start_house:
         wait_until(lambda: len(house.processes("worker")) == 2, what="the dead worker's successor")
         assert int(thinking.rpartition(":")[2]) not in house.processes("worker")
         assert house.stop() == 0
-
-
-class SlowModel:
-    """An OpenAI-compatible model that hangs until it is told to answer."""
-
-    def __init__(self) -> None:
-        self.asked = 0
-        self.answers = False
-
-    def __enter__(self) -> Self:
-        import threading  # noqa: PLC0415 - one use
-        from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer  # noqa: PLC0415 - one use
-
-        model = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["content-length"]))
-                model.asked += 1
-                if not model.answers:
-                    model.over.wait(60)
-                    return
-                message = {"role": "assistant", "content": "a thought"}
-                body = json.dumps(
-                    {"id": "1", "object": "chat.completion", "created": 1, "model": "slow",
-                     "choices": [{"index": 0, "finish_reason": "stop", "message": message}]}
-                ).encode()  # fmt: skip
-                self.send_response(200)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                """Say nothing."""
-
-        self.over = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.over.set()
-        self._server.shutdown()
-        self._server.server_close()
+        over.set()
 
 
 def test_after_stop_and_start_everything_is_as_it_was(start_house: Callable[..., House]) -> None:

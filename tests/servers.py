@@ -1,0 +1,58 @@
+"""Small servers on 127.0.0.1 that answer as a test wants them to."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+#: Answers one request, on the connection that it came by.
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+@contextmanager
+def a_server(answer: Answer) -> Iterator[str]:
+    """A running server, by its address; `answer` serves GET and POST."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answer(self)
+
+        def do_POST(self) -> None:
+            answer(self)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def asked_of(handler: BaseHTTPRequestHandler) -> bytes:
+    """The body of a request."""
+    return handler.rfile.read(int(handler.headers["content-length"]))
+
+
+def send(handler: BaseHTTPRequestHandler, body: bytes, *, kind: str = "application/json", status: int = 200) -> None:
+    """A whole answer."""
+    handler.send_response(status)
+    handler.send_header("content-type", kind)
+    handler.send_header("content-length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+def trickle(handler: BaseHTTPRequestHandler, over: threading.Event) -> None:
+    """An answer that comes a byte at a time, and never to its end before `over`."""
+    handler.send_response(200)
+    handler.send_header("content-length", "100000")
+    handler.end_headers()
+    while not over.wait(0.1):
+        try:
+            handler.wfile.write(b" ")
+        except OSError:
+            return
