@@ -11,7 +11,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
 from cat import persona, prompt
-from cat.catalogue import Model
+from cat.catalogue import FREE, Model
 from cat.errors import EngineSilent
 from cat.ports import Heard, Picture, Reply
 
@@ -27,18 +27,13 @@ _TRANSIENT: Final = frozenset(
 )
 
 
-_UNKNOWN = Model(price_in=0, price_out=0)
-
-
 class BedrockModel:
     """The engine `bedrock:<model id>`; `known` is what the catalogue says of it.
 
     `AWS_ENDPOINT_URL` chooses a DynamoDB and is not meant for Bedrock, so it is left aside; `endpoint_url` chooses another server.
     """
 
-    def __init__(
-        self, model: str, *, region_name: str, endpoint_url: str | None = None, known: Model = _UNKNOWN
-    ) -> None:
+    def __init__(self, model: str, *, region_name: str, endpoint_url: str | None = None, known: Model = FREE) -> None:
         self._model = model
         self._known = known
         self._client: BaseClient = boto3.session.Session().client(

@@ -1,6 +1,6 @@
 """What is known of models: what they cost, whether they see, and whether they think before they speak. Facts are data: `cat/catalogue.toml`.
 
-Money is counted in millionths of a US dollar, as whole numbers: sums are exact, and Redis and DynamoDB add them.
+Money is counted as `dadacat.money` counts it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Final, Self
 
-#: Millionths in a dollar: what a price "USD a million tokens" is counted in.
-MICRO: Final = 1_000_000
 #: A token is about four characters of English (https://help.openai.com/en/articles/4936856), between three and four of German, French and
 #: Spanish, and two and a half with Claude's newer tokenizer: taken as that, so that an estimate is rather too high.
 BYTES_A_TOKEN: Final = 2.5
@@ -27,7 +25,7 @@ TOKENS_A_MESSAGE: Final = 4
 class Model:
     """What is known of one model."""
 
-    #: US dollars a million tokens.
+    #: US dollars a million tokens, which is millionths of a dollar a token.
     price_in: float
     price_out: float
     #: Takes pictures.
@@ -40,7 +38,8 @@ class Model:
         return math.ceil(tokens_in * self.price_in + tokens_out * self.price_out)
 
 
-_FREE: Final = Model(price_in=0, price_out=0)
+#: Costs nothing, sees nothing, speaks at once.
+FREE: Final = Model(price_in=0, price_out=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ class Catalogue:
 
     def of(self, name: str) -> Model:
         """What is known of a model by its name, or assumed where nothing is."""
-        return self.models.get(self.entry(name) or UNKNOWN, _FREE)
+        return self.models.get(self.entry(name) or UNKNOWN, FREE)
 
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> Self:  # Any: TOML's own types

@@ -68,31 +68,24 @@ class Dada:
 
     def reply(self, heard: Heard, *, seconds: float) -> Reply:  # noqa: ARG002 - it takes a millisecond, whatever is left
         """Cut up the person's words. Never raises."""
-        said = " ".join(heard.texts)
+        said = heard.said
         hat = _fill_hat(heard, said)
-        if hat.kind == "crisis":
+        if hat.kind == hearing.CRISIS:
             words = hat.words.serious.format(help=hearing.help_for(heard.person, hat.words))
             return Reply(words=words, engine=self.name, facts={"language": hat.words.language, "kind": hat.kind})
         dice = random.Random(f"{heard.seed}|{said}|{len(heard.history)}")  # noqa: S311 - a poet's dice, thrown again the same
         return Reply(words=_best(hat, dice), engine=self.name, facts={"language": hat.words.language, "kind": hat.kind})
 
-    def is_urgent(self, heard: Heard) -> bool:
-        """Whether a text says that somebody is in danger, or in despair."""
-        said = " ".join(heard.texts)
-        theirs = [line["content"] for line in heard.history if line["role"] == "user"]
-        words = hearing.lexicon(hearing.language_of(said, reversed(theirs)))
-        return hearing.kind_of(said, words, pictures=heard.pictures) == "crisis"
-
 
 def _fill_hat(heard: Heard, said: str) -> _Hat:
-    theirs = [*heard.told, *(line["content"] for line in heard.history if line["role"] == "user")]
+    theirs = [*heard.told, *heard.theirs]
     mine = [line["content"] for line in heard.history if line["role"] == "assistant"]
-    words = hearing.lexicon(hearing.language_of(said, reversed(theirs)))
+    words, kind = hearing.listen(said, theirs, pictures=heard.pictures)
     mice = hearing.mice(said, words.dull)
     name = next(filter(None, (hearing.name_in(text, words) for text in (said, *reversed(theirs)))), "")
     return _Hat(
         words=words,
-        kind=hearing.kind_of(said, words, pictures=heard.pictures),
+        kind=kind,
         mice=mice,
         old=[word for text in theirs for word in hearing.mice(text, hearing.dull_anywhere()) if word not in mice],
         name=name,

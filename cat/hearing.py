@@ -38,9 +38,11 @@ _NUMBER: Final = re.compile(r"\d{5,}|\d(?:[ ./-]?\d){5,}")
 _LEET: Final = str.maketrans("013457@$!|", "oieastasii")
 _RESET: Final = re.compile(r"^\W*(reset|restart|clear)\W*$")
 _TWICE: Final = re.compile(r"(.)\1+")
+#: The kind of a text that says that somebody is in danger, or in despair.
+CRISIS: Final = "crisis"
 #: The order in which kinds are tried; what a text says goes before how it looks.
 _KINDS: Final = (
-    "crisis", "spell", "laugh", "thanks", "love", "insult", "sad", "tired", "who", "bye", "greeting", "happy",
+    CRISIS, "spell", "laugh", "thanks", "love", "insult", "sad", "tired", "who", "bye", "greeting", "happy",
     "food", "howmany", "why", "when", "where", "how", "what",
 )  # fmt: skip
 
@@ -225,6 +227,12 @@ def kind_of(text: str, words: Lexicon, *, pictures: int = 0) -> str:
     if words.hear["myname"].search(low):
         return "name"
     return _looks_of(text, low)
+
+
+def listen(said: str, before: Sequence[str], *, pictures: int = 0) -> tuple[Lexicon, str]:
+    """The language of a text, as its words, and what kind of text it is; `before`: the person's texts before it, oldest first."""
+    words = lexicon(language_of(said, reversed(before)))
+    return words, kind_of(said, words, pictures=pictures)
 
 
 def _looks_of(text: str, low: str) -> str:

@@ -11,11 +11,9 @@ from openai import Omit, omit
 from openai.types.chat import ChatCompletionContentPartParam, ChatCompletionMessageParam
 
 from cat import persona, prompt
-from cat.catalogue import Model
+from cat.catalogue import FREE, Model
 from cat.errors import EngineSilent
 from cat.ports import Heard, Picture, Reply
-
-_UNKNOWN = Model(price_in=0, price_out=0)
 
 
 class ChatModel:
@@ -24,7 +22,7 @@ class ChatModel:
     The person's words go in as the user's messages, never into the system prompt; the model gets no tools.
     """
 
-    def __init__(self, model: str, *, api_key: str, base_url: str | None = None, known: Model = _UNKNOWN) -> None:
+    def __init__(self, model: str, *, api_key: str, base_url: str | None = None, known: Model = FREE) -> None:
         self._model = model
         self._known = known
         # the chain of engines is what retries: a second try here would spend the reply's deadline on one engine

@@ -15,9 +15,9 @@ from typing import Any, Final
 from cat import catalogue, fit, hearing, persona, prompt
 from cat.catalogue import Model
 from cat.errors import EngineSilent
-from cat.ports import Heard, Picture, Scribe
+from cat.ports import Heard, Scribe
 from conversation.journal import Entry
-from conversation.models import Conversation, Memory, Message, Role
+from conversation.models import Conversation, Memory, Message, Role, in_milliseconds
 
 #: Tokens of talk that a model is shown, by `cat.catalogue.tokens`: about twenty exchanges of ordinary length.
 WINDOW_TOKENS: Final = 2000
@@ -77,7 +77,6 @@ def hear(
     now: datetime,
     seed: str,
     pictures: int = 0,
-    shown: Sequence[Picture] = (),
 ) -> Heard:
     """What an engine gets to hear of a conversation."""
     memory = conversation.memory
@@ -86,7 +85,6 @@ def hear(
         texts=texts,
         seed=seed,
         pictures=pictures,
-        shown=shown,
         told=memory.told,
         summary=memory.summary,
         echoes=frozenset(conversation.echoes),
@@ -128,7 +126,7 @@ def _turns(messages: Sequence[Message]) -> list[list[Message]]:
 
 
 def _folded(message: Message, memory: Memory) -> bool:
-    return message.timestamp is not None and int(message.timestamp.timestamp() * 1000) <= memory.through
+    return message.timestamp is not None and in_milliseconds(message.timestamp) <= memory.through
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,16 @@ class Heard:
     #: The person's address, for what depends on the country; no engine says it, and no model is told it.
     person: str = ""
 
+    @property
+    def said(self) -> str:
+        """The texts to answer, as one."""
+        return " ".join(self.texts)
+
+    @property
+    def theirs(self) -> list[str]:
+        """What the person said in the history, oldest first."""
+        return [line["content"] for line in self.history if line["role"] == "user"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:

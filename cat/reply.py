@@ -122,10 +122,6 @@ class Cat:
         """Whether any of the engines takes pictures."""
         return any(self._known(engine).sees for engine in self._engines)
 
-    def is_urgent(self, heard: Heard) -> bool:
-        """Whether somebody may be in danger, or in despair."""
-        return self._poet.is_urgent(heard)
-
     def most_cost(self, heard: Heard) -> int:
         """What the models may cost that are asked for one reply, all of them, in millionths of a dollar."""
         return sum(prompt.most_cost(self._known(engine), heard) for engine in self._engines)

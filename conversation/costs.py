@@ -1,4 +1,4 @@
-"""What things cost, read from rows of the journal. Money is counted in millionths of a US dollar, as whole numbers."""
+"""What things cost, read from rows of the journal. Money is counted as `dadacat.money` counts it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from conversation.journal import PartState
+from conversation.models import in_milliseconds
 from conversation.ports import Cost
+from dadacat.money import MICRO
 
-#: Millionths in a dollar.
-MICRO: Final = 1_000_000
 #: Nothing was sent: nothing is charged, unless the carrier says otherwise.
 _NOT_SENT: Final = frozenset({PartState.FAILED, PartState.SUPPRESSED})
 
@@ -21,7 +21,7 @@ def memo(user_id: str, facts: Mapping[str, Any], now: datetime) -> dict[str, Any
     """The row that keeps what it cost to bring a memory up to date; it has no `arrived`, because nobody said it."""
     return {
         "user_id": user_id,
-        "message_key": f"memo#{int(now.timestamp() * 1000):013d}#{secrets.token_hex(4)}",
+        "message_key": f"memo#{in_milliseconds(now):013d}#{secrets.token_hex(4)}",
         "state": "SETTLED",
         "answered_at": now.isoformat(),
         **facts,

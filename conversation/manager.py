@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 from conversation.journal import Entry
-from conversation.models import Conversation, Message, Role
+from conversation.models import Conversation, Message, Role, in_milliseconds
 from conversation.ports import Conversations
 
 
@@ -59,5 +59,5 @@ class ConversationManager:
 
     def _add(self, user_id: str, role: Role, content: str) -> Conversation:
         now = self._clock()
-        key = f"msg#{int(now.timestamp() * 1000):013d}#{secrets.token_hex(8)}"
+        key = f"msg#{in_milliseconds(now):013d}#{secrets.token_hex(8)}"
         return self._storage.append(user_id, Message(role=role, content=content, timestamp=now, key=key), now=now)

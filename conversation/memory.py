@@ -14,7 +14,7 @@ from typing import Any
 from conversation import costs, journal, window
 from conversation.errors import Fenced
 from conversation.journal import Entry, Part, PartState, Turn, TurnState
-from conversation.models import Conversation, Message, Role
+from conversation.models import Conversation, Message, Role, in_milliseconds
 from conversation.ports import Answer, Binding, Charge, Cost, Filed, Folding, Page, Reported, Unsettled
 
 
@@ -47,7 +47,7 @@ class InMemoryStorage:
             was = self._conversations.get(user_id) or Conversation.new(user_id, now)
             if (user_id, message.key) in self._entries:
                 return was
-            stream_id = str(int((message.timestamp or now).timestamp() * 1000))
+            stream_id = str(in_milliseconds(message.timestamp or now))
             self._enter(user_id, message.key, message.role, message.content, journal.arrived(stream_id), "SETTLED")
             return self._write(was, was.saying(message, at=now))
 
@@ -55,7 +55,7 @@ class InMemoryStorage:
         """See `conversation.ports.Conversations.reset`."""
         with self._lock:
             was = self._conversations.get(user_id) or Conversation.new(user_id, now)
-            fresh = was.forgetting(int(now.timestamp() * 1000))
+            fresh = was.forgetting(in_milliseconds(now))
             return self._write(was, replace(fresh, is_active=True, updated_at=now))
 
     def page(self, user_id: str, *, cursor: str | None = None, limit: int = 100) -> Page:
@@ -386,7 +386,7 @@ class InMemoryStorage:
             moment = message.timestamp or was.created_at
             self._enter(
                 was.user_id, f"old#{number:08d}", message.role, message.content,
-                journal.arrived(f"{int(moment.timestamp() * 1000)}-{number}"), "SETTLED",
+                journal.arrived(f"{in_milliseconds(moment)}-{number}"), "SETTLED",
             )  # fmt: skip
         self._conversations[was.user_id] = cut.conversation.written(was)
         return self._conversations[was.user_id]

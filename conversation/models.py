@@ -119,6 +119,11 @@ def parse_time(value: object) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+def in_milliseconds(moment: datetime) -> int:
+    """A time as Redis's clock counts it."""
+    return int(moment.timestamp() * 1000)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
     """What is left of talk that is too old for the window; kept in `metadata`."""

@@ -31,7 +31,7 @@ from conversation import costs, journal, rows, schema, window
 from conversation.dynamodb import BATCH, Database, Refused, Row, Write, plain, translated
 from conversation.errors import Fenced, StoreAway
 from conversation.journal import Part, PartState, Turn, TurnState
-from conversation.models import Conversation, Message, Role
+from conversation.models import Conversation, Message, Role, in_milliseconds
 from conversation.ports import Answer, Binding, Charge, Cost, Filed, Folding, Page, Reported, Unsettled
 
 #: DynamoDB reads at most so many items in one batch.
@@ -111,7 +111,7 @@ class DynamoDBStorage:
             {
                 "role": str(message.role),
                 "content": message.content,
-                "arrived": journal.arrived(str(int((message.timestamp or now).timestamp() * 1000))),
+                "arrived": journal.arrived(str(in_milliseconds(message.timestamp or now))),
                 "state": "SETTLED",
             },
         )
@@ -132,16 +132,7 @@ class DynamoDBStorage:
 
     def reset(self, user_id: str, *, now: datetime) -> Conversation:
         """See `conversation.ports.Conversations.reset`."""
-
-        def attempt() -> Conversation:
-            was = self.get(user_id) or Conversation.new(user_id, now)
-            fresh = replace(was.forgetting(int(now.timestamp() * 1000)), is_active=True, updated_at=now)
-            cut = window.cut(fresh, forgotten=was.messages)
-            self._carry_over(was, cut)
-            self._db.transact(self._window_write(was, cut.conversation, active=True))
-            return cut.conversation.written(was)
-
-        return self._db.until_it_holds(attempt)
+        return self._begin_anew(user_id, through_ms=in_milliseconds(now), now=now, active=True)
 
     def page(self, user_id: str, *, cursor: str | None = None, limit: int = 100) -> Page:
         """See `conversation.ports.Conversations.page`."""
@@ -237,17 +228,7 @@ class DynamoDBStorage:
 
     def forget(self, user_id: str, *, through_ms: int, fence: int, now: datetime) -> Conversation:
         """See `conversation.ports.Journal.forget`."""
-
-        def attempt() -> Conversation:
-            was = self.get(user_id)
-            if was is None or was.fence != fence:
-                raise Fenced("another worker opened this conversation since")
-            cut = window.cut(replace(was.forgetting(through_ms), updated_at=now), forgotten=was.messages)
-            self._carry_over(was, cut)
-            self._db.transact(self._window_write(was, cut.conversation, fence=fence))
-            return cut.conversation.written(was)
-
-        return self._db.until_it_holds(attempt)
+        return self._begin_anew(user_id, through_ms=through_ms, now=now, fence=fence)
 
     def set_active(self, user_id: str, *, active: bool, fence: int, now: datetime) -> None:
         """See `conversation.ports.Journal.set_active`."""
@@ -730,6 +711,24 @@ class DynamoDBStorage:
 
     # Writes
 
+    def _begin_anew(
+        self, user_id: str, *, through_ms: int, now: datetime, fence: int | None = None, active: bool | None = None
+    ) -> Conversation:
+        """Empty window and memory, under a fence if one is given; awake, if that is said, else as it was."""
+
+        def attempt() -> Conversation:
+            was = self.get(user_id) or Conversation.new(user_id, now)
+            if fence is not None and was.fence != fence:
+                raise Fenced("another worker opened this conversation since")
+            awake = was.is_active if active is None else active
+            fresh = replace(was.forgetting(through_ms), is_active=awake, updated_at=now)
+            cut = window.cut(fresh, forgotten=was.messages)
+            self._carry_over(was, cut)
+            self._db.transact(self._window_write(was, cut.conversation, fence=fence, active=active))
+            return cut.conversation.written(was)
+
+        return self._db.until_it_holds(attempt)
+
     def _window_write(
         self, was: Conversation, now: Conversation, *, fence: int | None = None, active: bool | None = None
     ) -> Write:
@@ -795,7 +794,7 @@ class DynamoDBStorage:
                 {
                     "user_id": was.user_id,
                     "message_key": f"old#{number:08d}#{digest.hexdigest()}",
-                    "arrived": f"{int(start.timestamp() * 1000):013d}-{number:06d}",
+                    "arrived": f"{in_milliseconds(start):013d}-{number:06d}",
                     "role": str(message.role),
                     "content": message.content,
                     "state": "SETTLED",

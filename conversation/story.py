@@ -12,8 +12,8 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, Protocol
 
-from conversation.costs import MICRO
 from conversation.journal import Part, PartState, Turn, TurnState
+from dadacat.money import dollars
 
 #: Rows of a person among which a reply's sid is looked for.
 RECENT_ROWS: Final = 1000
@@ -149,7 +149,7 @@ def _cost(turn: Turn, parts: Sequence[Part]) -> str:
         said += [_price(sent)]
     thought = int(turn.facts.get("model_cost", 0))
     if thought:
-        said.append(f"{thought / MICRO:.6f} USD for the model")
+        said.append(f"{dollars(thought, digits=6)} USD for the model")
     return ", ".join(said)
 
 
@@ -157,7 +157,7 @@ def _price(sent: Sequence[Part]) -> str:
     prices = [part.price for part in sent if part.price is not None]
     if len(prices) < len(sent):
         expected = sum(part.cost for part in sent)
-        return f"about {expected / MICRO:.4f} USD, not charged yet" if expected else "price not known yet"
+        return f"about {dollars(expected)} USD, not charged yet" if expected else "price not known yet"
     try:
         # a price is a debit: Twilio writes it with a minus sign
         total = -sum(Decimal(price) for price in prices)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from cat import memory
-from cat.catalogue import MICRO
 from cat.ports import Reply
 from cat.reply import Cat
 from conversation.manager import ConversationManager
+from dadacat.money import dollars
 from sms import keywords, segments
 from sms.keywords import Keyword
 
@@ -49,13 +49,8 @@ def footnote(reply: Reply, seconds: float, price: int) -> str:
     count, alphabet = segments.count(reply.words), segments.alphabet(reply.words).name
     tokens = f", {reply.facts['tokens_in']} + {reply.facts['tokens_out']} tokens" if "tokens_in" in reply.facts else ""
     silent = "".join(f"\n  silent: {why}" for why in reply.facts.get("silent_engines", ()))
-    thought = f", {dollars(int(reply.facts['model_cost']))} for the model" if "model_cost" in reply.facts else ""
+    thought = f", {dollars(int(reply.facts['model_cost']))} USD for the model" if "model_cost" in reply.facts else ""
     return (
         f"{reply.engine}, {seconds * 1000:.0f} ms{tokens}{thought}, "
-        f"{count} segment{'' if count == 1 else 's'} {alphabet}, {dollars(price)} as a text{silent}"
+        f"{count} segment{'' if count == 1 else 's'} {alphabet}, {dollars(price)} USD as a text{silent}"
     )
-
-
-def dollars(millionths: int) -> str:
-    """An amount as people read it."""
-    return f"{millionths / MICRO:.4f} USD"

@@ -21,6 +21,7 @@ from dadacat import logs
 from dadacat.settings import Settings, SettingsError, environment
 
 if TYPE_CHECKING:
+    from conversation.ports import Cost
     from dadacat.operate import DeadLetters
     from worker.reconcile import Step
 
@@ -382,15 +383,17 @@ def costs(*, since: str, by: str, numbers: bool, limit: int, as_json: bool, plot
     """
     from dadacat import costs as accounts
     from dadacat import operate
+    from dadacat.money import dollars
     from inbox import contract
     from worker import wiring
 
     chosen = _checked(twilio=True)
 
-    def name(person: str) -> str:
-        return person if numbers else accounts.hidden(lambda one: contract.who(one, chosen.who_key_bytes))(person)
+    def by_person(cost: Cost) -> str:
+        person = cost.user_id
+        return person if numbers else accounts.hidden(person, contract.who(person, chosen.who_key_bytes))
 
-    key = {"day": accounts.by_day, "engine": accounts.by_engine, "person": accounts.by_person(name)}[by]
+    key = {"day": accounts.by_day, "engine": accounts.by_engine, "person": by_person}[by]
     begin = _asked(lambda: operate.ago(since))
     lines, total = accounts.summed(wiring.store(chosen).costs(since=begin), key)
     lines.sort(key=lambda line: line.name if by == "day" else -line.total)
@@ -406,12 +409,12 @@ def costs(*, since: str, by: str, numbers: bool, limit: int, as_json: bool, plot
     for line in (*shown, total):
         click.echo(
             f"{line.name:<24.24}{line.replies:>9}{line.segments:>9}{line.tokens_in + line.tokens_out:>12}"
-            f"{line.model / 1e6:>11.4f}{line.sms / 1e6:>11.4f}{line.total / 1e6:>11.4f}"
+            f"{dollars(line.model):>11}{dollars(line.sms):>11}{dollars(line.total):>11}"
         )
     if len(shown) < len(lines):
         click.echo(f"{len(lines) - len(shown)} more lines; --limit shows them")
     click.echo(
-        f"of the messages' price, {total.reported / 1e6:.4f} is what Twilio reported; the rest is by the price table"
+        f"of the messages' price, {dollars(total.reported)} is what Twilio reported; the rest is by the price table"
     )
 
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 import pygal
 from pygal.style import Style
 
-from cat.catalogue import MICRO
 from conversation.ports import Cost
+from dadacat.money import MICRO
 from sms.messages import masked
 
 #: A picture of more bars than this cannot be read: the dearest are drawn.
@@ -55,15 +55,10 @@ class Line:
             "segments": self.segments,
             "tokens_in": self.tokens_in,
             "tokens_out": self.tokens_out,
-            **{
-                f"{name}_usd": getattr(self, attribute) / MICRO
-                for name, attribute in (
-                    ("model", "model"),
-                    ("sms", "sms"),
-                    ("sms_reported", "reported"),
-                    ("total", "total"),
-                )
-            },
+            "model_usd": self.model / MICRO,
+            "sms_usd": self.sms / MICRO,
+            "sms_reported_usd": self.reported / MICRO,
+            "total_usd": self.total / MICRO,
         }
 
 
@@ -77,14 +72,9 @@ def by_engine(cost: Cost) -> str:
     return cost.engine or "unknown"
 
 
-def by_person(name: Callable[[str], str]) -> Callable[[Cost], str]:
-    """The person, as `name` names it."""
-    return lambda cost: name(cost.user_id)
-
-
-def hidden(who: Callable[[str], str]) -> Callable[[str], str]:
+def hidden(person: str, who: str) -> str:
     """A person by its last digits and the name under which the logs and Flower know it."""
-    return lambda person: f"{masked(person)[-4:]} {who(person)[:8]}"
+    return f"{masked(person)[-4:]} {who[:8]}"
 
 
 def summed(costs: Iterable[Cost], key: Callable[[Cost], str]) -> tuple[list[Line], Line]:

@@ -1,6 +1,6 @@
 """What all workers together may spend: asked for before a model is called and a message is sent, corrected afterwards.
 
-Money is counted in millionths of a US dollar, as whole numbers. `inbox.purse` keeps these promises on Redis, `inbox.memory` in memory.
+Money is counted as `dadacat.money` counts it. `inbox.purse` keeps these promises on Redis, `inbox.memory` in memory.
 Days and months are UTC's. No cap is passed by what is set aside; a last line may pass a cap of all people once.
 """
 
@@ -114,10 +114,10 @@ def counted(spent: Iterable[Spent], caps: Caps, *, now: datetime) -> tuple[dict[
         when = day_of(one.at)
         if when[:7] != month:
             continue
-        of_month.update({"model": one.model, "sms": one.sms})
+        amounts = {"model": one.model, "sms": one.sms}
+        of_month.update(amounts)
         if when != day:
             continue
-        amounts = {"model": one.model, "sms": one.sms}
         of_day.update(amounts)
         of_day.update({f"{kind}:{one.who}": amount for kind, amount in amounts.items()})
         if one.last_line:

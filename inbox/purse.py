@@ -1,8 +1,10 @@
 """The purse on Redis: each move one atomic script, so that no two workers spend the same dollar.
 
-purse:epoch            set when the sums were last counted; missing: Redis was emptied
-purse:day:<date>       hash: model, sms, and both by person; who had his last line, who was answered in danger
-purse:month:<month>    hash: model, sms
+    purse:epoch            set when the sums were last counted; missing: Redis was emptied
+    purse:day:<date>       hash: model, sms, and both by person; who had his last line, who was answered in danger
+    purse:month:<month>    hash: model, sms
+
+Dates and months are UTC's. A field bears a person's hash, as every key does.
 """
 
 from __future__ import annotations

@@ -12,18 +12,17 @@ from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
-from urllib3.util import Retry
 
 from sms.errors import CarrierAway
 from sms.messages import Media
 from sms.ports import Fetched
+from sms.twilio import CONNECT_TIMEOUT_SECONDS, new_session
 
 #: Twilio takes no larger media (https://www.twilio.com/docs/messaging/guides/accepted-mime-types).
 MOST_BYTES: Final = 5 * 1024 * 1024
-#: A handshake, as with every other call to Twilio; then one that is silent for so long is not there.
-CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS = 3.0, 5.0
+#: A server that is silent for longer keeps a reply waiting.
+READ_TIMEOUT_SECONDS: Final = 5.0
 #: From Twilio's API to where the bytes lie, and once more.
 REDIRECTS: Final = 3
 _CHUNK: Final = 64 * 1024
@@ -77,11 +76,7 @@ class TwilioAlbum:
     def _session(self) -> requests.Session:
         """One a thread: sessions are not safe to share."""
         if not hasattr(self._mine, "session"):
-            session = requests.Session()
-            session.trust_env = False
-            session.mount("https://", HTTPAdapter(max_retries=Retry(0, read=False)))
-            session.mount("http://", HTTPAdapter(max_retries=Retry(0, read=False)))
-            self._mine.session = session
+            self._mine.session = new_session()
         found: requests.Session = self._mine.session
         return found
 

@@ -1,6 +1,6 @@
 """What a message costs before Twilio has said so. Facts are data: `sms/tariff.toml`; what Twilio reports goes before them.
 
-Money is counted in millionths of a US dollar, as whole numbers.
+Money is counted as `dadacat.money` counts it.
 """
 
 from __future__ import annotations
@@ -9,12 +9,10 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any, Final, Self
+from typing import Any, Self
 
+from dadacat.money import MICRO
 from sms.messages import bare
-
-#: Millionths in a dollar.
-MICRO: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

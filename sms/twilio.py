@@ -43,18 +43,23 @@ LIST_PAGES: Final = 1000
 WARM_FOR_SECONDS: Final = 20.0
 
 
+def new_session() -> requests.Session:
+    """A session for one thread, that repeats nothing by itself."""
+    session = requests.Session()
+    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=Retry(0, read=False))
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    # Environment proxies and .netrc would silently change where a message goes and who pays for it.
+    session.trust_env = False
+    return session
+
+
 class _TimedClient(TwilioHttpClient):  # type: ignore[misc]  # the official client has no types
     """The official HTTP client with both timeouts set, no retries, and headers kept for `Retry-After`."""
 
     def __init__(self) -> None:
         super().__init__(timeout=READ_TIMEOUT_SECONDS)
-        session = requests.Session()
-        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=Retry(0, read=False))
-        session.mount("https://", adapter)
-        session.mount("http://", adapter)
-        # Environment proxies and .netrc would silently change where a message goes and who pays for it.
-        session.trust_env = False
-        self.session = session
+        self.session = new_session()
         self.last_headers: dict[str, str] = {}
         self.may_begin: Callable[[], bool] = lambda: True
         self.last_used = float("-inf")

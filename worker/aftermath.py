@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from conversation.journal import Part, Turn
+from conversation.models import in_milliseconds
 from conversation.ports import Journal
 from inbox.ports import Circuit, Inbox, moment
 from sms import carrier_errors
@@ -83,7 +84,7 @@ class Aftermath:
         if not tomorrow and now + decision.in_ - part.arrived_at > self._max_age:
             return  # nobody waits for it any more
         due = now + decision.in_
-        second = part.second_try(due=int(due.timestamp() * 1000), fresh=tomorrow)
+        second = part.second_try(due=in_milliseconds(due), fresh=tomorrow)
         if self._journal.send_again(second, now=now):
             self._told.second_try(second)
             turn = self._journal.get_turn(part.user_id, part.turn)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from cat.reply import MAX_SEGMENTS
 from conversation.ports import Cost, Journal
 from inbox.contract import Who
 from inbox.errors import InboxAway
@@ -27,8 +28,6 @@ LAST_LINES: Final = {
 }
 #: What a reply that was nothing but a last line is recorded as said by.
 LAST_LINE: Final = "last line"
-#: The longest reply whose price is set aside is this many segments, unless the setting says another number.
-MAX_SEGMENTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

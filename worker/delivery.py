@@ -20,6 +20,7 @@ from typing import Final
 from conversation import journal
 from conversation.errors import StoreAway
 from conversation.journal import Part, PartState
+from conversation.models import in_milliseconds
 from conversation.ports import Binding, Journal
 from inbox.ports import Circuit, Passage
 from sms.messages import OutboundSms
@@ -247,7 +248,7 @@ class Delivery:
 
 
 def _milliseconds(moment: str | None) -> int:
-    return int(datetime.fromisoformat(moment).timestamp() * 1000) if moment else 0
+    return in_milliseconds(datetime.fromisoformat(moment)) if moment else 0
 
 
 def _about_the_message(outcome: Outcome) -> bool:

@@ -15,7 +15,7 @@ from cat import memory
 from cat.catalogue import Catalogue
 from cat.ports import Scribe
 from conversation.journal import TurnState
-from conversation.models import Conversation
+from conversation.models import Conversation, in_milliseconds
 from conversation.ports import Folding, Journal
 from inbox.contract import Who
 from inbox.ports import Inbox, moment
@@ -78,7 +78,7 @@ class Memories:
     def _fold(self, who: Who, conversation: Conversation, now: datetime) -> str:
         """What became of it, in a few words."""
         known = conversation.memory
-        through = int(memory.horizon(conversation, self._terms, now=now).timestamp() * 1000) - 1
+        through = in_milliseconds(memory.horizon(conversation, self._terms, now=now)) - 1
         rows = self._journal.talk(
             conversation.user_id, after_ms=known.through, before_ms=through + 1, limit=memory.FOLDED_AT_ONCE
         )

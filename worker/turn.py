@@ -497,14 +497,14 @@ class Visits:
 
     def _asked(self, visit: Visit, heard: Heard, *, by_heart: bool) -> Asked:
         """What has to be known before money is set aside for a reply."""
-        theirs = [line["content"] for line in heard.history if line["role"] == "user"]
+        words, kind = hearing.listen(heard.said, heard.theirs, pictures=heard.pictures)
         return Asked(
             who=visit.lease.who,
             turn=heard.seed,
             to=visit.user_id,
             model=None if by_heart else self._cat.most_cost(heard),
-            last_line=LAST_LINES[hearing.language_of(" ".join(heard.texts), reversed(theirs))],
-            urgent=self._cat.is_urgent(heard),
+            last_line=LAST_LINES[words.language],
+            urgent=kind == hearing.CRISIS,
         )
 
     def _look_at(self, texts: Sequence[InboundSms]) -> list[Picture]:

@@ -29,6 +29,7 @@ from conversation.journal import Part, Turn, TurnState
 from conversation.ports import Journal
 from conversation.storage import DynamoDBStorage
 from dadacat import logs, metrics
+from dadacat.money import MICRO
 from dadacat.settings import Settings, SettingsError, environment
 from inbox import contract
 from inbox import redis as inbox_redis
@@ -175,6 +176,7 @@ def memory_terms(chosen: Settings) -> memory.Terms:
     return memory.Terms(tokens=chosen.memory_tokens, age=timedelta(hours=chosen.memory_hours))
 
 
+@cache
 def prices(chosen: Settings) -> tuple[Catalogue, Tariff]:
     """The price tables, with the operator's own file laid over them. Raises `SettingsError` for a file that cannot be read."""
     known, tariff = catalogue.shipped(), sms_tariff.shipped()
@@ -209,7 +211,7 @@ def budget(chosen: Settings, client: redis.Redis, storage: DynamoDBStorage) -> B
 
 
 def _caps(person: float | None, day: float | None, month: float | None) -> Caps:
-    in_millionths = [None if cap is None else round(cap * catalogue.MICRO) for cap in (person, day, month)]
+    in_millionths = [None if cap is None else round(cap * MICRO) for cap in (person, day, month)]
     return Caps(person=in_millionths[0], day=in_millionths[1], month=in_millionths[2])
 
 
