@@ -16,7 +16,7 @@ from cat.ports import Heard
 MAX_TOKENS: Final = 160
 #: A model that thinks first spends these before its first word; with fewer it ends before it has said anything.
 THINKING_TOKENS: Final = 1200
-#: A picture counts as so many tokens in an estimate: what the dearest of the known models takes for one of ordinary size.
+#: A picture counts as so many tokens in an estimate: a guess, of which some models take less and some far more.
 PICTURE_TOKENS: Final = 1600
 
 

@@ -1,7 +1,8 @@
 """What all workers together may spend: asked for before a model is called and a message is sent, corrected afterwards.
 
 Money is counted as `dadacat.money` counts it. `inbox.purse` keeps these promises on Redis, `inbox.memory` in memory.
-Days and months are UTC's. No cap is passed by what is set aside; a last line may pass a cap of all people once.
+Days and months are UTC's. No cap is passed by what is set aside; a last line may pass a cap of all people once, and a reply in
+several messages may cost more than was set aside for it.
 """
 
 from __future__ import annotations
