@@ -161,3 +161,4 @@ class Outside:
         """Let go of connections."""
         self._http.close()
         self.redis.close()
+        self._dynamodb.close()
