@@ -311,14 +311,14 @@ class Visits:
         """The text's row: made now, or found. A FILED one that was found was a dead holder's; its try is counted before the work."""
         known = visit.filed.get(text.sid)
         if known is not None and known.state is TurnState.FILED:
-            self._note_return(visit, entry, text, known)
+            self._note_return(visit, entry, known)
             return known
         filed = self._journal.file(
             _turn(visit.user_id, entry, text, worker=self._worker, opened_at=visit.now().isoformat()),
             now=visit.now(),
         )
         turn = filed.turn
-        self._note_return(visit, entry, text, turn)
+        self._note_return(visit, entry, turn)
         if not filed.fresh and turn.state is TurnState.FILED:
             if visit.lease.after_death:
                 turn = self._journal.retry(turn)
@@ -329,11 +329,11 @@ class Visits:
         visit.filed[text.sid] = turn
         return turn
 
-    def _note_return(self, visit: Visit, entry: Waiting, text: InboundSms, turn: Turn) -> None:
+    def _note_return(self, visit: Visit, entry: Waiting, turn: Turn) -> None:
         """Redis lost a text whose turn is not over, and it came back: it may be answered behind its successors, and its row says so first."""
         if journal.arrived(entry.entry_id) == turn.arrived or "restored_at" in turn.facts:
             return
-        if text.repaired or turn.state is TurnState.FILED or self._is_unsent(turn):
+        if turn.state is TurnState.FILED or self._is_unsent(turn):
             self._journal.note_restored(turn, now=visit.now())
 
     def _is_unsent(self, turn: Turn) -> bool:

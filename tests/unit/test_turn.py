@@ -21,6 +21,7 @@ from sms.messages import DeliveryReport, InboundSms, Media, MessageSid
 from sms.ports import ErrorClass, Fetched, Listed, Listing, NotCreated, Sent, Unknown
 from tests.builders import ANN, OUR_NUMBER, a_text
 from tests.room import WHO, Died, Dying, Room
+from worker.aftermath import text_of
 from worker.receipts import Receipts
 from worker.visit import LeaseKeeper
 
@@ -1187,3 +1188,20 @@ def test_a_reconciliation_that_fails_leaves_its_place(room: Room) -> None:
 
     room.sender.received_by = real  # type: ignore[method-assign]
     assert room.reconciler.reconcile_alone(leases) is not None
+
+
+def test_a_text_that_comes_back_when_its_reply_is_sent_is_not_excused_from_order(room: Room) -> None:
+    """The reconciler saw its part unsent, and put it back just after it was sent: it was never late."""
+    (text,) = room.texts("hello")
+    room.serve()
+    turn = room.store.get_turn(ANN, text.sid)
+    assert turn is not None
+    room.later(seconds=1)
+
+    assert room.inbox.accept(text_of(turn))
+    room.serve()
+
+    after = room.store.get_turn(ANN, text.sid)
+    assert after is not None
+    assert "restored_at" not in after.facts
+    assert room.received == ["re: hello"]
