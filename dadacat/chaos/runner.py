@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -112,18 +113,22 @@ class Day:
         """Play the day and account for it. Raises `ChaosFailed`."""
         if not self.tree.skewed:
             self._say("libfaketime is not installed: all clocks agree today, and K14 is only a change of workers")
-        try:
-            self.tree.start()
-            self.outside = Outside(self.tree.urls)
-            self.outside.post_texts_to(self.tree.webhook_url())
-            self._strike_points()
-            self.outside.post_texts_to(self.tree.webhook_url(), fallback=f"{self.tree.urls['webhook']}/sms/fallback")
-            self._live()
-            self.tree.heal()
-            self._set_rules()
-            return self._come_to_rest()
-        finally:
-            self.tree.stop()
+        with ExitStack() as last:
+            try:
+                self.tree.start()
+                self.outside = Outside(self.tree.urls)
+                last.callback(self.outside.close)
+                self.outside.post_texts_to(self.tree.webhook_url())
+                self._strike_points()
+                fallback = f"{self.tree.urls['webhook']}/sms/fallback"
+                self.outside.post_texts_to(self.tree.webhook_url(), fallback=fallback)
+                self._live()
+                self.tree.heal()
+                self._set_rules()
+                return self._come_to_rest()
+            finally:
+                # whoever still watches its proxies looks at the outside: that is closed when nobody does
+                self.tree.stop()
 
     # What everybody does on the wire is seen here
 

@@ -20,8 +20,6 @@ from tests.conftest import wait_until
 pytestmark = [
     pytest.mark.road,
     pytest.mark.timeout(600),
-    # sockets of the proxies, whose other end was hung up on purpose, are now and then left to the garbage collector
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 POOLS = ("threads", "prefork")
