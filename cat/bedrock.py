@@ -10,7 +10,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
-from cat import persona, prompt
+from cat import catalogue, persona, prompt
 from cat.catalogue import FREE, Model
 from cat.errors import EngineSilent
 from cat.ports import Heard, Picture, Reply
@@ -77,9 +77,13 @@ class BedrockModel:
             )
             blocks = answer["output"]["message"]["content"]
             words = "".join(str(block.get("text", "")) for block in blocks).strip()
+            usage = answer.get("usage") or {}
+            used = catalogue.counted(usage.get("inputTokens"), usage.get("outputTokens"))
         except ClientError as exc:
             code = str(exc.response.get("Error", {}).get("Code", "ClientError"))
-            raise EngineSilent(f"{self.name}: {code}", transient=code in _TRANSIENT) from exc
+            raise EngineSilent(
+                f"{self.name}: {code}", transient=code in _TRANSIENT, refused=code == "ValidationException"
+            ) from exc
         except (BotoCoreError, KeyError, TypeError, AttributeError) as exc:
             timed_out = isinstance(exc, ReadTimeoutError)
             raise EngineSilent(
@@ -87,17 +91,8 @@ class BedrockModel:
             ) from exc
         if not words:
             raise EngineSilent(f"{self.name}: an empty reply", paid=True)
-        usage = answer.get("usage", {})
-        return Reply(
-            words=words,
-            engine=self.name,
-            facts={
-                "model": self._model,
-                "model_ms": int((time.monotonic() - begun) * 1000),
-                "tokens_in": int(usage.get("inputTokens", 0)),
-                "tokens_out": int(usage.get("outputTokens", 0)),
-            },
-        )
+        facts = {"model": self._model, "model_ms": int((time.monotonic() - begun) * 1000), **used}
+        return Reply(words=words, engine=self.name, facts=facts)
 
     def close(self) -> None:
         """Let go of connections."""

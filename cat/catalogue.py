@@ -17,6 +17,8 @@ from typing import Any, Final, Self
 BYTES_A_TOKEN: Final = 2.5
 #: What is assumed of a model that nobody has entered.
 UNKNOWN: Final = "unknown"
+#: More than any model takes: a server that says so has not counted.
+MOST_TOKENS: Final = 10**8
 #: What the protocol puts around each message, in tokens.
 TOKENS_A_MESSAGE: Final = 4
 
@@ -99,3 +101,9 @@ def shipped() -> Catalogue:
 def tokens(words: Iterable[str]) -> int:
     """About how many tokens a list of messages takes; rather more than fewer."""
     return sum(math.ceil(len(text.encode("utf-8", "replace")) / BYTES_A_TOKEN) + TOKENS_A_MESSAGE for text in words)
+
+
+def counted(tokens_in: object, tokens_out: object) -> dict[str, int]:
+    """What a server says that it took, as a reply's facts; what is no count is left away."""
+    said = {"tokens_in": tokens_in, "tokens_out": tokens_out}
+    return {name: count for name, count in said.items() if isinstance(count, int) and 0 <= count <= MOST_TOKENS}

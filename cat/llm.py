@@ -5,15 +5,19 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Sequence
+from typing import Final
 
 import openai
 from openai import Omit, omit
 from openai.types.chat import ChatCompletionContentPartParam, ChatCompletionMessageParam
 
-from cat import persona, prompt
+from cat import catalogue, persona, prompt
 from cat.catalogue import FREE, Model
 from cat.errors import EngineSilent
 from cat.ports import Heard, Picture, Reply
+
+#: With these a server that is well says no to what it was asked: too long, or a picture that it does not take.
+_REFUSED: Final = frozenset({400, 413, 415, 422})
 
 
 class ChatModel:
@@ -66,17 +70,23 @@ class ChatModel:
             )
             words = (answer.choices[0].message.content or "").strip() if answer.choices else ""
             words = words.encode("utf-8", "replace").decode()
+            model = str(answer.model or self._model)
+            used = catalogue.counted(
+                getattr(answer.usage, "prompt_tokens", None), getattr(answer.usage, "completion_tokens", None)
+            )
         except Exception as exc:
             # a gateway may answer anything at all: whatever it was, there are no words in it
             transient = isinstance(exc, openai.RateLimitError | openai.InternalServerError | openai.APIConnectionError)
             raise EngineSilent(
-                f"{self.name}: {type(exc).__name__}", transient=transient, paid=isinstance(exc, openai.APITimeoutError)
+                f"{self.name}: {type(exc).__name__}",
+                transient=transient,
+                # no answer in time, or one that cannot be read: it may have worked
+                paid=isinstance(exc, openai.APITimeoutError) or not isinstance(exc, openai.APIError),
+                refused=isinstance(exc, openai.APIStatusError) and exc.status_code in _REFUSED,
             ) from exc
         if not words:
             raise EngineSilent(f"{self.name}: an empty reply", paid=True)
-        facts: dict[str, object] = {"model": answer.model, "model_ms": int((time.monotonic() - begun) * 1000)}
-        if answer.usage is not None:
-            facts |= {"tokens_in": answer.usage.prompt_tokens, "tokens_out": answer.usage.completion_tokens}
+        facts = {"model": model, "model_ms": int((time.monotonic() - begun) * 1000), **used}
         return Reply(words=words, engine=self.name, facts=facts)
 
 

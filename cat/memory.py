@@ -8,7 +8,7 @@ person's words, so that it survives whether or not there is a model; the summary
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -55,14 +55,14 @@ class Terms:
 def recent(conversation: Conversation, terms: Terms, *, now: datetime) -> tuple[Message, ...]:
     """The window: whole turns, newest first, within the tokens, the age and the number.
 
-    A turn that is too old stays as long as it is folded nowhere: what is not shown any more is remembered.
+    A turn that is too old stays as long as it is folded nowhere, and can be: what is not shown any more is remembered.
     """
     kept: list[Message] = []
     used = 0
-    for turn in reversed(_turns(conversation.messages)):
+    for turn in reversed(_turns(_dated(conversation.messages))):
         used += catalogue.tokens(message.content for message in turn)
         too_old = any(message.timestamp is not None and now - message.timestamp > terms.age for message in turn)
-        folded = all(_folded(message, conversation.memory) for message in turn)
+        folded = conversation.foreign or all(_folded(message, conversation.memory) for message in turn)
         if used > terms.tokens or len(kept) + len(turn) > WINDOW_MESSAGES or (too_old and folded):
             break
         kept[:0] = turn
@@ -77,11 +77,18 @@ def hear(
     now: datetime,
     seed: str,
     pictures: int = 0,
+    unheard: Sequence[str] = (),
 ) -> Heard:
-    """What an engine gets to hear of a conversation."""
+    """What an engine gets to hear of a conversation; lines that stand below its replies and that it never said are `unheard`."""
     memory = conversation.memory
+    heard = [(said, _without(said, unheard)) for said in recent(conversation, terms, now=now)]
     return Heard(
-        history=[{"role": str(said.role), "content": said.content} for said in recent(conversation, terms, now=now)],
+        history=[
+            {"role": str(said.role), "content": words}
+            for said, words in heard
+            # a message that was nothing but such a line is none
+            if words or not said.content
+        ],
         texts=texts,
         seed=seed,
         pictures=pictures,
@@ -92,13 +99,25 @@ def hear(
     )
 
 
+def _without(message: Message, lines: Iterable[str]) -> str:
+    """A message's words; a reply's without the lines that stand below it."""
+    words: str = message.content
+    if message.role is Role.ASSISTANT:
+        for line in lines:
+            words = "" if words == line else words.removesuffix(f"\n{line}")
+    return words
+
+
 def is_due(conversation: Conversation, terms: Terms, *, now: datetime) -> bool:
-    """Whether so much has left the window, or is about to for its age, that it should be folded in."""
-    left = conversation.messages[: len(conversation.messages) - len(recent(conversation, terms, now=now))]
+    """Whether so much has left the window, or is about to for its age, that it should be folded in; never where `metadata` is somebody else's."""
+    if conversation.foreign:
+        return False
+    said = _dated(conversation.messages)
+    left = said[: len(said) - len(recent(conversation, terms, now=now))]
     waiting = [message for message in left if not _folded(message, conversation.memory)]
     aged = any(
         message.timestamp is not None and now - message.timestamp > terms.age
-        for message in conversation.messages
+        for message in said
         if not _folded(message, conversation.memory)
     )
     return len(waiting) >= WORTH_FOLDING or aged
@@ -113,6 +132,27 @@ def horizon(conversation: Conversation, terms: Terms, *, now: datetime) -> datet
     ]
     begin = next((message.timestamp for message in young if message.role is Role.USER), None)
     return begin or now
+
+
+def unfolded(conversation: Conversation, *, before: datetime) -> list[Message]:
+    """What the item holds of talk that was said before then and is folded in nowhere, oldest first."""
+    return [
+        message
+        for message in _dated(conversation.messages)
+        if message.timestamp is not None
+        and in_milliseconds(message.timestamp) < in_milliseconds(before)
+        and not _folded(message, conversation.memory)
+    ]
+
+
+def _dated(messages: Sequence[Message]) -> list[Message]:
+    """The messages, each with a time as far as one can be told: what does not say when was said by the time of the next that does."""
+    dated: list[Message] = []
+    later: datetime | None = None
+    for message in reversed(messages):
+        later = message.timestamp or later
+        dated.append(message if message.timestamp == later else replace(message, timestamp=later))
+    return dated[::-1]
 
 
 def _turns(messages: Sequence[Message]) -> list[list[Message]]:
@@ -133,13 +173,14 @@ def _folded(message: Message, memory: Memory) -> bool:
 class Folded:
     """A new memory, and what the scribe said, for the bill."""
 
-    memory: Memory
-    #: Who wrote the summary, with how many tokens; empty: nobody.
+    #: None: the scribe is silent, and there is time to wait for it.
+    memory: Memory | None
+    #: Who was asked for the summary, and what that took; empty: nobody.
     facts: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
 
 
-def fold(memory: Memory, talk: Sequence[Entry], *, through: int, scribe: Scribe | None) -> Folded | None:
-    """The memory with a stretch of talk folded in, up to `through`; None where the scribe is silent and there is time to wait for it."""
+def fold(memory: Memory, talk: Sequence[Entry], *, through: int, scribe: Scribe | None) -> Folded:
+    """The memory with a stretch of talk folded in, up to `through`."""
     theirs = [entry.content for entry in talk if entry.role == Role.USER]
     told = keep_told(memory.told, (words for text in theirs for words in told_in(text)))
     summary: str = memory.summary
@@ -147,9 +188,10 @@ def fold(memory: Memory, talk: Sequence[Entry], *, through: int, scribe: Scribe 
     if scribe is not None and talk:
         try:
             written = scribe.note(INSTRUCTIONS, _material(memory, talk), seconds=FOLDING_SECONDS)
-        except EngineSilent:
+        except EngineSilent as exc:
+            facts = {"engine": scribe.name, "model_cost": exc.cost} if exc.cost else {}
             if len(talk) < PATIENCE_MESSAGES:
-                return None
+                return Folded(None, facts)
         else:
             summary = _fit_summary(written.words) or summary
             facts = {**written.facts, "engine": written.engine}
@@ -158,7 +200,7 @@ def fold(memory: Memory, talk: Sequence[Entry], *, through: int, scribe: Scribe 
 
 def most_cost(model: Model, memory: Memory, talk: Sequence[Entry]) -> int:
     """What the scribe may cost at most for this stretch of talk, in millionths of a dollar."""
-    return model.cost(catalogue.tokens([INSTRUCTIONS, _material(memory, talk)]), prompt.most_tokens(model))
+    return prompt.most_cost_of(model, [INSTRUCTIONS, _material(memory, talk)])
 
 
 def told_in(text: str) -> list[str]:

@@ -57,7 +57,7 @@ class Reply:
     engine: str
     #: Recorded with the turn: model, tokens, milliseconds, engines that were silent.
     facts: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
-    #: The words as they are sent, a message each; empty: as one.
+    #: What is sent, a message each, with the line that stands below; empty: the words alone, as one.
     parts: Sequence[str] = ()
 
 

@@ -5,7 +5,7 @@ Nothing that a person wrote, and nothing that was made of it, is ever anything b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from cat import catalogue, fit, persona
@@ -55,6 +55,11 @@ def most_tokens(model: Model) -> int:
 
 def most_cost(model: Model, heard: Heard) -> int:
     """What a reply may cost at most, in millionths of a dollar, as far as its tokens can be told beforehand."""
-    shown = catalogue.tokens([persona.prompt(), *(words for _, words in conversation_of(heard))])
-    pictures = PICTURE_TOKENS * heard.pictures if model.sees else 0
-    return model.cost(shown + pictures, most_tokens(model))
+    shown = [persona.prompt(), *(words for _, words in conversation_of(heard))]
+    return most_cost_of(model, shown, pictures=heard.pictures)
+
+
+def most_cost_of(model: Model, shown: Iterable[str], *, pictures: int = 0) -> int:
+    """What an answer to so much may cost at most, in millionths of a dollar."""
+    looked_at = PICTURE_TOKENS * pictures if model.sees else 0
+    return model.cost(catalogue.tokens(shown) + looked_at, most_tokens(model))

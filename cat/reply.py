@@ -11,17 +11,15 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from circuitbreaker import CircuitBreaker
-
 from cat import fit, prompt
-from cat.catalogue import Catalogue, Model
+from cat.catalogue import Catalogue
 from cat.dada import Dada
 from cat.errors import EngineSilent
-from cat.ports import Engine, Heard, Reply, Scribe
+from cat.guarded import CALLS, Guarded
+from cat.ports import Engine, Heard, Reply
 from sms import segments
 
 #: What is kept of the deadline for the poet, who needs milliseconds, and for what comes after thinking.
@@ -32,10 +30,6 @@ WORTH_ASKING_SECONDS: Final = 1.0
 SHARE: Final = 0.6
 #: How often one engine is asked for one reply, where its silence was of the kind that passes.
 ASKED: Final = 2
-#: After so many failures in a row an engine is left alone for so long; then one person's text tries whether it is back.
-BREAKER_FAILURES, BREAKER_SECONDS = 5, 30.0
-#: Calls under way in one process; one that nobody waits for any more ends by its own timeout.
-CALLS: Final = 64
 #: How long a reply may be, in segments.
 MAX_SEGMENTS: Final = 3
 
@@ -73,22 +67,18 @@ class Cat:
         catalogue: Catalogue | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._engines = tuple(engine for engine in engines if engine.name != "dada")
-        # one that holds no lock while it is open to calls: another would let one person's model call wait for another's
-        self._breakers = {
-            engine.name: CircuitBreaker(
-                failure_threshold=BREAKER_FAILURES, recovery_timeout=BREAKER_SECONDS, expected_exception=EngineSilent
-            )
-            for engine in self._engines
-        }
+        models = [engine for engine in engines if engine.name != "dada"]
+        known = catalogue or Catalogue({})
+        calls = ThreadPoolExecutor(CALLS, thread_name_prefix="engine") if models else None
+        self._engines = tuple(
+            Guarded(engine, known.of(engine.name.partition(":")[2]), calls) for engine in models if calls
+        )
         self._poet = Dada()
         self._deadline_seconds = deadline_seconds
         self._max_segments = max_segments
         self._max_parts = max_parts
         self._emoji = emoji
-        self._catalogue = catalogue or Catalogue({})
         self._clock = clock
-        self._calls = ThreadPoolExecutor(CALLS, thread_name_prefix="engine") if self._engines else None
 
     def reply(self, heard: Heard, *, below: str = "", used_seconds: float = 0.0) -> Reply:
         """Find words for what was heard, and put the line `below` under them. Never raises, and never takes longer than the deadline.
@@ -113,82 +103,67 @@ class Cat:
         return self._ready(self._poet.reply(heard, seconds=RESERVE_SECONDS), _Tally(), below)
 
     @property
-    def scribe(self) -> Scribe | None:
+    def scribe(self) -> Guarded | None:
         """The first of the engines that can write something down."""
-        return next((engine for engine in self._engines if isinstance(engine, Scribe)), None)
+        return next((engine for engine in self._engines if engine.writes), None)
 
     @property
     def sees(self) -> bool:
         """Whether any of the engines takes pictures."""
-        return any(self._known(engine).sees for engine in self._engines)
+        return any(engine.known.sees for engine in self._engines)
 
     def most_cost(self, heard: Heard) -> int:
         """What the models may cost that are asked for one reply, all of them, in millionths of a dollar."""
-        return sum(prompt.most_cost(self._known(engine), heard) for engine in self._engines)
+        return sum(prompt.most_cost(engine.known, heard) for engine in self._engines)
 
-    def _known(self, engine: Engine) -> Model:
-        return self._catalogue.of(engine.name.partition(":")[2])
-
-    def _ask(self, engine: Engine, heard: Heard, seconds: float, tally: _Tally) -> Reply | None:
+    def _ask(self, engine: Guarded, heard: Heard, seconds: float, tally: _Tally) -> Reply | None:
         """What an engine says within its time, made fit; None, and why in the tally, where that is nothing."""
         until = self._clock() + seconds
-        breaker = self._breakers[engine.name]
         for _ in range(ASKED):
-            if breaker.opened:
-                tally.silent.append(f"{engine.name}: left alone after {BREAKER_FAILURES} failures")
-                return None
             try:
-                with breaker:
-                    spoken = self._call(engine, heard, until - self._clock())
+                spoken = engine.reply(heard, seconds=until - self._clock())
             except EngineSilent as exc:
                 tally.silent.append(str(exc))
-                if exc.paid:
-                    tally.cost += prompt.most_cost(self._known(engine), heard)
-                if not exc.transient or until - self._clock() < WORTH_ASKING_SECONDS:
+                tally.cost += exc.cost
+                blind = exc.refused and engine.known.sees and bool(heard.shown)
+                if not (exc.transient or blind) or until - self._clock() < WORTH_ASKING_SECONDS:
                     return None
+                if blind:
+                    # it may have been the picture that it would not take
+                    heard = replace(heard, shown=())
                 continue
-            used = (int(spoken.facts.get("tokens_in", 0)), int(spoken.facts.get("tokens_out", 0)))
-            # a server that does not say how many tokens it took is taken to have used all that it might
-            known = self._known(engine)
-            tally.cost += known.cost(*used) if any(used) else prompt.most_cost(known, heard)
+            tally.cost += spoken.facts["model_cost"]
             words = fit.for_a_phone(spoken.words, max_segments=self._max_segments, emoji=self._emoji)
             if words:
-                return Reply(words=words, engine=spoken.engine, facts=spoken.facts)
+                return replace(spoken, words=words)
             tally.silent.append(f"{engine.name}: not a cat's words")
             return None
         return None
 
-    def _call(self, engine: Engine, heard: Heard, seconds: float) -> Reply:
-        """Ask in another thread: a server that trickles keeps a client's own timeout from ever being over."""
-        assert self._calls is not None
-        asked = self._calls.submit(engine.reply, heard, seconds=seconds)
-        try:
-            return asked.result(timeout=seconds)
-        except FutureTimeoutError as exc:
-            begun = not asked.cancel()
-            raise EngineSilent(f"{engine.name}: no answer in {seconds:.1f} s", paid=begun) from exc
-
     def _ready(self, reply: Reply, tally: _Tally, below: str) -> Reply:
         # a line that leaves no room for a word of the cat's is left away: the limit holds for all of it
         tail = f"\n{below}" if below and segments.count(f"x\n{below}") <= self._max_segments else ""
-        words = segments.trim(reply.words, self._max_segments, ending=tail) + tail
+        words = segments.trim(reply.words, self._max_segments, ending=tail)
         return Reply(
             words=words,
             engine=reply.engine,
             facts={**reply.facts, **tally.facts()},
-            parts=into_parts(words, self._max_parts),
+            parts=into_parts(words + tail, self._max_parts, max_segments=self._max_segments),
         )
 
 
-def into_parts(words: str, most: int) -> tuple[str, ...]:
+def into_parts(words: str, most: int, *, max_segments: int) -> tuple[str, ...]:
     """`words` as at most `most` messages, in order: a line each, or a sentence each where one line takes more than a segment.
 
-    What is over the number stays together in the last message.
+    What is over the number stays together in the last message. Each message is charged by itself: of `words` that take at most `max_segments`
+    together only as many messages are made as take no more than that.
     """
     pieces = [line.strip() for line in words.splitlines() if line.strip()] or [words]
     between = "\n"
     if len(pieces) == 1 and segments.count(words) > 1:
         pieces, between = _SENTENCE_END.split(pieces[0]), " "
-    if most == 1 or len(pieces) == 1:
-        return (words,)
-    return (*pieces[: most - 1], *([between.join(pieces[most - 1 :])] if pieces[most - 1 :] else []))
+    for messages in range(min(most, len(pieces)), 1, -1):
+        parts = (*pieces[: messages - 1], between.join(pieces[messages - 1 :]))
+        if sum(map(segments.count, parts)) <= max_segments:
+            return parts
+    return (words,)

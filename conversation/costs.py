@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from conversation.journal import PartState
 from conversation.models import in_milliseconds
-from conversation.ports import Cost
+from conversation.ports import Cost, Journal
 from dadacat.money import MICRO
 
 #: Nothing was sent: nothing is charged, unless the carrier says otherwise.
@@ -67,3 +67,14 @@ def cost_of(row: Mapping[str, Any]) -> Cost | None:  # Any: DynamoDB's values
         tokens_out=int(row.get("tokens_out", 0)),
         turn=str(row.get("turn", "")),
     )
+
+
+def since(journal: Journal, begin: datetime) -> Iterator[Cost]:
+    """All that was spent since then, in no order, by looking at every row."""
+    cursor: str | None = None
+    while True:
+        page = journal.costs(since=begin, cursor=cursor)
+        yield from page.costs
+        cursor = page.cursor
+        if cursor is None:
+            return

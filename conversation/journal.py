@@ -293,6 +293,8 @@ class Part:
             again=True,
             expected=self.expected,
             cost=self.cost,
+            # whose words it carries: what it costs stands under that name
+            facts={"engine": self.facts["engine"]} if "engine" in self.facts else {},
         )
 
 

@@ -9,13 +9,16 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from conversation import costs, journal, window
 from conversation.errors import Fenced
 from conversation.journal import Entry, Part, PartState, Turn, TurnState
 from conversation.models import Conversation, Message, Role, in_milliseconds
-from conversation.ports import Answer, Binding, Charge, Cost, Filed, Folding, Page, Reported, Unsettled
+from conversation.ports import Answer, Binding, Charge, CostPage, Filed, Folding, Page, Reported, Unsettled
+
+#: Rows that one page of costs looks at.
+COST_PAGE: Final = 50
 
 
 class InMemoryStorage:
@@ -252,7 +255,7 @@ class InMemoryStorage:
             if folding.facts:
                 self._memos.append(costs.memo(was.user_id, folding.facts, now))
             stands = self._conversations.get(was.user_id)
-            if stands is None or stands.metadata != was.metadata or was.foreign:
+            if folding.memory is None or stands is None or stands.metadata != was.metadata or was.foreign:
                 return False
             written = stands.remembering(folding.memory)
             self._conversations[was.user_id] = replace(written, noted=written.metadata_json())
@@ -274,10 +277,10 @@ class InMemoryStorage:
             )
             return tuple(mine[-limit:])
 
-    def costs(self, *, since: datetime) -> Iterator[Cost]:
+    def costs(self, *, since: datetime, cursor: str | None = None) -> CostPage:
         """See `conversation.ports.Journal.costs`."""
         with self._lock:
-            kept = [
+            rows = [
                 *(
                     {**turn.facts, "user_id": user, "message_key": key, "sid": turn.sid, "turn": turn.turn}
                     for (user, key), turn in self._turns.items()
@@ -292,12 +295,12 @@ class InMemoryStorage:
                 ),
                 *self._memos,
             ]  # fmt: skip
-        for row in kept:
-            when = row.get("answered_at") or row.get("persisted_at")
-            if "engine" in row and when is not None and datetime.fromisoformat(when) >= since:
-                found = costs.cost_of(row)
-                if found is not None:
-                    yield found
+        left = sorted(rows, key=_place)
+        if cursor:
+            left = [row for row in left if _place(row) > tuple(cursor.split(" ", 1))]
+        page, after = left[:COST_PAGE], left[COST_PAGE:]
+        found = filter(None, (costs.cost_of(row) for row in page if _is_since(row, since)))
+        return CostPage(costs=tuple(found), cursor=" ".join(_place(page[-1])) if after else None)
 
     def watermark(self, name: str) -> datetime | None:
         """See `conversation.ports.Journal.watermark`."""
@@ -416,3 +419,12 @@ class InMemoryStorage:
         if self._parts[at].state not in journal.UNSETTLED_PARTS:
             self._since.pop(at, None)
         return self._parts[at]
+
+
+def _place(row: Mapping[str, Any]) -> tuple[str, str]:  # Any: DynamoDB's values
+    return row["user_id"], row["message_key"]
+
+
+def _is_since(row: Mapping[str, Any], since: datetime) -> bool:  # Any: DynamoDB's values
+    when = row.get("answered_at") or row.get("persisted_at")
+    return "engine" in row and when is not None and datetime.fromisoformat(when) >= since

@@ -40,6 +40,7 @@ OWNED: Final = frozenset(
         "quiet_until",
         "echoes",
         "replies",
+        "unintroduced",
     }
 )
 
@@ -180,6 +181,8 @@ class Conversation:
     quiet_until: int = 0
     #: How many replies were written for this person, ever.
     replies: int = 0
+    #: The first reply had no room for the line that a stranger is greeted with: the next one owes it.
+    unintroduced: bool = False
     #: `metadata` as it stood in the item; None where there was none.
     noted: str | None = field(default=None, compare=False, repr=False)
     #: `metadata` is no JSON object in a string: it is somebody else's, and stays as it is.
@@ -215,9 +218,13 @@ class Conversation:
         """`metadata` as the specification stores it."""
         return json.dumps(dict(self.metadata), ensure_ascii=False, separators=(",", ":"))
 
-    def saying(self, *messages: Message, at: datetime) -> Self:
-        """This conversation after `messages` were said; the window is not yet cut."""
-        echoes = (*self.echoes, *(echo(message.content) for message in messages if message.role is Role.ASSISTANT))
+    def saying(self, *messages: Message, at: datetime, found: str = "") -> Self:
+        """This conversation after `messages` were said; the window is not yet cut.
+
+        `found`: the reply as somebody found it, before it was cut into messages and a line of the house was put below.
+        """
+        said = (found,) if found else (message.content for message in messages if message.role is Role.ASSISTANT)
+        echoes = (*self.echoes, *map(echo, said))
         return replace(
             self,
             messages=(*self.messages, *messages),
@@ -256,6 +263,7 @@ class Conversation:
             quiet_until=int(item.get("quiet_until", 0)),
             echoes=_echoes(item.get("echoes")),
             replies=int(item.get("replies", 0)),
+            unintroduced=bool(item.get("unintroduced", False)),
             noted=noted if isinstance(noted, str) else None,
             foreign=not isinstance(metadata, dict) or not isinstance(noted, str | None),
             stamp=item.get("updated_at"),

@@ -7,7 +7,7 @@ promises on DynamoDB, `conversation.memory` in memory; one contract suite runs o
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -65,8 +65,12 @@ class Answer:
     parts: Sequence[str]
     #: The worker's own mark, to recognise its write when the answer to it got lost.
     token: str
+    #: The reply before it was cut into parts and a line of the house was put below; empty: as the parts say.
+    found: str = ""
     #: The person asked to forget: the window begins anew.
     forget: bool = False
+    #: The next reply owes a stranger the line that this one had no room for.
+    unintroduced: bool = False
     #: How many segments each part is expected to take, and what they cost, in millionths of a dollar; empty: nobody has looked.
     expected: Sequence[tuple[int, int]] = ()
     #: Recorded with the reply: engine, model, milliseconds, tokens, what the model cost.
@@ -101,7 +105,7 @@ class Answer:
     def after(self, was: Conversation, now: datetime) -> Conversation:
         """The conversation once this was said; the window is not yet cut."""
         kept = was.forgetting(milliseconds(self.asked[-1].arrived)) if self.forget else was
-        return kept.saying(*self.said(now), at=now)
+        return replace(kept.saying(*self.said(now), at=now, found=self.found), unintroduced=self.unintroduced)
 
     def said(self, now: datetime) -> tuple[Message, ...]:
         """What the window gains: the texts in order, then the reply."""
@@ -160,7 +164,8 @@ class Folding:
 
     #: As it was read; where its `metadata` changed since, nothing is written.
     conversation: Conversation
-    memory: Memory
+    #: None: nothing came of it but costs.
+    memory: Memory | None
     #: Recorded in the journal: engine, model, tokens, cost; empty: it cost nothing.
     facts: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
 
@@ -184,6 +189,14 @@ class Cost:
     reported: bool = False
     #: The turn, for a reply.
     turn: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostPage:
+    """What a stretch of the journal cost; it may be empty and not the last. `cursor`: where the next one begins; None: this was the last."""
+
+    costs: tuple[Cost, ...]
+    cursor: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,10 +293,10 @@ class Journal(Protocol):
         """Put a memory in the place of the one that was read. False, and nothing changed but the cost, where another was written since."""
 
     def talk(self, user_id: str, *, after_ms: int, before_ms: int, limit: int) -> tuple[Entry, ...]:
-        """The newest lines of the transcript, oldest first, that arrived after one moment and before another."""
+        """The newest lines of the transcript, oldest first, that arrived after one moment and before another; none where that is no time."""
 
-    def costs(self, *, since: datetime) -> Iterator[Cost]:
-        """What was spent since then, in no order, by looking at every row."""
+    def costs(self, *, since: datetime, cursor: str | None = None) -> CostPage:
+        """What was spent since then, in no order, by looking at every row, a page of the table at a time."""
 
     def watermark(self, name: str) -> datetime | None:
         """Up to when, by the carrier's clock, its list was looked through for `name`; None before the first look."""

@@ -32,7 +32,7 @@ from conversation.dynamodb import BATCH, Database, Refused, Row, Write, plain, t
 from conversation.errors import Fenced, StoreAway
 from conversation.journal import Part, PartState, Turn, TurnState
 from conversation.models import Conversation, Message, Role, in_milliseconds
-from conversation.ports import Answer, Binding, Charge, Cost, Filed, Folding, Page, Reported, Unsettled
+from conversation.ports import Answer, Binding, Charge, CostPage, Filed, Folding, Page, Reported, Unsettled
 
 #: DynamoDB reads at most so many items in one batch.
 READ_BATCH: Final = 100
@@ -528,7 +528,7 @@ class DynamoDBStorage:
         was = folding.conversation
         if folding.facts:
             self._db.put_all(self.messages_table_name, [costs.memo(was.user_id, folding.facts, now)])
-        written = was.remembering(folding.memory)
+        written = was if folding.memory is None else was.remembering(folding.memory)
         if written is was:
             return False
         standing = "attribute_not_exists(#metadata)" if was.noted is None else "#metadata = :was"
@@ -543,6 +543,8 @@ class DynamoDBStorage:
 
     def talk(self, user_id: str, *, after_ms: int, before_ms: int, limit: int) -> tuple[journal.Entry, ...]:
         """See `conversation.ports.Journal.talk`."""
+        if before_ms <= after_ms:
+            return ()  # DynamoDB refuses a stretch that ends before it begins
         with translated():
             answer = self._db.client().query(
                 TableName=self.messages_table_name,
@@ -561,23 +563,23 @@ class DynamoDBStorage:
         found.sort(key=lambda row: (row["arrived"], row["message_key"]))
         return tuple(journal.Entry.from_row(row) for row in found if not row.get("again"))
 
-    def costs(self, *, since: datetime) -> Iterator[Cost]:
+    def costs(self, *, since: datetime, cursor: str | None = None) -> CostPage:
         """See `conversation.ports.Journal.costs`."""
-        start: dict[str, Any] = {}
-        while True:
-            with translated():
-                answer = self._db.client().scan(
-                    TableName=self.messages_table_name,
-                    FilterExpression="attribute_exists(#engine) AND (#answered_at >= :since OR #persisted_at >= :since)",
-                    ProjectionExpression=", ".join(f"#{name}" for name in _COST),
-                    ExpressionAttributeNames={f"#{name}": name for name in _COST},
-                    ExpressionAttributeValues={":since": {"S": since.isoformat()}},
-                    **start,
-                )
-            yield from filter(None, (costs.cost_of(plain(item)) for item in answer["Items"]))
-            if "LastEvaluatedKey" not in answer:
-                return
-            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+        start = {"ExclusiveStartKey": _from_cursor(cursor)} if cursor else {}
+        with translated():
+            answer = self._db.client().scan(
+                TableName=self.messages_table_name,
+                FilterExpression="attribute_exists(#engine) AND (#answered_at >= :since OR #persisted_at >= :since)",
+                ProjectionExpression=", ".join(f"#{name}" for name in _COST),
+                ExpressionAttributeNames={f"#{name}": name for name in _COST},
+                ExpressionAttributeValues={":since": {"S": since.isoformat()}},
+                # what was persisted a moment ago is spent
+                ConsistentRead=True,
+                **start,  # type: ignore[arg-type]  # a key of strings, in the client's own wide type
+            )
+        last = answer.get("LastEvaluatedKey")
+        found = filter(None, (costs.cost_of(plain(item)) for item in answer["Items"]))
+        return CostPage(costs=tuple(found), cursor=_to_cursor(last) if last else None)
 
     def watermark(self, name: str) -> datetime | None:
         """See `conversation.ports.Journal.watermark`."""
@@ -754,6 +756,9 @@ class DynamoDBStorage:
             if count:
                 sets.append(f"#{name} = :{name}")
                 values[name] = count
+        if now.unintroduced != was.unintroduced:
+            sets.append("#unintroduced = :unintroduced")
+            values["unintroduced"] = now.unintroduced
         if now.metadata != was.metadata:
             sets.append("#metadata = :metadata")
             values["metadata"] = now.metadata_json()

@@ -381,6 +381,7 @@ def costs(*, since: str, by: str, numbers: bool, limit: int, as_json: bool, plot
 
     Reads every row of the journal, so that it takes time where the table is large.
     """
+    from conversation.costs import since as spent_since
     from dadacat import costs as accounts
     from dadacat import operate
     from dadacat.money import dollars
@@ -395,7 +396,7 @@ def costs(*, since: str, by: str, numbers: bool, limit: int, as_json: bool, plot
 
     key = {"day": accounts.by_day, "engine": accounts.by_engine, "person": by_person}[by]
     begin = _asked(lambda: operate.ago(since))
-    lines, total = accounts.summed(wiring.store(chosen).costs(since=begin), key)
+    lines, total = accounts.summed(spent_since(wiring.store(chosen), begin), key)
     lines.sort(key=lambda line: line.name if by == "day" else -line.total)
     shown = lines[-limit:] if by == "day" else lines[:limit]
     if plot is not None:

@@ -24,6 +24,8 @@ ANSWER_TASK: Final = "dadacat.answer"
 RECEIPTS_TASK: Final = "dadacat.receipts"
 #: Fold what the window of this person's conversation does not hold any more into its memory.
 REMEMBER_TASK: Final = "dadacat.remember"
+#: Count again what was spent, where Redis was emptied.
+COUNT_TASK: Final = "dadacat.count"
 #: Ring for everybody who is due.
 SWEEP_TASK: Final = "dadacat.sweep"
 #: Look for what was missed.

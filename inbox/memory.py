@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from inbox import contract
 from inbox.contract import Who
-from inbox.money import Ask, Caps, Grant, Leave, Spent, counted, day_of
+from inbox.money import COUNTER_LIVES, Ask, Caps, Grant, Leave, Spent, Stand, day_of, sums_of
 from inbox.ports import (
     GRACE,
     LEASE,
@@ -59,6 +61,7 @@ class InMemoryInbox:
         self.rung: list[Who] = []
         #: Whose memory would have been asked for on Celery's queue.
         self.reminded: list[Who] = []
+        self.counts_asked_for = 0
 
     def accept(self, text: InboundSms) -> bool:
         """See `inbox.ports.Inbox.accept`."""
@@ -176,6 +179,10 @@ class InMemoryInbox:
                 self._reminded[who] = now + milliseconds(REMIND_AGAIN)
                 self.reminded.append(who)
 
+    def ask_for_count(self) -> None:
+        """See `inbox.ports.Inbox.ask_for_count`."""
+        self.counts_asked_for += 1
+
     def person(self, who: Who) -> str | None:
         """See `inbox.ports.Inbox.person`."""
         with self._changed:
@@ -260,28 +267,34 @@ class InMemoryCircuit:
 
 
 class InMemoryPurse:
-    """The purse of one process: the same rules as the script's."""
+    """The purse of one process: the same rules as the scripts'."""
 
     def __init__(self, *, models: Caps, messages: Caps) -> None:
         self._caps = {"model": models, "sms": messages}
         self._lock = threading.Lock()
-        self._epoch = 0
-        self._filled = False
+        self._epochs = itertools.count(1)
+        self._epoch = ""
+        self._count: Stand | None = None
+        #: Who counts, and until when he is taken to be alive.
+        self._counter: tuple[str, datetime] | None = None
         self._day: tuple[str, dict[str, str]] = ("", {})
         self._month: tuple[str, dict[str, str]] = ("", {})
 
     def reserve(self, ask: Ask, *, now: datetime) -> Grant | None:
         """See `inbox.money.Purse.reserve`."""
         with self._lock:
-            if not self._filled:
+            if not self._epoch and not (ask.at_once and self._count):
                 return None
             self._turn_page(day_of(now))
-            day, month = self._day[1], self._month[1]
-            if not any(self._full("sms", ask.who, ask.sms)):
-                model = 0 if any(self._full("model", ask.who, ask.model)) else ask.model
-                return self._set_aside(ask, Leave.GO, model, ask.sms)
+            day, month, counting = self._day[1], self._month[1], not self._epoch
+            is_free = not self._caps["sms"].are_there if counting else not any(self._full("sms", ask.who, ask.sms))
+            if is_free or not ask.sms:
+                none = counting or any(self._full("model", ask.who, ask.model))
+                return self._set_aside(ask, Leave.GO, 0 if none else ask.model, ask.sms)
             if ask.urgent and day.setdefault(f"urgent:{ask.who}", ask.turn) == ask.turn:
                 return self._set_aside(ask, Leave.GO, 0, ask.sms)
+            if counting:
+                return None
             last = day.get(f"last:{ask.who}")
             if last is not None:
                 return self._set_aside(ask, Leave.LAST_LINE if last == ask.turn else Leave.SILENCE, 0, 0)
@@ -298,24 +311,60 @@ class InMemoryPurse:
     def settle(self, grant: Grant, *, model: int, sms: int) -> None:
         """See `inbox.money.Purse.settle`."""
         with self._lock:
-            if grant.epoch == str(self._epoch) and grant.day == self._day[0]:
+            counting = self._count.epoch if self._count else ""
+            if grant.day != self._day[0] or not (self._epoch or counting):
+                return
+            if grant.epoch in (self._epoch, counting):
                 self._add(grant.who, model - grant.model, sms - grant.sms)
+            else:
+                self._add(grant.who, model, sms)
 
-    def refill(self, spent: Iterable[Spent], *, now: datetime) -> bool:
-        """See `inbox.money.Purse.refill`."""
-        day, month = counted(spent, self._caps["sms"], now=now)
+    def begin_count(self, counter: str, *, now: datetime) -> Stand | None:
+        """See `inbox.money.Purse.begin_count`."""
         with self._lock:
-            if self._filled:
+            if self._epoch or (self._counter and self._counter[0] != counter and now < self._counter[1]):
+                return None
+            if self._count is None:
+                self._count = Stand(epoch=str(next(self._epochs)), day=day_of(now))
+                self._day, self._month = (day_of(now), {}), (day_of(now)[:7], {})
+            self._counter = (counter, now + COUNTER_LIVES)
+            return self._count
+
+    def add_page(
+        self, stand: Stand, counter: str, spent: Sequence[Spent], *, cursor: str | None, leave: bool = False
+    ) -> bool:
+        """See `inbox.money.Purse.add_page`."""
+        with self._lock:
+            if self._count != stand:
                 return False
-            self._day, self._month = (day_of(now), day), (day_of(now)[:7], month)
-            self._filled, self._epoch = True, self._epoch + 1
+            sums = sums_of(spent, stand.day)
+            for kept, more in (
+                (self._day[1] if self._day[0] == stand.day else {}, sums.day),
+                (self._month[1] if self._month[0] == stand.day[:7] else {}, sums.month),
+            ):
+                for name, amount in more.items():
+                    kept[name] = str(int(kept.get(name, 0)) + amount)
+            for name, turn in sums.last_lines.items():
+                self._day[1].setdefault(name, turn)
+            if leave:
+                self._counter = None
+            self._count = replace(stand, cursor=cursor or "")
+            if cursor is None:
+                self._epoch, self._count, self._counter = stand.epoch, None, None
+                for cap, (_, kept) in ((self._caps["sms"].day, self._day), (self._caps["sms"].month, self._month)):
+                    if cap is not None and int(kept.get("sms", 0)) > cap:
+                        kept.setdefault("beyond", "counted")
             return True
 
     def empty(self) -> None:
         """Lose everything, as an emptied Redis does."""
         with self._lock:
-            self._filled = False
+            self._epoch, self._count, self._counter = "", None, None
             self._day, self._month = ("", {}), ("", {})
+
+    def forget(self) -> None:
+        """See `inbox.purse.RedisPurse.forget`."""
+        self.empty()
 
     def _turn_page(self, today: str) -> None:
         if self._day[0] != today:
@@ -334,7 +383,10 @@ class InMemoryPurse:
 
     def _set_aside(self, ask: Ask, leave: Leave, model: int, sms: int) -> Grant:
         self._add(ask.who, model, sms)
-        return Grant(who=ask.who, leave=leave, model=model, sms=sms, day=self._day[0], epoch=str(self._epoch))
+        epoch = self._epoch or (self._count.epoch if self._count else "")
+        return Grant(
+            who=ask.who, leave=leave, model=model, sms=sms, day=self._day[0], epoch=epoch, counting=not self._epoch
+        )
 
     def _add(self, who: Who, model: int, sms: int) -> None:
         for kind, amount in (("model", model), ("sms", sms)):

@@ -22,6 +22,8 @@ RING_AGAIN: Final = timedelta(seconds=60)
 
 #: A person's memory is brought up to date at most this often.
 REMIND_AGAIN: Final = timedelta(seconds=30)
+#: A count that goes on is asked for again after this.
+COUNT_AGAIN: Final = timedelta(seconds=5)
 
 #: How often one send is risked to see whether somebody has mended it.
 PROBE_EVERY: Final = timedelta(seconds=30)
@@ -118,6 +120,9 @@ class Inbox(Protocol):
 
     def remind(self, who: Who) -> None:
         """Ask for the person's memory to be brought up to date; nothing happens where that was asked a moment ago."""
+
+    def ask_for_count(self) -> None:
+        """Ask for what was spent to be counted; nothing happens where that was asked a moment ago."""
 
     def person(self, who: Who) -> str | None:
         """The user id of a person; None for somebody who is not known."""

@@ -1,6 +1,7 @@
 """The purse on Redis: each move one atomic script, so that no two workers spend the same dollar.
 
-    purse:epoch            set when the sums were last counted; missing: Redis was emptied
+    purse:epoch            set when the sums were counted; missing: Redis was emptied
+    purse:count            hash, while it is counted: epoch to be, day, cursor, who counts and until when
     purse:day:<date>       hash: model, sms, and both by person; who had his last line, who was answered in danger
     purse:month:<month>    hash: model, sms
 
@@ -10,20 +11,21 @@ Dates and months are UTC's. A field bears a person's hash, as every key does.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 import redis
 
-from inbox.money import DAY_KEPT, MONTH_KEPT, Ask, Caps, Grant, Leave, Spent, counted, day_of
+from inbox.money import COUNTER_LIVES, DAY_KEPT, MONTH_KEPT, Ask, Caps, Grant, Leave, Spent, Stand, day_of, sums_of
 from inbox.redis import script, translated
 
 if TYPE_CHECKING:
     from redis.commands.core import Script
 
-#: Set when the sums were last counted.
-EPOCH: Final = "purse:epoch"
+#: Set when the sums were counted, and how far a count has come.
+EPOCH, COUNT = "purse:epoch", "purse:count"
+_COUNTER_LIVES: Final = int(COUNTER_LIVES.total_seconds() * 1000)
 _KEPT = (int(DAY_KEPT.total_seconds()), int(MONTH_KEPT.total_seconds()))
 
 
@@ -37,7 +39,7 @@ class RedisPurse:
             -1 if cap is None else cap for caps in (models, messages) for cap in (caps.person, caps.day, caps.month)
         ]
         self._scripts: dict[str, Script] = {
-            name: client.register_script(script(name)) for name in ("reserve", "settle", "refill")
+            name: client.register_script(script(name)) for name in ("reserve", "settle", "count", "page")
         }
 
     @translated()
@@ -46,42 +48,59 @@ class RedisPurse:
         day = day_of(now)
         answer = self._scripts["reserve"](
             keys=_keys(day),
-            args=[ask.who, ask.turn, ask.model, ask.sms, ask.last_line, int(ask.urgent), *self._caps, *_KEPT],
-        )
+            args=[
+                ask.who, ask.turn, ask.model, ask.sms, ask.last_line, int(ask.urgent), *self._caps, *_KEPT,
+                int(ask.at_once),
+            ],
+        )  # fmt: skip
         if int(answer[0]) < 0:
             return None
-        leave, model, sms, epoch = answer
-        return Grant(who=ask.who, leave=Leave(leave), model=int(model), sms=int(sms), day=day, epoch=epoch.decode())
+        leave, model, sms, epoch, counting = answer
+        return Grant(
+            who=ask.who, leave=Leave(leave), model=int(model), sms=int(sms), day=day, epoch=epoch.decode(),
+            counting=bool(counting),
+        )  # fmt: skip
 
     @translated()
     def settle(self, grant: Grant, *, model: int, sms: int) -> None:
         """See `inbox.money.Purse.settle`."""
-        if (model, sms) != (grant.model, grant.sms):
-            self._scripts["settle"](
-                keys=_keys(grant.day), args=[grant.who, grant.epoch, model - grant.model, sms - grant.sms]
-            )
+        self._scripts["settle"](
+            keys=_keys(grant.day), args=[grant.who, grant.epoch, model, grant.model, sms, grant.sms, *_KEPT]
+        )
 
-    def refill(self, spent: Iterable[Spent], *, now: datetime) -> bool:
-        """See `inbox.money.Purse.refill`."""
-        day, month = counted(spent, self._messages, now=now)
-        with translated():
-            return bool(
-                self._scripts["refill"](
-                    keys=_keys(day_of(now)),
-                    args=[
-                        secrets.token_hex(8),
-                        *_KEPT,
-                        len(day),
-                        *(part for fields in (day, month) for pair in fields.items() for part in pair),
-                    ],
-                )
+    @translated()
+    def begin_count(self, counter: str, *, now: datetime) -> Stand | None:
+        """See `inbox.money.Purse.begin_count`."""
+        day = day_of(now)
+        answer = self._scripts["count"](keys=_keys(day), args=[secrets.token_hex(8), day, counter, _COUNTER_LIVES])
+        if not answer:
+            return None
+        epoch, day, cursor = (part.decode() for part in answer)
+        return Stand(epoch=epoch, day=day, cursor=cursor)
+
+    @translated()
+    def add_page(
+        self, stand: Stand, counter: str, spent: Sequence[Spent], *, cursor: str | None, leave: bool = False
+    ) -> bool:
+        """See `inbox.money.Purse.add_page`."""
+        sums = sums_of(spent, stand.day)
+        caps = (self._messages.day, self._messages.month)
+        return bool(
+            self._scripts["page"](
+                keys=_keys(stand.day),
+                args=[
+                    stand.epoch, stand.cursor, cursor or "", int(cursor is None), counter, 0 if leave else _COUNTER_LIVES,
+                    *_KEPT, *(-1 if cap is None else cap for cap in caps), len(sums.day), len(sums.month),
+                    *(part for sum_ in (sums.day, sums.month, sums.last_lines) for pair in sum_.items() for part in pair),
+                ],
             )
+        )  # fmt: skip
 
     @translated()
     def forget(self) -> None:
         """Let it be counted again before anything is granted."""
-        self._redis.delete(EPOCH)
+        self._redis.delete(EPOCH, COUNT)
 
 
 def _keys(day: str) -> list[str]:
-    return [EPOCH, f"purse:day:{day}", f"purse:month:{day[:7]}"]
+    return [EPOCH, COUNT, f"purse:day:{day}", f"purse:month:{day[:7]}"]

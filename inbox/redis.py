@@ -35,7 +35,7 @@ from redis.retry import Retry
 from inbox import contract, doorbell
 from inbox.contract import UnreadableEntry, Who
 from inbox.errors import InboxAway
-from inbox.ports import GRACE, LEASE, REMIND_AGAIN, RING_AGAIN, Lease, Receipt, Waiting, milliseconds
+from inbox.ports import COUNT_AGAIN, GRACE, LEASE, REMIND_AGAIN, RING_AGAIN, Lease, Receipt, Waiting, milliseconds
 from sms.messages import DeliveryReport, InboundSms
 
 if TYPE_CHECKING:
@@ -209,6 +209,11 @@ class RedisInbox:
         """See `inbox.ports.Inbox.remind`."""
         bell = doorbell.ring(contract.REMEMBER_TASK, who)
         self._run("remind", [f"reminded:{who}", contract.QUEUE], [bell, milliseconds(REMIND_AGAIN)])
+
+    def ask_for_count(self) -> None:
+        """See `inbox.ports.Inbox.ask_for_count`."""
+        bell = doorbell.ring(contract.COUNT_TASK)
+        self._run("remind", ["reminded:#count", contract.QUEUE], [bell, milliseconds(COUNT_AGAIN)])
 
     @translated()
     def person(self, who: Who) -> str | None:

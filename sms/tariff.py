@@ -24,11 +24,11 @@ class Tariff:
     #: A message on another channel, whatever its length, by the channel's name.
     channel: Mapping[str, int]
 
-    def cost(self, to: str, segments: int) -> int:
-        """What a message of so many segments to this address costs."""
+    def cost(self, to: str, segments: int, *, messages: int = 1) -> int:
+        """What so many segments to this address cost, in so many messages."""
         name, colon, _ = to.partition(":")
         if colon:
-            return self.channel.get(name, 0)
+            return messages * self.channel.get(name, 0)
         number = bare(to)
         known = [begin for begin in self.segment if number.startswith(begin)]
         return segments * (self.segment[max(known, key=len)] if known else self.segment.get("+", 0))

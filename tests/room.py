@@ -25,6 +25,7 @@ from sms.tariff import Tariff
 from tests.builders import ANN, OUR_NUMBER, a_sid, a_text
 from worker.aftermath import Aftermath, Told
 from worker.budget import Budget
+from worker.counting import Counting
 from worker.delivery import Delivery, Terms
 from worker.receipts import Receipts
 from worker.reconcile import Reconciler
@@ -58,6 +59,10 @@ class Parrot:
         self.meanwhile()
         words = self.words or f"re: {' + '.join(heard.texts)}"
         return Reply(words=words, engine=self.name, facts={"tokens_in": 100, "tokens_out": 10})
+
+
+def a_counting(purse: Any, journal: Any) -> Counting | None:
+    return Counting(purse, journal, who=lambda person: contract.who(person, b"memory")) if purse else None
 
 
 class Died(BaseException):
@@ -141,7 +146,7 @@ class Room:
         return Visits(house, habits, stopping=lambda: self.stopping, sleep=lambda _: None)
 
     def budget(self, purse: Any, journal: Any) -> Budget:
-        return Budget(purse, journal, TARIFF, who=lambda person: contract.who(person, b"memory"), max_segments=1)
+        return Budget(a_counting(purse, journal), TARIFF, max_segments=1)
 
     def texts(self, *bodies: str) -> list[InboundSms]:
         found = [a_text(body) for body in bodies]

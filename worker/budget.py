@@ -1,23 +1,24 @@
 """Money before words: what a reply may cost is set aside before it is thought, and corrected by what it did cost.
 
-Without caps nobody is asked. Where Redis was emptied, the first who asks counts again from the journal, and everybody else waits for it.
+Without caps nobody is asked. Where Redis was emptied, what was spent is counted again (`worker.counting`); until that is done no model is asked,
+and where messages are capped the person waits, unless somebody may be in danger.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from cat.reply import MAX_SEGMENTS
-from conversation.ports import Cost, Journal
+from conversation.errors import StoreAway
 from inbox.contract import Who
-from inbox.errors import InboxAway
-from inbox.money import Ask, Grant, Leave, Purse, Spent
+from inbox.money import Ask, Grant, Leave
 from sms import segments
 from sms.tariff import Tariff
+from worker.counting import AT_ONCE_SECONDS, TASK_SECONDS, Counting
 
 #: What the cat says when there is no money for its words, in the poet's languages. It is said once; then it is silent.
 LAST_LINES: Final = {
@@ -26,8 +27,6 @@ LAST_LINES: Final = {
     "fr": "le compteur de mon collier dit stop. je dors sur la dernière pièce. demande encore quand la lumière aura changé.",
     "es": "el contador de mi collar dice basta. duermo sobre la última moneda. pregunta otra vez cuando cambie la luz.",
 }
-#: What a reply that was nothing but a last line is recorded as said by.
-LAST_LINE: Final = "last line"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,36 +46,42 @@ class Asked:
     urgent: bool
 
 
+class NotCounted(Exception):
+    """It is not yet counted again what was spent, and the sums are what there is to decide by: the person waits."""
+
+
 class Budget:
-    """What the workers of a house may spend together. `purse` None: there are no caps."""
+    """What the workers of a house may spend together. `counting` None: there are no caps.
+
+    `uncounted` is called once where there are none: what is spent from then on is in no sum.
+    """
 
     def __init__(
         self,
-        purse: Purse | None,
-        journal: Journal,
+        counting: Counting | None,
         tariff: Tariff,
         *,
-        who: Callable[[str], Who],
         max_segments: int = MAX_SEGMENTS,
-        counting: Callable[[], None] = lambda: None,
+        max_parts: int = 1,
+        uncounted: Callable[[], None] = lambda: None,
     ) -> None:
-        self._purse = purse
-        self._journal = journal
-        self._tariff = tariff
-        self._who = who
-        self._max_segments = max_segments
         self._counting = counting
-        self._refilling = threading.Lock()
+        self._purse = counting.purse if counting else None
+        self._tariff = tariff
+        self._max_segments = max_segments
+        self._max_parts = max_parts
+        self._uncounted: Callable[[], None] | None = uncounted
 
     def ask(self, asked: Asked, *, now: datetime) -> Grant:
-        """Set aside what a reply may cost. Raises `InboxAway`, and `StoreAway` where it has to be counted first and cannot be."""
+        """Set aside what a reply may cost. Raises `InboxAway`, and `NotCounted` where it has to be counted first."""
         if self._purse is None:
+            self._let_be_counted()
             return Grant(who=asked.who, leave=Leave.GO, model=asked.model or 0)
         ask = Ask(
             who=asked.who,
             turn=asked.turn,
             model=asked.model or 0,
-            sms=self._tariff.cost(asked.to, self._max_segments),
+            sms=self._tariff.cost(asked.to, self._max_segments, messages=self._max_parts),
             last_line=self._tariff.cost(asked.to, segments.count(asked.last_line)),
             urgent=asked.urgent,
         )
@@ -87,12 +92,17 @@ class Budget:
         if self._purse is None or not most:
             return Grant(who=who, leave=Leave.GO, model=most)
         grant = self._reserve(Ask(who=who, turn="", model=most, sms=0, last_line=0), now)
-        return grant if grant.leave is Leave.GO and grant.model else None
+        return grant if grant.model else None
 
     def settle(self, grant: Grant, *, model: int, sms: int) -> None:
-        """Note what was spent of what was set aside. A last line was set aside as what it costs."""
+        """Note what was spent of what was set aside, once it stands in the journal. A last line was set aside as what it costs."""
         if self._purse is not None and grant.day and grant.leave is Leave.GO:
             self._purse.settle(grant, model=model, sms=sms)
+
+    def count(self, *, now: datetime) -> None:
+        """Go on counting what was spent, where that has to be done. Raises `StoreAway` and `InboxAway`."""
+        if self._counting is not None:
+            self._counting.go_on(seconds=TASK_SECONDS, now=now)
 
     def expected(self, to: str, parts: Sequence[str]) -> list[tuple[int, int]]:
         """How many segments each message takes, and what they cost, in millionths of a dollar."""
@@ -101,25 +111,18 @@ class Budget:
 
     def _reserve(self, ask: Ask, now: datetime) -> Grant:
         assert self._purse is not None
+        assert self._counting is not None
         grant = self._purse.reserve(ask, now=now)
-        if grant is not None:
-            return grant
-        with self._refilling:
-            # whoever waited here finds it counted; two processes that count at once count the same
-            grant = self._purse.reserve(ask, now=now)
-            if grant is None:
-                self._counting()
-                self._purse.refill(self._spent(now), now=now)
-                grant = self._purse.reserve(ask, now=now)
         if grant is None:
-            raise InboxAway("redis was emptied again while it was counted what is spent")
+            with suppress(StoreAway):  # whoever asks next goes on
+                self._counting.go_on(seconds=AT_ONCE_SECONDS, now=now)
+            grant = self._purse.reserve(replace(ask, at_once=True), now=now)
+        if grant is None:
+            raise NotCounted("it is not yet counted what was spent")
         return grant
 
-    def _spent(self, now: datetime) -> Iterator[Spent]:
-        month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        for cost in self._journal.costs(since=month):
-            yield self._entry(cost)
-
-    def _entry(self, cost: Cost) -> Spent:
-        said_last = cost.turn if cost.engine == LAST_LINE else ""
-        return Spent(who=self._who(cost.user_id), at=cost.at, model=cost.model, sms=cost.sms, last_line=said_last)
+    def _let_be_counted(self) -> None:
+        """What is spent without caps is in no sum: should there be caps again, it is counted first."""
+        if self._uncounted is not None:
+            self._uncounted()
+            self._uncounted = None

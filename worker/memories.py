@@ -6,16 +6,14 @@ What has left the window stays in the journal until it is folded in; whoever ans
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
 from cat import memory
-from cat.catalogue import Catalogue
-from cat.ports import Scribe
-from conversation.journal import TurnState
-from conversation.models import Conversation, in_milliseconds
+from cat.guarded import Guarded
+from conversation.journal import Entry, TurnState
+from conversation.models import Conversation, Message, in_milliseconds
 from conversation.ports import Folding, Journal
 from inbox.contract import Who
 from inbox.ports import Inbox, moment
@@ -27,23 +25,18 @@ AT_ONCE: Final = 2
 _UNHEARD: Final = frozenset({TurnState.FILED, TurnState.SILENT, TurnState.STALE, TurnState.DEAD})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Writing:
-    """Who writes summaries: a model, at its price; None: nobody, and only what the person told is kept."""
-
-    scribe: Scribe | None
-    catalogue: Catalogue
-
-
 class Memories:
-    """Folds talk into memories. `noted` is told what became of each."""
+    """Folds talk into memories. `scribe` None: nobody writes summaries, and only what the person told is kept.
+
+    `noted` is told what became of each.
+    """
 
     def __init__(
         self,
         inbox: Inbox,
         journal: Journal,
         budget: Budget,
-        writing: Writing,
+        scribe: Guarded | None,
         terms: memory.Terms,
         *,
         noted: Callable[[Who, str], None] = lambda *_: None,
@@ -51,8 +44,7 @@ class Memories:
         self._inbox = inbox
         self._journal = journal
         self._budget = budget
-        self._scribe = writing.scribe
-        self._model = writing.catalogue.of(writing.scribe.name.partition(":")[2] if writing.scribe else "")
+        self._scribe = scribe
         self._terms = terms
         self._noted = noted
         self._places = threading.BoundedSemaphore(AT_ONCE)
@@ -78,23 +70,42 @@ class Memories:
     def _fold(self, who: Who, conversation: Conversation, now: datetime) -> str:
         """What became of it, in a few words."""
         known = conversation.memory
-        through = in_milliseconds(memory.horizon(conversation, self._terms, now=now)) - 1
-        rows = self._journal.talk(
-            conversation.user_id, after_ms=known.through, before_ms=through + 1, limit=memory.FOLDED_AT_ONCE
-        )
-        talk = [row for row in rows if row.state not in _UNHEARD]
-        most = memory.most_cost(self._model, known, talk) if self._scribe else 0
-        grant = self._budget.ask_model(who, most, now=now)
-        if grant is None:
-            return "no money"
-        folded = memory.fold(known, talk, through=through, scribe=self._scribe)
-        facts = dict(folded.facts) if folded else {}
-        cost = 0
-        if folded and folded.facts:
-            cost = self._model.cost(int(facts.get("tokens_in", 0)), int(facts.get("tokens_out", 0)))
-            facts["model_cost"] = cost
-        self._budget.settle(grant, model=cost, sms=0)
-        if folded is None:
+        before = memory.horizon(conversation, self._terms, now=now)
+        item = memory.unfolded(conversation, before=before)
+        talk = self._talk(conversation, item, before)
+        if not talk and not item:
+            return "nothing to fold"
+        scribe = self._scribe
+        grant = None
+        if scribe is not None and talk:
+            grant = self._budget.ask_model(who, memory.most_cost(scribe.known, known, talk), now=now)
+            if grant is None and len(talk) < memory.PATIENCE_MESSAGES:
+                return "no money"
+        folded = memory.fold(known, talk, through=in_milliseconds(before) - 1, scribe=scribe if grant else None)
+        folding = Folding(conversation=conversation, memory=folded.memory, facts=folded.facts)
+        written = self._journal.remember(folding, now=now)
+        if grant is not None:
+            self._budget.settle(grant, model=int(folded.facts.get("model_cost", 0)), sms=0)
+        if folded.memory is None:
             return "the scribe is silent"
-        folding = Folding(conversation=conversation, memory=folded.memory, facts=facts)
-        return "folded" if self._journal.remember(folding, now=now) else "somebody was faster"
+        return "folded" if written else "somebody was faster"
+
+    def _talk(self, conversation: Conversation, item: Sequence[Message], before: datetime) -> list[Entry]:
+        """What was said since the last folding and before the window, oldest first: in the journal, or so far in the item alone."""
+        after_ms, before_ms = conversation.memory.through, in_milliseconds(before)
+        rows = self._journal.talk(
+            conversation.user_id, after_ms=after_ms, before_ms=before_ms, limit=memory.FOLDED_AT_ONCE
+        )
+        said = [row for row in rows if row.state not in _UNHEARD]
+        # programs without a journal write the item alone
+        said += [
+            Entry(
+                key="",
+                role=message.role,
+                content=message.content,
+                arrived=f"{in_milliseconds(message.timestamp):013d}-",
+            )
+            for message in item
+            if message.key is None and message.timestamp is not None
+        ]
+        return sorted(said, key=lambda entry: entry.arrived)[-memory.FOLDED_AT_ONCE :]

@@ -11,6 +11,7 @@ from celery.signals import setup_logging, worker_init, worker_process_init, work
 from dadacat import logs
 from inbox import contract
 from inbox.contract import Who
+from inbox.ports import moment
 from sms.errors import CarrierAway
 from worker import wiring
 from worker.config import RECONCILE_TIME_LIMIT_SECONDS
@@ -34,6 +35,13 @@ def remember(who: str) -> None:
 def receipts() -> None:
     """Write waiting delivery reports to the journal."""
     wiring.worker().receipts.drain()
+
+
+@shared_task(name=contract.COUNT_TASK)
+def count() -> None:
+    """Go on counting what was spent, where Redis was emptied; a task that fails is asked for again by whoever needs the sums."""
+    worker = wiring.worker()
+    worker.budget.count(now=moment(worker.inbox.now_ms()))
 
 
 @shared_task(name=contract.SWEEP_TASK)
@@ -88,6 +96,7 @@ def _build_anew(**_: object) -> None:
 def _look_around(**_: object) -> None:
     """Whatever was left unfinished when the last worker stopped is looked for at once."""
     reconcile.delay()
+    count.delay()
     wiring.note_ready()
 
 

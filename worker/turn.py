@@ -33,7 +33,8 @@ from sms.errors import CarrierAway
 from sms.keywords import Keyword
 from sms.messages import InboundSms
 from sms.ports import Album
-from worker.budget import LAST_LINE, LAST_LINES, Asked, Budget
+from worker.budget import LAST_LINES, Asked, Budget, NotCounted
+from worker.counting import LAST_LINE
 from worker.delivery import Delivery
 from worker.visit import LeaseKeeper, Visit
 
@@ -73,10 +74,20 @@ class Habits:
 
     def line_below(self, conversation: Conversation) -> str:
         """The line that stands under the next reply to this person."""
-        if not conversation.replies and not conversation.messages:
+        if conversation.unintroduced or (not conversation.replies and not conversation.messages):
             return self.first_contact
         due = self.footer_every and (conversation.replies + 1) % self.footer_every == 0
         return self.footer if due else ""
+
+    def owes(self, conversation: Conversation, asked: Asked, grant: Grant) -> bool:
+        """Whether a stranger goes without the line that strangers are greeted with: nothing stands below a last line, or words in danger."""
+        greeting = self.first_contact and self.line_below(conversation) == self.first_contact
+        return bool(greeting) and (asked.urgent or grant.leave is Leave.LAST_LINE)
+
+    @property
+    def house_lines(self) -> tuple[str, ...]:
+        """What stands below replies and was found by no engine: none is shown it."""
+        return tuple(filter(None, (self.first_contact, self.footer)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +177,7 @@ class Visits:
             except Fenced:
                 # another worker opened this conversation: the person is served. Should it die, the agenda still knows.
                 self._park(visit, visit.now_ms() + _ms(AWAY_PAUSE), "fenced")
-            except (StoreAway, CarrierAway, TooMuchContention, InboxAway) as exc:
+            except (StoreAway, CarrierAway, TooMuchContention, InboxAway, NotCounted) as exc:
                 self._park(visit, visit.now_ms() + _ms(AWAY_PAUSE), type(exc).__name__)
             except Exception:
                 # a bug must not keep the person waiting for the lease to expire; the try is already counted
@@ -447,8 +458,9 @@ class Visits:
             now=visit.now(),
             seed=answered[0].sid,
             pictures=sum(len(text.media) for text in texts),
+            unheard=self._habits.house_lines,
         )
-        asked = self._asked(visit, heard, by_heart=gathered.forget)
+        asked = self._asked(visit, gathered, heard)
         grant = self._budget.ask(asked, now=visit.now())
         if grant.leave is Leave.SILENCE:
             if gathered.forget:
@@ -471,6 +483,8 @@ class Visits:
             silent=superseded,
             parts=parts,
             expected=self._budget.expected(visit.user_id, parts),
+            found=reply.words,
+            unintroduced=self._habits.owes(visit.conversation, asked, grant),
             token=secrets.token_hex(12),
             forget=gathered.forget,
             facts={
@@ -480,11 +494,18 @@ class Visits:
                 "thought_ms": int(seconds * 1000),
             },
         )
-        visit.opened = self._journal.persist(answer, now=visit.now())
+        cost = int(reply.facts.get("model_cost", 0))
+        try:
+            visit.opened = self._journal.persist(answer, now=visit.now())
+        except (Fenced, TooMuchContention):
+            # the model is paid all the same; the reply is somebody else's to send
+            with suppress(InboxAway):
+                self._budget.settle(grant, model=cost, sms=0)
+            raise
         # what cannot be corrected, or asked for, now: the sum stays as it was set aside, and the next reply asks again
         with suppress(InboxAway):
             spent = sum(cost for _, cost in answer.expected)
-            self._budget.settle(grant, model=int(reply.facts.get("model_cost", 0)), sms=spent)
+            self._budget.settle(grant, model=cost, sms=spent)
             if memory.is_due(visit.conversation, self._habits.memory, now=visit.now()):
                 self._inbox.remind(visit.lease.who)
         for turn in answered:
@@ -495,14 +516,15 @@ class Visits:
             self._noted.turn(visit, turn, TurnState.SILENT, "superseded")
         return answer.new_parts()
 
-    def _asked(self, visit: Visit, heard: Heard, *, by_heart: bool) -> Asked:
+    def _asked(self, visit: Visit, gathered: _Gathered, heard: Heard) -> Asked:
         """What has to be known before money is set aside for a reply."""
         words, kind = hearing.listen(heard.said, heard.theirs, pictures=heard.pictures)
         return Asked(
             who=visit.lease.who,
-            turn=heard.seed,
+            # the oldest text in hand: whoever comes after a dead worker finds the same one, also where the newest alone is answered
+            turn=gathered.answer[0].sid,
             to=visit.user_id,
-            model=None if by_heart else self._cat.most_cost(heard),
+            model=None if gathered.forget else self._cat.most_cost(heard),
             last_line=LAST_LINES[words.language],
             urgent=kind == hearing.CRISIS,
         )
@@ -532,7 +554,8 @@ class Visits:
             return self._cat.by_heart(heard, below=below)
         if asked.model and not grant.model:
             reply = self._cat.by_heart(heard, below=below)
-            return replace(reply, facts={**reply.facts, "silent_engines": ["all of them: over the budget"]})
+            why = "it is not yet counted what was spent" if grant.counting else "over the budget"
+            return replace(reply, facts={**reply.facts, "silent_engines": [f"all of them: {why}"]})
         begun = time.monotonic()
         shown = self._look_at(texts)
         return self._cat.reply(replace(heard, shown=shown), below=below, used_seconds=time.monotonic() - begun)

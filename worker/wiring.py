@@ -49,8 +49,9 @@ from worker import broker
 from worker.aftermath import Aftermath, Told
 from worker.budget import Budget
 from worker.config import celery_settings
+from worker.counting import Counting
 from worker.delivery import Alarm, Delivery, Terms
-from worker.memories import Memories, Writing
+from worker.memories import Memories
 from worker.receipts import Receipts
 from worker.reconcile import Reconciler
 from worker.reconcile import Terms as ReconcileTerms
@@ -88,6 +89,7 @@ class Worker:
     reconciler: Reconciler
     leases: LeaseKeeper
     memories: Memories
+    budget: Budget
     inbox: RedisInbox
 
 
@@ -190,23 +192,26 @@ def prices(chosen: Settings) -> tuple[Catalogue, Tariff]:
     return known, tariff
 
 
-def budget(chosen: Settings, client: redis.Redis, storage: DynamoDBStorage) -> Budget:
-    """What may be spent; where nothing is capped that could cost anything, Redis is never asked."""
+def budget(chosen: Settings, client: redis.Redis, inbox: RedisInbox, storage: DynamoDBStorage) -> Budget:
+    """What may be spent; where nothing is capped that could cost anything, Redis is hardly ever asked."""
     _, tariff = prices(chosen)
     models = _caps(chosen.model_budget_person_day, chosen.model_budget_day, chosen.model_budget_month)
     messages = _caps(chosen.sms_budget_person_day, chosen.sms_budget_day, chosen.sms_budget_month)
     purse = RedisPurse(client, models=models, messages=messages)
-    counts = messages.are_there or (models.are_there and chosen.engine_names != ("dada",))
-    if not counts:
-        # what is spent from now on is in no sum: should there be caps again, it is counted first
-        purse.forget()
-    return Budget(
-        purse if counts else None,
+    counting = Counting(
+        purse,
         storage,
-        tariff,
         who=lambda person: contract.who(person, chosen.who_key_bytes),
+        ask=inbox.ask_for_count,
+        begun=lambda: log.warning("what was spent is counted again: redis was empty"),
+    )
+    counts = messages.are_there or (models.are_there and chosen.engine_names != ("dada",))
+    return Budget(
+        counting if counts else None,
+        tariff,
         max_segments=chosen.reply_max_segments,
-        counting=lambda: log.warning("what was spent is counted again: redis was emptied"),
+        max_parts=chosen.reply_max_parts,
+        uncounted=purse.forget,
     )
 
 
@@ -217,11 +222,8 @@ def _caps(person: float | None, day: float | None, month: float | None) -> Caps:
 
 def memories_of(chosen: Settings, thinker: Cat, storage: Journal) -> Callable[[str], None]:
     """Who brings a person's memory up to date here and now, for somebody at a terminal: at no budget, and without Redis."""
-    known, tariff = prices(chosen)
-    purse = Budget(None, storage, tariff, who=lambda person: contract.who(person, chosen.who_key_bytes))
-    here = Memories(
-        InMemoryInbox(), storage, purse, Writing(scribe=thinker.scribe, catalogue=known), memory_terms(chosen)
-    )
+    _, tariff = prices(chosen)
+    here = Memories(InMemoryInbox(), storage, Budget(None, tariff), thinker.scribe, memory_terms(chosen))
     return lambda person: here.bring_up_to_date(contract.who(person, chosen.who_key_bytes), person)
 
 
@@ -271,8 +273,7 @@ def _built() -> Worker:
         noted=_part,
         alarm=_alarm,
     )
-    thinker, purse, terms = cat(chosen), budget(chosen, client, storage), memory_terms(chosen)
-    known, _ = prices(chosen)
+    thinker, purse, terms = cat(chosen), budget(chosen, client, inbox, storage), memory_terms(chosen)
     leases = LeaseKeeper(inbox, every_seconds=chosen.lease_renew_seconds, on_error=_renewal_failed)
     visits = Visits(
         House(
@@ -305,9 +306,8 @@ def _built() -> Worker:
         receipts=Receipts(inbox, storage, after, who_key=chosen.who_key_bytes, noted=_receipt),
         reconciler=reconciler(chosen, client, inbox, storage),
         leases=leases,
-        memories=Memories(
-            inbox, storage, purse, Writing(scribe=thinker.scribe, catalogue=known), terms, noted=_remembered
-        ),
+        memories=Memories(inbox, storage, purse, thinker.scribe, terms, noted=_remembered),
+        budget=purse,
         inbox=inbox,
     )
 

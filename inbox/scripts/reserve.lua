@@ -1,12 +1,18 @@
 -- Set money aside for one reply, before it is thought and sent.
---   KEYS purse:epoch purse:day:{day} purse:month:{month}
+--   KEYS purse:epoch purse:count purse:day:{day} purse:month:{month}
 --   ARGV who, turn, for models, for messages, price of a last line, 1 if it is urgent,
---        caps of models: person and day, day, month; caps of messages: the same; -1 is none. Seconds that the day's and the month's hash live
+--        caps of models: person and day, day, month; caps of messages: the same; -1 is none. Seconds that the day's and the month's hash live;
+--        1: do not wait while it is counted what was spent
 -- Fields of a day: model sms model:{who} sms:{who} last:{who} urgent:{who} beyond; of a month: model sms beyond.
--- Returns {-1} where Redis was emptied; {leave, set aside for models, set aside for messages, epoch}; leave: 0 silence, 1 a last line, 2 go.
+-- Returns {-1} where that has to be waited for; {leave, set aside for models, set aside for messages, epoch, 1 while it is counted};
+-- leave: 0 silence, 1 a last line, 2 go.
 local epoch = redis.call('GET', KEYS[1])
-if not epoch then return {-1} end
-local day, month, who, turn = KEYS[2], KEYS[3], ARGV[1], ARGV[2]
+local counting = epoch and 0 or 1
+if not epoch then
+  epoch = ARGV[15] == '1' and redis.call('HGET', KEYS[2], 'epoch')
+  if not epoch then return {-1} end
+end
+local day, month, who, turn = KEYS[3], KEYS[4], ARGV[1], ARGV[2]
 local caps = {model = {ARGV[7], ARGV[8], ARGV[9]}, sms = {ARGV[10], ARGV[11], ARGV[12]}}
 local function spent(hash, field) return tonumber(redis.call('HGET', hash, field) or 0) end
 -- which of the three caps leave no room
@@ -29,11 +35,13 @@ local function set_aside(kind, amount)
   redis.call('EXPIRE', month, ARGV[14])
 end
 local for_models, for_messages, last_line = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-if not full('sms', for_messages) then
+local unlimited = ARGV[10] == '-1' and ARGV[11] == '-1' and ARGV[12] == '-1'
+-- while it is counted the sums are too low to be held against a cap
+if for_messages == 0 or counting == 1 and unlimited or counting == 0 and not full('sms', for_messages) then
   set_aside('sms', for_messages)
-  if full('model', for_models) then for_models = 0 end
+  if counting == 1 or full('model', for_models) then for_models = 0 end
   set_aside('model', for_models)
-  return {2, for_models, for_messages, epoch}
+  return {2, for_models, for_messages, epoch, counting}
 end
 -- somebody in danger is answered, once a day, whatever it costs
 if ARGV[6] == '1' then
@@ -41,20 +49,22 @@ if ARGV[6] == '1' then
   if not before or before == turn then
     redis.call('HSET', day, 'urgent:' .. who, turn)
     set_aside('sms', for_messages)
-    return {2, 0, for_messages, epoch}
+    redis.call('EXPIRE', day, ARGV[13])
+    return {2, 0, for_messages, epoch, counting}
   end
 end
+if counting == 1 then return {-1} end
 local last = redis.call('HGET', day, 'last:' .. who)
-if last == turn then return {1, 0, 0, epoch} end
-if last then return {0, 0, 0, epoch} end
+if last == turn then return {1, 0, 0, epoch, 0} end
+if last then return {0, 0, 0, epoch, 0} end
 -- a last line goes over a cap of all people once, and never again while that cap lasts
 local over, which = full('sms', last_line)
 if over then
-  if which[2] and redis.call('HEXISTS', day, 'beyond') == 1 then return {0, 0, 0, epoch} end
-  if which[3] and redis.call('HEXISTS', month, 'beyond') == 1 then return {0, 0, 0, epoch} end
+  if which[2] and redis.call('HEXISTS', day, 'beyond') == 1 then return {0, 0, 0, epoch, 0} end
+  if which[3] and redis.call('HEXISTS', month, 'beyond') == 1 then return {0, 0, 0, epoch, 0} end
   if which[2] then redis.call('HSET', day, 'beyond', turn) end
   if which[3] then redis.call('HSET', month, 'beyond', turn) end
 end
 redis.call('HSET', day, 'last:' .. who, turn)
 set_aside('sms', last_line)
-return {1, 0, last_line, epoch}
+return {1, 0, last_line, epoch, 0}

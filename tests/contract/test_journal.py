@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from conversation import journal
+from conversation import costs, journal
 from conversation.errors import Fenced, IllegalMove
 from conversation.journal import Part, PartState, Turn, TurnState
 from conversation.memory import InMemoryStorage
@@ -621,7 +621,7 @@ def test_costs_are_those_of_replies_messages_and_memories(store: Store) -> None:
     facts = {"engine": "openai:x", "model_cost": 9, "tokens_in": 60, "tokens_out": 8}
     store.remember(Folding(conversation=conversation, memory=Memory(through=1), facts=facts), now=NOW)
 
-    found = list(store.costs(since=NOW))
+    found = list(costs.since(store, NOW))
 
     assert {cost.engine for cost in found} == {"openai:x"}
     assert sum(cost.replies for cost in found) == 1
@@ -631,7 +631,44 @@ def test_costs_are_those_of_replies_messages_and_memories(store: Store) -> None:
         (200, 2, False),
         (7500, 3, True),
     ]
-    assert list(store.costs(since=NOW + timedelta(seconds=1))) == []
+    assert list(costs.since(store, NOW + timedelta(seconds=1))) == []
+
+
+def test_what_a_second_try_costs_stands_under_whose_words_it_carries(store: Store) -> None:
+    conversation = store.open(ANN, now=NOW)
+    turn = store.file(a_turn(), now=NOW).turn
+    answer = Answer(
+        conversation=conversation, turns=(turn,), parts=("a",), expected=((1, 100),), token="t",
+        facts={"engine": "dada"},
+    )  # fmt: skip
+    store.persist(answer, now=NOW)
+    (part,) = store.parts(ANN, turn.sid)
+    failed = store.bind(part, Binding(state=PartState.FAILED, reason="unreachable"), now=NOW)
+    assert store.send_again(failed.second_try(due=NOW_MS + 60_000), now=NOW)
+
+    assert [(cost.engine, cost.sms) for cost in costs.since(store, NOW) if cost.sms] == [("dada", 100)]
+
+
+def test_costs_are_read_a_page_at_a_time_and_each_row_once(store: Store) -> None:
+    conversation = store.open(ANN, now=NOW)
+    for number in range(60):
+        facts = {"engine": "openai:x", "model_cost": 1, "tokens_in": number}
+        store.remember(Folding(conversation=conversation, memory=None, facts=facts), now=NOW)
+
+    pages = [store.costs(since=NOW)]
+    while pages[-1].cursor is not None:
+        pages.append(store.costs(since=NOW, cursor=pages[-1].cursor))
+
+    assert sorted(cost.tokens_in for page in pages for cost in page.costs) == list(range(60))
+    # what it cost is written down, and the memory is as it was
+    now = store.get(ANN)
+    assert now is not None
+    assert now.memory == Memory()
+
+
+def test_talk_of_no_time_is_nothing(store: Store) -> None:
+    assert store.talk(ANN, after_ms=NOW_MS, before_ms=NOW_MS, limit=10) == ()
+    assert store.talk(ANN, after_ms=NOW_MS, before_ms=NOW_MS - 5, limit=10) == ()
 
 
 def test_what_was_not_sent_costs_nothing(store: Store) -> None:
@@ -643,11 +680,11 @@ def test_what_was_not_sent_costs_nothing(store: Store) -> None:
     )  # fmt: skip
     store.persist(answer, now=NOW)
     (part,) = answer.new_parts()
-    assert sum(cost.sms for cost in store.costs(since=NOW)) == 100
+    assert sum(cost.sms for cost in costs.since(store, NOW)) == 100
 
     store.bind(part, Binding(state=PartState.SUPPRESSED, reason="opted out"), now=NOW)
 
-    assert sum(cost.sms for cost in store.costs(since=NOW)) == 0
+    assert sum(cost.sms for cost in costs.since(store, NOW)) == 0
 
 
 def test_replies_are_counted_however_many_parts_they_have(store: Store) -> None:

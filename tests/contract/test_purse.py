@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-import redis
 
 from inbox.contract import Who
 from inbox.memory import InMemoryPurse
-from inbox.money import Ask, Caps, Grant, Leave, Spent
+from inbox.money import COUNTER_LIVES, Ask, Caps, Grant, Leave, Spent
 from inbox.purse import RedisPurse
 from tests.builders import NOW
+from tests.conftest import wait_until
 
 Purse = InMemoryPurse | RedisPurse
 Purses = Callable[[Caps, Caps], Purse]
@@ -25,9 +26,19 @@ def ask(turn: str = "SM1", *, who: Who = ANN_, model: int = 0, sms: int = 100, l
     return Ask(who=who, turn=turn, model=model, sms=sms, last_line=last_line)
 
 
-def counted(purse: Purse) -> Purse:
-    assert purse.refill([], now=NOW)
+def counted(purse: Purse, *spent: Spent) -> Purse:
+    stand = purse.begin_count("me", now=NOW)
+    assert stand is not None
+    assert purse.add_page(stand, "me", spent, cursor=None)
     return purse
+
+
+def empty(purse: Purse) -> None:
+    """What an emptied Redis does."""
+    if isinstance(purse, RedisPurse):
+        purse._redis.flushall()
+    else:
+        purse.empty()
 
 
 def granted(purse: Purse, asked: Ask) -> Grant:
@@ -37,12 +48,73 @@ def granted(purse: Purse, asked: Ask) -> Grant:
 
 
 def test_nothing_is_granted_before_it_was_counted_what_is_spent(purses: Purses) -> None:
-    purse = purses(NONE, NONE)
+    purse = purses(NONE, Caps(day=10**6))
 
     assert purse.reserve(ask(), now=NOW) is None
-    assert purse.refill([], now=NOW)
-    assert not purse.refill([Spent(who=ANN_, at=NOW, sms=1000)], now=NOW)
+    assert purse.reserve(replace(ask(), at_once=True), now=NOW) is None
+    counted(purse)
+    assert purse.begin_count("another", now=NOW) is None
     assert granted(purse, ask()).leave is Leave.GO
+
+
+def test_while_it_is_counted_messages_without_a_cap_go_on_without_a_model(purses: Purses) -> None:
+    purse = purses(Caps(day=1000), NONE)
+    stand = purse.begin_count("me", now=NOW)
+    assert stand is not None
+
+    assert purse.reserve(ask(model=40), now=NOW) is None
+    meanwhile = purse.reserve(replace(ask(model=40), at_once=True), now=NOW)
+
+    assert meanwhile is not None
+    assert (meanwhile.leave, meanwhile.model, meanwhile.counting) == (Leave.GO, 0, True)
+    purse.add_page(stand, "me", [Spent(who=BEN_, at=NOW, model=970)], cursor=None)
+    assert (granted(purse, ask(model=40)).model, granted(purse, ask(model=30)).model) == (0, 30)
+
+
+def test_while_it_is_counted_somebody_in_danger_is_answered(purses: Purses) -> None:
+    purse = purses(NONE, Caps(person=100, day=100))
+    stand = purse.begin_count("me", now=NOW)
+    assert stand is not None
+    danger = replace(ask(), urgent=True, at_once=True)
+
+    first = purse.reserve(danger, now=NOW)
+    second = purse.reserve(replace(danger, turn="SM2"), now=NOW)
+
+    assert first is not None
+    assert first.leave is Leave.GO
+    assert second is None
+    # what it cost is in the sums when they are counted
+    purse.settle(first, model=0, sms=90)
+    purse.add_page(stand, "me", [], cursor=None)
+    assert granted(purse, ask("SM3", who=BEN_, sms=11, last_line=11)).leave is Leave.LAST_LINE
+
+
+def test_a_count_goes_on_where_another_stopped(purses: Purses) -> None:
+    purse = purses(NONE, Caps(person=100))
+    stand = purse.begin_count("me", now=NOW)
+    assert stand is not None
+    assert purse.add_page(stand, "me", [Spent(who=ANN_, at=NOW, sms=60)], cursor="page 2", leave=True)
+
+    # a page that was added already is not added again, by whomever
+    assert not purse.add_page(stand, "me", [Spent(who=ANN_, at=NOW, sms=60)], cursor="page 2")
+    went_on = purse.begin_count("another", now=NOW)
+    assert went_on == replace(stand, cursor="page 2")
+    assert purse.begin_count("me", now=NOW) is None, "two count at once"
+    assert purse.add_page(went_on, "another", [Spent(who=ANN_, at=NOW, sms=30)], cursor=None)
+
+    assert granted(purse, ask("SM1", sms=10)).leave is Leave.GO
+    assert granted(purse, ask("SM2", sms=1, last_line=1)).leave is Leave.LAST_LINE
+
+
+def test_who_counts_and_dies_is_followed_by_another(purses: Purses, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inbox.purse._COUNTER_LIVES", 50)
+    purse = purses(NONE, Caps(person=100))
+    assert purse.begin_count("me", now=NOW) is not None
+    assert purse.begin_count("another", now=NOW) is None
+
+    # on Redis by its own clock, in memory by the caller's
+    late = NOW + COUNTER_LIVES
+    wait_until(lambda: purse.begin_count("another", now=late) is not None, what="another's turn")
 
 
 @pytest.mark.parametrize("caps", [Caps(person=250), Caps(day=250), Caps(month=250)])
@@ -126,27 +198,42 @@ def test_what_was_spent_today_and_this_month_is_counted_again(purses: Purses) ->
         Spent(who=BEN_, at=NOW - timedelta(days=40), sms=10**9),
         Spent(who=BEN_, at=today, sms=0, last_line="SM9"),
     ]
-    purse = purses(NONE, Caps(person=100, day=200, month=700))
-    purse.refill(spent, now=NOW)
+    purse = counted(purses(NONE, Caps(person=100, day=200, month=700)), *spent)
 
     assert granted(purse, ask("SM1", sms=50, last_line=50)).leave is Leave.LAST_LINE
     assert granted(purse, ask("SM2", who=BEN_, sms=100, last_line=100)).leave is Leave.SILENCE
     assert granted(purse, ask("SM3", who=Who("c"), sms=80, last_line=80)).leave is Leave.GO
 
 
-def test_what_was_set_aside_before_redis_was_emptied_is_not_given_back_after(purses: Purses, redis_url: str) -> None:
+def test_what_was_set_aside_before_redis_was_emptied_is_not_given_back_after(purses: Purses) -> None:
     purse = counted(purses(NONE, Caps(day=300)))
     grant = granted(purse, ask("SM1", sms=300))
-    if isinstance(purse, RedisPurse):
-        with redis.Redis.from_url(redis_url) as client:
-            client.flushall()
-    else:
-        purse.empty()
-    purse.refill([Spent(who=ANN_, at=NOW, sms=300)], now=NOW)
+    empty(purse)
+    counted(purse, Spent(who=ANN_, at=NOW, sms=300))
 
     purse.settle(grant, model=0, sms=0)
 
     assert granted(purse, ask("SM2", sms=1, last_line=1)).leave is Leave.LAST_LINE
+
+
+def test_a_reply_that_was_under_way_when_redis_was_emptied_is_in_the_sums(purses: Purses) -> None:
+    purse = counted(purses(NONE, Caps(day=300)))
+    grant = granted(purse, ask("SM1", sms=200))
+    empty(purse)
+    # the count has passed before it was written down
+    counted(purse)
+
+    purse.settle(grant, model=0, sms=200)
+
+    assert granted(purse, ask("SM2", sms=101, last_line=101)).leave is Leave.LAST_LINE
+
+
+def test_what_works_for_nobodys_reply_takes_nobodys_last_line(purses: Purses) -> None:
+    purse = counted(purses(Caps(day=100), Caps(day=0)))
+
+    assert granted(purse, ask("", model=40, sms=0, last_line=0)).model == 40
+    assert granted(purse, ask("", model=70, sms=0, last_line=0)).model == 0
+    assert granted(purse, ask("SM1")).leave is Leave.LAST_LINE
 
 
 def test_whoever_asks_at_the_same_time_the_cap_holds(purses: Purses) -> None:
@@ -168,11 +255,11 @@ def test_whoever_asks_at_the_same_time_the_cap_holds(purses: Purses) -> None:
 
 def test_what_was_spent_uncounted_is_counted_before_anything_is_granted(purses: Purses) -> None:
     purse = counted(purses(NONE, Caps(day=100)))
-    if isinstance(purse, InMemoryPurse):
-        purse.empty()
-    else:
-        purse.forget()
+    granted(purse, ask("SM1", sms=10))
+    purse.forget()
 
     assert purse.reserve(ask(), now=NOW) is None
-    purse.refill([Spent(who=BEN_, at=NOW, sms=100)], now=NOW)
-    assert granted(purse, ask()).leave is Leave.LAST_LINE
+    counted(purse, Spent(who=BEN_, at=NOW, sms=90))
+    # what stood there before is not added to
+    assert granted(purse, ask("SM2", sms=10, last_line=10)).leave is Leave.GO
+    assert granted(purse, ask("SM3", sms=10, last_line=10)).leave is Leave.LAST_LINE

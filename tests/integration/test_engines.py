@@ -12,11 +12,13 @@ from http.server import BaseHTTPRequestHandler
 
 import pytest
 
+from cat import prompt
 from cat.bedrock import BedrockModel
 from cat.catalogue import Catalogue, Model
 from cat.errors import EngineSilent
+from cat.guarded import BREAKER_FAILURES
 from cat.llm import ChatModel
-from cat.ports import Heard, Picture
+from cat.ports import Heard, Picture, Reply
 from cat.reply import Cat
 from tests.servers import a_server, asked_of, send, trickle
 
@@ -39,10 +41,16 @@ def a_model(
         model.close()
 
 
-def saying(message: object) -> bytes:
+USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+
+
+def saying(message: object, *, usage: object = USAGE, model: object = "small-1") -> bytes:
     choice = {"index": 0, "finish_reason": "stop", "message": message}
-    answer = {"id": "1", "object": "chat.completion", "created": 1, "model": "small-1", "choices": [choice]}
-    return json.dumps({**answer, "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}}).encode()
+    answer = {"id": "1", "object": "chat.completion", "created": 1, "model": model, "choices": [choice]}
+    return json.dumps({**answer, "usage": usage}).encode()
+
+
+PURR = {"role": "assistant", "content": "purr"}
 
 
 def test_a_model_is_told_who_it_is_and_hears_the_person_as_the_user() -> None:
@@ -253,3 +261,101 @@ def test_bedrock_is_shown_what_it_can_see() -> None:
     ]
     assert noted.words == "purr"
     assert json.loads(asked[1])["system"] == [{"text": "keep notes"}]
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        None,
+        "many",
+        {},
+        {"prompt_tokens": None, "completion_tokens": None},
+        {"prompt_tokens": -1, "completion_tokens": 3},
+        {"prompt_tokens": "7", "completion_tokens": 3.5},
+        {"prompt_tokens": 10**30, "completion_tokens": 3},
+    ],
+)
+def test_a_server_that_cannot_count_is_taken_to_have_used_all_that_it_might(usage: object) -> None:
+    catalogue = Catalogue({"small": Model(price_in=1, price_out=1)})
+    with a_model(200, saying(PURR, usage=usage, model=1.5)) as (model, _):
+        reply = Cat([model], deadline_seconds=20, catalogue=catalogue).reply(HEARD)
+
+    assert (reply.words, reply.engine) == ("purr", "openai:small")
+    assert reply.facts["model_cost"] == prompt.most_cost(catalogue.of("small"), HEARD)
+    assert all(isinstance(fact, str | int) for fact in reply.facts.values())
+
+
+def test_bedrock_that_cannot_count_is_heard_all_the_same() -> None:
+    answer = {"output": {"message": {"content": [{"text": "purr"}]}}, "usage": {"inputTokens": None}}
+    with a_model(200, json.dumps(answer).encode()) as (chat, _):
+        port = str(chat._client.base_url).split(":")[2].split("/")[0]
+        model = BedrockModel("m", region_name="us-east-1", endpoint_url=f"http://127.0.0.1:{port}")
+        reply = Cat([model], deadline_seconds=20).reply(HEARD)
+        model.close()
+
+    assert reply.words == "purr"
+
+
+def test_a_model_that_does_not_take_the_picture_is_asked_without_it() -> None:
+    asked: list[object] = []
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        content = json.loads(asked_of(handler))["messages"][-1]["content"]
+        asked.append(content)
+        send(handler, saying(PURR) if content == "look" else b"{}", status=200 if content == "look" else 400)
+
+    catalogue = Catalogue({"small": Model(price_in=1, price_out=1, sees=True)})
+    looking = replace(HEARD, texts=["look"], pictures=1, shown=[PICTURE])
+    with a_server(answer) as url:
+        model = ChatModel("small", api_key="x", base_url=f"{url}/v1", known=catalogue.of("small"))
+        cat = Cat([model], deadline_seconds=20, catalogue=catalogue)
+        # so often that the breaker would be open by now, had it counted
+        replies = [cat.reply(looking) for _ in range(BREAKER_FAILURES + 2)]
+        model.close()
+
+    assert {reply.words for reply in replies} == {"purr"}
+    assert len(asked) == 2 * len(replies)
+    assert replies[0].facts["silent_engines"] == ["openai:small: BadRequestError"]
+
+
+def test_an_engine_that_breaks_its_promise_is_only_silent() -> None:
+    class Broken:
+        name = "openai:small"
+
+        def reply(self, heard: Heard, *, seconds: float) -> Reply:
+            del heard, seconds
+            raise ZeroDivisionError
+
+    reply = Cat([Broken()], deadline_seconds=20).reply(HEARD)
+
+    assert reply.engine == "dada"
+    assert reply.facts["silent_engines"] == ["openai:small: ZeroDivisionError"]
+
+
+def test_a_scribe_that_is_down_is_left_alone_and_what_it_took_is_on_the_bill() -> None:
+    catalogue = Catalogue({"small": Model(price_in=1, price_out=1)})
+    with a_model(200, saying({"role": "assistant", "content": ""})) as (model, asked):
+        scribe = Cat([model], deadline_seconds=20, catalogue=catalogue).scribe
+        assert scribe is not None
+        costs = []
+        for _ in range(BREAKER_FAILURES + 1):
+            with pytest.raises(EngineSilent) as silent:
+                scribe.note("keep notes", "person: hi", seconds=5)
+            costs.append(silent.value.cost)
+
+    assert len(asked) == BREAKER_FAILURES
+    most = prompt.most_cost_of(catalogue.of("small"), ["keep notes", "person: hi"])
+    assert costs == [most] * BREAKER_FAILURES + [0]
+
+
+def test_a_scribe_that_trickles_is_not_waited_for(trickling: str) -> None:
+    model = ChatModel("small", api_key="x", base_url=trickling)
+    scribe = Cat([model], deadline_seconds=20).scribe
+    assert scribe is not None
+    begun = time.monotonic()
+
+    with pytest.raises(EngineSilent, match="no answer in"):
+        scribe.note("keep notes", "person: hi", seconds=1)
+
+    assert time.monotonic() - begun < 10
+    model.close()

@@ -34,7 +34,7 @@ from sms.memory import InMemorySender
 from sms.messages import DeliveryReport, MessageSid
 from sms.ports import Listed, Unknown
 from tests.builders import ANN, NOW_MS, OUR_NUMBER, a_text
-from tests.room import TARIFF
+from tests.room import TARIFF, a_counting
 from worker.aftermath import Aftermath
 from worker.budget import Budget
 from worker.delivery import Delivery, Terms
@@ -172,7 +172,7 @@ class World:
             inbox=inbox,
             journal=journal,
             cat=Cat([Parrot(self.lines)], deadline_seconds=20, max_parts=self.lines),
-            budget=Budget(purse, journal, TARIFF, who=lambda person: contract.who(person, b"memory")),
+            budget=Budget(a_counting(purse, journal), TARIFF),
             delivery=delivery,
             leases=NobodyRenews(inbox, every_seconds=5, on_error=lambda _: None),
             worker="w",

@@ -16,7 +16,8 @@ from inbox.memory import InMemoryPurse
 from inbox.money import Caps
 from tests.builders import ANN, BEN, a_text
 from tests.room import CATALOGUE, Dying, Room
-from worker.budget import LAST_LINE, LAST_LINES
+from worker.budget import LAST_LINES
+from worker.counting import LAST_LINE, Counting
 
 #: What the parrot's reply and its message cost, in `tests.room`.
 MODEL, MESSAGE = 110, 10_000
@@ -177,9 +178,68 @@ def test_while_it_cannot_be_counted_the_text_waits() -> None:
 
     assert room.received == []
     assert room.state(text) is TurnState.FILED
-    room.later(seconds=6)
+    # who could not count is taken to be dead after a while
+    room.later(seconds=11)
     room.serve()
     assert room.received == ["re: one"]
+
+
+def test_while_it_cannot_be_counted_the_poet_answers_where_messages_have_no_cap() -> None:
+    room = a_room(models=Caps(day=10**6))
+    texts = room.texts("one", "two")
+
+    away = Dying(room.store, "costs", after=False, error=StoreAway("throttled"))
+    away._nth = 1
+    room.serve(journal=away)
+
+    first = reply_of(room, texts[0].sid)
+    assert first["engine"] == "dada"
+    assert first["silent_engines"] == ["all of them: it is not yet counted what was spent"]
+    # the same process goes on with the count at the next text
+    assert room.received[1] == "re: two"
+
+
+def test_while_it_cannot_be_counted_somebody_in_danger_is_answered() -> None:
+    room = a_room(messages=Caps(day=100 * MESSAGE))
+    room.texts("i want to die")
+
+    room.serve(journal=Dying(room.store, "costs", after=False, error=StoreAway("throttled")))
+
+    assert "988" in room.received[0]
+
+
+def test_a_count_that_takes_longer_than_a_person_waits_is_carried_on_by_a_task() -> None:
+    room = a_room(messages=Caps(person=70 * MESSAGE))
+    assert room.purse is not None
+    for number in range(70):
+        room.texts(f"text {number}")
+        room.serve()
+    assert room.received[-1] == "re: text 69"
+    room.purse.empty()
+    asked, seconds = [], [0.0]
+
+    def counting() -> Counting:
+        def clock() -> float:
+            seconds[0] += 1.0
+            return seconds[0]
+
+        return Counting(
+            room.purse, room.store, who=lambda person: contract.who(person, b"memory"),  # type: ignore[arg-type]
+            ask=lambda: asked.append(1), clock=clock,
+        )  # fmt: skip
+
+    rounds = 0
+    while room.purse.begin_count("look", now=room.now()) is not None:
+        room.later(seconds=11)
+        counting().go_on(seconds=1, now=room.now())
+        room.later(seconds=11)
+        rounds += 1
+
+    assert rounds > 1
+    assert len(asked) == rounds - 1
+    room.texts("one more")
+    room.serve()
+    assert room.received[-1] == LAST_LINES["en"]
 
 
 def test_a_last_line_goes_over_a_cap_of_all_people_only_once() -> None:

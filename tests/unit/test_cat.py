@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from cat import fit, persona
 from cat.errors import EngineSilent
+from cat.guarded import BREAKER_FAILURES
 from cat.ports import Heard, Reply
-from cat.reply import BREAKER_FAILURES, Cat, into_parts
+from cat.reply import Cat, into_parts
 from sms import segments
 
 
@@ -88,7 +89,20 @@ def test_a_long_reply_is_cut_to_its_segments() -> None:
     ],
 )
 def test_a_reply_is_sent_in_as_many_messages_as_it_may(words: str, most: int, parts: tuple[str, ...]) -> None:
-    assert into_parts(words, most) == parts
+    assert into_parts(words, most, max_segments=3) == parts
+
+
+def test_of_a_reply_no_more_messages_are_made_than_may_be_paid_for() -> None:
+    lines = [f"line {number}" for number in range(8)]
+
+    parts = into_parts("\n".join(lines), 8, max_segments=3)
+
+    assert parts == ("line 0", "line 1", "\n".join(lines[2:]))
+    assert into_parts("\n".join(lines), 8, max_segments=1) == ("\n".join(lines),)
+    # two lines that fill what there is, and more when they are charged by themselves
+    full = f"{'a' * 80}\n{'b' * 200}"
+    assert segments.count(full) == 2
+    assert into_parts(full, 2, max_segments=2) == (full,)
 
 
 def test_an_engine_behind_which_others_stand_leaves_them_time() -> None:

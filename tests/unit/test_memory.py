@@ -15,12 +15,14 @@ from cat.catalogue import Catalogue
 from cat.errors import EngineSilent
 from cat.memory import INSTRUCTIONS, Terms, keep_told, recent, told_in
 from cat.ports import Heard, Reply
+from cat.reply import Cat
+from conversation import costs
 from conversation.models import Conversation, Memory, Message, Role
 from inbox.memory import InMemoryPurse
 from inbox.money import Caps
 from tests.builders import ANN, NOW
 from tests.room import CATALOGUE, WHO, Room
-from worker.memories import Memories, Writing
+from worker.memories import Memories
 
 
 def talk(*turns: tuple[str, ...], hours_ago: float = 0, minutes_apart: float = 1) -> Conversation:
@@ -121,19 +123,24 @@ class Clerk:
     asked: list[tuple[str, str]] = field(default_factory=list)
     meanwhile: Callable[[], object] = lambda: None
     name: str = "openai:parrot"
+    paid: bool = False
+
+    def reply(self, heard: Heard, *, seconds: float) -> Reply:
+        raise NotImplementedError
 
     def note(self, instructions: str, talk: str, *, seconds: float) -> Reply:
         del seconds
         self.asked.append((instructions, talk))
         self.meanwhile()
         if self.says is None:
-            raise EngineSilent("clerk: away", transient=True)
+            raise EngineSilent("clerk: away", transient=True, paid=self.paid)
         return Reply(words=self.says, engine=self.name, facts={"model": "c", "tokens_in": 50, "tokens_out": 5})
 
 
 def memories(room: Room, clerk: Clerk | None, purse: Any = None) -> Memories:
     budget = room.budget(purse, room.store)
-    return Memories(room.inbox, room.store, budget, Writing(scribe=clerk, catalogue=CATALOGUE), Terms())
+    scribe = Cat([clerk], deadline_seconds=20, catalogue=CATALOGUE).scribe if clerk else None
+    return Memories(room.inbox, room.store, budget, scribe, Terms())
 
 
 def chat(room: Room, *texts: str) -> None:
@@ -270,7 +277,7 @@ def test_notes_cost_money_and_wait_where_there_is_none() -> None:
 
     memories(room, clerk, InMemoryPurse(models=Caps(day=10**6), messages=Caps())).refresh(WHO)
     assert stands(room).summary == "ann likes tuna."
-    memo = [cost for cost in room.store.costs(since=room.now() - timedelta(days=1)) if cost.tokens_in == 50]
+    memo = [cost for cost in costs.since(room.store, room.now() - timedelta(days=1)) if cost.tokens_in == 50]
     assert [(cost.engine, cost.model, cost.replies) for cost in memo] == [("openai:parrot", 55, 0)]
 
 
