@@ -325,17 +325,15 @@ class InMemoryPurse:
             if self._epoch or (self._counter and self._counter[0] != counter and now < self._counter[1]):
                 return None
             if self._count is None:
-                self._count = Stand(epoch=str(next(self._epochs)), day=day_of(now))
+                self._count = Stand(epoch=str(next(self._epochs)), day=day_of(now), counter=counter)
                 self._day, self._month = (day_of(now), {}), (day_of(now)[:7], {})
             self._counter = (counter, now + COUNTER_LIVES)
-            return self._count
+            return replace(self._count, counter=counter)
 
-    def add_page(
-        self, stand: Stand, counter: str, spent: Sequence[Spent], *, cursor: str | None, leave: bool = False
-    ) -> bool:
+    def add_page(self, stand: Stand, spent: Sequence[Spent], *, cursor: str | None, leave: bool = False) -> bool:
         """See `inbox.money.Purse.add_page`."""
         with self._lock:
-            if self._count != stand:
+            if self._count is None or (self._count.epoch, self._count.cursor) != (stand.epoch, stand.cursor):
                 return False
             sums = sums_of(spent, stand.day)
             for kept, more in (

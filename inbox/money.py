@@ -101,6 +101,8 @@ class Stand:
     epoch: str
     #: The day on which it began: that day's sums are counted, and its month's.
     day: str
+    #: Who counts.
+    counter: str
     #: Where in the journal it goes on; empty: at the beginning.
     cursor: str = ""
 
@@ -129,9 +131,7 @@ class Purse(Protocol):
     def begin_count(self, counter: str, *, now: datetime) -> Stand | None:
         """Begin to count, or go on where another stopped; None where it is counted, or somebody else is at it."""
 
-    def add_page(
-        self, stand: Stand, counter: str, spent: Sequence[Spent], *, cursor: str | None, leave: bool = False
-    ) -> bool:
+    def add_page(self, stand: Stand, spent: Sequence[Spent], *, cursor: str | None, leave: bool = False) -> bool:
         """Add a page of the journal to the sums; `cursor` is where the next one begins, None: this was the last, and it is counted.
 
         False, and nothing changed, where somebody else has gone on from that stand. `leave`: somebody else may go on.

@@ -76,12 +76,10 @@ class RedisPurse:
         if not answer:
             return None
         epoch, day, cursor = (part.decode() for part in answer)
-        return Stand(epoch=epoch, day=day, cursor=cursor)
+        return Stand(epoch=epoch, day=day, counter=counter, cursor=cursor)
 
     @translated()
-    def add_page(
-        self, stand: Stand, counter: str, spent: Sequence[Spent], *, cursor: str | None, leave: bool = False
-    ) -> bool:
+    def add_page(self, stand: Stand, spent: Sequence[Spent], *, cursor: str | None, leave: bool = False) -> bool:
         """See `inbox.money.Purse.add_page`."""
         sums = sums_of(spent, stand.day)
         caps = (self._messages.day, self._messages.month)
@@ -89,7 +87,7 @@ class RedisPurse:
             self._scripts["page"](
                 keys=_keys(stand.day),
                 args=[
-                    stand.epoch, stand.cursor, cursor or "", int(cursor is None), counter, 0 if leave else _COUNTER_LIVES,
+                    stand.epoch, stand.cursor, cursor or "", int(cursor is None), stand.counter, 0 if leave else _COUNTER_LIVES,
                     *_KEPT, *(-1 if cap is None else cap for cap in caps), len(sums.day), len(sums.month),
                     *(part for sum_ in (sums.day, sums.month, sums.last_lines) for pair in sum_.items() for part in pair),
                 ],

@@ -77,6 +77,8 @@ class Room:
     policy: str = "each"
     stopping: bool = False
     max_parts: int = 1
+    #: Of a reply, in the cat's hands; a budget always sets one aside.
+    max_segments: int = 3
     purse: InMemoryPurse | None = None
     habits: Mapping[str, Any] = field(default_factory=dict)
 
@@ -129,10 +131,14 @@ class Room:
             sleep=lambda _: None,
             alarm=lambda alarm, reason: self.alarms.append((alarm, reason)),
         )
+        cat = Cat(
+            [self.parrot], deadline_seconds=20, max_parts=self.max_parts, max_segments=self.max_segments,
+            catalogue=CATALOGUE,
+        )  # fmt: skip
         house = House(
             inbox=replaced.get("inbox", self.inbox),
             journal=journal,
-            cat=Cat([self.parrot], deadline_seconds=20, max_parts=self.max_parts, catalogue=CATALOGUE),
+            cat=cat,
             budget=self.budget(replaced.get("purse", self.purse), journal),
             delivery=delivery,
             album=replaced.get("album"),

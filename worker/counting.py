@@ -58,7 +58,7 @@ class Counting:
             page = self._journal.costs(since=stand.since, cursor=stand.cursor or None)
             over = self._clock() >= until
             spent = [self._entry(cost) for cost in page.costs]
-            if not self.purse.add_page(stand, self._name, spent, cursor=page.cursor, leave=over) or page.cursor is None:
+            if not self.purse.add_page(stand, spent, cursor=page.cursor, leave=over) or page.cursor is None:
                 return
             if over:
                 self._ask()

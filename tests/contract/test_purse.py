@@ -29,7 +29,7 @@ def ask(turn: str = "SM1", *, who: Who = ANN_, model: int = 0, sms: int = 100, l
 def counted(purse: Purse, *spent: Spent) -> Purse:
     stand = purse.begin_count("me", now=NOW)
     assert stand is not None
-    assert purse.add_page(stand, "me", spent, cursor=None)
+    assert purse.add_page(stand, spent, cursor=None)
     return purse
 
 
@@ -67,7 +67,7 @@ def test_while_it_is_counted_messages_without_a_cap_go_on_without_a_model(purses
 
     assert meanwhile is not None
     assert (meanwhile.leave, meanwhile.model, meanwhile.counting) == (Leave.GO, 0, True)
-    purse.add_page(stand, "me", [Spent(who=BEN_, at=NOW, model=970)], cursor=None)
+    purse.add_page(stand, [Spent(who=BEN_, at=NOW, model=970)], cursor=None)
     assert (granted(purse, ask(model=40)).model, granted(purse, ask(model=30)).model) == (0, 30)
 
 
@@ -85,7 +85,7 @@ def test_while_it_is_counted_somebody_in_danger_is_answered(purses: Purses) -> N
     assert second is None
     # what it cost is in the sums when they are counted
     purse.settle(first, model=0, sms=90)
-    purse.add_page(stand, "me", [], cursor=None)
+    purse.add_page(stand, [], cursor=None)
     assert granted(purse, ask("SM3", who=BEN_, sms=11, last_line=11)).leave is Leave.LAST_LINE
 
 
@@ -93,14 +93,14 @@ def test_a_count_goes_on_where_another_stopped(purses: Purses) -> None:
     purse = purses(NONE, Caps(person=100))
     stand = purse.begin_count("me", now=NOW)
     assert stand is not None
-    assert purse.add_page(stand, "me", [Spent(who=ANN_, at=NOW, sms=60)], cursor="page 2", leave=True)
+    assert purse.add_page(stand, [Spent(who=ANN_, at=NOW, sms=60)], cursor="page 2", leave=True)
 
     # a page that was added already is not added again, by whomever
-    assert not purse.add_page(stand, "me", [Spent(who=ANN_, at=NOW, sms=60)], cursor="page 2")
+    assert not purse.add_page(stand, [Spent(who=ANN_, at=NOW, sms=60)], cursor="page 2")
     went_on = purse.begin_count("another", now=NOW)
-    assert went_on == replace(stand, cursor="page 2")
+    assert went_on == replace(stand, counter="another", cursor="page 2")
     assert purse.begin_count("me", now=NOW) is None, "two count at once"
-    assert purse.add_page(went_on, "another", [Spent(who=ANN_, at=NOW, sms=30)], cursor=None)
+    assert purse.add_page(went_on, [Spent(who=ANN_, at=NOW, sms=30)], cursor=None)
 
     assert granted(purse, ask("SM1", sms=10)).leave is Leave.GO
     assert granted(purse, ask("SM2", sms=1, last_line=1)).leave is Leave.LAST_LINE

@@ -9,14 +9,14 @@ import pytest
 
 from cat import prompt
 from cat.ports import Heard
-from conversation.errors import StoreAway
+from conversation.errors import Fenced, StoreAway
 from conversation.journal import TurnState
 from inbox import contract
 from inbox.memory import InMemoryPurse
 from inbox.money import Caps
-from tests.builders import ANN, BEN, a_text
-from tests.room import CATALOGUE, Dying, Room
-from worker.budget import LAST_LINES
+from tests.builders import ANN, BEN, NOW, a_text
+from tests.room import CATALOGUE, TARIFF, WHO, Dying, Room
+from worker.budget import LAST_LINES, Asked, Budget
 from worker.counting import LAST_LINE, Counting
 
 #: What the parrot's reply and its message cost, in `tests.room`.
@@ -267,3 +267,50 @@ def test_who_asks_to_be_forgotten_is_also_where_there_is_no_money_to_say_so() ->
     assert conversation is not None
     assert conversation.messages == ()
     assert conversation.memory.through > 0
+
+
+def test_where_only_the_newest_is_answered_a_last_line_outlives_who_died_with_it() -> None:
+    room = a_room(messages=Caps(person=0), policy="latest")
+    room.texts("one")
+    room.serve()
+    assert room.received == [LAST_LINES["en"]]
+    room.later(seconds=24 * 3600)
+
+    room.texts("two", "three")
+    room.dies(purse=Dying(room.purse, "reserve", after=True))
+    room.texts("four")
+    room.serve()
+
+    assert room.received == [LAST_LINES["en"]] * 2
+
+
+def test_what_was_set_aside_for_a_reply_that_another_gave_is_given_back() -> None:
+    room = a_room(models=Caps(day=10**6), messages=Caps(day=10 * MESSAGE))
+    room.texts("hello")
+
+    with_another = Dying(room.store, "persist", after=False, error=Fenced("another worker opened this conversation"))
+    room.serve(journal=with_another)
+
+    assert room.purse is not None
+    # the model was paid; nothing was sent
+    assert (room.purse._day[1]["model"], room.purse._day[1]["sms"]) == (str(MODEL), "0")
+
+
+def test_of_a_reply_in_several_messages_no_more_is_sent_than_was_set_aside() -> None:
+    room = a_room(messages=Caps(day=2 * MESSAGE), max_parts=8, max_segments=1)
+    room.parrot.words = "one\ntwo\nthree\nfour"
+    room.texts("hello", "hello again", "and again")
+
+    room.serve()
+
+    assert room.received == [room.parrot.words, room.parrot.words, LAST_LINES["en"]]
+
+
+def test_without_caps_it_is_noted_once_that_nobody_counts() -> None:
+    noted: list[int] = []
+    budget = Budget(None, TARIFF, uncounted=lambda: noted.append(1))
+    asked = Asked(who=WHO, turn="SM1", to=ANN, model=5, last_line="x", urgent=False)
+
+    assert budget.ask(asked, now=NOW).model == 5
+    assert budget.ask(asked, now=NOW).model == 5
+    assert noted == [1]

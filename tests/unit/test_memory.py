@@ -17,7 +17,7 @@ from cat.memory import INSTRUCTIONS, Terms, keep_told, recent, told_in
 from cat.ports import Heard, Reply
 from cat.reply import Cat
 from conversation import costs
-from conversation.models import Conversation, Memory, Message, Role
+from conversation.models import Conversation, Memory, Message, Role, echo
 from inbox.memory import InMemoryPurse
 from inbox.money import Caps
 from tests.builders import ANN, NOW
@@ -267,6 +267,77 @@ def test_what_others_keep_in_metadata_stays() -> None:
     assert now.metadata["memory"]["through"] > 0
 
 
+def test_where_metadata_is_somebody_elses_nothing_is_folded_or_paid_for() -> None:
+    room, clerk = Room(), Clerk()
+    chat(room, *SMALL_TALK)
+    was = room.store.get(ANN)
+    assert was is not None
+    room.store._conversations[ANN] = replace(was, metadata={}, noted="not json", foreign=True)
+    room.inbox.reminded.clear()
+    chat(room, "more")
+
+    memories(room, clerk).refresh(WHO)
+
+    assert (clerk.asked, room.inbox.reminded) == ([], [])
+    # what cannot be folded is not shown for ever on that account
+    room.later(seconds=100 * 3600)
+    conversation = room.store.get(ANN)
+    assert conversation is not None
+    assert recent(conversation, Terms(), now=room.now()) == ()
+
+
+@pytest.mark.parametrize("dated", [True, False])
+def test_talk_of_a_program_without_a_journal_is_folded_in(*, dated: bool) -> None:
+    room, clerk = Room(), Clerk()
+    old = [
+        Message(
+            role=Role.USER if number % 2 == 0 else Role.ASSISTANT,
+            content="my name is Ada" if number == 0 else f"old talk {number}",
+            timestamp=room.now() - timedelta(hours=1, seconds=-number) if dated or number == 25 else None,
+        )
+        for number in range(26)
+    ]
+    room.store._conversations[ANN] = replace(Conversation.new(ANN, room.now()), messages=tuple(old))
+    chat(room, *[f"new talk {number}" for number in range(8)])
+
+    memories(room, clerk).refresh(WHO)
+    chat(room, *SMALL_TALK)
+    memories(room, clerk).refresh(WHO)
+
+    assert stands(room).told == ("my name is ada",)
+    read = [line.partition(": ")[2] for _, talk in clerk.asked for line in talk.splitlines()]
+    assert [read.count(message.content) for message in old] == [1] * len(old)
+    assert not any(memory.is_due(room.store._conversations[ANN], Terms(), now=room.now()) for _ in range(2))
+
+
+def test_without_money_what_was_told_is_kept_all_the_same_in_time() -> None:
+    room, clerk = Room(), Clerk()
+    purse = InMemoryPurse(models=Caps(day=0), messages=Caps())
+    chat(room, "my name is Ada", *SMALL_TALK)
+    memories(room, clerk, purse).refresh(WHO)
+    assert stands(room) == Memory()
+
+    chat(room, *[f"more {number}" for number in range(40)])
+    memories(room, clerk, purse).refresh(WHO)
+
+    assert clerk.asked == []
+    assert stands(room).told == ("my name is ada",)
+
+
+def test_what_a_scribe_takes_to_say_nothing_is_on_the_bill() -> None:
+    room, clerk = Room(), Clerk(says=None, paid=True)
+    chat(room, *SMALL_TALK)
+    purse = InMemoryPurse(models=Caps(day=10**6), messages=Caps())
+
+    memories(room, clerk, purse).refresh(WHO)
+
+    found = list(costs.since(room.store, room.now() - timedelta(days=1)))
+    (memo,) = [cost for cost in found if not cost.turn and cost.model]
+    assert memo.engine == "openai:parrot"
+    assert memo.model > 100
+    assert purse._day[1]["model"] == str(sum(cost.model for cost in found))
+
+
 def test_notes_cost_money_and_wait_where_there_is_none() -> None:
     room, clerk = Room(), Clerk()
     chat(room, *SMALL_TALK)
@@ -330,6 +401,38 @@ def test_lines_under_a_reply_stand_where_the_settings_want_them(habits: dict[str
     # a reset makes nobody a stranger
     chat(room, "reset")
     assert "DadaCat." not in room.received[-1]
+
+
+def test_a_stranger_in_danger_is_greeted_with_the_next_reply() -> None:
+    room = Room(habits={"first_contact": "DadaCat. STOP ends it."})
+    chat(room, "i want to die", "hello", "hello again")
+
+    assert ["STOP ends it" in message for message in room.received] == [False, True, False]
+
+
+def test_a_stranger_who_got_a_last_line_is_greeted_when_there_is_money_again() -> None:
+    room = Room(
+        habits={"first_contact": "DadaCat. STOP ends it."},
+        purse=InMemoryPurse(models=Caps(), messages=Caps(person=0)),
+    )
+    chat(room, "hello")
+    room.purse = None
+    chat(room, "hello", "hello again")
+
+    assert ["STOP ends it" in message for message in room.received] == [False, True, False]
+
+
+@pytest.mark.parametrize("max_parts", [1, 3])
+def test_lines_of_the_house_are_not_the_cats_own_words(max_parts: int) -> None:
+    room = Room(habits={"footer": "feed me", "footer_every": 1, "first_contact": "DadaCat."}, max_parts=max_parts)
+    chat(room, "one", "two", "three")
+
+    assert room.parrot.heard[-1].history == [
+        {"role": "user", "content": "one"}, {"role": "assistant", "content": "re: one"},
+        {"role": "user", "content": "two"}, {"role": "assistant", "content": "re: two"},
+    ]  # fmt: skip
+    assert echo("re: one") in room.parrot.heard[-1].echoes
+    assert [message for message in room.received if "feed me" in message]
 
 
 def test_nothing_stands_under_words_for_somebody_in_danger() -> None:
