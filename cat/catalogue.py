@@ -6,6 +6,7 @@ Money is counted as `dadacat.money` counts it.
 from __future__ import annotations
 
 import math
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,8 +16,10 @@ from typing import Any, Final, Self
 #: A token is about four characters of English (https://help.openai.com/en/articles/4936856), between three and four of German, French and
 #: Spanish, and two and a half with Claude's newer tokenizer: taken as that, so that an estimate is rather too high.
 BYTES_A_TOKEN: Final = 2.5
-#: What is assumed of a model that nobody has entered.
+#: Under this name a price file says what is assumed of a model that it does not name.
 UNKNOWN: Final = "unknown"
+#: How releases of one model differ: a date, and Bedrock's versions. Any other ending may be another model at another price.
+_RELEASE: Final = re.compile(r"(?:[-@](?:20\d{6}|20\d\d-\d\d-\d\d))?(?:-v\d+)?(?::\d+)?$")
 #: More than any model takes: a server that says so has not counted.
 MOST_TOKENS: Final = 10**8
 #: What the protocol puts around each message, in tokens.
@@ -51,15 +54,23 @@ class Catalogue:
     models: Mapping[str, Model]
 
     def entry(self, name: str) -> str | None:
-        """Under which name a model stands here: its own, or one that it begins with, as dated releases do; None: nobody has entered it."""
+        """Under which name a model stands here: its own, or that of which it is a dated release; None: nobody has entered it."""
         if name in self.models:
             return name
-        known = [begin for begin in self.models if name.startswith((f"{begin}-", f"{begin}:", f"{begin}@"))]
-        return max(known, key=len, default=None)
+        undated = _RELEASE.sub("", name)
+        return undated if undated in self.models else None
 
     def of(self, name: str) -> Model:
-        """What is known of a model by its name, or assumed where nothing is."""
-        return self.models.get(self.entry(name) or UNKNOWN, FREE)
+        """What is known of a model by its name; of one that nobody has entered it is assumed that it costs what the dearest does."""
+        entry = self.entry(name)
+        if entry is None and UNKNOWN in self.models:
+            entry = UNKNOWN
+        if entry is not None:
+            return self.models[entry]
+        return Model(
+            price_in=max((model.price_in for model in self.models.values()), default=0),
+            price_out=max((model.price_out for model in self.models.values()), default=0),
+        )
 
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> Self:  # Any: TOML's own types

@@ -101,5 +101,7 @@ def _with_pictures(message: ChatCompletionMessageParam, shown: Sequence[Picture]
     content: list[ChatCompletionContentPartParam] = [{"type": "text", "text": str(message.get("content", ""))}]
     for picture in shown:
         data = base64.b64encode(picture.data).decode()
-        content.append({"type": "image_url", "image_url": {"url": f"data:{picture.content_type};base64,{data}"}})
+        # a glance is enough for a cat, and costs a model that cuts pictures into tiles one of them
+        url = f"data:{picture.content_type};base64,{data}"
+        content.append({"type": "image_url", "image_url": {"url": url, "detail": "low"}})
     return {"role": "user", "content": content}

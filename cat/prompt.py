@@ -16,8 +16,9 @@ from cat.ports import Heard
 MAX_TOKENS: Final = 160
 #: A model that thinks first spends these before its first word; with fewer it ends before it has said anything.
 THINKING_TOKENS: Final = 1200
-#: A picture counts as so many tokens in an estimate: a guess, of which some models take less and some far more.
-PICTURE_TOKENS: Final = 1600
+#: A picture counts as so many tokens in an estimate: most models cut it into 1,536 patches at most, and the smallest of OpenAI's count each
+#: as 2.46 tokens (https://platform.openai.com/docs/guides/images-vision). One that takes more is charged for it afterwards.
+PICTURE_TOKENS: Final = 4000
 
 
 def conversation_of(heard: Heard) -> Sequence[tuple[str, str]]:

@@ -39,11 +39,14 @@ class TwilioAlbum:
         self._mine = threading.local()
 
     def fetch(self, media: Media, *, seconds: float) -> Fetched:
-        """See `sms.ports.Album.fetch`."""
+        """See `sms.ports.Album.fetch`. An address that is none is nowhere."""
         until = time.monotonic() + seconds
         url = media.url
         try:
             for _ in range(REDIRECTS):
+                left = until - time.monotonic()
+                if left <= 0:
+                    raise CarrierAway("the picture takes too long")
                 at_home = self._is_home(url)
                 if not at_home and not self._is_known(url):
                     raise CarrierAway("the picture lies with a stranger")
@@ -52,7 +55,7 @@ class TwilioAlbum:
                     auth=self._login if at_home else None,
                     stream=True,
                     allow_redirects=False,
-                    timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
+                    timeout=(min(CONNECT_TIMEOUT_SECONDS, left), min(READ_TIMEOUT_SECONDS, left)),
                 ) as answer:
                     if answer.is_redirect:
                         url = urljoin(url, answer.headers["location"])
@@ -61,7 +64,7 @@ class TwilioAlbum:
                         raise CarrierAway(f"the picture is not to be had: {answer.status_code}")
                     kind = answer.headers.get("content-type", media.content_type).partition(";")[0].strip().lower()
                     return Fetched(content_type=kind, data=_read(answer, until))
-        except (requests.RequestException, HTTPError) as exc:
+        except (requests.RequestException, HTTPError, ValueError) as exc:
             raise CarrierAway(f"the picture cannot be fetched: {type(exc).__name__}") from exc
         raise CarrierAway("the picture leads round in circles")
 

@@ -104,3 +104,28 @@ def test_a_trickle_is_not_waited_for() -> None:
         over.set()
     # far less than the hours that it would take
     assert took < 10
+
+
+def test_a_server_that_says_nothing_is_waited_for_no_longer_than_told() -> None:
+    over = threading.Event()
+
+    def silence(_: BaseHTTPRequestHandler) -> None:
+        over.wait(10)
+
+    with twilio(silence) as (home, _):
+        begun = time.monotonic()
+        with pytest.raises(CarrierAway):
+            fetch(home, f"{home}/Media/ME1", seconds=0.5)
+        took = time.monotonic() - begun
+        over.set()
+
+    assert took < 3
+
+
+@pytest.mark.parametrize("url", ["https://[::1/Media", "", "http://", "https://\udcff.twilio.com/x"])
+def test_an_address_that_is_none_is_no_picture(url: str) -> None:
+    with pytest.raises(CarrierAway):
+        fetch("https://api.twilio.com", url)
+    # and neither is one that the carrier itself leads on to
+    with twilio(leading_to("https://[::1/Media")) as (home, _), pytest.raises(CarrierAway):
+        fetch(home, f"{home}/Media/ME1")

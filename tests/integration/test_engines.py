@@ -184,7 +184,7 @@ def test_a_picture_is_shown_only_to_a_model_that_sees() -> None:
             True,
             [
                 {"type": "text", "text": "look"},
-                {"type": "image_url", "image_url": {"url": "data:image/png;base64,cm9vZg=="}},
+                {"type": "image_url", "image_url": {"url": "data:image/png;base64,cm9vZg==", "detail": "low"}},
             ],
         ),
     ):

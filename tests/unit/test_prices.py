@@ -42,11 +42,52 @@ def test_prices_of_messages_are_plausible() -> None:
         ("gpt-5-mini-2025-08-07", "gpt-5-mini"),
         ("gpt-5.4-nano-2026-03-17", "gpt-5.4-nano"),
         ("gpt-50", None),
+        ("gpt-5-pro", None),
+        ("gpt-5-chat-latest", None),
+        ("gpt-5-mini-high", None),
+        ("anthropic.claude-sonnet-5-20260801-v1:0", "anthropic.claude-sonnet-5"),
+        ("us.anthropic.claude-haiku-5-5-v1:0", "us.anthropic.claude-haiku-5-5"),
         ("somebody-elses", None),
     ],
 )
 def test_a_model_is_found_by_its_name_or_its_beginning(name: str, entry: str | None) -> None:
     assert catalogue.shipped().entry(name) == entry
+
+
+def test_what_nobody_has_entered_is_taken_to_cost_what_the_dearest_does() -> None:
+    shipped = catalogue.shipped()
+    assumed = shipped.of("gpt-5-pro")
+
+    assert assumed.price_in == max(model.price_in for model in shipped.models.values())
+    assert assumed.price_out == max(model.price_out for model in shipped.models.values())
+    assert not assumed.thinks
+    mine = catalogue.Catalogue.parse({"models": [{"known": {"unknown": {"in": 0, "out": 0}}}]}).over(shipped)
+    assert mine.of("llama3:8b").cost(10**6, 10**6) == 0
+
+
+def test_islands_that_share_a_prefix_with_the_united_states_are_not_charged_like_them() -> None:
+    shipped = tariff.shipped()
+
+    for area in (
+        "242",
+        "268",
+        "284",
+        "345",
+        "441",
+        "473",
+        "649",
+        "658",
+        "664",
+        "721",
+        "758",
+        "767",
+        "784",
+        "809",
+        "868",
+        "869",
+        "876",
+    ):
+        assert shipped.cost(f"+1{area}5550001", 1) > 10 * shipped.cost("+12125550001", 1), area
 
 
 def test_a_longer_beginning_goes_before_a_shorter() -> None:
