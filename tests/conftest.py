@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,17 +17,11 @@ from pathlib import Path
 import pytest
 import redis
 
+from dadacat.chaos.tree import free_port
 from dadacat.launcher import _redis_server
 from dadacat.settings import without_settings
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_until(true: Callable[[], object], *, seconds: float = 20, what: str = "it") -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -42,6 +43,8 @@ SHORT: Final[Mapping[str, str]] = {
     "LOG_LEVEL": "warning",
 }
 START_SECONDS: Final = 90.0
+#: Below those that Linux gives to connections (net.ipv4.ip_local_port_range begins at 32768).
+PORTS: Final = (10_000, 32_000)
 #: How far the clocks of a day with skewed clocks are off, one worker after the other.
 SKEWS: Final = (0, 600, -600)
 #: Where libfaketime lies in its Python package: a development dependency, not one of the product.
@@ -310,18 +313,15 @@ def wait_until(true: Callable[[], bool], seconds: float, what: str) -> None:
 
 
 def free_port() -> int:
-    """A port that nobody has."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody has, and that no connection is given as its own while its server is started again."""
+    return free_base(1)
 
 
-def free_base() -> int:
-    """Six free ports in a row."""
+def free_base(ports: int = 6) -> int:
+    """The first of so many free ports in a row."""
     while True:
-        base = free_port()
-        if base < 60_000 and all(_is_free(port) for port in range(base, base + 6)):  # noqa: PLR2004 - room for six ports
+        base = random.randrange(*PORTS)  # noqa: S311 - no secret
+        if all(_is_free(port) for port in range(base, base + ports)):
             return base
 
 

@@ -15,12 +15,13 @@ import redis
 
 from conversation.memory import InMemoryStorage
 from conversation.storage import DynamoDBStorage
+from dadacat.chaos.tree import free_port
 from inbox import redis as inbox_redis
 from inbox.memory import InMemoryInbox, InMemoryPurse
 from inbox.money import Caps
 from inbox.purse import RedisPurse
 from inbox.redis import RedisInbox
-from tests.conftest import end, free_port, wait_until
+from tests.conftest import end, wait_until
 
 LEASE = timedelta(seconds=1)
 DYNAMODB_LOCAL_DIR = os.environ.get("DYNAMODB_LOCAL_DIR", "")

@@ -11,7 +11,8 @@ from pathlib import Path
 from conversation.errors import StoreAway
 from conversation.manager import ConversationManager
 from conversation.storage import DynamoDBStorage
-from tests.conftest import ROOT, end, free_port, start_dynamodb
+from dadacat.chaos.tree import free_port
+from tests.conftest import ROOT, end, start_dynamodb
 
 
 def test_everything_acknowledged_survives_kill_9(tmp_path: Path) -> None:

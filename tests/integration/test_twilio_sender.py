@@ -13,12 +13,12 @@ import requests
 from urllib3 import HTTPSConnectionPool
 from urllib3.exceptions import MaxRetryError, SSLError
 
+from dadacat.chaos.tree import free_port
 from sms import twilio
 from sms.errors import CarrierAway
 from sms.messages import OutboundSms
 from sms.ports import ErrorClass, NotCreated, Outcome, Sent, Unknown
 from sms.twilio import TwilioSender
-from tests.conftest import free_port
 
 MESSAGE = OutboundSms(
     to="+15551230001",

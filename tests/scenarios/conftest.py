@@ -16,14 +16,16 @@ import httpx
 import pytest
 import redis
 
+from dadacat.chaos.tree import free_base
 from dadacat.settings import without_settings
 from sms import signature
 from tests.builders import OUR_NUMBER
-from tests.conftest import free_port
 
 ACCOUNT = "AC" + "5" * 32
 TOKEN = "a-token-of-the-tests"
 LOGIN = "cat:purr"
+#: As many as `dadacat up --model local` takes.
+PORTS = 7
 
 
 @dataclass
@@ -39,7 +41,7 @@ class House:
     port_base: int = 0
 
     def start(self) -> None:
-        base = self.port_base or free_base()
+        base = self.port_base or free_base(PORTS)
         self.port_base = base
         command = [str(Path(sys.executable).parent / "dadacat"), "up", "--headless", "--port-base", str(base)]
         command += ["--data", str(self.data), "--workers", str(self.workers), *self.options]
@@ -128,27 +130,6 @@ class House:
             check=True,
         )
         return [int(line.split()[0]) for line in listed.stdout.splitlines() if f"dadacat {role}" in line]
-
-
-def free_base() -> int:
-    """Seven free ports in a row."""
-    while True:
-        base = free_port()
-        if base > 60_000:
-            continue
-        try:
-            for port in range(base, base + 7):
-                _claim(port)
-        except OSError:
-            continue
-        return base
-
-
-def _claim(port: int) -> None:
-    import socket  # noqa: PLC0415 - one use
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", port))
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from twilio.base.exceptions import TwilioRestException
 from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 
+from dadacat.chaos.tree import free_base
 from dadacat.settings import without_settings
 from tests.builders import OUR_NUMBER, a_sid
 from tests.conftest import ROOT, wait_until
@@ -293,8 +294,6 @@ def running() -> list[str]:
 def test_what_is_in_the_way_is_said_in_a_sentence(
     house: House, tmp_path: Any, settings: dict[str, str], arguments: list[str], sentence: str
 ) -> None:
-    from tests.scenarios.conftest import free_base  # noqa: PLC0415 - one use
-
     filled = [argument.format(webhook=house.port_base) for argument in arguments] or ["--port-base", str(free_base())]
     answer = subprocess.run(
         [str(ROOT / ".venv/bin/dadacat"), "up", "--headless", "--data", str(tmp_path), *filled],
