@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from inbox import contract
 from inbox.contract import Who
+from inbox.limits import STREAK_KEPT, Rate
 from inbox.money import COUNTER_LIVES, Ask, Caps, Grant, Leave, Spent, Stand, day_of, sums_of
 from inbox.ports import (
     GRACE,
@@ -390,3 +391,43 @@ class InMemoryPurse:
         for kind, amount in (("model", model), ("sms", sms)):
             for fields, name in ((self._day[1], kind), (self._day[1], f"{kind}:{who}"), (self._month[1], kind)):
                 fields[name] = str(int(fields.get(name, 0)) + amount)
+
+
+class InMemoryLimits:
+    """The buckets of one process."""
+
+    def __init__(self, *, clock_ms: Callable[[], int]) -> None:
+        self._clock_ms = clock_ms
+        self._lock = threading.Lock()
+        self._verdicts: dict[str, str] = {}
+        self._buckets: dict[str, tuple[float, int]] = {}
+        self._streaks: dict[Who, tuple[int, str, int]] = {}
+
+    def exceeded(self, sid: str, rates: Sequence[Rate]) -> str:
+        """See `inbox.limits.Limits.exceeded`."""
+        with self._lock:
+            if sid not in self._verdicts:
+                left = [self._left(rate) for rate in rates]
+                empty = next((rate.name for rate, tokens in zip(rates, left, strict=True) if tokens < 1), "")
+                if not empty:
+                    now = self._clock_ms()
+                    self._buckets |= {rate.key: (tokens - 1, now) for rate, tokens in zip(rates, left, strict=True)}
+                self._verdicts[sid] = empty
+            return self._verdicts[sid]
+
+    def streak(self, who: Who, sid: str, step: int) -> int:
+        """See `inbox.limits.Limits.streak`."""
+        with self._lock:
+            now = self._clock_ms()
+            count, last, at = self._streaks.get(who, (0, "", now))
+            if now - at > milliseconds(STREAK_KEPT):
+                count = 0
+            if last != sid:
+                count = max(0, count + step)
+                self._streaks[who] = (count, sid, now)
+            return count
+
+    def _left(self, rate: Rate) -> float:
+        now = self._clock_ms()
+        tokens, at = self._buckets.get(rate.key, (float(rate.most), now))
+        return min(float(rate.most), tokens + (now - at) * rate.most / milliseconds(rate.per))

@@ -329,7 +329,7 @@ class Network:
     def _obey(self, message: Message) -> None:
         """What Twilio does by itself with STOP, START and HELP, before and beside the webhook."""
         stopped = self.store.opted_out(message.sender, message.recipient)
-        keyword = keywords.read(message.body, opted_out=stopped)
+        keyword = keywords.read(message.body, opted_out=stopped, words=keywords.TWILIOS)
         if keyword is Keyword.STOP:
             self.store.opt_out(message.sender, message.recipient)
             self._notice(message, STOPPED)

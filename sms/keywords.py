@@ -1,15 +1,16 @@
-"""STOP, START and HELP: law and manners, not taste. RESET is ours.
+"""STOP, START and HELP: law and manners, not taste. RESET is ours. The words are data: `sms/keywords.toml`.
 
-Twilio's default words, matched as the whole text in any case:
-https://help.twilio.com/articles/223134027 (read 2026-11). Twilio blocks and answers by itself on STOP and still calls
-the webhook; what we owe is silence and a memory of it.
+They are matched as the whole text, trimmed, in any case. Twilio blocks and answers by itself on its own words and still calls the webhook; what
+we owe is silence and a memory of it.
 """
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final
+from importlib.resources import files
+from typing import Any, Final
 
 
 class Keyword(StrEnum):
@@ -21,19 +22,22 @@ class Keyword(StrEnum):
     RESET = "reset"
 
 
-WORDS: Final[Mapping[str, Keyword]] = {
-    **dict.fromkeys(("stop", "unsubscribe", "end", "quit", "stopall", "revoke", "optout", "cancel"), Keyword.STOP),
-    **dict.fromkeys(("start", "unstop"), Keyword.START),
-    **dict.fromkeys(("help", "info"), Keyword.HELP),
-    **dict.fromkeys(("reset", "restart", "clear"), Keyword.RESET),
-}
+def _words(languages: Mapping[str, Mapping[str, Any]]) -> dict[str, Keyword]:  # Any: TOML's own types
+    return {word: keyword for table in languages.values() for keyword in Keyword for word in table.get(keyword, ())}
 
 
+_LANGUAGES: Final = tomllib.loads(files("sms").joinpath("keywords.toml").read_text())
+#: Every word that we know, in lower case.
+WORDS: Final[Mapping[str, Keyword]] = _words(_LANGUAGES)
+#: Those that Twilio acts upon by itself.
+TWILIOS: Final[Mapping[str, Keyword]] = _words({"en": _LANGUAGES["en"]})
 #: Opens the way again after STOP, and is an ordinary word to everybody else.
-CONSENT: Final = frozenset({"yes"})
+CONSENT: Final = frozenset(_LANGUAGES["en"]["consent"])
 
 
-def read(body: str, opt_out_type: str | None = None, *, opted_out: bool = False) -> Keyword | None:
+def read(
+    body: str, opt_out_type: str | None = None, *, opted_out: bool = False, words: Mapping[str, Keyword] = WORDS
+) -> Keyword | None:
     """The keyword that a whole text is, or None; Twilio's own verdict goes before ours.
 
     `opted_out`: the person sent STOP before; then YES is a START, as it is to Twilio.
@@ -43,5 +47,5 @@ def read(body: str, opt_out_type: str | None = None, *, opted_out: bool = False)
             return Keyword(opt_out_type.lower())
         except ValueError:
             pass
-    word = body.strip().lower()
-    return Keyword.START if opted_out and word in CONSENT else WORDS.get(word)
+    word = body.strip().casefold()
+    return Keyword.START if opted_out and word in CONSENT else words.get(word)

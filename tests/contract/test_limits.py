@@ -1,0 +1,80 @@
+"""What every keeper of limits promises: a bucket is emptied once, whoever asks, and a verdict stays what it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+import redis
+
+from inbox import redis as inbox_redis
+from inbox.buckets import RedisLimits
+from inbox.contract import Who
+from inbox.limits import Limits, Rate
+from inbox.memory import InMemoryLimits
+from tests.builders import NOW_MS
+from tests.conftest import wait_until
+
+ANN = Who("ann")
+
+
+@pytest.fixture(params=["memory", "redis"])
+def limits(request: pytest.FixtureRequest) -> Iterator[Limits]:
+    if request.param == "memory":
+        clock = iter(range(NOW_MS, NOW_MS + 10**9, 20))
+        yield InMemoryLimits(clock_ms=lambda: next(clock))
+        return
+    request.getfixturevalue("redis_client")
+    client: redis.Redis = inbox_redis.connect(request.getfixturevalue("redis_url"))
+    yield RedisLimits(client)
+    client.close()
+
+
+def rate(most: int, *, key: str = "k", name: str = "texts", hours: float = 1) -> Rate:
+    return Rate(name=name, key=key, most=most, per=timedelta(hours=hours))
+
+
+def test_a_bucket_holds_so_many_and_no_more(limits: Limits) -> None:
+    assert [limits.exceeded(f"SM{n}", [rate(3)]) for n in range(5)] == ["", "", "", "texts", "texts"]
+
+
+def test_a_verdict_stays_and_costs_nothing_a_second_time(limits: Limits) -> None:
+    for _ in range(5):
+        assert limits.exceeded("SM1", [rate(1)]) == ""
+    for _ in range(2):
+        assert limits.exceeded("SM2", [rate(1)]) == "texts"
+
+
+def test_where_one_bucket_is_empty_none_is_touched(limits: Limits) -> None:
+    small, large = rate(1, key="small", name="small"), rate(2, key="large", name="large")
+    assert limits.exceeded("SM1", [small, large]) == ""
+    assert [limits.exceeded(f"SM2{n}", [large, small]) for n in range(5)] == ["small"] * 5
+
+    assert limits.exceeded("SM3", [large]) == ""
+    assert limits.exceeded("SM4", [large]) == "large"
+
+
+def test_a_bucket_fills_up_again(limits: Limits) -> None:
+    quick = rate(2, hours=2 / 3600)
+    verdicts = [limits.exceeded(f"SM{n}", [quick]) for n in range(3)]
+
+    assert verdicts[0] == ""
+    numbers = iter(range(10**6))
+    wait_until(lambda: limits.exceeded(f"SMx{next(numbers)}", [quick]) == "", what="a token")
+
+
+def test_whoever_asks_at_the_same_time_no_bucket_is_emptied_twice(limits: Limits) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        passed = list(pool.map(lambda n: limits.exceeded(f"SM{n}", [rate(50)]) == "", range(200)))
+
+    assert sum(passed) == 50
+
+
+def test_a_streak_grows_shrinks_and_counts_each_text_once(limits: Limits) -> None:
+    assert [limits.streak(ANN, sid, step) for sid, step in (("a", 1), ("a", 1), ("b", 1), ("c", 0), ("d", 1))] == [
+        1, 1, 2, 2, 3,
+    ]  # fmt: skip
+    assert [limits.streak(ANN, f"x{n}", -1) for n in range(5)] == [2, 1, 0, 0, 0]
+    assert limits.streak(Who("ben"), "a", 1) == 1
