@@ -40,6 +40,13 @@ Dollars = Annotated[float | None, Field(ge=0, le=1_000_000)]
 #: One line that still leaves room for a cat's words.
 Line = Annotated[str, Field(max_length=120, pattern=r"^[^\r\n]*$")]
 
+#: A whole reply, or `off`.
+HelpLine = Annotated[str, Field(max_length=300)]
+#: How often something may happen; 0: as often as it likes.
+Times = Annotated[int, Field(ge=0, le=10_000_000)]
+#: Segments a second; 0: as they come.
+Pace = Annotated[float, Field(ge=0, le=1000)]
+
 
 class Settings(BaseModel):
     """All settings, by the names that the environment gives them in capitals."""
@@ -93,7 +100,44 @@ class Settings(BaseModel):
         DoubleTextPolicy.COALESCE,
         description="`each`: a reply to every text. `coalesce`: one reply to texts that come together. `latest`: only the newest is answered.",
     )
+    help_line: HelpLine = Field(
+        "DadaCat is a cat that answers texts. STOP ends it, RESET makes it forget. Message and data rates may apply.",
+        description="What HELP is answered with, unless Twilio says that it has answered. `off`: nothing, for numbers whose HELP Twilio answers.",
+    )
     limits: Literal["on", "off"] = Field("on", description="`off` turns every rate limit off, for load and chaos.")
+    limit_texts_per_minute: Times = Field(
+        20, description="Texts of one person that are answered in a minute; what is over is met with silence. 0: all."
+    )
+    limit_texts_per_day: Times = Field(600, description="The same in a day.")
+    limit_identical_per_hour: Times = Field(
+        5,
+        description="How often one person may say the same in an hour and be answered; six times as often what is short.",
+    )
+    limit_turns_per_minute: Times = Field(20, description="Replies to one person in a minute.")
+    limit_turns_per_hour: Times = Field(240, description="The same in an hour.")
+    limit_replies_per_30_seconds: Times = Field(
+        20,
+        description="Replies from one of our numbers to one person in 30 seconds; after 30 Twilio sends none (14107).",
+    )
+    limit_replies_per_hour: Times = Field(5000, description="Replies to all people together in an hour.")
+    loop_replies: int = Field(
+        6,
+        ge=0,
+        le=100,
+        description="After so many texts in a row that nobody can have written so fast, or that are our own words, the cat is silent for an hour. 0: never.",
+    )
+    answer_short_codes: Literal["on", "off"] = Field(
+        "off", description="`on`: texts from short codes are answered too. Senders with letters never are."
+    )
+    countries: str = Field(
+        "", description="Countries whose people are answered, as `US,CA,DE`; empty: all. By Google's libphonenumber."
+    )
+    pace_long_code: Pace = Field(
+        0.0,
+        description="Segments a second that leave from each of our long numbers; 0: as they come, and Twilio queues them.",
+    )
+    pace_toll_free: Pace = Field(0.0, description="The same for toll-free numbers.")
+    pace_short_code: Pace = Field(0.0, description="The same for short codes.")
     quiet_window_seconds: Seconds = Field(
         0.5, description="`coalesce` and `latest`: how long the person must have been quiet before the cat thinks."
     )
@@ -231,6 +275,18 @@ class Settings(BaseModel):
                 raise ValueError("each number is + and up to 15 digits, or a short code")
         return value
 
+    @field_validator("countries")
+    @classmethod
+    def _are_countries(cls, value: str) -> str:
+        codes = frozenset(filter(None, (code.strip().upper() for code in value.split(","))))
+        if codes:
+            # the ground floor knows none of our rooms; the library's tables are loaded only where somebody asks
+            from phonenumbers import SUPPORTED_REGIONS  # noqa: PLC0415
+
+            if codes - SUPPORTED_REGIONS:
+                raise ValueError("each country is two letters of ISO 3166, such as US or DE")
+        return value
+
     @field_validator("cat_engines")
     @classmethod
     def _known_engines(cls, value: str) -> str:
@@ -283,6 +339,11 @@ class Settings(BaseModel):
         """Our own numbers on every channel on which they are reached."""
         channels = ("", "whatsapp:") if self.whatsapp == "on" else ("",)
         return tuple(f"{channel}{number}" for channel in channels for number in self.numbers)
+
+    @property
+    def country_codes(self) -> frozenset[str]:
+        """Countries whose people are answered; empty: all."""
+        return frozenset(filter(None, (code.strip().upper() for code in self.countries.split(","))))
 
     @property
     def engine_names(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 limited:{sid}     the verdict that was given for it
 rate:{key}        hash: tokens left, and when
+pace:{number}     until when a number of ours is busy
 streak:{who}      hash: count, and the sid that was counted last
 """
 
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 import redis
 
 from inbox.contract import Who
-from inbox.limits import STREAK_KEPT, VERDICT_KEPT, Rate
+from inbox.limits import PACE_AHEAD, STREAK_KEPT, VERDICT_KEPT, Rate
 from inbox.ports import milliseconds
 from inbox.redis import script, translated
 
@@ -25,7 +26,9 @@ class RedisLimits:
     """The buckets that all workers share."""
 
     def __init__(self, client: redis.Redis) -> None:
-        self._scripts: dict[str, Script] = {name: client.register_script(script(name)) for name in ("limit", "streak")}
+        self._scripts: dict[str, Script] = {
+            name: client.register_script(script(name)) for name in ("limit", "streak", "pace")
+        }
 
     @translated()
     def exceeded(self, sid: str, rates: Sequence[Rate]) -> str:
@@ -34,6 +37,12 @@ class RedisLimits:
         numbers = [part for rate in rates for part in (rate.most, milliseconds(rate.per))]
         empty = int(self._scripts["limit"](keys=keys, args=[milliseconds(VERDICT_KEPT), *numbers]))
         return rates[empty - 1].name if 0 < empty <= len(rates) else ""
+
+    @translated()
+    def pace(self, sender: str, segments: int, *, per_second: float) -> int:
+        """See `inbox.limits.Limits.pace`."""
+        takes = int(segments * 1000 / per_second)
+        return int(self._scripts["pace"](keys=[f"pace:{sender}"], args=[takes, milliseconds(PACE_AHEAD)]))
 
     @translated()
     def streak(self, who: Who, sid: str, step: int) -> int:

@@ -15,6 +15,8 @@ from inbox.contract import Who
 
 #: A verdict outlives every retry of the text that it was given for, or nearly: by then the text is too old to be answered.
 VERDICT_KEPT: Final = timedelta(hours=6)
+#: A number may be ahead of its pace by so much: what comes together need not wait one by one.
+PACE_AHEAD: Final = timedelta(seconds=1)
 #: Machines that have been silent for so long begin anew.
 STREAK_KEPT: Final = timedelta(minutes=30)
 
@@ -36,6 +38,9 @@ class Limits(Protocol):
 
     def exceeded(self, sid: str, rates: Sequence[Rate]) -> str:
         """Take a token from every bucket, or from none: then the name of the first that is empty. A second call for a sid says the same."""
+
+    def pace(self, sender: str, segments: int, *, per_second: float) -> int:
+        """Let so many segments leave from a number; 0, or in how many milliseconds to ask again."""
 
     def streak(self, who: Who, sid: str, step: int) -> int:
         """Add to how often in a row somebody looked like a machine, never below nought; a second call for a sid adds nothing."""

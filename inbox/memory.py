@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from inbox import contract
 from inbox.contract import Who
-from inbox.limits import STREAK_KEPT, Rate
+from inbox.limits import PACE_AHEAD, STREAK_KEPT, Rate
 from inbox.money import COUNTER_LIVES, Ask, Caps, Grant, Leave, Spent, Stand, day_of, sums_of
 from inbox.ports import (
     GRACE,
@@ -401,6 +401,7 @@ class InMemoryLimits:
         self._lock = threading.Lock()
         self._verdicts: dict[str, str] = {}
         self._buckets: dict[str, tuple[float, int]] = {}
+        self._busy: dict[str, int] = {}
         self._streaks: dict[Who, tuple[int, str, int]] = {}
 
     def exceeded(self, sid: str, rates: Sequence[Rate]) -> str:
@@ -414,6 +415,17 @@ class InMemoryLimits:
                     self._buckets |= {rate.key: (tokens - 1, now) for rate, tokens in zip(rates, left, strict=True)}
                 self._verdicts[sid] = empty
             return self._verdicts[sid]
+
+    def pace(self, sender: str, segments: int, *, per_second: float) -> int:
+        """See `inbox.limits.Limits.pace`."""
+        with self._lock:
+            now = self._clock_ms()
+            busy = max(now, self._busy.get(sender, 0))
+            ahead = busy - now - milliseconds(PACE_AHEAD)
+            if ahead > 0:
+                return ahead
+            self._busy[sender] = busy + int(segments * 1000 / per_second)
+            return 0
 
     def streak(self, who: Who, sid: str, step: int) -> int:
         """See `inbox.limits.Limits.streak`."""

@@ -25,13 +25,15 @@ MAX_FIELD_CHARACTERS: Final = 200
 
 _SID = re.compile(r"(?:SM|MM)[0-9A-Za-z_-]{1,64}")
 _E164 = re.compile(r"\+[1-9][0-9]{1,14}")
+_SHORT_CODE = re.compile(r"[0-9]{3,8}")
 _STATUS = re.compile(r"[a-z]{1,40}")
 _VISIBLE_DIGITS: Final = 2
 
 
-def is_dialable(address: str) -> bool:
-    """Whether `address` is a telephone number in E.164, its channel prefix aside."""
-    return _E164.fullmatch(bare(address)) is not None
+def is_dialable(address: str, *, short_codes: bool = False) -> bool:
+    """Whether `address` is a telephone number in E.164, its channel prefix aside; or a short code, where these count."""
+    number = bare(address)
+    return _E164.fullmatch(number) is not None or (short_codes and _SHORT_CODE.fullmatch(number) is not None)
 
 
 def bare(address: str) -> str:

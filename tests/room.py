@@ -17,7 +17,7 @@ from cat.reply import Cat
 from conversation.journal import PartState, TurnState
 from conversation.memory import InMemoryStorage
 from inbox import contract
-from inbox.memory import InMemoryCircuit, InMemoryInbox, InMemoryPurse
+from inbox.memory import InMemoryCircuit, InMemoryInbox, InMemoryLimits, InMemoryPurse
 from sms.memory import InMemorySender
 from sms.messages import InboundSms, MessageSid
 from sms.ports import Listed
@@ -27,6 +27,7 @@ from worker.aftermath import Aftermath, Told
 from worker.budget import Budget
 from worker.counting import Counting
 from worker.delivery import Delivery, Terms
+from worker.limits import Limiter, Rates
 from worker.receipts import Receipts
 from worker.reconcile import Reconciler
 from worker.reconcile import Terms as ReconcileTerms
@@ -81,6 +82,7 @@ class Room:
     max_segments: int = 3
     purse: InMemoryPurse | None = None
     habits: Mapping[str, Any] = field(default_factory=dict)
+    rates: Rates | None = None
 
     def __post_init__(self) -> None:
         self.inbox = InMemoryInbox(clock_ms=lambda: self.ms, lease=timedelta(seconds=20))
@@ -92,6 +94,8 @@ class Room:
         self.aftermath = self.an_aftermath(self.inbox)
         self.receipts = Receipts(self.inbox, self.store, self.aftermath, who_key=b"memory", noted=lambda *_: None)
         self.sender.clock = self.now
+        limits = InMemoryLimits(clock_ms=lambda: self.ms) if self.rates else None
+        self.limiter = Limiter(limits, self.rates or Rates())
         self.reconciler = self.a_reconciler()
 
     def now(self) -> datetime:
@@ -141,6 +145,7 @@ class Room:
             cat=cat,
             budget=self.budget(replaced.get("purse", self.purse), journal),
             delivery=delivery,
+            limiter=self.limiter,
             album=replaced.get("album"),
             leases=LeaseKeeper(self.inbox, every_seconds=5, on_error=lambda _: None),
             worker="w",

@@ -36,6 +36,8 @@ CLAIMS_AT_A_TIME: Final = 2
 #: An outcome is worth more than a visit: this often the journal is asked to take it.
 BIND_TRIES: Final = 4
 BIND_PAUSE_SECONDS: Final = 0.5
+#: Why somebody gets no reply for a while.
+LOOP: Final = "two machines seem to talk to each other"
 #: A part that is due later than this does not hold the person's other replies back, if it is a second try.
 _LONGEST_WAIT_MS: Final = int(retries.LONGEST_PAUSE.total_seconds() * 1000)
 
@@ -84,7 +86,8 @@ class _Window:
 class Delivery:
     """Brings the parts of a reply to the carrier, in order.
 
-    `noted` is told the state that each attempt leaves its part in; `alarm`, what a person should look at.
+    `noted` is told the state that each attempt leaves its part in; `alarm`, what a person should look at. `pace` says in how many milliseconds a
+    part may leave its number.
     """
 
     def __init__(  # noqa: PLR0913 - three keepers, the terms, and what a test replaces
@@ -97,6 +100,7 @@ class Delivery:
         rng: random.Random,
         noted: Callable[[Part], None] = lambda _: None,
         alarm: Callable[[Alarm, str], None] = lambda *_: None,
+        pace: Callable[[Part], int] = lambda _: 0,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._journal = journal_
@@ -107,6 +111,7 @@ class Delivery:
         self._sleep = sleep
         self._circuit = circuit
         self._alarm = alarm
+        self._pace = pace
         self._gate = threading.Semaphore(CLAIMS_AT_A_TIME)
 
     def deliver(self, visit: Visit, parts: Sequence[Part]) -> int | None:
@@ -150,6 +155,10 @@ class Delivery:
             passage = self._circuit.passage()
             if not passage.allowed:
                 return visit.now_ms() + passage.wait_ms
+            # a probe goes at any time: there are few
+            wait_ms = 0 if passage.probe else self._pace(part)
+            if wait_ms:
+                return visit.now_ms() + wait_ms
             part = self._attempt(visit, part, passage)
         if part.state is PartState.RETRY:
             return part.due
@@ -184,10 +193,14 @@ class Delivery:
             self._journal.set_active(visit.user_id, active=False, fence=visit.fence, now=visit.now())
             visit.opened = replace(visit.conversation, is_active=False)
         elif refusal.error_class is ErrorClass.LOOP:
-            until_ms = visit.now_ms() + int(retries.LOOP_QUIET.total_seconds() * 1000)
-            self._journal.set_quiet(visit.user_id, until_ms=until_ms, fence=visit.fence, now=visit.now())
-            visit.opened = replace(visit.conversation, quiet_until=until_ms)
-            self._alarm(Alarm.LOOP, refusal.reason)
+            self.end_loop(visit, refusal.reason)
+
+    def end_loop(self, visit: Visit, reason: str) -> None:
+        """Be silent towards this person for a while."""
+        until_ms = visit.now_ms() + int(retries.LOOP_QUIET.total_seconds() * 1000)
+        self._journal.set_quiet(visit.user_id, until_ms=until_ms, fence=visit.fence, now=visit.now())
+        visit.opened = replace(visit.conversation, quiet_until=until_ms)
+        self._alarm(Alarm.LOOP, reason)
 
     def _switch(self, outcome: Outcome, passage: Passage) -> None:
         """Open the circuit where the carrier refused us; close it where a probe shows that it no longer does."""
@@ -242,7 +255,7 @@ class Delivery:
         if not visit.conversation.is_active:
             return "opted out"
         if visit.now_ms() < visit.conversation.quiet_until:
-            return "two machines seem to talk to each other"
+            return LOOP
         born_ms = max(int(part.arrived.partition("-")[0]), _milliseconds(part.facts.get("revived_at")))
         return "too old to send" if visit.now_ms() - born_ms > self._terms.max_age_seconds * 1000 else ""
 

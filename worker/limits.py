@@ -1,8 +1,8 @@
-"""When a text gets no reply because there were too many, or because a machine seems to send them. Falling silent is all that is done about it: a
-word of warning would feed the loop.
+"""When a text gets no reply because there were too many, or because a machine seems to send them.
 
-What looks like a machine is a text that nobody can have written in the time since our reply, that says our own words back, or that is the text
-before once more. One such text proves nothing: somebody pastes, dictates, or had written before the reply came. Several in a row end it.
+Falling silent is all that is done about it: a word of warning would feed the loop. What looks like a machine is a text that nobody can have
+written in the time since our reply, that says our own words back, or that is the text before once more. One such text proves nothing: somebody
+pastes, dictates, or had written before the reply came. Several in a row end it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final
 from conversation.models import Message, Role
 from inbox.contract import Who
 from inbox.limits import Limits, Rate
-from sms.messages import InboundSms
+from sms.messages import InboundSms, bare
 
 #: Reading a reply and writing faster than so many characters a second is beyond people: a fast typist writes 100 words a minute, 8 characters a
 #: second, and has to read first.
@@ -29,6 +29,9 @@ SLOW_SECONDS: Final = 30.0
 ECHOES_COMPARED: Final = 4
 #: Short texts may be the same this much more often.
 SHORT_FACTOR: Final = 6
+
+#: North America's toll-free numbers (https://www.nanpa.com/numbering/toll-free-numbers).
+TOLL_FREE: Final = tuple(f"+1{code}" for code in (800, 833, 844, 855, 866, 877, 888))
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 #: Twilio's window for two numbers that write to each other (https://www.twilio.com/docs/api/errors/14107).
@@ -50,6 +53,22 @@ class Rates:
     replies_per_hour: int = 0
     #: So many texts in a row that look like a machine's end the talk for a while.
     loop: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How many segments a second may leave from a number, by its kind; 0: as many as there are, and Twilio queues them."""
+
+    long_code: float = 0
+    toll_free: float = 0
+    short_code: float = 0
+
+    def of(self, sender: str) -> float:
+        """The pace of one of our numbers."""
+        number = bare(sender)
+        if not number.startswith("+"):
+            return self.short_code
+        return self.toll_free if number.startswith(TOLL_FREE) else self.long_code
 
 
 class Limiter:

@@ -28,14 +28,15 @@ from inbox.contract import Who
 from inbox.errors import InboxAway
 from inbox.money import Grant, Leave
 from inbox.ports import Inbox, Waiting
-from sms import keywords, messages
+from sms import countries, keywords, messages
 from sms.errors import CarrierAway
 from sms.keywords import Keyword
 from sms.messages import InboundSms
 from sms.ports import Album
 from worker.budget import LAST_LINES, Asked, Budget, NotCounted
 from worker.counting import LAST_LINE
-from worker.delivery import Delivery
+from worker.delivery import LOOP, Delivery
+from worker.limits import Limiter
 from worker.visit import LeaseKeeper, Visit
 
 #: A visit ends after so many turns or so long, so that one talkative person does not keep a thread for ever.
@@ -51,6 +52,8 @@ PICTURES_SHOWN: Final = 3
 LOOKING_SECONDS: Final = 6.0
 #: What models that see take, as OpenAI and Bedrock document it alike.
 SEEN: Final = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
+#: What a reply that was nothing but the answer to HELP is recorded as said by.
+HELP_LINE: Final = "help line"
 #: When the store or the carrier is away, the person is visited again after this.
 AWAY_PAUSE: Final = timedelta(seconds=5)
 
@@ -71,6 +74,12 @@ class Habits:
     first_contact: str = ""
     footer: str = ""
     footer_every: int = 0
+    #: What HELP is answered with; empty: nothing, Twilio's own answer is enough.
+    help_line: str = ""
+    #: Senders of so few digits are people too, not services.
+    short_codes: bool = False
+    #: Countries whose people are answered, as ISO 3166 names them; empty: all.
+    countries: frozenset[str] = frozenset()
 
     def line_below(self, conversation: Conversation) -> str:
         """The line that stands under the next reply to this person."""
@@ -87,7 +96,7 @@ class Habits:
     @property
     def house_lines(self) -> tuple[str, ...]:
         """What stands below replies and was found by no engine: none is shown it."""
-        return tuple(filter(None, (self.first_contact, self.footer)))
+        return tuple(filter(None, (self.first_contact, self.footer, self.help_line)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +117,8 @@ class _Gathered:
     over: list[str] = field(default_factory=list)
     #: Redis's clock at which to look again, where a reply under way forbids to go on now.
     due_ms: int | None = None
-    forget: bool = False
+    #: A word that is answered by itself, in its own way.
+    alone: Keyword | None = None
     #: Where in `entries` the newest text to answer stands.
     last: int = 0
 
@@ -131,6 +141,7 @@ class House:
     cat: Cat
     budget: Budget
     delivery: Delivery
+    limiter: Limiter
     #: Where pictures are to be had; None: nobody looks at any.
     album: Album | None = None
     leases: LeaseKeeper
@@ -155,6 +166,7 @@ class Visits:
         self._cat = house.cat
         self._budget = house.budget
         self._delivery = house.delivery
+        self._limiter = house.limiter
         self._album = house.album
         self._leases = house.leases
         self._worker = house.worker
@@ -360,6 +372,8 @@ class Visits:
         """Settle a text that gets no reply, or add it to those that are answered together; False where it must wait its turn."""
         keyword = keywords.read(text.body, text.opt_out_type, opted_out=not visit.conversation.is_active)
         verdict = self._judge(visit, entry, text, turn, keyword)
+        if verdict is None and keyword is not Keyword.RESET:
+            verdict = self._limit(visit, text, turn, begins_turn=not found.answer)
         if verdict is not None:
             if found.answer:
                 return False
@@ -367,8 +381,8 @@ class Visits:
             self._settle(visit, turn, verdict)
             found.over.append(entry.entry_id)
             return True
-        forget = keyword is Keyword.RESET
-        if found.answer and (forget or found.forget):
+        alone = keyword if keyword in (Keyword.RESET, Keyword.HELP) else None
+        if found.answer and (alone or found.alone):
             return False
         if found.answer and found.texts[-1].to != text.to:
             return False  # another of our numbers was texted: its reply leaves from there
@@ -376,7 +390,7 @@ class Visits:
         found.texts.append(text)
         found.last = len(found.entries)
         found.entries.append(entry.entry_id)
-        found.forget = forget
+        found.alone = alone
         return True
 
     def _judge(
@@ -387,17 +401,31 @@ class Visits:
             return Settle(TurnState.DEAD, f"not finished in {MAX_TRIES} tries")
         if text.sender in self._habits.own_numbers:
             return Settle(TurnState.SILENT, "from one of our own numbers")
-        if not messages.is_dialable(text.sender):
+        if not messages.is_dialable(text.sender, short_codes=self._habits.short_codes):
             return Settle(TurnState.SILENT, "the sender is not a telephone number")
-        if keyword in (Keyword.STOP, Keyword.START, Keyword.HELP):
+        # an answer of Twilio's own, which it says that it gave, is enough
+        told = keyword is Keyword.HELP and (not self._habits.help_line or text.opt_out_type is not None)
+        if keyword in (Keyword.STOP, Keyword.START) or told:
             return Settle(TurnState.SILENT, f"keyword {keyword}")
         if not visit.conversation.is_active:
             return Settle(TurnState.SILENT, "opted out")
         if visit.now_ms() < visit.conversation.quiet_until:
-            return Settle(TurnState.SILENT, "two machines seem to talk to each other")
+            return Settle(TurnState.SILENT, LOOP)
+        if self._habits.countries and countries.of(text.sender) not in self._habits.countries:
+            return Settle(TurnState.SILENT, "of a country that is not answered")
         age_ms = visit.now_ms() - entry.arrived_ms + text.found_after_seconds * 1000
         if age_ms > self._habits.max_age_seconds * 1000:
             return Settle(TurnState.STALE, "too old to answer")
+        return None
+
+    def _limit(self, visit: Visit, text: InboundSms, turn: Turn, *, begins_turn: bool) -> Settle | None:
+        """Why this text gets no reply although it might: there were too many, or a machine seems to write them."""
+        reason = self._limiter.exceeded(visit.lease.who, text, begins_turn=begins_turn)
+        if reason:
+            return Settle(TurnState.SILENT, reason)
+        if self._limiter.is_loop(visit.lease.who, text, visit.conversation.messages, turn.arrived_at):
+            self._delivery.end_loop(visit, "too fast for a person, too often in a row")
+            return Settle(TurnState.SILENT, LOOP)
         return None
 
     def _obey(self, visit: Visit, keyword: Keyword | None) -> None:
@@ -449,7 +477,7 @@ class Visits:
         """Think of a reply and freeze its words. From the persist on, every attempt sends the same bytes."""
         visit.turns += 1
         answered, superseded, texts = gathered.answer, [], gathered.texts
-        if self._habits.policy == "latest" and not gathered.forget:
+        if self._habits.policy == "latest" and not gathered.alone:
             superseded, answered, texts = answered[:-1], answered[-1:], texts[-1:]
         heard = memory.hear(
             visit.conversation,
@@ -463,7 +491,7 @@ class Visits:
         asked = self._asked(visit, gathered, heard)
         grant = self._budget.ask(asked, now=visit.now())
         if grant.leave is Leave.SILENCE:
-            if gathered.forget:
+            if gathered.alone is Keyword.RESET:
                 # who asks to be forgotten is, also where there is no money to say so
                 through = journal.milliseconds(answered[-1].arrived)
                 visit.opened = self._journal.forget(
@@ -473,7 +501,10 @@ class Visits:
                 self._settle(visit, turn, Settle(TurnState.SILENT, "over the budget"))
             return ()
         begun = time.monotonic()
-        reply = self._think(visit, heard, asked, grant, texts)
+        if gathered.alone is Keyword.HELP and grant.leave is Leave.GO:
+            reply = Reply(words=self._habits.help_line, engine=HELP_LINE)
+        else:
+            reply = self._think(visit, heard, asked, grant, texts)
         seconds = time.monotonic() - begun
         self._noted.thought(visit, reply, seconds)
         parts = reply.parts or (reply.words,)
@@ -486,7 +517,7 @@ class Visits:
             found=reply.words,
             unintroduced=self._habits.owes(visit.conversation, asked, grant),
             token=secrets.token_hex(12),
-            forget=gathered.forget,
+            forget=gathered.alone is Keyword.RESET,
             facts={
                 **reply.facts,
                 "engine": reply.engine,
@@ -524,9 +555,10 @@ class Visits:
             # the oldest text in hand: whoever comes after a dead worker finds the same one, also where the newest alone is answered
             turn=gathered.answer[0].sid,
             to=visit.user_id,
-            model=None if gathered.forget else self._cat.most_cost(heard),
+            model=None if gathered.alone else self._cat.most_cost(heard),
             last_line=LAST_LINES[words.language],
-            urgent=kind == hearing.CRISIS,
+            # the law wants HELP answered
+            urgent=kind == hearing.CRISIS or gathered.alone is Keyword.HELP,
         )
 
     def _look_at(self, texts: Sequence[InboundSms]) -> list[Picture]:

@@ -33,6 +33,7 @@ from dadacat.money import MICRO
 from dadacat.settings import Settings, SettingsError, environment
 from inbox import contract
 from inbox import redis as inbox_redis
+from inbox.buckets import RedisLimits
 from inbox.circuit import RedisCircuit
 from inbox.contract import Who
 from inbox.memory import InMemoryInbox
@@ -51,6 +52,7 @@ from worker.budget import Budget
 from worker.config import celery_settings
 from worker.counting import Counting
 from worker.delivery import Alarm, Delivery, Terms
+from worker.limits import Limiter, Pace, Rates
 from worker.memories import Memories
 from worker.receipts import Receipts
 from worker.reconcile import Reconciler
@@ -215,6 +217,33 @@ def budget(chosen: Settings, client: redis.Redis, inbox: RedisInbox, storage: Dy
     )
 
 
+def limiter(chosen: Settings, client: redis.Redis) -> Limiter:
+    """Who judges what is too much."""
+    rates = Rates(
+        texts_per_minute=chosen.limit_texts_per_minute,
+        texts_per_day=chosen.limit_texts_per_day,
+        identical_per_hour=chosen.limit_identical_per_hour,
+        turns_per_minute=chosen.limit_turns_per_minute,
+        turns_per_hour=chosen.limit_turns_per_hour,
+        replies_per_30_seconds=chosen.limit_replies_per_30_seconds,
+        replies_per_hour=chosen.limit_replies_per_hour,
+        loop=chosen.loop_replies,
+    )
+    return Limiter(RedisLimits(client) if chosen.limits == "on" else None, rates)
+
+
+def pace(chosen: Settings, client: redis.Redis) -> Callable[[Part], int]:
+    """In how many milliseconds a part may leave its number; never asked for where nothing is paced."""
+    paces = Pace(long_code=chosen.pace_long_code, toll_free=chosen.pace_toll_free, short_code=chosen.pace_short_code)
+    limits = RedisLimits(client)
+
+    def wait_ms(part: Part) -> int:
+        per_second = paces.of(part.sender)
+        return limits.pace(part.sender, part.expected or 1, per_second=per_second) if per_second else 0
+
+    return wait_ms
+
+
 def _caps(person: float | None, day: float | None, month: float | None) -> Caps:
     in_millionths = [None if cap is None else round(cap * MICRO) for cap in (person, day, month)]
     return Caps(person=in_millionths[0], day=in_millionths[1], month=in_millionths[2])
@@ -272,6 +301,7 @@ def _built() -> Worker:
         rng=random.Random(),  # noqa: S311 - jitter, not cryptography
         noted=_part,
         alarm=_alarm,
+        pace=pace(chosen, client),
     )
     thinker, purse, terms = cat(chosen), budget(chosen, client, inbox, storage), memory_terms(chosen)
     leases = LeaseKeeper(inbox, every_seconds=chosen.lease_renew_seconds, on_error=_renewal_failed)
@@ -282,6 +312,7 @@ def _built() -> Worker:
             cat=thinker,
             budget=purse,
             delivery=delivery,
+            limiter=limiter(chosen, client),
             album=TwilioAlbum(username=username, password=password, api_base_url=chosen.twilio_api_base_url),
             leases=leases,
             worker=f"{socket.gethostname()}:{os.getpid()}",
@@ -296,6 +327,9 @@ def _built() -> Worker:
             first_contact=chosen.first_contact_line,
             footer=chosen.footer_line,
             footer_every=chosen.footer_every,
+            help_line="" if chosen.help_line == "off" else chosen.help_line,
+            short_codes=chosen.answer_short_codes == "on",
+            countries=chosen.country_codes,
         ),
         noted=Noted(turn=_turn, thought=_thought, parked=_parked),
         stopping=stopping.is_set,

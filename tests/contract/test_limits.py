@@ -72,6 +72,17 @@ def test_whoever_asks_at_the_same_time_no_bucket_is_emptied_twice(limits: Limits
     assert sum(passed) == 50
 
 
+def test_a_number_keeps_its_pace(limits: Limits) -> None:
+    waits = [limits.pace("+1", 3, per_second=2) for _ in range(3)]
+
+    # three segments take a second and a half; by one second it may be ahead
+    assert waits[0] == 0
+    assert 0 < waits[1] <= 500
+    assert waits[2] <= waits[1]
+    assert limits.pace("+2", 3, per_second=2) == 0
+    wait_until(lambda: limits.pace("+1", 3, per_second=2) == 0, what="the next three")
+
+
 def test_a_streak_grows_shrinks_and_counts_each_text_once(limits: Limits) -> None:
     assert [limits.streak(ANN, sid, step) for sid, step in (("a", 1), ("a", 1), ("b", 1), ("c", 0), ("d", 1))] == [
         1, 1, 2, 2, 3,

@@ -26,7 +26,7 @@ from conversation.models import Conversation
 from conversation.ports import Answer, Filed
 from inbox import contract
 from inbox.errors import InboxAway
-from inbox.memory import InMemoryCircuit, InMemoryInbox, InMemoryPurse
+from inbox.memory import InMemoryCircuit, InMemoryInbox, InMemoryLimits, InMemoryPurse
 from inbox.money import Caps
 from inbox.ports import Lease
 from sms.errors import CarrierAway
@@ -38,6 +38,7 @@ from tests.room import TARIFF, a_counting
 from worker.aftermath import Aftermath
 from worker.budget import Budget
 from worker.delivery import Delivery, Terms
+from worker.limits import Limiter, Rates
 from worker.receipts import Receipts
 from worker.reconcile import Reconciler
 from worker.reconcile import Terms as ReconcileTerms
@@ -136,14 +137,16 @@ def _raise(error: Exception) -> Callable[[], Any]:
 class World:
     """One person's texts, and everything but the worker."""
 
-    def __init__(self, policy: str, lines: int, store: InMemoryStorage | None = None) -> None:
+    def __init__(self, policy: str, lines: int, store: InMemoryStorage | None = None, *, limited: bool = True) -> None:
         self.ms = NOW_MS
+        self.limited = limited
         self.policy, self.lines = policy, lines
         self.inbox = InMemoryInbox(clock_ms=lambda: self.ms, lease=timedelta(seconds=20))
         self.store = store or InMemoryStorage()
         self.sender = InMemorySender(clock=lambda: datetime.fromtimestamp(self.ms / 1000, UTC))
         self.circuit = InMemoryCircuit()
         self.purse = InMemoryPurse(models=Caps(), messages=Caps(day=10**9))
+        self.limits = InMemoryLimits(clock_ms=lambda: self.ms)
         self.texts = [a_text("one"), a_text("two")]
         for text in self.texts:
             self.inbox.accept(text)
@@ -168,12 +171,16 @@ class World:
             Terms(public_url="https://cat.example", validity_seconds=3600, patience_seconds=60, max_age_seconds=21600),
             rng=random.Random(1), sleep=lambda _: None,
         )  # fmt: skip
+        # with limits, whose every call may be cut like any other
+        limits: Any = Watched(self.limits, wire, _raise(InboxAway("redis")))
+        limiter = Limiter(limits if self.limited else None, Rates(texts_per_minute=100, loop=6))
         house = House(
             inbox=inbox,
             journal=journal,
             cat=Cat([Parrot(self.lines)], deadline_seconds=20, max_parts=self.lines),
             budget=Budget(a_counting(purse, journal), TARIFF),
             delivery=delivery,
+            limiter=limiter,
             leases=NobodyRenews(inbox, every_seconds=5, on_error=lambda _: None),
             worker="w",
         )
@@ -223,8 +230,8 @@ class World:
 WAYS = [(after, dies) for after in (False, True) for dies in (False, True)]
 
 
-def calls_of_a_visit(policy: str, lines: int) -> int:
-    return len(World(policy, lines).visit().calls)
+def calls_of_a_visit(policy: str, lines: int, *, limited: bool = True) -> int:
+    return len(World(policy, lines, limited=limited).visit().calls)
 
 
 @pytest.mark.parametrize(
@@ -246,11 +253,12 @@ def test_a_cut_at_any_call_of_a_visit(policy: str, lines: int) -> None:
 
 @pytest.mark.parametrize(("policy", "lines"), [("each", 1), ("coalesce", 2)])
 def test_a_second_cut_at_any_call_of_the_visit_that_carries_on(policy: str, lines: int) -> None:
-    calls = calls_of_a_visit(policy, lines)
+    # without limits: pairs of calls grow with the square, and a verdict that is given once more has been looked at above
+    calls = calls_of_a_visit(policy, lines, limited=False)
     struck_twice = 0
 
     for (one, way), (other, other_way) in product(product(range(1, calls + 1), WAYS), repeat=2):
-        world = World(policy, lines)
+        world = World(policy, lines, limited=False)
         first = world.visit(Cut(one, after=way[0], dies=way[1]))
         world.ms += 21_000  # the dead worker's lease is over
         second = world.visit(Cut(other, after=other_way[0], dies=other_way[1]))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tomllib
+from importlib.resources import files
+
 import pytest
 
 from sms import keywords, messages
@@ -80,11 +83,31 @@ def test_a_number_is_masked_for_logs() -> None:
         ("START", Keyword.START),
         ("help", Keyword.HELP),
         ("reset", Keyword.RESET),
+        ("Arrêt", Keyword.STOP),
+        ("STOPP", Keyword.STOP),
+        ("ayuda", Keyword.HELP),
         ("hello", None),
+        ("yes", None),
     ],
 )
 def test_a_keyword_is_a_whole_text(body: str, keyword: Keyword | None) -> None:
     assert keywords.read(body) is keyword
+
+
+def test_a_word_stands_in_one_place_only() -> None:
+    tables = tomllib.loads(files("sms").joinpath("keywords.toml").read_text())
+    words = [word for table in tables.values() for keyword in (*Keyword, "consent") for word in table.get(keyword, ())]
+
+    assert len(words) == len(set(words))
+    assert all(word == word.strip().casefold() for word in words)
+    assert all(table["source"] for table in tables.values())
+    assert {word for word, keyword in keywords.TWILIOS.items() if keyword is Keyword.STOP} == {
+        "stop", "unsubscribe", "end", "quit", "stopall", "revoke", "optout", "cancel",
+    }  # fmt: skip
+
+
+def test_who_said_stop_opens_the_way_again_with_yes() -> None:
+    assert keywords.read("Yes", opted_out=True) is Keyword.START
 
 
 def test_twilios_own_verdict_goes_first() -> None:

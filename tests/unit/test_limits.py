@@ -1,0 +1,265 @@
+"""Too many texts are met with silence; machines are, after a few; people who merely type fast are not."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+
+import pytest
+
+from conversation.journal import TurnState
+from conversation.models import Message, Role
+from sms import countries
+from tests.builders import ANN, NOW, OUR_NUMBER, a_text
+from tests.room import Room
+from worker.limits import Pace, Rates, likeness
+
+ESSAY = "the quick brown cat sat on the warm server and hummed"
+
+
+def reason(room: Room, sid: str) -> str | None:
+    turn = room.store.get_turn(ANN, sid)
+    assert turn is not None
+    return turn.reason
+
+
+@pytest.mark.parametrize(
+    ("rates", "answered", "why"),
+    [
+        (Rates(texts_per_minute=3), 3, "over the limit: texts a minute"),
+        (Rates(texts_per_day=4), 4, "over the limit: texts a day"),
+        (Rates(turns_per_minute=2), 2, "over the limit: turns a minute"),
+        (Rates(turns_per_hour=2), 2, "over the limit: turns an hour"),
+        (Rates(replies_per_30_seconds=5), 5, "over the limit: replies between two numbers"),
+        (Rates(replies_per_hour=1), 1, "over the limit: replies an hour, to everybody"),
+        (Rates(), 8, None),
+    ],
+)
+def test_over_a_limit_there_is_silence(rates: Rates, answered: int, why: str | None) -> None:
+    room = Room(rates=rates)
+    texts = room.texts(*[f"text {number}" for number in range(8)])
+
+    room.serve()
+
+    assert room.received == [f"re: text {number}" for number in range(answered)]
+    assert [room.state(text) for text in texts[answered:]] == [TurnState.SILENT] * (8 - answered)
+    assert why is None or reason(room, texts[-1].sid) == why
+    assert room.inbox.oldest_waiting_ms() is None
+
+
+def test_after_a_while_there_are_replies_again() -> None:
+    room = Room(rates=Rates(texts_per_minute=2))
+    room.texts("one", "two", "three")
+    room.serve()
+    room.later(seconds=31)
+
+    room.texts("four", "five")
+    room.serve()
+
+    assert room.received == ["re: one", "re: two", "re: four"]
+
+
+def test_the_same_text_again_and_again_is_answered_a_few_times_and_a_short_one_more_often() -> None:
+    room = Room(rates=Rates(identical_per_hour=2))
+    for _ in range(20):
+        room.texts(ESSAY.upper())
+        room.texts("ok")
+        room.serve()
+
+    assert room.received.count(f"re: {ESSAY.upper()}") == 2
+    assert room.received.count("re: ok") == 12
+
+
+def test_a_duplicate_webhook_does_not_count() -> None:
+    room = Room(rates=Rates(texts_per_minute=2))
+    (text,) = room.texts("one")
+    room.serve()
+    for _ in range(10):
+        room.inbox.accept(text)
+        room.serve()
+
+    room.texts("two")
+    room.serve()
+
+    assert room.received == ["re: one", "re: two"]
+
+
+def test_the_words_that_the_law_wants_heard_have_no_limit() -> None:
+    room = Room(rates=Rates(texts_per_minute=1), habits={"help_line": "a cat. STOP ends it."})
+    room.texts("one", "two", "STOP")
+    room.serve()
+
+    conversation = room.store.get(ANN)
+    assert conversation is not None
+    assert not conversation.is_active
+
+
+def test_several_texts_of_one_turn_are_one_turn() -> None:
+    room = Room(rates=Rates(turns_per_minute=1), policy="coalesce")
+    room.texts("one", "two", "three")
+    room.serve()
+
+    assert room.received == ["re: one + two + three"]
+
+
+# Machines
+
+
+def test_two_cats_that_face_each_other_fall_silent() -> None:
+    room = Room(rates=Rates(loop=6))
+    words = "first words of a machine that never tires"
+    rounds = 0
+    for rounds in range(1, 200):
+        before = len(room.received)
+        room.texts(words)
+        room.serve()
+        if len(room.received) == before:
+            break
+        # what it says comes back two seconds later as another cat's reply
+        words = f"and so {rounds} i say: {room.received[-1][::-1]}"[:120]
+        room.later(seconds=2)
+
+    assert rounds <= 8
+    assert room.alarms == [("loop", "too fast for a person, too often in a row")]
+    # and is silent for an hour, whatever comes
+    room.texts("hello?")
+    room.serve()
+    assert len(room.received) == rounds - 1
+    room.later(seconds=3700)
+    room.texts("hello?")
+    room.serve()
+    assert room.received[-1] == "re: hello?"
+
+
+@pytest.mark.parametrize("says", ["echo", "out of office"])
+def test_an_echo_and_an_out_of_office_end_within_a_few_replies(says: str) -> None:
+    room = Room(rates=Rates(loop=6, identical_per_hour=5))
+    room.texts("a first text, long enough to be told from an ok")
+    room.serve()
+    for _ in range(50):
+        heard = room.received[-1]
+        # both take their time
+        room.later(seconds=8)
+        room.texts(
+            heard if says == "echo" else "I am out of the office until Monday. In urgent cases call my colleague."
+        )
+        room.serve()
+
+    assert len(room.received) <= 8
+
+
+def test_people_who_type_fast_are_answered_every_time() -> None:
+    """Ten typists at 60 to 110 words a minute, who read a reply in a second or so, in bursts now and then."""
+    for typist in range(10):
+        rng = random.Random(typist)
+        room = Room(
+            rates=Rates(texts_per_minute=20, turns_per_minute=20, turns_per_hour=240, identical_per_hour=5, loop=6)
+        )
+        speed = rng.uniform(5.0, 9.0)  # characters a second
+        for number in range(60):
+            if rng.random() < 0.2:
+                words = rng.choice(["ok", "haha", "no way", "why?", "lol"])
+            else:
+                words = " ".join(rng.choice(ESSAY.split()) for _ in range(rng.randint(3, 16))) + f" {number}"
+            # now and then it was written before the reply came, and is sent right after it
+            ahead = rng.random() < 0.1
+            room.later(seconds=0.4 if ahead else rng.uniform(0.8, 2.5) + len(words) / speed)
+            texts = room.texts(words)
+            room.serve()
+            assert [room.state(text) for text in texts] == [TurnState.ANSWERED], (typist, number, words)
+
+
+def said(*pairs: tuple[Role, str], seconds_ago: float = 10) -> list[Message]:
+    at = NOW - timedelta(seconds=seconds_ago)
+    return [Message(role=role, content=words, timestamp=at) for role, words in pairs]
+
+
+CAT, PERSON = Role.ASSISTANT, Role.USER
+
+
+@pytest.mark.parametrize(
+    ("body", "before", "like"),
+    [
+        (ESSAY, [], 0),
+        (ESSAY, said((PERSON, "hi"), (CAT, "prrt"), seconds_ago=2), 1),
+        (ESSAY, said((PERSON, "hi"), (CAT, "prrt"), seconds_ago=10), -1),
+        ("ok", said((PERSON, "hi"), (CAT, "prrt"), seconds_ago=1), 0),
+        ("ok", said((PERSON, "hi"), (CAT, "prrt"), seconds_ago=40), -1),
+        (ESSAY, said((CAT, "prrt"), (PERSON, "hi"), seconds_ago=1), 0),
+        (ESSAY, said((PERSON, "hi"), (CAT, ESSAY.upper()), seconds_ago=500), 1),
+        (ESSAY, said((PERSON, ESSAY), (CAT, "prrt"), seconds_ago=500), 1),
+        (f"{ESSAY} {ESSAY}", said((PERSON, "hi"), (CAT, ESSAY), (CAT, ESSAY), seconds_ago=500), 1),
+    ],
+)
+def test_what_looks_like_a_machine(body: str, before: list[Message], like: int) -> None:
+    assert likeness(body, before, NOW) == like
+
+
+# HELP, senders, countries, pace
+
+
+def test_help_is_answered_with_the_line_and_by_no_engine() -> None:
+    room = Room(habits={"help_line": "a cat. STOP ends it."})
+    room.texts("hello", "HELP", "and then?")
+
+    room.serve()
+
+    assert room.received == ["re: hello", "a cat. STOP ends it.", "re: and then?"]
+    assert [heard.texts for heard in room.parrot.heard] == [["hello"], ["and then?"]]
+    assert "a cat. STOP ends it." not in [line["content"] for line in room.parrot.heard[-1].history]
+
+
+def test_where_twilio_says_that_it_has_answered_help_we_do_not() -> None:
+    room = Room(habits={"help_line": "a cat. STOP ends it."})
+    room.inbox.accept(a_text("HELP", opt_out_type="HELP"))
+
+    room.serve()
+
+    assert room.received == []
+
+
+def test_help_of_somebody_who_said_stop_is_met_with_silence() -> None:
+    room = Room(habits={"help_line": "a cat. STOP ends it."})
+    room.texts("STOP", "HELP")
+
+    room.serve()
+
+    assert room.received == []
+
+
+@pytest.mark.parametrize(
+    ("sender", "habits", "answered"),
+    [
+        ("72345", {}, False),
+        ("72345", {"short_codes": True}, True),
+        ("CATFOOD", {"short_codes": True}, False),
+        ("+4915112345678", {"countries": frozenset({"US"})}, False),
+        ("+4915112345678", {"countries": frozenset({"US", "DE"})}, True),
+        ("whatsapp:+4915112345678", {"countries": frozenset({"DE"})}, True),
+        ("+8835100012345", {"countries": frozenset({"US"})}, False),
+        (OUR_NUMBER, {}, False),
+    ],
+)
+def test_who_is_answered(sender: str, habits: dict[str, object], answered: bool) -> None:  # noqa: FBT001 - a parameter
+    from inbox import contract  # noqa: PLC0415 - one use
+
+    room = Room(habits=habits)
+    room.inbox.accept(a_text("hello", sender=sender))
+
+    room.worker().serve(contract.who(sender, b"memory"))
+
+    assert bool(room.received) is answered
+
+
+def test_a_number_is_of_a_country() -> None:
+    assert [countries.of(number) for number in ("+12125550001", "+14165550001", "+447400123456", "nonsense", "")] == [
+        "US", "CA", "GB", "", "",
+    ]  # fmt: skip
+
+
+def test_each_kind_of_number_has_its_pace() -> None:
+    pace = Pace(long_code=1, toll_free=3, short_code=100)
+
+    assert [pace.of(number) for number in ("+15005550006", "+18885550001", "72345", "whatsapp:+15005550006")] == [
+        1, 3, 100, 1,
+    ]  # fmt: skip
