@@ -28,6 +28,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from conversation import costs, journal, rows, schema, window
+from conversation.archive import Archive
 from conversation.dynamodb import BATCH, Database, Refused, Row, Write, plain, translated
 from conversation.errors import Fenced, StoreAway
 from conversation.journal import Part, PartState, Turn, TurnState
@@ -81,6 +82,10 @@ class DynamoDBStorage:
             or "us-east-1",
             rng=rng,
         )
+
+    def archive(self) -> Archive:
+        """Both tables as an operator sees them."""
+        return Archive(self._db, conversations=self.table_name, messages=self.messages_table_name)
 
     # Tables
 
