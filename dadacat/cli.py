@@ -6,24 +6,21 @@ Nothing heavy is imported before it is known what is asked for: `dadacat --help`
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from dadacat import logs
-from dadacat.settings import Settings, SettingsError, environment
+from dadacat import desk
+from dadacat.settings import environment
+from dadacat.terminal import asked, checked, print_json, progress
 
 if TYPE_CHECKING:
     from conversation.ports import Cost
     from dadacat.operate import DeadLetters
-    from worker.reconcile import Step
 
 Answer = TypeVar("Answer")
 
@@ -90,7 +87,7 @@ def up(*, headless: bool, port_base: int, data: Path, workers: int, dynamodb: st
 @click.option("--port", type=click.IntRange(1, 65_535), default=8400, show_default=True)
 def webhook(*, host: str, port: int) -> None:
     """Take Twilio's posts: verify, put into Redis, acknowledge."""
-    _checked(twilio=True)
+    checked(twilio=True)
     _serve("webhook.asgi:app", host, port)
 
 
@@ -99,7 +96,7 @@ def webhook(*, host: str, port: int) -> None:
 @click.option("--port", type=click.IntRange(1, 65_535), default=8401, show_default=True)
 def simulator(*, host: str, port: int) -> None:
     """Be Twilio: its REST surface, its webhooks, and telephones in the browser."""
-    _checked(twilio=True)
+    checked(twilio=True)
     _serve("simulator.asgi:app", host, port)
 
 
@@ -108,7 +105,7 @@ def simulator(*, host: str, port: int) -> None:
 @click.argument("celery_arguments", nargs=-1, type=click.UNPROCESSED)
 def worker(*, name: str, celery_arguments: tuple[str, ...]) -> None:
     """Answer texts. What follows is passed to Celery's own worker command."""
-    chosen = _checked(twilio=True, prices=True)
+    chosen = checked(twilio=True, prices=True)
     from worker.app import app
 
     node = f"{name or f'w{os.getpid()}'}@{socket.gethostname()}"
@@ -128,7 +125,7 @@ def worker(*, name: str, celery_arguments: tuple[str, ...]) -> None:
 @click.argument("celery_arguments", nargs=-1, type=click.UNPROCESSED)
 def beat(*, celery_arguments: tuple[str, ...]) -> None:
     """Ring for the sweep and for the reconciler at their times. Several may run; one is enough."""
-    chosen = _checked()
+    chosen = checked()
     from worker.app import app
 
     app.start(["beat", f"--loglevel={chosen.log_level}", "--pidfile=", *celery_arguments])
@@ -140,7 +137,7 @@ def beat(*, celery_arguments: tuple[str, ...]) -> None:
 @click.argument("celery_arguments", nargs=-1, type=click.UNPROCESSED)
 def flower(*, host: str, port: int, celery_arguments: tuple[str, ...]) -> None:
     """Show the work. FLOWER_BASIC_AUTH is its login; without one it does not start."""
-    _checked()
+    checked()
     from worker.app import app
 
     app.start(["flower", f"--address={host}", f"--port={port}", *celery_arguments])
@@ -151,7 +148,7 @@ def flower(*, host: str, port: int, celery_arguments: tuple[str, ...]) -> None:
 def settings(*, markdown: bool) -> None:
     """Say whether the environment's settings are right; or list them all."""
     if not markdown:
-        _checked(twilio=True, prices=True)
+        checked(twilio=True, prices=True)
         click.echo("the settings are right")
         return
     from dadacat import reference
@@ -184,7 +181,7 @@ def chat(*, engines: tuple[str, ...], person: str | None) -> None:
     given = dict(environment())
     if engines:
         given["CAT_ENGINES"] = ",".join(engines)
-    chosen = _checked(given=given, prices=True)
+    chosen = checked(given=given, prices=True)
     cat, terms = wiring.cat(chosen), wiring.memory_terms(chosen)
     _, tariff = wiring.prices(chosen)
     storage = wiring.store(chosen) if person else InMemoryStorage()
@@ -307,7 +304,7 @@ def chaos(  # noqa: PLR0913 - each is an option
     except tree.ChaosFailed as exc:
         raise click.ClickException(str(exc)) from None
     if as_json:
-        _print_json(account)
+        print_json(account)
     else:
         _print_account(account)
     sys.exit(0 if good else 1)
@@ -324,13 +321,13 @@ def explain(*, sid: str, person: str | None, as_json: bool) -> None:
     from dadacat.explain import NothingKnown
     from worker import wiring
 
-    chosen = _checked(twilio=True)
+    chosen = checked(twilio=True, tree=True)
     try:
         story = operate.story(wiring.store(chosen), wiring.ledger(chosen), sid, person)
     except NothingKnown as exc:
         raise click.ClickException(str(exc)) from None
     if as_json:
-        _print_json(dataclasses.asdict(story))
+        print_json(dataclasses.asdict(story))
     else:
         click.echo("\n".join(as_lines(story)))
 
@@ -346,17 +343,17 @@ def reconcile(*, since: str | None, as_json: bool) -> None:
     from sms.errors import CarrierAway
     from worker import wiring
 
-    chosen = _checked(twilio=True)
+    chosen = checked(twilio=True, tree=True)
     client = wiring.redis_client(chosen)
     reconciler = wiring.reconciler(chosen, client, wiring.inbox_on(client, chosen), wiring.store(chosen))
-    with _progress() as progress:
+    with progress() as step:
         try:
-            report = operate.reconcile(reconciler, since, progress)
+            report = operate.reconcile(reconciler, since, step)
         except (operate.BadRequest, CarrierAway) as exc:
             raise click.ClickException(str(exc)) from None
     found = dataclasses.asdict(report)
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
         click.echo("\n".join(f"{name:<12}{count:>6}" for name, count in found.items()))
 
@@ -388,14 +385,14 @@ def costs(*, since: str, by: str, numbers: bool, limit: int, as_json: bool, plot
     from inbox import contract
     from worker import wiring
 
-    chosen = _checked(twilio=True)
+    chosen = checked(twilio=True, tree=True)
 
     def by_person(cost: Cost) -> str:
         person = cost.user_id
         return person if numbers else accounts.hidden(person, contract.who(person, chosen.who_key_bytes))
 
     key = {"day": accounts.by_day, "engine": accounts.by_engine, "person": by_person}[by]
-    begin = _asked(lambda: operate.ago(since))
+    begin = asked(lambda: operate.ago(since))
     lines, total = accounts.summed(spent_since(wiring.store(chosen), begin), key)
     lines.sort(key=lambda line: line.name if by == "day" else -line.total)
     shown = lines[-limit:] if by == "day" else lines[:limit]
@@ -404,7 +401,7 @@ def costs(*, since: str, by: str, numbers: bool, limit: int, as_json: bool, plot
         accounts.draw(bars, f"What DadaCat costs, by {by}, since {begin:%Y-%m-%d}", plot)
         click.echo(f"drawn into {plot}", err=True)
     if as_json:
-        _print_json({"since": begin.isoformat(), "lines": [line.to_json() for line in shown], "total": total.to_json()})
+        print_json({"since": begin.isoformat(), "lines": [line.to_json() for line in shown], "total": total.to_json()})
         return
     click.echo(f"{by:<24}{'replies':>9}{'segments':>9}{'tokens':>12}{'models':>11}{'messages':>11}{'total':>11}  USD")
     for line in (*shown, total):
@@ -428,7 +425,7 @@ def _dead_letters() -> DeadLetters:
     from dadacat.operate import DeadLetters
     from worker import wiring
 
-    chosen = _checked(twilio=True)
+    chosen = checked(twilio=True, tree=True)
     return DeadLetters(wiring.store(chosen), wiring.inbox_on(wiring.redis_client(chosen), chosen))
 
 
@@ -439,7 +436,7 @@ def list_dead_letters(*, limit: int, as_json: bool) -> None:
     """List them, oldest first."""
     found = list(_dead_letters().list(limit))
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     for letter in found:
         click.echo(
@@ -453,14 +450,14 @@ def list_dead_letters(*, limit: int, as_json: bool) -> None:
 @click.argument("name")
 def show(*, name: str) -> None:
     """Show one, by its MessageSid or key, with its text and its traceback."""
-    _print_json(_asked(lambda: _dead_letters().show(name)))
+    print_json(asked(lambda: _dead_letters().show(name)))
 
 
 @dead_letters.command()
 @click.argument("name")
 def replay(*, name: str) -> None:
     """Bring one back to the road. Replaying twice answers once."""
-    done = _asked(lambda: _dead_letters().replay(name))
+    done = asked(lambda: _dead_letters().replay(name))
     click.echo(f"{name} is on the road again" if done else f"{name} is no dead letter any more")
 
 
@@ -471,7 +468,7 @@ def discard(*, name: str, yes: bool) -> None:
     """Let one rest: it leaves the list, its row stays."""
     if not yes:
         click.confirm(f"Nobody will answer {name}. Discard it?", abort=True)
-    done = _asked(lambda: _dead_letters().discard(name))
+    done = asked(lambda: _dead_letters().discard(name))
     click.echo(f"{name} rests" if done else f"{name} is no dead letter any more")
 
 
@@ -491,50 +488,6 @@ def _print_account(account: dict[str, Any]) -> None:
     click.echo(f"\nseed {account['seed']}: {'the promise was kept' if account['good'] else 'THE PROMISE WAS BROKEN'}")
 
 
-def _asked(call: Callable[[], Answer]) -> Answer:
-    from dadacat.operate import BadRequest
-
-    try:
-        return call()
-    except BadRequest as exc:
-        raise click.ClickException(str(exc)) from None
-
-
-def _print_json(found: object) -> None:
-    click.echo(json.dumps(found, ensure_ascii=False, indent=2, default=str))
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[Step], None]]:
-    """A bar on a terminal, and not a word in a pipe."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda step: bar.update(task, description=step.what, completed=step.done, total=step.total)
-
-
-def _checked(*, twilio: bool = False, prices: bool = False, given: Mapping[str, str] | None = None) -> Settings:
-    """Settings that are right, or the end of the process with a sentence for each that is not."""
-    try:
-        chosen = Settings.load(environment() if given is None else given)
-        if twilio:
-            chosen.require_twilio()
-        if prices and chosen.prices_file:
-            from worker import wiring
-
-            wiring.prices(chosen)
-    except SettingsError as exc:
-        raise click.ClickException(str(exc)) from None
-    # to standard error, before anything can be logged: what a command prints is for whoever reads it
-    logs.configure(click.get_current_context().info_name or "cli", form=chosen.log_format, level=chosen.log_level)
-    return chosen
-
-
 def _serve(app: str, host: str, port: int) -> None:
     import uvicorn
 
@@ -548,3 +501,7 @@ def _serve(app: str, host: str, port: int) -> None:
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
+
+
+for _command in desk.COMMANDS:
+    main.add_command(_command)

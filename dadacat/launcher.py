@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import json
 import os
 import secrets
 import shutil
@@ -52,6 +53,9 @@ LOCAL_MODEL: Final = "local"
 ACCOUNT_SID: Final = "AC" + "dada" * 8
 NUMBER: Final = "+15005550006"
 
+#: Where a running tree says how it is to be found.
+TREE_FILE: Final = Path("run", "tree.json")
+
 _PR_SET_PDEATHSIG: Final = 1
 
 
@@ -89,6 +93,8 @@ class Plan:
     #: Groups: each is started together, and answers before the next begins.
     groups: Sequence[Sequence[Program]]
     urls: Sequence[tuple[str, str]]
+    #: What every process is given.
+    environment: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +128,7 @@ def up(wanted: Wanted, *, headless: bool) -> int:
         if stopping:
             return 0
         _say(f"logs are in {wanted.data / 'logs'}")
+        note_tree(wanted.data, plan.environment)
         print("ready", *(f"{name} {url}" for name, url in plan.urls), sep="\n", flush=True)
         if not headless:
             webbrowser.open(dict(plan.urls).get("phone", plan.urls[0][1]))
@@ -130,6 +137,7 @@ def up(wanted: Wanted, *, headless: bool) -> int:
         _say(str(exc))
         return 1
     finally:
+        (wanted.data / TREE_FILE).unlink(missing_ok=True)
         tree.stop()
         os.close(lock)
     return 0
@@ -266,7 +274,7 @@ def make_plan(given: Mapping[str, str], wanted: Wanted) -> Plan:
         ("dynamodb", chosen.aws_endpoint_url or f"https://dynamodb.{chosen.aws_region}.amazonaws.com"),
     ]
     urls += [("model", f"{at['model']}/v1")] if "model" in own else []
-    return Plan(groups=(stores, processes, (flower,)), urls=urls)
+    return Plan(groups=(stores, processes, (flower,)), urls=urls, environment=env)
 
 
 def _own(given: Mapping[str, str], wanted: Wanted) -> set[str]:
@@ -410,6 +418,15 @@ def _require_answer(name: str, url: str) -> None:
         socket.create_connection((parts.hostname, port), timeout=CONNECT_SECONDS).close()
     except OSError as exc:
         raise CannotStart(f"{name} names a service that does not answer: {exc.strerror or exc}") from exc
+
+
+def note_tree(data: Path, env: Mapping[str, str]) -> None:
+    """Keep, for as long as the tree runs, what commands need to find it; readable by its owner alone."""
+    ours = [name.upper() for name in Settings.model_fields] + ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
+    path = data / TREE_FILE
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "w") as file:
+        json.dump({name: env[name] for name in ours if env.get(name)}, file)
 
 
 def _lock(data: Path) -> int:

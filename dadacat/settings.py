@@ -60,6 +60,17 @@ class Settings(BaseModel):
         "", description="Signs Twilio's webhooks; logs in to its API where there is no API key."
     )
     twilio_auth_token_secondary: str = Field("", description="A second token that may sign, during a rotation.")
+    twilio_auth_token_file: str = Field(
+        "",
+        description="A file with auth tokens, a line each, such as a mounted secret; read anew when it changes. They stand before those above.",
+    )
+    twilio_shared_keys: str = Field(
+        "", description="Secrets of Twilio's shared keys that may sign webhooks, with commas during a rotation."
+    )
+    webhook_signing: Literal["tokens", "shared-keys", "both"] = Field(
+        "tokens",
+        description="What may sign webhooks: auth tokens with HMAC-SHA1, shared keys with HMAC-SHA256, or both. What a request says of itself is not asked.",
+    )
     twilio_api_key: str = Field(
         "", description="An API key for sending; together with its secret it replaces the token there."
     )
@@ -315,6 +326,8 @@ class Settings(BaseModel):
             raise ValueError(
                 "CAT_ENGINES names an openai: engine, which needs OPENAI_API_KEY, or OPENAI_BASE_URL for a server of your own"
             )
+        if self.webhook_signing != "tokens" and not self.shared_keys:
+            raise ValueError("WEBHOOK_SIGNING names shared keys, and TWILIO_SHARED_KEYS is empty")
         if bool(self.twilio_api_key) != bool(self.twilio_api_secret):
             raise ValueError("TWILIO_API_KEY and TWILIO_API_SECRET belong together")
         return self
@@ -351,16 +364,30 @@ class Settings(BaseModel):
         return tuple(filter(None, (name.strip() for name in self.cat_engines.split(","))))
 
     @property
-    def signing_tokens(self) -> tuple[str, ...]:
-        """The auth tokens that may have signed a webhook."""
-        return tuple(filter(None, (self.twilio_auth_token, self.twilio_auth_token_secondary)))
+    def tokens(self) -> tuple[str, ...]:
+        """The account's auth tokens, as they stand now: the valid one, and during a rotation another."""
+        given = (*self._tokens_in_file(), self.twilio_auth_token, self.twilio_auth_token_secondary)
+        return tuple(dict.fromkeys(filter(None, given)))
 
     @property
-    def api_login(self) -> tuple[str, str]:
-        """User name and password for Twilio's API."""
+    def shared_keys(self) -> tuple[str, ...]:
+        """Secrets of Twilio's shared keys."""
+        return tuple(filter(None, (key.strip() for key in self.twilio_shared_keys.split(","))))
+
+    @property
+    def api_logins(self) -> tuple[tuple[str, str], ...]:
+        """User names and passwords for Twilio's API, as they stand now."""
         if self.twilio_api_key:
-            return self.twilio_api_key, self.twilio_api_secret
-        return self.twilio_account_sid, self.twilio_auth_token
+            return ((self.twilio_api_key, self.twilio_api_secret),)
+        return tuple((self.twilio_account_sid, token) for token in self.tokens)
+
+    def _tokens_in_file(self) -> tuple[str, ...]:
+        if not self.twilio_auth_token_file:
+            return ()
+        try:
+            return tuple(line.strip() for line in Path(self.twilio_auth_token_file).read_text().splitlines())
+        except (OSError, UnicodeDecodeError):
+            return ()
 
     @property
     def who_key_bytes(self) -> bytes:
@@ -369,11 +396,13 @@ class Settings(BaseModel):
 
     def require_twilio(self) -> None:
         """Raise `SettingsError` unless there is an account to verify and to send with."""
-        missing = [
-            f"{name.upper()} is missing: Twilio's console shows it"
-            for name in ("twilio_account_sid", "twilio_auth_token")
-            if not getattr(self, name)
-        ]
+        missing = []
+        if not self.twilio_account_sid:
+            missing.append("TWILIO_ACCOUNT_SID is missing: Twilio's console shows it")
+        if not self.tokens and self.twilio_auth_token_file:
+            missing.append("TWILIO_AUTH_TOKEN_FILE holds no token, or cannot be read")
+        elif not self.tokens:
+            missing.append("TWILIO_AUTH_TOKEN is missing: Twilio's console shows it")
         if missing:
             raise SettingsError("\n".join(missing))
 

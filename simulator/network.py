@@ -134,6 +134,10 @@ class Network:
         self._watchers.add(watcher)
         return lambda: self._watchers.discard(watcher)
 
+    def promote(self, token: str) -> None:
+        """From now on this is the account's token."""
+        self.account = replace(self.account, token=token)
+
     def tell(self, event: Mapping[str, Any]) -> None:
         """Tell everybody who watches."""
         for watcher in tuple(self._watchers):

@@ -10,6 +10,7 @@ GET  /phone/pictures/{sid}      a picture
 GET  /phone/road/{sid}          the stations of one text
 GET  /phone/explain/{sid}       the whole story of one message, as a page
 GET  /phone/events              server-sent events: every message that changes, every notice of the network
+PUT  /account/token             {"token"}: the account's token is another from now on
 GET  /faults                    how the network misbehaves
 PUT  /faults                    {"rules", "seed"}: tell it how to
 GET  /faults/log                what went wrong so far
@@ -66,6 +67,7 @@ def routes(network: Network, journal: Rows, faults: Faults) -> list[Route]:
         Route("/phone/road/{sid}", phone.road, methods=["GET"]),
         Route("/phone/explain/{sid}", phone.explain, methods=["GET"]),
         Route("/phone/events", phone.events, methods=["GET"]),
+        Route("/account/token", phone.set_token, methods=["PUT"]),
         Route("/faults", phone.faults, methods=["GET"]),
         Route("/faults", phone.set_faults, methods=["PUT"]),
         Route("/faults/log", phone.fault_log, methods=["GET"]),
@@ -213,6 +215,15 @@ class Phone:
                 unwatch()
 
         return StreamingResponse(stream(), media_type="text/event-stream", headers={"cache-control": "no-store"})
+
+    async def set_token(self, request: Request) -> Response:
+        """Promote another token, as Twilio's console does: what is signed and who is let in from now on goes by it."""
+        asked = await _json(request)
+        token = asked.get("token")
+        if not isinstance(token, str) or not token:
+            return _refusal("a token is wanted")
+        self._network.promote(token)
+        return Response(status_code=204)
 
     async def faults(self, request: Request) -> Response:
         """How the network behaves."""

@@ -23,7 +23,7 @@ from starlette.routing import Route
 
 from simulator.cut import Cut
 from simulator.faults import Rule
-from simulator.network import Network, media_path
+from simulator.network import Account, Network, media_path
 from simulator.store import Message, Number, Picture
 from sms import signature
 from sms.messages import MAX_BODY_CHARACTERS, is_dialable
@@ -76,7 +76,11 @@ class Rest:
     def __init__(self, network: Network) -> None:
         self._network = network
         self._store = network.store
-        self._account = network.account
+
+    @property
+    def _account(self) -> Account:
+        """The account as it is now: its token may be another than a moment ago."""
+        return self._network.account
 
     def guarded(
         self, verbs: dict[str, Callable[[Request], Awaitable[Response]]]

@@ -39,7 +39,7 @@ def app() -> ASGIApp:
         store,
         Account(
             sid=chosen.twilio_account_sid,
-            token=chosen.twilio_auth_token,
+            token=chosen.tokens[0],
             api_key=chosen.twilio_api_key,
             api_secret=chosen.twilio_api_secret,
             messaging_service_sid=chosen.twilio_messaging_service_sid,

@@ -15,6 +15,7 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from sms.errors import CarrierAway
+from sms.login import Login
 from sms.messages import Media
 from sms.ports import Fetched
 from sms.twilio import CONNECT_TIMEOUT_SECONDS, new_session
@@ -33,8 +34,8 @@ _LEADS_TO: Final = (".twilio.com", ".twiliocdn.com", ".amazonaws.com")
 class TwilioAlbum:
     """Fetches pictures as Twilio's webhooks name them."""
 
-    def __init__(self, *, username: str, password: str, api_base_url: str) -> None:
-        self._login = (username, password)
+    def __init__(self, *, login: Login, api_base_url: str) -> None:
+        self._login = login
         self._home = urlsplit(api_base_url)
         self._mine = threading.local()
 
@@ -52,7 +53,7 @@ class TwilioAlbum:
                     raise CarrierAway("the picture lies with a stranger")
                 with self._session().get(
                     url,
-                    auth=self._login if at_home else None,
+                    auth=self._login.first if at_home else None,
                     stream=True,
                     allow_redirects=False,
                     timeout=(min(CONNECT_TIMEOUT_SECONDS, left), min(READ_TIMEOUT_SECONDS, left)),

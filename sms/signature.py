@@ -3,29 +3,40 @@
 The scheme: base64(HMAC-SHA1(auth token, URL + every name and value, sorted by name)).
 https://www.twilio.com/docs/usage/security#validating-requests (read 2026-11).
 The URL is built from configuration, never from a header that the request brings with it.
+Where a Webhooks Rule names a shared key, the same is signed with that key and HMAC-SHA256
+(https://www.twilio.com/docs/usage/webhooks/webhook-shared-keys, read 2026-11, a public beta). The header that says so is not looked at.
 Every parameter counts, blank and unknown ones too. A name that comes several times contributes each distinct value, sorted.
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What may have signed a request, and how: pinned by configuration, never chosen by the request."""
+
+    secret: str
+    algorithm: Literal["sha1", "sha256"] = "sha1"
+
+
 class Validator:
     """Checks requests to the addresses below one public URL.
 
-    `tokens` are the auth tokens that may have signed: during a rotation the current one and the next.
+    `keys` says, at each request, what may have signed it: during a rotation the current key and the next.
     """
 
-    def __init__(self, public_url: str, tokens: Sequence[str]) -> None:
+    def __init__(self, public_url: str, keys: Callable[[], Sequence[Key]]) -> None:
         self._bases = tuple(_port_variants(public_url.rstrip("/")))
-        self._keys = tuple(token.encode() for token in tokens if token)
+        self._keys = keys
 
     def accepts(self, path_and_query: str, pairs: Iterable[tuple[str, str]], signature: str) -> bool:
         """Whether `signature` is Twilio's for this request.
@@ -38,12 +49,20 @@ class Validator:
             urls = [base.encode() + path_and_query.encode("ascii") for base in self._bases]
         except UnicodeError:
             return False
-        return any(hmac.compare_digest(_sign(key, url + rest), given) for key in self._keys for url in urls)
+        return any(
+            hmac.compare_digest(_sign(key, url + rest), given) for key in self._keys() if key.secret for url in urls
+        )
 
 
-def sign(token: str, url: str, fields: Mapping[str, str]) -> str:
+def tokens(*secrets: str) -> Callable[[], Sequence[Key]]:
+    """Auth tokens that sign, for good."""
+    keys = tuple(map(Key, secrets))
+    return lambda: keys
+
+
+def sign(token: str, url: str, fields: Mapping[str, str], *, algorithm: Literal["sha1", "sha256"] = "sha1") -> str:
     """Twilio's signature of a POST of `fields` to `url`."""
-    return _sign(token.encode(), (url + signed_fields(fields.items())).encode()).decode()
+    return _sign(Key(token, algorithm), (url + signed_fields(fields.items())).encode()).decode()
 
 
 def signed_fields(pairs: Iterable[tuple[str, str]]) -> str:
@@ -59,8 +78,8 @@ def form_pairs(body: bytes) -> list[tuple[str, str]]:
     return parse_qsl(body.decode("ascii"), keep_blank_values=True, encoding="utf-8", errors="strict")
 
 
-def _sign(key: bytes, message: bytes) -> bytes:
-    return base64.b64encode(hmac.digest(key, message, hashlib.sha1))
+def _sign(key: Key, message: bytes) -> bytes:
+    return base64.b64encode(hmac.digest(key.secret.encode(), message, key.algorithm))
 
 
 def _port_variants(url: str) -> Iterable[str]:

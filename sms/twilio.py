@@ -29,6 +29,7 @@ from urllib3.util import Retry
 
 from sms import carrier_errors
 from sms.errors import CarrierAway
+from sms.login import Login
 from sms.messages import Media, MessageSid, OutboundSms
 from sms.ports import ErrorClass, Listed, Listing, NotCreated, Outcome, Sent, Unknown
 
@@ -99,12 +100,12 @@ class _TooLateError(Exception):
 class TwilioSender:
     """Sends through Twilio's REST API, or through whatever speaks it at `api_base_url`.
 
-    `username` and `password` are an account's SID and token, or an API key and its secret.
+    `login` is an account's SID and token, or an API key and its secret.
     """
 
-    def __init__(self, *, account_sid: str, username: str, password: str, api_base_url: str) -> None:
+    def __init__(self, *, account_sid: str, login: Login, api_base_url: str) -> None:
         self._account_sid = account_sid
-        self._username, self._password = username, password
+        self._login = login
         self._api_base_url = api_base_url.rstrip("/")
         self._mine = threading.local()
 
@@ -116,8 +117,10 @@ class TwilioSender:
         http = self._http()
         if time.monotonic() - http.last_used < WARM_FOR_SECONDS:
             return
+        client = self._client()
+        client.username, client.password = self._login.first
         try:
-            self._client().api.v2010.accounts(self._account_sid).fetch()
+            client.api.v2010.accounts(self._account_sid).fetch()
         except (requests.ConnectionError, requests.Timeout) as exc:
             raise CarrierAway(f"Twilio cannot be reached: {type(exc).__name__}") from exc
         except Exception as exc:
@@ -129,13 +132,17 @@ class TwilioSender:
         http = self._http()
         http.may_begin, http.last_headers = may_begin, {}
         try:
-            answer = http.request(
-                "POST",
-                f"{self._api_base_url}/2010-04-01/Accounts/{self._account_sid}/Messages.json",
-                data=_fields(message),
-                headers={"Accept": "application/json"},
-                auth=(self._username, self._password),
-            )
+            for pair in self._login:
+                answer = http.request(
+                    "POST",
+                    f"{self._api_base_url}/2010-04-01/Accounts/{self._account_sid}/Messages.json",
+                    data=_fields(message),
+                    headers={"Accept": "application/json"},
+                    auth=pair,
+                )
+                # refused at the door: no message was made, and the other token may be the valid one by now
+                if self._login.met(pair, answer.status_code):
+                    break
         except _TooLateError:
             return NotCreated(error_class=ErrorClass.TRY_AGAIN, code=None, reason="claim too old to send")
         except requests.RequestException as exc:
@@ -151,7 +158,7 @@ class TwilioSender:
     def _client(self) -> Client:
         client = getattr(self._mine, "client", None)
         if client is None:
-            client = Client(self._username, self._password, self._account_sid, http_client=_TimedClient())
+            client = Client(*self._login.first, self._account_sid, http_client=_TimedClient())
             client.api.base_url = self._api_base_url
             self._mine.client = client
         assert isinstance(client, Client)
@@ -166,9 +173,9 @@ class TwilioSender:
 class TwilioLedger:
     """Twilio's message list, read page by page. Parameters as for `TwilioSender`."""
 
-    def __init__(self, *, account_sid: str, username: str, password: str, api_base_url: str) -> None:
+    def __init__(self, *, account_sid: str, login: Login, api_base_url: str) -> None:
         self._account_sid = account_sid
-        self._login = (username, password)
+        self._login = login
         self._api_base_url = api_base_url.rstrip("/")
         self._http = _TimedClient()
         # one connection, one reader at a time: the reconciler is no hot path
@@ -234,13 +241,16 @@ class TwilioLedger:
 
     def _get(self, path: str, query: dict[str, str]) -> tuple[dict[str, Any], datetime]:
         try:
-            answer = self._http.request(
-                "GET",
-                self._api_base_url + path,
-                params=dict(query),
-                headers={"Accept": "application/json"},
-                auth=self._login,
-            )
+            for pair in self._login:
+                answer = self._http.request(
+                    "GET",
+                    self._api_base_url + path,
+                    params=dict(query),
+                    headers={"Accept": "application/json"},
+                    auth=pair,
+                )
+                if self._login.met(pair, answer.status_code):
+                    break
         except requests.RequestException as exc:
             raise CarrierAway(f"Twilio's list cannot be read: {type(exc).__name__}") from exc
         if answer.status_code != HTTPStatus.OK:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from dadacat import logs
+from dadacat.keys import Keys, reload_on_hangup
 from dadacat.settings import Settings, environment
-from sms.signature import Validator
+from sms.signature import Key, Validator
 from webhook.app import Ours, WebhookApp, create_app
 from webhook.door import RedisDoor
 
@@ -14,13 +16,24 @@ from webhook.door import RedisDoor
 STUCK_AFTER_SECONDS: Final = 120.0
 
 
+def signing(chosen: Settings, keys: Keys) -> Callable[[], Sequence[Key]]:
+    """What may have signed a request, at the moment of each."""
+    by_token, by_key = chosen.webhook_signing != "shared-keys", chosen.webhook_signing != "tokens"
+    return lambda: [
+        *(Key(token) for token in keys.tokens if by_token),
+        *(Key(key, "sha256") for key in keys.shared_keys if by_key),
+    ]
+
+
 def app() -> WebhookApp:
     """The webhook as the environment describes it. Raises `SettingsError`."""
     chosen = Settings.load(environment())
     chosen.require_twilio()
     logs.configure("webhook", form=chosen.log_format, level=chosen.log_level)
+    keys = Keys(chosen, environment)
+    reload_on_hangup(keys)
     return create_app(
-        validator=Validator(chosen.public_url, chosen.signing_tokens),
+        validator=Validator(chosen.public_url, signing(chosen, keys)),
         ours=Ours(
             account_sid=chosen.twilio_account_sid,
             numbers=frozenset(chosen.numbers),

@@ -9,6 +9,7 @@ from celery import shared_task
 from celery.signals import setup_logging, worker_init, worker_process_init, worker_ready, worker_shutting_down
 
 from dadacat import logs
+from dadacat.keys import reload_on_hangup
 from inbox import contract
 from inbox.contract import Who
 from inbox.ports import moment
@@ -97,6 +98,8 @@ def _look_around(**_: object) -> None:
     """Whatever was left unfinished when the last worker stopped is looked for at once."""
     reconcile.delay()
     count.delay()
+    # Celery's own answer to this signal is to start anew
+    reload_on_hangup(wiring.keys())
     wiring.note_ready()
 
 

@@ -29,6 +29,7 @@ from conversation.journal import Part, Turn, TurnState
 from conversation.ports import Journal
 from conversation.storage import DynamoDBStorage
 from dadacat import logs, metrics
+from dadacat.keys import Keys
 from dadacat.money import MICRO
 from dadacat.settings import Settings, SettingsError, environment
 from inbox import contract
@@ -42,6 +43,7 @@ from inbox.purse import RedisPurse
 from inbox.redis import RedisInbox
 from sms import tariff as sms_tariff
 from sms.errors import CarrierAway
+from sms.login import Login
 from sms.media import TwilioAlbum
 from sms.messages import DeliveryReport
 from sms.tariff import Tariff
@@ -99,6 +101,12 @@ class Worker:
 def settings() -> Settings:
     """The settings of this process. Raises `SettingsError`."""
     return Settings.load(environment())
+
+
+@cache
+def keys() -> Keys:
+    """The keys of this process, which may change while it runs."""
+    return Keys(settings(), environment)
 
 
 def celery_app() -> Celery:
@@ -278,13 +286,8 @@ def _built() -> Worker:
     inbox = inbox_on(client, chosen)
     storage = store(chosen)
     storage.ensure_tables()
-    username, password = chosen.api_login
-    sender = TwilioSender(
-        account_sid=chosen.twilio_account_sid,
-        username=username,
-        password=password,
-        api_base_url=chosen.twilio_api_base_url,
-    )
+    login = Login(lambda: keys().logins)
+    sender = TwilioSender(account_sid=chosen.twilio_account_sid, login=login, api_base_url=chosen.twilio_api_base_url)
     # the official client imports its parts at their first use: half a second that no reply should wait for
     with suppress(CarrierAway):
         sender.warm()
@@ -313,7 +316,7 @@ def _built() -> Worker:
             budget=purse,
             delivery=delivery,
             limiter=limiter(chosen, client),
-            album=TwilioAlbum(username=username, password=password, api_base_url=chosen.twilio_api_base_url),
+            album=TwilioAlbum(login=login, api_base_url=chosen.twilio_api_base_url),
             leases=leases,
             worker=f"{socket.gethostname()}:{os.getpid()}",
         ),
@@ -358,11 +361,9 @@ def store(chosen: Settings) -> DynamoDBStorage:
 
 def ledger(chosen: Settings) -> TwilioLedger:
     """Twilio's list, as the settings name it."""
-    username, password = chosen.api_login
     return TwilioLedger(
         account_sid=chosen.twilio_account_sid,
-        username=username,
-        password=password,
+        login=Login(lambda: chosen.api_logins),
         api_base_url=chosen.twilio_api_base_url,
     )
 

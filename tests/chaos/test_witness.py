@@ -13,6 +13,7 @@ from dadacat.chaos.proxy import CuttingProxy, Deed, Exchange, When
 from dadacat.chaos.steps import Step, attempt_of, step_of, took_effect
 from dadacat.chaos.witness import IN_FLIGHT_SECONDS, Witness
 from inbox.redis import RedisInbox, connect
+from sms.login import Login
 from sms.messages import OutboundSms
 from sms.twilio import TwilioSender
 from tests.builders import ANN, NOW, OUR_NUMBER, a_text, a_turn
@@ -195,7 +196,7 @@ def test_a_send_is_recognised_by_its_own_bytes() -> None:
         thread = threading.Thread(target=take)
         thread.start()
         sender = TwilioSender(
-            account_sid="AC1", username="AC1", password="x", api_base_url=f"http://127.0.0.1:{server.getsockname()[1]}"
+            account_sid="AC1", login=Login.of("AC1", "x"), api_base_url=f"http://127.0.0.1:{server.getsockname()[1]}"
         )
         message = OutboundSms(
             to=ANN,

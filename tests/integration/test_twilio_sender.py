@@ -16,6 +16,7 @@ from urllib3.exceptions import MaxRetryError, SSLError
 from dadacat.chaos.tree import free_port
 from sms import twilio
 from sms.errors import CarrierAway
+from sms.login import Login
 from sms.messages import OutboundSms
 from sms.ports import ErrorClass, NotCreated, Outcome, Sent, Unknown
 from sms.twilio import TwilioSender
@@ -94,7 +95,7 @@ def truncate(connection: socket.socket, _: bytes) -> None:
 
 
 def send(url: str, *, may_begin: Callable[[], bool] = lambda: True) -> Outcome:
-    sender = TwilioSender(account_sid="AC1", username="AC1", password="token", api_base_url=url)
+    sender = TwilioSender(account_sid="AC1", login=Login.of("AC1", "token"), api_base_url=url)
     return sender.send(MESSAGE, may_begin=may_begin)
 
 
@@ -172,9 +173,9 @@ def test_a_claim_that_grew_too_old_writes_no_byte() -> None:
 
 def test_warming_needs_a_connection_and_nothing_more() -> None:
     with a_server(answering("401 Who", b'{"code": 20003, "message": "Authenticate"}')) as (url, _):
-        TwilioSender(account_sid="AC1", username="AC1", password="wrong", api_base_url=url).warm()
+        TwilioSender(account_sid="AC1", login=Login.of("AC1", "wrong"), api_base_url=url).warm()
 
-    away = TwilioSender(account_sid="AC1", username="AC1", password="t", api_base_url=f"http://127.0.0.1:{free_port()}")
+    away = TwilioSender(account_sid="AC1", login=Login.of("AC1", "t"), api_base_url=f"http://127.0.0.1:{free_port()}")
     with pytest.raises(CarrierAway):
         away.warm()
 

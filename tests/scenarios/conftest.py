@@ -39,6 +39,8 @@ class House:
     process: subprocess.Popen[str] | None = None
     urls: dict[str, str] = field(default_factory=dict)
     port_base: int = 0
+    #: Of the account, as it is now.
+    token: str = TOKEN
 
     def start(self) -> None:
         base = self.port_base or free_base(PORTS)
@@ -90,7 +92,7 @@ class House:
         uri: str | None = f"/2010-04-01/Accounts/{ACCOUNT}/Messages.json"
         query["PageSize"] = "1000"
         while uri:
-            answer = httpx.get(self.urls["twilio"] + uri, params=query, auth=(ACCOUNT, TOKEN), timeout=30)
+            answer = httpx.get(self.urls["twilio"] + uri, params=query, auth=(ACCOUNT, self.token), timeout=30)
             page = answer.json()
             found += page["messages"]
             uri, query = page["next_page_uri"], {}

@@ -22,16 +22,20 @@ def house(start_house: Callable[..., House]) -> House:
     return start_house(workers=1, UNSETTLED_AFTER_SECONDS="1")
 
 
-def dadacat(house: House, *arguments: str, code: int = 0) -> str:
-    answer = subprocess.run(
+def run(house: House, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [str(ROOT / ".venv/bin/dadacat"), *arguments],
         env={
             **without_settings(os.environ), **house.settings, "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local",
             "REDIS_URL": house.urls["redis"], "AWS_ENDPOINT_URL": house.urls["dynamodb"],
-            "TWILIO_API_BASE_URL": house.urls["twilio"], "PUBLIC_URL": house.urls["webhook"],
+            "TWILIO_API_BASE_URL": house.urls["twilio"], "PUBLIC_URL": house.urls["webhook"], **settings,
         },
         capture_output=True, text=True, check=False, timeout=60, cwd=house.data,
     )  # fmt: skip
+
+
+def dadacat(house: House, *arguments: str, code: int = 0, **settings: str) -> str:
+    answer = run(house, *arguments, **settings)
     assert answer.returncode == code, answer.stderr
     assert "Traceback" not in answer.stderr
     return answer.stdout if code == 0 else answer.stderr

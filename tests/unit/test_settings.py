@@ -61,8 +61,8 @@ def test_an_api_key_replaces_the_token_for_sending_only() -> None:
         }
     )
 
-    assert settings.api_login == ("SK1", "secret")
-    assert settings.signing_tokens == ("token", "next")
+    assert settings.api_logins == (("SK1", "secret"),)
+    assert settings.tokens == ("token", "next")
     with pytest.raises(SettingsError, match="TWILIO_API_SECRET"):
         Settings.load({"TWILIO_API_KEY": "SK1"})
 

@@ -35,7 +35,7 @@ def app(door: InMemoryDoor) -> WebhookApp:
 
 def an_app(door: InMemoryDoor) -> WebhookApp:
     return create_app(
-        validator=Validator(URL, [TOKEN]),
+        validator=Validator(URL, signature.tokens(TOKEN)),
         ours=Ours(account_sid=ACCOUNT, numbers=frozenset({OUR_NUMBER}), messaging_service_sid="MG1"),
         door=door,
         stuck_after_seconds=120,

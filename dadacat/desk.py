@@ -1,0 +1,365 @@
+"""The operator's commands: set up, look, repair, prove. Each reads arguments and prints; what it does stands in a module of its own."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dadacat.terminal import asked, checked, print_json, print_line, sure
+
+PERSON = click.argument("person")
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="As JSON, for machines.")
+YES = click.option("--yes", is_flag=True, help="Do not ask.")
+NUMBERS = click.option("--numbers", is_flag=True, help="Show whole numbers, not their last digits.")
+
+
+# Set up
+
+
+@click.command()
+@click.option("--account-sid", help="AC and 32 digits: Twilio's console, Account info.")
+@click.option("--auth-token", help="Beside it. Better left out: it is asked for, and stands in no shell's history.")
+@click.option("--number", help="Our number in E.164, or several with commas.")
+@click.option("--public-url", help="The webhook's address as Twilio is to call it.")
+@click.option("--engines", help="Who finds the words, in order; such as openai:gpt-5-mini,dada.")
+@click.option("--openai-api-key", help="For openai: engines.")
+@click.option(
+    "--file", "path", type=click.Path(path_type=Path, dir_okay=False), default=Path(".env"), show_default=True
+)
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@click.option("--no-check", is_flag=True, help="Do not ask Twilio whether the login is right.")
+def init(  # noqa: PLR0913 - each is an option
+    *,
+    account_sid: str | None,
+    auth_token: str | None,
+    number: str | None,
+    public_url: str | None,
+    engines: str | None,
+    openai_api_key: str | None,
+    path: Path,
+    force: bool,
+    no_check: bool,
+) -> None:
+    """Write .env: what is not given is asked for, and all of it is checked before anything is written."""
+    from dadacat import doctor
+    from dadacat import init as setup
+    from dadacat.settings import Settings, SettingsError
+    from sms.errors import CarrierAway
+
+    if path.exists() and not force:
+        raise click.ClickException(f"{path} is there already; --force replaces it")
+
+    def ask(given: str | None, question: str, default: str | None = None, *, secret: bool = False) -> str:
+        if given is not None:
+            return given
+        if not sys.stdin.isatty() and default is not None:
+            return default
+        return str(click.prompt(question, default=default, hide_input=secret, err=True))
+
+    answers = {
+        "TWILIO_ACCOUNT_SID": ask(account_sid, "Account SID (Twilio's console, Account info)"),
+        "TWILIO_AUTH_TOKEN": ask(auth_token, "Auth token (beside it; it is not shown here)", secret=True),
+        "TWILIO_PHONE_NUMBER": ask(number, "Our number, in E.164"),
+        "PUBLIC_URL": ask(public_url, "Public address of the webhook", "https://cat.example.org"),
+        "CAT_ENGINES": ask(engines, "Engines", "dada"),
+    }
+    if "openai:" in answers["CAT_ENGINES"]:
+        answers["OPENAI_API_KEY"] = ask(openai_api_key, "OpenAI key (it is not shown here)", secret=True)
+    try:
+        values = setup.complete(answers)
+    except SettingsError as exc:
+        raise click.ClickException(f"{exc}\nnothing was written") from None
+    if not no_check:
+        twilio = doctor.account(Settings.load(values))
+        try:
+            twilio.status()
+        except CarrierAway as exc:
+            raise click.ClickException(f"{exc}; nothing was written. --no-check writes it all the same") from None
+        finally:
+            twilio.close()
+    setup.write(path, values)
+    click.echo(f"{path} is written. Next: dadacat doctor, then dadacat connect")
+
+
+@click.command()
+@AS_JSON
+def doctor(*, as_json: bool) -> None:
+    """Reach everything that DadaCat depends on, and say what is wrong and what to do. Exit code 1: something is wrong."""
+    import dataclasses
+
+    from dadacat import doctor as practice
+    from dadacat.doctor import Level
+
+    found = practice.examine(checked(twilio=True, prices=True, tree=True))
+    wrong = sum(finding.level is Level.WRONG for finding in found)
+    if as_json:
+        print_json([dataclasses.asdict(finding) for finding in found])
+    else:
+        colours = {Level.OK: "green", Level.WARNING: "yellow", Level.WRONG: "red"}
+        for finding in found:
+            mark = click.style(f"{finding.level:<8}", fg=colours[finding.level])
+            click.echo(f"{mark} {finding.where:<9} {finding.what}")
+            if finding.remedy:
+                click.echo(f"{'':<18} {finding.remedy}")
+    sys.exit(1 if wrong else 0)
+
+
+@click.command()
+@YES
+@click.option("--dry-run", is_flag=True, help="Only show the difference. Exit code 1: there is one.")
+def connect(*, yes: bool, dry_run: bool) -> None:
+    """Have Twilio post our numbers' texts to PUBLIC_URL, with retries and a fallback; the difference is shown first."""
+    from dadacat import connect as wires
+    from dadacat import doctor
+
+    chosen = checked(twilio=True, tree=True)
+    if not chosen.numbers:
+        raise click.ClickException("TWILIO_PHONE_NUMBER names no number")
+    account = doctor.account(chosen)
+    try:
+        changes = asked(lambda: wires.changes(chosen, account))
+        for change in changes:
+            click.echo("\n".join(change.lines()))
+        needed = any(change.is_needed for change in changes)
+        if dry_run:
+            sys.exit(1 if needed else 0)
+        if needed:
+            sure("Change it at Twilio?", yes=yes)
+            asked(lambda: wires.carry_out(account, changes))
+            click.echo("changed")
+        if any(change.stands is None for change in changes):
+            sys.exit(1)
+    finally:
+        account.close()
+
+
+# Look
+
+
+@click.command()
+@click.argument("body")
+@click.option("--as", "person", default="+15551230001", show_default=True, help="Whose telephone it is.")
+@click.option("--to", default="", help="Which of our numbers is texted. Default: the first.")
+@click.option(
+    "--wait", type=click.FloatRange(0, 600), default=30.0, show_default=True, help="Seconds to wait for the reply."
+)
+@AS_JSON
+def text(*, body: str, person: str, to: str, wait: float, as_json: bool) -> None:
+    """Text the cat from a telephone of the simulator, and print its reply."""
+    from dadacat import telephone
+
+    chosen = checked(twilio=True, tree=True)
+    sid, reply = asked(lambda: telephone.text(chosen, person, to, body, seconds=wait))
+    if as_json:
+        print_json({"sid": sid, "reply": reply})
+    else:
+        click.echo(reply if reply is not None else f"no reply within {wait:.0f} s; dadacat explain {sid}")
+    sys.exit(0 if reply is not None else 1)
+
+
+@click.command()
+@PERSON
+@click.option("--limit", type=click.IntRange(1), help="Only so many of the latest lines.")
+@AS_JSON
+def history(*, person: str, limit: int | None, as_json: bool) -> None:
+    """Everything that was said with a person, oldest first."""
+    from collections import deque
+
+    from conversation.journal import milliseconds
+    from dadacat import people
+    from worker import wiring
+
+    storage = wiring.store(checked(tree=True))
+    asked(lambda: people.known(storage, person))
+    for entry in deque(people.transcript(storage, person), maxlen=limit):
+        at = people.moment(milliseconds(entry.arrived))
+        if as_json:
+            print_line({"at": at, "role": entry.role, "content": entry.content, "state": entry.state, "key": entry.key})
+        else:
+            who = click.style("cat   ", fg="cyan") if entry.role == "assistant" else "person"
+            noted = "" if entry.state in (None, "SETTLED", "ANSWERED", "SENT") else f"  ({entry.state})"
+            click.echo(f"{at}  {who}  {entry.content}{noted}")
+
+
+@click.command()
+@click.option("--since", default="24h", show_default=True, help="How far back: 90m, 24h, 7d.")
+@AS_JSON
+def stats(*, since: str, as_json: bool) -> None:
+    """What became of texts and replies, how long thinking took, and what waits now. Reads every row of the journal."""
+    from dadacat import operate
+    from dadacat import stats as figures
+    from inbox.ports import moment
+    from worker import wiring
+
+    chosen = checked(twilio=True, tree=True)
+    inbox = wiring.inbox_on(wiring.redis_client(chosen), chosen)
+    begin = asked(lambda: operate.ago(since))
+    found = asked(lambda: figures.counted(wiring.store(chosen).archive().states(), since=begin)).to_json()
+    oldest = asked(inbox.oldest_waiting_ms)
+    waiting = (moment(inbox.now_ms()) - moment(oldest)).total_seconds() if oldest is not None else None
+    found |= {"since": begin.isoformat(timespec="seconds"), "oldest_waiting_seconds": waiting}
+    if as_json:
+        print_json(found)
+        return
+    click.echo(f"since {found['since']}: {found['people']} people")
+    for name in ("texts", "no_reply", "engines", "messages", "statuses", "error_codes"):
+        for what, count in sorted(found[name].items(), key=lambda pair: -pair[1]):
+            click.echo(f"{name.replace('_', ' '):<12}{count:>8}  {what}")
+    thought = found["thought_ms"]
+    if thought["median"] is not None:
+        click.echo(f"{'thinking':<12}{thought['median']:>8}  ms, median; {thought['p95']} ms for 95 of 100")
+    click.echo(f"{'waiting':<12}{waiting or 0:>8.0f}  s, the oldest unanswered text")
+
+
+@click.command()
+@AS_JSON
+@NUMBERS
+def audit(*, as_json: bool, numbers: bool) -> None:
+    """Prove that nothing was sent to anybody after a STOP. Exit code 1: something was, and it is named."""
+    import dataclasses
+
+    from conversation import audit as proof
+    from dadacat.costs import hidden
+    from inbox import contract
+    from worker import wiring
+
+    chosen = checked(twilio=True, tree=True)
+    storage = wiring.store(chosen)
+    archive = storage.archive()
+    stopped = asked(lambda: archive.who_said(proof.STOPPED))
+    findings: list[proof.Finding] = []
+    for person in stopped:
+        conversation = asked(partial(storage.get, person))
+        findings += proof.audit(person, archive.rows(person), is_active=bool(conversation and conversation.is_active))
+    offences = [finding for finding in findings if finding.is_offence]
+
+    def name(person: str) -> str:
+        return person if numbers else hidden(person, contract.who(person, chosen.who_key_bytes))
+
+    if as_json:
+        shown = [{**dataclasses.asdict(finding), "user_id": name(finding.user_id)} for finding in findings]
+        print_json({"stopped": len(stopped), "offences": len(offences), "findings": shown})
+    else:
+        for finding in findings:
+            click.echo(
+                f"{finding.at or '':<34}{name(finding.user_id):<24}{finding.kind}  {finding.stop}  {finding.key} {finding.sid}"
+            )
+        click.echo(f"{len(stopped)} people said STOP; {len(offences)} offences")
+    sys.exit(1 if offences else 0)
+
+
+# Conversations
+
+
+@click.group()
+def conversations() -> None:
+    """People and what was said with them."""
+
+
+@conversations.command("list")
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="Lines at most.")
+@NUMBERS
+@AS_JSON
+def list_conversations(*, limit: int, numbers: bool, as_json: bool) -> None:
+    """List them. Numbers are hidden but for their last digits, unless --numbers."""
+    from itertools import islice
+
+    from dadacat import people
+    from dadacat.costs import hidden
+    from inbox import contract
+    from worker import wiring
+
+    chosen = checked(twilio=True, tree=True)
+    found = islice(people.listed(wiring.store(chosen).archive()), limit)
+    for line in asked(lambda: list(found)):
+        person = line["person"]
+        line["person"] = person if numbers else hidden(person, contract.who(person, chosen.who_key_bytes))
+        if as_json:
+            print_line(line)
+            continue
+        state = "" if line["active"] else "  opted out"
+        click.echo(f"{line['updated']:.19}  {line['person']:<24}{line['replies']:>7} replies{state}")
+
+
+@conversations.command()
+@PERSON
+def show(*, person: str) -> None:
+    """What is known of a person, as JSON; the words are in `dadacat history`."""
+    from dadacat import people
+    from worker import wiring
+
+    storage = wiring.store(checked(tree=True))
+    print_json(asked(lambda: people.shown(storage, person)))
+
+
+@conversations.command()
+@PERSON
+@YES
+def reset(*, person: str, yes: bool) -> None:
+    """Let the cat forget: window and memory begin anew, the journal keeps its record."""
+    from datetime import UTC, datetime
+
+    from dadacat import people
+    from worker import wiring
+
+    storage = wiring.store(checked(tree=True))
+    was = asked(lambda: people.known(storage, person))
+    sure(f"The cat will remember nothing of {person}. Reset?", yes=yes)
+    storage.reset(person, now=datetime.now(UTC))
+    if not was.is_active:
+        # a reset wakes a conversation up; who said STOP is not woken by an operator
+        storage.opt_out(person, now=datetime.now(UTC))
+    click.echo("reset")
+
+
+@conversations.command()
+@click.argument("people", nargs=-1)
+@click.option("--all", "everybody", is_flag=True, help="Everybody.")
+@click.option("--html", "as_page", is_flag=True, help="A page to read, instead of JSON lines; of one person.")
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path, dir_okay=False, writable=True), help="Default: standard output."
+)
+def export(*, people: tuple[str, ...], everybody: bool, as_page: bool, output: Path | None) -> None:
+    """Write conversations out: JSON lines that `import` reads, or a page."""
+    from dadacat import people as desk
+    from worker import wiring
+
+    if everybody == bool(people) or (as_page and len(people) != 1):
+        raise click.UsageError("name people, or --all; a page is of one person")
+    storage = wiring.store(checked(tree=True))
+    archive = storage.archive()
+    for person in people:
+        asked(partial(desk.known, storage, person))
+    named = (str(item["user_id"]) for item in archive.items()) if everybody else iter(people)
+    lines = desk.page(people[0], desk.transcript(storage, people[0])) if as_page else desk.exported(archive, named)
+    count = 0
+    with click.open_file(str(output) if output else "-", "w", encoding="utf-8") as file:
+        for line in lines:
+            file.write(f"{line}\n")
+            count += 1
+    if output:
+        output.chmod(0o600)
+        click.echo(f"{count} lines in {output}", err=True)
+
+
+@conversations.command("import")
+@click.argument("file", type=click.File(encoding="utf-8"))
+@YES
+def import_(*, file: Any, yes: bool) -> None:
+    """Put back what was exported. Nothing of it is sent; nobody who is known already is touched."""
+    from dadacat import people
+    from worker import wiring
+
+    storage = wiring.store(checked(tree=True))
+    storage.ensure_tables()
+    lines = list(file)
+    sure(f"Write {len(lines)} lines into {storage.table_name} and {storage.messages_table_name}?", yes=yes)
+    items, rows = asked(lambda: people.imported(storage.archive(), lines))
+    click.echo(f"{items} conversations, {rows} rows")
+
+
+COMMANDS = (init, doctor, connect, text, history, stats, audit, conversations)

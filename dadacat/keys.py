@@ -1,0 +1,88 @@
+"""Keys that change while a process runs: the account's tokens and shared keys, read anew when their file changes, or at a SIGHUP.
+
+A rotation needs no restart: the next token is put beside the current one, promoted at Twilio, and the old one is taken away.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from dadacat import logs
+from dadacat.settings import Settings, SettingsError
+
+#: So often at most the file of tokens is looked at.
+LOOK_SECONDS: Final = 1.0
+
+log = logs.get("keys")
+
+
+class Keys:
+    """The settings of a process whose keys may change; `read` reads the environment and `.env` anew."""
+
+    def __init__(
+        self, chosen: Settings, read: Callable[[], Mapping[str, str]], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._chosen = chosen
+        self._read = read
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._seen = self._mark()
+        self._looked = clock()
+        self._tokens = chosen.tokens
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """The account's auth tokens, as they stood a second ago or less."""
+        path = self._chosen.twilio_auth_token_file
+        if path and self._clock() - self._looked >= LOOK_SECONDS:
+            with self._lock:
+                self._looked = self._clock()
+                mark = self._mark()
+                if mark != self._seen:
+                    # a file that is just being replaced, or is gone, leaves what is known
+                    self._tokens, self._seen = self._chosen.tokens or self._tokens, mark
+                    log.info("tokens read anew", count=len(self._tokens))
+        return self._tokens
+
+    @property
+    def shared_keys(self) -> tuple[str, ...]:
+        """The shared keys."""
+        return self._chosen.shared_keys
+
+    @property
+    def logins(self) -> tuple[tuple[str, str], ...]:
+        """User names and passwords for Twilio's API."""
+        if self._chosen.twilio_api_key:
+            return self._chosen.api_logins
+        return tuple((self._chosen.twilio_account_sid, token) for token in self.tokens)
+
+    def reload(self) -> None:
+        """Read the settings anew; where they are wrong, what was known stays."""
+        try:
+            fresh = Settings.load(self._read())
+            fresh.require_twilio()
+        except SettingsError as exc:
+            log.error("settings not read anew", reason=str(exc))  # noqa: TRY400 - the sentence says it all
+            return
+        with self._lock:
+            self._chosen, self._tokens, self._seen = fresh, fresh.tokens, self._mark()
+        log.info("keys read anew", tokens=len(fresh.tokens), shared=len(fresh.shared_keys))
+
+    def _mark(self) -> tuple[int, int, int]:
+        try:
+            found = Path(self._chosen.twilio_auth_token_file or os.devnull).stat()
+        except OSError:
+            return (0, 0, 0)
+        return (found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+def reload_on_hangup(keys: Keys) -> None:
+    """Read the keys anew at a SIGHUP; nothing happens outside the main thread, where no signal can be caught."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGHUP, lambda *_: keys.reload())

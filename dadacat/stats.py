@@ -1,0 +1,73 @@
+"""How it went: what became of texts and replies within a time, from the journal, and what waits now, from Redis."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from conversation.journal import milliseconds
+from conversation.models import in_milliseconds
+
+
+@dataclass(slots=True)
+class Stats:
+    """Counts; times in milliseconds."""
+
+    people: set[str] = field(default_factory=set)
+    texts: Counter[str] = field(default_factory=Counter)
+    #: Why texts got no reply.
+    reasons: Counter[str] = field(default_factory=Counter)
+    engines: Counter[str] = field(default_factory=Counter)
+    messages: Counter[str] = field(default_factory=Counter)
+    #: What the carrier last said of them.
+    statuses: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
+    thought_ms: list[int] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:  # Any: JSON
+        """As a JSON object."""
+        thought = sorted(self.thought_ms)
+        return {
+            "people": len(self.people),
+            "texts": dict(self.texts),
+            "no_reply": dict(self.reasons),
+            "engines": dict(self.engines),
+            "thought_ms": {"median": _part(thought, 50), "p95": _part(thought, 95)},
+            "messages": dict(self.messages),
+            "statuses": dict(self.statuses),
+            "error_codes": dict(self.errors),
+        }
+
+
+def counted(rows: Iterable[Mapping[str, Any]], *, since: datetime) -> Stats:  # Any: DynamoDB's values
+    """What became of everything that arrived since then."""
+    found, begin = Stats(), in_milliseconds(since)
+    for row in rows:
+        if milliseconds(row.get("arrived", "0-")) < begin:
+            continue
+        state, key = str(row.get("state", "")), row["message_key"]
+        if key.startswith("in#"):
+            found.people.add(row["user_id"])
+            found.texts[state] += 1
+            if "reason" in row:
+                found.reasons[str(row["reason"])] += 1
+            if "thought_ms" in row:
+                found.thought_ms.append(int(row["thought_ms"]))
+                found.engines[str(row.get("engine", ""))] += 1
+        elif key.startswith("out#"):
+            found.messages[state] += 1
+            if "status" in row:
+                found.statuses[str(row["status"])] += 1
+            if row.get("error_code"):
+                found.errors[str(row["error_code"])] += 1
+    return found
+
+
+def _part(values: list[int], percent: int) -> int | None:
+    if len(values) < 2:  # noqa: PLR2004 - quantiles want two
+        return values[0] if values else None
+    return int(statistics.quantiles(values, n=100)[percent - 1])

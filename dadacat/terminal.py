@@ -1,0 +1,108 @@
+"""What every command of the front door does alike: read settings, print, ask, show how far it has come."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from dadacat import logs
+from dadacat.settings import Settings, SettingsError, environment
+
+if TYPE_CHECKING:
+    from worker.reconcile import Step
+
+Answer = TypeVar("Answer")
+
+#: Where `dadacat up` keeps its files, unless DADACAT_DATA names another place.
+DATA: Final = ".data"
+
+
+def checked(
+    *, twilio: bool = False, prices: bool = False, tree: bool = False, given: Mapping[str, str] | None = None
+) -> Settings:
+    """Settings that are right, or the end of the process with a sentence for each that is not.
+
+    `tree`: behind the environment and `.env` stands what `dadacat up` gave its processes, while it runs in this folder.
+    """
+    try:
+        chosen = Settings.load(_with_tree(environment()) if tree else environment() if given is None else given)
+        if twilio:
+            chosen.require_twilio()
+        if prices and chosen.prices_file:
+            from worker import wiring
+
+            wiring.prices(chosen)
+    except SettingsError as exc:
+        raise click.ClickException(str(exc)) from None
+    # to standard error, before anything can be logged: what a command prints is for whoever reads it
+    logs.configure(click.get_current_context().info_name or "cli", form=chosen.log_format, level=chosen.log_level)
+    return chosen
+
+
+def _with_tree(given: Mapping[str, str]) -> Mapping[str, str]:
+    path = Path(given.get("DADACAT_DATA", DATA), "run", "tree.json")
+    try:
+        tree: dict[str, str] = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return given
+    # boto3 reads its credentials from the environment alone
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        if name in tree:
+            os.environ.setdefault(name, tree[name])
+    return {**tree, **{name: value for name, value in given.items() if value}}
+
+
+def asked(call: Callable[[], Answer]) -> Answer:
+    """What `call` returns, or the end of the process with the sentence that says why it cannot be done."""
+    from conversation.errors import ConversationError
+    from dadacat.operate import BadRequest
+    from inbox.errors import InboxAway
+    from sms.errors import CarrierAway
+
+    try:
+        return call()
+    except (BadRequest, CarrierAway, InboxAway, ConversationError) as exc:
+        raise click.ClickException(str(exc)) from None
+
+
+def print_json(found: object) -> None:
+    """Print a value for machines."""
+    click.echo(json.dumps(found, ensure_ascii=False, indent=2, default=_plain))
+
+
+def print_line(found: object) -> None:
+    """Print a value as one line of JSON."""
+    click.echo(json.dumps(found, ensure_ascii=False, default=_plain))
+
+
+def _plain(value: Any) -> Any:  # Any: whatever JSON does not know
+    if isinstance(value, set | frozenset | tuple):
+        return sorted(value)
+    return str(value)
+
+
+def sure(question: str, *, yes: bool) -> None:
+    """Ask before something is destroyed, unless `--yes` was given; a no ends the process."""
+    if not yes:
+        click.confirm(question, abort=True)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[Step], None]]:
+    """A bar on a terminal, and not a word in a pipe."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda step: bar.update(task, description=step.what, completed=step.done, total=step.total)

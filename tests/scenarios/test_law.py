@@ -1,0 +1,274 @@
+"""What the law, the carriers and an operator's hands need, on the whole product."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.builders import OUR_NUMBER
+from tests.conftest import wait_until
+from tests.scenarios.conftest import ACCOUNT, TOKEN, House
+from tests.scenarios.test_operate import dadacat, run
+
+pytestmark = pytest.mark.road
+
+
+@pytest.fixture(scope="module")
+def house(start_house: Callable[..., House]) -> House:
+    return start_house(workers=1, LIMITS="on", HELP_LINE="a cat. STOP ends it.")
+
+
+def answered(house: House, person: str, replies: int) -> None:
+    wait_until(lambda: len(house.replies(person)) >= replies, seconds=30, what=f"{replies} replies to {person}")
+
+
+def settled(house: House, person: str, texts: int) -> None:
+    def are_settled() -> bool:
+        rows = [row for row in house.rows(person) if row["message_key"].startswith("in#")]
+        return len(rows) >= texts and all(row["state"] != "FILED" for row in rows)
+
+    wait_until(are_settled, seconds=60, what=f"an end of {texts} texts")
+
+
+def test_after_stop_nothing_is_sent_and_the_audit_proves_it(house: House) -> None:
+    person = "+15556660001"
+    house.text("hello", sender=person)
+    answered(house, person, 1)
+    house.text("STOP", sender=person)
+    settled(house, person, 2)
+
+    # by another path: texts that Twilio signs, though the network itself knows that this person said STOP
+    for number in range(50):
+        form = {
+            "MessageSid": f"SM{number:032x}", "AccountSid": ACCOUNT, "From": person, "To": OUR_NUMBER, "Body": f"and? {number}",
+        }  # fmt: skip
+        assert house.post(form).status_code == 200
+    settled(house, person, 52)
+    assert len(house.replies(person)) == 1
+    assert "0 offences" in dadacat(house, "audit")
+
+    house.text("START", sender=person)
+    settled(house, person, 53)
+    house.text("are you there again?", sender=person)
+    answered(house, person, 2)
+    assert "0 offences" in dadacat(house, "audit")
+
+    # somebody sent something all the same: a row that no worker of ours would have written
+    stop = next(row for row in house.rows(person) if row.get("reason") == "keyword stop")
+    claim = {"state": {"S": "SENDING"}, "at": {"S": stop["settled_at"]}, "attempt": {"S": "x"}}
+    forged = {
+        "user_id": {"S": person}, "message_key": {"S": "out#SMforged#0"}, "sid": {"S": "SMforged"}, "state": {"S": "SENT"},
+        "log": {"L": [{"M": claim}]},
+    }  # fmt: skip
+    house.dynamodb.put_item(TableName="DadaCatMessages", Item=forged)
+    answer = run(house, "audit", "--numbers")
+    told = answer.stdout
+    assert answer.returncode == 1
+    assert "1 offences" in told
+    assert person in told
+    assert "sent after STOP" in told
+    assert "SMforged" in told
+
+
+def test_help_is_answered_with_the_operators_line(house: House) -> None:
+    person = "+15556660002"
+    house.text("help", sender=person)
+    answered(house, person, 1)
+
+    assert house.replies(person)[0]["body"] == "a cat. STOP ends it."
+
+
+def test_over_a_limit_there_is_silence_and_it_is_shown(start_house: Callable[..., House]) -> None:
+    house = start_house(workers=2, LIMITS="on", LIMIT_TEXTS_PER_MINUTE="5", DOUBLE_TEXT_POLICY="each")
+    person = "+15556660003"
+    for number in range(12):
+        house.text(f"number {number}", sender=person)
+    settled(house, person, 12)
+
+    assert len(house.replies(person)) == 5
+    assert "over the limit: texts a minute" in dadacat(house, "stats")
+
+
+# Keys
+
+
+@contextmanager
+def traffic(house: House, *, per_second: int) -> Iterator[list[str]]:
+    """Texts of ever new people, through the network, until the block ends: who texted."""
+    over, people = threading.Event(), []
+
+    def text() -> None:
+        while not over.wait(1 / per_second):
+            person = f"+1556{len(people):07d}"
+            house.text("hello", sender=person)
+            people.append(person)
+
+    thread = threading.Thread(target=text)
+    thread.start()
+    try:
+        yield people
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_a_token_is_rotated_under_traffic_without_a_restart(start_house: Callable[..., House], tmp_path: Path) -> None:
+    secret = tmp_path / "tokens"
+    secret.write_text(f"{TOKEN}\n")
+    house = start_house(workers=1, TWILIO_AUTH_TOKEN="", TWILIO_AUTH_TOKEN_FILE=str(secret))
+    before = {role: house.processes(role) for role in ("webhook", "worker")}
+
+    with traffic(house, per_second=20) as people:
+        wait_until(lambda: len(people) > 40, what="traffic")
+        # the next token beside the current one, then promoted, then alone
+        secret.write_text(f"{TOKEN}\nthe-next-token\n")
+        read_anew(house)
+        promoted = httpx.put(f"{house.urls['twilio']}/account/token", json={"token": "the-next-token"}, timeout=10)
+        assert promoted.status_code == 204
+        count = len(people)
+        wait_until(lambda: len(people) > count + 40, what="traffic under the next token")
+        secret.write_text("the-next-token\n")
+        read_anew(house)
+        count = len(people)
+        wait_until(lambda: len(people) > count + 40, what="traffic under the next token alone")
+
+    house.token = "the-next-token"
+    wait_until(lambda: all(house.replies(person) for person in people[-3:]), seconds=60, what="the last replies")
+    wait_until(house.settled, seconds=60, what="an end")
+    assert [person for person in people if len(house.replies(person)) != 1] == []
+    metrics = httpx.get(f"{house.urls['webhook']}/metrics", timeout=10).text
+    assert 'status="403"' not in metrics
+    assert {role: house.processes(role) for role in before} == before
+
+
+def read_anew(house: House) -> None:
+    """Wait until the webhook has seen its file."""
+    log = house.data / "logs" / "webhook.log"
+    seen = log.read_text().count("tokens read anew")
+    wait_until(lambda: log.read_text().count("tokens read anew") > seen, what="the webhook's look at its file")
+
+
+# Machines
+
+
+def test_two_cats_that_face_each_other_fall_silent(start_house: Callable[..., House]) -> None:
+    """Whatever either of them says is carried to the other at once."""
+    one, other = (start_house(workers=1, LIMITS="on") for _ in range(2))
+    cat_a, cat_b = "+15557770001", "+15557770002"
+    carried = {"a": 0, "b": 0}
+
+    def carry(source: House, to: str, target: House, name: str) -> None:
+        for message in source.replies(to)[carried[name] :]:
+            target.text(message["body"], sender=cat_a if name == "a" else cat_b)
+            carried[name] += 1
+
+    one.text("hello there, is this a cat that i am talking to?", sender=cat_b)
+    quiet_since = time.monotonic()
+    while time.monotonic() - quiet_since < 12:
+        before = dict(carried)
+        carry(one, cat_b, other, "a")
+        carry(other, cat_a, one, "b")
+        if carried != before:
+            quiet_since = time.monotonic()
+        assert sum(carried.values()) < 60, "they talk all night"
+        threading.Event().wait(0.05)
+
+    reasons = {str(row.get("reason")) for house, person in ((one, cat_b), (other, cat_a)) for row in house.rows(person)}
+    assert "two machines seem to talk to each other" in reasons
+    print(f"they exchanged {sum(carried.values())} messages")
+
+
+# The doctor
+
+
+Broken = Mapping[str, str]
+
+
+@pytest.mark.parametrize(
+    ("broken", "where", "what", "remedy"),
+    [
+        ({"REDIS_URL": "redis://127.0.0.1:1/0"}, "redis", "nothing answers at 127.0.0.1:1", "REDIS_URL"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, "dynamodb", "does not answer", "AWS_ENDPOINT_URL"),
+        ({"DYNAMODB_TABLE_NAME": "DadaCatMessages"}, "dynamodb", "somebody else's table", "DYNAMODB_TABLE_NAME"),
+        ({"TWILIO_AUTH_TOKEN": "wrong"}, "twilio", "TWILIO_AUTH_TOKEN is not this account's", "console"),
+        ({"TWILIO_AUTH_TOKEN": "wrong"}, "webhook", "refuses what our token signs", "TWILIO_AUTH_TOKEN"),
+        ({"TWILIO_API_BASE_URL": "http://127.0.0.1:1"}, "twilio", "cannot be reached", "TWILIO_API_BASE_URL"),
+        ({"TWILIO_PHONE_NUMBER": "+15005550099"}, "twilio", "is no number of this account", "TWILIO_PHONE_NUMBER"),
+        ({"PUBLIC_URL": "http://127.0.0.1:1"}, "webhook", "does not answer", "PUBLIC_URL"),
+        ({"PUBLIC_URL": "{twilio}"}, "webhook", "no webhook of ours", "PUBLIC_URL"),
+        ({"PUBLIC_URL": "{webhook}/"}, "webhook", "believes Twilio's signature", ""),
+        (
+            {"CAT_ENGINES": "openai:x", "OPENAI_BASE_URL": "http://127.0.0.1:1"},
+            "engines", "does not answer", "OPENAI_BASE_URL",
+        ),
+    ],
+)  # fmt: skip
+def test_the_doctor_names_what_is_wrong_and_the_remedy(
+    house: House, broken: Broken, where: str, what: str, remedy: str
+) -> None:
+    found = examined(house, {name: value.format(**house.urls) for name, value in broken.items()})
+
+    assert any(f["where"] == where and what in f["what"] and remedy in f["remedy"] for f in found), found
+
+
+def examined(house: House, settings: Broken | None = None) -> list[dict[str, Any]]:
+    answer = run(house, "doctor", "--json", **(settings or {}))
+    assert "Traceback" not in answer.stderr
+    found: list[dict[str, Any]] = json.loads(answer.stdout)
+    assert answer.returncode == int(any(finding["level"] == "wrong" for finding in found))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "good"), [("appendonly", "no", "yes"), ("maxmemory-policy", "allkeys-lru", "noeviction")]
+)
+def test_the_doctor_looks_at_what_redis_keeps(house: House, name: str, value: str, good: str) -> None:
+    house.redis.config_set(name, value)
+    try:
+        found = examined(house)
+    finally:
+        house.redis.config_set(name, good)
+
+    assert any(f"{name} is {value}" in f["what"] and f"config set {name} {good}" in f["remedy"] for f in found), found
+
+
+def test_the_doctor_sees_where_twilio_posts_and_connect_mends_it(house: House) -> None:
+    base = f"{house.urls['twilio']}/2010-04-01/Accounts/{ACCOUNT}/IncomingPhoneNumbers"
+    (number,) = httpx.get(f"{base}.json", auth=(ACCOUNT, TOKEN)).json()["incoming_phone_numbers"]
+    httpx.post(f"{base}/{number['sid']}.json", data={"SmsUrl": "https://old.example/sms"}, auth=(ACCOUNT, TOKEN))
+
+    assert any("https://old.example/sms" in f["what"] and f["remedy"] == "dadacat connect" for f in examined(house))
+    difference = run(house, "connect", "--dry-run").stdout
+    assert "- texts https://old.example/sms" in difference
+    assert f"+ texts {house.urls['webhook']}/sms#rc=3" in difference
+    dadacat(house, "connect", "--yes")
+
+    assert all(finding["level"] == "ok" for finding in examined(house)), examined(house)
+    house.text("connected again", sender="+15556660009")
+    answered(house, "+15556660009", 1)
+
+
+def test_the_doctor_sees_that_nobody_works(start_house: Callable[..., House]) -> None:
+    house = start_house(workers=0)
+    house.text("anybody?", sender="+15556660010")
+    wait_until(lambda: house.redis.zcard("waiting"), what="a text that waits")
+
+    assert any(
+        f["where"] == "workers" and "no worker answers, and a text has waited" in f["what"] for f in examined(house)
+    )
+
+
+def test_the_doctor_tells_wrong_settings_by_name(house: House) -> None:
+    complaint = dadacat(house, "doctor", code=1, DOUBLE_TEXT_POLICY="never", LIMIT_TEXTS_PER_DAY="many")
+
+    assert "DOUBLE_TEXT_POLICY" in complaint
+    assert "LIMIT_TEXTS_PER_DAY" in complaint
+    assert "many" not in complaint
