@@ -111,9 +111,16 @@ class Database:
     """
 
     def __init__(
-        self, tables: Sequence[Any], *, endpoint_url: str | None, region_name: str, rng: random.Random | None
+        self,
+        tables: Sequence[Any],
+        *,
+        endpoint_url: str | None,
+        region_name: str,
+        rng: random.Random | None,
+        expiring: bool = False,
     ) -> None:
         self._tables = tables
+        self._expiring = expiring
         self._endpoint_url = endpoint_url
         self._region_name = region_name
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not cryptography
@@ -128,6 +135,8 @@ class Database:
                     client = self._new_client()
                     for table in self._tables:
                         _ensure(client, table)
+                        if self._expiring:
+                            _let_expire(client, table["TableName"])
                     self._client = client
         return self._client
 
@@ -168,6 +177,17 @@ class Database:
                 row = plain(old) if old else self.read(write.table, write.key)
                 raise Refused([row]) from None
         return plain(answer["Attributes"])
+
+    def delete(self, write: Write) -> bool:
+        """Delete a row under a condition; whether it held."""
+        with translated():
+            try:
+                self.client().delete_item(**write.request())
+            except ClientError as exc:
+                if _code(exc) != "ConditionalCheckFailedException":
+                    raise
+                return False
+        return True
 
     def transact(self, *writes: Write) -> None:
         """Carry out all writes or none. Raises `Refused` or `Conflict`."""
@@ -301,6 +321,19 @@ def _ensure(client: DynamoDBClient, table: Any) -> None:
                 if _code(exc) != "ResourceInUseException":  # another process was faster
                     raise
     _await_active(client, name)
+
+
+def _let_expire(client: DynamoDBClient, name: str) -> None:
+    """Have DynamoDB delete rows when their time, in the attribute `expires`, is over. A second call changes nothing."""
+    try:
+        with translated():
+            client.update_time_to_live(
+                TableName=name, TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires"}
+            )
+    except ClientError as exc:
+        # a table that does so already says that this is no change; who may not ask for it leaves it to whoever may
+        if _code(exc) not in _DENIED | {"ValidationException"}:
+            raise
 
 
 def _await_active(client: DynamoDBClient, name: str) -> None:

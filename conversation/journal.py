@@ -18,6 +18,8 @@ from typing import Any, Final, Self, TypeVar
 
 from conversation.errors import IllegalMove
 
+#: The mark of somebody who was forgotten after he had said STOP.
+STILL_STOPPED: Final = "stop"
 #: The sparse index is spread over this many partitions, so that no single one takes every write.
 BUCKETS: Final = 16
 #: A text that cannot be finished in this many visits leaves the road.

@@ -35,6 +35,7 @@ class InMemoryStorage:
         self._dead: dict[tuple[str, str], datetime] = {}
         self._second_tries: set[tuple[str, str]] = set()
         self._watermarks: dict[str, datetime] = {}
+        self._buried: dict[str, tuple[frozenset[str], datetime]] = {}
         self._memos: list[dict[str, Any]] = []
 
     def get(self, user_id: str) -> Conversation | None:
@@ -259,6 +260,31 @@ class InMemoryStorage:
                 return False
             written = stands.remembering(folding.memory)
             self._conversations[was.user_id] = replace(written, noted=written.metadata_json())
+            return True
+
+    def bury(self, mark: str, texts: Sequence[str], *, until: datetime) -> None:
+        """See `conversation.storage.DynamoDBStorage.bury`."""
+        with self._lock:
+            self._buried[mark] = (self._buried.get(mark, (frozenset(), until))[0] | frozenset(texts), until)
+
+    def buried(self, mark: str, *, now: datetime) -> frozenset[str]:
+        """See `conversation.ports.Journal.buried`."""
+        with self._lock:
+            kept = [texts for name, (texts, until) in self._buried.items() if name.startswith(mark) and now <= until]
+            return frozenset().union(*kept)
+
+    def set_reborn(self, user_id: str, *, fence: int, now: datetime) -> None:
+        """See `conversation.ports.Journal.set_reborn`."""
+        with self._lock:
+            self._conversations[user_id] = replace(self._fenced(user_id, fence), reborn=True, updated_at=now)
+
+    def unmake(self, user_id: str, *, fence: int) -> bool:
+        """See `conversation.ports.Journal.unmake`."""
+        with self._lock:
+            stands = self._conversations.get(user_id)
+            if stands is None or stands.fence != fence or stands.version:
+                return False
+            del self._conversations[user_id]
             return True
 
     def talk(self, user_id: str, *, after_ms: int, before_ms: int, limit: int) -> tuple[Entry, ...]:

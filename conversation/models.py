@@ -41,6 +41,8 @@ OWNED: Final = frozenset(
         "echoes",
         "replies",
         "unintroduced",
+        "reborn",
+        "expires",
     }
 )
 
@@ -183,6 +185,8 @@ class Conversation:
     replies: int = 0
     #: The first reply had no room for the line that a stranger is greeted with: the next one owes it.
     unintroduced: bool = False
+    #: The person was forgotten once and has texted anew: old texts may still come, and are known by their marks.
+    reborn: bool = False
     #: `metadata` as it stood in the item; None where there was none.
     noted: str | None = field(default=None, compare=False, repr=False)
     #: `metadata` is no JSON object in a string: it is somebody else's, and stays as it is.
@@ -263,6 +267,7 @@ class Conversation:
             quiet_until=int(item.get("quiet_until", 0)),
             echoes=_echoes(item.get("echoes")),
             replies=int(item.get("replies", 0)),
+            reborn=bool(item.get("reborn", False)),
             unintroduced=bool(item.get("unintroduced", False)),
             noted=noted if isinstance(noted, str) else None,
             foreign=not isinstance(metadata, dict) or not isinstance(noted, str | None),

@@ -292,6 +292,18 @@ class Journal(Protocol):
     def remember(self, folding: Folding, *, now: datetime) -> bool:
         """Put a memory in the place of the one that was read. False, and nothing changed but the cost, where another was written since."""
 
+    def buried(self, mark: str, *, now: datetime) -> frozenset[str]:
+        """Marks of the texts of somebody who was forgotten, for as long as they are kept, and `journal.STILL_STOPPED` where he had said STOP.
+
+        Empty: nobody of that mark was forgotten.
+        """
+
+    def set_reborn(self, user_id: str, *, fence: int, now: datetime) -> None:
+        """Note that this person was forgotten once and texts anew: old texts of his may still come. Raises `Fenced`."""
+
+    def unmake(self, user_id: str, *, fence: int) -> bool:
+        """Delete a conversation that was only opened and in which nothing was ever said; whether that is what it was."""
+
     def talk(self, user_id: str, *, after_ms: int, before_ms: int, limit: int) -> tuple[Entry, ...]:
         """The newest lines of the transcript, oldest first, that arrived after one moment and before another; none where that is no time."""
 

@@ -32,7 +32,7 @@ def row_write(table: str, user_id: str, key: str, attributes: Mapping[str, Any])
     )
 
 
-def part_write(table: str, part: Part, token: str, now: datetime) -> Write:
+def part_write(table: str, part: Part, token: str, now: datetime, **more: int) -> Write:
     """Make a part's row, if there is none."""
     service = part.messaging_service_sid
     return row_write(
@@ -53,6 +53,7 @@ def part_write(table: str, part: Part, token: str, now: datetime) -> Write:
             **({"expected": part.expected, "cost": part.cost} if part.expected else {}),
             **({"engine": part.facts["engine"]} if "engine" in part.facts else {}),
             **listed(part.user_id, now),
+            **more,
         },
     )
 

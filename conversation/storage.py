@@ -21,10 +21,11 @@ import hashlib
 import json
 import os
 import random
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from conversation import costs, journal, rows, schema, window
@@ -43,6 +44,8 @@ ERROR_CHARACTERS: Final = 6_000
 _END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 #: Whose rows say how far the carrier's list was looked through, and for what; no telephone is called that.
 _RECONCILER = "#reconciler"
+#: Whose rows are marks of texts of people who are forgotten.
+_FORGOTTEN: Final = "#forgotten"
 _EPOCH = datetime.fromtimestamp(0, UTC)
 #: What is read of a row to tell what it cost.
 _COST: Final = (
@@ -56,6 +59,9 @@ class DynamoDBStorage:
 
     `AWS_ENDPOINT_URL` chooses the server and `AWS_REGION` the region, as the specification names them, unless they are given
     here. Tables that are missing are created at the first call; where they are found, nothing is ever created.
+
+    `retention`: rows, and conversations in which nothing is said any more, are deleted by DynamoDB after so long, or within days of it
+    (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html); nobody is shown them in between. None: they stay.
     """
 
     def __init__(
@@ -65,9 +71,11 @@ class DynamoDBStorage:
         messages_table_name: str | None = None,
         endpoint_url: str | None = None,
         region_name: str | None = None,
+        retention: timedelta | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self.table_name = table_name
+        self._retention = retention
         self.messages_table_name = (
             messages_table_name
             or os.environ.get("DYNAMODB_MESSAGES_TABLE_NAME")
@@ -76,6 +84,7 @@ class DynamoDBStorage:
         self._db = Database(
             (schema.conversations(self.table_name), schema.messages(self.messages_table_name)),
             endpoint_url=endpoint_url,
+            expiring=retention is not None,
             region_name=region_name
             or os.environ.get("AWS_REGION")
             or os.environ.get("AWS_DEFAULT_REGION")
@@ -118,6 +127,7 @@ class DynamoDBStorage:
                 "content": message.content,
                 "arrived": journal.arrived(str(in_milliseconds(message.timestamp or now))),
                 "state": "SETTLED",
+                **self._expiry(now),
             },
         )
 
@@ -152,7 +162,7 @@ class DynamoDBStorage:
                 Limit=limit,
                 **start,  # type: ignore[arg-type]  # a key of strings, in the client's own wide type
             )
-        found = [plain(item) for item in answer["Items"]]
+        found = [row for row in map(plain, answer["Items"]) if not _is_over(row)]
         last = answer.get("LastEvaluatedKey")
         # rows that share one arrival are a text and its reply; by key, `in#` stands before `out#`
         found.sort(key=lambda row: (row["arrived"], row["message_key"]))
@@ -195,6 +205,7 @@ class DynamoDBStorage:
                 "tries": turn.tries,
                 "filed_at": now.isoformat(),
                 **rows.listed(turn.user_id, now),
+                **self._expiry(now),
             },
         )
         try:
@@ -272,7 +283,10 @@ class DynamoDBStorage:
         first = answer.turns[0]
         held = answer.conversation
         fixed = [
-            *(rows.part_write(self.messages_table_name, part, answer.token, now) for part in answer.new_parts()),
+            *(
+                rows.part_write(self.messages_table_name, part, answer.token, now, **self._expiry(now))
+                for part in answer.new_parts()
+            ),
             *(rows.answered_write(self.messages_table_name, answer, turn, now) for turn in answer.turns),
             *(
                 rows.settle_write(self.messages_table_name, turn, TurnState.SILENT, "superseded", now)
@@ -487,7 +501,7 @@ class DynamoDBStorage:
     def send_again(self, part: Part, *, now: datetime) -> bool:
         """See `conversation.ports.Journal.send_again`."""
         due = datetime.fromtimestamp(part.due / 1000, UTC)
-        write = rows.part_write(self.messages_table_name, part, "", now)
+        write = rows.part_write(self.messages_table_name, part, "", now, **self._expiry(now))
         values = {**write.values, "again": True, "due": part.due, "since": due.isoformat()}
         return self._db.holds(replace(write, update=f"{write.update}, #again = :again, #due = :due", values=values))
 
@@ -546,6 +560,42 @@ class DynamoDBStorage:
         )
         return self._db.holds(write)
 
+    def bury(self, mark: str, texts: Sequence[str], *, until: datetime) -> None:
+        """Keep marks of what somebody sent who is forgotten, under a mark of his own. A second call adds to them."""
+        row = {"user_id": _FORGOTTEN, "message_key": mark}
+        known = self._db.read(self.messages_table_name, row) or {}
+        kept = sorted({*known.get("texts", ()), *texts})
+        if kept:
+            stays = {"texts": kept, "until": until.isoformat(), "expires": int(until.timestamp())}
+            self._db.put_all(self.messages_table_name, [{**row, **stays}])
+
+    def buried(self, mark: str, *, now: datetime) -> frozenset[str]:
+        """See `conversation.ports.Journal.buried`."""
+        with translated():
+            answer = self._db.client().query(
+                TableName=self.messages_table_name,
+                KeyConditionExpression="user_id = :u AND begins_with(message_key, :k)",
+                ExpressionAttributeValues={":u": {"S": _FORGOTTEN}, ":k": {"S": mark}},
+                ConsistentRead=True,
+            )
+        kept = [row for row in map(plain, answer["Items"]) if datetime.fromisoformat(row["until"]) >= now]
+        return frozenset(text for row in kept for text in row["texts"])
+
+    def set_reborn(self, user_id: str, *, fence: int, now: datetime) -> None:
+        """See `conversation.ports.Journal.set_reborn`."""
+        self._set_fenced(user_id, "reborn", True, fence=fence, now=now)
+
+    def unmake(self, user_id: str, *, fence: int) -> bool:
+        """See `conversation.ports.Journal.unmake`."""
+        return self._db.delete(
+            Write(
+                table=self.table_name,
+                key={"user_id": user_id},
+                condition="#fence = :fence AND (attribute_not_exists(#version) OR #version = :none)",
+                values={"fence": fence, "none": 0},
+            )
+        )
+
     def talk(self, user_id: str, *, after_ms: int, before_ms: int, limit: int) -> tuple[journal.Entry, ...]:
         """See `conversation.ports.Journal.talk`."""
         if before_ms <= after_ms:
@@ -564,7 +614,7 @@ class DynamoDBStorage:
                 ScanIndexForward=False,
                 Limit=limit,
             )
-        found = [plain(item) for item in answer["Items"]]
+        found = [row for row in map(plain, answer["Items"]) if not _is_over(row)]
         found.sort(key=lambda row: (row["arrived"], row["message_key"]))
         return tuple(journal.Entry.from_row(row) for row in found if not row.get("again"))
 
@@ -761,6 +811,9 @@ class DynamoDBStorage:
             if count:
                 sets.append(f"#{name} = :{name}")
                 values[name] = count
+        if self._retention is not None:
+            sets.append("#expires = :expires")
+            values |= self._expiry(now.updated_at)
         if now.unintroduced != was.unintroduced:
             sets.append("#unintroduced = :unintroduced")
             values["unintroduced"] = now.unintroduced
@@ -809,14 +862,24 @@ class DynamoDBStorage:
                     "content": message.content,
                     "state": "SETTLED",
                     "original": json.dumps(message.to_json(), ensure_ascii=False),
+                    **self._expiry(was.updated_at),
                 }
             )
             number += 1
         for at in range(0, len(homeless), BATCH):
             self._db.put_all(self.messages_table_name, homeless[at : at + BATCH])
 
+    def _expiry(self, moment: datetime) -> dict[str, int]:
+        """When what is written now is to be deleted, as DynamoDB's time to live reads it."""
+        return {} if self._retention is None else {"expires": int((moment + self._retention).timestamp())}
+
     def _row(self, user_id: str, key: str) -> Row | None:
         return self._db.read(self.messages_table_name, {"user_id": user_id, "message_key": key})
+
+
+def _is_over(row: Row) -> bool:
+    """Whether a row's time is over; DynamoDB deletes it within days."""
+    return "expires" in row and row["expires"] < time.time()
 
 
 def _to_cursor(key: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from dadacat.terminal import asked, checked, print_json, print_line, sure
+from dadacat.terminal import asked, checked, print_json, print_line, steps, sure
 
 PERSON = click.argument("person")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="As JSON, for machines.")
@@ -45,10 +45,10 @@ def init(  # noqa: PLR0913 - each is an option
     no_check: bool,
 ) -> None:
     """Write .env: what is not given is asked for, and all of it is checked before anything is written."""
-    from dadacat import doctor
     from dadacat import init as setup
     from dadacat.settings import Settings, SettingsError
     from sms.errors import CarrierAway
+    from worker import wiring
 
     if path.exists() and not force:
         raise click.ClickException(f"{path} is there already; --force replaces it")
@@ -74,7 +74,7 @@ def init(  # noqa: PLR0913 - each is an option
     except SettingsError as exc:
         raise click.ClickException(f"{exc}\nnothing was written") from None
     if not no_check:
-        twilio = doctor.account(Settings.load(values))
+        twilio = wiring.account(Settings.load(values))
         try:
             twilio.status()
         except CarrierAway as exc:
@@ -114,12 +114,12 @@ def doctor(*, as_json: bool) -> None:
 def connect(*, yes: bool, dry_run: bool) -> None:
     """Have Twilio post our numbers' texts to PUBLIC_URL, with retries and a fallback; the difference is shown first."""
     from dadacat import connect as wires
-    from dadacat import doctor
+    from worker import wiring
 
     chosen = checked(twilio=True, tree=True)
     if not chosen.numbers:
         raise click.ClickException("TWILIO_PHONE_NUMBER names no number")
-    account = doctor.account(chosen)
+    account = wiring.account(chosen)
     try:
         changes = asked(lambda: wires.changes(chosen, account))
         for change in changes:
@@ -360,6 +360,44 @@ def import_(*, file: Any, yes: bool) -> None:
     sure(f"Write {len(lines)} lines into {storage.table_name} and {storage.messages_table_name}?", yes=yes)
     items, rows = asked(lambda: people.imported(storage.archive(), lines))
     click.echo(f"{items} conversations, {rows} rows")
+
+
+@conversations.command()
+@PERSON
+@YES
+@click.option("--keep-twilio", is_flag=True, help="Leave Twilio's copies: they are deleted otherwise, in and out.")
+@AS_JSON
+def forget(*, person: str, yes: bool, keep_twilio: bool, as_json: bool) -> None:
+    """Remove a person everywhere: tables, Redis, Twilio's copies. Prints a receipt that does not say of whom.
+
+    For 30 days marks of his texts stay, under a keyed hash, so that one that comes late is not answered. A STOP of his is forgotten too.
+    """
+    import dataclasses
+
+    from dadacat.forget import Eraser
+    from inbox import contract
+    from worker import wiring
+
+    chosen = checked(twilio=True, tree=True)
+    sure(f"Nothing of {person} will be left, and nobody can bring it back. Forget?", yes=yes)
+    storage = wiring.store(chosen)
+    account = None if keep_twilio else wiring.account(chosen)
+    eraser = Eraser(
+        storage=storage,
+        archive=storage.archive(),
+        inbox=wiring.inbox_on(wiring.redis_client(chosen), chosen),
+        account=account,
+        who=lambda name: contract.who(name, chosen.who_key_bytes),
+    )
+    with steps() as step:
+        receipt = asked(lambda: eraser.forget(person, progress=step))
+    if account is not None:
+        account.close()
+    if as_json:
+        print_json(dataclasses.asdict(receipt))
+    else:
+        for name, value in dataclasses.asdict(receipt).items():
+            click.echo(f"{name:<12} {value}")
 
 
 COMMANDS = (init, doctor, connect, text, history, stats, audit, conversations)

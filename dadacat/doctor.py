@@ -27,9 +27,9 @@ from conversation import schema
 from dadacat import connect
 from dadacat.settings import TWILIO_API, Settings
 from sms import signature
-from sms.account import Refused, TwilioAccount
+from sms.account import Refused
 from sms.errors import CarrierAway
-from sms.login import Login
+from worker import wiring
 
 #: What one check may take; all of them together take no longer.
 CHECK_SECONDS: Final = 6.0
@@ -201,6 +201,8 @@ def _dynamodb(chosen: Settings) -> Findings:
     try:
         for table in tables:
             yield from _table(client, table)
+            if chosen.retention_days:
+                yield from _expiry(client, table["TableName"])
     except NoCredentialsError:
         yield Finding(
             where=where, level=Level.WRONG, what="there are no credentials for AWS",
@@ -260,18 +262,18 @@ def _table(client: Any, wanted: Any) -> Findings:  # Any: boto3's own shapes
     yield Finding(where=where, level=Level.OK, what=f"{name} is there, with its indexes")
 
 
-def account(chosen: Settings) -> TwilioAccount:
-    """The account, as the settings name it."""
-    return TwilioAccount(
-        account_sid=chosen.twilio_account_sid,
-        login=Login(lambda: chosen.api_logins),
-        api_base_url=chosen.twilio_api_base_url,
-    )
+def _expiry(client: Any, name: str) -> Findings:  # Any: boto3's own shapes
+    found = client.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
+    if found.get("TimeToLiveStatus") not in ("ENABLED", "ENABLING") or found.get("AttributeName") != "expires":
+        yield Finding(
+            where="dynamodb", level=Level.WRONG, what=f"RETENTION_DAYS is set, and {name} deletes nothing",
+            remedy=f"aws dynamodb update-time-to-live --table-name {name} --time-to-live-specification Enabled=true,AttributeName=expires",
+        )  # fmt: skip
 
 
 def _twilio(chosen: Settings) -> Findings:
     where = "twilio"
-    twilio = account(chosen)
+    twilio = wiring.account(chosen)
     try:
         status, date = twilio.status()
         if status != "active":

@@ -196,6 +196,16 @@ class Settings(BaseModel):
         "",
         description="A TOML file laid over the price tables that come with DadaCat: `[[models]]`, `[segment]`, `[channel]`.",
     )
+    retention_days: int = Field(
+        0,
+        ge=0,
+        le=36_500,
+        description="After so many days what was said is deleted by DynamoDB's time to live, a conversation counted from its last text. 0: it stays.",
+    )
+    redact_after_delivery: Literal["on", "off"] = Field(
+        "off",
+        description="`on`: once a reply is delivered, Twilio is asked to forget its words and those of the text that it answers.",
+    )
     max_age_seconds: Seconds = Field(
         21600.0, description="A text or a reply older than this is not answered or sent any more."
     )

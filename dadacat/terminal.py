@@ -95,6 +95,18 @@ def sure(question: str, *, yes: bool) -> None:
 
 
 @contextmanager
+def steps() -> Iterator[Callable[[str, int], None]]:
+    """What is being done and how much of it is done, on a terminal; not a word in a pipe."""
+    if not sys.stderr.isatty():
+        yield lambda *_: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("") as status:
+        yield lambda what, done: status.update(f"{what}: {done}")
+
+
+@contextmanager
 def progress() -> Iterator[Callable[[Step], None]]:
     """A bar on a terminal, and not a word in a pipe."""
     if not sys.stderr.isatty():

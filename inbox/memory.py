@@ -184,6 +184,14 @@ class InMemoryInbox:
         """See `inbox.ports.Inbox.ask_for_count`."""
         self.counts_asked_for += 1
 
+    def unknow(self, who: Who) -> bool:
+        """See `inbox.ports.Inbox.unknow`."""
+        with self._changed:
+            if self._texts.get(who):
+                return False
+            self._people.pop(who, None)
+            return True
+
     def person(self, who: Who) -> str | None:
         """See `inbox.ports.Inbox.person`."""
         with self._changed:

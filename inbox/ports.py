@@ -124,6 +124,9 @@ class Inbox(Protocol):
     def ask_for_count(self) -> None:
         """Ask for what was spent to be counted; nothing happens where that was asked a moment ago."""
 
+    def unknow(self, who: Who) -> bool:
+        """Forget whose hash it is; False, and nothing is forgotten, where a text waits."""
+
     def person(self, who: Who) -> str | None:
         """The user id of a person; None for somebody who is not known."""
 

@@ -136,7 +136,7 @@ class RedisInbox:
         self._reader = f"reader-{secrets.token_hex(4)}"
         self._scripts: dict[str, Script] = {
             name: client.register_script(script(name))
-            for name in ("accept", "take", "renew", "remove", "close", "park", "due", "remind", "leave")
+            for name in ("accept", "take", "renew", "remove", "close", "park", "due", "remind", "leave", "unknow")
         }
 
     def accept(self, text: InboundSms) -> bool:
@@ -214,6 +214,29 @@ class RedisInbox:
         """See `inbox.ports.Inbox.ask_for_count`."""
         bell = doorbell.ring(contract.COUNT_TASK)
         self._run("remind", ["reminded:#count", contract.QUEUE], [bell, milliseconds(COUNT_AGAIN)])
+
+    def unknow(self, who: Who) -> bool:
+        """See `inbox.ports.Inbox.unknow`."""
+        return bool(self._run("unknow", [f"inbox:{who}", "people"], [who]))
+
+    @translated()
+    def forget(self, who: Who, user_id: str) -> int:
+        """Remove all that Redis has of a person, whatever waits; how much it was. For whoever holds the person's lease, or serves nobody."""
+        removed = 0
+        for entry_id, fields in _flat(self._redis.xrange("receipts")):
+            receipt = _receipt(entry_id.decode(), fields)
+            if receipt.report is not None and receipt.report.to == user_id:
+                removed += int(self._redis.xdel("receipts", entry_id))
+        keys = [f"{name}:{who}" for name in ("inbox", "again", "visit", "reminded", "streak")]
+        keys += [key.decode() for key in self._redis.scan_iter(match=f"rate:*{who}*", count=1000)]
+        for day in self._redis.scan_iter(match="purse:day:*", count=1000):
+            sums = [f"{kind}:{who}" for kind in ("model", "sms", "last", "urgent")]
+            removed += int(self._redis.hdel(day, *sums))
+        removed += int(self._redis.delete(*keys))
+        for name in ("agenda", "waiting"):
+            removed += int(self._redis.zrem(name, who))
+        removed += int(self._redis.hdel("people", who))
+        return removed
 
     @translated()
     def person(self, who: Who) -> str | None:

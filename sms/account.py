@@ -16,7 +16,7 @@ import requests
 
 from sms.errors import CarrierAway
 from sms.login import Login
-from sms.twilio import new_session
+from sms.twilio import LIST_PAGE, new_session
 
 #: An operator waits at a terminal: what has not answered by then does not.
 TIMEOUT_SECONDS: Final = 4.0
@@ -45,7 +45,8 @@ class TwilioAccount:
     """One account, by the login of its SID and token, or of an API key. Every verb raises `CarrierAway`, and `Refused` for a no."""
 
     def __init__(self, *, account_sid: str, login: Login, api_base_url: str) -> None:
-        self._base = f"{api_base_url.rstrip('/')}/2010-04-01/Accounts/{account_sid}"
+        self._home = f"/2010-04-01/Accounts/{account_sid}"
+        self._base = api_base_url.rstrip("/") + self._home
         self._login = login
         self._session = new_session()
 
@@ -73,6 +74,19 @@ class TwilioAccount:
         """Have a number's texts posted to other places."""
         form = {"SmsUrl": url, "SmsMethod": "POST", "SmsFallbackUrl": fallback, "SmsFallbackMethod": "POST"}
         return _number(_object(self._ask("POST", f"/IncomingPhoneNumbers/{number.sid}.json", form=form)))
+
+    def messages_with(self, person: str) -> list[str]:
+        """The sids of all messages to a person and from him."""
+        found: list[str] = []
+        for query in ({"To": person}, {"From": person}):
+            page = _object(self._ask("GET", "/Messages.json", params={**query, "PageSize": str(LIST_PAGE)}))
+            while True:
+                found += [str(entry["sid"]) for entry in page.get("messages", ())]
+                following = str(page.get("next_page_uri") or "")
+                if not following:
+                    break
+                page = _object(self._ask("GET", following.removeprefix(self._home)))
+        return found
 
     def redact(self, sid: str) -> bool:
         """Have the words of a message forgotten; the message stays. False where there is none, or it is still under way."""

@@ -149,6 +149,7 @@ class Room:
             album=replaced.get("album"),
             leases=LeaseKeeper(self.inbox, every_seconds=5, on_error=lambda _: None),
             worker="w",
+            mark=replaced.get("mark", str),
         )
         habits = Habits(
             policy=self.policy, quiet_window_seconds=0.05, quiet_limit_seconds=0.2, max_age_seconds=21600,

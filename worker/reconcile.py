@@ -97,6 +97,8 @@ class Terms:
     numbers: Sequence[str]
     who: Callable[[str], Who]
     unsettled_after: timedelta = UNSETTLED_AFTER
+    #: Asks the carrier to forget the words of a message whose fate is sealed; None: it keeps them.
+    redact: Callable[[str], bool] | None = None
 
 
 class Reconciler:
@@ -325,8 +327,28 @@ class Reconciler:
                 self._journal.charge(part, charge)
                 charged += 1
             if not _is_open(entry) and _rank(entry.status) >= _rank("canceled"):
+                self._redact(entry, part)
                 self._remember(entry.sid)
         return reported, charged
+
+    def _redact(self, entry: Listed, part: Part) -> None:
+        """Have the carrier forget the words of a reply whose fate is sealed, and of the texts that it answers.
+
+        Raises `CarrierAway`; a later look goes on.
+        """
+        redact = self._terms.redact
+        if redact is None or not entry.body:
+            return
+        turn = self._journal.get_turn(part.user_id, part.turn)
+        begin = journal.milliseconds(turn.arrived if turn else part.arrived)
+        answered = self._journal.talk(
+            part.user_id, after_ms=begin - 1, before_ms=journal.milliseconds(part.arrived) + 1, limit=RECENT_ROWS
+        )
+        for text in answered:
+            if text.key.startswith("in#"):
+                redact(text.key.removeprefix("in#"))
+        # last: as long as its words are there, a later look does it once more
+        redact(entry.sid)
 
     def _mine(self, person: str, entries: Sequence[Listed]) -> dict[str, Part]:
         """The person's parts by their sids; further back for somebody who wrote a lot since the last look."""

@@ -147,6 +147,8 @@ class House:
     leases: LeaseKeeper
     #: Who serves, as the journal records it.
     worker: str
+    #: The mark under which a text of somebody who is forgotten is known.
+    mark: Callable[[str], str] = str
 
 
 class Visits:
@@ -170,6 +172,7 @@ class Visits:
         self._album = house.album
         self._leases = house.leases
         self._worker = house.worker
+        self._mark = house.mark
         self._habits = habits
         self._noted = noted or Noted()
         self._stopping = stopping
@@ -185,7 +188,10 @@ class Visits:
             visit = Visit(lease=lease, begun=begun)
             try:
                 visit.opened = self._journal.open(lease.user_id, now=visit.now())
+                self._remember_forgotten(visit)
                 due_ms = self._drain(visit)
+                if due_ms is None and visit.buried:
+                    self._unknow(visit)
             except Fenced:
                 # another worker opened this conversation: the person is served. Should it die, the agenda still knows.
                 self._park(visit, visit.now_ms() + _ms(AWAY_PAUSE), "fenced")
@@ -199,6 +205,25 @@ class Visits:
             else:
                 if due_ms is not None:
                     self._park(visit, due_ms, "due later")
+
+    def _remember_forgotten(self, visit: Visit) -> None:
+        """Whoever is opened for the first time may be somebody who was forgotten, whose old texts are not to be answered when they come late."""
+        conversation = visit.conversation
+        if conversation.fence > 1 and not conversation.reborn:
+            return
+        visit.buried = self._journal.buried(visit.lease.who, now=visit.now())
+        if visit.buried and not conversation.reborn:
+            self._journal.set_reborn(visit.user_id, fence=visit.fence, now=visit.now())
+            if journal.STILL_STOPPED in visit.buried:
+                self._obey(visit, Keyword.STOP)
+
+    def _unknow(self, visit: Visit) -> None:
+        """Where nothing but old texts came, nothing is left of the visit."""
+        if self._journal.unmake(visit.user_id, fence=visit.fence):
+            self._inbox.unknow(visit.lease.who)
+
+    def _is_buried(self, visit: Visit, text: InboundSms) -> bool:
+        return bool(visit.buried) and self._mark(text.sid) in visit.buried
 
     def _note_error(self, visit: Visit) -> None:
         """Keep the traceback with the turns in hand: should this be their last try, somebody will read it."""
@@ -298,6 +323,8 @@ class Visits:
 
     def _is_news(self, visit: Visit, text: InboundSms) -> bool:
         """Whether a text has not been settled before: an old STOP that is brought again means nothing."""
+        if self._is_buried(visit, text):
+            return False
         turn = self._journal.get_turn(visit.user_id, text.sid)
         return turn is None or turn.state is TurnState.FILED
 
@@ -311,8 +338,7 @@ class Visits:
                 self._bury(visit, entry)
                 found.over.append(entry.entry_id)
                 continue
-            if any(turn.sid == entry.text.sid for turn in found.answer):
-                found.entries.append(entry.entry_id)
+            if self._is_known(visit, found, entry, entry.text):
                 continue
             if found.answer and (self._habits.policy == "each" or found.answer[0].tries > 1):
                 # a text that a worker died of is answered alone, and its neighbours' tries are not counted with its own
@@ -329,6 +355,16 @@ class Visits:
             if turn.state is not TurnState.FILED:
                 found.over.append(entry.entry_id)
         return found
+
+    def _is_known(self, visit: Visit, found: _Gathered, entry: Waiting, text: InboundSms) -> bool:
+        """Whether nothing has to be filed: an old text of somebody who was forgotten, or one that is in hand already."""
+        if self._is_buried(visit, text):
+            found.over.append(entry.entry_id)
+            return True
+        if any(turn.sid == text.sid for turn in found.answer):
+            found.entries.append(entry.entry_id)
+            return True
+        return False
 
     def _file(self, visit: Visit, entry: Waiting, text: InboundSms) -> Turn:
         """The text's row: made now, or found. A FILED one that was found was a dead holder's; its try is counted before the work."""

@@ -42,6 +42,7 @@ from inbox.money import Caps
 from inbox.purse import RedisPurse
 from inbox.redis import RedisInbox
 from sms import tariff as sms_tariff
+from sms.account import TwilioAccount
 from sms.errors import CarrierAway
 from sms.login import Login
 from sms.media import TwilioAlbum
@@ -319,6 +320,7 @@ def _built() -> Worker:
             album=TwilioAlbum(login=login, api_base_url=chosen.twilio_api_base_url),
             leases=leases,
             worker=f"{socket.gethostname()}:{os.getpid()}",
+            mark=lambda sid: contract.who(sid, chosen.who_key_bytes),
         ),
         Habits(
             policy=chosen.double_text_policy,
@@ -356,12 +358,22 @@ def store(chosen: Settings) -> DynamoDBStorage:
         messages_table_name=chosen.dynamodb_messages_table_name,
         endpoint_url=chosen.aws_endpoint_url,
         region_name=chosen.aws_region,
+        retention=timedelta(days=chosen.retention_days) if chosen.retention_days else None,
     )
 
 
 def ledger(chosen: Settings) -> TwilioLedger:
     """Twilio's list, as the settings name it."""
     return TwilioLedger(
+        account_sid=chosen.twilio_account_sid,
+        login=Login(lambda: chosen.api_logins),
+        api_base_url=chosen.twilio_api_base_url,
+    )
+
+
+def account(chosen: Settings) -> TwilioAccount:
+    """The account, as the settings name it."""
+    return TwilioAccount(
         account_sid=chosen.twilio_account_sid,
         login=Login(lambda: chosen.api_logins),
         api_base_url=chosen.twilio_api_base_url,
@@ -395,6 +407,7 @@ def reconciler(chosen: Settings, client: redis.Redis, inbox: RedisInbox, storage
             numbers=chosen.addresses,
             who=lambda person: contract.who(person, chosen.who_key_bytes),
             unsettled_after=timedelta(seconds=chosen.unsettled_after_seconds),
+            redact=account(chosen).redact if chosen.redact_after_delivery == "on" else None,
         ),
         noted=_repaired,
     )

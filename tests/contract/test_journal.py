@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
+import boto3
 import pytest
 
 from conversation import costs, journal
@@ -714,3 +716,69 @@ def test_forgetting_empties_window_and_memory_under_the_fence(store: Store) -> N
     store.open(ANN, now=NOW)
     with pytest.raises(Fenced):
         store.forget(ANN, through_ms=NOW_MS + 9, fence=conversation.fence, now=NOW)
+
+
+def test_marks_of_who_was_forgotten_are_kept_for_a_while(store: Store) -> None:
+    assert store.buried("ann", now=NOW) == frozenset()
+    store.bury("ann", ["one"], until=NOW + timedelta(days=30))
+    store.bury("ann", ["two"], until=NOW + timedelta(days=30))
+    store.bury("ann#stop", ["stop"], until=NOW + timedelta(days=3650))
+    store.bury("ben", ["three"], until=NOW + timedelta(days=30))
+
+    assert store.buried("ann", now=NOW) == {"one", "two", "stop"}
+    assert store.buried("ann", now=NOW + timedelta(days=31)) == {"stop"}
+
+
+def test_a_conversation_that_was_only_opened_can_be_unmade(store: Store) -> None:
+    first = store.open(ANN, now=NOW)
+    second = store.open(ANN, now=NOW)
+    assert not store.unmake(ANN, fence=first.fence)
+    assert store.unmake(ANN, fence=second.fence)
+    assert store.get(ANN) is None
+
+
+def test_a_conversation_in_which_something_was_said_cannot_be_unmade(store: Store) -> None:
+    conversation = store.open(ANN, now=NOW)
+    turn = store.file(a_turn(), now=NOW).turn
+    store.persist(Answer(conversation=conversation, turns=(turn,), parts=("a",), token="t"), now=NOW)
+
+    assert not store.unmake(ANN, fence=conversation.fence)
+    assert store.get(ANN) is not None
+
+
+def test_who_is_born_again_is_known_by_it(store: Store) -> None:
+    conversation = store.open(ANN, now=NOW)
+    store.set_reborn(ANN, fence=conversation.fence, now=NOW)
+
+    again = store.open(ANN, now=NOW)
+    assert again.reborn
+    with pytest.raises(Fenced):
+        store.set_reborn(ANN, fence=conversation.fence, now=NOW)
+    # and what is said does not undo it
+    turn = store.file(a_turn(), now=NOW).turn
+    store.persist(Answer(conversation=again, turns=(turn,), parts=("a",), token="t"), now=NOW)
+    assert store.open(ANN, now=NOW).reborn
+
+
+def test_what_is_past_its_time_is_shown_to_nobody(dynamodb_url: str) -> None:
+    name = f"T{uuid4().hex[:12]}"
+    store = DynamoDBStorage(
+        name, messages_table_name=f"{name}M", endpoint_url=dynamodb_url, retention=timedelta(days=30)
+    )
+    now = datetime.now(UTC)
+    for days, sid in ((31, "SMold"), (1, "SMnew")):
+        at = now - timedelta(days=days)
+        conversation = store.open(ANN, now=at)
+        turn = store.file(
+            replace(a_turn(sid, sid=sid), arrived=journal.arrived(str(int(at.timestamp() * 1000)))), now=at
+        ).turn
+        store.persist(Answer(conversation=conversation, turns=(turn,), parts=(f"re: {sid}",), token=sid), now=at)
+
+    assert [entry.content for entry in store.page(ANN).entries] == ["SMnew", "re: SMnew"]
+    (item,) = store.archive().items()
+    assert item["expires"] == int((now - timedelta(days=1) + timedelta(days=30)).timestamp())
+    client = boto3.client("dynamodb", endpoint_url=dynamodb_url, region_name="us-east-1")
+    for table in (name, f"{name}M"):
+        ttl = client.describe_time_to_live(TableName=table)["TimeToLiveDescription"]
+        assert (ttl["TimeToLiveStatus"], ttl["AttributeName"]) == ("ENABLED", "expires")
+    client.close()

@@ -103,7 +103,7 @@ def test_over_a_limit_there_is_silence_and_it_is_shown(start_house: Callable[...
 @contextmanager
 def traffic(house: House, *, per_second: int) -> Iterator[list[str]]:
     """Texts of ever new people, through the network, until the block ends: who texted."""
-    over, people = threading.Event(), []
+    over, people = threading.Event(), list[str]()
 
     def text() -> None:
         while not over.wait(1 / per_second):
@@ -183,7 +183,6 @@ def test_two_cats_that_face_each_other_fall_silent(start_house: Callable[..., Ho
 
     reasons = {str(row.get("reason")) for house, person in ((one, cat_b), (other, cat_a)) for row in house.rows(person)}
     assert "two machines seem to talk to each other" in reasons
-    print(f"they exchanged {sum(carried.values())} messages")
 
 
 # The doctor

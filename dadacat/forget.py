@@ -1,0 +1,124 @@
+"""`dadacat conversations forget`: a person is removed everywhere, and a text of his that comes late is not answered as if he were new.
+
+In this order, so that whoever is interrupted can simply begin again: marks of his texts, under a keyed hash, are written first; then Twilio's copies
+are deleted, then the tables' rows, then what Redis has. What stays for 30 days are the marks, and for ten years the mark of a STOP: hashes, of which
+nobody without the key can tell whose.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from conversation.archive import Archive
+from conversation.journal import STILL_STOPPED, milliseconds
+from conversation.models import in_milliseconds
+from conversation.storage import DynamoDBStorage
+from dadacat.operate import BadRequest
+from inbox.contract import Who
+from inbox.ports import Lease, moment
+from inbox.redis import RedisInbox
+from sms.account import TwilioAccount
+
+#: Twilio brings a text again for hours at most; whoever asks its list looks back for days.
+MARKED: Final = timedelta(days=30)
+#: More texts than this of one person in that time are marked no longer: an item of DynamoDB holds no more.
+MOST_MARKS: Final = 10_000
+#: A STOP is remembered for longer than any list of numbers is kept, under its hash.
+STOP_KEPT: Final = timedelta(days=3650)
+#: A worker that serves the person just now is done by then.
+WAIT_SECONDS: Final = 60.0
+POLL_SECONDS: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What was forgotten, without saying of whom."""
+
+    who: Who
+    at: str
+    #: Rows of the journal.
+    rows: int
+    #: Messages of which Twilio kept a copy, and those that it would not delete: still under way.
+    twilio: int
+    twilio_kept: int
+    #: Keys and entries in Redis.
+    redis: int
+    #: Until when texts that come late are recognised and left unanswered.
+    late_until: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Eraser:
+    """Forgets people. `account` None: Twilio keeps its copies."""
+
+    storage: DynamoDBStorage
+    archive: Archive
+    inbox: RedisInbox
+    account: TwilioAccount | None
+    who: Callable[[str], Who]
+    sleep: Callable[[float], None] = time.sleep
+
+    def forget(self, person: str, *, progress: Callable[[str, int], None] = lambda *_: None) -> Receipt:
+        """Forget a person; a second call finds nothing more. Raises `BadRequest`, `CarrierAway`, `StoreAway`, `InboxAway`."""
+        who, now = self.who(person), moment(self.inbox.now_ms())
+        lease = self._alone(who, person)
+        try:
+            if self.archive.item(person) is not None:
+                # a worker that held this person before may write no more
+                self.storage.open(person, now=now)
+            until = now + MARKED
+            self._mark(person, who, now=now, until=until)
+            deleted, kept = self._at_twilio(person, progress)
+            rows = self.archive.erase(person)
+            progress("the tables", rows)
+            removed = self.inbox.forget(who, person)
+            progress("redis", removed)
+        finally:
+            if lease is not None:
+                self.inbox.leave_duty(lease)
+        return Receipt(
+            who=who, at=now.isoformat(timespec="seconds"), rows=rows, twilio=deleted, twilio_kept=kept, redis=removed,
+            late_until=until.isoformat(timespec="seconds"),
+        )  # fmt: skip
+
+    def _alone(self, who: Who, person: str) -> Lease | None:
+        """The person's lease, once nobody serves it; None for somebody whom Redis does not know."""
+        until = time.monotonic() + WAIT_SECONDS
+        while self.inbox.person(who) is not None:
+            lease = self.inbox.take(who)
+            if lease is not None:
+                return lease
+            if time.monotonic() > until:
+                raise BadRequest(
+                    f"a worker has served {person} for {WAIT_SECONDS:.0f} s without an end: try again later"
+                )
+            self.sleep(POLL_SECONDS)
+        return None
+
+    def _mark(self, person: str, who: Who, *, now: datetime, until: datetime) -> None:
+        begin = in_milliseconds(now - MARKED)
+        sids = [
+            (row["arrived"], row["sid"])
+            for row in self.archive.rows(person)
+            if row["message_key"].startswith("in#") and milliseconds(row.get("arrived", "0-")) >= begin
+        ]
+        marks = [self.who(sid) for _, sid in sorted(sids)[-MOST_MARKS:]]
+        self.storage.bury(who, marks, until=until)
+        conversation = self.storage.get(person)
+        if conversation is not None and not conversation.is_active:
+            # who said STOP has said so, also when nobody knows any more who it was
+            self.storage.bury(f"{who}#{STILL_STOPPED}", [STILL_STOPPED], until=now + STOP_KEPT)
+
+    def _at_twilio(self, person: str, progress: Callable[[str, int], None]) -> tuple[int, int]:
+        if self.account is None:
+            return 0, 0
+        deleted = kept = 0
+        for sid in self.account.messages_with(person):
+            gone = self.account.delete(sid)
+            deleted, kept = deleted + gone, kept + (not gone)
+            progress("Twilio's copies", deleted)
+        return deleted, kept

@@ -1,0 +1,100 @@
+"""Somebody who was forgotten is a stranger: his old texts are not answered when they come late, his new ones are, and his STOP holds."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from conversation.journal import STILL_STOPPED, TurnState
+from tests.builders import ANN
+from tests.room import WHO, Room
+
+
+def marked(room: Room, *sids: str, stopped: bool = False) -> None:
+    """What `dadacat conversations forget` leaves behind."""
+    room.store._conversations.pop(ANN, None)
+    for rows in (room.store._turns, room.store._parts, room.store._entries):
+        for at in [at for at in rows if at[0] == ANN]:
+            del rows[at]
+    room.store.bury(WHO, [f"mark of {sid}" for sid in sids], until=room.now() + timedelta(days=30))
+    if stopped:
+        room.store.bury(f"{WHO}#{STILL_STOPPED}", [STILL_STOPPED], until=room.now() + timedelta(days=3650))
+
+
+def serve(room: Room) -> None:
+    room.serve(mark=lambda sid: f"mark of {sid}")
+
+
+def test_a_text_that_comes_late_is_not_answered_and_leaves_nothing() -> None:
+    room = Room()
+    (text,) = room.texts("hello")
+    serve(room)
+    marked(room, text.sid)
+
+    room.inbox.accept(text)
+    serve(room)
+
+    assert room.received == ["re: hello"]
+    assert room.store.get(ANN) is None
+    assert room.store.get_turn(ANN, text.sid) is None
+    assert room.inbox.person(WHO) is None
+    assert room.inbox.oldest_waiting_ms() is None
+
+
+def test_who_texts_anew_is_answered_and_old_texts_between_are_not() -> None:
+    room = Room()
+    (old,) = room.texts("hello")
+    serve(room)
+    marked(room, old.sid)
+
+    room.texts("who am i?")
+    serve(room)
+    room.inbox.accept(old)
+    room.texts("and now?")
+    serve(room)
+
+    assert room.received == ["re: hello", "re: who am i?", "re: and now?"]
+    assert [line["content"] for line in room.parrot.heard[1].history] == []
+
+
+def test_an_old_stop_that_comes_late_silences_nobody() -> None:
+    room = Room()
+    (stop,) = room.texts("STOP")
+    serve(room)
+    marked(room, stop.sid)
+
+    room.texts("hello again")
+    serve(room)
+    room.inbox.accept(stop)
+    room.texts("and again")
+    serve(room)
+
+    assert room.received == ["re: hello again", "re: and again"]
+
+
+def test_a_stop_outlives_being_forgotten() -> None:
+    room = Room()
+    room.texts("STOP")
+    serve(room)
+    marked(room, stopped=True)
+
+    texts = room.texts("hello?")
+    serve(room)
+    assert room.received == []
+    assert room.state(texts[0]) is TurnState.SILENT
+
+    room.texts("START", "hello!")
+    serve(room)
+    assert room.received == ["re: hello!"]
+
+
+def test_after_a_month_nothing_is_known_any_more() -> None:
+    room = Room()
+    (old,) = room.texts("hello")
+    serve(room)
+    marked(room, old.sid)
+    room.later(seconds=31 * 24 * 3600)
+
+    room.inbox.accept(old)
+    serve(room)
+
+    assert room.received == ["re: hello"] * 2
