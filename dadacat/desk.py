@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -66,6 +67,8 @@ def init(  # noqa: PLR0913 - each is an option
         "TWILIO_PHONE_NUMBER": ask(number, "Our number, in E.164"),
         "PUBLIC_URL": ask(public_url, "Public address of the webhook", "https://cat.example.org"),
         "CAT_ENGINES": ask(engines, "Engines", "dada"),
+        # for whoever sets up against a simulator
+        "TWILIO_API_BASE_URL": os.environ.get("TWILIO_API_BASE_URL", ""),
     }
     if "openai:" in answers["CAT_ENGINES"]:
         answers["OPENAI_API_KEY"] = ask(openai_api_key, "OpenAI key (it is not shown here)", secret=True)

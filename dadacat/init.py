@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from dadacat.settings import Settings
+from dadacat.settings import TWILIO_API, Settings
 
 #: What a written file begins with; every other setting has a default.
 _HEAD: Final = (
@@ -20,6 +20,8 @@ def complete(given: Mapping[str, str]) -> dict[str, str]:
     """What was answered, with what needs no answer. Raises `SettingsError`, with a line for each that is wrong."""
     values = {name: value for name, value in given.items() if value}
     values.setdefault("FLOWER_BASIC_AUTH", f"cat:{secrets.token_urlsafe(12)}")
+    # without it `dadacat up` and compose talk to the simulator
+    values.setdefault("TWILIO_API_BASE_URL", TWILIO_API)
     Settings.load(values).require_twilio()
     return values
 
