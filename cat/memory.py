@@ -18,6 +18,7 @@ from cat.errors import EngineSilent
 from cat.ports import Heard, Scribe
 from conversation.journal import Entry
 from conversation.models import Conversation, Memory, Message, Role, in_milliseconds
+from sms.messages import address_of
 
 #: Tokens of talk that a model is shown, by `cat.catalogue.tokens`: about twenty exchanges of ordinary length.
 WINDOW_TOKENS: Final = 2000
@@ -95,7 +96,7 @@ def hear(
         told=memory.told,
         summary=memory.summary,
         echoes=frozenset(conversation.echoes),
-        person=conversation.user_id,
+        person=address_of(conversation.user_id),
     )
 
 

@@ -379,6 +379,7 @@ def forget(*, person: str, yes: bool, keep_twilio: bool, as_json: bool) -> None:
 
     from dadacat.forget import Eraser
     from inbox import contract
+    from sms.messages import number_of, user_of
     from worker import wiring
 
     chosen = checked(twilio=True, tree=True)
@@ -392,13 +393,17 @@ def forget(*, person: str, yes: bool, keep_twilio: bool, as_json: bool) -> None:
         account=account,
         who=lambda name: contract.who(name, chosen.who_key_bytes),
     )
+    # with each of our numbers, where each has a conversation of its own
+    both = [user_of(person, number, per_number=True) for number in chosen.addresses]
+    users = both if chosen.per_number and not number_of(person) else [person]
     with steps() as step:
-        receipt = asked(lambda: eraser.forget(person, progress=step))
+        receipts = [asked(partial(eraser.forget, user, progress=step)) for user in users]
     if account is not None:
         account.close()
-    if as_json:
-        print_json(dataclasses.asdict(receipt))
-    else:
+    for receipt in receipts:
+        if as_json:
+            print_line(dataclasses.asdict(receipt))
+            continue
         for name, value in dataclasses.asdict(receipt).items():
             click.echo(f"{name:<12} {value}")
 

@@ -22,6 +22,7 @@ from inbox.contract import Who
 from inbox.ports import Lease, moment
 from inbox.redis import RedisInbox
 from sms.account import TwilioAccount
+from sms.messages import address_of, number_of
 
 #: Twilio brings a text again for hours at most; whoever asks its list looks back for days.
 MARKED: Final = timedelta(days=30)
@@ -117,7 +118,7 @@ class Eraser:
         if self.account is None:
             return 0, 0
         deleted = kept = 0
-        for sid in self.account.messages_with(person):
+        for sid in self.account.messages_with(address_of(person), number=number_of(person)):
             gone = self.account.delete(sid)
             deleted, kept = deleted + gone, kept + (not gone)
             progress("Twilio's copies", deleted)

@@ -107,6 +107,10 @@ class Settings(BaseModel):
     bedrock_endpoint_url: str | None = Field(
         None, description="Another server that speaks Bedrock's protocol; empty: AWS, in `AWS_REGION`."
     )
+    conversations: Literal["person", "number"] = Field(
+        "person",
+        description="Who texts two of our numbers has one conversation with both (`person`), or one with each (`number`): then a user id is `+1555…/+1500…`. Not to be changed while texts wait.",
+    )
     double_text_policy: DoubleTextPolicy = Field(
         DoubleTextPolicy.COALESCE,
         description="`each`: a reply to every text. `coalesce`: one reply to texts that come together. `latest`: only the newest is answered.",
@@ -367,6 +371,11 @@ class Settings(BaseModel):
     def country_codes(self) -> frozenset[str]:
         """Countries whose people are answered; empty: all."""
         return frozenset(filter(None, (code.strip().upper() for code in self.countries.split(","))))
+
+    @property
+    def per_number(self) -> bool:
+        """Whether one person has a conversation with each of our numbers."""
+        return self.conversations == "number"
 
     @property
     def engine_names(self) -> tuple[str, ...]:

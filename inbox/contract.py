@@ -90,6 +90,7 @@ def encode_report(report: DeliveryReport) -> bytes:
             "status": report.status,
             "attempt": report.attempt_id,
             **({"error": report.error_code} if report.error_code is not None else {}),
+            **({"from": report.sender} if report.sender else {}),
         }
     )
 
@@ -104,6 +105,7 @@ def decode_report(payload: bytes) -> DeliveryReport:
             status=fields["status"],
             attempt_id=fields["attempt"],
             error_code=fields.get("error"),
+            sender=fields.get("from", ""),
         )
     except (KeyError, TypeError, ValueError) as exc:
         raise UnreadableEntry(f"not a delivery report: {type(exc).__name__}") from exc

@@ -27,7 +27,7 @@ from inbox.ports import (
     Waiting,
     milliseconds,
 )
-from sms.messages import DeliveryReport, InboundSms
+from sms.messages import DeliveryReport, InboundSms, user_of
 
 
 def _wall_ms() -> int:
@@ -44,7 +44,9 @@ class InMemoryInbox:
         lease: timedelta = LEASE,
         ring_again: timedelta = RING_AGAIN,
         clock_ms: Callable[[], int] = _wall_ms,
+        per_number: bool = False,
     ) -> None:
+        self._per_number = per_number
         self._who_key = who_key
         self._lease_ms, self._ring_again_ms = milliseconds(lease), milliseconds(ring_again)
         self._clock_ms = clock_ms
@@ -67,7 +69,8 @@ class InMemoryInbox:
     def accept(self, text: InboundSms) -> bool:
         """See `inbox.ports.Inbox.accept`."""
         with self._changed:
-            who = contract.who(text.sender, self._who_key)
+            user_id = user_of(text.sender, text.to, per_number=self._per_number)
+            who = contract.who(user_id, self._who_key)
             self._agenda[who] = min(
                 self._agenda.get(who, self._clock_ms() + milliseconds(GRACE)), self._clock_ms() + milliseconds(GRACE)
             )
@@ -77,7 +80,7 @@ class InMemoryInbox:
                     self._again[text.sid] += 1
                 return False
             mine[self._next_id()] = text
-            self._people.setdefault(who, text.sender)
+            self._people.setdefault(who, user_id)
             self.rung.append(who)
             self._changed.notify_all()
             return True

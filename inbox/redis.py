@@ -36,7 +36,7 @@ from inbox import contract, doorbell
 from inbox.contract import UnreadableEntry, Who
 from inbox.errors import InboxAway
 from inbox.ports import COUNT_AGAIN, GRACE, LEASE, REMIND_AGAIN, RING_AGAIN, Lease, Receipt, Waiting, milliseconds
-from sms.messages import DeliveryReport, InboundSms
+from sms.messages import DeliveryReport, InboundSms, address_of, user_of
 
 if TYPE_CHECKING:
     from redis.commands.core import Script
@@ -85,14 +85,15 @@ def translated() -> Iterator[None]:
         raise InboxAway(f"redis cannot be reached: {type(exc).__name__}") from exc
 
 
-def accept_call(text: InboundSms, key: bytes) -> tuple[list[str], list[bytes | str | int]]:
+def accept_call(text: InboundSms, key: bytes, *, per_number: bool = False) -> tuple[list[str], list[bytes | str | int]]:
     """Keys and arguments of the script `accept`, for whoever carries it out."""
-    name = contract.who(text.sender, key)
+    user_id = user_of(text.sender, text.to, per_number=per_number)
+    name = contract.who(user_id, key)
     return (
         [f"inbox:{name}", "agenda", "people", "waiting", contract.QUEUE, f"again:{name}"],
         [
             name,
-            text.sender,
+            user_id,
             contract.encode_text(text),
             text.sid,
             doorbell.ring(contract.ANSWER_TASK, name),
@@ -118,7 +119,8 @@ def receive_call(report: DeliveryReport) -> tuple[list[str], list[bytes | str | 
 class RedisInbox:
     """The inbox as a worker uses it.
 
-    `who_key` is the key of the hash that hides user ids; webhook and workers share it.
+    `who_key` is the key of the hash that hides user ids; webhook and workers share it. `per_number`: one person has a conversation with each of
+    our numbers.
     """
 
     def __init__(
@@ -128,8 +130,10 @@ class RedisInbox:
         who_key: bytes,
         lease: timedelta = LEASE,
         ring_again: timedelta = RING_AGAIN,
+        per_number: bool = False,
     ) -> None:
         self._redis = client
+        self._per_number = per_number
         self._who_key = who_key
         self._lease_ms = milliseconds(lease)
         self._ring_again_ms = milliseconds(ring_again)
@@ -141,7 +145,7 @@ class RedisInbox:
 
     def accept(self, text: InboundSms) -> bool:
         """See `inbox.ports.Inbox.accept`."""
-        keys, args = accept_call(text, self._who_key)
+        keys, args = accept_call(text, self._who_key, per_number=self._per_number)
         return bool(self._run("accept", keys, args))
 
     def take(self, who: Who) -> Lease | None:
@@ -225,7 +229,7 @@ class RedisInbox:
         removed = 0
         for entry_id, fields in _flat(self._redis.xrange("receipts")):
             receipt = _receipt(entry_id.decode(), fields)
-            if receipt.report is not None and receipt.report.to == user_id:
+            if receipt.report is not None and receipt.report.to == address_of(user_id):
                 removed += int(self._redis.xdel("receipts", entry_id))
         keys = [f"{name}:{who}" for name in ("inbox", "again", "visit", "reminded", "streak")]
         keys += [key.decode() for key in self._redis.scan_iter(match=f"rate:*{who}*", count=1000)]

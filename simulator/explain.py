@@ -9,13 +9,17 @@ from conversation import story
 from conversation.errors import ConversationError
 from conversation.story import Rows, Story
 from simulator.store import Message
+from sms.messages import user_of
 
 
 def of(message: Message, rows: Rows) -> Story | None:
     """The story of a message of the network; None where the journal knows nothing of it, or is away."""
-    person = message.sender if message.direction == "inbound" else message.recipient
+    inbound = message.direction == "inbound"
+    person, number = (message.sender, message.recipient) if inbound else (message.recipient, message.sender)
     try:
-        turn = story.turn_of(rows, person, message.sid)
+        turn = story.turn_of(rows, person, message.sid) or story.turn_of(
+            rows, user_of(person, number, per_number=True), message.sid
+        )
         return story.tell(rows, turn) if turn is not None else None
     except ConversationError:
         return None

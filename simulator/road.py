@@ -10,6 +10,7 @@ from conversation.errors import ConversationError
 from conversation.story import Rows
 from dadacat import logs
 from simulator.store import Message
+from sms.messages import user_of
 
 #: The stations in the order in which a text passes them.
 STATIONS: Final = (
@@ -26,8 +27,10 @@ def of(message: Message, journal: Rows, messages: Iterable[Message]) -> dict[str
         "webhook": next((name for name, _ in message.stations if name.startswith(("lost", "no webhook"))), None)
     }
     try:
-        turn = journal.get_turn(message.sender, message.sid)
-        parts = journal.parts(message.sender, turn.turn) if turn and turn.turn else ()
+        turn = journal.get_turn(message.sender, message.sid) or journal.get_turn(
+            user_of(message.sender, message.recipient, per_number=True), message.sid
+        )
+        parts = journal.parts(turn.user_id, turn.turn) if turn and turn.turn else ()
     except ConversationError as exc:
         log.warning("journal not read", error=type(exc).__name__)
         turn, parts = None, ()

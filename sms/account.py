@@ -75,10 +75,11 @@ class TwilioAccount:
         form = {"SmsUrl": url, "SmsMethod": "POST", "SmsFallbackUrl": fallback, "SmsFallbackMethod": "POST"}
         return _number(_object(self._ask("POST", f"/IncomingPhoneNumbers/{number.sid}.json", form=form)))
 
-    def messages_with(self, person: str) -> list[str]:
-        """The sids of all messages to a person and from him."""
+    def messages_with(self, person: str, *, number: str = "") -> list[str]:
+        """The sids of all messages to a person and from him; only those with one of our numbers, if that is named."""
         found: list[str] = []
-        for query in ({"To": person}, {"From": person}):
+        ours = {"From": number}, {"To": number}
+        for query in ({"To": person, **(ours[0] if number else {})}, {"From": person, **(ours[1] if number else {})}):
             page = _object(self._ask("GET", "/Messages.json", params={**query, "PageSize": str(LIST_PAGE)}))
             while True:
                 found += [str(entry["sid"]) for entry in page.get("messages", ())]

@@ -26,6 +26,8 @@ MAX_FIELD_CHARACTERS: Final = 200
 _SID = re.compile(r"(?:SM|MM)[0-9A-Za-z_-]{1,64}")
 _E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 _SHORT_CODE = re.compile(r"[0-9]{3,8}")
+#: One of our numbers behind a person's address: `+1555…/+1500…`.
+_PAIR = re.compile(r"/(?:[a-z]+:)?\+?[0-9]{3,15}$")
 _STATUS = re.compile(r"[a-z]{1,40}")
 _VISIBLE_DIGITS: Final = 2
 
@@ -39,6 +41,22 @@ def is_dialable(address: str, *, short_codes: bool = False) -> bool:
 def bare(address: str) -> str:
     """`address` without its channel: `whatsapp:+1555` and `+1555` are one telephone."""
     return address.partition(":")[2] if ":" in address else address
+
+
+def user_of(person: str, number: str, *, per_number: bool) -> str:
+    """The user id of a person: his address; or, where each of our numbers has a conversation of its own, that and the number."""
+    return f"{person}/{number}" if per_number else person
+
+
+def address_of(user_id: str) -> str:
+    """The address that a user id stands for: itself, unless one of our numbers stands behind it."""
+    return _PAIR.sub("", user_id)
+
+
+def number_of(user_id: str) -> str:
+    """Which of our numbers a user id's conversation is with; empty: with all of them."""
+    found = _PAIR.search(user_id)
+    return found.group()[1:] if found else ""
 
 
 def masked(address: str) -> str:
@@ -145,6 +163,8 @@ class DeliveryReport:
     #: Our own id of the attempt, from the callback's query.
     attempt_id: str
     error_code: int | None = None
+    #: Our number that it left from; empty: the callback did not say.
+    sender: str = ""
     fields: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -166,4 +186,5 @@ class DeliveryReport:
             status=status,
             attempt_id=attempt_id,
             error_code=int(code) if code.isdigit() else None,
+            sender=form.get("From", ""),
         )

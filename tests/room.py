@@ -83,16 +83,19 @@ class Room:
     purse: InMemoryPurse | None = None
     habits: Mapping[str, Any] = field(default_factory=dict)
     rates: Rates | None = None
+    per_number: bool = False
 
     def __post_init__(self) -> None:
-        self.inbox = InMemoryInbox(clock_ms=lambda: self.ms, lease=timedelta(seconds=20))
+        self.inbox = InMemoryInbox(clock_ms=lambda: self.ms, lease=timedelta(seconds=20), per_number=self.per_number)
         self.store = InMemoryStorage()
         self.sender = InMemorySender()
         self.circuit = InMemoryCircuit()
         self.parrot = Parrot()
         self.alarms: list[tuple[str, str]] = []
         self.aftermath = self.an_aftermath(self.inbox)
-        self.receipts = Receipts(self.inbox, self.store, self.aftermath, who_key=b"memory", noted=lambda *_: None)
+        self.receipts = Receipts(
+            self.inbox, self.store, self.aftermath, who_key=b"memory", per_number=self.per_number, noted=lambda *_: None
+        )
         self.sender.clock = self.now
         limits = InMemoryLimits(clock_ms=lambda: self.ms) if self.rates else None
         self.limiter = Limiter(limits, self.rates or Rates())
@@ -109,7 +112,10 @@ class Room:
 
     def a_reconciler(self) -> Reconciler:
         terms = ReconcileTerms(
-            validity=timedelta(hours=1), numbers=[OUR_NUMBER], who=lambda person: contract.who(person, b"memory")
+            validity=timedelta(hours=1),
+            numbers=[OUR_NUMBER],
+            who=lambda person: contract.who(person, b"memory"),
+            per_number=self.per_number,
         )
         return Reconciler(self.inbox, self.store, self.sender, self.aftermath, terms)
 

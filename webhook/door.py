@@ -59,8 +59,9 @@ class Door(Protocol):
 class RedisDoor:
     """The door to the inbox on Redis."""
 
-    def __init__(self, url: str, *, who_key: bytes) -> None:
+    def __init__(self, url: str, *, who_key: bytes, per_number: bool = False) -> None:
         self._who_key = who_key
+        self._per_number = per_number
         pool = redis.asyncio.BlockingConnectionPool.from_url(
             url,
             max_connections=CONNECTIONS,
@@ -78,7 +79,7 @@ class RedisDoor:
 
     async def accept(self, text: InboundSms) -> None:
         """See `Door.accept`."""
-        keys, args = scripts.accept_call(text, self._who_key)
+        keys, args = scripts.accept_call(text, self._who_key, per_number=self._per_number)
         await self._run(self._accept, keys, args)
 
     async def receive(self, report: DeliveryReport) -> None:

@@ -39,6 +39,6 @@ def app() -> WebhookApp:
             numbers=frozenset(chosen.numbers),
             messaging_service_sid=chosen.twilio_messaging_service_sid,
         ),
-        door=RedisDoor(chosen.redis_url, who_key=chosen.who_key_bytes),
+        door=RedisDoor(chosen.redis_url, who_key=chosen.who_key_bytes, per_number=chosen.per_number),
         stuck_after_seconds=STUCK_AFTER_SECONDS,
     )

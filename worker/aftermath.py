@@ -19,7 +19,7 @@ from conversation.models import in_milliseconds
 from conversation.ports import Journal
 from inbox.ports import Circuit, Inbox, moment
 from sms import carrier_errors
-from sms.messages import InboundSms, Media, MessageSid
+from sms.messages import InboundSms, Media, MessageSid, address_of
 from sms.ports import ErrorClass
 from worker import retries
 from worker.delivery import Alarm
@@ -99,7 +99,7 @@ def text_of(turn: Turn) -> InboundSms:
     """A turn's text, as it is put back into the inbox."""
     return InboundSms(
         sid=MessageSid(turn.sid),
-        sender=turn.user_id,
+        sender=address_of(turn.user_id),
         to=turn.to,
         body=turn.content,
         media=tuple(Media(url=item["url"], content_type=item["content_type"]) for item in turn.facts.get("media", ())),

@@ -23,7 +23,7 @@ from conversation.journal import Part, PartState
 from conversation.models import in_milliseconds
 from conversation.ports import Binding, Journal
 from inbox.ports import Circuit, Passage
-from sms.messages import OutboundSms
+from sms.messages import OutboundSms, address_of
 from sms.ports import ErrorClass, NotCreated, Outcome, Sender, Sent
 from worker import retries
 from worker.visit import Visit
@@ -222,7 +222,7 @@ class Delivery:
 
     def _message(self, part: Part) -> OutboundSms:
         return OutboundSms(
-            to=part.user_id,
+            to=address_of(part.user_id),
             sender=part.sender,
             messaging_service_sid=part.messaging_service_sid,
             body=part.content,

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from conversation.journal import Part, PartState
+from sms.messages import address_of
 from sms.ports import Listed, Listing
 
 #: How far the rates of two clocks, and the way of a request, may put an entry before its claim.
@@ -62,7 +63,10 @@ def _is_like(entry: Listed, alike: Collection[Part]) -> bool:
     part = next(iter(alike))
     sender = _sender(part)
     return (
-        not entry.inbound and entry.to == part.user_id and entry.body == part.content and sender in (None, entry.sender)
+        not entry.inbound
+        and entry.to == address_of(part.user_id)
+        and entry.body == part.content
+        and sender in (None, entry.sender)
     )
 
 

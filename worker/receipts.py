@@ -10,7 +10,7 @@ from conversation.journal import PartState
 from conversation.ports import Journal, Reported
 from inbox import contract
 from inbox.ports import Inbox, moment
-from sms.messages import DeliveryReport
+from sms.messages import DeliveryReport, user_of
 from worker.aftermath import Aftermath
 
 #: How many reports one look takes; each costs one write.
@@ -29,12 +29,14 @@ class Receipts:
         aftermath: Aftermath,
         *,
         who_key: bytes,
+        per_number: bool = False,
         noted: Callable[[str, DeliveryReport | None], None],
     ) -> None:
         self._inbox = inbox
         self._journal = journal_
         self._aftermath = aftermath
         self._who_key = who_key
+        self._per_number = per_number
         self._noted = noted
 
     def drain(self) -> None:
@@ -61,11 +63,12 @@ class Receipts:
         said = Reported(
             attempt_id=report.attempt_id, sid=report.sid, status=report.status, error_code=report.error_code
         )
-        part = self._journal.report(report.to, key, said, now=moment(self._inbox.now_ms()))
+        person = user_of(report.to, report.sender, per_number=self._per_number)
+        part = self._journal.report(person, key, said, now=moment(self._inbox.now_ms()))
         if part is None:
             return "foreign"
         self._aftermath.consider(part)
         if part.unknown_since and part.state is PartState.SENT:
             # evidence ended a wait: what stands behind this part need not wait for the end of patience
-            self._inbox.ring(contract.who(report.to, self._who_key))
+            self._inbox.ring(contract.who(person, self._who_key))
         return "bound"

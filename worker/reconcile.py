@@ -18,7 +18,7 @@ from conversation.ports import Binding, Charge, Journal, Reported, Unsettled
 from inbox.contract import Who
 from inbox.errors import InboxAway
 from inbox.ports import Inbox, moment
-from sms.messages import InboundSms
+from sms.messages import InboundSms, address_of, user_of
 from sms.ports import Ledger, Listed
 from worker import evidence
 from worker.aftermath import Aftermath, text_of
@@ -97,6 +97,8 @@ class Terms:
     numbers: Sequence[str]
     who: Callable[[str], Who]
     unsettled_after: timedelta = UNSETTLED_AFTER
+    #: One person has a conversation with each of our numbers.
+    per_number: bool = False
     #: Asks the carrier to forget the words of a message whose fate is sealed; None: it keeps them.
     redact: Callable[[str], bool] | None = None
 
@@ -207,6 +209,9 @@ class Reconciler:
         self._noted("unfinished", row.key)
         return 1
 
+    def _user(self, person: str, number: str) -> str:
+        return user_of(person, number, per_number=self._terms.per_number)
+
     def _now(self) -> datetime:
         return moment(self._inbox.now_ms())
 
@@ -219,7 +224,7 @@ class Reconciler:
         """
         recent = self._journal.newest_parts(person, limit=RECENT_ROWS)
         parts = [*recent, *(part for part in doubtful if part.key not in {other.key for other in recent})]
-        listing = self._ledger.sent_to(person, for_the_last=evidence.window(doubtful, now=self._now()))
+        listing = self._ledger.sent_to(address_of(person), for_the_last=evidence.window(doubtful, now=self._now()))
         now = self._now()
         found = evidence.match(listing, parts, now=now)
         for one in found:
@@ -261,7 +266,7 @@ class Reconciler:
             listing = self._ledger.received_by(number, since=mark - OVERLAP)
             read_at.append(listing.read_at)
             texts = [entry for entry in reversed(listing.messages) if entry.inbound]
-            known = self._journal.known([(entry.sender, entry.sid) for entry in texts])
+            known = self._journal.known([(self._user(entry.sender, entry.to), entry.sid) for entry in texts])
             for entry in texts:
                 age = listing.read_at - entry.created
                 # known to the journal, or waiting in the inbox: then its webhook came
@@ -290,7 +295,7 @@ class Reconciler:
             people: dict[str, list[Listed]] = {}
             for entry in listing.messages:
                 if not entry.inbound and entry.sid not in self._remembered:
-                    people.setdefault(entry.to, []).append(entry)
+                    people.setdefault(self._user(entry.to, entry.sender), []).append(entry)
             for person, entries in people.items():
                 more = self._note_entries(person, entries, now)
                 reported, charged = reported + more[0], charged + more[1]

@@ -31,7 +31,7 @@ from inbox.ports import Inbox, Waiting
 from sms import countries, keywords, messages
 from sms.errors import CarrierAway
 from sms.keywords import Keyword
-from sms.messages import InboundSms
+from sms.messages import InboundSms, address_of
 from sms.ports import Album
 from worker.budget import LAST_LINES, Asked, Budget, NotCounted
 from worker.counting import LAST_LINE
@@ -549,7 +549,7 @@ class Visits:
             turns=answered,
             silent=superseded,
             parts=parts,
-            expected=self._budget.expected(visit.user_id, parts),
+            expected=self._budget.expected(address_of(visit.user_id), parts),
             found=reply.words,
             unintroduced=self._habits.owes(visit.conversation, asked, grant),
             token=secrets.token_hex(12),
@@ -590,7 +590,7 @@ class Visits:
             who=visit.lease.who,
             # the oldest text in hand: whoever comes after a dead worker finds the same one, also where the newest alone is answered
             turn=gathered.answer[0].sid,
-            to=visit.user_id,
+            to=address_of(visit.user_id),
             model=None if gathered.alone else self._cat.most_cost(heard),
             last_line=LAST_LINES[words.language],
             # the law wants HELP answered
@@ -633,7 +633,8 @@ def _turn(user_id: str, entry: Waiting, text: InboundSms, *, worker: str, opened
     facts: dict[str, Any] = {"worker": worker, "opened_at": opened_at}  # Any: DynamoDB's values
     if text.media:
         facts["media"] = [{"url": media.url, "content_type": media.content_type} for media in text.media]
-    if text.messaging_service_sid:
+    # a service chooses the number that a reply leaves from; where each number has its own conversation, it is the one that was texted
+    if text.messaging_service_sid and user_id == text.sender:
         facts["messaging_service_sid"] = text.messaging_service_sid
     if text.repaired:
         facts["repaired"] = True

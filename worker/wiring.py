@@ -342,7 +342,9 @@ def _built() -> Worker:
     after = aftermath(chosen, client, inbox, storage)
     return Worker(
         visits=visits,
-        receipts=Receipts(inbox, storage, after, who_key=chosen.who_key_bytes, noted=_receipt),
+        receipts=Receipts(
+            inbox, storage, after, who_key=chosen.who_key_bytes, per_number=chosen.per_number, noted=_receipt
+        ),
         reconciler=reconciler(chosen, client, inbox, storage),
         leases=leases,
         memories=Memories(inbox, storage, purse, thinker.scribe, terms, noted=_remembered),
@@ -392,6 +394,7 @@ def inbox_on(client: redis.Redis, chosen: Settings) -> RedisInbox:
         who_key=chosen.who_key_bytes,
         lease=timedelta(seconds=chosen.lease_seconds),
         ring_again=timedelta(seconds=chosen.sweep_person_seconds),
+        per_number=chosen.per_number,
     )
 
 
@@ -405,6 +408,7 @@ def reconciler(chosen: Settings, client: redis.Redis, inbox: RedisInbox, storage
         ReconcileTerms(
             validity=timedelta(seconds=chosen.sms_validity_seconds),
             numbers=chosen.addresses,
+            per_number=chosen.per_number,
             who=lambda person: contract.who(person, chosen.who_key_bytes),
             unsettled_after=timedelta(seconds=chosen.unsettled_after_seconds),
             redact=account(chosen).redact if chosen.redact_after_delivery == "on" else None,

@@ -185,6 +185,26 @@ def test_two_cats_that_face_each_other_fall_silent(start_house: Callable[..., Ho
     assert "two machines seem to talk to each other" in reasons
 
 
+# Several numbers
+
+
+def test_each_number_has_its_own_conversation_where_that_is_wanted(start_house: Callable[..., House]) -> None:
+    other, person = "+15005550007", "+15556660020"
+    house = start_house(workers=1, TWILIO_PHONE_NUMBER=f"{OUR_NUMBER},{other}", CONVERSATIONS="number")
+    for number in (OUR_NUMBER, other):
+        house.text(f"hello, {number}", sender=person, number=number)
+    answered(house, person, 2)
+
+    assert {message["from"] for message in house.replies(person)} == {OUR_NUMBER, other}
+    for number in (OUR_NUMBER, other):
+        user = f"{person}/{number}"
+        wait_until(lambda user=user: any(row.get("status") == "delivered" for row in house.rows(user)), what="delivery")  # type: ignore[misc]
+        assert f"hello, {number}" in dadacat(house, "history", user)
+    dadacat(house, "conversations", "forget", person, "--yes")
+    assert house.replies(person) == []
+    assert house.rows(f"{person}/{other}") == []
+
+
 # The doctor
 
 

@@ -77,9 +77,7 @@ def test_where_twilio_does_not_let_us_in_nothing_is_written(tmp_path: Path, monk
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    "value", ["plain", "with space", "it's", 'say "hi"', "back\\slash", "a#b", "$HOME", "=", "ü"]
-)
+@pytest.mark.parametrize("value", ["plain", "with space", "it's", 'say "hi"', "back\\slash", "a#b", "$HOME", "=", "ü"])
 def test_any_value_comes_back_as_it_went(tmp_path: Path, value: str) -> None:
     init.write(tmp_path / ".env", {"NAME": value})
 
