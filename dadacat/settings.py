@@ -125,7 +125,7 @@ class Settings(BaseModel):
     )
     limit_texts_per_day: Times = Field(600, description="The same in a day.")
     limit_identical_per_hour: Times = Field(
-        5,
+        10,
         description="How often one person may say the same in an hour and be answered; six times as often what is short.",
     )
     limit_turns_per_minute: Times = Field(20, description="Replies to one person in a minute.")
@@ -136,7 +136,7 @@ class Settings(BaseModel):
     )
     limit_replies_per_hour: Times = Field(5000, description="Replies to all people together in an hour.")
     loop_replies: int = Field(
-        6,
+        15,
         ge=0,
         le=100,
         description="After so many texts in a row that nobody can have written so fast, or that are our own words, the cat is silent for an hour. 0: never.",
