@@ -140,6 +140,7 @@ class Room:
             rng=random.Random(1),
             sleep=lambda _: None,
             alarm=lambda alarm, reason: self.alarms.append((alarm, reason)),
+            pace=replaced.get("pace", lambda _: 0),
         )
         cat = Cat(
             [self.parrot], deadline_seconds=20, max_parts=self.max_parts, max_segments=self.max_segments,

@@ -229,7 +229,7 @@ def test_a_reply_that_was_under_way_when_redis_was_emptied_is_in_the_sums(purses
 
 
 def test_what_works_for_nobodys_reply_takes_nobodys_last_line(purses: Purses) -> None:
-    purse = counted(purses(Caps(day=100), Caps(day=0)))
+    purse = counted(purses(Caps(day=100), Caps(person=10)), Spent(who=ANN_, at=NOW, sms=15))
 
     assert granted(purse, ask("", model=40, sms=0, last_line=0)).model == 40
     assert granted(purse, ask("", model=70, sms=0, last_line=0)).model == 0

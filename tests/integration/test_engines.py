@@ -318,6 +318,15 @@ def test_a_model_that_does_not_take_the_picture_is_asked_without_it() -> None:
     assert replies[0].facts["silent_engines"] == ["openai:small: BadRequestError"]
 
 
+def test_texts_that_a_model_refuses_do_not_take_it_from_everybody() -> None:
+    with a_model(400, b"{}") as (model, asked):
+        cat = Cat([model], deadline_seconds=20)
+        replies = [cat.reply(HEARD) for _ in range(BREAKER_FAILURES + 2)]
+
+    assert len(asked) == len(replies)
+    assert {reply.facts["silent_engines"][0] for reply in replies} == {"openai:small: BadRequestError"}
+
+
 def test_an_engine_that_breaks_its_promise_is_only_silent() -> None:
     class Broken:
         name = "openai:small"

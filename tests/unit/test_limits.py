@@ -10,7 +10,8 @@ import pytest
 from conversation.journal import TurnState
 from conversation.models import Message, Role
 from sms import countries
-from tests.builders import ANN, NOW, OUR_NUMBER, a_text
+from sms.messages import InboundSms, MessageSid
+from tests.builders import ANN, NOW, OUR_NUMBER, a_sid, a_text
 from tests.room import Room
 from worker.limits import Pace, Rates, likeness
 
@@ -100,6 +101,27 @@ def test_several_texts_of_one_turn_are_one_turn() -> None:
     room.serve()
 
     assert room.received == ["re: one + two + three"]
+
+
+def test_a_text_that_begins_a_turn_after_all_counts_as_one() -> None:
+    room = Room(rates=Rates(turns_per_minute=1), policy="coalesce")
+    room.texts("one")
+    # another of our numbers: it is looked at together with the first, and then answered by itself, or not at all
+    room.inbox.accept(InboundSms(sid=MessageSid(a_sid()), sender=ANN, to="+15005550007", body="two"))
+    room.serve()
+
+    assert room.received == ["re: one"]
+
+
+def test_a_reply_waits_for_its_numbers_pace() -> None:
+    room = Room()
+    (text,) = room.texts("hello")
+    room.serve(pace=lambda _: 500)
+    assert room.received == []
+
+    room.serve()
+    assert room.received == ["re: hello"]
+    assert room.state(text) is TurnState.ANSWERED
 
 
 # Machines
