@@ -104,7 +104,7 @@ def test_several_texts_of_one_turn_are_one_turn() -> None:
 
 
 def test_a_text_that_begins_a_turn_after_all_counts_as_one() -> None:
-    room = Room(rates=Rates(turns_per_minute=1), policy="coalesce")
+    room = Room(rates=Rates(turns_per_minute=1, texts_per_minute=10), policy="coalesce")
     room.texts("one")
     # another of our numbers: it is looked at together with the first, and then answered by itself, or not at all
     room.inbox.accept(InboundSms(sid=MessageSid(a_sid()), sender=ANN, to="+15005550007", body="two"))
