@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import sys
@@ -47,9 +48,11 @@ def checked(
 
 
 def _with_tree(given: Mapping[str, str]) -> Mapping[str, str]:
-    path = Path(given.get("DADACAT_DATA", DATA), "run", "tree.json")
+    data = Path(given.get("DADACAT_DATA", DATA))
+    if not _runs(data):
+        return given
     try:
-        tree: dict[str, str] = json.loads(path.read_text())
+        tree: dict[str, str] = json.loads((data / "run" / "tree.json").read_text())
     except (OSError, ValueError):
         return given
     # boto3 reads its credentials from the environment alone
@@ -57,6 +60,22 @@ def _with_tree(given: Mapping[str, str]) -> Mapping[str, str]:
         if name in tree:
             os.environ.setdefault(name, tree[name])
     return {**tree, **{name: value for name, value in given.items() if value}}
+
+
+def _runs(data: Path) -> bool:
+    """Whether a tree holds this folder: what one that was killed left behind leads nowhere."""
+    try:
+        lock = os.open(data / "lock", os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(lock)
 
 
 def asked(call: Callable[[], Answer]) -> Answer:

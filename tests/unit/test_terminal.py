@@ -1,0 +1,44 @@
+"""Commands find the tree that runs in the same folder, and nothing that one left behind."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from dadacat.terminal import _with_tree
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / ".data" / "run"
+    run.mkdir(parents=True)
+    (run / "tree.json").write_text(json.dumps({"REDIS_URL": "redis://127.0.0.1:24403/0", "PUBLIC_URL": "http://tree"}))
+    (tmp_path / ".data" / "lock").touch()
+    return tmp_path / ".data"
+
+
+def test_a_tree_that_runs_is_found_and_the_environment_goes_before_it(data: Path) -> None:
+    lock = os.open(data / "lock", os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+
+    found = _with_tree({"PUBLIC_URL": "https://cat.example", "REDIS_URL": ""})
+
+    os.close(lock)
+    assert (found["PUBLIC_URL"], found["REDIS_URL"]) == ("https://cat.example", "redis://127.0.0.1:24403/0")
+
+
+def test_what_a_killed_tree_left_behind_is_not_used(data: Path) -> None:
+    assert (data / "run" / "tree.json").exists()
+    assert _with_tree({"A": "b"}) == {"A": "b"}
+
+
+def test_where_no_tree_ever_was_nothing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert _with_tree({"A": "b"}) == {"A": "b"}
+    assert list(tmp_path.iterdir()) == []
