@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -134,9 +135,9 @@ class House:
         return [int(line.split()[0]) for line in listed.stdout.splitlines() if f"dadacat {role}" in line]
 
 
-@pytest.fixture(scope="session")
-def start_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., House]]:
-    """Start trees, and stop at the end whatever a test left running."""
+@contextmanager
+def houses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., House]]:
+    """Start trees, and stop at the end whatever a test left running: many at a time would starve each other."""
     begun: list[House] = []
 
     def start(*, workers: int = 2, options: Sequence[str] = (), **settings: str) -> House:
@@ -153,15 +154,31 @@ def start_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[.
         house.start()
         return house
 
-    yield start
-    for house in begun:
-        if house.process is not None and house.process.poll() is None:
-            house.stop()
+    try:
+        yield start
+    finally:
+        for house in begun:
+            if house.process is not None and house.process.poll() is None:
+                house.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
+def start_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., House]]:
+    """Starts trees that live as long as a module's tests."""
+    with houses(tmp_path_factory) as start:
+        yield start
+
+
+@pytest.fixture
+def own_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., House]]:
+    """Starts trees that live as long as one test."""
+    with houses(tmp_path_factory) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
 def house(start_house: Callable[..., House]) -> House:
-    """One tree for all the tests that leave it as they found it."""
+    """One tree for all of a module's tests that leave it as they found it."""
     return start_house()
 
 

@@ -28,12 +28,12 @@ def over() -> Iterator[threading.Event]:
 
 
 def test_the_first_hangs_the_second_breaks_and_a_cat_answers_in_time(
-    start_house: Callable[..., House], over: threading.Event
+    own_house: Callable[..., House], over: threading.Event
 ) -> None:
     person = "+15551119001"
     with a_model() as model:
         model.says = lambda request: 500 if request["model"] == "broken" else str(over.wait(60))
-        house = start_house(
+        house = own_house(
             workers=1, CAT_ENGINES="openai:hanging,openai:broken", OPENAI_BASE_URL=model.url,
             REPLY_DEADLINE_SECONDS=str(DEADLINE), QUIET_WINDOW_SECONDS="0.05",
         )  # fmt: skip
@@ -53,10 +53,10 @@ def test_the_first_hangs_the_second_breaks_and_a_cat_answers_in_time(
     assert took >= DEADLINE / 2
 
 
-def test_a_small_real_model_answers_on_the_whole_road(start_house: Callable[..., House]) -> None:
+def test_a_small_real_model_answers_on_the_whole_road(own_house: Callable[..., House]) -> None:
     """`up --model local`: what it says is nonsense; that a model behind the real protocol said it is not."""
     assert (ROOT / ".venv" / "model" / "bin" / "python").exists(), "no small model is here: scripts/install dev"
-    house = start_house(workers=1, options=["--model", "local"], REPLY_DEADLINE_SECONDS="120")
+    house = own_house(workers=1, options=["--model", "local"], REPLY_DEADLINE_SECONDS="120")
     person = "+15551119002"
 
     sid = house.text("hello cat, what do you see?", sender=person)

@@ -86,8 +86,8 @@ def test_help_is_answered_with_the_operators_line(house: House) -> None:
     assert house.replies(person)[0]["body"] == "a cat. STOP ends it."
 
 
-def test_over_a_limit_there_is_silence_and_it_is_shown(start_house: Callable[..., House]) -> None:
-    house = start_house(workers=2, LIMITS="on", LIMIT_TEXTS_PER_MINUTE="5", DOUBLE_TEXT_POLICY="each")
+def test_over_a_limit_there_is_silence_and_it_is_shown(own_house: Callable[..., House]) -> None:
+    house = own_house(workers=2, LIMITS="on", LIMIT_TEXTS_PER_MINUTE="5", DOUBLE_TEXT_POLICY="each")
     person = "+15556660003"
     for number in range(12):
         house.text(f"number {number}", sender=person)
@@ -120,10 +120,10 @@ def traffic(house: House, *, per_second: int) -> Iterator[list[str]]:
         thread.join()
 
 
-def test_a_token_is_rotated_under_traffic_without_a_restart(start_house: Callable[..., House], tmp_path: Path) -> None:
+def test_a_token_is_rotated_under_traffic_without_a_restart(own_house: Callable[..., House], tmp_path: Path) -> None:
     secret = tmp_path / "tokens"
     secret.write_text(f"{TOKEN}\n")
-    house = start_house(workers=1, TWILIO_AUTH_TOKEN="", TWILIO_AUTH_TOKEN_FILE=str(secret))
+    house = own_house(workers=1, TWILIO_AUTH_TOKEN="", TWILIO_AUTH_TOKEN_FILE=str(secret))
     before = {role: house.processes(role) for role in ("webhook", "worker")}
 
     with traffic(house, per_second=20) as people:
@@ -159,9 +159,9 @@ def read_anew(house: House) -> None:
 # Machines
 
 
-def test_two_cats_that_face_each_other_fall_silent(start_house: Callable[..., House]) -> None:
+def test_two_cats_that_face_each_other_fall_silent(own_house: Callable[..., House]) -> None:
     """Whatever either of them says is carried to the other at once."""
-    one, other = (start_house(workers=1, LIMITS="on") for _ in range(2))
+    one, other = (own_house(workers=1, LIMITS="on") for _ in range(2))
     cat_a, cat_b = "+15557770001", "+15557770002"
     carried = {"a": 0, "b": 0}
 
@@ -188,9 +188,9 @@ def test_two_cats_that_face_each_other_fall_silent(start_house: Callable[..., Ho
 # Several numbers
 
 
-def test_each_number_has_its_own_conversation_where_that_is_wanted(start_house: Callable[..., House]) -> None:
+def test_each_number_has_its_own_conversation_where_that_is_wanted(own_house: Callable[..., House]) -> None:
     other, person = "+15005550007", "+15556660020"
-    house = start_house(workers=1, TWILIO_PHONE_NUMBER=f"{OUR_NUMBER},{other}", CONVERSATIONS="number")
+    house = own_house(workers=1, TWILIO_PHONE_NUMBER=f"{OUR_NUMBER},{other}", CONVERSATIONS="number")
     for number in (OUR_NUMBER, other):
         house.text(f"hello, {number}", sender=person, number=number)
     answered(house, person, 2)
@@ -275,8 +275,8 @@ def test_the_doctor_sees_where_twilio_posts_and_connect_mends_it(house: House) -
     answered(house, "+15556660009", 1)
 
 
-def test_the_doctor_sees_that_nobody_works(start_house: Callable[..., House]) -> None:
-    house = start_house(workers=0)
+def test_the_doctor_sees_that_nobody_works(own_house: Callable[..., House]) -> None:
+    house = own_house(workers=0)
     house.text("anybody?", sender="+15556660010")
     wait_until(lambda: house.redis.zcard("waiting"), what="a text that waits")
 

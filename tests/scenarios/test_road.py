@@ -229,12 +229,12 @@ def test_a_picture_goes_along(house: House) -> None:
     assert content.content == png
 
 
-def test_a_worker_killed_in_mid_thought_leaves_one_reply_to_another(start_house: Callable[..., House]) -> None:
+def test_a_worker_killed_in_mid_thought_leaves_one_reply_to_another(own_house: Callable[..., House]) -> None:
     """The model is a server that never answers the first question; whoever asks it dies."""
     over = threading.Event()
     with a_model() as model:
         model.says = lambda _: str(over.wait(60))
-        house = start_house(
+        house = own_house(
             workers=2, CAT_ENGINES="openai:slow", OPENAI_BASE_URL=model.url, OPENAI_API_KEY="x", LEASE_SECONDS="4",
             LEASE_RENEW_SECONDS="1", SWEEP_INTERVAL_SECONDS="1",
         )  # fmt: skip
@@ -257,8 +257,8 @@ def test_a_worker_killed_in_mid_thought_leaves_one_reply_to_another(start_house:
         over.set()
 
 
-def test_after_stop_and_start_everything_is_as_it_was(start_house: Callable[..., House]) -> None:
-    house = start_house(workers=1)
+def test_after_stop_and_start_everything_is_as_it_was(own_house: Callable[..., House]) -> None:
+    house = own_house(workers=1)
     person = "+15551230001"
     house.text("remember the tangerine", sender=person)
     wait_until(lambda: house.replies(person), seconds=10, what="the reply")
