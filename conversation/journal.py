@@ -322,6 +322,11 @@ class Entry:
         )
 
 
+def stop_mark(mark: str) -> str:
+    """Under which mark it is kept that somebody who was forgotten had said STOP."""
+    return f"{mark}#{STILL_STOPPED}"
+
+
 def milliseconds(arrived_: str) -> int:
     """When a row's text was accepted, in milliseconds of Redis's clock."""
     return int(arrived_.partition("-")[0])

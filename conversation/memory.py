@@ -55,12 +55,12 @@ class InMemoryStorage:
             self._enter(user_id, message.key, message.role, message.content, journal.arrived(stream_id), "SETTLED")
             return self._write(was, was.saying(message, at=now))
 
-    def reset(self, user_id: str, *, now: datetime) -> Conversation:
+    def reset(self, user_id: str, *, now: datetime, wake: bool = True) -> Conversation:
         """See `conversation.ports.Conversations.reset`."""
         with self._lock:
             was = self._conversations.get(user_id) or Conversation.new(user_id, now)
             fresh = was.forgetting(in_milliseconds(now))
-            return self._write(was, replace(fresh, is_active=True, updated_at=now))
+            return self._write(was, replace(fresh, is_active=wake or was.is_active, updated_at=now))
 
     def page(self, user_id: str, *, cursor: str | None = None, limit: int = 100) -> Page:
         """See `conversation.ports.Conversations.page`."""
@@ -278,11 +278,16 @@ class InMemoryStorage:
         with self._lock:
             self._conversations[user_id] = replace(self._fenced(user_id, fence), reborn=True, updated_at=now)
 
+    def lift_stop(self, mark: str) -> None:
+        """See `conversation.ports.Journal.lift_stop`."""
+        with self._lock:
+            self._buried.pop(journal.stop_mark(mark), None)
+
     def unmake(self, user_id: str, *, fence: int) -> bool:
         """See `conversation.ports.Journal.unmake`."""
         with self._lock:
             stands = self._conversations.get(user_id)
-            if stands is None or stands.fence != fence or stands.version:
+            if stands is None or stands.fence != fence or stands.version or not stands.is_active:
                 return False
             del self._conversations[user_id]
             return True

@@ -36,8 +36,8 @@ class Conversations(Protocol):
         at once, no message is lost.
         """
 
-    def reset(self, user_id: str, *, now: datetime) -> Conversation:
-        """Empty the window and wake the conversation up; the journal keeps its record."""
+    def reset(self, user_id: str, *, now: datetime, wake: bool = True) -> Conversation:
+        """Empty the window and wake the conversation up, unless it is to sleep on; the journal keeps its record."""
 
     def page(self, user_id: str, *, cursor: str | None = None, limit: int = 100) -> Page:
         """The full transcript, oldest first, a page at a time."""
@@ -301,8 +301,11 @@ class Journal(Protocol):
     def set_reborn(self, user_id: str, *, fence: int, now: datetime) -> None:
         """Note that this person was forgotten once and texts anew: old texts of his may still come. Raises `Fenced`."""
 
+    def lift_stop(self, mark: str) -> None:
+        """Forget that somebody who was forgotten had said STOP: he has said START since."""
+
     def unmake(self, user_id: str, *, fence: int) -> bool:
-        """Delete a conversation that was only opened and in which nothing was ever said; whether that is what it was."""
+        """Delete a conversation that was only opened, in which nothing was ever said, not even STOP; whether that is what it was."""
 
     def talk(self, user_id: str, *, after_ms: int, before_ms: int, limit: int) -> tuple[Entry, ...]:
         """The newest lines of the transcript, oldest first, that arrived after one moment and before another; none where that is no time."""

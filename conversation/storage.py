@@ -44,6 +44,8 @@ ERROR_CHARACTERS: Final = 6_000
 _END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 #: Whose rows say how far the carrier's list was looked through, and for what; no telephone is called that.
 _RECONCILER = "#reconciler"
+#: A conversation is not deleted when its time is over.
+_STAYS: Final = " REMOVE #expires"
 #: Whose rows are marks of texts of people who are forgotten.
 _FORGOTTEN: Final = "#forgotten"
 _EPOCH = datetime.fromtimestamp(0, UTC)
@@ -145,9 +147,9 @@ class DynamoDBStorage:
 
         return self._db.until_it_holds(attempt)
 
-    def reset(self, user_id: str, *, now: datetime) -> Conversation:
+    def reset(self, user_id: str, *, now: datetime, wake: bool = True) -> Conversation:
         """See `conversation.ports.Conversations.reset`."""
-        return self._begin_anew(user_id, through_ms=in_milliseconds(now), now=now, active=True)
+        return self._begin_anew(user_id, through_ms=in_milliseconds(now), now=now, active=True if wake else None)
 
     def page(self, user_id: str, *, cursor: str | None = None, limit: int = 100) -> Page:
         """See `conversation.ports.Conversations.page`."""
@@ -255,7 +257,7 @@ class DynamoDBStorage:
         write = Write(
             table=self.table_name,
             key={"user_id": user_id},
-            update="SET #is_active = :no, #updated_at = :now",
+            update=f"SET #is_active = :no, #updated_at = :now{_STAYS}",
             condition="attribute_exists(#user_id)",
             values={"no": False, "now": now.isoformat()},
         )
@@ -269,7 +271,8 @@ class DynamoDBStorage:
         write = Write(
             table=self.table_name,
             key={"user_id": user_id},
-            update=f"SET #{name} = :value, #updated_at = :now",
+            # who said STOP has said so for good, however long nothing is said any more
+            update=f"SET #{name} = :value, #updated_at = :now{_STAYS if value is False else ''}",
             condition="#fence = :fence",
             values={"value": value, "now": now.isoformat(), "fence": fence},
         )
@@ -585,14 +588,19 @@ class DynamoDBStorage:
         """See `conversation.ports.Journal.set_reborn`."""
         self._set_fenced(user_id, "reborn", True, fence=fence, now=now)
 
+    def lift_stop(self, mark: str) -> None:
+        """See `conversation.ports.Journal.lift_stop`."""
+        key = {"user_id": _FORGOTTEN, "message_key": journal.stop_mark(mark)}
+        self._db.delete(Write(table=self.messages_table_name, key=key))
+
     def unmake(self, user_id: str, *, fence: int) -> bool:
         """See `conversation.ports.Journal.unmake`."""
         return self._db.delete(
             Write(
                 table=self.table_name,
                 key={"user_id": user_id},
-                condition="#fence = :fence AND (attribute_not_exists(#version) OR #version = :none)",
-                values={"fence": fence, "none": 0},
+                condition="#fence = :fence AND #is_active = :yes AND (attribute_not_exists(#version) OR #version = :none)",
+                values={"fence": fence, "yes": True, "none": 0},
             )
         )
 
@@ -811,7 +819,7 @@ class DynamoDBStorage:
             if count:
                 sets.append(f"#{name} = :{name}")
                 values[name] = count
-        if self._retention is not None:
+        if self._retention is not None and now.is_active:
             sets.append("#expires = :expires")
             values |= self._expiry(now.updated_at)
         if now.unintroduced != was.unintroduced:

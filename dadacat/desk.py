@@ -310,12 +310,10 @@ def reset(*, person: str, yes: bool) -> None:
     from worker import wiring
 
     storage = wiring.store(checked(tree=True))
-    was = asked(lambda: people.known(storage, person))
+    asked(lambda: people.known(storage, person))
     sure(f"The cat will remember nothing of {person}. Reset?", yes=yes)
-    storage.reset(person, now=datetime.now(UTC))
-    if not was.is_active:
-        # a reset wakes a conversation up; who said STOP is not woken by an operator
-        storage.opt_out(person, now=datetime.now(UTC))
+    # who said STOP is not woken by an operator
+    storage.reset(person, now=datetime.now(UTC), wake=False)
     click.echo("reset")
 
 
@@ -373,29 +371,36 @@ def import_(*, file: Any, yes: bool) -> None:
 def forget(*, person: str, yes: bool, keep_twilio: bool, as_json: bool) -> None:
     """Remove a person everywhere: tables, Redis, Twilio's copies. Prints a receipt that does not say of whom.
 
-    For 30 days marks of his texts stay, under a keyed hash, so that one that comes late is not answered. A STOP of his is forgotten too.
+    For 30 days marks of his texts stay, under a keyed hash, so that one that comes late is not answered; that he said STOP is kept
+    in the same way for ten years, until he says START.
     """
     import dataclasses
 
     from dadacat.forget import Eraser
     from inbox import contract
-    from sms.messages import number_of, user_of
+    from sms.messages import address_of, number_of, user_of
     from worker import wiring
+    from worker.visit import LeaseKeeper
 
     chosen = checked(twilio=True, tree=True)
     sure(f"Nothing of {person} will be left, and nobody can bring it back. Forget?", yes=yes)
     storage = wiring.store(chosen)
     account = None if keep_twilio else wiring.account(chosen)
+    inbox = wiring.inbox_on(wiring.redis_client(chosen), chosen)
     eraser = Eraser(
         storage=storage,
         archive=storage.archive(),
-        inbox=wiring.inbox_on(wiring.redis_client(chosen), chosen),
+        inbox=inbox,
+        leases=LeaseKeeper(inbox, every_seconds=chosen.lease_renew_seconds, on_error=lambda _: None),
         account=account,
         who=lambda name: contract.who(name, chosen.who_key_bytes),
     )
-    # with each of our numbers, where each has a conversation of its own
-    both = [user_of(person, number, per_number=True) for number in chosen.addresses]
-    users = both if chosen.per_number and not number_of(person) else [person]
+    users = [person]
+    if chosen.per_number and not number_of(person):
+        # with each number that he ever texted, also one that is no longer ours
+        known = asked(lambda: [str(item["user_id"]) for item in eraser.archive.items()])
+        both = [user_of(person, number, per_number=True) for number in chosen.addresses]
+        users += sorted({*both, *(user for user in known if number_of(user) and address_of(user) == person)})
     with steps() as step:
         receipts = [asked(partial(eraser.forget, user, progress=step)) for user in users]
     if account is not None:

@@ -8,21 +8,25 @@ nobody without the key can tell whose.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from conversation.archive import Archive
-from conversation.journal import STILL_STOPPED, milliseconds
+from conversation.journal import STILL_STOPPED, milliseconds, stop_mark
 from conversation.models import in_milliseconds
 from conversation.storage import DynamoDBStorage
 from dadacat.operate import BadRequest
 from inbox.contract import Who
-from inbox.ports import Lease, moment
+from inbox.ports import Lease, Waiting, moment
 from inbox.redis import RedisInbox
+from sms import keywords
 from sms.account import TwilioAccount
+from sms.keywords import Keyword
 from sms.messages import address_of, number_of
+from worker.visit import LeaseKeeper
 
 #: Twilio brings a text again for hours at most; whoever asks its list looks back for days.
 MARKED: Final = timedelta(days=30)
@@ -61,24 +65,35 @@ class Eraser:
     inbox: RedisInbox
     account: TwilioAccount | None
     who: Callable[[str], Who]
+    leases: LeaseKeeper
     sleep: Callable[[float], None] = time.sleep
 
     def forget(self, person: str, *, progress: Callable[[str, int], None] = lambda *_: None) -> Receipt:
         """Forget a person; a second call finds nothing more. Raises `BadRequest`, `CarrierAway`, `StoreAway`, `InboxAway`."""
         who, now = self.who(person), moment(self.inbox.now_ms())
+        until = now + MARKED
         lease = self._alone(who, person)
-        try:
-            if self.archive.item(person) is not None:
-                # a worker that held this person before may write no more
-                self.storage.open(person, now=now)
-            until = now + MARKED
-            self._mark(person, who, now=now, until=until)
-            deleted, kept = self._at_twilio(person, progress)
-            rows = self.archive.erase(person)
-            progress("the tables", rows)
-            removed = self.inbox.forget(who, person)
-            progress("redis", removed)
-        finally:
+        with self.leases.kept(lease) if lease else nullcontext():
+            try:
+                waiting = list(self.inbox.waiting(lease, limit=MOST_MARKS)) if lease else []
+                if self.archive.item(person) is not None:
+                    # a worker that held this person before may write no more
+                    self.storage.open(person, now=now)
+                listed = self._listed(person)
+                self._mark(
+                    person, who, [*(entry.text.sid for entry in waiting if entry.text), *listed], now=now, until=until
+                )
+                self._keep_stop(person, who, waiting, now=now)
+                deleted, kept = self._at_twilio(listed, progress)
+                self._still_alone(lease, person)
+                rows = self.archive.erase(person)
+                progress("the tables", rows)
+                removed = self.inbox.forget(who, person)
+                progress("redis", removed)
+            except BaseException:
+                if lease is not None:
+                    self.inbox.park(lease, due_ms=self.inbox.now_ms())
+                raise
             if lease is not None:
                 self.inbox.leave_duty(lease)
         return Receipt(
@@ -100,26 +115,43 @@ class Eraser:
             self.sleep(POLL_SECONDS)
         return None
 
-    def _mark(self, person: str, who: Who, *, now: datetime, until: datetime) -> None:
+    def _still_alone(self, lease: Lease | None, person: str) -> None:
+        if lease is not None and not self.inbox.renew(lease):
+            raise BadRequest(f"a worker serves {person} again: begin anew")
+
+    def _mark(self, person: str, who: Who, more: Sequence[str], *, now: datetime, until: datetime) -> None:
+        """Mark the texts that the journal has, those that still wait, and those of which Twilio knows."""
         begin = in_milliseconds(now - MARKED)
-        sids = [
+        sids = sorted(
             (row["arrived"], row["sid"])
             for row in self.archive.rows(person)
             if row["message_key"].startswith("in#") and milliseconds(row.get("arrived", "0-")) >= begin
-        ]
-        marks = [self.who(sid) for _, sid in sorted(sids)[-MOST_MARKS:]]
-        self.storage.bury(who, marks, until=until)
-        conversation = self.storage.get(person)
-        if conversation is not None and not conversation.is_active:
-            # who said STOP has said so, also when nobody knows any more who it was
-            self.storage.bury(f"{who}#{STILL_STOPPED}", [STILL_STOPPED], until=now + STOP_KEPT)
+        )
+        newest = list(dict.fromkeys([*more, *(sid for _, sid in reversed(sids))]))
+        self.storage.bury(who, [self.who(sid) for sid in newest[:MOST_MARKS]], until=until)
 
-    def _at_twilio(self, person: str, progress: Callable[[str, int], None]) -> tuple[int, int]:
+    def _keep_stop(self, person: str, who: Who, waiting: Sequence[Waiting], *, now: datetime) -> None:
+        """Who said STOP has said so, also when nobody knows any more who it was; also where it was not heeded yet."""
+        conversation = self.storage.get(person)
+        active = conversation is None or conversation.is_active
+        for entry in waiting:
+            if entry.text is not None:
+                keyword = keywords.read(entry.text.body, entry.text.opt_out_type, opted_out=not active)
+                active = active if keyword not in (Keyword.STOP, Keyword.START) else keyword is Keyword.START
+        if not active:
+            self.storage.bury(stop_mark(who), [STILL_STOPPED], until=now + STOP_KEPT)
+        elif conversation is not None:
+            self.storage.lift_stop(who)
+
+    def _listed(self, person: str) -> list[str]:
         if self.account is None:
-            return 0, 0
-        deleted = kept = 0
-        for sid in self.account.messages_with(address_of(person), number=number_of(person)):
-            gone = self.account.delete(sid)
-            deleted, kept = deleted + gone, kept + (not gone)
+            return []
+        return self.account.messages_with(address_of(person), number=number_of(person))
+
+    def _at_twilio(self, sids: Sequence[str], progress: Callable[[str, int], None]) -> tuple[int, int]:
+        deleted = 0
+        for sid in sids:
+            assert self.account is not None
+            deleted += self.account.delete(sid)
             progress("Twilio's copies", deleted)
-        return deleted, kept
+        return deleted, len(sids) - deleted

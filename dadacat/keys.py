@@ -35,10 +35,12 @@ class Keys:
         self._seen = self._mark()
         self._looked = clock()
         self._tokens = chosen.tokens
+        self._hung_up = False
 
     @property
     def tokens(self) -> tuple[str, ...]:
         """The account's auth tokens, as they stood a second ago or less."""
+        self._heed_hangup()
         path = self._chosen.twilio_auth_token_file
         if path and self._clock() - self._looked >= LOOK_SECONDS:
             with self._lock:
@@ -53,14 +55,25 @@ class Keys:
     @property
     def shared_keys(self) -> tuple[str, ...]:
         """The shared keys."""
+        self._heed_hangup()
         return self._chosen.shared_keys
 
     @property
     def logins(self) -> tuple[tuple[str, str], ...]:
         """User names and passwords for Twilio's API."""
+        self._heed_hangup()
         if self._chosen.twilio_api_key:
             return self._chosen.api_logins
         return tuple((self._chosen.twilio_account_sid, token) for token in self.tokens)
+
+    def hang_up(self) -> None:
+        """Have the settings read anew at the next look. A signal may come at any moment: nothing more is done in it."""
+        self._hung_up = True
+
+    def _heed_hangup(self) -> None:
+        if self._hung_up:
+            self._hung_up = False
+            self.reload()
 
     def reload(self) -> None:
         """Read the settings anew; where they are wrong, what was known stays."""
@@ -85,4 +98,4 @@ class Keys:
 def reload_on_hangup(keys: Keys) -> None:
     """Read the keys anew at a SIGHUP; nothing happens outside the main thread, where no signal can be caught."""
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGHUP, lambda *_: keys.reload())
+        signal.signal(signal.SIGHUP, lambda *_: keys.hang_up())

@@ -204,7 +204,7 @@ class Settings(BaseModel):
         0,
         ge=0,
         le=36_500,
-        description="After so many days what was said is deleted by DynamoDB's time to live, a conversation counted from its last text. 0: it stays.",
+        description="After so many days what was said is deleted by DynamoDB's time to live, a conversation counted from its last reply, and one in which somebody said STOP not at all. 0: it stays.",
     )
     redact_after_delivery: Literal["on", "off"] = Field(
         "off",

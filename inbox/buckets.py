@@ -2,8 +2,9 @@
 
 limited:{sid}     the verdict that was given for it
 rate:{key}        hash: tokens left, and when
-pace:{number}     until when a number of ours is busy
-streak:{who}      hash: count, and the sid that was counted last
+pace:{key}        until when a queue is taken
+streak:{who}      how often in a row somebody looked like a machine
+streaked:{sid}    that count, as it was when this text was counted
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 import redis
 
 from inbox.contract import Who
-from inbox.limits import PACE_AHEAD, STREAK_KEPT, VERDICT_KEPT, Rate
+from inbox.limits import STREAK_KEPT, VERDICT_KEPT, Rate
 from inbox.ports import milliseconds
 from inbox.redis import script, translated
 
@@ -31,20 +32,21 @@ class RedisLimits:
         }
 
     @translated()
-    def exceeded(self, sid: str, rates: Sequence[Rate]) -> str:
+    def exceeded(self, sid: str, rates: Sequence[Rate], *, at_ms: int) -> str:
         """See `inbox.limits.Limits.exceeded`."""
         keys = [f"limited:{sid}", *(f"rate:{rate.key}" for rate in rates)]
         numbers = [part for rate in rates for part in (rate.most, milliseconds(rate.per))]
-        empty = int(self._scripts["limit"](keys=keys, args=[milliseconds(VERDICT_KEPT), *numbers]))
+        empty = int(self._scripts["limit"](keys=keys, args=[milliseconds(VERDICT_KEPT), at_ms, *numbers]))
         return rates[empty - 1].name if 0 < empty <= len(rates) else ""
 
     @translated()
-    def pace(self, sender: str, segments: int, *, per_second: float) -> int:
+    def pace(self, key: str, *, takes_ms: int, ahead_ms: int, most_ms: int) -> int:
         """See `inbox.limits.Limits.pace`."""
-        takes = int(segments * 1000 / per_second)
-        return int(self._scripts["pace"](keys=[f"pace:{sender}"], args=[takes, milliseconds(PACE_AHEAD)]))
+        return int(self._scripts["pace"](keys=[f"pace:{key}"], args=[takes_ms, ahead_ms, most_ms]))
 
     @translated()
     def streak(self, who: Who, sid: str, step: int) -> int:
         """See `inbox.limits.Limits.streak`."""
-        return int(self._scripts["streak"](keys=[f"streak:{who}"], args=[sid, step, milliseconds(STREAK_KEPT)]))
+        return int(
+            self._scripts["streak"](keys=[f"streak:{who}", f"streaked:{sid}"], args=[step, milliseconds(STREAK_KEPT)])
+        )

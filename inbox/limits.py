@@ -15,8 +15,6 @@ from inbox.contract import Who
 
 #: A verdict outlives every retry of the text that it was given for, or nearly: by then the text is too old to be answered.
 VERDICT_KEPT: Final = timedelta(hours=6)
-#: A number may be ahead of its pace by so much: what comes together need not wait one by one.
-PACE_AHEAD: Final = timedelta(seconds=1)
 #: Machines that have been silent for so long begin anew.
 STREAK_KEPT: Final = timedelta(minutes=30)
 
@@ -36,11 +34,18 @@ class Rate:
 class Limits(Protocol):
     """What all workers share. Every verb raises `InboxAway` where Redis cannot be reached."""
 
-    def exceeded(self, sid: str, rates: Sequence[Rate]) -> str:
-        """Take a token from every bucket, or from none: then the name of the first that is empty. A second call for a sid says the same."""
+    def exceeded(self, sid: str, rates: Sequence[Rate], *, at_ms: int) -> str:
+        """Take a token from every bucket, or from none: then the name of the first that is empty. A second call for a sid says the same.
 
-    def pace(self, sender: str, segments: int, *, per_second: float) -> int:
-        """Let so many segments leave from a number; 0, or in how many milliseconds to ask again."""
+        Buckets fill up by the time at which what they count happened, `at_ms` of Redis's clock: what waited while nobody worked did not come at once.
+        """
+
+    def pace(self, key: str, *, takes_ms: int, ahead_ms: int, most_ms: int) -> int:
+        """Take a place in a queue that moves on by itself: in how many milliseconds it is one's turn.
+
+        So much of it may be ahead of its time. Negative, and no place was taken, where that is longer than `most_ms`: so long from now it is
+        worth asking again.
+        """
 
     def streak(self, who: Who, sid: str, step: int) -> int:
         """Add to how often in a row somebody looked like a machine, never below nought; a second call for a sid adds nothing."""

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from inbox import contract
 from inbox.contract import Who
-from inbox.limits import PACE_AHEAD, STREAK_KEPT, Rate
+from inbox.limits import STREAK_KEPT, Rate
 from inbox.money import COUNTER_LIVES, Ask, Caps, Grant, Leave, Spent, Stand, day_of, sums_of
 from inbox.ports import (
     GRACE,
@@ -303,7 +303,7 @@ class InMemoryPurse:
             if is_free or not ask.sms:
                 none = counting or any(self._full("model", ask.who, ask.model))
                 return self._set_aside(ask, Leave.GO, 0 if none else ask.model, ask.sms)
-            if ask.urgent and day.setdefault(f"urgent:{ask.who}", ask.turn) == ask.turn:
+            if ask.urgent and day.setdefault(f"urgent:{ask.urgent}:{ask.who}", ask.turn) == ask.turn:
                 return self._set_aside(ask, Leave.GO, 0, ask.sms)
             if counting:
                 return None
@@ -412,45 +412,48 @@ class InMemoryLimits:
         self._lock = threading.Lock()
         self._verdicts: dict[str, str] = {}
         self._buckets: dict[str, tuple[float, int]] = {}
-        self._busy: dict[str, int] = {}
-        self._streaks: dict[Who, tuple[int, str, int]] = {}
+        self._taken: dict[str, int] = {}
+        self._streaks: dict[Who, tuple[int, int]] = {}
+        self._streaked: dict[str, int] = {}
 
-    def exceeded(self, sid: str, rates: Sequence[Rate]) -> str:
+    def exceeded(self, sid: str, rates: Sequence[Rate], *, at_ms: int) -> str:
         """See `inbox.limits.Limits.exceeded`."""
         with self._lock:
             if sid not in self._verdicts:
-                left = [self._left(rate) for rate in rates]
-                empty = next((rate.name for rate, tokens in zip(rates, left, strict=True) if tokens < 1), "")
+                left = [self._left(rate, at_ms) for rate in rates]
+                empty = next((rate.name for rate, (tokens, _) in zip(rates, left, strict=True) if tokens < 1), "")
                 if not empty:
-                    now = self._clock_ms()
-                    self._buckets |= {rate.key: (tokens - 1, now) for rate, tokens in zip(rates, left, strict=True)}
+                    self._buckets |= {
+                        rate.key: (tokens - 1, at) for rate, (tokens, at) in zip(rates, left, strict=True)
+                    }
                 self._verdicts[sid] = empty
             return self._verdicts[sid]
 
-    def pace(self, sender: str, segments: int, *, per_second: float) -> int:
+    def pace(self, key: str, *, takes_ms: int, ahead_ms: int, most_ms: int) -> int:
         """See `inbox.limits.Limits.pace`."""
         with self._lock:
             now = self._clock_ms()
-            busy = max(now, self._busy.get(sender, 0))
-            ahead = busy - now - milliseconds(PACE_AHEAD)
-            if ahead > 0:
-                return ahead
-            self._busy[sender] = busy + int(segments * 1000 / per_second)
-            return 0
+            taken = max(now, self._taken.get(key, 0))
+            wait = max(0, taken - now - ahead_ms)
+            if wait > most_ms:
+                return -wait
+            self._taken[key] = taken + takes_ms
+            return wait
 
     def streak(self, who: Who, sid: str, step: int) -> int:
         """See `inbox.limits.Limits.streak`."""
         with self._lock:
             now = self._clock_ms()
-            count, last, at = self._streaks.get(who, (0, "", now))
+            count, at = self._streaks.get(who, (0, now))
             if now - at > milliseconds(STREAK_KEPT):
                 count = 0
-            if last != sid:
+            if sid not in self._streaked:
                 count = max(0, count + step)
-                self._streaks[who] = (count, sid, now)
-            return count
+                self._streaks[who], self._streaked[sid] = (count, now), count
+            return self._streaked[sid]
 
-    def _left(self, rate: Rate) -> float:
-        now = self._clock_ms()
-        tokens, at = self._buckets.get(rate.key, (float(rate.most), now))
-        return min(float(rate.most), tokens + (now - at) * rate.most / milliseconds(rate.per))
+    def _left(self, rate: Rate, at_ms: int) -> tuple[float, int]:
+        """How many tokens there are, and at what time."""
+        tokens, at = self._buckets.get(rate.key, (float(rate.most), at_ms))
+        tokens += max(0, at_ms - at) * rate.most / milliseconds(rate.per)
+        return min(float(rate.most), tokens), max(at, at_ms)

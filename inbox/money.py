@@ -61,8 +61,8 @@ class Ask:
     sms: int
     #: What it would cost to say one line instead.
     last_line: int
-    #: Somebody may be in danger.
-    urgent: bool = False
+    #: Why it is answered once a day whatever it costs, such as that somebody may be in danger; empty: it is not.
+    urgent: str = ""
     #: While it is counted what was spent: do not wait, but do with what can be had then.
     at_once: bool = False
 

@@ -2,7 +2,7 @@
 
     purse:epoch            set when the sums were counted; missing: Redis was emptied
     purse:count            hash, while it is counted: epoch to be, day, cursor, who counts and until when
-    purse:day:<date>       hash: model, sms, and both by person; who had his last line, who was answered in danger
+    purse:day:<date>       hash: model, sms, and both by person; who had his last line, who was answered whatever it cost
     purse:month:<month>    hash: model, sms
 
 Dates and months are UTC's. A field bears a person's hash, as every key does.
@@ -49,7 +49,7 @@ class RedisPurse:
         answer = self._scripts["reserve"](
             keys=_keys(day),
             args=[
-                ask.who, ask.turn, ask.model, ask.sms, ask.last_line, int(ask.urgent), *self._caps, *_KEPT,
+                ask.who, ask.turn, ask.model, ask.sms, ask.last_line, ask.urgent, *self._caps, *_KEPT,
                 int(ask.at_once),
             ],
         )  # fmt: skip

@@ -234,7 +234,7 @@ class RedisInbox:
         keys = [f"{name}:{who}" for name in ("inbox", "again", "visit", "reminded", "streak")]
         keys += [key.decode() for key in self._redis.scan_iter(match=f"rate:*{who}*", count=1000)]
         for day in self._redis.scan_iter(match="purse:day:*", count=1000):
-            sums = [f"{kind}:{who}" for kind in ("model", "sms", "last", "urgent")]
+            sums = [f"{kind}:{who}" for kind in ("model", "sms", "last", "urgent:danger", "urgent:help")]
             removed += int(self._redis.hdel(day, *sums))
         removed += int(self._redis.delete(*keys))
         for name in ("agenda", "waiting"):

@@ -42,8 +42,8 @@ class Asked:
     model: int | None
     #: What is said where there is no money for more.
     last_line: str
-    #: Somebody may be in danger.
-    urgent: bool
+    #: `danger` or `help`: it is answered once a day whatever it costs; empty: it is not.
+    urgent: str
 
 
 class NotCounted(Exception):

@@ -86,8 +86,8 @@ class _Window:
 class Delivery:
     """Brings the parts of a reply to the carrier, in order.
 
-    `noted` is told the state that each attempt leaves its part in; `alarm`, what a person should look at. `pace` says in how many milliseconds a
-    part may leave its number.
+    `noted` is told the state that each attempt leaves its part in; `alarm`, what a person should look at. `pace` says in how many milliseconds
+    it is a part's turn to leave its number; negative: that is too long to wait for, and no place was taken.
     """
 
     def __init__(  # noqa: PLR0913 - three keepers, the terms, and what a test replaces
@@ -157,8 +157,10 @@ class Delivery:
                 return visit.now_ms() + passage.wait_ms
             # a probe goes at any time: there are few
             wait_ms = 0 if passage.probe else self._pace(part)
+            if wait_ms < 0:
+                return visit.now_ms() - wait_ms
             if wait_ms:
-                return visit.now_ms() + wait_ms
+                self._sleep(wait_ms / 1000)
             part = self._attempt(visit, part, passage)
         if part.state is PartState.RETRY:
             return part.due

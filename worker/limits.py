@@ -47,7 +47,7 @@ class Rates:
     identical_per_hour: int = 0
     turns_per_minute: int = 0
     turns_per_hour: int = 0
-    #: From one of our numbers to one person.
+    #: From one of our numbers to one person; what is over waits.
     replies_per_30_seconds: int = 0
     #: To all people together.
     replies_per_hour: int = 0
@@ -78,14 +78,28 @@ class Limiter:
         self._limits = limits
         self._rates = rates
 
-    def exceeded(self, who: Who, text: InboundSms, *, begins_turn: bool) -> str:
+    def exceeded(self, who: Who, text: InboundSms, *, begins_turn: bool, arrived_ms: int) -> str:
         """Which limit this text is over, as a reason; empty: none. Raises `InboxAway`."""
         if self._limits is None:
             return ""
         rates = [rate for rate in self._buckets(who, text, begins_turn=begins_turn) if rate.most]
         # a text that stood behind others and now begins a turn of its own is judged once more
-        name = self._limits.exceeded(f"{text.sid}+" if begins_turn else text.sid, rates) if rates else ""
+        sid = f"{text.sid}+" if begins_turn else text.sid
+        name = self._limits.exceeded(sid, rates, at_ms=arrived_ms) if rates else ""
         return f"over the limit: {name}" if name else ""
+
+    def wait_ms(self, who: Who, text: InboundSms) -> int:
+        """In how many milliseconds a reply may leave from the number that was texted, so that Twilio does not take the two for machines.
+
+        Raises `InboxAway`.
+        """
+        most = self._rates.replies_per_30_seconds
+        if self._limits is None or not most:
+            return 0
+        window = int(BETWEEN_NUMBERS.total_seconds() * 1000)
+        takes = window // most
+        wait = self._limits.pace(f"{who}:{_digest(text.to)}", takes_ms=takes, ahead_ms=window - takes, most_ms=0)
+        return -wait
 
     def is_loop(self, who: Who, text: InboundSms, said: Sequence[Message], arrived: datetime) -> bool:
         """Whether so many texts in a row look like a machine's that the talk is to end. Raises `InboxAway`."""
@@ -96,25 +110,23 @@ class Limiter:
     def _buckets(self, who: Who, text: InboundSms, *, begins_turn: bool) -> list[Rate]:
         rates = self._rates
         words = " ".join(text.body.casefold().split())
-        digest = hashlib.blake2b(words.encode("utf-8", "replace"), digest_size=6).hexdigest()
         same = rates.identical_per_hour * (1 if len(words) >= TELLING_CHARACTERS else SHORT_FACTOR)
         buckets = [
             Rate(name="texts a minute", key=f"texts:m:{who}", most=rates.texts_per_minute, per=MINUTE),
             Rate(name="texts a day", key=f"texts:d:{who}", most=rates.texts_per_day, per=DAY),
-            Rate(name="identical texts an hour", key=f"same:{who}:{digest}", most=same, per=HOUR),
+            Rate(name="identical texts an hour", key=f"same:{who}:{_digest(words)}", most=same, per=HOUR),
         ]
         if begins_turn:
-            ours = hashlib.blake2b(text.to.encode(), digest_size=6).hexdigest()
             buckets += [
                 Rate(name="turns a minute", key=f"turns:m:{who}", most=rates.turns_per_minute, per=MINUTE),
                 Rate(name="turns an hour", key=f"turns:h:{who}", most=rates.turns_per_hour, per=HOUR),
-                Rate(
-                    name="replies between two numbers", key=f"pair:{who}:{ours}", most=rates.replies_per_30_seconds,
-                    per=BETWEEN_NUMBERS,
-                ),
                 Rate(name="replies an hour, to everybody", key="replies:h", most=rates.replies_per_hour, per=HOUR),
             ]  # fmt: skip
         return buckets
+
+
+def _digest(words: str) -> str:
+    return hashlib.blake2b(words.encode("utf-8", "replace"), digest_size=6).hexdigest()
 
 
 def likeness(body: str, said: Sequence[Message], arrived: datetime) -> int:

@@ -91,7 +91,7 @@ class Habits:
     def owes(self, conversation: Conversation, asked: Asked, grant: Grant) -> bool:
         """Whether a stranger goes without the line that strangers are greeted with: nothing stands below a last line, or words in danger."""
         greeting = self.first_contact and self.line_below(conversation) == self.first_contact
-        return bool(greeting) and (asked.urgent or grant.leave is Leave.LAST_LINE)
+        return bool(greeting) and (bool(asked.urgent) or grant.leave is Leave.LAST_LINE)
 
     @property
     def house_lines(self) -> tuple[str, ...]:
@@ -190,7 +190,7 @@ class Visits:
                 visit.opened = self._journal.open(lease.user_id, now=visit.now())
                 self._remember_forgotten(visit)
                 due_ms = self._drain(visit)
-                if due_ms is None and visit.buried:
+                if due_ms is None and visit.buried and not visit.filed:
                     self._unknow(visit)
             except Fenced:
                 # another worker opened this conversation: the person is served. Should it die, the agenda still knows.
@@ -209,13 +209,14 @@ class Visits:
     def _remember_forgotten(self, visit: Visit) -> None:
         """Whoever is opened for the first time may be somebody who was forgotten, whose old texts are not to be answered when they come late."""
         conversation = visit.conversation
-        if conversation.fence > 1 and not conversation.reborn:
+        # as long as nothing was ever written: whoever looked before may have died before he wrote down what he saw
+        if conversation.version and not conversation.reborn:
             return
         visit.buried = self._journal.buried(visit.lease.who, now=visit.now())
         if visit.buried and not conversation.reborn:
-            self._journal.set_reborn(visit.user_id, fence=visit.fence, now=visit.now())
             if journal.STILL_STOPPED in visit.buried:
                 self._obey(visit, Keyword.STOP)
+            self._journal.set_reborn(visit.user_id, fence=visit.fence, now=visit.now())
 
     def _unknow(self, visit: Visit) -> None:
         """Where nothing but old texts came, nothing is left of the visit."""
@@ -318,6 +319,7 @@ class Visits:
                 keyword = keywords.read(entry.text.body, entry.text.opt_out_type, opted_out=opted_out)
                 if keyword in (Keyword.STOP, Keyword.START) and self._is_news(visit, entry.text):
                     opted_out = keyword is Keyword.STOP
+        visit.stop_waits = opted_out
         if opted_out and visit.conversation.is_active:
             self._obey(visit, Keyword.STOP)
 
@@ -409,7 +411,12 @@ class Visits:
         keyword = keywords.read(text.body, text.opt_out_type, opted_out=not visit.conversation.is_active)
         verdict = self._judge(visit, entry, text, turn, keyword)
         if verdict is None and keyword is not Keyword.RESET:
-            verdict = self._limit(visit, text, turn, begins_turn=not found.answer)
+            verdict = self._limit(visit, entry, text, turn, begins_turn=not found.answer)
+            if verdict is None and not found.answer:
+                wait_ms = self._limiter.wait_ms(visit.lease.who, text)
+                if wait_ms:
+                    found.due_ms = visit.now_ms() + wait_ms
+                    return False
         if verdict is not None:
             if found.answer:
                 return False
@@ -454,9 +461,9 @@ class Visits:
             return Settle(TurnState.STALE, "too old to answer")
         return None
 
-    def _limit(self, visit: Visit, text: InboundSms, turn: Turn, *, begins_turn: bool) -> Settle | None:
+    def _limit(self, visit: Visit, entry: Waiting, text: InboundSms, turn: Turn, *, begins_turn: bool) -> Settle | None:
         """Why this text gets no reply although it might: there were too many, or a machine seems to write them."""
-        reason = self._limiter.exceeded(visit.lease.who, text, begins_turn=begins_turn)
+        reason = self._limiter.exceeded(visit.lease.who, text, begins_turn=begins_turn, arrived_ms=entry.arrived_ms)
         if reason:
             return Settle(TurnState.SILENT, reason)
         if self._limiter.is_loop(visit.lease.who, text, visit.conversation.messages, turn.arrived_at):
@@ -469,6 +476,10 @@ class Visits:
         if keyword not in (Keyword.STOP, Keyword.START):
             return
         active = keyword is Keyword.START
+        if active and visit.stop_waits:
+            return  # he has thought better of it since: nothing is sent in between
+        if active and journal.STILL_STOPPED in visit.buried:
+            self._journal.lift_stop(visit.lease.who)
         self._journal.set_active(visit.user_id, active=active, fence=visit.fence, now=visit.now())
         visit.opened = replace(visit.conversation, is_active=active)
 
@@ -593,8 +604,8 @@ class Visits:
             to=address_of(visit.user_id),
             model=None if gathered.alone else self._cat.most_cost(heard),
             last_line=LAST_LINES[words.language],
-            # the law wants HELP answered
-            urgent=kind == hearing.CRISIS or gathered.alone is Keyword.HELP,
+            # somebody may be in danger, and the law wants HELP answered
+            urgent="help" if gathered.alone is Keyword.HELP else "danger" if kind == hearing.CRISIS else "",
         )
 
     def _look_at(self, texts: Sequence[InboundSms]) -> list[Picture]:

@@ -30,6 +30,8 @@ class Visit:
     #: Turns whose parts are all settled, by the sid that the reply bears.
     over: set[str] = field(default_factory=set)
     turns: int = 0
+    #: The last word on it, among what waits, is a STOP.
+    stop_waits: bool = False
     #: Marks of texts that are not to be answered, because the person was forgotten since.
     buried: frozenset[str] = frozenset()
     #: The turns that are being answered right now.

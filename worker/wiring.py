@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 import redis
 from celery import Celery
@@ -62,6 +63,12 @@ from worker.reconcile import Reconciler
 from worker.reconcile import Terms as ReconcileTerms
 from worker.turn import Habits, House, Noted, Visits
 from worker.visit import LeaseKeeper, Visit
+
+#: A number may be ahead of its pace by so much: what comes together need not go one by one.
+PACE_AHEAD_MS: Final = 1000
+#: A reply waits for its number's pace with its worker; longer than this, and it is looked at again later. Longer than the sweep's pause, so that
+#: whoever is woken by it finds the queue not yet empty; shorter than what a worker is given to stop.
+PACE_WAIT_MS: Final = 20_000
 
 log = logs.get("worker")
 
@@ -242,13 +249,16 @@ def limiter(chosen: Settings, client: redis.Redis) -> Limiter:
 
 
 def pace(chosen: Settings, client: redis.Redis) -> Callable[[Part], int]:
-    """In how many milliseconds a part may leave its number; never asked for where nothing is paced."""
+    """In how many milliseconds it is a part's turn to leave its number; Redis is not asked where nothing is paced."""
     paces = Pace(long_code=chosen.pace_long_code, toll_free=chosen.pace_toll_free, short_code=chosen.pace_short_code)
     limits = RedisLimits(client)
 
     def wait_ms(part: Part) -> int:
         per_second = paces.of(part.sender)
-        return limits.pace(part.sender, part.expected or 1, per_second=per_second) if per_second else 0
+        if not per_second:
+            return 0
+        takes_ms = int((part.expected or 1) * 1000 / per_second)
+        return limits.pace(part.sender, takes_ms=takes_ms, ahead_ms=PACE_AHEAD_MS, most_ms=PACE_WAIT_MS)
 
     return wait_ms
 
@@ -345,7 +355,7 @@ def _built() -> Worker:
         receipts=Receipts(
             inbox, storage, after, who_key=chosen.who_key_bytes, per_number=chosen.per_number, noted=_receipt
         ),
-        reconciler=reconciler(chosen, client, inbox, storage),
+        reconciler=reconciler(chosen, client, inbox, storage, login),
         leases=leases,
         memories=Memories(inbox, storage, purse, thinker.scribe, terms, noted=_remembered),
         budget=purse,
@@ -364,20 +374,20 @@ def store(chosen: Settings) -> DynamoDBStorage:
     )
 
 
-def ledger(chosen: Settings) -> TwilioLedger:
-    """Twilio's list, as the settings name it."""
+def ledger(chosen: Settings, login: Login | None = None) -> TwilioLedger:
+    """Twilio's list, as the settings name it; `login`: of a process that outlives a rotation."""
     return TwilioLedger(
         account_sid=chosen.twilio_account_sid,
-        login=Login(lambda: chosen.api_logins),
+        login=login or Login(lambda: chosen.api_logins),
         api_base_url=chosen.twilio_api_base_url,
     )
 
 
-def account(chosen: Settings) -> TwilioAccount:
-    """The account, as the settings name it."""
+def account(chosen: Settings, login: Login | None = None) -> TwilioAccount:
+    """The account, as the settings name it; `login`: of a process that outlives a rotation."""
     return TwilioAccount(
         account_sid=chosen.twilio_account_sid,
-        login=Login(lambda: chosen.api_logins),
+        login=login or Login(lambda: chosen.api_logins),
         api_base_url=chosen.twilio_api_base_url,
     )
 
@@ -398,12 +408,14 @@ def inbox_on(client: redis.Redis, chosen: Settings) -> RedisInbox:
     )
 
 
-def reconciler(chosen: Settings, client: redis.Redis, inbox: RedisInbox, storage: DynamoDBStorage) -> Reconciler:
-    """Who looks for what was lost."""
+def reconciler(
+    chosen: Settings, client: redis.Redis, inbox: RedisInbox, storage: DynamoDBStorage, login: Login | None = None
+) -> Reconciler:
+    """Who looks for what was lost; `login`: of a process that outlives a rotation."""
     return Reconciler(
         inbox,
         storage,
-        ledger(chosen),
+        ledger(chosen, login),
         aftermath(chosen, client, inbox, storage),
         ReconcileTerms(
             validity=timedelta(seconds=chosen.sms_validity_seconds),
@@ -411,7 +423,7 @@ def reconciler(chosen: Settings, client: redis.Redis, inbox: RedisInbox, storage
             per_number=chosen.per_number,
             who=lambda person: contract.who(person, chosen.who_key_bytes),
             unsettled_after=timedelta(seconds=chosen.unsettled_after_seconds),
-            redact=account(chosen).redact if chosen.redact_after_delivery == "on" else None,
+            redact=account(chosen, login).redact if chosen.redact_after_delivery == "on" else None,
         ),
         noted=_repaired,
     )

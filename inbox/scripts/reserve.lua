@@ -1,9 +1,9 @@
 -- Set money aside for one reply, before it is thought and sent.
 --   KEYS purse:epoch purse:count purse:day:{day} purse:month:{month}
---   ARGV who, turn, for models, for messages, price of a last line, 1 if it is urgent,
+--   ARGV who, turn, for models, for messages, price of a last line, why it is urgent or nothing,
 --        caps of models: person and day, day, month; caps of messages: the same; -1 is none. Seconds that the day's and the month's hash live;
 --        1: do not wait while it is counted what was spent
--- Fields of a day: model sms model:{who} sms:{who} last:{who} urgent:{who} beyond; of a month: model sms beyond.
+-- Fields of a day: model sms model:{who} sms:{who} last:{who} urgent:{why}:{who} beyond; of a month: model sms beyond.
 -- Returns {-1} where that has to be waited for; {leave, set aside for models, set aside for messages, epoch, 1 while it is counted};
 -- leave: 0 silence, 1 a last line, 2 go.
 local epoch = redis.call('GET', KEYS[1])
@@ -43,11 +43,11 @@ if for_messages == 0 or counting == 1 and unlimited or counting == 0 and not ful
   set_aside('model', for_models)
   return {2, for_models, for_messages, epoch, counting}
 end
--- somebody in danger is answered, once a day, whatever it costs
-if ARGV[6] == '1' then
-  local before = redis.call('HGET', day, 'urgent:' .. who)
+-- somebody in danger is answered once a day whatever it costs, and so is who asks for help
+if ARGV[6] ~= '' then
+  local before = redis.call('HGET', day, 'urgent:' .. ARGV[6] .. ':' .. who)
   if not before or before == turn then
-    redis.call('HSET', day, 'urgent:' .. who, turn)
+    redis.call('HSET', day, 'urgent:' .. ARGV[6] .. ':' .. who, turn)
     set_aside('sms', for_messages)
     redis.call('EXPIRE', day, ARGV[13])
     return {2, 0, for_messages, epoch, counting}

@@ -1,9 +1,8 @@
--- Add to how often in a row somebody looked like a machine.    KEYS streak:{who}    ARGV sid, step, milliseconds until it is forgotten
--- Returns the count, which is never below nought; the same sid adds nothing a second time.
-local count, last = unpack(redis.call('HMGET', KEYS[1], 'count', 'sid'))
-count = tonumber(count or 0)
-if last == ARGV[1] then return count end
-count = math.max(0, count + tonumber(ARGV[2]))
-redis.call('HSET', KEYS[1], 'count', count, 'sid', ARGV[1])
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
+-- Add to how often in a row somebody looked like a machine.    KEYS streak:{who} streaked:{sid}    ARGV step, milliseconds until it is forgotten
+-- Returns the count, which is never below nought; for the same sid the same again, and nothing is added.
+local before = redis.call('GET', KEYS[2])
+if before then return tonumber(before) end
+local count = math.max(0, tonumber(redis.call('GET', KEYS[1]) or 0) + tonumber(ARGV[1]))
+redis.call('SET', KEYS[1], count, 'PX', ARGV[2])
+redis.call('SET', KEYS[2], count, 'PX', ARGV[2])
 return count

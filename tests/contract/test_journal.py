@@ -746,6 +746,31 @@ def test_a_conversation_in_which_something_was_said_cannot_be_unmade(store: Stor
     assert store.get(ANN) is not None
 
 
+def test_a_conversation_in_which_somebody_said_stop_cannot_be_unmade(store: Store) -> None:
+    conversation = store.open(ANN, now=NOW)
+    store.set_active(ANN, active=False, fence=conversation.fence, now=NOW)
+
+    assert not store.unmake(ANN, fence=conversation.fence)
+
+
+def test_a_kept_stop_is_lifted_and_the_other_marks_stay(store: Store) -> None:
+    store.bury("ann", ["one"], until=NOW + timedelta(days=30))
+    store.bury(journal.stop_mark("ann"), [journal.STILL_STOPPED], until=NOW + timedelta(days=3650))
+
+    store.lift_stop("ann")
+    store.lift_stop("ann")
+
+    assert store.buried("ann", now=NOW) == {"one"}
+
+
+def test_a_reset_wakes_up_or_lets_sleep(store: Store) -> None:
+    conversation = store.open(ANN, now=NOW)
+    store.set_active(ANN, active=False, fence=conversation.fence, now=NOW)
+
+    assert not store.reset(ANN, now=NOW, wake=False).is_active
+    assert store.reset(ANN, now=NOW).is_active
+
+
 def test_who_is_born_again_is_known_by_it(store: Store) -> None:
     conversation = store.open(ANN, now=NOW)
     store.set_reborn(ANN, fence=conversation.fence, now=NOW)
@@ -777,6 +802,12 @@ def test_what_is_past_its_time_is_shown_to_nobody(dynamodb_url: str) -> None:
     assert [entry.content for entry in store.page(ANN).entries] == ["SMnew", "re: SMnew"]
     (item,) = store.archive().items()
     assert item["expires"] == int((now - timedelta(days=1) + timedelta(days=30)).timestamp())
+    # a STOP stays, however long nothing is said
+    conversation = store.open(ANN, now=now)
+    store.set_active(ANN, active=False, fence=conversation.fence, now=now)
+    store.reset(ANN, now=now, wake=False)
+    (item,) = store.archive().items()
+    assert "expires" not in item
     client = boto3.client("dynamodb", endpoint_url=dynamodb_url, region_name="us-east-1")
     for table in (name, f"{name}M"):
         ttl = client.describe_time_to_live(TableName=table)["TimeToLiveDescription"]

@@ -15,7 +15,6 @@ from inbox.contract import Who
 from inbox.limits import Limits, Rate
 from inbox.memory import InMemoryLimits
 from tests.builders import NOW_MS
-from tests.conftest import wait_until
 
 ANN = Who("ann")
 
@@ -37,50 +36,54 @@ def rate(most: int, *, key: str = "k", name: str = "texts", hours: float = 1) ->
 
 
 def test_a_bucket_holds_so_many_and_no_more(limits: Limits) -> None:
-    assert [limits.exceeded(f"SM{n}", [rate(3)]) for n in range(5)] == ["", "", "", "texts", "texts"]
+    assert [limits.exceeded(f"SM{n}", [rate(3)], at_ms=NOW_MS) for n in range(5)] == ["", "", "", "texts", "texts"]
 
 
 def test_a_verdict_stays_and_costs_nothing_a_second_time(limits: Limits) -> None:
     for _ in range(5):
-        assert limits.exceeded("SM1", [rate(1)]) == ""
+        assert limits.exceeded("SM1", [rate(1)], at_ms=NOW_MS) == ""
     for _ in range(2):
-        assert limits.exceeded("SM2", [rate(1)]) == "texts"
+        assert limits.exceeded("SM2", [rate(1)], at_ms=NOW_MS) == "texts"
 
 
 def test_where_one_bucket_is_empty_none_is_touched(limits: Limits) -> None:
     small, large = rate(1, key="small", name="small"), rate(2, key="large", name="large")
-    assert limits.exceeded("SM1", [small, large]) == ""
-    assert [limits.exceeded(f"SM2{n}", [large, small]) for n in range(5)] == ["small"] * 5
+    assert limits.exceeded("SM1", [small, large], at_ms=NOW_MS) == ""
+    assert [limits.exceeded(f"SM2{n}", [large, small], at_ms=NOW_MS) for n in range(5)] == ["small"] * 5
 
-    assert limits.exceeded("SM3", [large]) == ""
-    assert limits.exceeded("SM4", [large]) == "large"
+    assert limits.exceeded("SM3", [large], at_ms=NOW_MS) == ""
+    assert limits.exceeded("SM4", [large], at_ms=NOW_MS) == "large"
 
 
-def test_a_bucket_fills_up_again(limits: Limits) -> None:
-    quick = rate(2, hours=2 / 3600)
-    verdicts = [limits.exceeded(f"SM{n}", [quick]) for n in range(3)]
+def test_a_bucket_fills_up_by_the_time_at_which_things_happened(limits: Limits) -> None:
+    hour = 3_600_000
+    verdicts = [limits.exceeded(f"SM{n}", [rate(2)], at_ms=NOW_MS + n * hour // 2) for n in range(6)]
+    assert verdicts == [""] * 6, "one every half hour is two an hour, however late they are looked at"
 
-    assert verdicts[0] == ""
-    numbers = iter(range(10**6))
-    wait_until(lambda: limits.exceeded(f"SMx{next(numbers)}", [quick]) == "", what="a token")
+    # what happened before the last one fills nothing
+    assert limits.exceeded("SMa", [rate(2)], at_ms=NOW_MS) == ""
+    assert limits.exceeded("SMb", [rate(2)], at_ms=NOW_MS + hour) == "texts"
+    assert limits.exceeded("SMc", [rate(2)], at_ms=NOW_MS + 3 * hour) == ""
 
 
 def test_whoever_asks_at_the_same_time_no_bucket_is_emptied_twice(limits: Limits) -> None:
     with ThreadPoolExecutor(8) as pool:
-        passed = list(pool.map(lambda n: limits.exceeded(f"SM{n}", [rate(50)]) == "", range(200)))
+        passed = list(pool.map(lambda n: limits.exceeded(f"SM{n}", [rate(50)], at_ms=NOW_MS) == "", range(200)))
 
     assert sum(passed) == 50
 
 
-def test_a_number_keeps_its_pace(limits: Limits) -> None:
-    waits = [limits.pace("+1", 3, per_second=2) for _ in range(3)]
+def test_a_queue_moves_on_by_itself(limits: Limits) -> None:
+    waits = [limits.pace("+1", takes_ms=1500, ahead_ms=1000, most_ms=2500) for _ in range(4)]
 
-    # three segments take a second and a half; by one second it may be ahead
+    # each takes a second and a half, and one second may be ahead
     assert waits[0] == 0
-    assert 0 < waits[1] <= 500
-    assert waits[2] <= waits[1]
-    assert limits.pace("+2", 3, per_second=2) == 0
-    wait_until(lambda: limits.pace("+1", 3, per_second=2) == 0, what="the next three")
+    assert 300 < waits[1] <= 500
+    assert 1700 < waits[2] <= 2000
+    # no place is taken by who will not wait so long
+    assert -3500 <= waits[3] < -3000
+    assert limits.pace("+1", takes_ms=1500, ahead_ms=1000, most_ms=4000) > 3000
+    assert limits.pace("+2", takes_ms=1500, ahead_ms=1000, most_ms=0) == 0
 
 
 def test_a_streak_grows_shrinks_and_counts_each_text_once(limits: Limits) -> None:

@@ -75,7 +75,7 @@ def test_while_it_is_counted_somebody_in_danger_is_answered(purses: Purses) -> N
     purse = purses(NONE, Caps(person=100, day=100))
     stand = purse.begin_count("me", now=NOW)
     assert stand is not None
-    danger = replace(ask(), urgent=True, at_once=True)
+    danger = replace(ask(), urgent="danger", at_once=True)
 
     first = purse.reserve(danger, now=NOW)
     second = purse.reserve(replace(danger, turn="SM2"), now=NOW)
@@ -180,7 +180,7 @@ def test_in_danger_one_is_answered_once_a_day(purses: Purses) -> None:
     purse = counted(purses(NONE, Caps(day=0)))
 
     def urgent(turn: str) -> Leave:
-        return granted(purse, Ask(who=ANN_, turn=turn, model=9, sms=100, last_line=100, urgent=True)).leave
+        return granted(purse, Ask(who=ANN_, turn=turn, model=9, sms=100, last_line=100, urgent="danger")).leave
 
     assert [urgent("SM1"), urgent("SM1"), urgent("SM2"), urgent("SM3")] == [
         Leave.GO,

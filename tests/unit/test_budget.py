@@ -269,6 +269,17 @@ def test_who_asks_to_be_forgotten_is_also_where_there_is_no_money_to_say_so() ->
     assert conversation.memory.through > 0
 
 
+def test_asking_for_help_takes_nobodys_answer_in_danger() -> None:
+    room = a_room(messages=Caps(day=0), habits={"help_line": "a cat. STOP ends it."})
+    room.texts("hello", "HELP", "i want to die", "HELP", "i want to die")
+
+    room.serve()
+
+    assert [message[:20] for message in room.received[:2]] == [LAST_LINES["en"][:20], "a cat. STOP ends it."]
+    assert "988" in room.received[2]
+    assert len(room.received) == 3
+
+
 def test_where_only_the_newest_is_answered_a_last_line_outlives_who_died_with_it() -> None:
     room = a_room(messages=Caps(person=0), policy="latest")
     room.texts("one")
@@ -309,7 +320,7 @@ def test_of_a_reply_in_several_messages_no_more_is_sent_than_was_set_aside() -> 
 def test_without_caps_it_is_noted_once_that_nobody_counts() -> None:
     noted: list[int] = []
     budget = Budget(None, TARIFF, uncounted=lambda: noted.append(1))
-    asked = Asked(who=WHO, turn="SM1", to=ANN, model=5, last_line="x", urgent=False)
+    asked = Asked(who=WHO, turn="SM1", to=ANN, model=5, last_line="x", urgent="")
 
     assert budget.ask(asked, now=NOW).model == 5
     assert budget.ask(asked, now=NOW).model == 5

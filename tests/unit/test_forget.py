@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from conversation.journal import STILL_STOPPED, TurnState
+import pytest
+
+from conversation.errors import StoreAway
+from conversation.journal import STILL_STOPPED, TurnState, stop_mark
 from tests.builders import ANN
-from tests.room import WHO, Room
+from tests.room import WHO, Dying, Room
 
 
 def marked(room: Room, *sids: str, stopped: bool = False) -> None:
@@ -17,7 +20,7 @@ def marked(room: Room, *sids: str, stopped: bool = False) -> None:
             del rows[at]
     room.store.bury(WHO, [f"mark of {sid}" for sid in sids], until=room.now() + timedelta(days=30))
     if stopped:
-        room.store.bury(f"{WHO}#{STILL_STOPPED}", [STILL_STOPPED], until=room.now() + timedelta(days=3650))
+        room.store.bury(stop_mark(WHO), [STILL_STOPPED], until=room.now() + timedelta(days=3650))
 
 
 def serve(room: Room) -> None:
@@ -69,6 +72,57 @@ def test_an_old_stop_that_comes_late_silences_nobody() -> None:
     serve(room)
 
     assert room.received == ["re: hello again", "re: and again"]
+
+
+def test_a_stop_after_being_forgotten_is_heeded() -> None:
+    room = Room()
+    (old,) = room.texts("hello")
+    serve(room)
+    marked(room, old.sid)
+
+    for body in ("STOP", "hello?"):
+        room.texts(body)
+        serve(room)
+
+    assert room.received == ["re: hello"]
+
+
+@pytest.mark.parametrize(
+    ("call", "after"), [("buried", False), ("set_reborn", False), ("set_active", False), ("set_active", True)]
+)
+def test_who_dies_or_is_turned_away_while_he_looks_is_followed_by_another_who_looks(call: str, *, after: bool) -> None:
+    for error in (None, StoreAway("throttled")):
+        room = Room()
+        (old,) = room.texts("hello")
+        serve(room)
+        marked(room, old.sid, stopped=True)
+        room.texts("hello?")
+
+        journal = Dying(room.store, call, after=after, error=error)
+        if error is None:
+            room.dies(journal=journal, mark=lambda sid: f"mark of {sid}")
+        else:
+            room.serve(journal=journal, mark=lambda sid: f"mark of {sid}")
+        room.later(seconds=30)
+        room.inbox.accept(old)
+        serve(room)
+
+        assert room.received == ["re: hello"], (call, error)
+
+
+def test_who_says_start_again_has_said_so_for_good() -> None:
+    room = Room()
+    room.texts("STOP")
+    serve(room)
+    marked(room, stopped=True)
+    room.texts("START")
+    serve(room)
+    # forgotten once more, without another STOP
+    marked(room)
+
+    room.texts("hello!")
+    serve(room)
+    assert room.received == ["re: hello!"]
 
 
 def test_a_stop_outlives_being_forgotten() -> None:

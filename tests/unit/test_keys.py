@@ -78,6 +78,13 @@ def test_at_a_hangup_the_settings_are_read_anew_and_wrong_ones_are_not_taken() -
     keys.reload()
     assert list(keys.tokens) == ["old", "new"]
 
+    given["TWILIO_AUTH_TOKEN_SECONDARY"] = "third"
+    keys.hang_up()
+    assert list(keys.tokens) == ["old", "third"]
+    given |= {"TWILIO_AUTH_TOKEN_SECONDARY": "new"}
+    keys.hang_up()
+    assert keys.logins[1] == (SID, "new")
+
     given["TWILIO_AUTH_TOKEN"] = given["TWILIO_AUTH_TOKEN_SECONDARY"] = ""
     keys.reload()
     assert list(keys.tokens) == ["old", "new"]

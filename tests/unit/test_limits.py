@@ -31,7 +31,6 @@ def reason(room: Room, sid: str) -> str | None:
         (Rates(texts_per_day=4), 4, "over the limit: texts a day"),
         (Rates(turns_per_minute=2), 2, "over the limit: turns a minute"),
         (Rates(turns_per_hour=2), 2, "over the limit: turns an hour"),
-        (Rates(replies_per_30_seconds=5), 5, "over the limit: replies between two numbers"),
         (Rates(replies_per_hour=1), 1, "over the limit: replies an hour, to everybody"),
         (Rates(), 8, None),
     ],
@@ -46,6 +45,31 @@ def test_over_a_limit_there_is_silence(rates: Rates, answered: int, why: str | N
     assert [room.state(text) for text in texts[answered:]] == [TurnState.SILENT] * (8 - answered)
     assert why is None or reason(room, texts[-1].sid) == why
     assert room.inbox.oldest_waiting_ms() is None
+
+
+def test_what_waited_while_nobody_worked_did_not_come_at_once() -> None:
+    room = Room(rates=Rates(texts_per_minute=2, turns_per_hour=40))
+    for number in range(12):
+        room.texts(f"text {number}")
+        room.later(seconds=60)
+
+    room.serve()
+
+    assert room.received == [f"re: text {number}" for number in range(12)]
+
+
+def test_between_two_numbers_replies_wait_and_none_is_lost() -> None:
+    room = Room(rates=Rates(replies_per_30_seconds=3))
+    room.texts(*[f"text {number}" for number in range(5)])
+    room.serve()
+    assert len(room.received) == 3
+
+    room.later(seconds=11)
+    room.serve()
+    assert len(room.received) == 4
+    room.later(seconds=11)
+    room.serve()
+    assert room.received == [f"re: text {number}" for number in range(5)]
 
 
 def test_after_a_while_there_are_replies_again() -> None:
@@ -116,10 +140,10 @@ def test_a_text_that_begins_a_turn_after_all_counts_as_one() -> None:
 def test_a_reply_waits_for_its_numbers_pace() -> None:
     room = Room()
     (text,) = room.texts("hello")
-    room.serve(pace=lambda _: 500)
+    room.serve(pace=lambda _: -500)
     assert room.received == []
 
-    room.serve()
+    room.serve(pace=lambda _: 500)
     assert room.received == ["re: hello"]
     assert room.state(text) is TurnState.ANSWERED
 

@@ -1205,3 +1205,18 @@ def test_a_text_that_comes_back_when_its_reply_is_sent_is_not_excused_from_order
     assert after is not None
     assert "restored_at" not in after.facts
     assert room.received == ["re: hello"]
+
+
+@pytest.mark.parametrize("policy", ["each", "coalesce"])
+def test_between_a_start_and_a_stop_that_wait_together_nothing_is_sent(policy: str) -> None:
+    room = Room(policy=policy)
+    room.texts("STOP")
+    room.serve()
+
+    room.texts("START", "hello", "STOP")
+    room.serve()
+    assert room.received == []
+
+    room.texts("START", "hello")
+    room.serve()
+    assert room.received == ["re: hello"]
