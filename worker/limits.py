@@ -30,6 +30,8 @@ ECHOES_COMPARED: Final = 4
 #: Short texts may be the same this much more often.
 SHORT_FACTOR: Final = 6
 
+#: So many texts of one person a day that speak of danger are answered over every limit.
+DANGER_PER_DAY: Final = 3
 #: North America's toll-free numbers (https://www.nanpa.com/numbering/toll-free-numbers).
 TOLL_FREE: Final = tuple(f"+1{code}" for code in (800, 833, 844, 855, 866, 877, 888))
 
@@ -87,6 +89,12 @@ class Limiter:
         sid = f"{text.sid}+" if begins_turn else text.sid
         name = self._limits.exceeded(sid, rates, at_ms=arrived_ms) if rates else ""
         return f"over the limit: {name}" if name else ""
+
+    def spares(self, who: Who, text: InboundSms, *, arrived_ms: int) -> bool:
+        """Whether a text that is over a limit is answered all the same, because somebody may be in danger. Raises `InboxAway`."""
+        assert self._limits is not None
+        rate = Rate(name="in danger", key=f"danger:{who}", most=DANGER_PER_DAY, per=DAY)
+        return not self._limits.exceeded(f"{text.sid}!", [rate], at_ms=arrived_ms)
 
     def wait_ms(self, who: Who, text: InboundSms) -> int:
         """In how many milliseconds a reply may leave from the number that was texted, so that Twilio does not take the two for machines.

@@ -465,7 +465,10 @@ class Visits:
         """Why this text gets no reply although it might: there were too many, or a machine seems to write them."""
         reason = self._limiter.exceeded(visit.lease.who, text, begins_turn=begins_turn, arrived_ms=entry.arrived_ms)
         if reason:
-            return Settle(TurnState.SILENT, reason)
+            _, kind = hearing.listen(text.body, [], pictures=0)
+            # somebody in danger is not turned away for having written too much
+            spared = kind == hearing.CRISIS and self._limiter.spares(visit.lease.who, text, arrived_ms=entry.arrived_ms)
+            return None if spared else Settle(TurnState.SILENT, reason)
         if self._limiter.is_loop(visit.lease.who, text, visit.conversation.messages, turn.arrived_at):
             self._delivery.end_loop(visit, "too fast for a person, too often in a row")
             return Settle(TurnState.SILENT, LOOP)
