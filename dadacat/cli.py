@@ -16,7 +16,7 @@ import click
 
 from dadacat import desk
 from dadacat.settings import environment
-from dadacat.terminal import asked, checked, print_json, progress
+from dadacat.terminal import asked, checked, print_json, progress, steps, watched
 
 if TYPE_CHECKING:
     from conversation.ports import Cost
@@ -393,7 +393,8 @@ def costs(*, since: str, by: str, numbers: bool, limit: int, as_json: bool, plot
 
     key = {"day": accounts.by_day, "engine": accounts.by_engine, "person": by_person}[by]
     begin = asked(lambda: operate.ago(since))
-    lines, total = accounts.summed(spent_since(wiring.store(chosen), begin), key)
+    with steps() as step:
+        lines, total = accounts.summed(watched(spent_since(wiring.store(chosen), begin), "costs", step), key)
     lines.sort(key=lambda line: line.name if by == "day" else -line.total)
     shown = lines[-limit:] if by == "day" else lines[:limit]
     if plot is not None:

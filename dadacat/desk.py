@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from dadacat.terminal import asked, checked, print_json, print_line, steps, sure
+from dadacat.terminal import asked, checked, print_json, print_line, steps, sure, watched
 
 PERSON = click.argument("person")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="As JSON, for machines.")
@@ -114,8 +114,11 @@ def doctor(*, as_json: bool) -> None:
 @click.command()
 @YES
 @click.option("--dry-run", is_flag=True, help="Only show the difference. Exit code 1: there is one.")
-def connect(*, yes: bool, dry_run: bool) -> None:
+@AS_JSON
+def connect(*, yes: bool, dry_run: bool, as_json: bool) -> None:
     """Have Twilio post our numbers' texts to PUBLIC_URL, with retries and a fallback; the difference is shown first."""
+    import dataclasses
+
     from dadacat import connect as wires
     from worker import wiring
 
@@ -125,15 +128,18 @@ def connect(*, yes: bool, dry_run: bool) -> None:
     account = wiring.account(chosen)
     try:
         changes = asked(lambda: wires.changes(chosen, account))
-        for change in changes:
-            click.echo("\n".join(change.lines()))
+        if as_json:
+            print_json([{**dataclasses.asdict(change), "is_needed": change.is_needed} for change in changes])
+        else:
+            for change in changes:
+                click.echo("\n".join(change.lines()))
         needed = any(change.is_needed for change in changes)
         if dry_run:
             sys.exit(1 if needed else 0)
         if needed:
             sure("Change it at Twilio?", yes=yes)
             asked(lambda: wires.carry_out(account, changes))
-            click.echo("changed")
+            click.echo("changed", err=as_json)
         if any(change.stands is None for change in changes):
             sys.exit(1)
     finally:
@@ -201,7 +207,9 @@ def stats(*, since: str, as_json: bool) -> None:
     chosen = checked(twilio=True, tree=True)
     inbox = wiring.inbox_on(wiring.redis_client(chosen), chosen)
     begin = asked(lambda: operate.ago(since))
-    found = asked(lambda: figures.counted(wiring.store(chosen).archive().states(), since=begin)).to_json()
+    archive = wiring.store(chosen).archive()
+    with steps() as step:
+        found = asked(lambda: figures.counted(watched(archive.states(), "rows", step), since=begin)).to_json()
     oldest = asked(inbox.oldest_waiting_ms)
     waiting = (moment(inbox.now_ms()) - moment(oldest)).total_seconds() if oldest is not None else None
     found |= {"since": begin.isoformat(timespec="seconds"), "oldest_waiting_seconds": waiting}
@@ -235,9 +243,12 @@ def audit(*, as_json: bool, numbers: bool) -> None:
     archive = storage.archive()
     stopped = asked(lambda: archive.who_said(proof.STOPPED))
     findings: list[proof.Finding] = []
-    for person in stopped:
-        conversation = asked(partial(storage.get, person))
-        findings += proof.audit(person, archive.rows(person), is_active=bool(conversation and conversation.is_active))
+    with steps() as step:
+        for person in watched(stopped, "people who said STOP", step):
+            conversation = asked(partial(storage.get, person))
+            findings += proof.audit(
+                person, archive.rows(person), is_active=bool(conversation and conversation.is_active)
+            )
     offences = [finding for finding in findings if finding.is_offence]
 
     def name(person: str) -> str:
@@ -338,8 +349,8 @@ def export(*, people: tuple[str, ...], everybody: bool, as_page: bool, output: P
     named = (str(item["user_id"]) for item in archive.items()) if everybody else iter(people)
     lines = desk.page(people[0], desk.transcript(storage, people[0])) if as_page else desk.exported(archive, named)
     count = 0
-    with click.open_file(str(output) if output else "-", "w", encoding="utf-8") as file:
-        for line in lines:
+    with click.open_file(str(output) if output else "-", "w", encoding="utf-8") as file, steps() as step:
+        for line in watched(lines, "lines", step):
             file.write(f"{line}\n")
             count += 1
     if output:

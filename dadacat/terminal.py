@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from worker.reconcile import Step
 
 Answer = TypeVar("Answer")
+Item = TypeVar("Item")
+
+#: A terminal is told of every so-many-th.
+WATCHED_EVERY: Final = 100
 
 #: Where `dadacat up` keeps its files, unless DADACAT_DATA names another place.
 DATA: Final = ".data"
@@ -123,6 +127,14 @@ def steps() -> Iterator[Callable[[str, int], None]]:
 
     with Console(stderr=True).status("") as status:
         yield lambda what, done: status.update(f"{what}: {done}")
+
+
+def watched(found: Iterable[Item], what: str, step: Callable[[str, int], None]) -> Iterator[Item]:
+    """What is found, while somebody watches how much it is by now."""
+    for number, item in enumerate(found, 1):
+        if number % WATCHED_EVERY == 0:
+            step(what, number)
+        yield item
 
 
 @contextmanager
