@@ -91,4 +91,9 @@ def test_a_streak_grows_shrinks_and_counts_each_text_once(limits: Limits) -> Non
         1, 1, 2, 2, 3,
     ]  # fmt: skip
     assert [limits.streak(ANN, f"x{n}", -1) for n in range(5)] == [2, 1, 0, 0, 0]
-    assert limits.streak(Who("ben"), "a", 1) == 1
+    assert limits.streak(Who("ben"), "e", 1) == 1
+
+
+def test_whoever_counts_the_same_texts_again_counts_nothing(limits: Limits) -> None:
+    # a worker died with several texts in hand, and its successor goes through them once more
+    assert [limits.streak(ANN, sid, 1) for sid in ("a", "b", "a", "b", "c")] == [1, 2, 1, 2, 3]
