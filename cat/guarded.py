@@ -45,33 +45,37 @@ class Guarded:
 
     def reply(self, heard: Heard, *, seconds: float) -> Reply:
         """See `cat.ports.Engine.reply`; `model_cost` among the facts is what it cost, and what a silence may have cost stands in the error."""
-        most = prompt.most_cost(self.known, heard)
-        return self._ask(lambda: self._engine.reply(heard, seconds=seconds), seconds, most)
+        return self._ask(
+            lambda: self._engine.reply(heard, seconds=seconds), seconds, lambda: prompt.most_cost(self.known, heard)
+        )
 
     def note(self, instructions: str, talk: str, *, seconds: float) -> Reply:
         """See `cat.ports.Scribe.note`; costs as in `reply`."""
         scribe = self._engine
         if not isinstance(scribe, Scribe):
             raise EngineSilent(f"{self.name}: writes nothing down")
-        most = prompt.most_cost_of(self.known, [instructions, talk])
-        return self._ask(lambda: scribe.note(instructions, talk, seconds=seconds), seconds, most)
+        return self._ask(
+            lambda: scribe.note(instructions, talk, seconds=seconds),
+            seconds,
+            lambda: prompt.most_cost_of(self.known, [instructions, talk]),
+        )
 
-    def _ask(self, work: Callable[[], Reply], seconds: float, most: int) -> Reply:
+    def _ask(self, work: Callable[[], Reply], seconds: float, most: Callable[[], int]) -> Reply:
         if self._breaker.opened:
             raise EngineSilent(f"{self.name}: left alone after {BREAKER_FAILURES} failures")
         try:
             with self._breaker:
                 spoken = self._call(work, seconds)
         except EngineSilent as exc:
-            exc.cost = most if exc.paid else 0
+            exc.cost = most() if exc.paid else 0
             raise
         return replace(spoken, facts={**spoken.facts, "model_cost": self._cost(spoken.facts, most)})
 
-    def _cost(self, facts: Mapping[str, Any], most: int) -> int:  # Any: JSON
+    def _cost(self, facts: Mapping[str, Any], most: Callable[[], int]) -> int:  # Any: JSON
         """A server that does not say how many tokens it took is taken to have used all that it might."""
         if "tokens_in" in facts and "tokens_out" in facts:
             return self.known.cost(facts["tokens_in"], facts["tokens_out"])
-        return most
+        return most()
 
     def _call(self, work: Callable[[], Reply], seconds: float) -> Reply:
         """Ask in another thread: a server that trickles keeps a client's own timeout from ever being over."""

@@ -6,9 +6,9 @@ What is read is read consistently and page by page, so that a table of any size 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
-from conversation.dynamodb import BATCH, Database, Row, plain, translated
+from conversation.dynamodb import BATCH, Database, Row, translated
 
 #: Rows that belong to nobody: their user id begins with this.
 HOUSE: Final = "#"
@@ -24,7 +24,7 @@ class Archive:
 
     def items(self) -> Iterator[Row]:
         """Every conversation's item, in no order."""
-        return self._walk("scan", TableName=self._conversations, ConsistentRead=True)
+        return self._db.walk("scan", TableName=self._conversations, ConsistentRead=True)
 
     def item(self, user_id: str) -> Row | None:
         """A person's item."""
@@ -32,7 +32,7 @@ class Archive:
 
     def rows(self, user_id: str) -> Iterator[Row]:
         """All that the journal has of a person, by key."""
-        return self._walk(
+        return self._db.walk(
             "query",
             TableName=self._messages,
             KeyConditionExpression="user_id = :u",
@@ -42,7 +42,7 @@ class Archive:
 
     def who_said(self, reason: str) -> list[str]:
         """Who has a text that was settled for this reason; every row is looked at."""
-        found = self._walk(
+        found = self._db.walk(
             "scan",
             TableName=self._messages,
             FilterExpression="#r = :r",
@@ -56,7 +56,7 @@ class Archive:
     def states(self) -> Iterator[Row]:
         """What every row of the journal says of its fate, without a word that anybody said."""
         names = ("user_id", "message_key", "state", "reason", "arrived", "engine", "thought_ms", "status", "error_code")
-        rows = self._walk(
+        rows = self._db.walk(
             "scan",
             TableName=self._messages,
             ProjectionExpression=", ".join(f"#{name}" for name in names),
@@ -74,7 +74,7 @@ class Archive:
     def erase(self, user_id: str) -> int:
         """Delete a person's rows, then its item; how many rows there were. A second call finds nothing more."""
         erased = 0
-        for row in self._walk(
+        for row in self._db.walk(
             "query",
             TableName=self._messages,
             KeyConditionExpression="user_id = :u",
@@ -90,13 +90,3 @@ class Archive:
     def _delete(self, table: str, key: Mapping[str, str]) -> None:
         with translated():
             self._db.client().delete_item(TableName=table, Key={name: {"S": value} for name, value in key.items()})
-
-    def _walk(self, verb: str, **asked: Any) -> Iterator[Row]:  # Any: the client's own parameters
-        start: dict[str, Any] = {}
-        while True:
-            with translated():
-                answer = getattr(self._db.client(), verb)(**asked, **start)
-            yield from map(plain, answer["Items"])
-            if "LastEvaluatedKey" not in answer:
-                return
-            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
 
 import boto3
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
@@ -164,6 +164,17 @@ class Database:
                 ConsistentRead=True,
             )
         return plain(answer["Item"]) if "Item" in answer else None
+
+    def walk(self, verb: Literal["scan", "query"], **asked: Any) -> Iterator[Row]:  # Any: the client's own parameters
+        """Every row that a scan or a query finds, page by page, each page read when it is needed."""
+        start: dict[str, Any] = {}
+        while True:
+            with translated():
+                answer = getattr(self.client(), verb)(**asked, **start)
+            yield from map(plain, answer["Items"])
+            if "LastEvaluatedKey" not in answer:
+                return
+            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
     def update(self, write: Write) -> Row:
         """Carry out one write; return the row after it. Raises `Refused` with the row as it was."""

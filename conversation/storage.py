@@ -327,21 +327,15 @@ class DynamoDBStorage:
 
     def find(self, sid: str) -> tuple[str, str] | None:
         """User id and key of the row of a text or a reply, by looking at every row: for a person's question, not for the road."""
-        start: dict[str, Any] = {}
-        while True:
-            with translated():
-                answer = self._db.client().scan(
-                    TableName=self.messages_table_name,
-                    FilterExpression="sid = :s",
-                    ProjectionExpression="user_id, message_key",
-                    ExpressionAttributeValues={":s": {"S": sid}},
-                    **start,
-                )
-            for row in map(plain, answer["Items"]):
-                return row["user_id"], row["message_key"]
-            if "LastEvaluatedKey" not in answer:
-                return None
-            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+        found = self._db.walk(
+            "scan",
+            TableName=self.messages_table_name,
+            FilterExpression="sid = :s",
+            ProjectionExpression="user_id, message_key",
+            ExpressionAttributeValues={":s": {"S": sid}},
+        )
+        row = next(found, None)
+        return (row["user_id"], row["message_key"]) if row else None
 
     def parts(self, user_id: str, sid: str) -> tuple[Part, ...]:
         """See `conversation.ports.Journal.parts`."""
@@ -574,14 +568,14 @@ class DynamoDBStorage:
 
     def buried(self, mark: str, *, now: datetime) -> frozenset[str]:
         """See `conversation.ports.Journal.buried`."""
-        with translated():
-            answer = self._db.client().query(
-                TableName=self.messages_table_name,
-                KeyConditionExpression="user_id = :u AND begins_with(message_key, :k)",
-                ExpressionAttributeValues={":u": {"S": _FORGOTTEN}, ":k": {"S": mark}},
-                ConsistentRead=True,
-            )
-        kept = [row for row in map(plain, answer["Items"]) if datetime.fromisoformat(row["until"]) >= now]
+        found = self._db.walk(
+            "query",
+            TableName=self.messages_table_name,
+            KeyConditionExpression="user_id = :u AND begins_with(message_key, :k)",
+            ExpressionAttributeValues={":u": {"S": _FORGOTTEN}, ":k": {"S": mark}},
+            ConsistentRead=True,
+        )
+        kept = [row for row in found if datetime.fromisoformat(row["until"]) >= now]
         return frozenset(text for row in kept for text in row["texts"])
 
     def set_reborn(self, user_id: str, *, fence: int, now: datetime) -> None:
@@ -757,22 +751,15 @@ class DynamoDBStorage:
 
     def unsettled(self, bucket: str, *, before: datetime, limit: int) -> Iterator[Unsettled]:
         """See `conversation.ports.Journal.unsettled`."""
-        start: Any = {}
-        while True:
-            with translated():
-                answer = self._db.client().query(
-                    TableName=self.messages_table_name,
-                    IndexName=schema.UNSETTLED,
-                    KeyConditionExpression="unsettled = :b AND since < :t",
-                    ExpressionAttributeValues={":b": {"S": bucket}, ":t": {"S": before.isoformat()}},
-                    Limit=limit,
-                    **start,
-                )
-            for row in map(plain, answer["Items"]):
-                yield Unsettled(user_id=row["user_id"], key=row["message_key"])
-            if "LastEvaluatedKey" not in answer:
-                return
-            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+        found = self._db.walk(
+            "query",
+            TableName=self.messages_table_name,
+            IndexName=schema.UNSETTLED,
+            KeyConditionExpression="unsettled = :b AND since < :t",
+            ExpressionAttributeValues={":b": {"S": bucket}, ":t": {"S": before.isoformat()}},
+            Limit=limit,
+        )
+        return (Unsettled(user_id=row["user_id"], key=row["message_key"]) for row in found)
 
     # Writes
 

@@ -16,7 +16,7 @@ import click
 
 from dadacat import desk
 from dadacat.settings import environment
-from dadacat.terminal import asked, checked, print_json, progress, steps, watched
+from dadacat.terminal import asked, checked, naming, print_json, progress, steps, watched
 
 if TYPE_CHECKING:
     from conversation.ports import Cost
@@ -382,14 +382,14 @@ def costs(*, since: str, by: str, numbers: bool, limit: int, as_json: bool, plot
     from dadacat import costs as accounts
     from dadacat import operate
     from dadacat.money import dollars
-    from inbox import contract
     from worker import wiring
 
     chosen = checked(twilio=True, tree=True)
 
+    name = naming(chosen, numbers=numbers)
+
     def by_person(cost: Cost) -> str:
-        person = cost.user_id
-        return person if numbers else accounts.hidden(person, contract.who(person, chosen.who_key_bytes))
+        return name(cost.user_id)
 
     key = {"day": accounts.by_day, "engine": accounts.by_engine, "person": by_person}[by]
     begin = asked(lambda: operate.ago(since))

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from dadacat.terminal import asked, checked, print_json, print_line, steps, sure, watched
+from dadacat.terminal import asked, checked, naming, print_json, print_line, steps, sure, watched
 
 PERSON = click.argument("person")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="As JSON, for machines.")
@@ -234,8 +234,6 @@ def audit(*, as_json: bool, numbers: bool) -> None:
     import dataclasses
 
     from conversation import audit as proof
-    from dadacat.costs import hidden
-    from inbox import contract
     from worker import wiring
 
     chosen = checked(twilio=True, tree=True)
@@ -250,10 +248,7 @@ def audit(*, as_json: bool, numbers: bool) -> None:
                 person, archive.rows(person), is_active=bool(conversation and conversation.is_active)
             )
     offences = [finding for finding in findings if finding.is_offence]
-
-    def name(person: str) -> str:
-        return person if numbers else hidden(person, contract.who(person, chosen.who_key_bytes))
-
+    name = naming(chosen, numbers=numbers)
     if as_json:
         shown = [{**dataclasses.asdict(finding), "user_id": name(finding.user_id)} for finding in findings]
         print_json({"stopped": len(stopped), "offences": len(offences), "findings": shown})
@@ -283,15 +278,13 @@ def list_conversations(*, limit: int, numbers: bool, as_json: bool) -> None:
     from itertools import islice
 
     from dadacat import people
-    from dadacat.costs import hidden
-    from inbox import contract
     from worker import wiring
 
     chosen = checked(twilio=True, tree=True)
+    name = naming(chosen, numbers=numbers)
     found = islice(people.listed(wiring.store(chosen).archive()), limit)
     for line in asked(lambda: list(found)):
-        person = line["person"]
-        line["person"] = person if numbers else hidden(person, contract.who(person, chosen.who_key_bytes))
+        line["person"] = name(line["person"])
         if as_json:
             print_line(line)
             continue

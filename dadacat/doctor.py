@@ -100,11 +100,15 @@ def _settings(chosen: Settings) -> Findings:
         )  # fmt: skip
 
 
-def _redis(chosen: Settings) -> Findings:
-    where = "redis"
-    client = redis.Redis.from_url(
+def _redis_client(chosen: Settings) -> redis.Redis:
+    return redis.Redis.from_url(
         chosen.redis_url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS
     )
+
+
+def _redis(chosen: Settings) -> Findings:
+    where = "redis"
+    client = _redis_client(chosen)
     try:
         yield from _of_redis(client)
     except redis.AuthenticationError:
@@ -363,9 +367,7 @@ def _workers(chosen: Settings) -> Findings:
     from celery import Celery  # noqa: PLC0415 - slow to import, and the other checks need not wait for it
 
     where = "workers"
-    client = redis.Redis.from_url(
-        chosen.redis_url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS
-    )
+    client = _redis_client(chosen)
     try:
         waiting: Any = client.zrange("waiting", 0, 0, withscores=True)
         seconds, _ = client.time()

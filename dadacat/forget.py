@@ -24,7 +24,6 @@ from inbox.ports import Lease, Waiting, moment
 from inbox.redis import RedisInbox
 from sms import keywords
 from sms.account import TwilioAccount
-from sms.keywords import Keyword
 from sms.messages import address_of, number_of
 from worker.visit import LeaseKeeper
 
@@ -133,12 +132,8 @@ class Eraser:
     def _keep_stop(self, person: str, who: Who, waiting: Sequence[Waiting], *, now: datetime) -> None:
         """Who said STOP has said so, also when nobody knows any more who it was; also where it was not heeded yet."""
         conversation = self.storage.get(person)
-        active = conversation is None or conversation.is_active
-        for entry in waiting:
-            if entry.text is not None:
-                keyword = keywords.read(entry.text.body, entry.text.opt_out_type, opted_out=not active)
-                active = active if keyword not in (Keyword.STOP, Keyword.START) else keyword is Keyword.START
-        if not active:
+        texts = (entry.text for entry in waiting if entry.text is not None)
+        if keywords.opted_out_after(texts, opted_out=conversation is not None and not conversation.is_active):
             self.storage.bury(stop_mark(who), [STILL_STOPPED], until=now + STOP_KEPT)
         elif conversation is not None:
             self.storage.lift_stop(who)

@@ -61,10 +61,8 @@ class Keys:
     @property
     def logins(self) -> tuple[tuple[str, str], ...]:
         """User names and passwords for Twilio's API."""
-        self._heed_hangup()
-        if self._chosen.twilio_api_key:
-            return self._chosen.api_logins
-        return tuple((self._chosen.twilio_account_sid, token) for token in self.tokens)
+        tokens = self.tokens
+        return self._chosen.logins_with(tokens)
 
     def hang_up(self) -> None:
         """Have the settings read anew at the next look. A signal may come at any moment: nothing more is done in it."""

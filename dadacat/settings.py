@@ -396,9 +396,13 @@ class Settings(BaseModel):
     @property
     def api_logins(self) -> tuple[tuple[str, str], ...]:
         """User names and passwords for Twilio's API, as they stand now."""
+        return self.logins_with(self.tokens)
+
+    def logins_with(self, tokens: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+        """User names and passwords for Twilio's API: the API key's, or one with each of the tokens."""
         if self.twilio_api_key:
             return ((self.twilio_api_key, self.twilio_api_secret),)
-        return tuple((self.twilio_account_sid, token) for token in self.tokens)
+        return tuple((self.twilio_account_sid, token) for token in tokens)
 
     def _tokens_in_file(self) -> tuple[str, ...]:
         if not self.twilio_auth_token_file:

@@ -37,7 +37,8 @@ def checked(
     `tree`: behind the environment and `.env` stands what `dadacat up` gave its processes, while it runs in this folder.
     """
     try:
-        chosen = Settings.load(_with_tree(environment()) if tree else environment() if given is None else given)
+        source = environment() if given is None else given
+        chosen = Settings.load(_with_tree(source) if tree else source)
         if twilio:
             chosen.require_twilio()
         if prices and chosen.prices_file:
@@ -109,6 +110,16 @@ def _plain(value: Any) -> Any:  # Any: whatever JSON does not know
     if isinstance(value, set | frozenset | tuple):
         return sorted(value)
     return str(value)
+
+
+def naming(chosen: Settings, *, numbers: bool) -> Callable[[str], str]:
+    """How a person is shown: by the last digits and the name that logs have for him; or, where `numbers`, by his address."""
+    from dadacat.costs import hidden
+    from inbox import contract
+
+    if numbers:
+        return str
+    return lambda person: hidden(person, contract.who(person, chosen.who_key_bytes))
 
 
 def sure(question: str, *, yes: bool) -> None:

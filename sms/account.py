@@ -110,13 +110,12 @@ class TwilioAccount:
         self, verb: str, path: str, *, form: dict[str, str] | None = None, params: dict[str, str] | None = None
     ) -> requests.Response:
         try:
-            for pair in self._login:
-                answer = self._session.request(
+            answer = self._login.ask(
+                lambda pair: self._session.request(
                     verb, self._base + path, data=form, params=params, auth=pair, timeout=TIMEOUT_SECONDS,
                     allow_redirects=False,
-                )  # fmt: skip
-                if self._login.met(pair, answer.status_code):
-                    break
+                )
+            )  # fmt: skip
         except requests.RequestException as exc:
             raise CarrierAway(f"Twilio cannot be reached: {type(exc).__name__}") from exc
         if not answer.ok:

@@ -7,10 +7,12 @@ we owe is silence and a memory of it.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from importlib.resources import files
 from typing import Any, Final
+
+from sms.messages import InboundSms
 
 
 class Keyword(StrEnum):
@@ -33,6 +35,17 @@ WORDS: Final[Mapping[str, Keyword]] = _words(_LANGUAGES)
 TWILIOS: Final[Mapping[str, Keyword]] = _words({"en": _LANGUAGES["en"]})
 #: Opens the way again after STOP, and is an ordinary word to everybody else.
 CONSENT: Final = frozenset(_LANGUAGES["en"]["consent"])
+
+
+def opted_out_after(
+    texts: Iterable[InboundSms], *, opted_out: bool, counts: Callable[[InboundSms], bool] = lambda _: True
+) -> bool:
+    """Whether somebody is opted out once all of these texts are heeded, in order; a STOP or START that does not count is passed over."""
+    for text in texts:
+        keyword = read(text.body, text.opt_out_type, opted_out=opted_out)
+        if keyword in (Keyword.STOP, Keyword.START) and counts(text):
+            opted_out = keyword is Keyword.STOP
+    return opted_out
 
 
 def read(

@@ -7,8 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from http import HTTPStatus
+from typing import Protocol, TypeVar
 
 Pair = tuple[str, str]
+
+
+class _HasStatus(Protocol):
+    status_code: int
+
+
+_Answer = TypeVar("_Answer", bound=_HasStatus)
 
 
 class Login:
@@ -36,6 +44,14 @@ class Login:
             pairs.remove(self._accepted)
             pairs.insert(0, self._accepted)
         return iter(pairs or [("", "")])
+
+    def ask(self, call: Callable[[Pair], _Answer]) -> _Answer:
+        """The answer to the first pair that is let in, or to the last."""
+        for pair in self:
+            answer = call(pair)
+            if self.met(pair, answer.status_code):
+                break
+        return answer
 
     def met(self, pair: Pair, status: int) -> bool:
         """Note what a pair was met with; whether it was let in, so that no other has to be tried."""

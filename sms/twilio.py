@@ -132,17 +132,16 @@ class TwilioSender:
         http = self._http()
         http.may_begin, http.last_headers = may_begin, {}
         try:
-            for pair in self._login:
-                answer = http.request(
+            # who is refused at the door has made no message, and the other token may be the valid one by now
+            answer = self._login.ask(
+                lambda pair: http.request(
                     "POST",
                     f"{self._api_base_url}/2010-04-01/Accounts/{self._account_sid}/Messages.json",
                     data=_fields(message),
                     headers={"Accept": "application/json"},
                     auth=pair,
                 )
-                # refused at the door: no message was made, and the other token may be the valid one by now
-                if self._login.met(pair, answer.status_code):
-                    break
+            )
         except _TooLateError:
             return NotCreated(error_class=ErrorClass.TRY_AGAIN, code=None, reason="claim too old to send")
         except requests.RequestException as exc:
@@ -241,16 +240,15 @@ class TwilioLedger:
 
     def _get(self, path: str, query: dict[str, str]) -> tuple[dict[str, Any], datetime]:
         try:
-            for pair in self._login:
-                answer = self._http.request(
+            answer = self._login.ask(
+                lambda pair: self._http.request(
                     "GET",
                     self._api_base_url + path,
                     params=dict(query),
                     headers={"Accept": "application/json"},
                     auth=pair,
                 )
-                if self._login.met(pair, answer.status_code):
-                    break
+            )
         except requests.RequestException as exc:
             raise CarrierAway(f"Twilio's list cannot be read: {type(exc).__name__}") from exc
         if answer.status_code != HTTPStatus.OK:

@@ -313,14 +313,12 @@ class Visits:
 
     def _heed_stop(self, visit: Visit, waiting: Sequence[Waiting]) -> None:
         """A STOP acts at once, whatever stands before it: nothing is sent any more to somebody who said so."""
-        opted_out = not visit.conversation.is_active
-        for entry in waiting:
-            if entry.text is not None:
-                keyword = keywords.read(entry.text.body, entry.text.opt_out_type, opted_out=opted_out)
-                if keyword in (Keyword.STOP, Keyword.START) and self._is_news(visit, entry.text):
-                    opted_out = keyword is Keyword.STOP
-        visit.stop_waits = opted_out
-        if opted_out and visit.conversation.is_active:
+        visit.stop_waits = keywords.opted_out_after(
+            (entry.text for entry in waiting if entry.text is not None),
+            opted_out=not visit.conversation.is_active,
+            counts=lambda text: self._is_news(visit, text),
+        )
+        if visit.stop_waits and visit.conversation.is_active:
             self._obey(visit, Keyword.STOP)
 
     def _is_news(self, visit: Visit, text: InboundSms) -> bool:
