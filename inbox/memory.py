@@ -61,6 +61,8 @@ class InMemoryInbox:
         self._epoch = False
         self._visits: set[Who] = set()
         self._reminded: dict[Who, int] = {}
+        #: Bells that nobody has heard yet, and until when they count.
+        self._unheard: dict[Who, int] = {}
         self.rung: list[Who] = []
         #: Whose memory would have been asked for on Celery's queue.
         self.reminded: list[Who] = []
@@ -81,7 +83,9 @@ class InMemoryInbox:
                 return False
             mine[self._next_id()] = text
             self._people.setdefault(who, user_id)
-            self.rung.append(who)
+            if self._unheard.get(who, 0) <= self._clock_ms():
+                self._unheard[who] = self._clock_ms() + milliseconds(GRACE)
+                self.rung.append(who)
             self._changed.notify_all()
             return True
 
@@ -93,6 +97,7 @@ class InMemoryInbox:
     def take(self, who: Who) -> Lease | None:
         """See `inbox.ports.Inbox.take`."""
         with self._changed:
+            self._unheard.pop(who, None)
             if who not in self._people or self._holder(who) is not None:
                 return None
             token = secrets.token_hex(12)

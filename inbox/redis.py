@@ -3,6 +3,7 @@
     inbox:<who>      stream of texts: a text stays until its turn is over
     lease:<who>      who serves this person now, or does this duty (`lease:#reconcile`); expires by itself
     agenda           sorted set: who -> when to look next, in milliseconds
+    rung:<who>       a doorbell is on its way that nobody has heard; expires by itself
     again:<who>      hash: sid -> how often a text that waits was brought again
     waiting          sorted set: who -> arrival of the oldest unanswered text
     visit:<who>      a visit has begun and neither closed nor parked
@@ -22,7 +23,7 @@ Redis must keep what it acknowledged: `appendonly yes`, `appendfsync always`, `m
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from importlib.resources import files
@@ -85,34 +86,49 @@ def translated() -> Iterator[None]:
         raise InboxAway(f"redis cannot be reached: {type(exc).__name__}") from exc
 
 
-def accept_call(text: InboundSms, key: bytes, *, per_number: bool = False) -> tuple[list[str], list[bytes | str | int]]:
-    """Keys and arguments of the script `accept`, for whoever carries it out."""
+#: Keys and arguments that one text or report adds to a call.
+Entry = tuple[Sequence[str], Sequence[bytes | str | int]]
+
+
+def accept_entry(text: InboundSms, key: bytes, *, per_number: bool = False) -> Entry:
+    """What one text adds to a call of the script `accept`."""
     user_id = user_of(text.sender, text.to, per_number=per_number)
     name = contract.who(user_id, key)
     return (
-        [f"inbox:{name}", "agenda", "people", "waiting", contract.QUEUE, f"again:{name}"],
-        [
+        (f"inbox:{name}", f"again:{name}", f"rung:{name}"),
+        (
             name,
             user_id,
             contract.encode_text(text),
             text.sid,
             doorbell.ring(contract.ANSWER_TASK, name),
-            milliseconds(GRACE),
             # Twilio repeats a webhook soon, so the newest texts are compared; the reconciler comes at any time
             0 if text.repaired else NEWEST_COMPARED,
-        ],
+        ),
     )
 
 
-def receive_call(report: DeliveryReport) -> tuple[list[str], list[bytes | str | int]]:
-    """Keys and arguments of the script `receive`, for whoever carries it out."""
+def accept_call(entries: Iterable[Entry]) -> Entry:
+    """Keys and arguments of the script `accept` for some texts, for whoever carries it out; it answers as many outcomes."""
+    keys: list[str] = ["agenda", "people", "waiting", contract.QUEUE]
+    args: list[bytes | str | int] = [milliseconds(GRACE)]
+    for more_keys, more_args in entries:
+        keys += more_keys
+        args += more_args
+    return keys, args
+
+
+def receive_entry(report: DeliveryReport) -> Entry:
+    """What one report adds to a call of the script `receive`."""
+    return (), (contract.encode_report(report),)
+
+
+def receive_call(entries: Iterable[Entry]) -> Entry:
+    """Keys and arguments of the script `receive` for some reports, for whoever carries it out; it answers as many outcomes."""
+    reports = [report for _, (report,) in entries]
     return (
-        ["receipts", "receipts:rung", contract.QUEUE],
-        [
-            contract.encode_report(report),
-            doorbell.ring(contract.RECEIPTS_TASK),
-            milliseconds(RECEIPTS_RING),
-        ],
+        ("receipts", "receipts:rung", contract.QUEUE),
+        (doorbell.ring(contract.RECEIPTS_TASK), milliseconds(RECEIPTS_RING), *reports),
     )
 
 
@@ -145,13 +161,15 @@ class RedisInbox:
 
     def accept(self, text: InboundSms) -> bool:
         """See `inbox.ports.Inbox.accept`."""
-        keys, args = accept_call(text, self._who_key, per_number=self._per_number)
-        return bool(self._run("accept", keys, args))
+        [outcome] = self._run("accept", *accept_call([accept_entry(text, self._who_key, per_number=self._per_number)]))
+        if isinstance(outcome, bytes):
+            raise redis.ResponseError(outcome.decode())
+        return bool(outcome)
 
     def take(self, who: Who) -> Lease | None:
         """See `inbox.ports.Inbox.take`."""
         token = secrets.token_hex(12)
-        answer = self._run("take", [f"lease:{who}", "people"], [who, token, self._lease_ms])
+        answer = self._run("take", [f"lease:{who}", "people", f"rung:{who}"], [who, token, self._lease_ms])
         if int(answer[0]) != 1:
             return None
         return Lease(
@@ -231,7 +249,7 @@ class RedisInbox:
             receipt = _receipt(entry_id.decode(), fields)
             if receipt.report is not None and receipt.report.to == address_of(user_id):
                 removed += int(self._redis.xdel("receipts", entry_id))
-        keys = [f"{name}:{who}" for name in ("inbox", "again", "visit", "reminded", "streak")]
+        keys = [f"{name}:{who}" for name in ("inbox", "again", "rung", "visit", "reminded", "streak")]
         keys += [key.decode() for key in self._redis.scan_iter(match=f"rate:*{who}*", count=1000)]
         for day in self._redis.scan_iter(match="purse:day:*", count=1000):
             sums = [f"{kind}:{who}" for kind in ("model", "sms", "last", "urgent:danger", "urgent:help")]

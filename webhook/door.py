@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 import redis.asyncio
 from redis.asyncio.retry import Retry
@@ -16,14 +16,9 @@ from redis.exceptions import RedisError
 
 from inbox import redis as scripts
 from sms.messages import DeliveryReport, InboundSms
+from webhook.commit import KEEP_SECONDS, GroupCommit, Kind, NotKept
 
-if TYPE_CHECKING:
-    from redis.commands.core import AsyncScript
-
-#: Twilio waits 15 s in all and retries once; a Redis that has not confirmed in four will not be waited for.
-ACCEPT_TIMEOUT_SECONDS: Final = 4.0
 CONNECT_TIMEOUT_SECONDS: Final = 2.0
-CONNECTIONS: Final = 256
 
 
 class DoorClosed(Exception):
@@ -56,41 +51,46 @@ class Door(Protocol):
         """Let go of connections."""
 
 
+ACCEPT: Final = Kind(scripts.script("accept").encode(), scripts.accept_call)
+RECEIVE: Final = Kind(scripts.script("receive").encode(), scripts.receive_call)
+
+
 class RedisDoor:
     """The door to the inbox on Redis."""
 
     def __init__(self, url: str, *, who_key: bytes, per_number: bool = False) -> None:
         self._who_key = who_key
         self._per_number = per_number
-        pool = redis.asyncio.BlockingConnectionPool.from_url(
+        pool = redis.asyncio.ConnectionPool.from_url(
             url,
-            max_connections=CONNECTIONS,
-            timeout=ACCEPT_TIMEOUT_SECONDS,
             socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
-            socket_timeout=ACCEPT_TIMEOUT_SECONDS,
+            socket_timeout=KEEP_SECONDS,
             socket_keepalive=True,
-            # after a restart of Redis every kept connection fails once; repeating the script is harmless, because a text that waits
-            # already is not added again, and one that does not is settled as a duplicate
+            # after a restart of Redis every kept connection fails once
             retry=Retry(NoBackoff(), 1),
         )
+        # for the rare look; what is kept goes by a connection of its own
         self._redis = redis.asyncio.Redis.from_pool(pool)
-        self._accept: AsyncScript = self._redis.register_script(scripts.script("accept"))
-        self._receive: AsyncScript = self._redis.register_script(scripts.script("receive"))
+        self._commit = GroupCommit(pool.make_connection)
 
     async def accept(self, text: InboundSms) -> None:
         """See `Door.accept`."""
-        keys, args = scripts.accept_call(text, self._who_key, per_number=self._per_number)
-        await self._run(self._accept, keys, args)
+        await self._keep(ACCEPT, scripts.accept_entry(text, self._who_key, per_number=self._per_number))
 
     async def receive(self, report: DeliveryReport) -> None:
         """See `Door.receive`."""
-        keys, args = scripts.receive_call(report)
-        await self._run(self._receive, keys, args)
+        await self._keep(RECEIVE, scripts.receive_entry(report))
+
+    async def _keep(self, kind: Kind, entry: scripts.Entry) -> None:
+        try:
+            await self._commit.keep(kind, entry)
+        except NotKept as exc:
+            raise DoorClosed(str(exc)) from exc
 
     async def look(self) -> Road:
         """See `Door.look`."""
         try:
-            async with asyncio.timeout(ACCEPT_TIMEOUT_SECONDS):
+            async with asyncio.timeout(KEEP_SECONDS):
                 oldest = await self._redis.zrange("waiting", 0, 0, withscores=True)
                 seconds, microseconds = await self._redis.time()
                 stopped = await self._redis.hget("circuit", "reason")
@@ -102,14 +102,8 @@ class RedisDoor:
 
     async def close(self) -> None:
         """See `Door.close`."""
+        await self._commit.close()
         await self._redis.aclose()
-
-    async def _run(self, script: AsyncScript, keys: list[str], args: list[bytes | str | int]) -> None:
-        try:
-            async with asyncio.timeout(ACCEPT_TIMEOUT_SECONDS):
-                await script(keys=keys, args=args)
-        except (RedisError, OSError, TimeoutError) as exc:
-            raise DoorClosed(type(exc).__name__) from exc
 
 
 class InMemoryDoor:

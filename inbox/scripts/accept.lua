@@ -1,26 +1,41 @@
--- A text becomes durable and its person is rung for, in one step.
---   KEYS inbox:{who} agenda people waiting queue again:{who}
---   ARGV who, user id, text, sid, doorbell, milliseconds of grace, how many of the newest texts to compare with (0: all)
+-- accept
+-- Texts become durable and their people are rung for, in one step.
+--   KEYS agenda people waiting queue, then for each text: inbox:{who} again:{who} rung:{who}
+--   ARGV milliseconds of grace, then for each text: who, user id, text, sid, doorbell, how many of the newest texts to compare with (0: all)
 -- A text of the same sid that already waits is not added again: a duplicate is counted, costs nothing and changes no order.
--- Returns 1, or 0: it waits already.
+-- A person who has been rung for, and whose bell nobody has heard yet, is not rung for again within the grace: whoever hears it finds all that wait.
+-- Returns for each text 1, or 0: it waits already, or why it was not kept. One that cannot be kept does not keep the others out.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local newest
-if ARGV[7] == '0' then
-  newest = redis.call('XREVRANGE', KEYS[1], '+', '-')
-else
-  newest = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', ARGV[7])
-end
-for _, entry in ipairs(newest) do
-  if entry[2][2] == ARGV[4] then
-    if ARGV[7] ~= '0' then redis.call('HINCRBY', KEYS[6], ARGV[4], 1) end
-    redis.call('ZADD', KEYS[2], 'LT', now + ARGV[6], ARGV[1])
-    return 0
+local agenda, people, waiting, queue, grace = KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[1]
+
+local function accept(inbox, again, rung, at)
+  local who, sid, newest = ARGV[at], ARGV[at + 3], ARGV[at + 5]
+  local found
+  if newest == '0' then
+    found = redis.call('XREVRANGE', inbox, '+', '-')
+  else
+    found = redis.call('XREVRANGE', inbox, '+', '-', 'COUNT', newest)
   end
+  for _, entry in ipairs(found) do
+    if entry[2][2] == sid then
+      if newest ~= '0' then redis.call('HINCRBY', again, sid, 1) end
+      redis.call('ZADD', agenda, 'LT', now + grace, who)
+      return 0
+    end
+  end
+  redis.call('XADD', inbox, '*', 'sid', sid, 'text', ARGV[at + 2])
+  redis.call('ZADD', agenda, 'LT', now + grace, who)
+  redis.call('HSETNX', people, who, ARGV[at + 1])
+  redis.call('ZADD', waiting, 'NX', now, who)
+  if redis.call('SET', rung, '1', 'NX', 'PX', grace) then redis.call('LPUSH', queue, ARGV[at + 4]) end
+  return 1
 end
-redis.call('XADD', KEYS[1], '*', 'sid', ARGV[4], 'text', ARGV[3])
-redis.call('ZADD', KEYS[2], 'LT', now + ARGV[6], ARGV[1])
-redis.call('HSETNX', KEYS[3], ARGV[1], ARGV[2])
-redis.call('ZADD', KEYS[4], 'NX', now, ARGV[1])
-redis.call('LPUSH', KEYS[5], ARGV[5])
-return 1
+
+local told = {}
+for i = 1, (#ARGV - 1) / 6 do
+  local kept, outcome = pcall(accept, KEYS[3 * i + 2], KEYS[3 * i + 3], KEYS[3 * i + 4], 6 * i - 4)
+  told[i] = outcome
+  if not kept then told[i] = type(outcome) == 'table' and outcome.err or tostring(outcome) end
+end
+return told

@@ -8,11 +8,12 @@ import pytest
 import redis
 
 from tests.builders import a_text
-from webhook.door import CONNECTIONS, DoorClosed, RedisDoor
+from webhook.commit import IN_FLIGHT, MOST_TOGETHER
+from webhook.door import DoorClosed, RedisDoor
 
 
-def test_a_burst_larger_than_the_pool_waits_and_loses_nothing(redis_client: redis.Redis, redis_url: str) -> None:
-    total = CONNECTIONS + 150
+def test_a_burst_larger_than_what_goes_together_waits_and_loses_nothing(redis_client: redis.Redis, redis_url: str) -> None:
+    total = MOST_TOGETHER * (IN_FLIGHT + 1) + 50
 
     async def burst() -> None:
         door = RedisDoor(redis_url, who_key=b"k")
