@@ -88,7 +88,9 @@ def up(*, headless: bool, port_base: int, data: Path, workers: int, dynamodb: st
 def webhook(*, host: str, port: int) -> None:
     """Take Twilio's posts: verify, put into Redis, acknowledge."""
     checked(twilio=True)
-    _serve("webhook.asgi:app", host, port)
+    from webhook.server import WebhookProtocol
+
+    _serve("webhook.asgi:app", host, port, http=WebhookProtocol, proxy_headers=False)
 
 
 @main.command()
@@ -489,7 +491,7 @@ def _print_account(account: dict[str, Any]) -> None:
     click.echo(f"\nseed {account['seed']}: {'the promise was kept' if account['good'] else 'THE PROMISE WAS BROKEN'}")
 
 
-def _serve(app: str, host: str, port: int) -> None:
+def _serve(app: str, host: str, port: int, **more: Any) -> None:  # Any: uvicorn's own options
     import uvicorn
 
     uvicorn.run(
@@ -501,6 +503,7 @@ def _serve(app: str, host: str, port: int) -> None:
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        **more,
     )
 
 

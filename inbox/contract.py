@@ -34,6 +34,9 @@ RECONCILE_TASK: Final = "dadacat.reconcile"
 VERSION: Final = 1
 
 
+_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 class UnreadableEntry(Exception):
     """An entry that no version of this code wrote, or that a newer one did."""
 
@@ -112,7 +115,7 @@ def decode_report(payload: bytes) -> DeliveryReport:
 
 
 def _dumps(fields: Mapping[str, Any]) -> bytes:
-    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+    return _encode(fields).encode()
 
 
 def _fields(payload: bytes) -> Mapping[str, Any]:  # Any: JSON, read field by field

@@ -14,8 +14,9 @@ import base64
 import hmac
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 
@@ -67,7 +68,7 @@ def sign(token: str, url: str, fields: Mapping[str, str], *, algorithm: Literal[
 
 def signed_fields(pairs: Iterable[tuple[str, str]]) -> str:
     """Every distinct name and value, run together in Twilio's order."""
-    return "".join(name + value for name, value in sorted(set(pairs)))
+    return "".join(chain.from_iterable(sorted(set(pairs))))
 
 
 def form_pairs(body: bytes) -> list[tuple[str, str]]:
@@ -75,7 +76,15 @@ def form_pairs(body: bytes) -> list[tuple[str, str]]:
 
     Raises `ValueError` (`UnicodeDecodeError` is one) for what is not a form in UTF-8.
     """
-    return parse_qsl(body.decode("ascii"), keep_blank_values=True, encoding="utf-8", errors="strict")
+    # `parse_qsl` says the same of every form, three times as slowly: it decodes each name and value, of which hardly any is encoded
+    split = [field.partition("=") for field in body.decode("ascii").split("&") if field]
+    return [(_decoded(name), _decoded(value)) for name, _, value in split]
+
+
+def _decoded(text: str) -> str:
+    if "+" in text:
+        text = text.replace("+", " ")
+    return unquote(text, errors="strict") if "%" in text else text
 
 
 def _sign(key: Key, message: bytes) -> bytes:

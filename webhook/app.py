@@ -7,23 +7,26 @@ model or Twilio. Numbers and texts are never logged.
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import sha256
 from hmac import compare_digest
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qs
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, generate_latest
 
 from dadacat import logs, metrics
 from sms import signature
 from sms.errors import UnusableText
 from sms.messages import DeliveryReport, InboundSms, bare
 from sms.signature import Validator
-from webhook.door import Door, DoorClosed, Road
+from webhook.door import Door, Road
+from webhook.errors import DoorClosed
 
 Scope = MutableMapping[str, Any]  # Any: ASGI's own
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -31,6 +34,10 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 #: 1600 characters at nine bytes each as percent-encoded UTF-8, ten media with long addresses, and the rest of Twilio's fields.
 MAX_BODY_BYTES: Final = 65_536
+#: Where something is brought, where something is asked, and which headers are looked at.
+POSTED: Final = frozenset({"/sms", "/sms/fallback", "/sms/status"})
+ASKED: Final = frozenset({"/livez", "/readyz", "/metrics"})
+HEADERS: Final = frozenset({b"x-twilio-signature", b"content-type", b"content-length"})
 EMPTY_TWIML: Final = b'<?xml version="1.0" encoding="UTF-8"?><Response/>'
 
 log = logs.get("webhook")
@@ -76,6 +83,27 @@ class Ours:
             raise UnusableText("To is not one of our numbers")
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An HTTP request, whole."""
+
+    method: str
+    path: str
+    query: bytes
+    #: Those of `HEADERS` that it has, by their names in small letters.
+    headers: Mapping[bytes, bytes]
+    body: bytes
+
+
+class Keeping(NamedTuple):
+    """A text or report that is being made durable, and what is answered when it is."""
+
+    kept: asyncio.Future[None]
+    path: str
+    begun: float
+    answer: Answer
+
+
 class _TooLargeError(Exception):
     """The body is longer than `MAX_BODY_BYTES`."""
 
@@ -108,63 +136,74 @@ class WebhookApp:
             return
         if scope["type"] != "http":
             return
-        begun = time.perf_counter()
-        path: str = scope["path"]
+        wanted = {name: value for name, value in scope["headers"] if name in HEADERS}
         try:
-            answer = await self._answer(scope["method"], path, scope, receive)
+            body = await _body(wanted.get(b"content-length"), receive)
+        except _TooLargeError:
+            answer = self.too_large(scope["path"])
         except _GoneError:
             return
+        else:
+            request = Request(scope["method"], scope["path"], scope["query_string"], wanted, body)
+            begun = self.begin(request)
+            if isinstance(begun, Keeping):
+                await asyncio.wait([begun.kept])
+                answer = self.end(begun)
+            else:
+                answer = begun if isinstance(begun, Answer) else await begun
+        await _send(send, answer)
+
+    def begin(self, request: Request) -> Answer | Keeping | Coroutine[Any, Any, Answer]:
+        """Judge a request: answered at once; or when what it brings is kept, by `end`; or by looking first. Raises nothing."""
+        begun = time.perf_counter()
+        path, method = request.path, request.method
+        try:
+            if path in POSTED:
+                if method == "POST":
+                    found = self._posted(request, begun)
+                    return found if isinstance(found, Keeping) else _counted(path, begun, found)
+                return _counted(path, begun, Answer(405, b"POST only\n", headers=((b"allow", b"POST"),)))
+            if path in ASKED:
+                if method in ("GET", "HEAD"):
+                    return self._asked(path, begun)
+                return _counted(path, begun, Answer(405, b"GET only\n", headers=((b"allow", b"GET"),)))
         except Exception:
             # the HTTP boundary: whatever is wrong with us, Twilio must bring the text again
             log.exception("request failed", path=path)
-            answer = NOT_KEPT
-        known = path if answer is not NOT_FOUND else "other"
-        metrics.REQUESTS.labels(path=known, status=answer.status).inc()
-        metrics.ACKNOWLEDGE_SECONDS.observe(time.perf_counter() - begun)
-        await _send(send, answer)
+            return _counted(path, begun, NOT_KEPT)
+        return _counted("other", begun, NOT_FOUND)
 
-    async def _answer(self, method: str, path: str, scope: Scope, receive: Receive) -> Answer:
-        if path in ("/sms", "/sms/fallback", "/sms/status"):
-            if method != "POST":
-                return Answer(405, b"POST only\n", headers=((b"allow", b"POST"),))
-            return await self._posted(path, scope, receive)
-        if path in ("/livez", "/readyz", "/metrics"):
-            if method not in ("GET", "HEAD"):
-                return Answer(405, b"GET only\n", headers=((b"allow", b"GET"),))
-            return await self._asked(path)
-        return NOT_FOUND
+    def end(self, keeping: Keeping) -> Answer:
+        """The answer to a request whose text or report is kept by now, or is not."""
+        failed = keeping.kept.exception() if not keeping.kept.cancelled() else DoorClosed("cancelled")
+        if failed is not None:
+            log.error("not kept", path=keeping.path, reason=str(failed))
+        return _counted(keeping.path, keeping.begun, keeping.answer if failed is None else NOT_KEPT)
 
-    async def _posted(self, path: str, scope: Scope, receive: Receive) -> Answer:
-        headers = {name: value for name, value in scope["headers"] if name in _HEADERS}
-        try:
-            body = await _body(headers.get(b"content-length"), receive)
-        except _TooLargeError:
-            return TOO_LARGE
-        query: bytes = scope["query_string"]
-        pairs = self._verified(path, query, headers, body)
+    def too_large(self, path: str) -> Answer:
+        """The answer to a request of more than `MAX_BODY_BYTES`."""
+        return _counted(path if path in POSTED | ASKED else "other", time.perf_counter(), TOO_LARGE)
+
+    def _posted(self, request: Request, begun: float) -> Answer | Keeping:
+        path = request.path
+        pairs = self._verified(path, request.query, request.headers, request.body)
         if pairs is None:
             return FORBIDDEN
         form = dict(pairs)
         try:
-            if path == "/sms/status":
-                attempt = parse_qs(query.decode("ascii")).get("i", [""])[0]
-                self._ours.check_account(form)
-                await self._door.receive(DeliveryReport.parse(form, attempt))
-                return RECEIVED
             self._ours.check_account(form)
+            if path == "/sms/status":
+                attempt = parse_qs(request.query.decode("ascii")).get("i", [""])[0]
+                return Keeping(self._door.receive(DeliveryReport.parse(form, attempt)), path, begun, RECEIVED)
             text = InboundSms.parse(form)
             self._ours.check(text)
-            await self._door.accept(text)
+            return Keeping(self._door.accept(text), path, begun, ACCEPTED)
         except UnusableText as exc:
             log.warning("request unusable", path=path, reason=str(exc))
             return Answer(400, f"{exc}\n".encode())
-        except DoorClosed as exc:
-            log.error("not kept", path=path, reason=str(exc))  # noqa: TRY400 - the cause is another process
-            return NOT_KEPT
-        return ACCEPTED
 
     def _verified(
-        self, path: str, query: bytes, headers: dict[bytes, bytes], body: bytes
+        self, path: str, query: bytes, headers: Mapping[bytes, bytes], body: bytes
     ) -> list[tuple[str, str]] | None:
         """The form fields of a request that Twilio signed; None for any doubt."""
         given = headers.get(b"x-twilio-signature")
@@ -182,7 +221,15 @@ class WebhookApp:
         except ValueError:
             return None
 
-    async def _asked(self, path: str) -> Answer:
+    async def _asked(self, path: str, begun: float) -> Answer:
+        try:
+            answer = await self._seen(path)
+        except Exception:
+            log.exception("request failed", path=path)
+            answer = NOT_KEPT
+        return _counted(path, begun, answer)
+
+    async def _seen(self, path: str) -> Answer:
         if path == "/livez":
             return Answer(200, b"alive\n")
         if path == "/metrics":
@@ -219,7 +266,16 @@ class WebhookApp:
                 return
 
 
-_HEADERS: Final = frozenset({b"x-twilio-signature", b"content-type", b"content-length"})
+def _counted(path: str, begun: float, answer: Answer) -> Answer:
+    _counter(path, answer.status).inc()
+    metrics.ACKNOWLEDGE_SECONDS.observe(time.perf_counter() - begun)
+    return answer
+
+
+@cache
+def _counter(path: str, status: int) -> Counter:
+    """The counter of one kind of answer; finding it among its labels costs more than counting."""
+    return metrics.REQUESTS.labels(path=path, status=status)
 
 
 async def _body(length: bytes | None, receive: Receive) -> bytes:

@@ -20,9 +20,11 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Final, Protocol
 
+from hiredis import pack_command
 from redis.exceptions import NoScriptError, ResponseError
 
 from inbox.redis import Entry
+from webhook.errors import DoorClosed
 
 #: Twilio waits 15 s in all and retries once; a Redis that has not confirmed in four will not be waited for.
 KEEP_SECONDS: Final = 4.0
@@ -34,10 +36,6 @@ IN_FLIGHT: Final = 2
 MOST_WAITING: Final = 10_000
 
 
-class NotKept(Exception):
-    """Redis did not confirm: whether it was kept is unknown, unless Redis itself refused it."""
-
-
 class Connection(Protocol):
     """What is used of redis-py's asynchronous connection."""
 
@@ -46,9 +44,6 @@ class Connection(Protocol):
 
     async def disconnect(self, nowait: bool = False) -> None:  # noqa: FBT001, FBT002 - redis-py's own signatures
         """Let go."""
-
-    def pack_command(self, *args: bytes | str | int) -> list[bytes]:
-        """A command as it is written."""
 
     async def send_packed_command(self, command: list[bytes], check_health: bool = True) -> None:  # noqa: FBT001, FBT002
         """Write a command."""
@@ -86,7 +81,7 @@ class _Request:
 
     def refused(self, why: str) -> None:
         if not self.outcome.done():
-            self.outcome.set_exception(NotKept(why))
+            self.outcome.set_exception(DoorClosed(why))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +92,11 @@ class _Call:
     #: The script's source is sent along, because Redis did not know its digest.
     whole: bool = False
 
-    def command(self) -> Iterable[bytes | str | int]:
+    def command(self) -> tuple[bytes | str | int, ...]:
         kind = self.requests[0].kind
-        keys, args = kind.call(one.entry for one in self.requests)
-        yield from ("EVAL", kind.source) if self.whole else ("EVALSHA", kind.digest)
-        yield len(keys)
-        yield from keys
-        yield from args
+        keys, args = kind.call([one.entry for one in self.requests])
+        verb = ("EVAL", kind.source) if self.whole else ("EVALSHA", kind.digest)
+        return (*verb, len(keys), *keys, *args)
 
 
 class GroupCommit:
@@ -116,19 +109,24 @@ class GroupCommit:
         self._under_way: deque[_Call] = deque()
         self._work = asyncio.Event()
         self._patience: asyncio.Timeout | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
 
-    async def keep(self, kind: Kind, entry: Entry) -> None:
-        """Return once Redis has confirmed this entry. Raises `NotKept`."""
-        if len(self._queue) >= MOST_WAITING:
-            raise NotKept("too many are waiting")
-        loop = asyncio.get_running_loop()
+    def keep(self, kind: Kind, entry: Entry) -> asyncio.Future[None]:
+        """Done once Redis has confirmed this entry; `DoorClosed` where it did not."""
+        loop = self._loop or self._begin()
         mine = _Request(kind, entry, loop.create_future(), loop.time() + KEEP_SECONDS)
-        self._queue.append(mine)
-        self._work.set()
-        if self._task is None:
-            self._task = loop.create_task(self._serve())
-        await mine.outcome
+        if len(self._queue) < MOST_WAITING:
+            self._queue.append(mine)
+            self._work.set()
+        else:
+            mine.refused("too many are waiting")
+        return mine.outcome
+
+    def _begin(self) -> asyncio.AbstractEventLoop:
+        self._loop = asyncio.get_running_loop()
+        self._task = self._loop.create_task(self._serve())
+        return self._loop
 
     async def close(self) -> None:
         """Let go of the connection. What still waits is given up."""
@@ -136,7 +134,7 @@ class GroupCommit:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
-            self._task = None
+            self._task = self._loop = None
         self._give_up([*self._broken_off(), *self._queue], "closed")
         self._queue.clear()
 
@@ -164,7 +162,7 @@ class GroupCommit:
             while len(self._under_way) < IN_FLIGHT and (call := self._next()):
                 self._under_way.append(call)
                 self._watch()
-                await connection.send_packed_command(connection.pack_command(*call.command()), check_health=False)
+                await connection.send_packed_command([pack_command(call.command())], check_health=False)  # type: ignore[arg-type]  # of any length
             self._work.clear()
 
     def _next(self) -> _Call | None:

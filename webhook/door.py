@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import redis.asyncio
 from redis.asyncio.retry import Retry
@@ -16,13 +16,10 @@ from redis.exceptions import RedisError
 
 from inbox import redis as scripts
 from sms.messages import DeliveryReport, InboundSms
-from webhook.commit import KEEP_SECONDS, GroupCommit, Kind, NotKept
+from webhook.commit import KEEP_SECONDS, GroupCommit, Kind
+from webhook.errors import DoorClosed
 
 CONNECT_TIMEOUT_SECONDS: Final = 2.0
-
-
-class DoorClosed(Exception):
-    """Redis did not confirm: whether the text was kept is unknown, so Twilio must bring it again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +35,11 @@ class Road:
 class Door(Protocol):
     """Where texts and reports are handed in."""
 
-    async def accept(self, text: InboundSms) -> None:
-        """Keep a text and ring for its person. Raises `DoorClosed` unless it is durable."""
+    def accept(self, text: InboundSms) -> asyncio.Future[None]:
+        """Keep a text and ring for its person: done once it is durable, else `DoorClosed`."""
 
-    async def receive(self, report: DeliveryReport) -> None:
-        """Keep a delivery report. Raises `DoorClosed` unless it is durable."""
+    def receive(self, report: DeliveryReport) -> asyncio.Future[None]:
+        """Keep a delivery report: done once it is durable, else `DoorClosed`."""
 
     async def look(self) -> Road:
         """How the road behind the door is. Raises `DoorClosed`."""
@@ -73,19 +70,13 @@ class RedisDoor:
         self._redis = redis.asyncio.Redis.from_pool(pool)
         self._commit = GroupCommit(pool.make_connection)
 
-    async def accept(self, text: InboundSms) -> None:
+    def accept(self, text: InboundSms) -> asyncio.Future[None]:
         """See `Door.accept`."""
-        await self._keep(ACCEPT, scripts.accept_entry(text, self._who_key, per_number=self._per_number))
+        return self._commit.keep(ACCEPT, scripts.accept_entry(text, self._who_key, per_number=self._per_number))
 
-    async def receive(self, report: DeliveryReport) -> None:
+    def receive(self, report: DeliveryReport) -> asyncio.Future[None]:
         """See `Door.receive`."""
-        await self._keep(RECEIVE, scripts.receive_entry(report))
-
-    async def _keep(self, kind: Kind, entry: scripts.Entry) -> None:
-        try:
-            await self._commit.keep(kind, entry)
-        except NotKept as exc:
-            raise DoorClosed(str(exc)) from exc
+        return self._commit.keep(RECEIVE, scripts.receive_entry(report))
 
     async def look(self) -> Road:
         """See `Door.look`."""
@@ -106,6 +97,9 @@ class RedisDoor:
         await self._redis.aclose()
 
 
+_Kept = TypeVar("_Kept")
+
+
 class InMemoryDoor:
     """A door that keeps what is handed in, or refuses it."""
 
@@ -115,24 +109,28 @@ class InMemoryDoor:
         self.closed = False
         self.road = Road()
 
-    async def accept(self, text: InboundSms) -> None:
+    def accept(self, text: InboundSms) -> asyncio.Future[None]:
         """See `Door.accept`."""
-        self._refuse()
-        self.texts.append(text)
+        return self._kept(self.texts, text)
 
-    async def receive(self, report: DeliveryReport) -> None:
+    def receive(self, report: DeliveryReport) -> asyncio.Future[None]:
         """See `Door.receive`."""
-        self._refuse()
-        self.reports.append(report)
+        return self._kept(self.reports, report)
 
     async def look(self) -> Road:
         """See `Door.look`."""
-        self._refuse()
+        if self.closed:
+            raise DoorClosed("closed by the test")
         return self.road
 
     async def close(self) -> None:
         """See `Door.close`."""
 
-    def _refuse(self) -> None:
+    def _kept(self, where: list[_Kept], what: _Kept) -> asyncio.Future[None]:
+        outcome = asyncio.get_running_loop().create_future()
         if self.closed:
-            raise DoorClosed("closed by the test")
+            outcome.set_exception(DoorClosed("closed by the test"))
+        else:
+            where.append(what)
+            outcome.set_result(None)
+        return outcome

@@ -9,10 +9,13 @@ import redis
 
 from tests.builders import a_text
 from webhook.commit import IN_FLIGHT, MOST_TOGETHER
-from webhook.door import DoorClosed, RedisDoor
+from webhook.door import RedisDoor
+from webhook.errors import DoorClosed
 
 
-def test_a_burst_larger_than_what_goes_together_waits_and_loses_nothing(redis_client: redis.Redis, redis_url: str) -> None:
+def test_a_burst_larger_than_what_goes_together_waits_and_loses_nothing(
+    redis_client: redis.Redis, redis_url: str
+) -> None:
     total = MOST_TOGETHER * (IN_FLIGHT + 1) + 50
 
     async def burst() -> None:
