@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import re
 import socket
 from binascii import b2a_base64
+from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
+from itertools import count
 from typing import Final
+from uuid import uuid4
 
 #: What stands in `doorbell.json` where something is filled in.
 _SLOT: Final = re.compile(r"<(task|id|tag|args|argsrepr|origin)>")
@@ -33,25 +35,19 @@ def ring(task: str, *args: str) -> bytes:
     if not _PLAIN.fullmatch("".join(args)):
         raise ValueError("a doorbell carries plain names")
     before, after = _body()
-    body = f'{before}"{named}"{after}' if args else before + after
-    # unique is all that an id has to be; the module's own generator is seeded anew in a process that was forked
-    digits = f"{random.getrandbits(256):064x}"
-    return _template(task, os.getpid()) % (
-        {
-            b"args": b2a_base64(body.encode(), newline=False),
-            b"argsrepr": repr([*args]).encode(),
-            b"id": _uuid(digits[:32]),
-            b"tag": _uuid(digits[32:]),
-        }
-    )
+    body = b2a_base64((f'{before}"{named}"{after}' if args else before + after).encode(), newline=False)
+    template, ids, numbers = _template(task, os.getpid())
+    task_id, tag = b"%b%012x" % (ids, next(numbers)), b"%b%012x" % (ids, next(numbers))
+    return template % {b"args": body, b"argsrepr": repr([*args]).encode(), b"id": task_id, b"tag": tag}
 
 
 @cache
-def _template(task: str, process: int) -> bytes:
-    """The message with all filled in that is the same for every bell of a process."""
+def _template(task: str, process: int) -> tuple[bytes, bytes, Iterator[int]]:
+    """The message with all filled in that is the same for every bell of a process; how its ids begin, as UUIDs do (RFC 9562); and their count."""
     fixed = {"task": task, "origin": f"gen{process}@{socket.gethostname()}"}
     text = json.dumps(_built()["message"]).replace("%", "%%")
-    return _SLOT.sub(lambda slot: fixed.get(slot[1], f"%({slot[1]})b"), text).encode()
+    template = _SLOT.sub(lambda slot: fixed.get(slot[1], f"%({slot[1]})b"), text).encode()
+    return template, str(uuid4())[:24].encode(), count(1)
 
 
 @cache
@@ -66,8 +62,3 @@ def _built() -> dict[str, object]:
     found = json.loads(files("inbox").joinpath("doorbell.json").read_text())
     assert isinstance(found, dict)
     return found
-
-
-def _uuid(digits: str) -> bytes:
-    """A random UUID of version 4 from 32 hexadecimal digits (RFC 9562)."""
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}".encode()

@@ -109,6 +109,7 @@ class GroupCommit:
         self._under_way: deque[_Call] = deque()
         self._work = asyncio.Event()
         self._patience: asyncio.Timeout | None = None
+        self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -124,12 +125,13 @@ class GroupCommit:
         return mine.outcome
 
     def _begin(self) -> asyncio.AbstractEventLoop:
-        self._loop = asyncio.get_running_loop()
+        self._loop, self._closed = asyncio.get_running_loop(), False
         self._task = self._loop.create_task(self._serve())
         return self._loop
 
     async def close(self) -> None:
         """Let go of the connection. What still waits is given up."""
+        self._closed = True
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
@@ -140,7 +142,8 @@ class GroupCommit:
 
     async def _serve(self) -> None:
         """Connect, and serve until the connection breaks; again and again."""
-        while True:
+        # a connection that breaks while it is being closed raises that instead of the cancellation
+        while not self._closed:
             await self._work.wait()
             connection, connected = self._connection(), False
             try:
@@ -163,6 +166,7 @@ class GroupCommit:
                 self._under_way.append(call)
                 self._watch()
                 await connection.send_packed_command([pack_command(call.command())], check_health=False)  # type: ignore[arg-type]  # of any length
+                _heed_cancellation()
             self._work.clear()
 
     def _next(self) -> _Call | None:
@@ -185,6 +189,7 @@ class GroupCommit:
                     reply = await connection.read_response(timeout=math.inf)
                 except ResponseError as refused:
                     reply = refused
+                _heed_cancellation()
                 call = self._under_way.popleft()
                 self._watch()
                 self._work.set()
@@ -228,6 +233,13 @@ class GroupCommit:
     def _give_up(self, requests: Sequence[_Request], why: str) -> None:
         for one in requests:
             one.refused(why)
+
+
+def _heed_cancellation() -> None:
+    """Stop where this task was told to: redis-py may take a cancellation for the end of its own waiting (8.1, seen in a send)."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _tell(requests: Sequence[_Request], reply: object) -> None:

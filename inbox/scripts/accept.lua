@@ -11,11 +11,15 @@ local agenda, people, waiting, queue, grace = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 
 local function accept(inbox, again, rung, at)
   local who, sid, newest = ARGV[at], ARGV[at + 3], ARGV[at + 5]
-  local found
-  if newest == '0' then
-    found = redis.call('XREVRANGE', inbox, '+', '-')
-  else
-    found = redis.call('XREVRANGE', inbox, '+', '-', 'COUNT', newest)
+  -- whoever waits for nothing has nothing to compare with
+  local first = redis.call('ZADD', waiting, 'NX', now, who) == 1
+  local found = {}
+  if not first then
+    if newest == '0' then
+      found = redis.call('XREVRANGE', inbox, '+', '-')
+    else
+      found = redis.call('XREVRANGE', inbox, '+', '-', 'COUNT', newest)
+    end
   end
   for _, entry in ipairs(found) do
     if entry[2][2] == sid then
@@ -27,7 +31,6 @@ local function accept(inbox, again, rung, at)
   redis.call('XADD', inbox, '*', 'sid', sid, 'text', ARGV[at + 2])
   redis.call('ZADD', agenda, 'LT', now + grace, who)
   redis.call('HSETNX', people, who, ARGV[at + 1])
-  redis.call('ZADD', waiting, 'NX', now, who)
   if redis.call('SET', rung, '1', 'NX', 'PX', grace) then redis.call('LPUSH', queue, ARGV[at + 4]) end
   return 1
 end

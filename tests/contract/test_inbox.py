@@ -226,6 +226,28 @@ def test_a_memory_is_asked_for_once_in_a_while(inbox: Inbox, redis_url: str) -> 
         assert sum(contract.REMEMBER_TASK.encode() in bell for bell in bells) == 2
 
 
+def test_a_person_is_rung_for_once_until_somebody_hears_it(inbox: Inbox, redis_url: str) -> None:
+    def bells() -> int:
+        if isinstance(inbox, InMemoryInbox):
+            return len(inbox.rung)
+        with redis.Redis.from_url(redis_url) as client:
+            return int(client.llen(contract.QUEUE))
+
+    for body in ("one", "two", "three"):
+        inbox.accept(a_text(body))
+    assert bells() == 1
+    inbox.accept(a_text(sender=BEN))
+    assert bells() == 2
+
+    assert inbox.take(ANN_) is not None
+    inbox.accept(a_text("four"))
+    assert bells() == 3
+    # heard by a second worker, while the first still serves
+    assert inbox.take(ANN_) is None
+    inbox.accept(a_text("five"))
+    assert bells() == 4
+
+
 def test_a_duty_is_one_workers_at_a_time(inbox: Inbox) -> None:
     mine = inbox.take_duty("reconcile")
     assert mine is not None

@@ -1,16 +1,43 @@
-"""The webhook's way into Redis under a burst, and after Redis was away."""
+"""The webhook's way into Redis: many in a round trip, each answered for itself, under a burst and while Redis is away."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 import redis
 
+from inbox import contract
+from sms.messages import DeliveryReport, MessageSid
 from tests.builders import a_text
+from webhook import commit
 from webhook.commit import IN_FLIGHT, MOST_TOGETHER
 from webhook.door import RedisDoor
 from webhook.errors import DoorClosed
+
+KEY = b"k"
+
+
+def at_the_door(url: str, do: Callable[[RedisDoor], Awaitable[None]]) -> None:
+    async def come_and_go() -> None:
+        door = RedisDoor(url, who_key=KEY)
+        try:
+            await do(door)
+        finally:
+            await door.close()
+
+    asyncio.run(come_and_go())
+
+
+def person(number: int) -> str:
+    return f"+1555{number:07d}"
+
+
+def calls(client: redis.Redis, command: str) -> int:
+    stats = client.info("commandstats")
+    return int(stats.get(f"cmdstat_{command}", {"calls": 0})["calls"])
 
 
 def test_a_burst_larger_than_what_goes_together_waits_and_loses_nothing(
@@ -18,37 +45,141 @@ def test_a_burst_larger_than_what_goes_together_waits_and_loses_nothing(
 ) -> None:
     total = MOST_TOGETHER * (IN_FLIGHT + 1) + 50
 
-    async def burst() -> None:
-        door = RedisDoor(redis_url, who_key=b"k")
-        await asyncio.gather(*(door.accept(a_text(sender=f"+1555{number:07d}")) for number in range(total)))
-        await door.close()
+    async def burst(door: RedisDoor) -> None:
+        await asyncio.gather(*(door.accept(a_text(sender=person(number))) for number in range(total)))
 
-    asyncio.run(burst())
+    at_the_door(redis_url, burst)
 
     assert redis_client.zcard("waiting") == total
-    assert redis_client.llen("doorbells") == total
+    assert redis_client.llen(contract.QUEUE) == total
+
+
+def test_texts_that_wait_at_the_same_time_share_a_round_trip(redis_client: redis.Redis, redis_url: str) -> None:
+    redis_client.config_resetstat()
+
+    async def some_at_once(door: RedisDoor) -> None:
+        await asyncio.gather(*(door.accept(a_text(sender=person(number))) for number in range(100)))
+
+    at_the_door(redis_url, some_at_once)
+
+    assert redis_client.zcard("waiting") == 100
+    assert calls(redis_client, "evalsha") + calls(redis_client, "eval") <= 3
+
+
+def test_a_text_that_redis_refuses_keeps_no_other_out(redis_client: redis.Redis, redis_url: str) -> None:
+    redis_client.set(f"inbox:{contract.who(person(3), KEY)}", "not a stream")
+
+    async def five(door: RedisDoor) -> None:
+        kept = await asyncio.gather(
+            *(door.accept(a_text(sender=person(number))) for number in range(5)), return_exceptions=True
+        )
+        assert [type(one) for one in kept] == [type(None)] * 3 + [DoorClosed, type(None)]
+        assert "WRONGTYPE" in str(kept[3])
+
+    at_the_door(redis_url, five)
+
+    assert redis_client.llen(contract.QUEUE) == 4
+
+
+def test_texts_and_reports_that_come_together_are_both_kept(redis_client: redis.Redis, redis_url: str) -> None:
+    def report(number: int) -> DeliveryReport:
+        return DeliveryReport(sid=MessageSid(f"SM{number}"), to=person(number), status="sent", attempt_id="SM1-0-a")
+
+    async def both(door: RedisDoor) -> None:
+        for start in (0, 10):
+            await asyncio.gather(
+                *(door.accept(a_text(sender=person(number))) for number in range(start, start + 10)),
+                *(door.receive(report(number)) for number in range(start, start + 10)),
+            )
+
+    at_the_door(redis_url, both)
+
+    assert redis_client.zcard("waiting") == 20
+    assert redis_client.xlen("receipts") == 20
+
+
+def test_one_persons_texts_keep_their_order(redis_client: redis.Redis, redis_url: str) -> None:
+    async def one_after_the_other(door: RedisDoor) -> None:
+        await asyncio.gather(*(door.accept(a_text(str(number))) for number in range(400)))
+
+    at_the_door(redis_url, one_after_the_other)
+
+    [inbox] = redis_client.keys("inbox:*")
+    entries: Any = redis_client.xrange(inbox)  # two protocol versions, two types
+    texts = [contract.decode_text(fields[b"text"]) for _, fields in entries]
+    assert [text.body for text in texts] == [str(number) for number in range(400)]
 
 
 def test_connections_that_died_meanwhile_cost_no_text(redis_client: redis.Redis, redis_url: str) -> None:
-    async def twice() -> None:
-        door = RedisDoor(redis_url, who_key=b"k")
-        await asyncio.gather(*(door.accept(a_text(sender=f"+1555{number:07d}")) for number in range(40)))
+    async def twice(door: RedisDoor) -> None:
+        await asyncio.gather(*(door.accept(a_text(sender=person(number))) for number in range(40)))
         await asyncio.to_thread(redis_client.client_kill_filter, _type="normal", skipme=True)
-        await asyncio.gather(*(door.accept(a_text(sender=f"+1556{number:07d}")) for number in range(40)))
-        await door.close()
+        await asyncio.gather(*(door.accept(a_text(sender=person(100 + number))) for number in range(40)))
 
-    asyncio.run(twice())
+    at_the_door(redis_url, twice)
 
     assert redis_client.zcard("waiting") == 80
 
 
+def test_a_redis_that_has_forgotten_the_scripts_is_told_them_again(redis_client: redis.Redis, redis_url: str) -> None:
+    async def around_a_flush(door: RedisDoor) -> None:
+        await door.accept(a_text(sender=person(1)))
+        await asyncio.to_thread(redis_client.script_flush)
+        await door.accept(a_text(sender=person(2)))
+
+    at_the_door(redis_url, around_a_flush)
+
+    assert redis_client.zcard("waiting") == 2
+
+
+def test_a_redis_that_does_not_answer_is_a_closed_door_until_it_does(
+    redis_client: redis.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commit, "KEEP_SECONDS", 0.5)
+
+    async def during_and_after(door: RedisDoor) -> None:
+        await door.accept(a_text(sender=person(1)))
+        await asyncio.to_thread(redis_client.client_pause, 2000)
+        begun = asyncio.get_running_loop().time()
+        with pytest.raises(DoorClosed):
+            await door.accept(a_text(sender=person(2)))
+        assert asyncio.get_running_loop().time() - begun < 1.8
+        await asyncio.to_thread(redis_client.client_unpause)
+        await door.accept(a_text(sender=person(3)))
+
+    at_the_door(redis_url, during_and_after)
+
+    assert redis_client.hexists("people", contract.who(person(3), KEY))
+
+
 def test_a_redis_that_is_not_there_is_a_closed_door() -> None:
-    async def knock() -> None:
-        door = RedisDoor("redis://127.0.0.1:1/0", who_key=b"k")
-        try:
-            await door.accept(a_text())
-        finally:
-            await door.close()
+    async def knock(door: RedisDoor) -> None:
+        await door.accept(a_text())
 
     with pytest.raises(DoorClosed):
-        asyncio.run(knock())
+        at_the_door("redis://127.0.0.1:1/0", knock)
+
+
+def test_whoever_still_waits_when_the_door_is_closed_is_told_so(redis_client: redis.Redis, redis_url: str) -> None:
+    async def close_on_somebody(door: RedisDoor) -> None:
+        await door.accept(a_text(sender=person(1)))
+        await asyncio.to_thread(redis_client.client_pause, 1000)
+        waiting = door.accept(a_text(sender=person(2)))
+        await door.close()
+        with pytest.raises(DoorClosed):
+            await waiting
+
+    at_the_door(redis_url, close_on_somebody)
+    redis_client.client_unpause()
+
+
+def test_where_too_many_wait_the_next_is_told_to_come_again(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commit, "MOST_WAITING", 3)
+
+    async def four(door: RedisDoor) -> None:
+        kept = await asyncio.gather(
+            *(door.accept(a_text(sender=person(number))) for number in range(4)), return_exceptions=True
+        )
+        assert [type(one) for one in kept] == [type(None)] * 3 + [DoorClosed]
+
+    at_the_door(redis_url, four)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from importlib.resources import files
 
 import pytest
 from hypothesis import given
@@ -13,6 +13,7 @@ from inbox import contract, doorbell
 from inbox.contract import UnreadableEntry
 from sms.messages import DeliveryReport, Media, MessageSid
 from tests.builders import a_text
+from worker import wire
 
 #: As release 0.1.0 wrote them. Never change these lines: add the next release's below.
 TEXT_0_1 = (
@@ -74,30 +75,42 @@ def test_a_name_is_the_same_under_one_key_and_hides_the_number() -> None:
     assert "555" not in name
 
 
-def test_a_doorbell_is_what_celery_would_have_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pattern_of_a_doorbell_is_what_the_installed_celery_builds() -> None:
+    built = json.loads(files("inbox").joinpath("doorbell.json").read_text())
+
+    assert built == wire.doorbell(), "another Celery sends another message: scripts/doorbell writes the pattern anew"
+
+
+@pytest.mark.parametrize("args", [("0123456789abcdef01234567",), ()])
+def test_a_doorbell_is_what_celery_would_have_sent(args: tuple[str, ...]) -> None:
     from worker.app import app  # noqa: PLC0415 - it reads settings
 
-    sent: list[dict[str, Any]] = []
-
-    def keep(_channel: object, _queue: str, message: dict[str, Any], **_: object) -> None:
-        sent.append(message)
-
-    with app.connection_for_write("memory://") as connection, connection.channel() as channel:
-        monkeypatch.setattr(type(channel), "_put", keep)
-        producer = app.amqp.Producer(channel)
-        app.send_task(contract.ANSWER_TASK, args=["who"], producer=producer, ignore_result=True)
-    theirs = sent[0]
-    ours = json.loads(doorbell.ring(contract.ANSWER_TASK, "who"))
+    theirs = wire.sent_by_celery(app, contract.ANSWER_TASK, *args)
+    ours = json.loads(doorbell.ring(contract.ANSWER_TASK, *args))
 
     # a sender that has the tasks at hand puts their time limit in; a worker takes its own where there is none
-    changing = {"id", "root_id", "origin", "timelimit"}
+    changing = {"id", "root_id", "origin", "timelimit", "argsrepr"}
     assert {k: v for k, v in ours["headers"].items() if k not in changing} == {
         k: v for k, v in theirs["headers"].items() if k not in changing
     }
     assert ours["headers"]["timelimit"] == [None, None]
+    assert ours["headers"]["argsrepr"] == repr(list(args))
     assert ours["body"] == theirs["body"]
     assert ours["content-type"] == theirs["content-type"]
     assert ours["content-encoding"] == theirs["content-encoding"]
-    for name in ("delivery_mode", "priority", "body_encoding"):
+    for name in ("delivery_mode", "priority", "body_encoding", "delivery_info"):
         assert ours["properties"][name] == theirs["properties"][name]
-    assert ours["properties"]["delivery_info"]["routing_key"] == theirs["properties"]["delivery_info"]["routing_key"]
+
+
+def test_every_doorbell_has_ids_of_its_own() -> None:
+    bells = [json.loads(doorbell.ring(contract.ANSWER_TASK, "ab")) for _ in range(100)]
+
+    assert (
+        len({bell["headers"]["id"] for bell in bells} | {bell["properties"]["delivery_tag"] for bell in bells}) == 200
+    )
+    assert all(bell["headers"]["id"] == bell["properties"]["correlation_id"] for bell in bells)
+
+
+def test_a_doorbell_carries_plain_names_only() -> None:
+    with pytest.raises(ValueError, match="plain names"):
+        doorbell.ring(contract.ANSWER_TASK, 'x"], {}, {}]')
