@@ -62,7 +62,7 @@ class WebhookProtocol(asyncio.Protocol):
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
-        self._size = self._bytes = 0
+        self._size = self._bytes = self._data = 0
         self._reading = self._in_body = False
         self._refusal = _BAD
         # those that are being answered, one after the other
@@ -100,6 +100,7 @@ class WebhookProtocol(asyncio.Protocol):
         if self._last:
             return
         self._bytes += len(data)
+        self._data = len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -124,7 +125,8 @@ class WebhookProtocol(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         self._url, self._headers, self._body = b"", {}, []
-        self._size = self._bytes = 0
+        # what stands before it in the same data is not its own
+        self._size, self._bytes = 0, self._data
         self._reading, self._since = True, self._loop.time()
 
     def on_url(self, url: bytes) -> None:
@@ -160,6 +162,7 @@ class WebhookProtocol(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """The request is whole."""
         self._reading = self._in_body = False
+        self._data = 0
         path, _, query = self._target().partition(b"?")
         method = self._parser.get_method().decode("ascii")
         request = Request(method, path.decode("latin-1"), query, self._headers, b"".join(self._body))
