@@ -1,4 +1,4 @@
-"""`scripts/bench [--quick] [--compare BASE] [acknowledge | turns | start ...]`: measure, print, and write what was found to `docs/benchmarks/`."""
+"""`scripts/bench`: measure, print, and write what was found to `docs/benchmarks/`."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from benchmarks import acknowledge, start, turns
+from benchmarks import acknowledge, growth, start, turns
 from benchmarks.lab import ROOT
 
-STUDIES = {"acknowledge": acknowledge.study, "turns": turns.study, "start": start.study}
+STUDIES = {"acknowledge": acknowledge.study, "turns": turns.study, "growth": growth.study, "start": start.study}
 
 
 def main() -> None:
     """Carry out what was asked for."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[*STUDIES, []], help="default: all")
+    parser.add_argument("names", nargs="*", metavar="STUDY", help="default: all")
     parser.add_argument("--quick", action="store_true", help="few short rounds, nothing written: does it run?")
     parser.add_argument("--compare", metavar="BASE", help="a commit: this checkout and that one, in turns")
     asked = parser.parse_args()
+    if unknown := set(asked.names) - set(STUDIES):
+        parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(STUDIES)}")
     if asked.compare:
         with tempfile.TemporaryDirectory(prefix="dadacat-base-") as folder:
             base = Path(folder) / asked.compare.replace("/", "-")

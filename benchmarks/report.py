@@ -14,9 +14,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
-import pygal
-from pygal.style import CleanStyle
-
 ROOT: Final = Path(__file__).resolve().parent.parent
 PAPERS: Final = ROOT / "docs" / "benchmarks"
 _VERSIONS: Final = (
@@ -125,6 +122,9 @@ def circumstances() -> dict[str, object]:
 
 def bars(figures: Mapping[str, Mapping[str, float]], title: str, where: Path) -> None:
     """A bar for each contestant and thing measured, on a logarithmic scale: ratios are what is to be seen."""
+    import pygal  # noqa: PLC0415 - it hangs itself into Python's import, and is not asked for by whoever only reads
+    from pygal.style import CleanStyle  # noqa: PLC0415
+
     names = list(dict.fromkeys(name for rows in figures.values() for name in rows))
     chart = pygal.HorizontalBar(
         title=title, style=CleanStyle, logarithmic=True, width=900, height=120 + 34 * sum(map(len, figures.values())),

@@ -9,10 +9,12 @@ model thinks for two seconds, and the model counts how many think at once; memor
 
 from __future__ import annotations
 
+import hashlib
+import os
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -79,14 +81,28 @@ def ours(at: House, *, concurrency: int) -> Proc:
     )
 
 
+def local_credentials() -> None:
+    """The embedded store takes any; boto3 asks for some."""
+    os.environ.setdefault("AWS_ACCESS_KEY_ID", "local")
+    os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "local")
+
+
+def plain_table(url: str) -> None:
+    """The plain worker's table. Nothing happens where it is there."""
+    client = boto3.client("dynamodb", endpoint_url=url, region_name="us-east-1")
+    with suppress(client.exceptions.ResourceInUseException):
+        client.create_table(
+            TableName="PlainConversations",
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": "user_id", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "user_id", "KeyType": "HASH"}],
+        )
+
+
 def plain(at: House, *, concurrency: int) -> Proc:
     """The plain worker, ready."""
-    boto3.client("dynamodb", endpoint_url=at.env["AWS_ENDPOINT_URL"], region_name="us-east-1",
-                 aws_access_key_id="local", aws_secret_access_key="local").create_table(  # noqa: S106 - the embedded store's
-        TableName="PlainConversations", BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": "user_id", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "user_id", "KeyType": "HASH"}],
-    )  # fmt: skip
+    local_credentials()
+    plain_table(at.env["AWS_ENDPOINT_URL"])
     log = at.lab.data / "plain.log"
     return at.lab.start(
         "plain",
@@ -100,7 +116,7 @@ def text(at: House, name: str, first: int, texts: int) -> None:
     """Bring texts of as many people."""
     if name == OURS:
         with inbox_redis.connect(at.env["REDIS_URL"]) as client:
-            inbox = RedisInbox(client, who_key=bytes.fromhex(WHO_KEY))
+            inbox = RedisInbox(client, who_key=hashlib.blake2b(WHO_KEY.encode()).digest())
             for number in range(first, first + texts):
                 inbox.accept(
                     InboundSms(

@@ -32,7 +32,7 @@ CONNECT_TIMEOUT_SECONDS: Final = 2.0
 READ_TIMEOUT_SECONDS: Final = 4.0
 #: The client's own attempts at one call; every write here tolerates having happened before.
 ATTEMPTS: Final = 3
-#: Connections kept open: one for each thread of a worker's default pool, and a few for the reconciler.
+#: Connections kept open where nobody says how many threads there are: one for each of a worker's default pool, and a few for the reconciler.
 POOL_CONNECTIONS: Final = 48
 #: How long writers of one conversation fight for their turn before one of them is told.
 CONTENTION_SECONDS: Final = 30.0
@@ -118,8 +118,10 @@ class Database:
         region_name: str,
         rng: random.Random | None,
         expiring: bool = False,
+        connections: int = POOL_CONNECTIONS,
     ) -> None:
         self._tables = tables
+        self._connections = connections
         self._expiring = expiring
         self._endpoint_url = endpoint_url
         self._region_name = region_name
@@ -150,7 +152,7 @@ class Database:
                 connect_timeout=CONNECT_TIMEOUT_SECONDS,
                 read_timeout=READ_TIMEOUT_SECONDS,
                 retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-                max_pool_connections=POOL_CONNECTIONS,
+                max_pool_connections=self._connections,
                 tcp_keepalive=True,
             ),
         )

@@ -30,7 +30,7 @@ from typing import Any, Final
 
 from conversation import costs, journal, rows, schema, window
 from conversation.archive import Archive
-from conversation.dynamodb import BATCH, Database, Refused, Row, Write, plain, translated
+from conversation.dynamodb import BATCH, POOL_CONNECTIONS, Database, Refused, Row, Write, plain, translated
 from conversation.errors import Fenced, StoreAway
 from conversation.journal import Part, PartState, Turn, TurnState
 from conversation.models import Conversation, Message, Role, in_milliseconds
@@ -64,6 +64,8 @@ class DynamoDBStorage:
 
     `retention`: rows, and conversations in which nothing is said any more, are deleted by DynamoDB after so long, or within days of it
     (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html); nobody is shown them in between. None: they stay.
+
+    `connections`: how many are kept open; as many as threads use this storage, or some of their calls make a new one each time.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class DynamoDBStorage:
         endpoint_url: str | None = None,
         region_name: str | None = None,
         retention: timedelta | None = None,
+        connections: int = POOL_CONNECTIONS,
         rng: random.Random | None = None,
     ) -> None:
         self.table_name = table_name
@@ -87,6 +90,7 @@ class DynamoDBStorage:
             (schema.conversations(self.table_name), schema.messages(self.messages_table_name)),
             endpoint_url=endpoint_url,
             expiring=retention is not None,
+            connections=connections,
             region_name=region_name
             or os.environ.get("AWS_REGION")
             or os.environ.get("AWS_DEFAULT_REGION")

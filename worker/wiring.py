@@ -70,6 +70,9 @@ PACE_AHEAD_MS: Final = 1000
 #: whoever is woken by it finds the queue not yet empty; shorter than what a worker is given to stop.
 PACE_WAIT_MS: Final = 20_000
 
+#: Connections to the tables beside one for each conversation: the reconciler's and the receipts'.
+SPARE_CONNECTIONS: Final = 16
+
 log = logs.get("worker")
 
 
@@ -371,6 +374,7 @@ def store(chosen: Settings) -> DynamoDBStorage:
         endpoint_url=chosen.aws_endpoint_url,
         region_name=chosen.aws_region,
         retention=timedelta(days=chosen.retention_days) if chosen.retention_days else None,
+        connections=chosen.worker_concurrency + SPARE_CONNECTIONS,
     )
 
 

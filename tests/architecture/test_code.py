@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import sys
 import tomllib
 from datetime import timedelta
 from pathlib import Path
@@ -59,6 +61,41 @@ def test_a_doorbell_is_not_heard_twice_while_it_is_answered() -> None:
 
     longest = VISIT_SECONDS + Settings.load({}).reply_deadline_seconds + CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS
     assert longest < TASK_TIME_LIMIT_SECONDS < VISIBILITY_TIMEOUT_SECONDS
+
+
+#: What takes a tenth of a second or ten megabytes to import.
+HEAVY = {
+    "boto3",
+    "botocore",
+    "celery",
+    "flower",
+    "httpx",
+    "kombu",
+    "openai",
+    "pygal",
+    "requests",
+    "starlette",
+    "twilio",
+    "uvicorn",
+}
+
+
+@pytest.mark.parametrize(
+    ("module", "needs"),
+    [
+        ("dadacat.cli", set()),
+        ("webhook.asgi", set()),
+        ("webhook.server", set()),
+        ("worker.app", {"boto3", "botocore", "celery", "kombu", "openai", "requests", "twilio"}),
+    ],
+)
+def test_nothing_heavy_is_imported_where_it_is_not_used(module: str, needs: set[str]) -> None:
+    script = f"import sys, {module}; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    given = {"TWILIO_ACCOUNT_SID": "AC" + "0" * 32, "TWILIO_AUTH_TOKEN": "t", "PUBLIC_URL": "http://127.0.0.1:1"}
+    env = {**os.environ, **given, "TWILIO_PHONE_NUMBER": "+15005550006"}
+    said = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+
+    assert set(said.stdout.split()) & HEAVY <= needs
 
 
 @pytest.mark.parametrize("command", sorted(main.commands))

@@ -1,0 +1,191 @@
+"""What a turn costs the tables when the conversation is long: ours, and the item that is read, appended to and put back whole.
+
+Conversations of 10, 100, 1,000 and 10,000 texts at the embedded DynamoDB, through stock boto3. A turn of ours is open, file, persist, claim, bind; of
+the blob it is get, append, put. Counted: calls, bytes of their requests, milliseconds. A blob of more than 400 KB is refused, as DynamoDB refuses it
+(https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import boto3
+from botocore.exceptions import ClientError
+
+from benchmarks import load, turns
+from benchmarks.report import Goal, Study
+from conversation import journal
+from conversation.dynamodb import BATCH
+from conversation.journal import PartState, Turn, TurnState
+from conversation.models import in_milliseconds
+from conversation.ports import Answer, Binding
+from conversation.storage import DynamoDBStorage
+
+LENGTHS: Final = (10, 100, 1_000, 10_000)
+#: A one-part turn may ask the tables so often, status callbacks apart.
+MOST_CALLS: Final = 5
+#: Flat: the longest conversation's turn may cost so many times the shortest's full window.
+FLAT: Final = 1.2
+OURS, BLOB = "ours", "get, append, put"
+WORDS: Final = "the umbrella has opinions about tuesday, and nobody asked the moon whether it minds."
+
+
+@dataclass(slots=True)
+class Counted:
+    """Requests that went by."""
+
+    calls: int = 0
+    sent: int = 0
+
+    def note(self, request: Any, **_: object) -> None:  # Any: botocore's prepared request
+        """Count one."""
+        self.calls += 1
+        self.sent += len(request.body or b"")
+
+
+@contextmanager
+def counted(client: Any) -> Iterator[Counted]:  # Any: a botocore client
+    """Count what this client asks."""
+    found = Counted()
+    client.meta.events.register("before-send.dynamodb", found.note)
+    yield found
+    client.meta.events.unregister("before-send.dynamodb", found.note)
+
+
+class Ours:
+    """One conversation in our two tables."""
+
+    def __init__(self, url: str, user: str) -> None:
+        self._storage, self._user, self._number = DynamoDBStorage(endpoint_url=url, region_name="us-east-1"), user, 0
+        self.client = self._storage._db.client()  # noqa: SLF001 - to count what goes by
+
+    def turn(self) -> None:
+        """One text, one reply of one part."""
+        self._number += 1
+        now, sid = datetime.now(UTC), f"SM{self._number:032x}"
+        conversation = self._storage.open(self._user, now=now)
+        filed = self._storage.file(
+            Turn(
+                user_id=self._user, sid=sid, state=TurnState.FILED, content=WORDS, to=load.NUMBER,
+                arrived=journal.arrived(f"{in_milliseconds(now)}-{self._number}"),
+            ),
+            now=now,
+        )  # fmt: skip
+        answer = Answer(
+            conversation=conversation, turns=[filed.turn], parts=[WORDS], token=sid, facts={"engine": "dada"}
+        )
+        self._storage.persist(answer, now=now)
+        [part] = answer.new_parts()
+        claimed = self._storage.claim(part, fence=conversation.fence, attempt_id=journal.new_attempt_id(part), now=now)
+        self._storage.bind(
+            claimed, Binding(state=PartState.SENT, sid=f"SM9{self._number:031x}", status="queued"), now=now
+        )
+
+    def lengthen(self, texts: int) -> None:
+        """Make it a conversation of so many texts: rows of an earlier time, and a window that is as full as it gets."""
+        while self._number * 2 < min(texts, 100):
+            self.turn()
+        row = {"user_id": self._user, "role": "user", "content": WORDS, "state": "SETTLED"}
+        for at in range(0, texts - self._number * 2, BATCH):
+            rows = [
+                {**row, "message_key": f"old#{texts}#{n}", "arrived": f"{n:013d}-000000"}
+                for n in range(at, min(at + BATCH, texts))
+            ]
+            self._storage._db.put_all(self._storage.messages_table_name, rows)  # noqa: SLF001 - faster than living through it
+
+
+class Blob:
+    """One conversation in one item."""
+
+    def __init__(self, url: str, user: str) -> None:
+        self._user = user
+        resource = boto3.resource("dynamodb", endpoint_url=url, region_name="us-east-1")
+        self._table = resource.Table("PlainConversations")
+        self.client = self._table.meta.client
+
+    def turn(self) -> None:
+        """Get, append twice, put. Raises `ClientError` where the item is too large."""
+        item = self._table.get_item(Key={"user_id": self._user}).get("Item")
+        messages = json.loads(str(item["messages"])) if item else []
+        self._put([*messages, *self._exchange()])
+
+    def lengthen(self, texts: int) -> None:
+        """Make it a conversation of so many texts."""
+        self._put(self._exchange() * (texts // 2))
+
+    def _exchange(self) -> list[dict[str, str]]:
+        at = datetime.now(UTC).isoformat()
+        return [{"role": role, "content": WORDS, "timestamp": at} for role in ("user", "assistant")]
+
+    def _put(self, messages: list[dict[str, str]]) -> None:
+        text = json.dumps(messages)
+        if len(text) > 400 * 1024:
+            raise ClientError(
+                {"Error": {"Code": "ValidationException", "Message": "Item size has exceeded"}}, "PutItem"
+            )
+        self._table.put_item(Item={"user_id": self._user, "messages": text})
+
+
+def study(*, quick: bool = False) -> Study:
+    """The whole measurement."""
+    found = Study(
+        name="growth",
+        title="What a turn costs the tables, by the conversation's length",
+        command="scripts/bench growth",
+    )
+    lengths = LENGTHS[:2] if quick else LENGTHS
+    with turns.house(thinks=0) as at:
+        url = at.env["AWS_ENDPOINT_URL"]
+        turns.local_credentials()
+        turns.plain_table(url)
+        for length in lengths:
+            both: dict[str, Ours | Blob] = {
+                OURS: Ours(url, f"+1555{length:07d}"), BLOB: Blob(url, f"+1555{length:07d}")
+            }  # fmt: skip
+            for name, one in both.items():
+                try:
+                    one.lengthen(length)
+                    one.turn()
+                except ClientError:
+                    found.notes.append(f"{name}: refused at {length:,} texts, more than 400 KB")
+                    continue
+            for _ in range(2 if quick else 15):
+                for name, one in both.items():
+                    with counted(one.client) as seen:
+                        begun = time.perf_counter()
+                        try:
+                            one.turn()
+                        except ClientError:
+                            continue
+                        took = 1000 * (time.perf_counter() - begun)
+                    if name == BLOB and length == LENGTHS[-1]:
+                        continue  # it begins anew after the refusal: that is not a conversation of this length
+                    for what, value in (("bytes sent", seen.sent), ("ms", took), ("calls", seen.calls)):
+                        found.add(f"{what} a turn, {length:,} texts", name, value)
+    _goals(found, lengths)
+    return found
+
+
+def _goals(found: Study, lengths: tuple[int, ...]) -> None:
+    full, last = lengths[1], lengths[-1]
+    sent = {length: found.median(f"bytes sent a turn, {length:,} texts", OURS) for length in lengths}
+    blob = {length: found.median(f"bytes sent a turn, {length:,} texts", BLOB) for length in lengths[:3]}
+    found.goals.append(
+        Goal(
+            goal="a turn's bytes do not grow with the conversation",
+            figure=", ".join(f"{sent[length]:,.0f} at {length:,}" for length in lengths)
+            + f"; the blob's: {', '.join(f'{size:,.0f} at {length:,}' for length, size in blob.items())}",
+            ratio=f"{sent[last] / sent[full]:.2f}",
+            met=sent[last] / sent[full] <= FLAT,
+        )
+    )
+    calls = max(max(found.samples[f"calls a turn, {length:,} texts"][OURS]) for length in lengths)
+    found.goals.append(
+        Goal(goal="at most 5 DynamoDB calls for a turn of one part", figure=f"{calls:.0f}", met=calls <= MOST_CALLS)
+    )
