@@ -128,7 +128,7 @@ def study(*, quick: bool = False) -> Study:
     found = Study(
         name="acknowledge", title="Acknowledged texts a second, one process", command="scripts/bench acknowledge"
     )
-    rounds, seconds = (1, 1.0) if quick else (7, 2.0)
+    rounds, seconds = (1, 1.0) if quick else (5, 2.0)
     measure(found, rounds=rounds, seconds=seconds)
     half_load(found, rounds=rounds, seconds=seconds * 2)
     for fsync, connections, times in (

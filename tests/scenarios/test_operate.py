@@ -61,7 +61,8 @@ def test_a_text_is_explained_by_its_own_sid_and_by_its_replys(house: House) -> N
     reply = house.replies(person)[0]["sid"]
     assert f"sent as {reply}" in told
     assert "evidence=callback" in told
-    assert dadacat(house, "explain", reply) == told
+    # the carrier may name its price in between
+    assert dadacat(house, "explain", reply) in {told, dadacat(house, "explain", sid)}
     story = json.loads(dadacat(house, "explain", sid, "--json"))
     assert story["sid"] == sid
     assert [event["at"] for event in story["events"]] == sorted(event["at"] for event in story["events"])
