@@ -133,7 +133,7 @@ def bars(figures: Mapping[str, Mapping[str, float]], title: str, where: Path) ->
     chart.x_labels = list(figures)
     for name in names:
         chart.add(name, [rows.get(name) for rows in figures.values()])
-    where.write_bytes(chart.render())
+    where.write_text(chart.render())
 
 
 def write_page() -> None:

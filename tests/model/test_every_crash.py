@@ -255,6 +255,7 @@ def test_a_cut_at_any_call_of_a_visit(policy: str, lines: int) -> None:
         world.account(wire)
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize(("policy", "lines"), [("each", 1), ("coalesce", 2)])
 def test_a_second_cut_at_any_call_of_the_visit_that_carries_on(policy: str, lines: int) -> None:
     # without limits, and with sums that are counted: pairs of calls grow with the square, and these have been looked at above
