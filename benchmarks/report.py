@@ -82,6 +82,10 @@ class Study:
         """How one contestant compares with another."""
         return Ratio.of(self.samples[what][ours], self.samples[what][theirs])
 
+    def hold(self, goal: str, *, figure: str, ratio: Ratio, least: float) -> None:
+        """Hold a ratio against the least that was wanted."""
+        self.goals.append(Goal(goal=goal, figure=figure, ratio=str(ratio), met=ratio.median >= least))
+
     def table(self) -> str:
         """All samples, for a terminal."""
         lines = [self.title, ""]

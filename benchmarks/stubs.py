@@ -1,6 +1,6 @@
 """A model that thinks for a while and a carrier that takes everything, at one address: what turns are measured against.
 
-    uvicorn benchmarks.stubs:app        MODEL_SECONDS: how long the model thinks
+    uvicorn --lifespan off benchmarks.stubs:app        MODEL_SECONDS: how long the model thinks
 
 `/v1/chat/completions` is OpenAI's chat, anything below `/2010-04-01/` is Twilio. `GET /seen` says how many conversations thought at once at most, how
 many messages were sent, and when the first and the last of them were.
@@ -36,12 +36,6 @@ numbers = itertools.count(1)
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:  # Any: ASGI's own
     """Answer as whoever was asked would."""
-    if scope["type"] == "lifespan":
-        await receive()
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await send({"type": "lifespan.shutdown.complete"})
-        return
     while (await receive()).get("more_body"):
         pass
     path, status = scope["path"], 200

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -51,6 +51,12 @@ class Answer:
     body: bytes = b""
     content_type: bytes = b"text/plain; charset=utf-8"
     headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    @property
+    def all_headers(self) -> list[tuple[bytes, bytes]]:
+        """Those that say what the body is, and its own."""
+        length = str(len(self.body)).encode()
+        return [(b"content-type", self.content_type), (b"content-length", length), *self.headers]
 
 
 ACCEPTED: Final = Answer(200, EMPTY_TWIML, b"text/xml; charset=utf-8")
@@ -298,10 +304,5 @@ async def _body(length: bytes | None, receive: Receive) -> bytes:
 
 
 async def _send(send: Send, answer: Answer) -> None:
-    headers: Iterable[tuple[bytes, bytes]] = (
-        (b"content-type", answer.content_type),
-        (b"content-length", str(len(answer.body)).encode()),
-        *answer.headers,
-    )
-    await send({"type": "http.response.start", "status": answer.status, "headers": list(headers)})
+    await send({"type": "http.response.start", "status": answer.status, "headers": answer.all_headers})
     await send({"type": "http.response.body", "body": answer.body})

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from functools import lru_cache
+from functools import lru_cache, partial
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
@@ -68,7 +68,6 @@ class WebhookProtocol(asyncio.Protocol):
         # those that are being answered, one after the other
         self._ahead: deque[Request | Answer] = deque()
         self._current: Request | None = None
-        self._keeping: Keeping | None = None
         self._last = False
         self._since = self._loop.time()
         self._watch: asyncio.TimerHandle | None = None
@@ -196,8 +195,7 @@ class WebhookProtocol(asyncio.Protocol):
         self._current = request
         begun = self._app.begin(request)
         if isinstance(begun, Keeping):
-            self._keeping = begun
-            begun.kept.add_done_callback(self._kept)
+            begun.kept.add_done_callback(partial(self._kept, begun))
         elif isinstance(begun, Answer):
             self._finish(begun)
         else:
@@ -205,9 +203,8 @@ class WebhookProtocol(asyncio.Protocol):
             self._state.tasks.add(task)
             task.add_done_callback(self._asked)
 
-    def _kept(self, _: asyncio.Future[None]) -> None:
-        assert self._keeping is not None, "there is one while it is waited for"
-        self._finish(self._app.end(self._keeping))
+    def _kept(self, keeping: Keeping, _: asyncio.Future[None]) -> None:
+        self._finish(self._app.end(keeping))
 
     def _asked(self, task: asyncio.Task[Answer]) -> None:
         self._state.tasks.discard(task)
@@ -267,10 +264,5 @@ class WebhookProtocol(asyncio.Protocol):
 @lru_cache(maxsize=64)
 def _head(answer: Answer) -> tuple[bytes, bytes]:
     """The status line, and the headers that are this answer's own."""
-    own = (
-        (b"content-type", answer.content_type),
-        (b"content-length", b"%d" % len(answer.body)),
-        *answer.headers,
-    )
     first = f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}\r\n".encode()
-    return first, b"".join(b"%b: %b\r\n" % header for header in own) + b"\r\n"
+    return first, b"".join(b"%b: %b\r\n" % header for header in answer.all_headers) + b"\r\n"

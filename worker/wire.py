@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any, Final
+from typing import Any
 
 from celery import Celery
 from kombu.transport.memory import Channel
 
 from inbox import contract
 
-_TASK: Final = "<task>"
-
 
 def doorbell() -> dict[str, Any]:  # Any: JSON
     """The message and its decoded body."""
-    message = sent_by_celery(Celery(set_as_current=False), _TASK, "<args>")
+    message = sent_by_celery(Celery(set_as_current=False), "<task>", "<args>")
     body = json.loads(base64.b64decode(message["body"]))
     headers, properties = message["headers"], message["properties"]
     message["body"] = "<args>"

@@ -8,14 +8,8 @@ BODY = b"<Response/>"
 HEADERS = [(b"content-type", b"text/xml"), (b"content-length", b"11")]
 
 
-async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:  # Any: ASGI's own
+async def app(_scope: dict[str, Any], receive: Any, send: Any) -> None:  # Any: ASGI's own
     """Answer."""
-    if scope["type"] == "lifespan":
-        await receive()
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await send({"type": "lifespan.shutdown.complete"})
-        return
     await receive()
     await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
     await send({"type": "http.response.body", "body": BODY})
