@@ -62,11 +62,12 @@ class ChatModel:
         effort: Omit | str = "low" if self._known.thinks else omit
         begun = time.monotonic()
         try:
-            answer = self._client.with_options(timeout=seconds).chat.completions.create(
+            answer = self._client.chat.completions.create(
                 model=self._model,
                 messages=[{"role": "system", "content": system}, *messages],
                 max_completion_tokens=prompt.most_tokens(self._known),
                 reasoning_effort=effort,  # type: ignore[arg-type]  # a word that every thinking model understands
+                timeout=seconds,
             )
             words = (answer.choices[0].message.content or "").strip() if answer.choices else ""
             words = words.encode("utf-8", "replace").decode()

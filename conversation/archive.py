@@ -24,7 +24,7 @@ class Archive:
 
     def items(self) -> Iterator[Row]:
         """Every conversation's item, in no order."""
-        return self._db.walk("scan", TableName=self._conversations, ConsistentRead=True)
+        return self._db.walk("Scan", TableName=self._conversations, ConsistentRead=True)
 
     def item(self, user_id: str) -> Row | None:
         """A person's item."""
@@ -33,7 +33,7 @@ class Archive:
     def rows(self, user_id: str) -> Iterator[Row]:
         """All that the journal has of a person, by key."""
         return self._db.walk(
-            "query",
+            "Query",
             TableName=self._messages,
             KeyConditionExpression="user_id = :u",
             ExpressionAttributeValues={":u": {"S": user_id}},
@@ -43,7 +43,7 @@ class Archive:
     def who_said(self, reason: str) -> list[str]:
         """Who has a text that was settled for this reason; every row is looked at."""
         found = self._db.walk(
-            "scan",
+            "Scan",
             TableName=self._messages,
             FilterExpression="#r = :r",
             ProjectionExpression="user_id",
@@ -57,7 +57,7 @@ class Archive:
         """What every row of the journal says of its fate, without a word that anybody said."""
         names = ("user_id", "message_key", "state", "reason", "arrived", "engine", "thought_ms", "status", "error_code")
         rows = self._db.walk(
-            "scan",
+            "Scan",
             TableName=self._messages,
             ProjectionExpression=", ".join(f"#{name}" for name in names),
             ExpressionAttributeNames={f"#{name}": name for name in names},
@@ -75,7 +75,7 @@ class Archive:
         """Delete a person's rows, then its item; how many rows there were. A second call finds nothing more."""
         erased = 0
         for row in self._db.walk(
-            "query",
+            "Query",
             TableName=self._messages,
             KeyConditionExpression="user_id = :u",
             ExpressionAttributeValues={":u": {"S": user_id}},
@@ -89,4 +89,4 @@ class Archive:
 
     def _delete(self, table: str, key: Mapping[str, str]) -> None:
         with translated():
-            self._db.client().delete_item(TableName=table, Key={name: {"S": value} for name, value in key.items()})
+            self._db.ask("DeleteItem", TableName=table, Key={name: {"S": value} for name, value in key.items()})

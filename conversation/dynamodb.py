@@ -17,10 +17,12 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
 
 import boto3
+import botocore.session
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
 
+from conversation.endpoint import Answer, Endpoint
 from conversation.errors import StoreAway, TableMissing, TooMuchContention
 
 if TYPE_CHECKING:
@@ -127,24 +129,41 @@ class Database:
         self._region_name = region_name
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not cryptography
         self._lock = threading.Lock()
-        self._client: DynamoDBClient | None = None
+        self._endpoint: Endpoint | None = None
 
-    def client(self) -> DynamoDBClient:
-        """The client, once the tables are there. Raises `TableMissing` where one is not and may not be created."""
-        if self._client is None:
+    def ask(self, operation: str, **request: Any) -> Answer:  # Any: DynamoDB's own members
+        """Carry out an operation, once the tables are there. Raises what `Endpoint.ask` raises; `TableMissing`."""
+        return (self._endpoint or self.connect()).ask(operation, request)
+
+    def connect(self) -> Endpoint:
+        """Where the tables are, once they are there. Raises `TableMissing` where one is not and may not be created."""
+        if self._endpoint is None:
             with self._lock:
-                if self._client is None:
-                    client = self._new_client()
-                    for table in self._tables:
-                        _ensure(client, table)
-                        if self._expiring:
-                            _let_expire(client, table["TableName"])
-                    self._client = client
-        return self._client
+                if self._endpoint is None:
+                    self._endpoint = self._new_endpoint()
+        return self._endpoint
 
-    def _new_client(self) -> DynamoDBClient:
+    def _new_endpoint(self) -> Endpoint:
         # a session of its own: boto3's default session is not safe to share between threads that create clients
-        return boto3.session.Session().client(
+        session = botocore.session.get_session()
+        client = self._new_client(session)
+        for table in self._tables:
+            _ensure(client, table)
+            if self._expiring:
+                _let_expire(client, table["TableName"])
+        return Endpoint(
+            session,
+            url=client.meta.endpoint_url,
+            region=client.meta.region_name,
+            connect_seconds=CONNECT_TIMEOUT_SECONDS,
+            read_seconds=READ_TIMEOUT_SECONDS,
+            attempts=ATTEMPTS,
+            connections=self._connections,
+        )
+
+    def _new_client(self, session: botocore.session.Session) -> DynamoDBClient:
+        """The stock client: it finds the endpoint, and sees to the tables."""
+        return boto3.session.Session(botocore_session=session).client(
             "dynamodb",
             endpoint_url=self._endpoint_url,
             region_name=self._region_name,
@@ -152,27 +171,26 @@ class Database:
                 connect_timeout=CONNECT_TIMEOUT_SECONDS,
                 read_timeout=READ_TIMEOUT_SECONDS,
                 retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-                max_pool_connections=self._connections,
-                tcp_keepalive=True,
             ),
         )
 
     def read(self, table: str, key: Mapping[str, str]) -> Row | None:
         """One item, read consistently."""
         with translated():
-            answer = self.client().get_item(
+            answer = self.ask(
+                "GetItem",
                 TableName=table,
                 Key={name: {"S": value} for name, value in key.items()},
                 ConsistentRead=True,
             )
         return plain(answer["Item"]) if "Item" in answer else None
 
-    def walk(self, verb: Literal["scan", "query"], **asked: Any) -> Iterator[Row]:  # Any: the client's own parameters
+    def walk(self, verb: Literal["Scan", "Query"], **asked: Any) -> Iterator[Row]:  # Any: the client's own parameters
         """Every row that a scan or a query finds, page by page, each page read when it is needed."""
         start: dict[str, Any] = {}
         while True:
             with translated():
-                answer = getattr(self.client(), verb)(**asked, **start)
+                answer = self.ask(verb, **asked, **start)
             yield from map(plain, answer["Items"])
             if "LastEvaluatedKey" not in answer:
                 return
@@ -182,7 +200,7 @@ class Database:
         """Carry out one write; return the row after it. Raises `Refused` with the row as it was."""
         with translated():
             try:
-                answer = self.client().update_item(**write.request(), ReturnValues="ALL_NEW")
+                answer = self.ask("UpdateItem", **write.request(), ReturnValues="ALL_NEW")
             except ClientError as exc:
                 if _code(exc) != "ConditionalCheckFailedException":
                     raise
@@ -195,7 +213,7 @@ class Database:
         """Delete a row under a condition; whether it held."""
         with translated():
             try:
-                self.client().delete_item(**write.request())
+                self.ask("DeleteItem", **write.request())
             except ClientError as exc:
                 if _code(exc) != "ConditionalCheckFailedException":
                     raise
@@ -207,7 +225,7 @@ class Database:
         items: list[Any] = [{("Update" if write.update else "ConditionCheck"): write.request()} for write in writes]
         with translated():
             try:
-                self.client().transact_write_items(TransactItems=items)
+                self.ask("TransactWriteItems", TransactItems=items)
             except ClientError as exc:
                 code = _code(exc)
                 if code in {"TransactionConflictException", "TransactionInProgressException"}:
@@ -250,7 +268,7 @@ class Database:
         deadline = time.monotonic() + CONTENTION_SECONDS
         while waiting:
             with translated():
-                answer = self.client().batch_write_item(RequestItems=waiting)
+                answer = self.ask("BatchWriteItem", RequestItems=waiting)
             waiting = answer.get("UnprocessedItems")
             if waiting:
                 if time.monotonic() > deadline:

@@ -110,7 +110,7 @@ class DynamoDBStorage:
         Describe asks first, and create is called only for what is missing. Where describing is not allowed, the table is taken
         to exist and the first call will tell. Raises `TableMissing` where a table is missing and may not be created.
         """
-        self._db.client()
+        self._db.connect()
 
     # Conversations
 
@@ -159,14 +159,15 @@ class DynamoDBStorage:
         """See `conversation.ports.Conversations.page`."""
         start = {"ExclusiveStartKey": _from_cursor(cursor)} if cursor else {}
         with translated():
-            answer = self._db.client().query(
+            answer = self._db.ask(
+                "Query",
                 TableName=self.messages_table_name,
                 IndexName=schema.BY_ARRIVAL,
                 KeyConditionExpression="user_id = :u",
                 ExpressionAttributeValues={":u": {"S": user_id}},
                 ConsistentRead=True,
                 Limit=limit,
-                **start,  # type: ignore[arg-type]  # a key of strings, in the client's own wide type
+                **start,
             )
         found = [row for row in map(plain, answer["Items"]) if not _is_over(row)]
         last = answer.get("LastEvaluatedKey")
@@ -332,7 +333,7 @@ class DynamoDBStorage:
     def find(self, sid: str) -> tuple[str, str] | None:
         """User id and key of the row of a text or a reply, by looking at every row: for a person's question, not for the road."""
         found = self._db.walk(
-            "scan",
+            "Scan",
             TableName=self.messages_table_name,
             FilterExpression="sid = :s",
             ProjectionExpression="user_id, message_key",
@@ -344,7 +345,8 @@ class DynamoDBStorage:
     def parts(self, user_id: str, sid: str) -> tuple[Part, ...]:
         """See `conversation.ports.Journal.parts`."""
         with translated():
-            answer = self._db.client().query(
+            answer = self._db.ask(
+                "Query",
                 TableName=self.messages_table_name,
                 KeyConditionExpression="user_id = :u AND begins_with(message_key, :k)",
                 ExpressionAttributeValues={":u": {"S": user_id}, ":k": {"S": f"out#{sid}#"}},
@@ -509,7 +511,8 @@ class DynamoDBStorage:
     def newest_parts(self, user_id: str, *, limit: int) -> tuple[Part, ...]:
         """See `conversation.ports.Journal.newest_parts`."""
         with translated():
-            answer = self._db.client().query(
+            answer = self._db.ask(
+                "Query",
                 TableName=self.messages_table_name,
                 IndexName=schema.BY_ARRIVAL,
                 KeyConditionExpression="user_id = :u",
@@ -535,7 +538,7 @@ class DynamoDBStorage:
             }
             while waiting:
                 with translated():
-                    answer = self._db.client().batch_get_item(RequestItems=waiting)
+                    answer = self._db.ask("BatchGetItem", RequestItems=waiting)
                 read = answer["Responses"].get(self.messages_table_name, [])
                 found |= {plain(row)["message_key"].removeprefix("in#") for row in read}
                 waiting = answer.get("UnprocessedKeys")
@@ -573,7 +576,7 @@ class DynamoDBStorage:
     def buried(self, mark: str, *, now: datetime) -> frozenset[str]:
         """See `conversation.ports.Journal.buried`."""
         found = self._db.walk(
-            "query",
+            "Query",
             TableName=self.messages_table_name,
             KeyConditionExpression="user_id = :u AND begins_with(message_key, :k)",
             ExpressionAttributeValues={":u": {"S": _FORGOTTEN}, ":k": {"S": mark}},
@@ -607,7 +610,8 @@ class DynamoDBStorage:
         if before_ms <= after_ms:
             return ()  # DynamoDB refuses a stretch that ends before it begins
         with translated():
-            answer = self._db.client().query(
+            answer = self._db.ask(
+                "Query",
                 TableName=self.messages_table_name,
                 IndexName=schema.BY_ARRIVAL,
                 KeyConditionExpression="user_id = :u AND arrived BETWEEN :a AND :b",
@@ -628,7 +632,8 @@ class DynamoDBStorage:
         """See `conversation.ports.Journal.costs`."""
         start = {"ExclusiveStartKey": _from_cursor(cursor)} if cursor else {}
         with translated():
-            answer = self._db.client().scan(
+            answer = self._db.ask(
+                "Scan",
                 TableName=self.messages_table_name,
                 FilterExpression="attribute_exists(#engine) AND (#answered_at >= :since OR #persisted_at >= :since)",
                 ProjectionExpression=", ".join(f"#{name}" for name in _COST),
@@ -636,7 +641,7 @@ class DynamoDBStorage:
                 ExpressionAttributeValues={":since": {"S": since.isoformat()}},
                 # what was persisted a moment ago is spent
                 ConsistentRead=True,
-                **start,  # type: ignore[arg-type]  # a key of strings, in the client's own wide type
+                **start,
             )
         last = answer.get("LastEvaluatedKey")
         found = filter(None, (costs.cost_of(plain(item)) for item in answer["Items"]))
@@ -756,7 +761,7 @@ class DynamoDBStorage:
     def unsettled(self, bucket: str, *, before: datetime, limit: int) -> Iterator[Unsettled]:
         """See `conversation.ports.Journal.unsettled`."""
         found = self._db.walk(
-            "query",
+            "Query",
             TableName=self.messages_table_name,
             IndexName=schema.UNSETTLED,
             KeyConditionExpression="unsettled = :b AND since < :t",

@@ -8,6 +8,7 @@ from typing import Any
 
 from conversation import journal
 from conversation.journal import Turn, TurnState
+from conversation.storage import DynamoDBStorage
 from sms.messages import InboundSms, MessageSid
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -36,3 +37,16 @@ def a_turn(content: str = "hello", *, user_id: str = ANN, sid: str | None = None
         content=content,
         to=OUR_NUMBER,
     )
+
+
+def asked_of(storage: DynamoDBStorage) -> list[str]:
+    """The operations that the tables are asked for from now on, as they come."""
+    database, seen = storage._db, list[str]()
+    ask = database.ask
+
+    def noted(operation: str, **request: Any) -> dict[str, Any]:
+        seen.append(operation)
+        return ask(operation, **request)
+
+    database.ask = noted  # type: ignore[method-assign]
+    return seen

@@ -57,14 +57,14 @@ def test_a_long_journal_is_written_anew_and_says_the_same(tmp_path: Path) -> Non
     port = free_port()
     server = start_dynamodb(port, tmp_path)
     storage = DynamoDBStorage("Kept", endpoint_url=f"http://127.0.0.1:{port}")
-    client = storage._db.client()
+    database = storage._db
     for number in range(2_100):
-        client.put_item(TableName="Kept", Item={"user_id": {"S": f"+{number % 20}"}, "n": {"N": str(number)}})
+        database.ask("PutItem", TableName="Kept", Item={"user_id": {"S": f"+{number % 20}"}, "n": {"N": str(number)}})
     end(server)
     long = (tmp_path / "journal.jsonl").stat().st_size
 
     server = start_dynamodb(port, tmp_path)
-    items = client.scan(TableName="Kept")["Items"]
+    items = database.ask("Scan", TableName="Kept")["Items"]
     end(server)
 
     assert sorted(int(item["n"]["N"]) for item in items) == list(range(2_080, 2_100))
@@ -89,9 +89,9 @@ def test_two_servers_do_not_share_one_folder(tmp_path: Path) -> None:
 def test_a_damaged_journal_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     port = free_port()
     server = start_dynamodb(port, tmp_path)
-    client = DynamoDBStorage("Kept", endpoint_url=f"http://127.0.0.1:{port}")._db.client()
+    database = DynamoDBStorage("Kept", endpoint_url=f"http://127.0.0.1:{port}")._db
     for number in range(5):
-        client.put_item(TableName="Kept", Item={"user_id": {"S": f"+{number}"}})
+        database.ask("PutItem", TableName="Kept", Item={"user_id": {"S": f"+{number}"}})
     end(server)
     path = tmp_path / "journal.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)

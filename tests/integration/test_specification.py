@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -21,7 +22,7 @@ from conversation.errors import CorruptConversation, TableMissing
 from conversation.manager import ConversationManager
 from conversation.models import Message, Role
 from conversation.storage import DynamoDBStorage
-from tests.builders import NOW
+from tests.builders import NOW, asked_of
 from tests.conftest import ROOT
 
 EXAMPLE = """
@@ -264,13 +265,14 @@ def test_the_item_of_a_conversation_of_ten_thousand_messages_is_no_larger(
 
 
 def count_calls(storage: DynamoDBStorage) -> Any:
-    seen: list[str] = []
-    storage._db.client().meta.events.register("before-call.dynamodb.*", lambda model, **_: seen.append(model.name))
+    seen = asked_of(storage)
     return lambda: sorted(seen)
 
 
 class Recorder:
     """A client of a table that is not there, whose owner may or may not make it."""
+
+    meta = SimpleNamespace(endpoint_url="http://127.0.0.1:1", region_name="us-east-1")
 
     def __init__(self, denied: set[str], *, exists: bool) -> None:
         self.denied, self.exists, self.calls = denied, exists, list[str]()
@@ -294,7 +296,7 @@ class Recorder:
 @pytest.fixture
 def recorded(monkeypatch: pytest.MonkeyPatch) -> Callable[[Recorder], Recorder]:
     def record(recorder: Recorder) -> Recorder:
-        monkeypatch.setattr(Database, "_new_client", lambda _: recorder)
+        monkeypatch.setattr(Database, "_new_client", lambda *_: recorder)
         return recorder
 
     return record
