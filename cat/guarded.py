@@ -17,8 +17,10 @@ from cat.ports import Engine, Heard, Reply, Scribe
 
 #: After so many failures in a row an engine is left alone for so long; then one person's text tries whether it is back.
 BREAKER_FAILURES, BREAKER_SECONDS = 5, 30.0
-#: Calls under way in one process; one that nobody waits for any more ends by its own timeout.
+#: Calls under way in one process where nobody says how many conversations it holds.
 CALLS: Final = 64
+#: Beside one for each conversation: calls that nobody waits for any more, which end by their own timeout.
+SPARE_CALLS: Final = 16
 
 
 class Guarded:

@@ -56,7 +56,7 @@ class Cat:
     `deadline_seconds` is for the whole reply, all engines together; so is `max_segments`, however many messages it is sent in.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a limit with a name
         self,
         engines: Sequence[Engine],
         *,
@@ -65,13 +65,14 @@ class Cat:
         max_parts: int = 1,
         emoji: bool = False,
         catalogue: Catalogue | None = None,
+        calls: int = CALLS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         models = [engine for engine in engines if engine.name != "dada"]
         known = catalogue or Catalogue({})
-        calls = ThreadPoolExecutor(CALLS, thread_name_prefix="engine") if models else None
+        pool = ThreadPoolExecutor(calls, thread_name_prefix="engine") if models else None
         self._engines = tuple(
-            Guarded(engine, known.of(engine.name.partition(":")[2]), calls) for engine in models if calls
+            Guarded(engine, known.of(engine.name.partition(":")[2]), pool) for engine in models if pool
         )
         self._poet = Dada()
         self._deadline_seconds = deadline_seconds

@@ -234,10 +234,13 @@ class Visits:
 
     def _drain(self, visit: Visit) -> int | None:
         """Turn by turn until the inbox is empty (None) or the person is to be left until some time."""
+        emptied = False
         while not self._enough(visit):
-            waiting = self._look(visit)
+            # whoever removed all that he saw need not look to close: closing looks, and a text that came since keeps it open
+            waiting = [] if emptied else self._look(visit)
             if not waiting:
                 if self._inbox.close(visit.lease) is False:
+                    emptied = False
                     continue
                 return None
             self._heed_stop(visit, waiting)
@@ -254,6 +257,7 @@ class Visits:
                     return due_ms
                 visit.over.add(gathered.answer[0].sid)
                 self._remove(visit, gathered.entries)
+                emptied = len(gathered.over) + len(gathered.entries) == len(waiting)
         self._park(visit, visit.now_ms(), "enough")
         self._inbox.ring(visit.lease.who)
         return None

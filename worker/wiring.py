@@ -23,7 +23,7 @@ from celery import Celery
 
 from cat import catalogue, memory
 from cat.catalogue import Catalogue
-from cat.llm import ChatModel
+from cat.guarded import SPARE_CALLS
 from cat.ports import Engine, Reply
 from cat.reply import Cat
 from conversation.journal import Part, Turn, TurnState
@@ -125,6 +125,7 @@ def celery_app() -> Celery:
     chosen = settings()
     broker.install()
     app = Celery("dadacat", include=["worker.tasks"])
+    app.steps["consumer"].add(broker.EventsInBatches)
     app.conf.update(
         celery_settings(
             redis_url=chosen.redis_url,
@@ -159,6 +160,9 @@ def engines(chosen: Settings) -> list[Engine]:
         if kind != "dada" and known.entry(model) is None:
             log.warning("no price is known of this model; one is assumed, PRICES_FILE tells a better", engine=name)
         if kind == "openai":
+            # OpenAI's library takes longer to import than all the rest of a worker
+            from cat.llm import ChatModel  # noqa: PLC0415 - only where it is asked for
+
             found.append(
                 ChatModel(
                     model,
@@ -191,6 +195,8 @@ def cat(chosen: Settings) -> Cat:
         max_parts=chosen.reply_max_parts,
         emoji=chosen.reply_emoji,
         catalogue=known,
+        # a conversation whose engine waited for another's call would lose its time to it
+        calls=chosen.worker_concurrency + SPARE_CALLS,
     )
 
 
