@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import openai
-from openai import Omit, omit
-from openai.types.chat import ChatCompletionContentPartParam, ChatCompletionMessageParam
+from openai.types.chat import ChatCompletion, ChatCompletionContentPartParam, ChatCompletionMessageParam
 
 from cat import catalogue, persona, prompt
 from cat.catalogue import FREE, Model
@@ -59,15 +58,20 @@ class ChatModel:
     ) -> Reply:
         if shown:
             messages = [*messages[:-1], _with_pictures(messages[-1], shown)]
-        effort: Omit | str = "low" if self._known.thinks else omit
         begun = time.monotonic()
         try:
-            answer = self._client.chat.completions.create(
-                model=self._model,
-                messages=[{"role": "system", "content": system}, *messages],
-                max_completion_tokens=prompt.most_tokens(self._known),
-                reasoning_effort=effort,  # type: ignore[arg-type]  # a word that every thinking model understands
-                timeout=seconds,
+            # the library's `chat.completions.create` walks through all that was said by the types of its parts before it sends it as it was:
+            # with a window of a hundred messages that costs more than all else that it does
+            answer = self._client.post(
+                "/chat/completions",
+                cast_to=ChatCompletion,
+                body={
+                    "model": self._model,
+                    "messages": [{"role": "system", "content": system}, *messages],
+                    "max_completion_tokens": prompt.most_tokens(self._known),
+                    **({"reasoning_effort": "low"} if self._known.thinks else {}),
+                },
+                options={"timeout": seconds},
             )
             words = (answer.choices[0].message.content or "").strip() if answer.choices else ""
             words = words.encode("utf-8", "replace").decode()
