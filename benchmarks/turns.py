@@ -10,7 +10,6 @@ model thinks for two seconds, and the model counts how many think at once; memor
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import subprocess
 import time
@@ -31,8 +30,9 @@ from inbox.redis import RedisInbox
 from sms.messages import InboundSms, MessageSid
 
 TIMES_IN_FLIGHT: Final = 20
-#: Whoever texts is known already, as most are: in the rounds that count, nobody is new.
-PEOPLE: Final = 300
+#: So many people text, once a round each, and have done so for so many rounds before it counts: the plain worker shows its model twenty messages.
+PEOPLE: Final = 100
+EXCHANGES: Final = 10
 WAIT_SECONDS: Final = 240.0
 WHO_KEY: Final = "be" * 16
 OURS, PLAIN = "ours", "prefork, boto3, openai, twilio"
@@ -63,7 +63,7 @@ def house(*, thinks: float) -> Iterator[House]:
         lab.start(
             "stubs",
             [ROOT / ".venv/bin/uvicorn", "benchmarks.stubs:app", "--lifespan", "off", "--port", str(stubs),
-             "--no-access-log", "--log-level", "warning"],
+             "--no-access-log", "--log-level", "warning", "--timeout-keep-alive", "75"],
             env={"MODEL_SECONDS": str(thinks)}, until=listens(stubs),
         )  # fmt: skip
         at = f"http://127.0.0.1:{stubs}"
@@ -115,8 +115,8 @@ def plain(at: House, *, concurrency: int) -> Proc:
     )  # fmt: skip
 
 
-def text(at: House, name: str, first: int, texts: int) -> None:
-    """Bring texts, numbered from `first`, of at most `PEOPLE` people."""
+def text(at: House, name: str, first: int, texts: int, *, people: int = PEOPLE) -> None:
+    """Bring texts, numbered from `first`, of `people` in turn."""
     if name == OURS:
         with inbox_redis.connect(at.env["REDIS_URL"]) as client:
             inbox = RedisInbox(client, who_key=hashlib.blake2b(WHO_KEY.encode()).digest())
@@ -124,7 +124,7 @@ def text(at: House, name: str, first: int, texts: int) -> None:
                 inbox.accept(
                     InboundSms(
                         sid=MessageSid(f"SM{number:032x}"),
-                        sender=f"+1555{number % PEOPLE:07d}",
+                        sender=f"+1555{number % people:07d}",
                         to=load.NUMBER,
                         body=f"hello {number}",
                     )
@@ -132,7 +132,7 @@ def text(at: House, name: str, first: int, texts: int) -> None:
         return
     script = (
         "from benchmarks.plain.tasks import answer\n"
-        f"for n in range({first}, {first + texts}):\n answer.delay(f'+1555{{n % {PEOPLE}:07d}}', '{load.NUMBER}', f'hello {{n}}', str(n))"
+        f"for n in range({first}, {first + texts}):\n answer.delay(f'+1555{{n % {people}:07d}}', '{load.NUMBER}', f'hello {{n}}', str(n))"
     )
     subprocess.run([BENCH_PYTHON, "-c", script], env={**at.env, "PYTHONPATH": str(ROOT)}, check=True, cwd=ROOT)  # noqa: S603
 
@@ -154,19 +154,19 @@ def until_sent(at: House, texts: int) -> dict[str, float]:
     return found
 
 
-def cpu(study: Study, *, rounds: int, texts: int) -> None:
+def cpu(study: Study, *, rounds: int, texts: int = PEOPLE) -> None:
     """CPU a turn."""
     with house(thinks=0) as at:
         workers = {OURS: ours(at, concurrency=32), PLAIN: plain(at, concurrency=2)}
-        first, warm = 1, math.ceil(PEOPLE / texts)
-        for number in range(rounds + warm):
+        first = 1
+        for number in range(EXCHANGES + rounds):
             for name, proc in workers.items():
                 httpx.get(f"{at.stubs}/forget", timeout=10)
                 before, begun = proc.cpu_seconds(), time.monotonic()
                 text(at, name, first, texts)
                 until_sent(at, texts)
                 first += texts
-                if number >= warm:  # the first rounds warm up: everybody has texted once
+                if number >= EXCHANGES:
                     study.add("ms of worker CPU a turn", name, 1000 * (proc.cpu_seconds() - before) / texts)
                     study.add(
                         "turns/s with store, model and carrier on the same cores",
@@ -183,7 +183,7 @@ def in_flight(study: Study, *, concurrency: int, children: int) -> None:
     ):
         with house(thinks=2) as at:
             proc = start(at, concurrency=most)
-            text(at, name, 1, texts)
+            text(at, name, 1, texts, people=texts)
             highest = 0.0
             deadline = time.monotonic() + WAIT_SECONDS
             while seen(at)["sent"] < texts and time.monotonic() < deadline:
@@ -198,7 +198,7 @@ def in_flight(study: Study, *, concurrency: int, children: int) -> None:
 def study(*, quick: bool = False) -> Study:
     """The whole measurement."""
     found = Study(name="turns", title="Turns: CPU, and conversations in flight", command="scripts/bench turns")
-    cpu(found, rounds=1 if quick else 5, texts=100 if quick else 300)
+    cpu(found, rounds=2 if quick else 15)
     for _ in range(1 if quick else 3):
         in_flight(found, concurrency=100 if quick else 256, children=4 if quick else 8)
     found.hold(
