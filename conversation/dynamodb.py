@@ -13,17 +13,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
 
-import boto3
 import botocore.session
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
 
 from conversation.endpoint import Answer, Endpoint
 from conversation.errors import StoreAway, TableMissing, TooMuchContention
+from conversation.values import plain, serialize
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -57,8 +55,6 @@ _THROTTLES = frozenset(
 )
 _DENIED = frozenset({"AccessDeniedException", "AccessDenied", "UnrecognizedClientException"})
 _NAMES = re.compile(r"#(\w+)")
-serialize = TypeSerializer().serialize
-_deserialize = TypeDeserializer().deserialize
 
 _Done = TypeVar("_Done")
 
@@ -144,7 +140,6 @@ class Database:
         return self._endpoint
 
     def _new_endpoint(self) -> Endpoint:
-        # a session of its own: boto3's default session is not safe to share between threads that create clients
         session = botocore.session.get_session()
         client = self._new_client(session)
         for table in self._tables:
@@ -163,7 +158,7 @@ class Database:
 
     def _new_client(self, session: botocore.session.Session) -> DynamoDBClient:
         """The stock client: it finds the endpoint, and sees to the tables."""
-        return boto3.session.Session(botocore_session=session).client(
+        client: DynamoDBClient = session.create_client(  # type: ignore[assignment]  # botocore's own stubs know of no service
             "dynamodb",
             endpoint_url=self._endpoint_url,
             region_name=self._region_name,
@@ -173,6 +168,7 @@ class Database:
                 retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
             ),
         )
+        return client
 
     def read(self, table: str, key: Mapping[str, str]) -> Row | None:
         """One item, read consistently."""
@@ -274,22 +270,6 @@ class Database:
                 if time.monotonic() > deadline:
                     raise StoreAway("the store throttles a batch for too long")
                 self.pause()
-
-
-def plain(item: Mapping[str, Any]) -> Row:
-    """An item in Python's own values."""
-    return {name: _number(_deserialize(value)) for name, value in item.items()}
-
-
-def _number(value: Any) -> Any:
-    """DynamoDB's decimals as Python's numbers, however deep they lie."""
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, list):
-        return [_number(item) for item in value]
-    if isinstance(value, dict):
-        return {name: _number(item) for name, item in value.items()}
-    return value
 
 
 def _code(exc: ClientError) -> str:

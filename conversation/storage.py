@@ -30,11 +30,12 @@ from typing import Any, Final
 
 from conversation import costs, journal, rows, schema, window
 from conversation.archive import Archive
-from conversation.dynamodb import BATCH, POOL_CONNECTIONS, Database, Refused, Row, Write, plain, translated
+from conversation.dynamodb import BATCH, POOL_CONNECTIONS, Database, Refused, Row, Write, translated
 from conversation.errors import Fenced, StoreAway
 from conversation.journal import Part, PartState, Turn, TurnState
 from conversation.models import Conversation, Message, Role, in_milliseconds
 from conversation.ports import Answer, Binding, Charge, CostPage, Filed, Folding, Page, Reported, Unsettled
+from conversation.values import plain
 
 #: DynamoDB reads at most so many items in one batch.
 READ_BATCH: Final = 100

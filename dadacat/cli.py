@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from dadacat import desk
-from dadacat.settings import environment
 from dadacat.terminal import asked, checked, naming, print_json, progress, steps, watched
 
 if TYPE_CHECKING:
@@ -177,6 +176,7 @@ def chat(*, engines: tuple[str, ...], person: str | None) -> None:
     from conversation.manager import ConversationManager
     from conversation.memory import InMemoryStorage
     from dadacat.chat import Chat, footnote
+    from dadacat.settings import environment
     from sms import segments
     from worker import wiring
 

@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from dadacat import logs
-from dadacat.settings import Settings, SettingsError, environment
-
 if TYPE_CHECKING:
+    from dadacat.settings import Settings
     from worker.reconcile import Step
 
 Answer = TypeVar("Answer")
@@ -36,6 +34,9 @@ def checked(
 
     `tree`: behind the environment and `.env` stands what `dadacat up` gave its processes, while it runs in this folder.
     """
+    from dadacat import logs
+    from dadacat.settings import Settings, SettingsError, environment
+
     try:
         source = environment() if given is None else given
         chosen = Settings.load(_with_tree(source) if tree else source)

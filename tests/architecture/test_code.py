@@ -86,7 +86,7 @@ HEAVY = {
         ("dadacat.cli", set()),
         ("webhook.asgi", set()),
         ("webhook.server", set()),
-        ("worker.app", {"boto3", "botocore", "celery", "kombu", "openai", "requests", "twilio"}),
+        ("worker.app", {"botocore", "celery", "kombu", "requests", "twilio"}),
     ],
 )
 def test_nothing_heavy_is_imported_where_it_is_not_used(module: str, needs: set[str]) -> None:
