@@ -7,10 +7,18 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from benchmarks import acknowledge, growth, start, turns
+from benchmarks import acknowledge, growth, parts, road, scale, start, turns
 from benchmarks.lab import ROOT
 
-STUDIES = {"acknowledge": acknowledge.study, "turns": turns.study, "growth": growth.study, "start": start.study}
+STUDIES = {
+    "acknowledge": acknowledge.study,
+    "turns": turns.study,
+    "parts": parts.study,
+    "road": road.study,
+    "growth": growth.study,
+    "scale": scale.study,
+    "start": start.study,
+}
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ import hashlib
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
@@ -77,11 +77,11 @@ def house(*, thinks: float) -> Iterator[House]:
         yield House(lab=lab, env=env, stubs=at)
 
 
-def ours(at: House, *, concurrency: int) -> Proc:
+def ours(at: House, *, concurrency: int, name: str = "ours") -> Proc:
     """Our worker, ready."""
-    ready = at.lab.data / "ready"
+    ready = at.lab.data / f"{name}.ready"
     env = {**at.env, "WORKER_CONCURRENCY": str(concurrency), "DADACAT_READY_FILE": str(ready)}
-    return at.lab.start("ours", [ROOT / ".venv/bin/dadacat", "worker"], env=env, until=ready.exists)
+    return at.lab.start(name, [ROOT / ".venv/bin/dadacat", "worker", "--name", name], env=env, until=ready.exists)
 
 
 def local_credentials() -> None:
@@ -115,20 +115,20 @@ def plain(at: House, *, concurrency: int) -> Proc:
     )  # fmt: skip
 
 
+def accept(at: House, texts: Iterable[tuple[int, str]]) -> None:
+    """Put texts into our inbox: the number of each, and who sent it."""
+    with inbox_redis.connect(at.env["REDIS_URL"]) as client:
+        inbox = RedisInbox(client, who_key=hashlib.blake2b(WHO_KEY.encode()).digest())
+        for number, sender in texts:
+            inbox.accept(
+                InboundSms(sid=MessageSid(f"SM{number:032x}"), sender=sender, to=load.NUMBER, body=f"hello {number}")
+            )
+
+
 def text(at: House, name: str, first: int, texts: int, *, people: int = PEOPLE) -> None:
     """Bring texts, numbered from `first`, of `people` in turn."""
     if name == OURS:
-        with inbox_redis.connect(at.env["REDIS_URL"]) as client:
-            inbox = RedisInbox(client, who_key=hashlib.blake2b(WHO_KEY.encode()).digest())
-            for number in range(first, first + texts):
-                inbox.accept(
-                    InboundSms(
-                        sid=MessageSid(f"SM{number:032x}"),
-                        sender=f"+1555{number % people:07d}",
-                        to=load.NUMBER,
-                        body=f"hello {number}",
-                    )
-                )
+        accept(at, ((number, f"+1555{number % people:07d}") for number in range(first, first + texts)))
         return
     script = (
         "from benchmarks.plain.tasks import answer\n"
@@ -144,9 +144,9 @@ def seen(at: House) -> dict[str, float]:
     return found
 
 
-def until_sent(at: House, texts: int) -> dict[str, float]:
+def until_sent(at: House, texts: int, *, seconds: float = WAIT_SECONDS) -> dict[str, float]:
     """Wait until so many replies were sent. Raises `TimeoutError`."""
-    deadline = time.monotonic() + WAIT_SECONDS
+    deadline = time.monotonic() + seconds
     while (found := seen(at))["sent"] < texts:
         if time.monotonic() > deadline:
             raise TimeoutError(f"{found['sent']} of {texts} replies were sent")

@@ -1,0 +1,100 @@
+"""What a turn's CPU is spent on: a profile of both workers, told by part, and a flame graph of ours.
+
+py-spy looks a few hundred times a second at which thread holds the interpreter, and where in the program it is. A sample belongs to the innermost
+part that it stands in: urllib3 below the Twilio client is the Twilio client's. The shares are of time with the interpreter; they are laid over the
+CPU a turn that `/proc` counted in the same rounds, system calls included.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from benchmarks import turns
+from benchmarks.lab import BENCH_PYTHON, Proc
+from benchmarks.report import PAPERS, Study
+
+SAMPLES_A_SECOND: Final = 400
+PROFILED_ROUNDS: Final = 6
+DYNAMODB, MODEL, TWILIO, INBOX, CELERY, OURS = (
+    "DynamoDB",
+    "model client",
+    "Twilio client",
+    "inbox in Redis",
+    "Celery",
+    "the turn itself",
+)
+#: Where in the program a part is, by a piece of a frame's file; the first that fits, from the innermost frame outwards.
+PLACES: Final = (
+    ("(conversation/", DYNAMODB), ("(boto3/", DYNAMODB), ("(botocore/", DYNAMODB),
+    ("(cat/llm.py", MODEL), ("(openai/", MODEL), ("(sms/twilio.py", TWILIO), ("(twilio/", TWILIO), ("(inbox/", INBOX),
+    ("(celery/", CELERY), ("(kombu/", CELERY), ("(billiard/", CELERY), ("(worker/broker.py", CELERY), ("(worker/tasks.py", CELERY),
+    ("(worker/", OURS), ("(cat/", OURS), ("(sms/", OURS), ("(dadacat/", OURS), ("(benchmarks/plain/", OURS),
+)  # fmt: skip
+
+
+def part_of(stack: str) -> str:
+    """The part that a stack, outermost frame first, stands in."""
+    for frame in reversed(stack.split(";")):
+        for piece, part in PLACES:
+            if piece in frame:
+                return part
+    return CELERY
+
+
+def shares(lines: Iterable[str]) -> dict[str, float]:
+    """Parts of the whole, from py-spy's raw lines: a stack and how often it was seen."""
+    seen: Counter[str] = Counter()
+    for line in lines:
+        stack, _, times = line.rpartition(" ")
+        seen[part_of(stack)] += int(times)
+    return {part: times / seen.total() for part, times in seen.items()}
+
+
+def profiled(at: turns.House, name: str, proc: Proc, first: int, *, form: str, where: Path) -> float:
+    """Rounds of texts under a profiler; ms of CPU a turn in them."""
+    spy = subprocess.Popen(  # noqa: S603 - the laboratory's own program
+        [str(BENCH_PYTHON.parent / "py-spy"), "record", "--subprocesses", "--rate", str(SAMPLES_A_SECOND), "--gil", "--format", form,
+         "--output", str(where), "--pid", str(proc.pid), "--duration", "3600"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    before = proc.cpu_seconds()
+    for number in range(PROFILED_ROUNDS):
+        a_round(at, name, first + number * turns.PEOPLE)
+    took = 1000 * (proc.cpu_seconds() - before) / (PROFILED_ROUNDS * turns.PEOPLE)
+    spy.send_signal(signal.SIGINT)
+    spy.wait(60)
+    return took
+
+
+def a_round(at: turns.House, name: str, first: int) -> None:
+    """Everybody texts once."""
+    httpx.get(f"{at.stubs}/forget", timeout=10)
+    turns.text(at, name, first, turns.PEOPLE)
+    turns.until_sent(at, turns.PEOPLE)
+
+
+def study(*, quick: bool = False) -> Study:
+    """The whole measurement."""
+    found = Study(name="parts", title="What a turn's CPU is spent on, in milliseconds", command="scripts/bench parts")
+    for _ in range(1 if quick else 3):
+        for name, start, concurrency in ((turns.OURS, turns.ours, 32), (turns.PLAIN, turns.plain, 2)):
+            with turns.house(thinks=0) as at:
+                proc = start(at, concurrency=concurrency)
+                for number in range(turns.EXCHANGES):
+                    a_round(at, name, number * turns.PEOPLE)
+                raw, first = at.lab.data / "profile", turns.EXCHANGES * turns.PEOPLE
+                took = profiled(at, name, proc, first, form="raw", where=raw)
+                for part, share in sorted(shares(raw.read_text().splitlines()).items()):
+                    found.add(part, name, took * share)
+                if name == turns.OURS and not quick:
+                    first += PROFILED_ROUNDS * turns.PEOPLE
+                    profiled(at, name, proc, first, form="flamegraph", where=PAPERS / "parts-flame.svg")
+    found.notes.append("A flame graph of our worker: [parts-flame.svg](parts-flame.svg).")
+    return found

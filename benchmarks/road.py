@@ -1,0 +1,161 @@
+"""What the road adds to a reply: from the moment at which a text is brought to the webhook until Twilio is asked to send the answer.
+
+The model answers at once and so does the carrier (`benchmarks/stubs.py`), so all that is left is ours and the stores': webhook, Redis with a file
+that is forced to disk, Celery, and the calls to the embedded DynamoDB. Everything shares this machine's cores. Capacity is found first, by a burst;
+then texts come at random moments, at a tenth, half and nine tenths of it. How long the store itself takes under that load is asked of it meanwhile.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+import threading
+import time
+from typing import Any, Final, Self
+
+import httpx
+
+from benchmarks import load, turns
+from benchmarks.lab import ROOT, Proc, listens
+from benchmarks.report import Goal, Study
+from conversation.dynamodb import Write
+from conversation.storage import DynamoDBStorage
+from dadacat.chaos.tree import free_port
+from sms import signature
+
+#: At half load, in milliseconds: all of it, and without the store's own time.
+GOAL_MS: Final = 60.0
+GOAL_WITHOUT_STORE_MS: Final = 30.0
+SHARES: Final = (0.1, 0.5, 0.9)
+#: More people than texts in any few seconds: nobody's text waits for his own last one.
+PEOPLE: Final = 300
+OURS: Final = "ours"
+
+
+class Probe:
+    """Asks the store, while it is under load, for what a turn asks of it before its POST: two updates and two transactions, twice a second."""
+
+    def __init__(self, url: str) -> None:
+        turns.local_credentials()
+        storage = DynamoDBStorage(endpoint_url=url, region_name="us-east-1")
+        self._database = storage._db  # noqa: SLF001 - to ask what it asks
+        key = {"user_id": "+15559999999"}
+        one = Write(table=storage.table_name, key=key, update="SET #n = :n", values={"n": 1})
+        row = {**key, "message_key": "probe"}
+        other = Write(table=storage.messages_table_name, key=row, update="SET #n = :n", values={"n": 1})
+        self._calls = (
+            lambda: self._database.update(one),
+            lambda: self._database.update(other),
+            lambda: self._database.transact(one, other),
+            lambda: self._database.transact(one, other),
+        )
+        self.took: list[float] = []
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._over.wait(0.5):
+            begun = time.monotonic()
+            for call in self._calls:
+                call()
+            self.took.append(1000 * (time.monotonic() - begun))
+
+
+class Road:
+    """Webhook, worker and stubs, and who brings texts."""
+
+    def __init__(self, at: turns.House) -> None:
+        self._at, self._port, self._number = at, free_port(), 0
+        self._url = f"http://127.0.0.1:{self._port}"
+        env = {**at.env, "PUBLIC_URL": self._url}
+        self.webhook: Proc = at.lab.start(
+            "webhook",
+            [ROOT / ".venv/bin/dadacat", "webhook", "--port", str(self._port)],
+            env=env,
+            until=listens(self._port),
+        )
+        self.worker: Proc = turns.ours(at, concurrency=32)
+        self._client = httpx.Client(limits=httpx.Limits(max_connections=64), timeout=30)
+
+    def text(self) -> tuple[str, str, float]:
+        """Bring one; to whom it is answered, its number, and when it left, by the machine's monotonic clock."""
+        self._number += 1
+        fields = load.form(self._number, PEOPLE)
+        headers = {"X-Twilio-Signature": signature.sign(load.AUTH_TOKEN, f"{self._url}/sms", fields)}
+        begun = time.monotonic()
+        self._client.post(f"{self._url}/sms", data=fields, headers=headers).raise_for_status()
+        return fields["From"], str(self._number), begun
+
+    def capacity(self, texts: int) -> float:
+        """Turns a second, of a burst."""
+        self._sent_after(0)
+        brought = [self.text() for _ in range(texts)]
+        sent = self._sent_after(texts)
+        return texts / (max(at for _, _, at in sent) - brought[0][2])
+
+    def took(self, *, rate: float, texts: int) -> list[float]:
+        """Milliseconds on the road of texts that come at random moments."""
+        self._sent_after(0)
+        pauses, due = random.Random(texts), time.monotonic()  # noqa: S311 - the same moments each time
+        left: dict[tuple[str, str], float] = {}
+        for _ in range(texts):
+            due += pauses.expovariate(rate)
+            time.sleep(max(0.0, due - time.monotonic()))
+            to, number, at = self.text()
+            left[to, number] = at
+        return sorted(1000 * (at - left[to, number]) for to, number, at in self._sent_after(texts))
+
+    def _sent_after(self, texts: int) -> list[tuple[str, str, float]]:
+        """All that was sent, once it is so many; 0: forget what was sent."""
+        if not texts:
+            httpx.get(f"{self._at.stubs}/forget", timeout=10)
+            return []
+        turns.until_sent(self._at, texts)
+        found: Any = httpx.get(f"{self._at.stubs}/sent", timeout=30).json()
+        return [(to, number, at) for to, number, at in found]
+
+
+def study(*, quick: bool = False) -> Study:
+    """The whole measurement."""
+    found = Study(name="road", title="What the road adds to a reply, in milliseconds", command="scripts/bench road")
+    for _ in range(1 if quick else 3):
+        _one_round(found, seconds=3 if quick else 15)
+    for goal, what, most in (
+        ("p50 under 60 ms at half load, policy `each`", OURS, GOAL_MS),
+        ("p50 under 30 ms at half load without the store's own time", "ours without the store", GOAL_WITHOUT_STORE_MS),
+    ):
+        samples = found.samples["p50 at 50 % of capacity"][what]
+        figure = statistics.median(samples)
+        found.goals.append(
+            Goal(goal=goal, figure=f"{figure:.0f} ms ({min(samples):.0f} to {max(samples):.0f})", met=figure < most)
+        )
+    return found
+
+
+def _one_round(found: Study, *, seconds: float) -> None:
+    with turns.house(thinks=0) as at:
+        road = Road(at)
+        road.capacity(PEOPLE)  # everybody has texted once, and connections are made
+        capacity = road.capacity(PEOPLE)
+        found.add("turns/s of one webhook and one worker, with the stores on the same cores", OURS, capacity)
+        for share in SHARES:
+            rate = capacity * share
+            with Probe(at.env["AWS_ENDPOINT_URL"]) as probe:
+                took = road.took(rate=rate, texts=max(20, int(rate * seconds)))
+            store = statistics.median(probe.took)
+            for part, which in (("p50", len(took) // 2), ("p99", len(took) * 99 // 100)):
+                found.add(f"{part} at {share:.0%} of capacity".replace("%", " %"), OURS, took[which])
+            found.add(f"p50 at {share:.0%} of capacity".replace("%", " %"), "the store's own", store)
+            found.add(
+                f"p50 at {share:.0%} of capacity".replace("%", " %"),
+                "ours without the store",
+                max(0.1, took[len(took) // 2] - store),
+            )
