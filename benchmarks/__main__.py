@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from benchmarks import acknowledge, growth, parts, road, scale, start, turns
+from benchmarks import acknowledge, growth, parts, road, scale, simulate, start, turns
 from benchmarks.lab import ROOT
 
 STUDIES = {
@@ -18,6 +18,7 @@ STUDIES = {
     "growth": growth.study,
     "scale": scale.study,
     "start": start.study,
+    "simulate": simulate.study,
 }
 
 

@@ -8,8 +8,9 @@ the blob it is get, append, put. Counted: calls, bytes of their requests, millis
 from __future__ import annotations
 
 import json
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -62,6 +63,37 @@ def counted() -> Iterator[Counted]:
         yield found
 
 
+#: Writes of one turn into the index of what is not settled, whose keys are shared by everybody: the text is put there by filing and taken off by
+#: persisting, its part is put there, changed by the claim and by the binding, and taken off by its delivery.
+INDEX_WRITES: Final = 6
+
+
+def units(item: Mapping[str, Any]) -> int:
+    """Write units of putting or changing an item: one for each KB of all of it, names included, as DynamoDB counts.
+
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html.
+    """
+    return math.ceil(_size(item) / 1024)
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, Mapping):
+        return sum(len(name) + _size(one) for name, one in value.items())
+    if isinstance(value, list | set):
+        return 3 + sum(1 + _size(one) for one in value)
+    return len(str(value).encode())
+
+
+def units_of_a_turn(conversation: Mapping[str, Any], text: Mapping[str, Any], part: Mapping[str, Any]) -> int:
+    """Write units of a turn of one part: transactions count twice, each change of a row once more in the local index, and `INDEX_WRITES`."""
+    opened, filed, settled = units(conversation), units(text), units(part)
+    persisted = 2 * (opened + filed + settled)
+    claimed = 2 * (opened + settled)
+    bound, delivered = settled, settled
+    local = 2 * filed + 4 * settled
+    return opened + filed + persisted + claimed + bound + delivered + local + INDEX_WRITES
+
+
 class Ours:
     """One conversation in our two tables."""
 
@@ -90,6 +122,19 @@ class Ours:
             claimed, Binding(state=PartState.SENT, sid=f"SM9{self._number:031x}", status="queued"), now=now
         )
 
+    def units(self) -> int:
+        """Write units of the last turn."""
+        conversations, rows = self._storage.table_name, self._storage.messages_table_name
+        sid, read = f"SM{self._number:032x}", self._storage._db.read  # noqa: SLF001 - as it is stored
+        key = {"user_id": self._user}
+        found = [
+            read(conversations, key),
+            read(rows, {**key, "message_key": f"in#{sid}"}),
+            read(rows, {**key, "message_key": f"out#{sid}#0"}),
+        ]
+        conversation, text, part = (row for row in found if row is not None)
+        return units_of_a_turn(conversation, text, part)
+
     def lengthen(self, texts: int) -> None:
         """Make it a conversation of so many texts: rows of an earlier time, and a window that is as full as it gets."""
         while self._number * 2 < min(texts, 100):
@@ -116,6 +161,10 @@ class Blob:
         item = self._table.get_item(Key={"user_id": self._user}).get("Item")
         messages = json.loads(str(item["messages"])) if item else []
         self._put([*messages, *self._exchange()])
+
+    def units(self) -> int:
+        """Write units of the last turn."""
+        return units(self._table.get_item(Key={"user_id": self._user})["Item"])
 
     def lengthen(self, texts: int) -> None:
         """Make it a conversation of so many texts."""
@@ -160,7 +209,7 @@ def study(*, quick: bool = False) -> Study:
             for _ in range(2 if quick else 15):
                 for name, one in both.items():
                     with counted() as seen:
-                        begun = time.perf_counter()
+                        begun, spent = time.perf_counter(), time.process_time()
                         try:
                             one.turn()
                         except ClientError:
@@ -168,8 +217,15 @@ def study(*, quick: bool = False) -> Study:
                         took = 1000 * (time.perf_counter() - begun)
                     if name == BLOB and length == LENGTHS[-1]:
                         continue  # it begins anew after the refusal: that is not a conversation of this length
-                    for what, value in (("bytes sent", seen.sent), ("ms", took), ("calls", seen.calls)):
+                    for what, value in (
+                        ("bytes sent", seen.sent),
+                        ("ms", took),
+                        ("ms of the client's CPU", 1000 * (time.process_time() - spent)),
+                        ("calls", seen.calls),
+                        ("write units", one.units()),
+                    ):
                         found.add(f"{what} a turn, {length:,} texts", name, value)
+    found.add("writes a turn into the index of the unsettled", OURS, INDEX_WRITES)
     _goals(found, lengths)
     return found
 

@@ -63,8 +63,9 @@ def backlog(study: Study, *, texts: int, of_one: int) -> None:
     with turns.house(thinks=0) as at:
         client: Any = redis.Redis.from_url(at.env["REDIS_URL"])
         before = client.info("memory")["used_memory"]
-        begun = time.monotonic()
+        begun, spent = time.monotonic(), at.redis.cpu_seconds()
         turns.accept(at, _backlog(texts, of_one))
+        study.add("microseconds of Redis's CPU a text brought", OURS, 1e6 * (at.redis.cpu_seconds() - spent) / texts)
         study.add("texts/s brought into Redis one by one", OURS, texts / (time.monotonic() - begun))
         study.add(
             "bytes of Redis's memory a waiting text", OURS, (client.info("memory")["used_memory"] - before) / texts
@@ -72,8 +73,9 @@ def backlog(study: Study, *, texts: int, of_one: int) -> None:
         client.close()
         begun = time.monotonic()
         workers(at, 2, concurrency=32)
-        started = time.monotonic()
+        started, spent = time.monotonic(), at.redis.cpu_seconds()
         turns.until_sent(at, texts, seconds=DRAIN_SECONDS)
+        study.add("microseconds of Redis's CPU a turn", OURS, 1e6 * (at.redis.cpu_seconds() - spent) / texts)
         sent = _sent(at)
     one = [when for to, _, when in sent if to == THE_ONE]
     others = [when for to, _, when in sent if to != THE_ONE]

@@ -45,13 +45,14 @@ class House:
     lab: Lab
     env: dict[str, str]
     stubs: str
+    redis: Proc
 
 
 @contextmanager
 def house(*, thinks: float) -> Iterator[House]:
     """Stores, a model and a carrier."""
     with Lab() as lab:
-        _, url, _ = lab.redis(fsync="always")
+        _, url, server = lab.redis(fsync="always")
         store, stubs = free_port(), free_port()
         (lab.data / "dynamodb").mkdir()
         lab.start(
@@ -74,7 +75,7 @@ def house(*, thinks: float) -> Iterator[House]:
             "TWILIO_PHONE_NUMBER": load.NUMBER, "PUBLIC_URL": "http://127.0.0.1:9", "LOG_LEVEL": "warning", "LIMITS": "off",
             "CAT_ENGINES": "openai:gpt-5-mini", "DOUBLE_TEXT_POLICY": "each", "WHO_KEY": WHO_KEY,
         }  # fmt: skip
-        yield House(lab=lab, env=env, stubs=at)
+        yield House(lab=lab, env=env, stubs=at, redis=server)
 
 
 def ours(at: House, *, concurrency: int, name: str = "ours") -> Proc:

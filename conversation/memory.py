@@ -15,7 +15,7 @@ from conversation import costs, journal, window
 from conversation.errors import Fenced
 from conversation.journal import Entry, Part, PartState, Turn, TurnState
 from conversation.models import Conversation, Message, Role, in_milliseconds
-from conversation.ports import Answer, Binding, Charge, CostPage, Filed, Folding, Page, Reported, Unsettled
+from conversation.ports import PAGE, Answer, Binding, Charge, CostPage, Filed, Folding, Page, Reported, Unsettled
 
 #: Rows that one page of costs looks at.
 COST_PAGE: Final = 50
@@ -62,7 +62,7 @@ class InMemoryStorage:
             fresh = was.forgetting(in_milliseconds(now))
             return self._write(was, replace(fresh, is_active=wake or was.is_active, updated_at=now))
 
-    def page(self, user_id: str, *, cursor: str | None = None, limit: int = 100) -> Page:
+    def page(self, user_id: str, *, cursor: str | None = None, limit: int = PAGE) -> Page:
         """See `conversation.ports.Conversations.page`."""
         with self._lock:
             mine = sorted(

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from conversation.journal import Entry, Part, PartState, Turn, TurnState, milliseconds
 from conversation.models import Conversation, Memory, Message, Role
+
+#: Entries of a transcript that are read together: some 300 bytes each, and DynamoDB answers with a megabyte at most.
+PAGE: Final = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +42,7 @@ class Conversations(Protocol):
     def reset(self, user_id: str, *, now: datetime, wake: bool = True) -> Conversation:
         """Empty the window and wake the conversation up, unless it is to sleep on; the journal keeps its record."""
 
-    def page(self, user_id: str, *, cursor: str | None = None, limit: int = 100) -> Page:
+    def page(self, user_id: str, *, cursor: str | None = None, limit: int = PAGE) -> Page:
         """The full transcript, oldest first, a page at a time."""
 
 

@@ -34,7 +34,7 @@ from conversation.dynamodb import BATCH, POOL_CONNECTIONS, Database, Refused, Ro
 from conversation.errors import Fenced, StoreAway
 from conversation.journal import Part, PartState, Turn, TurnState
 from conversation.models import Conversation, Message, Role, in_milliseconds
-from conversation.ports import Answer, Binding, Charge, CostPage, Filed, Folding, Page, Reported, Unsettled
+from conversation.ports import PAGE, Answer, Binding, Charge, CostPage, Filed, Folding, Page, Reported, Unsettled
 from conversation.values import plain
 
 #: DynamoDB reads at most so many items in one batch.
@@ -156,7 +156,7 @@ class DynamoDBStorage:
         """See `conversation.ports.Conversations.reset`."""
         return self._begin_anew(user_id, through_ms=in_milliseconds(now), now=now, active=True if wake else None)
 
-    def page(self, user_id: str, *, cursor: str | None = None, limit: int = 100) -> Page:
+    def page(self, user_id: str, *, cursor: str | None = None, limit: int = PAGE) -> Page:
         """See `conversation.ports.Conversations.page`."""
         start = {"ExclusiveStartKey": _from_cursor(cursor)} if cursor else {}
         with translated():

@@ -1,0 +1,261 @@
+"""A million people, on paper: what breaks first, at what number, and what it costs.
+
+Every resource is a line with a speed: a webhook process, a shard of Redis, a worker's cores and conversations, the carrier's numbers. A text goes
+through them one after the other, and waits where a line is busy. Speeds are the medians of the papers in `docs/benchmarks/`, measured on this
+machine; what is not ours is what its vendor says (`Vendors`). Texts come at random moments, seeded: the same command says the same.
+
+It leaves out what is measured elsewhere (`scripts/bench road`), and what no line can show: networks, a slow neighbour, a bug.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import math
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from benchmarks.report import PAPERS, Goal, Study
+
+SEED: Final = 20
+#: A lease of a dead worker is over after this, and the next worker carries on.
+LEASE_SECONDS: Final = 20.0
+MILLION: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vendors:
+    """What others say of their own, collected 2026-11 in `shared/TWILIO.md` and on the price pages that are named."""
+
+    #: Segments a second that leave a number: a long code, and a short code (Twilio, "Message throughput").
+    long_code: float = 1.0
+    short_code: float = 100.0
+    #: Write units a second that one key of DynamoDB takes, in a table or an index.
+    units_a_key: float = 1000.0
+    #: Dollars a million write and read units, on demand, us-east-1 (aws.amazon.com/dynamodb/pricing/on-demand).
+    write_units: float = 0.625
+    read_units: float = 0.125
+    #: Dollars an hour of a core, about (Fargate, us-east-1).
+    core_hour: float = 0.04
+    #: Dollars a segment out and a text in, to and from the United States, carriers' fees in it.
+    segment: float = 0.0128
+    text: float = 0.0083
+    #: Dollars a million tokens in and out (gpt-5-mini), and tokens of a turn: persona, a window's worth of talk, and a reply.
+    tokens_in: float = 0.25
+    tokens_out: float = 2.00
+    turn_in: int = 1_500
+    turn_out: int = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What was measured here: the medians of the papers."""
+
+    acknowledged: float
+    worker_cpu: float
+    redis_accept: float
+    redis_turn: float
+    redis_bytes: float
+    write_units: float
+    index_writes: float
+
+    @classmethod
+    def read(cls) -> Measured:
+        """From `docs/benchmarks/`. Raises `FileNotFoundError` where a paper is missing."""
+
+        def median(paper: str, what: str, contestant: str = "ours") -> float:
+            found = json.loads((PAPERS / f"{paper}.json").read_text())
+            samples = sorted(found["samples"][what][contestant])
+            return float(samples[len(samples) // 2])
+
+        return cls(
+            acknowledged=median("acknowledge", "texts/s, appendfsync always, 32 connections"),
+            worker_cpu=median("turns", "ms of worker CPU a turn") / 1000,
+            redis_accept=median("scale", "microseconds of Redis's CPU a text brought") / 1e6,
+            redis_turn=median("scale", "microseconds of Redis's CPU a turn") / 1e6,
+            redis_bytes=median("scale", "bytes of Redis's memory a waiting text"),
+            write_units=median("growth", "write units a turn, 100 texts"),
+            index_writes=median("growth", "writes a turn into the index of the unsettled"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """What is there."""
+
+    webhooks: int = 2
+    shards: int = 1
+    workers: int = 16
+    #: Conversations a worker process holds at once, each on a core of its own.
+    conversations: int = 32
+    #: Segments a second that leave all our numbers together.
+    segments: float = 100.0
+    #: Seconds a model thinks, in the middle; its tail is lognormal.
+    thinks: float = 2.0
+    #: A part of the workers dies at this moment, and is there again after so long.
+    lost_at: float = math.inf
+    lost_share: float = 0.5
+    back_after: float = 120.0
+
+
+@dataclass(slots=True)
+class _Line:
+    """Something that serves one after the other."""
+
+    free: float = 0.0
+
+    def serve(self, at: float, takes: float) -> float:
+        """When whoever comes at `at` has been served."""
+        self.free = max(self.free, at) + takes
+        return self.free
+
+
+def simulate(
+    arrivals: Iterator[float], fleet: Fleet, measured: Measured, *, seed: int = SEED
+) -> list[tuple[float, float]]:
+    """Texts, each with the moment at which it came and the seconds until the carrier had its reply."""
+    rng = random.Random(seed)  # noqa: S311 - a simulation
+    webhooks = [_Line() for _ in range(fleet.webhooks)]
+    shards = [_Line() for _ in range(fleet.shards)]
+    cores = [_Line() for _ in range(fleet.workers)]
+    numbers = _Line()
+    # who is free first answers next: (free at, worker)
+    slots = [(0.0, worker) for worker in range(fleet.workers) for _ in range(fleet.conversations)]
+    heapq.heapify(slots)
+    lost = int(fleet.workers * fleet.lost_share) if math.isfinite(fleet.lost_at) else 0
+    replies = []
+    for came in arrivals:
+        shard = rng.choice(shards)
+        kept = shard.serve(rng.choice(webhooks).serve(came, 1 / measured.acknowledged), measured.redis_accept)
+        begun = kept
+        while True:
+            free, worker = heapq.heappop(slots)
+            start = max(begun, free)
+            if worker < lost and fleet.lost_at <= start < fleet.lost_at + fleet.back_after:
+                heapq.heappush(slots, (fleet.lost_at + fleet.back_after, worker))
+                continue
+            thinks = rng.lognormvariate(math.log(fleet.thinks), 0.4)
+            end = cores[worker].serve(shard.serve(start, measured.redis_turn), measured.worker_cpu) + thinks
+            if worker < lost and start < fleet.lost_at < end:
+                # died with it: its lease runs out, and somebody else begins anew
+                heapq.heappush(slots, (fleet.lost_at + fleet.back_after, worker))
+                begun = fleet.lost_at + LEASE_SECONDS
+                continue
+            break
+        heapq.heappush(slots, (end, worker))
+        replies.append((came, numbers.serve(end, 1 / fleet.segments) - came))
+    return replies
+
+
+def steadily(rate: float, seconds: float, *, seed: int = SEED) -> Iterator[float]:
+    """Texts at random moments, so many a second."""
+    rng, now = random.Random(seed), 0.0  # noqa: S311 - a simulation
+    while (now := now + rng.expovariate(rate)) < seconds:
+        yield now
+
+
+def after_a_broadcast(people: int, share: float, mean_seconds: float, *, seed: int = SEED) -> Iterator[float]:
+    """Answers to something that everybody was told at once: a part of them answers, most of it soon."""
+    rng = random.Random(seed)  # noqa: S311 - a simulation
+    yield from sorted(rng.expovariate(1 / mean_seconds) for _ in range(int(people * share)))
+
+
+def at(latencies: Sequence[float], share: float) -> float:
+    """A percentile."""
+    ordered = sorted(latencies)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+def limits(measured: Measured, vendors: Vendors, fleet: Fleet) -> dict[str, float]:
+    """Turns a second at which each thing is full."""
+    return {
+        "one long code": vendors.long_code,
+        "a worker process of 32 conversations, models of 2 s": min(
+            fleet.conversations / fleet.thinks, 1 / measured.worker_cpu
+        ),
+        "a worker's core": 1 / measured.worker_cpu,
+        "one short code": vendors.short_code,
+        "a shard of Redis": 1 / (measured.redis_accept + measured.redis_turn),
+        "the index of what is not settled, 16 buckets": 16 * vendors.units_a_key / measured.index_writes,
+        "a webhook process": measured.acknowledged,
+        "one person's rows in DynamoDB": vendors.units_a_key / measured.write_units,
+    }
+
+
+def costs(measured: Measured, vendors: Vendors) -> dict[str, float]:
+    """Dollars for a million texts, each with a reply of one segment."""
+    return {
+        "carrier: a segment out and a text in": MILLION * (vendors.segment + vendors.text),
+        "model": vendors.turn_in * vendors.tokens_in + vendors.turn_out * vendors.tokens_out,
+        "DynamoDB": measured.write_units * vendors.write_units,
+        "cores of workers and webhooks": (measured.worker_cpu + 1 / measured.acknowledged)
+        * MILLION
+        / 3600
+        * vendors.core_hour,
+    }
+
+
+SCENARIOS: Final[dict[str, Callable[[], tuple[Iterator[float], Fleet]]]] = {
+    # three texts a day of each, two and a half times as many in the busiest hour
+    "a usual evening of a million people: 87 texts/s, a short code": lambda: (steadily(87, 600), Fleet()),
+    "the same, 60 long codes": lambda: (steadily(87, 600), Fleet(segments=60)),
+    "a fifth of a million answers a broadcast, a short code": lambda: (after_a_broadcast(MILLION, 0.2, 180), Fleet()),
+    "the same, ten short codes": lambda: (after_a_broadcast(MILLION, 0.2, 180), Fleet(segments=1000)),
+    "the same, ten short codes, 80 workers": lambda: (
+        after_a_broadcast(MILLION, 0.2, 180), Fleet(segments=1000, workers=80, webhooks=4)
+    ),
+    "the same, ten short codes, 80 workers, 4 shards": lambda: (
+        after_a_broadcast(MILLION, 0.2, 180), Fleet(segments=1000, workers=80, webhooks=4, shards=4)
+    ),
+    "a usual evening, half of the workers gone for two minutes": lambda: (steadily(87, 600), Fleet(lost_at=200, workers=12)),
+}  # fmt: skip
+
+
+def study(*, quick: bool = False) -> Study:
+    """The whole of it, on paper."""
+    found = Study(name="simulate", title="A million people, simulated", command="scripts/bench simulate")
+    measured, vendors, fleet = Measured.read(), Vendors(), Fleet()
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for name, scenario in SCENARIOS.items():
+        arrivals, there = scenario()
+        texts = (one for number, one in enumerate(arrivals) if not quick or number < 2_000)  # noqa: PLR2004 - a glance
+        replies = simulate(texts, there, measured)
+        took = [seconds for _, seconds in replies]
+        found.add(name, "p50, s", at(took, 0.5))
+        found.add(name, "p99, s", at(took, 0.99))
+        found.add(name, "last reply, s after the first text", max(came + seconds for came, seconds in replies))
+        lines[name] = replies
+    for what, number in sorted(limits(measured, vendors, fleet).items(), key=lambda one: one[1]):
+        found.add("turns/s at which it is full", what, number)
+    for what, dollars in costs(measured, vendors).items():
+        found.add("dollars for a million texts with a reply each", what, dollars)
+    usual = at([seconds for _, seconds in lines["a usual evening of a million people: 87 texts/s, a short code"]], 0.99)
+    found.goals.append(
+        Goal(goal="a million people on a usual evening, simulated: 99 of 100 have their reply within 10 s", figure=f"{usual:.1f} s",
+             met=usual < 10)  # noqa: PLR2004 - the goal's
+    )  # fmt: skip
+    if not quick:
+        draw(lines)
+    return found
+
+
+def draw(lines: dict[str, list[tuple[float, float]]]) -> None:
+    """How long replies take while the evening goes on, by scenario: the slowest in each stretch of ten seconds."""
+    import pygal  # noqa: PLC0415 - as in `benchmarks.report`
+    from pygal.style import CleanStyle  # noqa: PLC0415
+
+    chart = pygal.XY(
+        title="Seconds until the reply, by when the text came", style=CleanStyle, width=900, height=520, show_dots=False, js=[],
+        x_title="seconds since the first text", legend_at_bottom=True, legend_at_bottom_columns=1, truncate_legend=-1,
+        logarithmic=True, disable_xml_declaration=True,
+    )  # fmt: skip
+    for name, replies in lines.items():
+        slowest: dict[int, float] = {}
+        for came, seconds in replies:
+            stretch = int(came // 10) * 10
+            slowest[stretch] = max(slowest.get(stretch, 0.0), seconds)
+        points: Any = sorted(slowest.items())
+        chart.add(name, points)
+    (PAPERS / "simulate-replies.svg").write_text(chart.render())
