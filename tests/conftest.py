@@ -29,7 +29,7 @@ def wait_until(true: Callable[[], object], *, seconds: float = 20, what: str = "
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
-        time.sleep(0.05)
+        time.sleep(0.1)
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,10 @@ class House:
     port_base: int = 0
     #: Of the account, as it is now.
     token: str = TOKEN
+    #: Made once, since making one reads every certificate there is; without connections that outlive what a test kills.
+    http: httpx.Client = field(
+        default_factory=lambda: httpx.Client(timeout=30, limits=httpx.Limits(max_keepalive_connections=0))
+    )
 
     def start(self) -> None:
         base = self.port_base or free_base(PORTS)
@@ -71,18 +76,14 @@ class House:
 
     def text(self, body: str, *, sender: str, number: str = OUR_NUMBER) -> str:
         """A telephone of the network sends a text; its sid."""
-        answer = httpx.post(
-            f"{self.urls['twilio']}/phone/texts", json={"from": sender, "to": number, "body": body}, timeout=30
-        )
+        answer = self.http.post(f"{self.urls['twilio']}/phone/texts", json={"from": sender, "to": number, "body": body})
         assert answer.status_code == 201, answer.text
         return str(answer.json()["sid"])
 
     def post(self, form: Mapping[str, str], path: str = "/sms", token: str = TOKEN) -> httpx.Response:
         """Post a form to the webhook, signed."""
         url = self.urls["webhook"] + path
-        return httpx.post(
-            url, data=dict(form), headers={"X-Twilio-Signature": signature.sign(token, url, form)}, timeout=30
-        )
+        return self.http.post(url, data=dict(form), headers={"X-Twilio-Signature": signature.sign(token, url, form)})
 
     def replies(self, person: str) -> list[dict[str, Any]]:
         """What the network's list shows to one person, oldest first."""
@@ -93,13 +94,13 @@ class House:
         uri: str | None = f"/2010-04-01/Accounts/{ACCOUNT}/Messages.json"
         query["PageSize"] = "1000"
         while uri:
-            answer = httpx.get(self.urls["twilio"] + uri, params=query, auth=(ACCOUNT, self.token), timeout=30)
+            answer = self.http.get(self.urls["twilio"] + uri, params=query, auth=(ACCOUNT, self.token))
             page = answer.json()
             found += page["messages"]
             uri, query = page["next_page_uri"], {}
         return found
 
-    @property
+    @cached_property
     def dynamodb(self) -> Any:  # Any: boto3's client
         return boto3.client("dynamodb", endpoint_url=self.urls["dynamodb"], region_name="us-east-1")
 
@@ -160,6 +161,7 @@ def houses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., H
         for house in begun:
             if house.process is not None and house.process.poll() is None:
                 house.stop()
+            house.http.close()
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +185,6 @@ def house(start_house: Callable[..., House]) -> House:
 
 
 def flower(house: House, path: str) -> Any:  # Any: JSON
-    answer = httpx.get(f"http://127.0.0.1:{house.port_base + 2}{path}", auth=("cat", "purr"), timeout=30)
+    answer = house.http.get(f"http://127.0.0.1:{house.port_base + 2}{path}", auth=("cat", "purr"))
     answer.raise_for_status()
     return answer.json()
