@@ -1,6 +1,7 @@
 """The queues that people take instead of Celery, each as its first page says: put a task that does nothing into Redis, and a worker that does it.
 
-python -m benchmarks.plain.peers NAME bring TASKS     puts so many tasks, one after the other (all at once where it is asynchronous); seconds
+python -m benchmarks.plain.peers NAME bring TASKS     puts so many tasks, one after the other, or thirty-two at once where it is
+                                                      asynchronous; prints the seconds and the CPU seconds that it took
 python -m benchmarks.plain.peers NAME work            a worker, until it is stopped
 
 REDIS_URL: where. Done tasks are counted in Redis, under the key `done`: the one thing that each task does.
@@ -172,6 +173,6 @@ PEERS = {"Celery": celery, "dramatiq": dramatiq, "RQ": rq, "huey": huey, "arq": 
 
 if __name__ == "__main__":
     name, what, *rest = sys.argv[1:]
-    begun = time.perf_counter()
+    begun, spent = time.perf_counter(), time.process_time()
     PEERS[name](what, int(rest[0]) if rest else 0)
-    print(time.perf_counter() - begun)
+    print(time.perf_counter() - begun, time.process_time() - spent)
