@@ -7,12 +7,13 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from benchmarks import acknowledge, growth, parts, queues, road, scale, simulate, start, turns
+from benchmarks import acknowledge, growth, memory, parts, queues, road, scale, simulate, start, turns
 from benchmarks.lab import ROOT
 
 STUDIES = {
     "acknowledge": acknowledge.study,
     "queues": queues.study,
+    "memory": memory.study,
     "turns": turns.study,
     "parts": parts.study,
     "road": road.study,

@@ -13,8 +13,11 @@ import heapq
 import json
 import math
 import random
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
 from typing import Any, Final
 
 from benchmarks.report import PAPERS, Goal, Study
@@ -100,53 +103,104 @@ class Fleet:
     back_after: float = 120.0
 
 
-@dataclass(slots=True)
 class _Line:
-    """Something that serves one after the other."""
+    """Something that serves one after the other, whoever comes first."""
 
-    free: float = 0.0
+    def __init__(self) -> None:
+        self._free = 0.0
 
     def serve(self, at: float, takes: float) -> float:
-        """When whoever comes at `at` has been served."""
-        self.free = max(self.free, at) + takes
-        return self.free
+        """When whoever comes at `at` has been served; who comes later must be asked for later."""
+        self._free = max(self._free, at) + takes
+        return self._free
+
+
+class _Evening:
+    """One run: what happens, in the order of its time."""
+
+    def __init__(self, fleet: Fleet, measured: Measured, seed: int) -> None:
+        self._fleet, self._measured = fleet, measured
+        self._rng = random.Random(seed)  # noqa: S311 - a simulation
+        self._webhooks = [_Line() for _ in range(fleet.webhooks)]
+        self._shards = [_Line() for _ in range(fleet.shards)]
+        self._cores = [_Line() for _ in range(fleet.workers)]
+        self._numbers = _Line()
+        self._free = deque(worker for _ in range(fleet.conversations) for worker in range(fleet.workers))
+        self._waiting: deque[int] = deque()
+        #: Text -> the worker that holds it; what a dead worker would have done is not done.
+        self._held: dict[int, int] = {}
+        self._lost = range(int(fleet.workers * fleet.lost_share)) if math.isfinite(fleet.lost_at) else range(0)
+        self._due: list[tuple[float, int, Callable[[float], None]]] = []
+        self._ties = count()
+        self.sent: dict[int, float] = {}
+
+    def run(self, arrivals: Iterator[float]) -> list[tuple[float, float]]:
+        """Bring all texts and let everything happen."""
+        came = list(arrivals)
+        for text, moment in enumerate(came):
+            self._at(moment, partial(self._brought, text))
+        if self._lost:
+            self._at(self._fleet.lost_at, self._die)
+            self._at(self._fleet.lost_at + self._fleet.back_after, self._come_back)
+        while self._due:
+            now, _, happen = heapq.heappop(self._due)
+            happen(now)
+        return [(moment, self.sent[text] - moment) for text, moment in enumerate(came)]
+
+    def _at(self, moment: float, happen: Callable[[float], None]) -> None:
+        heapq.heappush(self._due, (moment, next(self._ties), happen))
+
+    def _shard(self, text: int) -> _Line:
+        return self._shards[text % len(self._shards)]
+
+    def _brought(self, text: int, now: float) -> None:
+        webhook = self._webhooks[text % len(self._webhooks)]
+        self._at(webhook.serve(now, 1 / self._measured.acknowledged), partial(self._keep, text))
+
+    def _keep(self, text: int, now: float) -> None:
+        self._at(self._shard(text).serve(now, self._measured.redis_accept), partial(self._wait, text))
+
+    def _wait(self, text: int, now: float) -> None:
+        self._waiting.append(text)
+        self._begin(now)
+
+    def _begin(self, now: float) -> None:
+        while self._waiting and self._free:
+            text, worker = self._waiting.popleft(), self._free.popleft()
+            self._held[text] = worker
+            self._at(self._shard(text).serve(now, self._measured.redis_turn), partial(self._compute, text, worker))
+
+    def _compute(self, text: int, worker: int, now: float) -> None:
+        if self._held.get(text) == worker:
+            thinks = self._rng.lognormvariate(math.log(self._fleet.thinks), 0.4)
+            self._at(
+                self._cores[worker].serve(now, self._measured.worker_cpu) + thinks, partial(self._send, text, worker)
+            )
+
+    def _send(self, text: int, worker: int, now: float) -> None:
+        if self._held.get(text) == worker:
+            del self._held[text]
+            self._free.append(worker)
+            self.sent[text] = self._numbers.serve(now, 1 / self._fleet.segments)
+            self._begin(now)
+
+    def _die(self, now: float) -> None:
+        self._free = deque(worker for worker in self._free if worker not in self._lost)
+        for text in [text for text, worker in self._held.items() if worker in self._lost]:
+            del self._held[text]
+            # its lease runs out, and somebody else begins anew
+            self._at(now + LEASE_SECONDS, partial(self._wait, text))
+
+    def _come_back(self, now: float) -> None:
+        self._free.extend(worker for _ in range(self._fleet.conversations) for worker in self._lost)
+        self._begin(now)
 
 
 def simulate(
     arrivals: Iterator[float], fleet: Fleet, measured: Measured, *, seed: int = SEED
 ) -> list[tuple[float, float]]:
     """Texts, each with the moment at which it came and the seconds until the carrier had its reply."""
-    rng = random.Random(seed)  # noqa: S311 - a simulation
-    webhooks = [_Line() for _ in range(fleet.webhooks)]
-    shards = [_Line() for _ in range(fleet.shards)]
-    cores = [_Line() for _ in range(fleet.workers)]
-    numbers = _Line()
-    # who is free first answers next: (free at, worker)
-    slots = [(0.0, worker) for worker in range(fleet.workers) for _ in range(fleet.conversations)]
-    heapq.heapify(slots)
-    lost = int(fleet.workers * fleet.lost_share) if math.isfinite(fleet.lost_at) else 0
-    replies = []
-    for came in arrivals:
-        shard = rng.choice(shards)
-        kept = shard.serve(rng.choice(webhooks).serve(came, 1 / measured.acknowledged), measured.redis_accept)
-        begun = kept
-        while True:
-            free, worker = heapq.heappop(slots)
-            start = max(begun, free)
-            if worker < lost and fleet.lost_at <= start < fleet.lost_at + fleet.back_after:
-                heapq.heappush(slots, (fleet.lost_at + fleet.back_after, worker))
-                continue
-            thinks = rng.lognormvariate(math.log(fleet.thinks), 0.4)
-            end = cores[worker].serve(shard.serve(start, measured.redis_turn), measured.worker_cpu) + thinks
-            if worker < lost and start < fleet.lost_at < end:
-                # died with it: its lease runs out, and somebody else begins anew
-                heapq.heappush(slots, (fleet.lost_at + fleet.back_after, worker))
-                begun = fleet.lost_at + LEASE_SECONDS
-                continue
-            break
-        heapq.heappush(slots, (end, worker))
-        replies.append((came, numbers.serve(end, 1 / fleet.segments) - came))
-    return replies
+    return _Evening(fleet, measured, seed).run(arrivals)
 
 
 def steadily(rate: float, seconds: float, *, seed: int = SEED) -> Iterator[float]:
