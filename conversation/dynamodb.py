@@ -13,18 +13,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
+from typing import Any, Final, Literal, TypeVar, cast
 
 import botocore.session
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
 
 from conversation.endpoint import Answer, Endpoint
 from conversation.errors import StoreAway, TableMissing, TooMuchContention
 from conversation.values import plain, serialize
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
 
 #: DynamoDB answers in single-digit milliseconds; two seconds without a connection means it is not there.
 CONNECT_TIMEOUT_SECONDS: Final = 2.0
@@ -140,35 +136,26 @@ class Database:
         return self._endpoint
 
     def _new_endpoint(self) -> Endpoint:
+        # a session of its own: botocore's sessions are not safe to share between threads that set them up
         session = botocore.session.get_session()
-        client = self._new_client(session)
-        for table in self._tables:
-            _ensure(client, table)
-            if self._expiring:
-                _let_expire(client, table["TableName"])
-        return Endpoint(
+        endpoint = Endpoint(
             session,
-            url=client.meta.endpoint_url,
-            region=client.meta.region_name,
+            url=self._endpoint_url or self._address(session),
+            region=self._region_name,
             connect_seconds=CONNECT_TIMEOUT_SECONDS,
             read_seconds=READ_TIMEOUT_SECONDS,
             attempts=ATTEMPTS,
             connections=self._connections,
         )
+        for table in self._tables:
+            _ensure(endpoint, table)
+            if self._expiring:
+                _let_expire(endpoint, table["TableName"])
+        return endpoint
 
-    def _new_client(self, session: botocore.session.Session) -> DynamoDBClient:
-        """The stock client: it finds the endpoint, and sees to the tables."""
-        client: DynamoDBClient = session.create_client(  # type: ignore[assignment]  # botocore's own stubs know of no service
-            "dynamodb",
-            endpoint_url=self._endpoint_url,
-            region_name=self._region_name,
-            config=Config(
-                connect_timeout=CONNECT_TIMEOUT_SECONDS,
-                read_timeout=READ_TIMEOUT_SECONDS,
-                retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-            ),
-        )
-        return client
+    def _address(self, session: botocore.session.Session) -> str:
+        """Where DynamoDB is in our region, as the stock client finds it: by the environment, the shared configuration, or AWS's own rules."""
+        return str(session.create_client("dynamodb", region_name=self._region_name).meta.endpoint_url)
 
     def read(self, table: str, key: Mapping[str, str]) -> Row | None:
         """One item, read consistently."""
@@ -306,13 +293,13 @@ def translated() -> Iterator[None]:
         raise StoreAway(f"the store cannot be reached: {type(exc).__name__}") from exc
 
 
-def _ensure(client: DynamoDBClient, table: Any) -> None:
+def _ensure(endpoint: Endpoint, table: Any) -> None:
     """Find the table, or make it. `table` is a request to create it, as `conversation.schema` has it."""
     name = table["TableName"]
     with translated():
         status: str
         try:
-            status = client.describe_table(TableName=name)["Table"]["TableStatus"]
+            status = endpoint.ask("DescribeTable", {"TableName": name})["Table"]["TableStatus"]
         except ClientError as exc:
             if _code(exc) in _DENIED:
                 return  # not allowed to look: taken to exist, and the first call will tell
@@ -323,7 +310,7 @@ def _ensure(client: DynamoDBClient, table: Any) -> None:
             return
         if status == "MISSING":
             try:
-                client.create_table(**table)
+                endpoint.ask("CreateTable", table)
             except ClientError as exc:
                 if _code(exc) in _DENIED:
                     raise TableMissing(
@@ -331,15 +318,16 @@ def _ensure(client: DynamoDBClient, table: Any) -> None:
                     ) from exc
                 if _code(exc) != "ResourceInUseException":  # another process was faster
                     raise
-    _await_active(client, name)
+    _await_active(endpoint, name)
 
 
-def _let_expire(client: DynamoDBClient, name: str) -> None:
+def _let_expire(endpoint: Endpoint, name: str) -> None:
     """Have DynamoDB delete rows when their time, in the attribute `expires`, is over. A second call changes nothing."""
     try:
         with translated():
-            client.update_time_to_live(
-                TableName=name, TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires"}
+            endpoint.ask(
+                "UpdateTimeToLive",
+                {"TableName": name, "TimeToLiveSpecification": {"Enabled": True, "AttributeName": "expires"}},
             )
     except ClientError as exc:
         # a table that does so already says that this is no change; who may not ask for it leaves it to whoever may
@@ -347,11 +335,11 @@ def _let_expire(client: DynamoDBClient, name: str) -> None:
             raise
 
 
-def _await_active(client: DynamoDBClient, name: str) -> None:
+def _await_active(endpoint: Endpoint, name: str) -> None:
     deadline = time.monotonic() + TABLE_READY_SECONDS
     while True:
         with translated():
-            if client.describe_table(TableName=name)["Table"]["TableStatus"] == "ACTIVE":
+            if endpoint.ask("DescribeTable", {"TableName": name})["Table"]["TableStatus"] == "ACTIVE":
                 return
         if time.monotonic() > deadline:
             raise StoreAway(f"table {name} is not ready after {TABLE_READY_SECONDS:.0f} s")

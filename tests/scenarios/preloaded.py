@@ -1,0 +1,49 @@
+"""`dadacat` with its imports done: a command of it is a fork away, instead of a second of imports.
+
+Reads a line of JSON for each command: arguments, environment, folder, and the files for what it prints. Each runs in a process of its own, from the
+same entry point as the installed command, and its exit code is a line on standard output. The real command is what trees are started with.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+import conversation.storage  # noqa: F401 - so that nobody else needs to
+import dadacat.people  # noqa: F401
+import worker.wiring  # noqa: F401
+from dadacat.cli import main
+
+
+def run(asked: dict[str, object]) -> int:
+    """Carry out one command in a process of its own; its exit code."""
+    child = os.fork()
+    if child:
+        _, status = os.waitpid(child, 0)
+        return os.waitstatus_to_exitcode(status)
+    code = 1
+    try:
+        os.environ.clear()
+        os.environ.update(asked["env"])  # type: ignore[call-overload]  # a line of the test's own
+        os.chdir(str(asked["cwd"]))
+        for place, stream in (("stdout", 1), ("stderr", 2)):
+            file = os.open(str(asked[place]), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(file, stream)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        sys.argv = ["dadacat", *asked["arguments"]]  # type: ignore[misc]
+        main()
+    except SystemExit as exc:
+        code = exc.code if isinstance(exc.code, int) else int(exc.code is not None)
+    except BaseException:  # noqa: BLE001 - as the interpreter would
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    for line in sys.stdin:
+        sys.stdout.write(f"{run(json.loads(line))}\n")
+        sys.stdout.flush()
