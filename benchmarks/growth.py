@@ -206,7 +206,7 @@ def study(*, quick: bool = False) -> Study:
                 except ClientError:
                     found.notes.append(f"{name}: refused at {length:,} texts, more than 400 KB")
                     continue
-            for _ in range(2 if quick else 15):
+            for _ in range(2 if quick else 10):
                 for name, one in both.items():
                     with counted() as seen:
                         begun, spent = time.perf_counter(), time.process_time()

@@ -83,7 +83,7 @@ def a_round(at: turns.House, name: str, first: int) -> None:
 def study(*, quick: bool = False) -> Study:
     """The whole measurement."""
     found = Study(name="parts", title="What a turn's CPU is spent on, in milliseconds", command="scripts/bench parts")
-    for _ in range(1 if quick else 3):
+    for _ in range(1 if quick else 2):
         for name, start, concurrency in ((turns.OURS, turns.ours, 32), (turns.PLAIN, turns.plain, 2)):
             with turns.house(thinks=0) as at:
                 proc = start(at, concurrency=concurrency)

@@ -120,8 +120,8 @@ def _until(holds: Any) -> None:
 def study(*, quick: bool = False) -> Study:
     """The whole measurement."""
     found = Study(name="queues", title="The queue by itself, beside others", command="scripts/bench queues")
-    put(found, rounds=1 if quick else 5, tasks=300 if quick else 3_000)
-    work(found, rounds=1 if quick else 3, tasks=300 if quick else 2_000)
+    put(found, rounds=1 if quick else 2, tasks=300 if quick else 2_000)
+    work(found, rounds=1 if quick else 2, tasks=300 if quick else 2_000)
     for what, ours_first in ((PUT, True), (PUT_CPU, False), (DONE_CPU, False)):
         for name in PEERS:
             ratio = found.ratio(what, *((OURS, name) if ours_first else (name, OURS)))

@@ -126,7 +126,7 @@ class Road:
 def study(*, quick: bool = False) -> Study:
     """The whole measurement."""
     found = Study(name="road", title="What the road adds to a reply, in milliseconds", command="scripts/bench road")
-    for _ in range(1 if quick else 3):
+    for _ in range(1 if quick else 2):
         _one_round(found, seconds=3 if quick else 15)
     for goal, what, most in (
         ("p50 under 60 ms at half load, policy `each`", OURS, GOAL_MS),

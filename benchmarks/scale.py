@@ -126,8 +126,8 @@ def _swapped(sent: Iterable[tuple[str, str, float]]) -> int:
 def study(*, quick: bool = False) -> Study:
     """The whole measurement."""
     found = Study(name="scale", title="More workers, and a backlog", command="scripts/bench scale")
-    for _ in range(1 if quick else 3):
-        grow(found, seconds=8 if quick else 16)
+    for _ in range(1 if quick else 2):
+        grow(found, seconds=8 if quick else 12)
     backlog(found, texts=400 if quick else BACKLOG, of_one=20 if quick else OF_ONE)
     rates = [found.samples[f"replies/s, model of 2 s, {number} workers of 8 conversations"][OURS] for number in WORKERS]
     ratios = [Ratio.of(more, less) for less, more in pairwise(rates)]

@@ -24,7 +24,7 @@ DRAIN_SECONDS: Final = 40.0
 def study(*, quick: bool = False) -> Study:
     """The whole measurement."""
     found = Study(name="start", title="Start and stop, in seconds", command="scripts/bench start")
-    for _ in range(1 if quick else 5):
+    for _ in range(1 if quick else 3):
         begun = time.monotonic()
         subprocess.run([ROOT / ".venv/bin/dadacat", "--help"], check=True, capture_output=True)  # noqa: S603
         found.add("dadacat --help", "ours", time.monotonic() - begun)

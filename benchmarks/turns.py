@@ -199,8 +199,8 @@ def in_flight(study: Study, *, concurrency: int, children: int) -> None:
 def study(*, quick: bool = False) -> Study:
     """The whole measurement."""
     found = Study(name="turns", title="Turns: CPU, and conversations in flight", command="scripts/bench turns")
-    cpu(found, rounds=2 if quick else 15)
-    for _ in range(1 if quick else 3):
+    cpu(found, rounds=2 if quick else 10)
+    for _ in range(1 if quick else 2):
         in_flight(found, concurrency=100 if quick else 256, children=4 if quick else 8)
     found.hold(
         "20 times the conversations in flight of plain prefork on the same memory",
