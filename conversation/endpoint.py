@@ -127,11 +127,12 @@ class Endpoint:
         try:
             answer = json.loads(data)
         except ValueError:
-            answer = {}
+            answer = None
         if status != 200:  # noqa: PLR2004 - HTTP's OK
             raise _refusal(operation, status, answer, headers)
         if not isinstance(answer, dict):
-            raise HTTPClientError(error="the answer is no object")
+            # whoever answers so is not DynamoDB: an empty answer would pass for a row that is not there
+            raise HTTPClientError(error="the answer is none of DynamoDB's")
         return answer
 
     def _post(self, body: bytes, headers: dict[str, str]) -> tuple[int, Mapping[str, str], bytes]:

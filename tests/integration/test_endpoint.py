@@ -171,6 +171,14 @@ def test_an_answer_that_was_damaged_on_its_way_is_asked_for_again(told: Told) ->
     assert len(told.asked) == 2
 
 
+@pytest.mark.parametrize("body", [b"<html>sign in</html>", b"", b"[]"])
+def test_an_answer_of_somebody_else_is_no_missing_row(told: Told, body: bytes) -> None:
+    told.answers = [(200, body)] * ATTEMPTS
+
+    with pytest.raises(StoreAway), translated():
+        endpoint(told.url).ask("GetItem", {"TableName": "Cats"})
+
+
 def test_nobody_there_nobody_who_answers_and_no_credentials_are_told_apart(told: Told) -> None:
     told.answers = [None] * ATTEMPTS
     with pytest.raises(ConnectionClosedError):
