@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 import zlib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import botocore.session
 import pytest
+import trustme
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError, NoCredentialsError
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    SSLError,
+)
 
 from conversation.dynamodb import translated
 from conversation.endpoint import Endpoint
@@ -192,3 +201,23 @@ def test_nobody_there_nobody_who_answers_and_no_credentials_are_told_apart(told:
         endpoint("http://127.0.0.1:1").ask("GetItem", {"TableName": "Cats"})
     with pytest.raises(StoreAway, match="EndpointConnectionError"), translated():
         endpoint("http://127.0.0.1:1").ask("GetItem", {"TableName": "Cats"})
+
+
+def test_a_server_is_believed_by_its_certificate_and_its_name_alone(
+    told: Told, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    told.server.socket = context.wrap_socket(told.server.socket, server_side=True)
+    port, asked = told.server.server_port, {"TableName": "Cats"}
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    told.answers = [OK]
+
+    with pytest.raises(SSLError, match="CERTIFICATE_VERIFY_FAILED"):
+        endpoint(f"https://localhost:{port}").ask("GetItem", asked)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    assert endpoint(f"https://localhost:{port}").ask("GetItem", asked) == OK[1]
+    with pytest.raises(SSLError, match="doesn't match"):
+        endpoint(f"https://127.0.0.1:{port}").ask("GetItem", asked)
+    assert len(told.asked) == 1
