@@ -23,6 +23,8 @@ from typing import Any, Final
 from benchmarks.report import PAPERS, Goal, Study
 
 SEED: Final = 20
+#: One for each evening, which colour-blind people can tell apart (Okabe and Ito, 2008).
+COLOURS: Final = ("#0072b2", "#e69f00", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#000000")
 #: A lease of a dead worker is over after this, and the next worker carries on.
 LEASE_SECONDS: Final = 20.0
 MILLION: Final = 1_000_000
@@ -301,7 +303,7 @@ def draw(lines: dict[str, list[tuple[float, float]]]) -> None:
     from pygal.style import CleanStyle  # noqa: PLC0415
 
     chart = pygal.XY(
-        title="Seconds until the reply, by when the text came", style=CleanStyle, width=900, height=520, show_dots=False, js=[],
+        title="Seconds until the reply, by when the text came", style=CleanStyle(colors=COLOURS), width=900, height=520, show_dots=False, js=[],
         x_title="seconds since the first text", legend_at_bottom=True, legend_at_bottom_columns=1, truncate_legend=-1,
         logarithmic=True, disable_xml_declaration=True,
     )  # fmt: skip
