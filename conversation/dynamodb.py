@@ -18,7 +18,7 @@ from typing import Any, Final, Literal, TypeVar, cast
 import botocore.session
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
 
-from conversation.endpoint import Answer, Endpoint
+from conversation.endpoint import Answer, Endpoint, is_momentary
 from conversation.errors import StoreAway, TableMissing, TooMuchContention
 from conversation.values import plain, serialize
 
@@ -39,16 +39,6 @@ TABLE_READY_SECONDS: Final = 60.0
 #: DynamoDB takes at most this many puts in one batch.
 BATCH: Final = 25
 
-_THROTTLES = frozenset(
-    {
-        "ThrottlingException",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "InternalServerError",
-        "ServiceUnavailable",
-        "LimitExceededException",
-    }
-)
 _DENIED = frozenset({"AccessDeniedException", "AccessDenied", "UnrecognizedClientException"})
 _NAMES = re.compile(r"#(\w+)")
 
@@ -282,7 +272,7 @@ def translated() -> Iterator[None]:
         yield
     except ClientError as exc:
         code = _code(exc)
-        if code in _THROTTLES:
+        if is_momentary(exc):
             raise StoreAway(f"the store refuses for now: {code}") from exc
         if code == "ResourceNotFoundException":
             raise TableMissing("a table is missing; `dadacat doctor` says which") from exc

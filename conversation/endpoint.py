@@ -54,6 +54,8 @@ _THROTTLED: Final = frozenset(
         "TransactionInProgressException",
         "RequestLimitExceeded",
         "LimitExceededException",
+        "InternalServerError",
+        "ServiceUnavailable",
     }
 )
 
@@ -102,7 +104,7 @@ class Endpoint:
             try:
                 return self._once(operation, body)
             except ClientError as exc:
-                if not _is_momentary(exc):
+                if not is_momentary(exc):
                     raise
             except (HTTPClientError, NotConnected):
                 pass
@@ -180,7 +182,7 @@ def _refusal(operation: str, status: int, answer: Any, headers: Mapping[str, str
     return ClientError(response, operation)  # type: ignore[arg-type]  # the answer's own members beside the error
 
 
-def _is_momentary(exc: ClientError) -> bool:
-    return (
-        exc.response["ResponseMetadata"]["HTTPStatusCode"] in _MOMENTARY or exc.response["Error"]["Code"] in _THROTTLED
-    )
+def is_momentary(exc: ClientError) -> bool:
+    """Whether another moment may be answered otherwise: throttled, or a server in trouble, whatever it said."""
+    status = exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return status in _MOMENTARY or exc.response.get("Error", {}).get("Code") in _THROTTLED

@@ -141,6 +141,13 @@ def test_what_another_moment_may_answer_is_asked_again(told: Told, answer: tuple
     assert 0 <= pauses[1] <= 0.1
 
 
+def test_a_server_in_trouble_is_away_whatever_it_says(told: Told) -> None:
+    told.answers = [(503, b"<html>busy</html>")] * ATTEMPTS
+
+    with pytest.raises(StoreAway, match="503"), translated():
+        endpoint(told.url).ask("GetItem", {"TableName": "Cats"})
+
+
 def test_after_so_many_attempts_the_last_answer_is_told(told: Told) -> None:
     told.answers = [(500, {"__type": "InternalServerError", "message": "oh"})] * ATTEMPTS
 

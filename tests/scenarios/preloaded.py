@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 
 import conversation.storage  # noqa: F401 - so that nobody else needs to
 import dadacat.people  # noqa: F401
 import worker.wiring  # noqa: F401
 from dadacat.cli import main
+
+#: No command of the tests takes so long.
+SECONDS = 60
 
 
 def run(asked: dict[str, object]) -> int:
@@ -24,6 +28,8 @@ def run(asked: dict[str, object]) -> int:
         return os.waitstatus_to_exitcode(status)
     code = 1
     try:
+        # whoever hangs is ended, and is told by the code
+        signal.alarm(SECONDS)
         os.environ.clear()
         os.environ.update(asked["env"])  # type: ignore[call-overload]  # a line of the test's own
         os.chdir(str(asked["cwd"]))
