@@ -14,8 +14,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-import httpx
-
 from benchmarks import turns
 from benchmarks.lab import BENCH_PYTHON, ROOT, Proc
 from benchmarks.report import PAPERS, Study
@@ -66,18 +64,11 @@ def profiled(at: turns.House, name: str, proc: Proc, first: int, *, form: str, w
     )  # fmt: skip
     before = proc.cpu_seconds()
     for number in range(PROFILED_ROUNDS):
-        a_round(at, name, first + number * turns.PEOPLE)
+        turns.a_round(at, name, first + number * turns.PEOPLE)
     took = 1000 * (proc.cpu_seconds() - before) / (PROFILED_ROUNDS * turns.PEOPLE)
     spy.send_signal(signal.SIGINT)
     spy.wait(60)
     return took
-
-
-def a_round(at: turns.House, name: str, first: int) -> None:
-    """Everybody texts once."""
-    httpx.get(f"{at.stubs}/forget", timeout=10)
-    turns.text(at, name, first, turns.PEOPLE)
-    turns.until_sent(at, turns.PEOPLE)
 
 
 def study(*, quick: bool = False) -> Study:
@@ -88,7 +79,7 @@ def study(*, quick: bool = False) -> Study:
             with turns.house(thinks=0) as at:
                 proc = start(at, concurrency=concurrency)
                 for number in range(turns.EXCHANGES):
-                    a_round(at, name, number * turns.PEOPLE)
+                    turns.a_round(at, name, number * turns.PEOPLE)
                 raw, first = at.lab.data / "profile", turns.EXCHANGES * turns.PEOPLE
                 took = profiled(at, name, proc, first, form="raw", where=raw)
                 for part, share in sorted(shares(raw.read_text().splitlines()).items()):

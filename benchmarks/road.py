@@ -11,7 +11,7 @@ import random
 import statistics
 import threading
 import time
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import httpx
 
@@ -96,14 +96,14 @@ class Road:
 
     def capacity(self, texts: int) -> float:
         """Turns a second, of a burst."""
-        self._sent_after(0)
+        turns.forget(self._at)
         brought = [self.text() for _ in range(texts)]
         sent = self._sent_after(texts)
         return texts / (max(at for _, _, at in sent) - brought[0][2])
 
     def took(self, *, rate: float, texts: int) -> list[float]:
         """Milliseconds on the road of texts that come at random moments."""
-        self._sent_after(0)
+        turns.forget(self._at)
         pauses, due = random.Random(texts), time.monotonic()  # noqa: S311 - the same moments each time
         left: dict[tuple[str, str], float] = {}
         for _ in range(texts):
@@ -114,13 +114,9 @@ class Road:
         return sorted(1000 * (at - left[to, number]) for to, number, at in self._sent_after(texts))
 
     def _sent_after(self, texts: int) -> list[tuple[str, str, float]]:
-        """All that was sent, once it is so many; 0: forget what was sent."""
-        if not texts:
-            httpx.get(f"{self._at.stubs}/forget", timeout=10)
-            return []
+        """All that was sent, once it is so many."""
         turns.until_sent(self._at, texts)
-        found: Any = httpx.get(f"{self._at.stubs}/sent", timeout=30).json()
-        return [(to, number, at) for to, number, at in found]
+        return turns.sent(self._at)
 
 
 def study(*, quick: bool = False) -> Study:

@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any, Final
 
-import httpx
 import redis
 
 from benchmarks import turns
@@ -48,7 +47,7 @@ def grow(study: Study, *, seconds: float) -> None:
             texts = int(number * CONVERSATIONS / EACH_SECONDS * seconds)
             turns.accept(at, ((one, f"+1555{one:07d}") for one in range(texts)))
             turns.until_sent(at, texts)
-            sent = sorted(when for _, _, when in _sent(at))
+            sent = sorted(when for _, _, when in turns.sent(at))
             # what the first and the last eighth did is the filling and the emptying
             among = sent[texts // 8 : -texts // 8]
             study.add(
@@ -76,7 +75,7 @@ def backlog(study: Study, *, texts: int, of_one: int) -> None:
         started, spent = time.monotonic(), at.redis.cpu_seconds()
         turns.until_sent(at, texts, seconds=DRAIN_SECONDS)
         study.add("microseconds of Redis's CPU a turn", OURS, 1e6 * (at.redis.cpu_seconds() - spent) / texts)
-        sent = _sent(at)
+        sent = turns.sent(at)
     one = [when for to, _, when in sent if to == THE_ONE]
     others = [when for to, _, when in sent if to != THE_ONE]
     study.add("s from the workers' start to the first reply", OURS, min(*one, *others) - begun)
@@ -106,11 +105,6 @@ def _backlog(texts: int, of_one: int) -> Iterable[tuple[int, str]]:
     for number in range(texts):
         other = 1 + (number // OF_OTHERS)
         yield number, THE_ONE if number % every == 0 else f"+1555{other:07d}"
-
-
-def _sent(at: turns.House) -> list[tuple[str, str, float]]:
-    found: Any = httpx.get(f"{at.stubs}/sent", timeout=60).json()
-    return [(to, number, when) for to, number, when in found]
 
 
 def _swapped(sent: Iterable[tuple[str, str, float]]) -> int:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import boto3
 import httpx
@@ -155,24 +155,40 @@ def until_sent(at: House, texts: int, *, seconds: float = WAIT_SECONDS) -> dict[
     return found
 
 
-def cpu(study: Study, *, rounds: int, texts: int = PEOPLE) -> None:
+def sent(at: House) -> list[tuple[str, str, float]]:
+    """Every reply: to whom, the number of the text it answers, and when the carrier was asked, by the machine's monotonic clock."""
+    found: Any = httpx.get(f"{at.stubs}/sent", timeout=60).json()
+    return [(to, number, when) for to, number, when in found]
+
+
+def forget(at: House) -> None:
+    """Let the stubs begin anew."""
+    httpx.get(f"{at.stubs}/forget", timeout=10)
+
+
+def a_round(at: House, name: str, first: int) -> None:
+    """Everybody texts once, and has a reply."""
+    forget(at)
+    text(at, name, first, PEOPLE)
+    until_sent(at, PEOPLE)
+
+
+def cpu(study: Study, *, rounds: int) -> None:
     """CPU a turn."""
     with house(thinks=0) as at:
         workers = {OURS: ours(at, concurrency=32), PLAIN: plain(at, concurrency=2)}
         first = 1
         for number in range(EXCHANGES + rounds):
             for name, proc in workers.items():
-                httpx.get(f"{at.stubs}/forget", timeout=10)
                 before, begun = proc.cpu_seconds(), time.monotonic()
-                text(at, name, first, texts)
-                until_sent(at, texts)
-                first += texts
+                a_round(at, name, first)
+                first += PEOPLE
                 if number >= EXCHANGES:
-                    study.add("ms of worker CPU a turn", name, 1000 * (proc.cpu_seconds() - before) / texts)
+                    study.add("ms of worker CPU a turn", name, 1000 * (proc.cpu_seconds() - before) / PEOPLE)
                     study.add(
                         "turns/s with store, model and carrier on the same cores",
                         name,
-                        texts / (time.monotonic() - begun),
+                        PEOPLE / (time.monotonic() - begun),
                     )
 
 

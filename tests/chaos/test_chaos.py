@@ -18,30 +18,28 @@ def test_a_short_day_loses_doubles_and_swaps_nothing(tmp_path: Path, monkeypatch
     # a shell that names somebody's Redis: chaos must not go near it
     monkeypatch.setenv("REDIS_URL", "redis://192.0.2.1:6379/0")
     monkeypatch.setenv("TWILIO_API_BASE_URL", "https://api.twilio.com")
-    plan = runner.Plan(seconds=15, seed=20, data=tmp_path, workers=3, people=30, rate=5, fault_every=0.8, each_point=1)
+    plan = runner.Plan(seconds=25, seed=20, data=tmp_path, workers=3, people=30, rate=5, fault_every=0.8, each_point=1)
 
     good, account = runner.run(plan, lambda _: None)
 
     assert good, json.dumps(account, indent=1)
-    assert account["texts"] > 30
+    assert account["texts"] > 50
     assert account["answered"] + len(account["held"]) == account["texts"]
     assert set(account["rows"]) == set(points.ROWS)
-    assert account["kills"] > 4
-    assert account["cuts"] > 1
+    assert account["kills"] > 8
+    assert account["cuts"] > 4
     assert (tmp_path / "chaos.json").exists()
 
 
-# it mostly waits until nobody can hope any more; the short day strikes this row, too
-@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_a_worker_killed_right_after_its_claim_leaves_a_doubt_and_never_a_second_sms(tmp_path: Path) -> None:
-    plan = runner.Plan(seconds=0, seed=1, data=tmp_path, workers=2, each_point=1, rows=["K6"])
+    plan = runner.Plan(seconds=0, seed=1, data=tmp_path, workers=2, each_point=2, rows=["K6"])
 
     good, account = runner.run(plan, lambda _: None)
 
     assert good, json.dumps(account, indent=1)
-    assert account["rows"] == {"K6": 1}
-    assert sorted(account["held"].values()) == ["HELD: K6: killed after the claim"]
+    assert account["rows"] == {"K6": 2}
+    assert sorted(account["held"].values()) == ["HELD: K6: killed after the claim"] * 2
 
 
 def test_a_row_that_does_not_exist_is_told_so(tmp_path: Path) -> None:
