@@ -62,7 +62,6 @@ class Measured:
     worker_cpu: float
     redis_accept: float
     redis_turn: float
-    redis_bytes: float
     write_units: float
     index_writes: float
 
@@ -80,7 +79,6 @@ class Measured:
             worker_cpu=median("turns", "ms of worker CPU a turn") / 1000,
             redis_accept=median("scale", "microseconds of Redis's CPU a text brought") / 1e6,
             redis_turn=median("scale", "microseconds of Redis's CPU a turn") / 1e6,
-            redis_bytes=median("scale", "bytes of Redis's memory a waiting text"),
             write_units=median("growth", "write units a turn, 100 texts"),
             index_writes=median("growth", "writes a turn into the index of the unsettled"),
         )

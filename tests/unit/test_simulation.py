@@ -14,7 +14,6 @@ MEASURED = Measured(
     worker_cpu=0.01,
     redis_accept=0.0001,
     redis_turn=0.0005,
-    redis_bytes=1_000,
     write_units=60,
     index_writes=6,
 )
