@@ -118,11 +118,9 @@ class House:
         return [{name: next(iter(value.values())) for name, value in item.items()} for item in answer["Items"]]
 
     def settled(self) -> bool:
-        """Whether nobody waits for a reply."""
-        client = self.redis
-        waiting = client.zcard("waiting")
-        client.close()
-        return waiting == 0
+        """Whether nobody waits for a reply, and no worker is with anybody any more."""
+        with self.redis as client:
+            return client.zcard("waiting") == 0 and next(client.scan_iter("visit:*", count=1000), None) is None
 
     def processes(self, role: str) -> list[int]:
         """The processes of this tree that play a role, by their command lines."""

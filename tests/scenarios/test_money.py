@@ -69,6 +69,8 @@ def test_what_left_the_window_is_remembered(house: House, model: Model) -> None:
         house.text(f"and another thing about trains, number {number}", sender=person)
     wait_until(lambda: metadata(house, person).get("memory", {}).get("summary"), seconds=40, what="a memory")
     wait_until(lambda: len(house.replies(person)) == 10, what="the replies")
+    # a worker that is still with him goes by the conversation as it was when it came
+    wait_until(house.settled, what="the end of the visit")
 
     house.text("who am i?", sender=person)
     wait_until(lambda: len(house.replies(person)) == 11, what="the reply")
