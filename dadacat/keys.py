@@ -34,7 +34,7 @@ class Keys:
         self._lock = threading.Lock()
         self._seen = self._mark()
         self._looked = clock()
-        self._tokens = chosen.tokens
+        self._tokens, self._shared_keys = chosen.tokens, chosen.shared_keys
         self._hung_up = False
 
     @property
@@ -56,7 +56,7 @@ class Keys:
     def shared_keys(self) -> tuple[str, ...]:
         """The shared keys."""
         self._heed_hangup()
-        return self._chosen.shared_keys
+        return self._shared_keys
 
     @property
     def logins(self) -> tuple[tuple[str, str], ...]:
@@ -82,8 +82,9 @@ class Keys:
             log.error("settings not read anew", reason=str(exc))  # noqa: TRY400 - the sentence says it all
             return
         with self._lock:
-            self._chosen, self._tokens, self._seen = fresh, fresh.tokens, self._mark()
-        log.info("keys read anew", tokens=len(fresh.tokens), shared=len(fresh.shared_keys))
+            self._chosen, self._tokens, self._shared_keys = fresh, fresh.tokens, fresh.shared_keys
+            self._seen = self._mark()
+        log.info("keys read anew", tokens=len(self._tokens), shared=len(self._shared_keys))
 
     def _mark(self) -> tuple[int, int, int]:
         try:

@@ -10,15 +10,23 @@ Every parameter counts, blank and unknown ones too. A name that comes several ti
 
 from __future__ import annotations
 
-import base64
 import hmac
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from binascii import b2a_base64
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
-from typing import Literal
-from urllib.parse import unquote, urlsplit, urlunsplit
+from operator import itemgetter
+from typing import Final, Literal
+from urllib.parse import unquote_to_bytes, urlsplit, urlunsplit
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
+#: An encoded `&` or `=`: where a form has one, it must be taken apart before it is decoded.
+_ENCODED_SEPARATOR = re.compile("%(?:26|3[Dd])")
+#: Sets of names whose order is kept; Twilio sends a handful. Anybody may send others, so each is small, and few are kept.
+ORDERS_KEPT: Final = 64
+MOST_NAMES_KEPT: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +44,24 @@ class Validator:
     """
 
     def __init__(self, public_url: str, keys: Callable[[], Sequence[Key]]) -> None:
-        self._bases = tuple(_port_variants(public_url.rstrip("/")))
+        self._bases = tuple(base.encode() for base in _port_variants(public_url.rstrip("/")))
         self._keys = keys
 
-    def accepts(self, path_and_query: str, pairs: Iterable[tuple[str, str]], signature: str) -> bool:
+    def accepts(self, path_and_query: str, pairs: Collection[tuple[str, str]], signature: str) -> bool:
         """Whether `signature` is Twilio's for this request.
 
         `path_and_query` is as it came on the wire, below the public URL; `pairs` are the decoded form fields.
         """
         try:
             given = signature.encode("ascii")
-            rest = signed_fields(pairs).encode()
-            urls = [base.encode() + path_and_query.encode("ascii") for base in self._bases]
+            rest = path_and_query.encode("ascii") + signed_fields(pairs).encode()
         except UnicodeError:
             return False
-        return any(
-            hmac.compare_digest(_sign(key, url + rest), given) for key in self._keys() if key.secret for url in urls
-        )
+        for key in self._keys():
+            for base in self._bases:
+                if key.secret and hmac.compare_digest(_sign(key, base + rest), given):
+                    return True
+        return False
 
 
 def tokens(*secrets: str) -> Callable[[], Sequence[Key]]:
@@ -66,9 +75,26 @@ def sign(token: str, url: str, fields: Mapping[str, str], *, algorithm: Literal[
     return _sign(Key(token, algorithm), (url + signed_fields(fields.items())).encode()).decode()
 
 
-def signed_fields(pairs: Iterable[tuple[str, str]]) -> str:
+def signed_fields(pairs: Collection[tuple[str, str]]) -> str:
     """Every distinct name and value, run together in Twilio's order."""
+    if 0 < len(pairs) <= MOST_NAMES_KEPT:
+        names, values = zip(*pairs, strict=True)
+        order = _order(names)
+        if order is not None:
+            template, ordered = order
+            return str(template % ordered(values))
     return "".join(chain.from_iterable(sorted(set(pairs))))
+
+
+@lru_cache(maxsize=ORDERS_KEPT)
+def _order(
+    names: tuple[str, ...],
+) -> tuple[str, Callable[[tuple[str, ...]], object]] | None:
+    """The names in Twilio's order with room for their values, and what puts these in that order; None where a name comes twice."""
+    if len(set(names)) < len(names):
+        return None
+    order = sorted(range(len(names)), key=names.__getitem__)
+    return "".join(names[at].replace("%", "%%") + "%s" for at in order), itemgetter(*order)
 
 
 def form_pairs(body: bytes) -> list[tuple[str, str]]:
@@ -76,19 +102,26 @@ def form_pairs(body: bytes) -> list[tuple[str, str]]:
 
     Raises `ValueError` (`UnicodeDecodeError` is one) for what is not a form in UTF-8.
     """
-    # `parse_qsl` says the same of every form in twice the time: it decodes each name and value, of which hardly any is encoded
-    split = [field.partition("=") for field in body.decode("ascii").split("&") if field]
-    return [(_decoded(name), _decoded(value)) for name, _, value in split]
+    # `parse_qsl` says the same of every form in four times the time: it decodes each name and each value by itself
+    text = body.decode("ascii").replace("+", " ")
+    if "%" not in text:
+        return _pairs(text)
+    if _ENCODED_SEPARATOR.search(text):
+        return [(_decoded(name), _decoded(value)) for name, value in _pairs(text)]
+    return _pairs(_decoded(text))
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    split = [field.partition("=") for field in text.split("&") if field]
+    return [(name, value) for name, _, value in split]
 
 
 def _decoded(text: str) -> str:
-    if "+" in text:
-        text = text.replace("+", " ")
-    return unquote(text, errors="strict") if "%" in text else text
+    return unquote_to_bytes(text).decode()
 
 
 def _sign(key: Key, message: bytes) -> bytes:
-    return base64.b64encode(hmac.digest(key.secret.encode(), message, key.algorithm))
+    return b2a_base64(hmac.digest(key.secret.encode(), message, key.algorithm), newline=False)
 
 
 def _port_variants(url: str) -> Iterable[str]:

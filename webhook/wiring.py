@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Final
 
 from dadacat import logs
@@ -19,10 +20,12 @@ STUCK_AFTER_SECONDS: Final = 120.0
 def signing(chosen: Settings, keys: Keys) -> Callable[[], Sequence[Key]]:
     """What may have signed a request, at the moment of each."""
     by_token, by_key = chosen.webhook_signing != "shared-keys", chosen.webhook_signing != "tokens"
-    return lambda: [
-        *(Key(token) for token in keys.tokens if by_token),
-        *(Key(key, "sha256") for key in keys.shared_keys if by_key),
-    ]
+
+    @lru_cache(maxsize=1)
+    def made(secrets: tuple[str, ...], shared: tuple[str, ...]) -> tuple[Key, ...]:
+        return (*map(Key, secrets), *(Key(key, "sha256") for key in shared))
+
+    return lambda: made(keys.tokens if by_token else (), keys.shared_keys if by_key else ())
 
 
 def app() -> WebhookApp:

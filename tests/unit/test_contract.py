@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib.resources import files
 
 import pytest
@@ -48,6 +49,18 @@ def test_every_text_comes_back_as_it_went_in(body: str) -> None:
     text = a_text(body)
 
     assert contract.decode_text(contract.encode_text(text)) == text
+
+
+def test_what_is_rare_comes_back_too() -> None:
+    text = replace(
+        a_text('with "quotes" and \\ and \n and é'), media=(Media(url="http://a", content_type="image/png"),),
+        messaging_service_sid="MG1", opt_out_type="STOP", repaired=True, found_after_seconds=7,
+    )  # fmt: skip
+
+    assert contract.decode_text(contract.encode_text(text)) == text
+    assert set(json.loads(contract.encode_text(text))) == {
+        "v", "sid", "from", "to", "body", "media", "service", "opt_out", "repaired", "late",
+    }  # fmt: skip
 
 
 def test_every_report_comes_back_as_it_went_in() -> None:

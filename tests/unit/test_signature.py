@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from urllib.parse import parse_qsl, urlencode
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator
 
@@ -47,6 +49,30 @@ def test_our_signature_is_the_official_one(fields: dict[str, str]) -> None:
     url = "https://cat.example/sms"
 
     assert signature.sign(TOKEN, url, fields) == RequestValidator(TOKEN).compute_signature(url, fields)
+
+
+_WORDS = st.text("ab%s &=+é", max_size=4)
+_PAIRS = st.lists(st.tuples(_WORDS, _WORDS), max_size=signature.MOST_NAMES_KEPT + 2)
+
+
+@given(_PAIRS)
+def test_a_name_that_comes_again_counts_with_each_distinct_value(pairs: list[tuple[str, str]]) -> None:
+    said = "".join(name + value for name, value in sorted(set(pairs)))
+
+    assert signature.signed_fields(pairs) == signature.signed_fields(pairs[::-1]) == said
+
+
+@given(_PAIRS.map(urlencode) | st.text("a%0123456789abcdefABCDEF&=+", max_size=24))
+@example("a=%26b%3D1&c=%2")
+@example("a=%2526b")
+def test_a_form_says_what_the_standard_librarys_parser_reads(form: str) -> None:
+    try:
+        theirs = parse_qsl(form, keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError:
+        with pytest.raises(UnicodeDecodeError):
+            signature.form_pairs(form.encode())
+    else:
+        assert signature.form_pairs(form.encode()) == theirs
 
 
 @pytest.mark.parametrize(
