@@ -21,6 +21,9 @@ TIMES_WITHOUT_FSYNC: Final = 20
 TIMES_WITH_FSYNC: Final = {32: 15, 256: 20}
 PART_OF_BARE: Final = 1 / 3
 HALF_LOAD_P99_MS: Final = 10.0
+#: As many processes at one port; and what a text costs one alone, as a part of what it costs several.
+PROCESSES: Final = (1, 2, 4)
+ALONE_COSTS: Final = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +34,16 @@ class Contestant:
     port: int
 
 
-def commands(port: int) -> dict[str, list[str | Path]]:
+def commands(port: int, processes: int = 1) -> dict[str, list[str | Path]]:
     """Who takes part, and how each is started."""
     here, there = ROOT / ".venv" / "bin", BENCH_PYTHON.parent
+    # an older checkout, which this one is compared with, knows one process only
+    several = ["--processes", str(processes)] if processes > 1 else []
     quiet = ["--port", str(port), "--no-access-log", "--log-level", "warning"]
     return {
-        "ours": [here / "dadacat", "webhook", "--port", str(port)],
+        "ours": [here / "dadacat", "webhook", "--port", str(port), *several],
         "ours over ASGI": [here / "uvicorn", "webhook.asgi:app", *quiet],
-        "FastAPI + delay": [there / "uvicorn", "benchmarks.plain.fastapi_app:app", *quiet],
+        "FastAPI + delay": [there / "uvicorn", "benchmarks.plain.fastapi_app:app", *quiet, "--workers", str(processes)],
         "Flask + delay": [
             there / "gunicorn", "--worker-class", "gthread", "--threads", "8", "--bind", f"127.0.0.1:{port}",
             "benchmarks.plain.flask_app:app", "--log-level", "warning",
@@ -59,13 +64,13 @@ def environment(port: int, redis_url: str) -> dict[str, str]:
     }
 
 
-def start(lab: Lab, name: str, redis_url: str, *, label: str = "", root: Path = ROOT) -> Contestant:
+def start(lab: Lab, name: str, redis_url: str, *, label: str = "", root: Path = ROOT, processes: int = 1) -> Contestant:
     """Start one contestant."""
     port = free_port()
     label = label or name
     proc = lab.start(
         label.replace(" ", "-").replace("+", "and"),
-        commands(port)[name],
+        commands(port, processes)[name],
         env=environment(port, redis_url),
         until=listens(port),
         root=root,
@@ -97,6 +102,49 @@ def measure(study: Study, *, rounds: int, seconds: float) -> None:
                     client.flushall()
             for one in there.values():
                 one.proc.thaw()
+
+
+def several(study: Study, *, rounds: int, seconds: float) -> None:
+    """Several processes at one port."""
+    what = "texts/s of several processes, appendfsync always, 128 connections"
+    with Lab() as lab:
+        client, url, redis = lab.redis(fsync="always")
+        who = [("ours", number) for number in PROCESSES] + [("FastAPI + delay", PROCESSES[1])]
+        there = {
+            f"{name}, {number}": start(lab, name, url, label=f"{name}-{number}", processes=number)
+            for name, number in who
+        }
+        for (_, number), one in zip(who, there.values(), strict=True):
+            if number > 1:
+                # the supervisor, what multiprocessing keeps beside it, and the processes
+                one.proc.grow(number + 2)
+            run(one, 128, seconds, number)
+            client.flushall()
+        for at in range(1, rounds + 1):
+            for number, (label, one) in enumerate(there.items()):
+                alone(one.proc, (other.proc for other in there.values()))
+                before, redis_before = one.proc.cpu_seconds(), redis.cpu_seconds()
+                done = run(one, 128, seconds, at * 1_000_000 + number * 100_000)
+                study.add(what, label, done.per_second)
+                study.add(what.replace("texts/s", "microseconds of CPU a text"), label,
+                          1e6 * (one.proc.cpu_seconds() - before) / done.texts)  # fmt: skip
+                study.add(what.replace("texts/s", "microseconds of Redis's CPU a text"), label,
+                          1e6 * (redis.cpu_seconds() - redis_before) / done.texts)  # fmt: skip
+                client.flushall()
+        for one in there.values():
+            one.proc.thaw()
+    cost = what.replace("texts/s", "microseconds of CPU a text")
+    one, two, most = (f"ours, {number}" for number in PROCESSES)
+    study.hold(
+        f"of {PROCESSES[-1]} processes a text takes the CPU that it takes of one, within a fifth: cores are the limit, not each other",
+        figure=f"{study.median(cost, one):.0f} microseconds of 1, {study.median(cost, most):.0f} of {PROCESSES[-1]}",
+        ratio=study.ratio(cost, one, most),
+        least=ALONE_COSTS,
+    )
+    study.notes += [
+        f"{two} / {one}, texts/s, on two cores that Redis and the loader share: {study.ratio(what, two, one)}",
+        f"{two} / FastAPI + `task.delay`, 2, texts/s: {study.ratio(what, two, 'FastAPI + delay, 2')}",
+    ]
 
 
 def run(one: Contestant, connections: int, seconds: float, first: int, rate: float = 0.0) -> Result:
@@ -140,6 +188,7 @@ def study(*, quick: bool = False) -> Study:
             ratio=found.ratio(what, "ours", "FastAPI + delay"),
             least=times,
         )
+    several(found, rounds=rounds, seconds=seconds)
     what = "texts/s, appendfsync no, 32 connections"
     found.hold(
         "a third of the server's answer that does nothing",
@@ -147,6 +196,12 @@ def study(*, quick: bool = False) -> Study:
         ratio=found.ratio(what, "ours", "answers only"),
         least=PART_OF_BARE,
     )
+    cost = what.replace("texts/s", "microseconds of CPU a text")
+    bare = found.ratio(what, "answers only", "FastAPI + delay")
+    found.notes += [
+        f"CPU a text, FastAPI + `task.delay` / ours: {found.ratio(cost, 'FastAPI + delay', 'ours')}",
+        f"answers only / FastAPI + `task.delay`, the most that any webhook on this server could reach here: {bare}",
+    ]
     what = "ms at half load, appendfsync always"
     p99 = found.median(what, "ours, p99")
     found.goals.append(Goal(goal="p99 under 10 ms at half load", figure=f"{p99:.1f} ms", met=p99 < HALF_LOAD_P99_MS))

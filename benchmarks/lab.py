@@ -62,6 +62,14 @@ class Proc:
                     continue
         return found
 
+    def grow(self, number: int) -> None:
+        """Wait until there are so many of them. Raises `RuntimeError` where they do not come."""
+        deadline = time.monotonic() + START_SECONDS
+        while len(self.tree()) < number:
+            if not self.running() or time.monotonic() > deadline:
+                raise RuntimeError(f"{self.name}: {len(self.tree())} processes, not {number}")
+            time.sleep(0.02)
+
     def cpu_seconds(self) -> float:
         """Processor time of all of them so far, in user and kernel."""
         ticks = 0

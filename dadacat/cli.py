@@ -9,6 +9,7 @@ import dataclasses
 import os
 import socket
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -27,6 +28,8 @@ Answer = TypeVar("Answer")
 KEEP_ALIVE_SECONDS: Final = 75
 #: What is under way is finished; a page that listens for ever is not waited for.
 GRACE_SECONDS: Final = 2
+#: No machine that somebody has needs more of them at one port.
+MOST_PROCESSES: Final = 256
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -84,12 +87,25 @@ def up(*, headless: bool, port_base: int, data: Path, workers: int, dynamodb: st
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(1, 65_535), default=8400, show_default=True)
-def webhook(*, host: str, port: int) -> None:
-    """Take Twilio's posts: verify, put into Redis, acknowledge."""
-    checked(twilio=True)
-    from webhook.server import WebhookProtocol
+@click.option(
+    "--processes",
+    type=click.IntRange(1, MOST_PROCESSES),
+    default=1,
+    show_default=True,
+    help="So many share the port; one for each core that may be busy with it.",
+)
+def webhook(*, host: str, port: int, processes: int) -> None:
+    """Take Twilio's posts: verify, put into Redis, acknowledge.
 
-    _serve("webhook.asgi:app", host, port, http=WebhookProtocol, proxy_headers=False)
+    Several processes are watched by another: it starts them, starts one anew that dies or hangs, replaces them one by one at a SIGHUP, and ends them.
+    """
+    checked(twilio=True)
+    from webhook.processes import counted_together
+
+    with counted_together() if processes > 1 else nullcontext():
+        from webhook.server import WebhookProtocol
+
+        _serve("webhook.asgi:app", host, port, http=WebhookProtocol, proxy_headers=False, workers=processes)
 
 
 @main.command()
@@ -491,7 +507,7 @@ def _print_account(account: dict[str, Any]) -> None:
     click.echo(f"\nseed {account['seed']}: {'the promise was kept' if account['good'] else 'THE PROMISE WAS BROKEN'}")
 
 
-def _serve(app: str, host: str, port: int, **more: Any) -> None:  # Any: uvicorn's own options
+def _serve(app: str, host: str, port: int, *, workers: int = 1, **more: Any) -> None:  # Any: uvicorn's own options
     import uvicorn
 
     uvicorn.run(
@@ -503,6 +519,7 @@ def _serve(app: str, host: str, port: int, **more: Any) -> None:  # Any: uvicorn
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        workers=workers,
         **more,
     )
 

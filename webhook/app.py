@@ -242,7 +242,7 @@ class WebhookApp:
             # a webhook without Redis has figures all the same; the age of the oldest text stays what it last was
             with suppress(DoorClosed):
                 await self._look()
-            return Answer(200, generate_latest(), CONTENT_TYPE_LATEST.encode())
+            return Answer(200, generate_latest(metrics.registry()), CONTENT_TYPE_LATEST.encode())
         try:
             road = await self._look()
         except DoorClosed as exc:

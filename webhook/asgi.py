@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from webhook import wiring
+from webhook import processes, wiring
 
+processes.end_with_supervisor()
 app = wiring.app()
