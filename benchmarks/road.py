@@ -2,7 +2,8 @@
 
 The model answers at once and so does the carrier (`benchmarks/stubs.py`), so all that is left is ours and the stores': webhook, Redis with a file
 that is forced to disk, Celery, and the calls to the embedded DynamoDB. Everything shares this machine's cores. Capacity is found first, by a burst;
-then texts come at random moments, at a tenth, half and nine tenths of it. How long the store itself takes under that load is asked of it meanwhile.
+then texts come at random moments, at a tenth, half and nine tenths of it. How long the store itself takes under that load, for the same
+calls, is measured meanwhile.
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ import random
 import statistics
 import threading
 import time
-from typing import Final, Self
+from datetime import UTC, datetime
+from typing import Any, Final, Self
 
 import httpx
 
 from benchmarks import load, turns
 from benchmarks.lab import ROOT, Proc, listens
 from benchmarks.report import Goal, Study
-from conversation.dynamodb import Write
+from conversation import journal
+from conversation.journal import Turn, TurnState
+from conversation.ports import Answer
 from conversation.storage import DynamoDBStorage
 from dadacat.chaos.tree import free_port
 from sms import signature
@@ -33,22 +37,17 @@ OURS: Final = "ours"
 
 
 class Probe:
-    """Asks the store, while it is under load, for what a turn asks of it before its POST: two updates and two transactions, twice a second."""
+    """Asks the store, while it is under load, for what a turn asks of it before its POST, twice a second, and counts how long its answers take.
+
+    Only the exchange counts, from the first byte written to the last one read: making and signing the requests is a worker's own work.
+    """
 
     def __init__(self, url: str) -> None:
         turns.local_credentials()
-        storage = DynamoDBStorage(endpoint_url=url, region_name="us-east-1")
-        self._database = storage._db  # noqa: SLF001 - to ask what it asks
-        key = {"user_id": "+15559999999"}
-        one = Write(table=storage.table_name, key=key, update="SET #n = :n", values={"n": 1})
-        row = {**key, "message_key": "probe"}
-        other = Write(table=storage.messages_table_name, key=row, update="SET #n = :n", values={"n": 1})
-        self._calls = (
-            lambda: self._database.update(one),
-            lambda: self._database.update(other),
-            lambda: self._database.transact(one, other),
-            lambda: self._database.transact(one, other),
-        )
+        self._storage = DynamoDBStorage(endpoint_url=url, region_name="us-east-1")
+        pool = self._storage._db.connect()._pool  # noqa: SLF001 - to see when it answers
+        self._ask, self._waited, self._asked = pool.urlopen, 0.0, 0
+        pool.urlopen = self._timed  # type: ignore[method-assign]
         self.took: list[float] = []
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -61,12 +60,31 @@ class Probe:
         self._over.set()
         self._thread.join()
 
+    def _timed(self, *args: Any, **more: Any) -> Any:  # Any: urllib3's own
+        begun = time.monotonic()
+        try:
+            return self._ask(*args, **more)
+        finally:
+            self._waited += time.monotonic() - begun
+
     def _run(self) -> None:
         while not self._over.wait(0.5):
-            begun = time.monotonic()
-            for call in self._calls:
-                call()
-            self.took.append(1000 * (time.monotonic() - begun))
+            self._waited = 0.0
+            self._turn()
+            self.took.append(1000 * self._waited)
+
+    def _turn(self) -> None:
+        self._asked += 1
+        now = datetime.now(UTC)
+        turn = Turn(
+            user_id="+15559999999", sid=f"SM{self._asked:032x}", state=TurnState.FILED,
+            arrived=journal.arrived(f"{int(now.timestamp() * 1000)}-0"), content="hello", to=load.NUMBER,
+        )  # fmt: skip
+        opened = self._storage.open(turn.user_id, now=now)
+        turn = self._storage.file(turn, now=now).turn
+        answer = Answer(conversation=opened, turns=(turn,), parts=("prrt. tuna.",), token=f"{self._asked}")
+        fence = self._storage.persist(answer, now=now).fence
+        self._storage.claim(answer.new_parts()[0], fence=fence, attempt_id=f"{turn.sid}-0-a", now=now)
 
 
 class Road:

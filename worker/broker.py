@@ -4,10 +4,10 @@ One error is renamed: who uses a channel whose connection is gone is told that i
 channels are closed while tasks are still running. Whatever is acknowledged or put back after that asks the closed channel for a connection and gets,
 in kombu 5.7, an `AttributeError` on `None`. Celery waits for connection errors there and takes anything else for the end of the worker: the process
 dies because its broker restarted (`tests/chaos/test_pools.py` shows it without this file). As a connection error it is logged and forgotten, which is
-right: a doorbell that was not acknowledged is heard again.
+right: whom it rang for stands on the agenda.
 
 Two costs are saved, which together were a fifth of a turn's CPU (`docs/decisions/0019-dynamodb-without-the-model.md`): kombu builds a Redis client,
-with its table of some three hundred commands, for each message that is taken, acknowledged or published; and Celery publishes the events of its tasks
+with its table of some three hundred commands, for each message that is taken or published; and Celery publishes the events of its tasks
 one by one as they come.
 """
 

@@ -7,17 +7,12 @@ from typing import Any, Final
 
 from inbox import contract
 
-#: Longer than the longest visit: 60 s, a reply of 20 s, a send of 10 s, with room.
-#: A doorbell that is heard twice is harmless, but not free.
-VISIBILITY_TIMEOUT_SECONDS: Final = 180
-#: Longer than any visit, shorter than the visibility timeout: a child of a prefork pool that is still busy by then hangs.
+#: Longer than the longest visit, 60 s, a reply of 20 s, a send of 10 s, with room: a child of a prefork pool that is still busy by then hangs.
 TASK_TIME_LIMIT_SECONDS: Final = 150
 #: A reconciliation goes through all that is unfinished and through the carrier's list; after half an hour it hangs.
 RECONCILE_TIME_LIMIT_SECONDS: Final = 1800
 #: A child of a prefork pool makes its connections before it says that it is there; the default kills it after 4 s.
 CHILD_START_SECONDS: Final = 60.0
-#: How often doorbells of dead workers are looked for.
-RESTORE_INTERVAL_SECONDS: Final = 5
 #: A Redis that takes no connection within this is not there.
 CONNECT_TIMEOUT_SECONDS: Final = 3
 #: Longer than the second for which the transport waits at the queue; a Redis that is silent for longer is gone.
@@ -33,7 +28,7 @@ def celery_settings(
         # tasks are doorbells without results: nobody reads one, and storing it would cost a write a task
         "result_backend": None,
         "task_ignore_result": True,
-        # a doorbell is acknowledged after the visit, so that a worker that dies leaves it to be heard again
+        # a doorbell is acknowledged after the visit: until then it takes the place of another, so that no worker hoards them
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
         # a visit that fails has parked its person on the agenda: the doorbell itself is done
@@ -46,12 +41,9 @@ def celery_settings(
         "worker_pool": pool,
         "worker_concurrency": concurrency,
         "broker_transport_options": {
-            "visibility_timeout": VISIBILITY_TIMEOUT_SECONDS,
-            # the defaults look for doorbells of dead workers every 100 s
-            "unacked_restore_interval": RESTORE_INTERVAL_SECONDS,
-            "unacked_restore_throttle": 1,
-            # a sweeper that died must not block the next for the default's 300 s
-            "unacked_mutex_expire": 30,
+            # who is to be looked at stands on the agenda, which is looked at every few seconds; kombu's second list of the bells that are
+            # being heard, after which a dead worker's are rung again in minutes, costs two transactions a turn and tells nothing new
+            "ack_emulation": False,
             # without these a half-open connection hangs a worker for ever
             "socket_timeout": SOCKET_TIMEOUT_SECONDS,
             "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,

@@ -124,6 +124,17 @@ class _Gathered:
 
 
 @dataclass(frozen=True, slots=True)
+class _Thought:
+    """What came of thinking: messages whose words are frozen, and what they cost of what was set aside for them."""
+
+    parts: tuple[Part, ...] = ()
+    #: None: nothing was set aside.
+    grant: Grant | None = None
+    model: int = 0
+    sms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Noted:
     """Who is told what a visit did: the log and the counters."""
 
@@ -252,7 +263,11 @@ class Visits:
                 self._supersede(visit, gathered)
             elif gathered.answer:
                 visit.in_hand = tuple(gathered.answer)
-                due_ms = self._delivery.deliver(visit, self._answer(visit, gathered))
+                thought = self._answer(visit, gathered)
+                try:
+                    due_ms = self._delivery.deliver(visit, thought.parts)
+                finally:
+                    self._settle_accounts(visit, thought)
                 if due_ms is not None:
                     return due_ms
                 visit.over.add(gathered.answer[0].sid)
@@ -525,7 +540,7 @@ class Visits:
 
     # Think and persist
 
-    def _answer(self, visit: Visit, gathered: _Gathered) -> tuple[Part, ...]:
+    def _answer(self, visit: Visit, gathered: _Gathered) -> _Thought:
         """Think of a reply and freeze its words. From the persist on, every attempt sends the same bytes."""
         visit.turns += 1
         answered, superseded, texts = gathered.answer, [], gathered.texts
@@ -551,7 +566,7 @@ class Visits:
                 )
             for turn in (*superseded, *answered):
                 self._settle(visit, turn, Settle(TurnState.SILENT, "over the budget"))
-            return ()
+            return _Thought()
         begun = time.monotonic()
         if gathered.alone is Keyword.HELP and grant.leave is Leave.GO:
             reply = Reply(words=self._habits.help_line, engine=HELP_LINE)
@@ -585,19 +600,22 @@ class Visits:
             with suppress(InboxAway):
                 self._budget.settle(grant, model=cost, sms=0)
             raise
-        # what cannot be corrected, or asked for, now: the sum stays as it was set aside, and the next reply asks again
-        with suppress(InboxAway):
-            spent = sum(cost for _, cost in answer.expected)
-            self._budget.settle(grant, model=cost, sms=spent)
-            if memory.is_due(visit.conversation, self._habits.memory, now=visit.now()):
-                self._inbox.remind(visit.lease.who)
         for turn in answered:
             visit.filed[turn.sid] = replace(turn, state=TurnState.ANSWERED, turn=answered[0].sid)
             self._noted.turn(visit, turn, TurnState.ANSWERED, "")
         for turn in superseded:
             visit.filed[turn.sid] = replace(turn, state=TurnState.SILENT)
             self._noted.turn(visit, turn, TurnState.SILENT, "superseded")
-        return answer.new_parts()
+        return _Thought(answer.new_parts(), grant, model=cost, sms=sum(expected for _, expected in answer.expected))
+
+    def _settle_accounts(self, visit: Visit, thought: _Thought) -> None:
+        """Note what was spent, and ask for what a memory should hold by now: both once the reply is on its way, which waits for neither."""
+        # what cannot be corrected, or asked for, now: the sum stays as it was set aside, and the next reply asks again
+        with suppress(InboxAway):
+            if thought.grant is not None:
+                self._budget.settle(thought.grant, model=thought.model, sms=thought.sms)
+                if memory.is_due(visit.conversation, self._habits.memory, now=visit.now()):
+                    self._inbox.remind(visit.lease.who)
 
     def _asked(self, visit: Visit, gathered: _Gathered, heard: Heard) -> Asked:
         """What has to be known before money is set aside for a reply."""
