@@ -21,9 +21,10 @@ TIMES_WITHOUT_FSYNC: Final = 20
 TIMES_WITH_FSYNC: Final = {32: 15, 256: 20}
 PART_OF_BARE: Final = 1 / 3
 HALF_LOAD_P99_MS: Final = 10.0
-#: As many processes at one port; and what a text costs one alone, as a part of what it costs several.
+#: As many processes at one port; and what a text costs one alone, as a part of what it costs several, at so many a second.
 PROCESSES: Final = (1, 2, 4)
 ALONE_COSTS: Final = 0.8
+SAME_RATE: Final = 1_500.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,7 @@ def measure(study: Study, *, rounds: int, seconds: float) -> None:
 def several(study: Study, *, rounds: int, seconds: float) -> None:
     """Several processes at one port."""
     what = "texts/s of several processes, appendfsync always, 128 connections"
+    same = f"microseconds of CPU a text of several processes at {SAME_RATE:,.0f} texts/s"
     with Lab() as lab:
         client, url, redis = lab.redis(fsync="always")
         who = [("ours", number) for number in PROCESSES] + [("FastAPI + delay", PROCESSES[1])]
@@ -131,14 +133,18 @@ def several(study: Study, *, rounds: int, seconds: float) -> None:
                 study.add(what.replace("texts/s", "microseconds of Redis's CPU a text"), label,
                           1e6 * (redis.cpu_seconds() - redis_before) / done.texts)  # fmt: skip
                 client.flushall()
+                if "ours" in label:
+                    before = one.proc.cpu_seconds()
+                    done = run(one, 128, seconds, at * 1_000_000 + number * 100_000 + 50_000, rate=SAME_RATE)
+                    study.add(same, label, 1e6 * (one.proc.cpu_seconds() - before) / done.texts)
+                    client.flushall()
         for one in there.values():
             one.proc.thaw()
-    cost = what.replace("texts/s", "microseconds of CPU a text")
     one, two, most = (f"ours, {number}" for number in PROCESSES)
     study.hold(
-        f"of {PROCESSES[-1]} processes a text takes the CPU that it takes of one, within a fifth: cores are the limit, not each other",
-        figure=f"{study.median(cost, one):.0f} microseconds of 1, {study.median(cost, most):.0f} of {PROCESSES[-1]}",
-        ratio=study.ratio(cost, one, most),
+        f"at {SAME_RATE:,.0f} texts/s four processes spend what one does, within a fifth: cores are their limit, not each other",
+        figure=f"{study.median(same, one):.0f} microseconds a text of 1, {study.median(same, most):.0f} of {PROCESSES[-1]}",
+        ratio=study.ratio(same, one, most),
         least=ALONE_COSTS,
     )
     study.notes += [
