@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmarks import acknowledge, growth, memory, parts, queues, road, scale, simulate, start, turns
 from benchmarks.lab import ROOT
+from benchmarks.report import Study
 
 STUDIES = {
     "acknowledge": acknowledge.study,
@@ -22,6 +23,8 @@ STUDIES = {
     "start": start.study,
     "simulate": simulate.study,
 }
+#: What two checkouts are compared by.
+COMPARED = {"acknowledge": acknowledge.compare, "turns": turns.compare}
 
 
 def main() -> None:
@@ -34,12 +37,19 @@ def main() -> None:
     if unknown := set(asked.names) - set(STUDIES):
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(STUDIES)}")
     if asked.compare:
+        if others := set(asked.names) - set(COMPARED):
+            parser.error(f"two checkouts are compared by {' and '.join(COMPARED)}, not by {', '.join(sorted(others))}")
         with tempfile.TemporaryDirectory(prefix="dadacat-base-") as folder:
             base = Path(folder) / asked.compare.replace("/", "-")
             git = ["git", "-C", str(ROOT), "worktree"]
             subprocess.run([*git, "add", "--quiet", "--detach", str(base), asked.compare], check=True)  # noqa: S603
             try:
-                print(acknowledge.compare(base, quick=asked.quick).table())
+                found = Study(
+                    name="compare", title=f"This checkout beside {base.name}", command="scripts/bench --compare"
+                )
+                for name in asked.names or COMPARED:
+                    COMPARED[name](found, base, quick=asked.quick)
+                print(found.table())
             finally:
                 subprocess.run([*git, "remove", "--force", str(base)], check=True)  # noqa: S603
         return

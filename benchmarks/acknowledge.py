@@ -153,12 +153,23 @@ def several(study: Study, *, rounds: int, seconds: float) -> None:
     ]
 
 
-def run(one: Contestant, connections: int, seconds: float, first: int, rate: float = 0.0) -> Result:
+def run(
+    one: Contestant,
+    connections: int,
+    seconds: float,
+    first: int,
+    *,
+    rate: float = 0.0,
+    path: str = "/sms",
+    kept: str = "200",
+) -> Result:
     """One sample. Raises `RuntimeError` where anything was not kept."""
     done = bring(
-        Plan(host="127.0.0.1", port=one.port, connections=connections, seconds=seconds, first=first, rate=rate)
+        Plan(
+            host="127.0.0.1", port=one.port, connections=connections, seconds=seconds, first=first, rate=rate, path=path
+        )
     )
-    if set(done.statuses) != {"200"}:
+    if set(done.statuses) != {kept}:
         raise RuntimeError(f"not everything was kept: {done.statuses}")
     return done
 
@@ -174,6 +185,20 @@ def half_load(study: Study, *, rounds: int, seconds: float) -> None:
             done = run(one, 128, seconds, number * 1_000_000, rate=capacity / 2)
             study.add("ms at half load, appendfsync always", "ours, p50", done.p50)
             study.add("ms at half load, appendfsync always", "ours, p99", done.p99)
+
+
+def reports(study: Study, *, rounds: int, seconds: float) -> None:
+    """Delivery reports, of which every reply brings two or three, beside texts."""
+    what = "texts/s and delivery reports/s, appendfsync always, 32 connections"
+    with Lab() as lab:
+        client, url, _ = lab.redis(fsync="always")
+        one = start(lab, "ours", url)
+        for number in range(1, rounds + 1):
+            for name, path, kept in (("texts", "/sms", "200"), ("reports", load.REPORTS, "204")):
+                done = run(one, 32, seconds, number * 1_000_000, path=path, kept=kept)
+                study.add(what, name, done.per_second)
+                client.flushall()
+    study.notes.append(f"reports/s / texts/s: {study.ratio(what, 'reports', 'texts')}")
 
 
 def study(*, quick: bool = False) -> Study:
@@ -195,6 +220,7 @@ def study(*, quick: bool = False) -> Study:
             least=times,
         )
     several(found, rounds=rounds, seconds=seconds)
+    reports(found, rounds=rounds, seconds=seconds)
     what = "texts/s, appendfsync no, 32 connections"
     found.hold(
         "a third of the server's answer that does nothing",
@@ -214,9 +240,8 @@ def study(*, quick: bool = False) -> Study:
     return found
 
 
-def compare(base: Path, *, quick: bool = False) -> Study:
+def compare(found: Study, base: Path, *, quick: bool = False) -> None:
     """This checkout beside another, in turns."""
-    found = Study(name="compare", title=f"This checkout beside {base.name}", command="scripts/bench --compare")
     rounds, seconds = (2, 1.0) if quick else (7, 2.0)
     with Lab() as lab:
         client, url, _ = lab.redis(fsync="always")
@@ -232,5 +257,4 @@ def compare(base: Path, *, quick: bool = False) -> Study:
                 client.flushall()
         for one in there.values():
             one.proc.thaw()
-    found.notes.append(f"this / base: {found.ratio('acknowledged texts/s', 'this', 'base')}")
-    return found
+    found.notes.append(f"this / base, acknowledged texts/s: {found.ratio('acknowledged texts/s', 'this', 'base')}")

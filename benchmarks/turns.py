@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import boto3
@@ -33,6 +34,8 @@ TIMES_IN_FLIGHT: Final = 20
 #: So many people text, once a round each, and have done so for so many rounds before it counts: the plain worker shows its model twenty messages.
 PEOPLE: Final = 100
 EXCHANGES: Final = 10
+#: Rounds that do not count where two checkouts are compared: connections are made, and everybody has texted.
+WARM_ROUNDS: Final = 2
 WAIT_SECONDS: Final = 240.0
 WHO_KEY: Final = "be" * 16
 OURS, PLAIN = "ours", "prefork, boto3, openai, twilio"
@@ -78,11 +81,13 @@ def house(*, thinks: float) -> Iterator[House]:
         yield House(lab=lab, env=env, stubs=at, redis=server)
 
 
-def ours(at: House, *, concurrency: int, name: str = "ours") -> Proc:
+def ours(at: House, *, concurrency: int, name: str = "ours", root: Path = ROOT) -> Proc:
     """Our worker, ready."""
     ready = at.lab.data / f"{name}.ready"
     env = {**at.env, "WORKER_CONCURRENCY": str(concurrency), "DADACAT_READY_FILE": str(ready)}
-    return at.lab.start(name, [ROOT / ".venv/bin/dadacat", "worker", "--name", name], env=env, until=ready.exists)
+    return at.lab.start(
+        name, [ROOT / ".venv/bin/dadacat", "worker", "--name", name], env=env, until=ready.exists, root=root
+    )
 
 
 def local_credentials() -> None:
@@ -231,3 +236,21 @@ def study(*, quick: bool = False) -> Study:
         least=1,
     )
     return found
+
+
+def compare(found: Study, base: Path, *, quick: bool = False) -> None:
+    """CPU a turn of this checkout's worker beside another's, in turns.
+
+    Each has a house of its own for each sample: one that stood still at the same Redis would be given bells that it does not hear.
+    """
+    what, counted = "ms of worker CPU a turn", 2 if quick else 6
+    for _ in range(1 if quick else 4):
+        for name, root in (("this", ROOT), ("base", base)):
+            with house(thinks=0) as at:
+                proc = ours(at, concurrency=32, root=root)
+                for number in range(WARM_ROUNDS + counted):
+                    if number == WARM_ROUNDS:
+                        before = proc.cpu_seconds()
+                    a_round(at, OURS, number * PEOPLE)
+                found.add(what, name, 1000 * (proc.cpu_seconds() - before) / (counted * PEOPLE))
+    found.notes.append(f"base / this, CPU a turn: {found.ratio(what, 'base', 'this')}")
