@@ -28,6 +28,8 @@ Answer = TypeVar("Answer")
 KEEP_ALIVE_SECONDS: Final = 75
 #: What is under way is finished; a page that listens for ever is not waited for.
 GRACE_SECONDS: Final = 2
+#: One of several processes that does not answer its supervisor for so long hangs; one that starts on a busy machine takes some of it.
+PROCESS_ANSWERS_SECONDS: Final = 30
 #: No machine that somebody has needs more of them at one port.
 MOST_PROCESSES: Final = 256
 
@@ -520,6 +522,7 @@ def _serve(app: str, host: str, port: int, *, workers: int = 1, **more: Any) -> 
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
         workers=workers,
+        timeout_worker_healthcheck=PROCESS_ANSWERS_SECONDS,
         **more,
     )
 
