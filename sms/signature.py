@@ -86,11 +86,13 @@ def signed_fields(pairs: Collection[tuple[str, str]]) -> str:
     return "".join(chain.from_iterable(sorted(set(pairs))))
 
 
+#: The names in Twilio's order with room for their values, and what puts these in that order.
+_Order = tuple[str, Callable[[tuple[str, ...]], object]]
+
+
 @lru_cache(maxsize=ORDERS_KEPT)
-def _order(
-    names: tuple[str, ...],
-) -> tuple[str, Callable[[tuple[str, ...]], object]] | None:
-    """The names in Twilio's order with room for their values, and what puts these in that order; None where a name comes twice."""
+def _order(names: tuple[str, ...]) -> _Order | None:
+    """How a form of these names is run together; None where a name comes twice."""
     if len(set(names)) < len(names):
         return None
     order = sorted(range(len(names)), key=names.__getitem__)
