@@ -29,7 +29,7 @@ from urllib.parse import urlsplit
 from dadacat.settings import Settings, SettingsError, environment
 
 #: How long a process may take until it answers; on a slow machine Python alone needs several seconds for all of them.
-START_SECONDS: Final = 60.0
+START_SECONDS: Final = 120.0
 #: How long a worker may take to finish the turns in hand: a reply's 20 s, a send's 10 s, and room.
 WORKER_STOP_SECONDS: Final = 40.0
 STOP_SECONDS: Final = 10.0

@@ -42,7 +42,7 @@ SHORT: Final[Mapping[str, str]] = {
     "SMS_VALIDITY_SECONDS": "60",
     "LOG_LEVEL": "warning",
 }
-START_SECONDS: Final = 90.0
+START_SECONDS: Final = 300.0
 #: Below those that Linux gives to connections (net.ipv4.ip_local_port_range begins at 32768).
 PORTS: Final = (10_000, 32_000)
 #: How far the clocks of a day with skewed clocks are off, one worker after the other.
@@ -122,9 +122,16 @@ class Tree:
             self.members.append(member)
         for member in self.members:
             self._spawn(member)
-        wait_until(lambda: all(self.answers(member) for member in self.members), START_SECONDS, "the members")
+        # kept alive from here on: one that gives up because another took its port, or a service was slow, is started again like any other
         self._keeper = threading.Thread(target=self._keep, name="keeper")
         self._keeper.start()
+        for member in self.members:
+            log = self._log(member)
+            wait_until(
+                lambda member=member: self.answers(member),
+                START_SECONDS,
+                f"{member.role} {member.name}, whose log is {log},",
+            )
 
     def stop(self) -> None:
         """Stop everything that was started."""
@@ -227,8 +234,11 @@ class Tree:
                 "FAKETIME": f"{member.skew:+d}s",
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             }
-        with (self.data / "logs" / f"chaos-{member.name}.log").open("ab") as log:
+        with self._log(member).open("ab") as log:
             member.process = subprocess.Popen(command, env=environment, cwd=self.data, stdout=log, stderr=log)  # noqa: S603 - our own command
+
+    def _log(self, member: Member) -> Path:
+        return self.data / "logs" / f"chaos-{member.name}.log"
 
     def _ready_file(self, member: Member) -> Path:
         return self.data / "run" / f"chaos-{member.name}.ready"

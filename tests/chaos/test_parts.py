@@ -16,7 +16,7 @@ from dadacat.chaos.tree import Member, Tree
 from tests.conftest import wait_until
 from tests.models import a_model
 
-pytestmark = [pytest.mark.road, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.road
 
 POEM = "the box\nthe cat\nthe lid"
 

@@ -19,7 +19,7 @@ from tests.conftest import wait_until
 
 pytestmark = [
     pytest.mark.road,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1800),
 ]
 
 POOLS = ("threads", "prefork")

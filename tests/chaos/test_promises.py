@@ -26,7 +26,7 @@ from sms import signature
 from tests.builders import a_sid
 from tests.conftest import wait_until
 
-pytestmark = [pytest.mark.road, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.road, pytest.mark.timeout(2400)]
 
 WORKERS, WEBHOOKS = 3, 3
 _people = itertools.count(1)

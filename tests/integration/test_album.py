@@ -120,7 +120,8 @@ def test_a_server_that_says_nothing_is_waited_for_no_longer_than_told() -> None:
         took = time.monotonic() - begun
         over.set()
 
-    assert took < 3
+    # far less than the silence
+    assert took < 8
 
 
 @pytest.mark.parametrize("url", ["https://[::1/Media", "", "http://", "https://\udcff.twilio.com/x"])

@@ -219,7 +219,7 @@ def test_what_cannot_be_read_is_left_as_it_is(storage: DynamoDBStorage, client: 
     assert item["messages"] == {"S": "[{"}
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1200)
 def test_the_item_of_a_conversation_of_ten_thousand_messages_is_no_larger(
     storage: DynamoDBStorage, client: Any
 ) -> None:

@@ -255,7 +255,7 @@ def test_a_cut_at_any_call_of_a_visit(policy: str, lines: int) -> None:
         world.account(wire)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     # of the sixteen ways in which both calls of a pair may be cut, so many are drawn for each pair; all of them take minutes
     ("policy", "lines", "ways"),

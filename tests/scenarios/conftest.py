@@ -22,6 +22,7 @@ from dadacat.chaos.tree import free_base
 from dadacat.settings import without_settings
 from sms import signature
 from tests.builders import OUR_NUMBER
+from tests.conftest import SLOWER
 
 ACCOUNT = "AC" + "5" * 32
 TOKEN = "a-token-of-the-tests"
@@ -70,7 +71,7 @@ class House:
         assert self.process is not None
         assert self.process.stdout is not None
         self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(60)
+        code = self.process.wait(60 * SLOWER)
         self.process.stdout.close()
         return code
 
