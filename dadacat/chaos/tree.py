@@ -18,6 +18,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -128,7 +129,7 @@ class Tree:
         for member in self.members:
             log = self._log(member)
             wait_until(
-                lambda member=member: self.answers(member),
+                partial(self.answers, member),
                 START_SECONDS,
                 f"{member.role} {member.name}, whose log is {log},",
             )
