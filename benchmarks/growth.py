@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,6 +29,7 @@ from conversation.journal import PartState, Turn, TurnState
 from conversation.models import in_milliseconds
 from conversation.ports import Answer, Binding
 from conversation.storage import DynamoDBStorage
+from conversation.wire import Wire
 
 LENGTHS: Final = (10, 100, 1_000, 10_000)
 #: A one-part turn may ask the tables so often, status callbacks apart.
@@ -49,8 +50,8 @@ class Counted:
 
 @contextmanager
 def counted() -> Iterator[Counted]:
-    """Count what is asked over urllib3, which both have below them."""
-    found, urlopen = Counted(), HTTPConnectionPool.urlopen
+    """Count what is asked over urllib3, which the plain one has below it, and over our own wire."""
+    found, urlopen, post = Counted(), HTTPConnectionPool.urlopen, Wire.post
 
     def noted(
         pool: HTTPConnectionPool, method: str, url: str, body: Any = None, **more: Any
@@ -59,7 +60,12 @@ def counted() -> Iterator[Counted]:
         found.sent += len(body or b"")
         return urlopen(pool, method, url, body=body, **more)
 
-    with patch.object(HTTPConnectionPool, "urlopen", noted):
+    def posted(wire: Wire, body: bytes, headers: Sequence[str]) -> tuple[int, Mapping[str, str], bytes]:
+        found.calls += 1
+        found.sent += len(body)
+        return post(wire, body, headers)
+
+    with patch.object(HTTPConnectionPool, "urlopen", noted), patch.object(Wire, "post", posted):
         yield found
 
 

@@ -12,8 +12,9 @@ import random
 import statistics
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import httpx
 
@@ -45,9 +46,9 @@ class Probe:
     def __init__(self, url: str) -> None:
         turns.local_credentials()
         self._storage = DynamoDBStorage(endpoint_url=url, region_name="us-east-1")
-        pool = self._storage._db.connect()._pool  # noqa: SLF001 - to see when it answers
-        self._ask, self._waited, self._asked = pool.urlopen, 0.0, 0
-        pool.urlopen = self._timed  # type: ignore[method-assign]
+        wire = self._storage._db.connect()._wire  # noqa: SLF001 - to see when it answers
+        self._post, self._waited, self._asked = wire.post, 0.0, 0
+        wire.post = self._timed  # type: ignore[method-assign]
         self.took: list[float] = []
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -60,10 +61,10 @@ class Probe:
         self._over.set()
         self._thread.join()
 
-    def _timed(self, *args: Any, **more: Any) -> Any:  # Any: urllib3's own
+    def _timed(self, body: bytes, headers: Sequence[str]) -> tuple[int, Mapping[str, str], bytes]:
         begun = time.monotonic()
         try:
-            return self._ask(*args, **more)
+            return self._post(body, headers)
         finally:
             self._waited += time.monotonic() - begun
 

@@ -18,22 +18,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import botocore.session
-import urllib3
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
-from botocore.exceptions import (
-    ClientError,
-    ConnectionClosedError,
-    ConnectTimeoutError,
-    EndpointConnectionError,
-    HTTPClientError,
-    NoCredentialsError,
-    ReadTimeoutError,
-    SSLError,
-)
+from botocore.exceptions import ClientError, HTTPClientError, NoCredentialsError
 from botocore.exceptions import ConnectionError as NotConnected
-from botocore.httpsession import create_urllib3_context, where
+from botocore.httpsession import where
 from botocore.utils import get_environ_proxies
+
+from conversation.wire import Way, Wire
 
 #: The version of the protocol that every operation's name stands behind.
 TARGET: Final = "DynamoDB_20120810"
@@ -87,9 +79,14 @@ class Endpoint:
         self._attempts = attempts
         self._sleep = sleep
         self._rng = random.Random()  # noqa: S311 - jitter, not cryptography
-        self._pool = self._connect(
-            timeout=urllib3.Timeout(connect=connect_seconds, read=read_seconds), maxsize=connections
+        way = Way(
+            url=self._url,
+            connect_seconds=connect_seconds,
+            read_seconds=read_seconds,
+            authorities=self._authorities(),
+            proxy=self._proxy(),
         )
+        self._wire = Wire(way, connections=connections)
 
     def ask(self, operation: str, request: Mapping[str, Any]) -> Answer:
         """Carry out an operation, as `UpdateItem`, with its members as DynamoDB documents them.
@@ -122,7 +119,7 @@ class Endpoint:
         )
         # whoever has credentials that expire gets fresh ones here
         SigV4Auth(self._credentials.get_frozen_credentials(), "dynamodb", self._region).add_auth(request)
-        status, headers, data = self._post(body, dict(request.headers.items()))
+        status, headers, data = self._wire.post(body, [f"{name}: {value}" for name, value in request.headers.items()])
         told = headers.get("x-amz-crc32")
         if told is not None and int(told) != zlib.crc32(data):
             raise HTTPClientError(error="the answer is not the one that was sent")
@@ -137,32 +134,16 @@ class Endpoint:
             raise HTTPClientError(error="the answer is none of DynamoDB's")
         return answer
 
-    def _post(self, body: bytes, headers: dict[str, str]) -> tuple[int, Mapping[str, str], bytes]:
-        """One request. Its failures are told apart as botocore does."""
-        try:
-            answer = self._pool.urlopen("POST", self._url, body=body, headers=headers, retries=False, redirect=False)
-        except urllib3.exceptions.SSLError as exc:
-            raise SSLError(endpoint_url=self._url, error=exc) from exc
-        except urllib3.exceptions.NewConnectionError as exc:
-            raise EndpointConnectionError(endpoint_url=self._url, error=exc) from exc
-        except urllib3.exceptions.ConnectTimeoutError as exc:
-            raise ConnectTimeoutError(endpoint_url=self._url, error=exc) from exc
-        except urllib3.exceptions.ReadTimeoutError as exc:
-            raise ReadTimeoutError(endpoint_url=self._url, error=exc) from exc
-        except urllib3.exceptions.ProtocolError as exc:
-            raise ConnectionClosedError(endpoint_url=self._url, error=exc) from exc
-        except urllib3.exceptions.HTTPError as exc:
-            raise HTTPClientError(error=exc) from exc
-        return answer.status, answer.headers, answer.data
+    def _authorities(self) -> str:
+        """The file of the authorities that the environment believes."""
+        if not self._url.startswith("https:"):
+            return ""
+        return str(self._session.get_config_variable("ca_bundle") or where())
 
-    def _connect(self, **kept: Any) -> urllib3.PoolManager:  # Any: urllib3's own options
-        """Connections as the environment wants them: its certificates, its proxies."""
-        if self._url.startswith("https:"):
-            bundle = self._session.get_config_variable("ca_bundle") or where()
-            kept |= {"ssl_context": create_urllib3_context(), "ca_certs": bundle, "cert_reqs": "CERT_REQUIRED"}
+    def _proxy(self) -> str:
+        """The way that the environment wants it to go, by Python's rules."""
         proxies = get_environ_proxies(self._url)
-        proxy = proxies.get(self._url.partition(":")[0]) or proxies.get("all")
-        return urllib3.ProxyManager(proxy, **kept) if proxy else urllib3.PoolManager(**kept)
+        return str(proxies.get(self._url.partition(":")[0]) or proxies.get("all") or "")
 
 
 def _refusal(operation: str, status: int, answer: Any, headers: Mapping[str, str]) -> ClientError:

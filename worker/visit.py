@@ -68,7 +68,7 @@ class Visit:
 
 
 class LeaseKeeper:
-    """One thread that renews every lease this process holds.
+    """One thread that renews every lease this process holds; where none is held, there is none.
 
     A lease that could not be renewed is simply no longer kept: the fence decides what its holder may still write.
     """
@@ -79,7 +79,6 @@ class LeaseKeeper:
         self._on_error = on_error
         self._held: dict[str, Lease] = {}
         self._lock = threading.Lock()
-        self._wake = threading.Event()
         self._thread: threading.Thread | None = None
 
     @contextmanager
@@ -97,9 +96,13 @@ class LeaseKeeper:
                 self._held.pop(lease.token, None)
 
     def _run(self) -> None:
-        while not self._wake.wait(self._every_seconds):
+        while True:
+            time.sleep(self._every_seconds)
             with self._lock:
                 held = list(self._held.values())
+                if not held:
+                    self._thread = None
+                    return
             for lease in held:
                 try:
                     if not self._inbox.renew(lease):

@@ -7,6 +7,8 @@ import ssl
 import threading
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -22,12 +24,14 @@ from botocore.exceptions import (
     ConnectionClosedError,
     EndpointConnectionError,
     NoCredentialsError,
+    ReadTimeoutError,
     SSLError,
 )
 
 from conversation.dynamodb import translated
 from conversation.endpoint import Endpoint
 from conversation.errors import StoreAway, TableMissing
+from tests.conftest import wait_until
 
 OK = (200, {"Item": {"user_id": {"S": "+1"}}})
 ATTEMPTS = 3
@@ -39,19 +43,41 @@ class Told:
     def __init__(self) -> None:
         self.answers: list[tuple[int, Any] | None] = []
         self.asked: list[tuple[dict[str, str], dict[str, Any]]] = []
+        self.paths: list[str] = []
         self.crc: int | None = None
+        #: For so long it says nothing, and then a byte at a time.
+        self.hold = threading.Event()
+        self.hold.set()
+        self.trickles = False
+        self.over = threading.Event()
+        self.connections = self.open = 0
+        self.close_after_next = False
         told = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
+            def setup(self) -> None:
+                told.connections += 1
+                told.open += 1
+                super().setup()
+
+            def finish(self) -> None:
+                super().finish()
+                told.open -= 1
+
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 told.asked.append(({name.lower(): value for name, value in self.headers.items()}, json.loads(body)))
+                told.paths.append(self.path)
+                told.hold.wait(60)
                 answer = told.answers.pop(0)
                 if answer is None:
                     self.close_connection = True
                     return
+                if told.close_after_next:
+                    # not announced: whoever keeps the connection finds out when he uses it
+                    self.close_connection, told.close_after_next = True, False
                 status, said = answer
                 data = json.dumps(said).encode() if not isinstance(said, bytes) else said
                 self.send_response(status)
@@ -59,7 +85,13 @@ class Told:
                 self.send_header("x-amz-crc32", str(zlib.crc32(data) if told.crc is None else told.crc))
                 told.crc = None
                 self.end_headers()
-                self.wfile.write(data)
+                if not told.trickles:
+                    self.wfile.write(data)
+                    return
+                with suppress(OSError):
+                    for at in range(len(data)):
+                        self.wfile.write(data[at : at + 1])
+                        told.over.wait(0.2)
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -76,18 +108,22 @@ class Told:
 def told() -> Iterator[Told]:
     one = Told()
     yield one
+    one.hold.set()
+    one.over.set()
     one.server.shutdown()
     one.server.server_close()
 
 
-def endpoint(url: str, pauses: list[float] | None = None, *, known: bool = True) -> Endpoint:
+def endpoint(
+    url: str, pauses: list[float] | None = None, *, known: bool = True, connect_seconds: float = 2
+) -> Endpoint:
     session = botocore.session.Session()
     if known:
         session.set_credentials("an id", "a secret", "a token")
     else:
         session.get_credentials = lambda: None  # type: ignore[method-assign]
     return Endpoint(
-        session, url=url, region="eu-west-1", connect_seconds=2, read_seconds=0.5, attempts=ATTEMPTS, connections=2,
+        session, url=url, region="eu-west-1", connect_seconds=connect_seconds, read_seconds=0.5, attempts=ATTEMPTS, connections=2,
         sleep=(pauses if pauses is not None else []).append,
     )  # fmt: skip
 
@@ -221,10 +257,69 @@ def test_a_server_is_believed_by_its_certificate_and_its_name_alone(
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     told.answers = [OK]
 
-    with pytest.raises(SSLError, match="CERTIFICATE_VERIFY_FAILED"):
+    with pytest.raises(SSLError, match="certificate"):
         endpoint(f"https://localhost:{port}").ask("GetItem", asked)
     monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "ca.pem"))
     assert endpoint(f"https://localhost:{port}").ask("GetItem", asked) == OK[1]
-    with pytest.raises(SSLError, match="doesn't match"):
+    with pytest.raises(SSLError, match="no alternative certificate subject name matches"):
         endpoint(f"https://127.0.0.1:{port}").ask("GetItem", asked)
     assert len(told.asked) == 1
+
+
+def test_a_server_that_says_nothing_is_waited_for_no_longer_than_told(told: Told) -> None:
+    told.hold.clear()
+
+    with pytest.raises(ReadTimeoutError):
+        endpoint(told.url, connect_seconds=0.1).ask("GetItem", {"TableName": "Cats"})
+
+    assert len(told.asked) == ATTEMPTS
+
+
+def test_a_server_that_trickles_is_waited_for_no_longer_than_told(told: Told) -> None:
+    told.answers, told.trickles = [(200, {"Item": {"user_id": {"S": "a" * 1000}}})] * ATTEMPTS, True
+
+    # the whole would take minutes, and no pause in it is as long as any timeout
+    with pytest.raises(ReadTimeoutError):
+        endpoint(told.url, connect_seconds=0.1).ask("GetItem", {"TableName": "Cats"})
+
+
+def test_connections_are_kept_and_a_dead_one_is_not_noticed(told: Told) -> None:
+    told.answers, pauses = [OK] * 20, list[float]()
+    one = endpoint(told.url, pauses)
+
+    for _ in range(5):
+        one.ask("GetItem", {"TableName": "Cats"})
+    assert told.connections == 1
+    told.close_after_next = True
+    for _ in range(2):
+        one.ask("GetItem", {"TableName": "Cats"})
+    assert (told.connections, pauses) == (2, [])
+    # no more are kept than was said, however many there are at a time
+    told.hold.clear()
+    with ThreadPoolExecutor(5) as pool:
+        asking = [pool.submit(one.ask, "GetItem", {"TableName": "Cats"}) for _ in range(5)]
+        wait_until(lambda: len(told.asked) == 12, what="five at a time")
+        told.hold.set()
+        assert [each.result() for each in asking] == [OK[1]] * 5
+    wait_until(lambda: told.open == 2, what="the end of all but two")
+
+
+def test_a_large_body_does_not_wait_for_leave(told: Told) -> None:
+    told.answers = [OK]
+
+    endpoint(told.url).ask("BatchWriteItem", {"Item": "a" * 3_000_000})
+
+    assert "expect" not in told.asked[0][0]
+
+
+def test_it_goes_the_way_that_the_environment_wants(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By Python's rules, as every other program that uses botocore: a proxy is asked for the whole address."""
+    told.answers = [OK, OK]
+    monkeypatch.setenv("HTTP_PROXY", told.url)
+    monkeypatch.setenv("NO_PROXY", "")
+
+    endpoint("http://dynamodb.example").ask("GetItem", {"TableName": "Cats"})
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    endpoint(told.url).ask("GetItem", {"TableName": "Cats"})
+
+    assert told.paths == ["http://dynamodb.example/", "/"]
