@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from benchmarks import acknowledge, growth, memory, parts, queues, road, scale, simulate, start, turns
+from benchmarks import acknowledge, calls, growth, memory, parts, queues, road, scale, simulate, start, turns
 from benchmarks.lab import ROOT
 from benchmarks.report import Study
 
@@ -16,6 +16,7 @@ STUDIES = {
     "queues": queues.study,
     "memory": memory.study,
     "turns": turns.study,
+    "calls": calls.study,
     "parts": parts.study,
     "road": road.study,
     "growth": growth.study,

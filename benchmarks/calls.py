@@ -1,0 +1,111 @@
+"""What a call to DynamoDB costs a worker: the same update of a row of two kilobytes by our endpoint, by botocore's signer over urllib3, and by boto3.
+
+CPU is this process's, system calls included, and the store is another process. Eight threads at once show what the interpreter's lock adds.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import boto3
+import botocore.config
+import botocore.session
+import urllib3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+
+from benchmarks import turns
+from benchmarks.report import Study
+from conversation.endpoint import CONTENT_TYPE, TARGET, Endpoint
+
+REGION: Final = "us-east-1"
+THREADS: Final = 8
+OURS, SIGNER, STOCK = "ours: signer, libcurl", "signer, urllib3", "boto3"
+CPU: Final = "milliseconds of CPU a call"
+
+Request = dict[str, Any]  # Any: DynamoDB's own members
+
+
+def update() -> Request:
+    """An update as those of a turn are: a condition, a few attributes, a window's worth of text."""
+    return {
+        "TableName": "PlainConversations",
+        "Key": {"user_id": {"S": "+15550000001"}},
+        "UpdateExpression": "SET #messages = :messages, #updated_at = :now, #version = :version",
+        "ConditionExpression": "attribute_not_exists(#gone)",
+        "ExpressionAttributeNames": {
+            "#messages": "messages", "#updated_at": "updated_at", "#version": "version", "#gone": "gone",
+        },
+        "ExpressionAttributeValues": {
+            ":messages": {"S": "the cat says prrt. " * 100}, ":now": {"S": "2026-11-26T00:00:00+00:00"}, ":version": {"N": "1"},
+        },
+        "ReturnValues": "ALL_NEW",
+    }  # fmt: skip
+
+
+def ours(url: str) -> Callable[[], object]:
+    """Our endpoint."""
+    endpoint = Endpoint(
+        botocore.session.get_session(), url=url, region=REGION, connect_seconds=2, read_seconds=4, attempts=3,
+        connections=THREADS,
+    )  # fmt: skip
+    return lambda: endpoint.ask("UpdateItem", update())["Attributes"]
+
+
+def signer(url: str) -> Callable[[], object]:
+    """What is left where boto3's layers are left out, and nothing else is."""
+    credentials = botocore.session.get_session().get_credentials()
+    pool = urllib3.PoolManager(timeout=urllib3.Timeout(connect=2, read=4), maxsize=THREADS)
+
+    def ask() -> object:
+        body = json.dumps(update()).encode()
+        headers = {"X-Amz-Target": f"{TARGET}.UpdateItem", "Content-Type": CONTENT_TYPE}
+        request = AWSRequest("POST", f"{url}/", headers=headers, data=body)
+        SigV4Auth(credentials, "dynamodb", REGION).add_auth(request)
+        answer = pool.urlopen("POST", f"{url}/", body=body, headers=dict(request.headers.items()), retries=False)
+        return json.loads(answer.data)["Attributes"]
+
+    return ask
+
+
+def stock(url: str) -> Callable[[], object]:
+    """The client that everybody uses."""
+    config = botocore.config.Config(max_pool_connections=THREADS)
+    client: Any = boto3.client("dynamodb", endpoint_url=url, region_name=REGION, config=config)
+    return lambda: client.update_item(**update())["Attributes"]
+
+
+def cpu_of(ask: Callable[[], object], *, calls: int, threads: int) -> float:
+    """Milliseconds of this process's CPU for each of so many calls by so many threads."""
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda _: ask(), range(2 * threads)))
+        before = time.process_time()
+        list(pool.map(lambda _: ask(), range(calls)))
+        return 1000 * (time.process_time() - before) / calls
+
+
+def study(*, quick: bool = False) -> Study:
+    """The whole measurement."""
+    found = Study(
+        name="calls", title="What a call to DynamoDB costs, in milliseconds of CPU", command="scripts/bench calls"
+    )
+    turns.local_credentials()
+    with turns.house(thinks=0) as at:
+        url = at.env["AWS_ENDPOINT_URL"]
+        turns.plain_table(url)
+        contestants = {name: start(url) for name, start in ((OURS, ours), (SIGNER, signer), (STOCK, stock))}
+        for _ in range(1 if quick else 8):
+            for threads in (1, THREADS):
+                for name, ask in contestants.items():
+                    what = f"{CPU}, {threads} thread{'s' if threads > 1 else ''}"
+                    found.add(what, name, cpu_of(ask, calls=50 if quick else 400, threads=threads))
+    for threads, what in ((1, f"{CPU}, 1 thread"), (THREADS, f"{CPU}, {THREADS} threads")):
+        found.notes.append(
+            f"With {threads} at a time, boto3 costs {found.ratio(what, STOCK, OURS)} times as much, "
+            f"the signer over urllib3 {found.ratio(what, SIGNER, OURS)} times."
+        )
+    return found
