@@ -82,11 +82,13 @@ class ChatModel:
         except Exception as exc:
             # a gateway may answer anything at all: whatever it was, there are no words in it
             transient = isinstance(exc, openai.RateLimitError | openai.InternalServerError | openai.APIConnectionError)
+            late = isinstance(exc, openai.APITimeoutError)
             raise EngineSilent(
-                f"{self.name}: {type(exc).__name__}",
+                # as it is said where the caller's own clock is the faster one
+                f"{self.name}: no answer in {seconds:.1f} s" if late else f"{self.name}: {type(exc).__name__}",
                 transient=transient,
                 # no answer in time, or one that cannot be read: it may have worked
-                paid=isinstance(exc, openai.APITimeoutError) or not isinstance(exc, openai.APIError),
+                paid=late or not isinstance(exc, openai.APIError),
                 refused=isinstance(exc, openai.APIStatusError) and exc.status_code in _REFUSED,
             ) from exc
         if not words:
