@@ -52,7 +52,12 @@ class Preloaded:
             text=True,
         )
         self._lock = threading.Lock()
-        atexit.register(self._server.kill)
+        atexit.register(self._end)
+
+    def _end(self) -> None:
+        self._server.kill()
+        with self._server:  # which waits for it, and closes what leads to it
+            pass
 
     def run(self, arguments: Sequence[str], *, env: Mapping[str, str], cwd: Path) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
