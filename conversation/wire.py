@@ -39,7 +39,7 @@ class Way:
 
     url: str
     connect_seconds: float
-    #: From the connection to the answer's last byte.
+    #: Together with the time to connect, what one exchange may take.
     read_seconds: float
     #: The file of the authorities that are believed; only https needs one.
     authorities: str = ""

@@ -87,8 +87,10 @@ class LeaseKeeper:
         with self._lock:
             self._held[lease.token] = lease
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
-                self._thread.start()
+                # kept only once it runs: where no thread can be had now, the next visit tries again
+                thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
+                thread.start()
+                self._thread = thread
         try:
             yield
         finally:
