@@ -25,7 +25,8 @@ from conversation.endpoint import CONTENT_TYPE, TARGET, Endpoint
 REGION: Final = "us-east-1"
 THREADS: Final = 8
 OURS, SIGNER, STOCK = "ours: signer, libcurl", "signer, urllib3", "boto3"
-CPU: Final = "milliseconds of CPU a call"
+#: What is measured, by the number of threads that ask at once.
+CPU: Final = {1: "milliseconds of CPU a call, 1 thread", THREADS: f"milliseconds of CPU a call, {THREADS} threads"}
 
 Request = dict[str, Any]  # Any: DynamoDB's own members
 
@@ -99,11 +100,10 @@ def study(*, quick: bool = False) -> Study:
         turns.plain_table(url)
         contestants = {name: start(url) for name, start in ((OURS, ours), (SIGNER, signer), (STOCK, stock))}
         for _ in range(1 if quick else 8):
-            for threads in (1, THREADS):
+            for threads, what in CPU.items():
                 for name, ask in contestants.items():
-                    what = f"{CPU}, {threads} thread{'s' if threads > 1 else ''}"
                     found.add(what, name, cpu_of(ask, calls=50 if quick else 400, threads=threads))
-    for threads, what in ((1, f"{CPU}, 1 thread"), (THREADS, f"{CPU}, {THREADS} threads")):
+    for threads, what in CPU.items():
         found.notes.append(
             f"With {threads} at a time, boto3 costs {found.ratio(what, STOCK, OURS)} times as much, "
             f"the signer over urllib3 {found.ratio(what, SIGNER, OURS)} times."

@@ -39,7 +39,7 @@ class Way:
 
     url: str
     connect_seconds: float
-    #: Together with the time to connect, what one exchange may take.
+    #: What one exchange may take, from its request to the answer's last byte; the first over a connection has the time to connect besides.
     read_seconds: float
     #: The file of the authorities that are believed; only https needs one.
     authorities: str = ""
@@ -78,8 +78,19 @@ class Wire:
         except pycurl.error as exc:
             # one that failed is not used again
             raise self._failure(exc, begun=handle.getinfo(pycurl.PRETRANSFER_TIME) > 0) from exc
+        answer = status, _headers(lines), b"".join(data)
+        self._rest(handle)
+        return answer
+
+    def _rest(self, handle: pycurl.Curl) -> None:
+        """Keep a connection for the next post, and nothing of what was said over it."""
+        handle.setopt(pycurl.HTTPHEADER, [])
+        handle.setopt(pycurl.POSTFIELDS, b"")
+        handle.unsetopt(pycurl.HEADERFUNCTION)
+        handle.unsetopt(pycurl.WRITEFUNCTION)
+        # it is connected: the next post needs no time for that
+        handle.setopt(pycurl.TIMEOUT_MS, int(1000 * self._way.read_seconds))
         self._resting.append(handle)
-        return status, _headers(lines), b"".join(data)
 
     def _opened(self) -> pycurl.Curl:
         way, handle = self._way, pycurl.Curl()

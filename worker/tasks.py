@@ -84,6 +84,9 @@ def _log_as_everybody(**_: object) -> None:
 def _build(**_: object) -> None:
     """Be ready before the first doorbell: connections, tables, and a clear sentence where something is missing."""
     wiring.worker()
+    if wiring.settings().worker_pool == "prefork":
+        # it looks and forks; connections are let go of by whoever made them, not by each of its children
+        wiring.rebuild()
 
 
 @worker_process_init.connect

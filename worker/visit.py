@@ -85,12 +85,12 @@ class LeaseKeeper:
     def kept(self, lease: Lease) -> Iterator[None]:
         """Keep `lease` alive for as long as the block runs."""
         with self._lock:
-            self._held[lease.token] = lease
             if self._thread is None:
-                # kept only once it runs: where no thread can be had now, the next visit tries again
+                # kept only once it runs: where no thread can be had now, nothing is held, and the next visit tries again
                 thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
                 thread.start()
                 self._thread = thread
+            self._held[lease.token] = lease
         try:
             yield
         finally:

@@ -18,7 +18,6 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -126,13 +125,8 @@ class Tree:
         # kept alive from here on: one that gives up because another took its port, or a service was slow, is started again like any other
         self._keeper = threading.Thread(target=self._keep, name="keeper")
         self._keeper.start()
-        for member in self.members:
-            log = self._log(member)
-            wait_until(
-                partial(self.answers, member),
-                START_SECONDS,
-                f"{member.role} {member.name}, whose log is {log},",
-            )
+        what = f"the members, whose logs are in {self.data / 'logs'},"
+        wait_until(lambda: all(self.answers(member) for member in self.members), START_SECONDS, what)
 
     def stop(self) -> None:
         """Stop everything that was started."""
@@ -235,11 +229,8 @@ class Tree:
                 "FAKETIME": f"{member.skew:+d}s",
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             }
-        with self._log(member).open("ab") as log:
+        with (self.data / "logs" / f"chaos-{member.name}.log").open("ab") as log:
             member.process = subprocess.Popen(command, env=environment, cwd=self.data, stdout=log, stderr=log)  # noqa: S603 - our own command
-
-    def _log(self, member: Member) -> Path:
-        return self.data / "logs" / f"chaos-{member.name}.log"
 
     def _ready_file(self, member: Member) -> Path:
         return self.data / "run" / f"chaos-{member.name}.ready"

@@ -24,7 +24,7 @@ from dadacat.chaos.tree import ACCOUNT, NUMBER, TOKEN, Member, Tree
 from dadacat.chaos.witness import Witness
 from sms import signature
 from tests.builders import a_sid
-from tests.conftest import wait_until
+from tests.conftest import SLOWER, wait_until
 
 pytestmark = [pytest.mark.road, pytest.mark.timeout(2400)]
 
@@ -57,7 +57,7 @@ class City:
     def verdict(self, texts: Sequence[SentText], *, seconds: float) -> Verdict:
         """The account of these people's texts, once it is good or the time is over."""
         people = {text.person for text in texts}
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + SLOWER * seconds
         while True:
             evidence = self.outside.evidence(texts, self.witness.excuses())
             evidence = replace(

@@ -120,8 +120,7 @@ def test_a_server_that_says_nothing_is_waited_for_no_longer_than_told() -> None:
         took = time.monotonic() - begun
         over.set()
 
-    # far less than the silence
-    assert took < 8
+    assert took < 3
 
 
 @pytest.mark.parametrize("url", ["https://[::1/Media", "", "http://", "https://\udcff.twilio.com/x"])

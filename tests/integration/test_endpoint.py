@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 import threading
+import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,7 @@ from botocore.exceptions import (
 from conversation.dynamodb import translated
 from conversation.endpoint import Endpoint
 from conversation.errors import StoreAway, TableMissing
+from conversation.wire import Way, Wire
 from tests.conftest import wait_until
 
 OK = (200, {"Item": {"user_id": {"S": "+1"}}})
@@ -257,7 +259,7 @@ def test_a_server_is_believed_by_its_certificate_and_its_name_alone(
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     told.answers = [OK]
 
-    with pytest.raises(SSLError, match="certificate"):
+    with pytest.raises(SSLError, match="unable to get local issuer certificate"):
         endpoint(f"https://localhost:{port}").ask("GetItem", asked)
     monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "ca.pem"))
     assert endpoint(f"https://localhost:{port}").ask("GetItem", asked) == OK[1]
@@ -273,6 +275,33 @@ def test_a_server_that_says_nothing_is_waited_for_no_longer_than_told(told: Told
         endpoint(told.url, connect_seconds=0.1).ask("GetItem", {"TableName": "Cats"})
 
     assert len(told.asked) == ATTEMPTS
+
+
+def test_a_connection_that_is_kept_needs_no_time_to_connect(told: Told) -> None:
+    told.answers = [OK]
+    wire = Wire(Way(url=f"{told.url}/", connect_seconds=300, read_seconds=0.5), connections=1)
+    assert wire.post(b"{}", [])[0] == 200
+    told.hold.clear()
+    begun = time.monotonic()
+
+    with pytest.raises(ReadTimeoutError):
+        wire.post(b"{}", [])
+
+    # far less than the minutes that connecting may take
+    assert time.monotonic() - begun < 60
+
+
+def test_what_was_brought_over_a_connection_that_died_is_brought_again_with_the_same_token(told: Told) -> None:
+    told.answers, pauses = [(200, {}), None, (200, {})], list[float]()
+    one = endpoint(told.url, pauses)
+    one.ask("TransactWriteItems", {"TransactItems": []})
+
+    one.ask("TransactWriteItems", {"TransactItems": []})
+
+    _, second, third = (body["ClientRequestToken"] for _, body in told.asked)
+    assert second == third
+    # by libcurl itself, within one attempt
+    assert pauses == []
 
 
 def test_a_server_that_trickles_is_waited_for_no_longer_than_told(told: Told) -> None:

@@ -142,7 +142,7 @@ def test_at_a_hangup_they_are_replaced_one_by_one_and_read_their_keys_anew(webho
         after = set(webhook.processes())
         return len(after) == 3 and not after & before
 
-    wait_until(replaced, seconds=120, what="three others")
+    wait_until(replaced, seconds=60, what="three others")
 
     assert set(answers) == {200}
     assert {webhook.text(next(numbers), token=NEXT_TOKEN) for _ in range(12)} == {200}

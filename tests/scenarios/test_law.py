@@ -126,7 +126,7 @@ def test_a_token_is_rotated_under_traffic_without_a_restart(own_house: Callable[
     house = own_house(workers=1, TWILIO_AUTH_TOKEN="", TWILIO_AUTH_TOKEN_FILE=str(secret))
     before = {role: house.processes(role) for role in ("webhook", "worker")}
 
-    with traffic(house, per_second=10) as people:
+    with traffic(house, per_second=20) as people:
         wait_until(lambda: len(people) > 40, what="traffic")
         # the next token beside the current one, then promoted, then alone
         secret.write_text(f"{TOKEN}\nthe-next-token\n")
@@ -134,11 +134,11 @@ def test_a_token_is_rotated_under_traffic_without_a_restart(own_house: Callable[
         promoted = httpx.put(f"{house.urls['twilio']}/account/token", json={"token": "the-next-token"}, timeout=10)
         assert promoted.status_code == 204
         count = len(people)
-        wait_until(lambda: len(people) > count + 25, what="traffic under the next token")
+        wait_until(lambda: len(people) > count + 40, what="traffic under the next token")
         secret.write_text("the-next-token\n")
         read_anew(house)
         count = len(people)
-        wait_until(lambda: len(people) > count + 25, what="traffic under the next token alone")
+        wait_until(lambda: len(people) > count + 40, what="traffic under the next token alone")
 
     house.token = "the-next-token"
     wait_until(lambda: all(house.replies(person) for person in people[-3:]), seconds=60, what="the last replies")

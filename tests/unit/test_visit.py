@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from datetime import timedelta
 
+import pytest
+
 from inbox.memory import InMemoryInbox
 from inbox.ports import Lease
 from tests.conftest import wait_until
@@ -66,6 +68,25 @@ def test_a_renewal_that_fails_is_told_and_tried_again() -> None:
         inbox.away = False
         count = len(inbox.renewed)
         wait_until(lambda: len(inbox.renewed) > count + 1, what="renewals after them")
+    wait_until(lambda: not keepers() - before, what="the keeper's end")
+
+
+def test_where_no_thread_can_be_had_nothing_is_held_and_the_next_one_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    inbox, before = Renewed(), keepers()
+    leases = LeaseKeeper(inbox, every_seconds=EVERY_SECONDS, on_error=lambda _: None)
+    one, other = a_lease(inbox, "one"), a_lease(inbox, "other")
+
+    def none_left(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", none_left)
+        with pytest.raises(RuntimeError), leases.kept(one):
+            raise AssertionError("nobody is served without a keeper")
+
+    with leases.kept(other):
+        wait_until(lambda: inbox.renewed.count(other.token) > 1, what="renewals of the other")
+    assert one.token not in inbox.renewed
     wait_until(lambda: not keepers() - before, what="the keeper's end")
 
 
