@@ -101,7 +101,7 @@ def accept_entry(text: InboundSms, key: bytes, *, per_number: bool = False) -> E
             user_id,
             contract.encode_text(text),
             text.sid,
-            doorbell.ring(contract.ANSWER_TASK, name),
+            doorbell.encoded(name),
             # Twilio repeats a webhook soon, so the newest texts are compared; the reconciler comes at any time
             0 if text.repaired else NEWEST_COMPARED,
         ),
@@ -110,8 +110,10 @@ def accept_entry(text: InboundSms, key: bytes, *, per_number: bool = False) -> E
 
 def accept_call(entries: Iterable[Entry]) -> Entry:
     """Keys and arguments of the script `accept` for some texts, for whoever carries it out; it answers as many outcomes."""
+    entries = tuple(entries)
+    pieces, ids, first = doorbell.bells(contract.ANSWER_TASK, len(entries))
     keys: list[str] = ["agenda", "people", "waiting", contract.QUEUE]
-    args: list[bytes | str | int] = [milliseconds(GRACE)]
+    args: list[bytes | str | int] = [milliseconds(GRACE), ids, first, *pieces]
     for more_keys, more_args in entries:
         keys += more_keys
         args += more_args

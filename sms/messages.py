@@ -125,8 +125,11 @@ def _required(form: Mapping[str, str], name: str) -> str:
 
 
 def _media(form: Mapping[str, str]) -> tuple[Media, ...]:
+    said = form.get("NumMedia") or "0"
+    if said == "0":
+        return ()
     try:
-        count = int(form.get("NumMedia") or "0")
+        count = int(said)
     except ValueError:
         raise UnusableText("NumMedia is not a number") from None
     if not 0 <= count <= MAX_MEDIA:

@@ -10,6 +10,7 @@ Every parameter counts, blank and unknown ones too. A name that comes several ti
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import re
 from binascii import b2a_base64
@@ -18,15 +19,20 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 from operator import itemgetter
-from typing import Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import unquote_to_bytes, urlsplit, urlunsplit
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 #: An encoded `&` or `=`: where a form has one, it must be taken apart before it is decoded.
 _ENCODED_SEPARATOR = re.compile("%(?:26|3[Dd])")
+#: A name that looks the same encoded and decoded, as all of Twilio's do.
+_PLAIN_NAME = re.compile(r"[\w-]+", re.ASCII)
 #: Sets of names whose order is kept; Twilio sends a handful. Anybody may send others, so each is small, and few are kept.
 ORDERS_KEPT: Final = 64
 MOST_NAMES_KEPT: Final = 64
+#: HMAC fills its key to a block of the hash, and hashes twice behind two masks of it (RFC 2104, section 2).
+_BLOCK: Final = 64
+_INNER, _OUTER = bytes(byte ^ 0x36 for byte in range(256)), bytes(byte ^ 0x5C for byte in range(256))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +52,40 @@ class Validator:
     def __init__(self, public_url: str, keys: Callable[[], Sequence[Key]]) -> None:
         self._bases = tuple(base.encode() for base in _port_variants(public_url.rstrip("/")))
         self._keys = keys
+        #: By the number of `&` in it: how the last form looked that Twilio signed. Nobody else's is remembered.
+        self._shapes: dict[int, _Shape] = {}
 
     def accepts(self, path_and_query: str, pairs: Collection[tuple[str, str]], signature: str) -> bool:
         """Whether `signature` is Twilio's for this request.
 
         `path_and_query` is as it came on the wire, below the public URL; `pairs` are the decoded form fields.
         """
+        return self._signed(path_and_query, signed_fields(pairs), signature)
+
+    def fields(self, path_and_query: str, body: bytes, signature: str) -> dict[str, str] | None:
+        """The fields of a form that Twilio signed, the last of each name; None for any doubt.
+
+        It says what `form_pairs` and `accepts` say, in half of the time: forms look like those before them.
+        """
+        try:
+            text, whole = _read(body)
+            shape = self._shapes.get(text.count("&"))
+            if shape is not None and (found := shape.pattern.fullmatch(text)):
+                values = found.groups() if whole else tuple(map(_decoded, found.groups()))
+                signed = self._signed(path_and_query, shape.template % shape.ordered(values), signature)
+                return dict(zip(shape.names, values, strict=True)) if signed else None
+            pairs = _pairs(text, whole=whole)
+        except ValueError:
+            return None
+        if not self._signed(path_and_query, signed_fields(pairs), signature):
+            return None
+        self._remember(text, tuple(name for name, _ in pairs))
+        return dict(pairs)
+
+    def _signed(self, path_and_query: str, fields: str, signature: str) -> bool:
         try:
             given = signature.encode("ascii")
-            rest = path_and_query.encode("ascii") + signed_fields(pairs).encode()
+            rest = path_and_query.encode("ascii") + fields.encode()
         except UnicodeError:
             return False
         for key in self._keys():
@@ -62,6 +93,14 @@ class Validator:
                 if key.secret and hmac.compare_digest(_sign(key, base + rest), given):
                     return True
         return False
+
+    def _remember(self, text: str, names: tuple[str, ...]) -> None:
+        """How the next form will look; where a field or a name is out of the ordinary, nothing is said about the next."""
+        between = text.count("&")
+        if len(names) == between + 1 <= MOST_NAMES_KEPT and all(map(_PLAIN_NAME.fullmatch, names)):
+            shape = _shape(names)
+            if shape is not None:
+                self._shapes[between] = shape
 
 
 def tokens(*secrets: str) -> Callable[[], Sequence[Key]]:
@@ -99,31 +138,71 @@ def _order(names: tuple[str, ...]) -> _Order | None:
     return "".join(names[at].replace("%", "%%") + "%s" for at in order), itemgetter(*order)
 
 
+class _Shape(NamedTuple):
+    """How forms of the same names in the same order are read and run together."""
+
+    names: tuple[str, ...]
+    #: A group for each value.
+    pattern: re.Pattern[str]
+    template: str
+    ordered: Callable[[tuple[str, ...]], object]
+
+
+@lru_cache(maxsize=ORDERS_KEPT)
+def _shape(names: tuple[str, ...]) -> _Shape | None:
+    """None where a name comes twice."""
+    order = _order(names)
+    if order is None:
+        return None
+    return _Shape(names, re.compile("&".join(f"{re.escape(name)}=([^&]*)" for name in names)), *order)
+
+
 def form_pairs(body: bytes) -> list[tuple[str, str]]:
     """Decode a form body.
 
     Raises `ValueError` (`UnicodeDecodeError` is one) for what is not a form in UTF-8.
     """
+    text, whole = _read(body)
+    return _pairs(text, whole=whole)
+
+
+def _read(body: bytes) -> tuple[str, bool]:
+    """The form decoded as a whole, and that it is; or as it came, where it must be taken apart first."""
     # `parse_qsl` says the same of every form in four times the time: it decodes each name and each value by itself
     text = body.decode("ascii").replace("+", " ")
     if "%" not in text:
-        return _pairs(text)
+        return text, True
     if _ENCODED_SEPARATOR.search(text):
-        return [(_decoded(name), _decoded(value)) for name, value in _pairs(text)]
-    return _pairs(_decoded(text))
+        return text, False
+    return _decoded(text), True
 
 
-def _pairs(text: str) -> list[tuple[str, str]]:
+def _pairs(text: str, *, whole: bool) -> list[tuple[str, str]]:
     split = [field.partition("=") for field in text.split("&") if field]
-    return [(name, value) for name, _, value in split]
+    if whole:
+        return [(name, value) for name, _, value in split]
+    return [(_decoded(name), _decoded(value)) for name, _, value in split]
 
 
 def _decoded(text: str) -> str:
-    return unquote_to_bytes(text).decode()
+    return unquote_to_bytes(text).decode() if "%" in text else text
 
 
 def _sign(key: Key, message: bytes) -> bytes:
-    return b2a_base64(hmac.digest(key.secret.encode(), message, key.algorithm), newline=False)
+    inner, outer = _begun(key)
+    digest, signed = inner.copy(), outer.copy()
+    digest.update(message)
+    signed.update(digest.digest())
+    return b2a_base64(signed.digest(), newline=False)
+
+
+@lru_cache(maxsize=8)
+def _begun(key: Key) -> tuple[Any, Any]:  # Any: hashlib's objects have no public type
+    """HMAC's two hashes with the key in them: two thirds of the time that `hmac.digest` takes go into beginning anew."""
+    made = hashlib.new  # the algorithm is Twilio's
+    secret = key.secret.encode()
+    block = (made(key.algorithm, secret).digest() if len(secret) > _BLOCK else secret).ljust(_BLOCK, b"\0")
+    return made(key.algorithm, block.translate(_INNER)), made(key.algorithm, block.translate(_OUTER))
 
 
 def _port_variants(url: str) -> Iterable[str]:

@@ -21,7 +21,6 @@ from urllib.parse import parse_qs
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, generate_latest
 
 from dadacat import logs, metrics
-from sms import signature
 from sms.errors import UnusableText
 from sms.messages import DeliveryReport, InboundSms, bare
 from sms.signature import Validator
@@ -192,10 +191,9 @@ class WebhookApp:
 
     def _posted(self, request: Request, begun: float) -> Answer | Keeping:
         path = request.path
-        pairs = self._verified(path, request.query, request.headers, request.body)
-        if pairs is None:
+        form = self._verified(path, request.query, request.headers, request.body)
+        if form is None:
             return FORBIDDEN
-        form = dict(pairs)
         try:
             self._ours.check_account(form)
             if path == "/sms/status":
@@ -208,9 +206,7 @@ class WebhookApp:
             log.warning("request unusable", path=path, reason=str(exc))
             return Answer(400, f"{exc}\n".encode())
 
-    def _verified(
-        self, path: str, query: bytes, headers: Mapping[bytes, bytes], body: bytes
-    ) -> list[tuple[str, str]] | None:
+    def _verified(self, path: str, query: bytes, headers: Mapping[bytes, bytes], body: bytes) -> dict[str, str] | None:
         """The form fields of a request that Twilio signed; None for any doubt."""
         given = headers.get(b"x-twilio-signature")
         if given is None:
@@ -218,12 +214,11 @@ class WebhookApp:
         try:
             target = path if not query else f"{path}?{query.decode('ascii')}"
             if not headers.get(b"content-type", b"").startswith(b"application/json"):
-                pairs = signature.form_pairs(body)
-                return pairs if self._validator.accepts(target, pairs, given.decode("ascii")) else None
+                return self._validator.fields(target, body, given.decode("ascii"))
             # JSON is signed by its digest in the query; signed or not, there is no text in it
             digest = parse_qs(query.decode("ascii")).get("bodySHA256", [""])[0]
             signed = compare_digest(digest, sha256(body).hexdigest())
-            return [] if signed and self._validator.accepts(target, [], given.decode("ascii")) else None
+            return {} if signed and self._validator.accepts(target, [], given.decode("ascii")) else None
         except ValueError:
             return None
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 import redis
 
-from inbox import contract
+from inbox import contract, doorbell
 from sms.messages import DeliveryReport, MessageSid
 from tests.builders import a_text
 from webhook import commit
@@ -96,6 +97,26 @@ def test_texts_and_reports_that_come_together_are_both_kept(redis_client: redis.
 
     assert redis_client.zcard("waiting") == 20
     assert redis_client.xlen("receipts") == 20
+
+
+def test_a_bell_that_redis_makes_is_the_one_that_we_would_make(redis_client: redis.Redis, redis_url: str) -> None:
+    async def some_in_two_calls(door: RedisDoor) -> None:
+        for start in (0, 20):
+            await asyncio.gather(*(door.accept(a_text(sender=person(start + number))) for number in range(20)))
+
+    at_the_door(redis_url, some_in_two_calls)
+
+    bells = [json.loads(bell) for bell in redis_client.lrange(contract.QUEUE, 0, -1)]
+    names = [contract.who(person(number), KEY) for number in reversed(range(40))]
+    ids = {one[where][name] for one in bells for where, name in (("headers", "id"), ("properties", "delivery_tag"))}
+    assert len(ids) == 80
+    for bell, name in zip(bells, names, strict=True):
+        ours = json.loads(doorbell.ring(contract.ANSWER_TASK, name))
+        for where, slots in (("headers", ("id", "root_id")), ("properties", ("correlation_id", "delivery_tag"))):
+            for slot in slots:
+                assert len(bell[where][slot]) == 36
+                ours[where][slot] = bell["headers"]["id"] if slot != "delivery_tag" else bell[where][slot]
+        assert bell == ours
 
 
 def test_one_persons_texts_keep_their_order(redis_client: redis.Redis, redis_url: str) -> None:

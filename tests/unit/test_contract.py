@@ -124,6 +124,19 @@ def test_every_doorbell_has_ids_of_its_own() -> None:
     assert all(bell["headers"]["id"] == bell["properties"]["correlation_id"] for bell in bells)
 
 
+def test_ids_of_bells_that_are_made_elsewhere_are_nobody_elses() -> None:
+    one, two = (doorbell.bells(contract.ANSWER_TASK, doorbell.MOST_IDS // 2) for _ in range(2))
+    alone = json.loads(doorbell.ring(contract.ANSWER_TASK, "ab"))["headers"]["id"]
+
+    assert one.ids == two.ids == alone[:-12].encode()
+    assert two.first - one.first == doorbell.MOST_IDS
+    assert int(alone[-12:], 16) == two.first + doorbell.MOST_IDS
+    with pytest.raises(ValueError, match="no more than"):
+        doorbell.bells(contract.ANSWER_TASK, doorbell.MOST_IDS // 2 + 1)
+    with pytest.raises(ValueError, match="multiple of three"):
+        doorbell.encoded("ab")
+
+
 def test_a_doorbell_carries_plain_names_only() -> None:
     with pytest.raises(ValueError, match="plain names"):
         doorbell.ring(contract.ANSWER_TASK, 'x"], {}, {}]')

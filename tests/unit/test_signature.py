@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hmac
+from base64 import b64encode
+from typing import Literal
 from urllib.parse import parse_qsl, urlencode
 
 import pytest
@@ -73,6 +76,80 @@ def test_a_form_says_what_the_standard_librarys_parser_reads(form: str) -> None:
             signature.form_pairs(form.encode())
     else:
         assert signature.form_pairs(form.encode()) == theirs
+
+
+def as_it_came(fields: list[tuple[str, str]] | dict[str, str]) -> tuple[bytes, str]:
+    """A form's body, and Twilio's signature of it."""
+    pairs = list(fields.items()) if isinstance(fields, dict) else fields
+    message = "https://cat.example/sms" + "".join(name + value for name, value in sorted(set(pairs)))
+    return urlencode(pairs).encode(), b64encode(hmac.digest(TOKEN.encode(), message.encode(), "sha1")).decode()
+
+
+#: Forms that look alike, and some that do not.
+_FORMS = st.lists(st.tuples(st.sampled_from(["a", "b", "a&", "%", ""]), _WORDS), max_size=4)
+
+
+@given(st.lists(_FORMS, max_size=12))
+@example([[("a", "1"), ("b", "2")], [("a", "3"), ("b", "=4")]])
+@example([[("a", "1"), ("b", "2")], [("b", "3"), ("a", "4")]])
+@example([[("a%26", "1")], [("a&", "1")]])
+def test_a_form_is_read_the_same_whatever_came_before_it(forms: list[list[tuple[str, str]]]) -> None:
+    validator = Validator("https://cat.example", signature.tokens(TOKEN))
+
+    for pairs in forms:
+        body, signed = as_it_came(pairs)
+        assert validator.fields("/sms", body, signed) == dict(pairs)
+        assert validator.fields("/sms/x", body, signed) is None
+
+
+def test_a_changed_form_that_looks_like_the_last_one_is_not_twilios() -> None:
+    validator = Validator("https://cat.example", signature.tokens(TOKEN))
+    body, signed = as_it_came(FIELDS)
+
+    assert validator.fields("/sms", body, signed) == FIELDS
+    assert validator.fields("/sms", body.replace(b"goodbye", b"good+bye"), signed) is None
+    assert validator.fields("/sms", body.replace(b"FromCity", b"fromCity"), signed) is None
+    assert validator.fields("/sms", body + b"&", signed) == FIELDS
+
+
+@pytest.mark.parametrize("body", [b"Body=%FF", b"Body=\xc3\xa9", b"a=%26%FF"])
+def test_what_is_no_form_is_not_twilios(body: bytes) -> None:
+    assert Validator("https://cat.example", signature.tokens(TOKEN)).fields("/sms", body, "x") is None
+
+
+def test_nobody_but_twilio_says_how_the_next_form_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    validator = Validator("https://cat.example", signature.tokens(TOKEN))
+    remembered: list[tuple[str, ...]] = []
+    monkeypatch.setattr(signature, "_shape", remembered.append)
+    body, signed = as_it_came(FIELDS)
+
+    assert validator.fields("/sms", body, "forged") is None
+    assert remembered == []
+    assert validator.fields("/sms", body, signed) == FIELDS
+    assert remembered == [tuple(FIELDS)]
+
+
+def test_a_form_that_looks_like_the_last_one_is_not_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    validator = Validator("https://cat.example", signature.tokens(TOKEN))
+    forms = [as_it_came({**FIELDS, "Body": body}) for body in ("one", "a+b & c=d", "100 % é")]
+    validator.fields("/sms", *forms[0])
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("taken apart")
+
+    monkeypatch.setattr(signature, "_pairs", never)
+    read = [validator.fields("/sms", *form) for form in forms]
+
+    assert [one and one["Body"] for one in read] == ["one", "a+b & c=d", "100 % é"]
+
+
+@pytest.mark.parametrize("token", ["k", "k" * 64, "k" * 65, "é" * 40])
+@pytest.mark.parametrize("algorithm", ["sha1", "sha256"])
+def test_a_signature_is_the_hmac_of_the_standard_library(token: str, algorithm: Literal["sha1", "sha256"]) -> None:
+    url = "https://cat.example/sms"
+    theirs = b64encode(hmac.digest(token.encode(), (url + "Bodyx").encode(), algorithm)).decode()
+
+    assert signature.sign(token, url, {"Body": "x"}, algorithm=algorithm) == theirs
 
 
 @pytest.mark.parametrize(
