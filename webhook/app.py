@@ -88,8 +88,7 @@ class Ours:
             raise UnusableText("To is not one of our numbers")
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """An HTTP request, whole."""
 
     method: str
