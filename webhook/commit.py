@@ -12,16 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import repeat
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
-from hiredis import pack_command
-from redis.exceptions import NoScriptError, ResponseError
+from hiredis import HiredisError, PushNotification, Reader, ReplyError, pack_command
 
 from inbox.redis import Entry
 from webhook.errors import DoorClosed
@@ -44,12 +42,6 @@ class Connection(Protocol):
 
     async def disconnect(self, nowait: bool = False) -> None:  # noqa: FBT001, FBT002 - redis-py's own signatures
         """Let go."""
-
-    async def send_packed_command(self, command: list[bytes], check_health: bool = True) -> None:  # noqa: FBT001, FBT002
-        """Write a command."""
-
-    async def read_response(self, *, timeout: float | None = None) -> object:  # noqa: ASYNC109
-        """The next reply; `math.inf`: however long it takes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,6 +91,48 @@ class _Call:
         return (*verb, len(keys), *keys, *args)
 
 
+class _Line(asyncio.Protocol):
+    """A connection to Redis on which calls are answered one after the other.
+
+    redis-py connects and logs in; what it does for a call and its answer (two tasks, two timers, a lock) costs more than Redis takes for the call.
+    """
+
+    def __init__(self, heard: Callable[[object], None], ended: Callable[[str], None]) -> None:
+        self._heard, self._ended = heard, ended
+        self._reader = Reader()
+        self._transport: asyncio.Transport
+
+    def take(self, connection: Any) -> None:  # Any: redis-py's own, which has its transport behind a private name
+        """Everything that comes from now on is read here."""
+        self._transport = connection._writer.transport  # noqa: SLF001 - there is no public one; a test tells when it moves
+        self._transport.set_protocol(self)
+
+    def call(self, command: tuple[bytes | str | int, ...]) -> None:
+        """Send a command. No more than two of them are ever unanswered, so nobody waits for room."""
+        self._transport.write(pack_command(command))  # type: ignore[arg-type]  # of any length
+
+    def data_received(self, data: bytes) -> None:
+        """Read what is whole."""
+        try:
+            self._reader.feed(data)
+            while (reply := self._reader.gets()) is not False:
+                # Redis may tell something that nobody asked for
+                if not isinstance(reply, PushNotification):
+                    self._heard(reply)
+        except (HiredisError, IndexError) as exc:
+            # not the protocol, or an answer to nothing
+            self.end(type(exc).__name__)
+
+    def end(self, why: str) -> None:
+        """Hang up."""
+        self._transport.abort()
+        self._ended(why)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It hung up."""
+        self._ended(type(exc or ConnectionError()).__name__)
+
+
 class GroupCommit:
     """Makes entries durable, many in a round trip. For one event loop; it connects when it is first needed."""
 
@@ -107,11 +141,13 @@ class GroupCommit:
         self._queue: deque[_Request] = deque()
         self._again: deque[_Call] = deque()
         self._under_way: deque[_Call] = deque()
-        self._work = asyncio.Event()
-        self._patience: asyncio.Timeout | None = None
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
+        self._wanted = asyncio.Event()
+        self._line: _Line | None = None
+        self._sends = False
+        self._patience: asyncio.TimerHandle | None = None
 
     def keep(self, kind: Kind, entry: Entry) -> asyncio.Future[None]:
         """Done once Redis has confirmed this entry; `DoorClosed` where it did not."""
@@ -119,14 +155,14 @@ class GroupCommit:
         mine = _Request(kind, entry, loop.create_future(), loop.time() + KEEP_SECONDS)
         if len(self._queue) < MOST_WAITING:
             self._queue.append(mine)
-            self._work.set()
+            self._send_soon(loop)
         else:
             mine.refused("too many are waiting")
         return mine.outcome
 
     def _begin(self) -> asyncio.AbstractEventLoop:
         self._loop, self._closed = asyncio.get_running_loop(), False
-        self._task = self._loop.create_task(self._serve())
+        self._task = self._loop.create_task(self._serve(self._loop))
         return self._loop
 
     async def close(self) -> None:
@@ -140,34 +176,58 @@ class GroupCommit:
         self._give_up([*self._broken_off(), *self._queue], "closed")
         self._queue.clear()
 
-    async def _serve(self) -> None:
+    async def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         """Connect, and serve until the connection breaks; again and again."""
-        # a connection that breaks while it is being closed raises that instead of the cancellation
+        # redis-py may take a cancellation for the end of its own waiting (8.1, seen in a send): whether to go on is looked up
         while not self._closed:
-            await self._work.wait()
+            await self._wanted.wait()
+            self._wanted.clear()
             connection, connected = self._connection(), False
             try:
                 async with asyncio.timeout(KEEP_SECONDS):
                     await connection.connect()
                 connected = True
-                async with asyncio.TaskGroup() as both:
-                    both.create_task(self._write(connection))
-                    both.create_task(self._read(connection))
-            except* Exception as broken:  # noqa: BLE001 - whatever it was, nobody must be left waiting
-                self._broke(type(broken.exceptions[0]).__name__, connected=connected)
+                if not self._closed:
+                    self._broke(await self._served(connection, loop), connected=True)
+            except Exception as broken:  # noqa: BLE001 - whatever it was, nobody must be left waiting
+                self._broke(type(broken).__name__, connected=connected)
             finally:
+                self._line = None
                 await connection.disconnect(nowait=True)
 
-    async def _write(self, connection: Connection) -> None:
+    async def _served(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> str:
+        """Send and hear on this connection until it breaks; why it did."""
+        broken: asyncio.Future[str] = loop.create_future()
+
+        def ended(why: str) -> None:
+            if not broken.done():
+                broken.set_result(why)
+
+        self._line = _Line(self._heard, ended)
+        self._line.take(connection)
+        self._send_soon(loop)
+        return await broken
+
+    def _send_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        """What gathers until the loop's turn is over goes together."""
+        if not self._sends:
+            self._sends = True
+            loop.call_soon(self._send, loop)
+
+    def _send(self, loop: asyncio.AbstractEventLoop) -> None:
         """Send what waits, as long as no more than `IN_FLIGHT` calls are under way."""
-        while True:
-            await self._work.wait()
+        self._sends = False
+        if self._line is None:
+            self._wanted.set()
+            return
+        try:
             while len(self._under_way) < IN_FLIGHT and (call := self._next()):
                 self._under_way.append(call)
-                self._watch()
-                await connection.send_packed_command([pack_command(call.command())], check_health=False)  # type: ignore[arg-type]  # of any length
-                _heed_cancellation()
-            self._work.clear()
+                self._line.call(call.command())
+        except Exception as exc:  # noqa: BLE001 - as above
+            self._line.end(type(exc).__name__)
+        if self._patience is None and self._under_way:
+            self._patience = loop.call_at(self._under_way[0].requests[0].until, self._look, loop)
 
     def _next(self) -> _Call | None:
         """What is to be sent now: the oldest request, and those of its kind that stand behind it."""
@@ -180,29 +240,27 @@ class GroupCommit:
             together.append(self._queue.popleft())
         return _Call(together) if together else None
 
-    async def _read(self, connection: Connection) -> None:
-        """Hand every outcome to whoever waits for it. An idle connection is read too, so that its end is noticed."""
-        async with asyncio.timeout(None) as self._patience:
-            self._watch()
-            while True:
-                try:
-                    reply = await connection.read_response(timeout=math.inf)
-                except ResponseError as refused:
-                    reply = refused
-                _heed_cancellation()
-                call = self._under_way.popleft()
-                self._watch()
-                self._work.set()
-                if isinstance(reply, NoScriptError) and not call.whole:
-                    # Redis has not seen the script since it started: nothing was done
-                    self._again.append(_Call(call.requests, whole=True))
-                else:
-                    _tell(call.requests, reply)
+    def _heard(self, reply: object) -> None:
+        """Hand every outcome to whoever waits for it."""
+        call = self._under_way.popleft()
+        if isinstance(reply, ReplyError) and str(reply).startswith("NOSCRIPT") and not call.whole:
+            # Redis has not seen the script since it started: nothing was done
+            self._again.append(_Call(call.requests, whole=True))
+        else:
+            _tell(call.requests, reply)
+        if (self._queue or self._again) and self._loop is not None:
+            self._send_soon(self._loop)
 
-    def _watch(self) -> None:
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         """Wait for the oldest call for no longer than the first of its requests may wait."""
-        if self._patience is not None:
-            self._patience.reschedule(self._under_way[0].requests[0].until if self._under_way else None)
+        self._patience = None
+        if not self._under_way:
+            return
+        until = self._under_way[0].requests[0].until
+        if until > loop.time():
+            self._patience = loop.call_at(until, self._look, loop)
+        elif self._line is not None:
+            self._line.end(TimeoutError.__name__)
 
     def _broke(self, why: str, *, connected: bool) -> None:
         """The connection is gone: what was under way is asked for once more; what has been already, or waits for too long, is given up."""
@@ -219,15 +277,16 @@ class GroupCommit:
         for one in again:
             one.tried = True
         if self._queue:
-            self._work.set()
+            self._wanted.set()
 
     def _broken_off(self) -> Sequence[_Request]:
         """Take back what was under way."""
         found = [one for call in (*self._under_way, *self._again) for one in call.requests]
         self._under_way.clear()
         self._again.clear()
-        self._patience = None
-        self._work.clear()
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
         return found
 
     def _give_up(self, requests: Sequence[_Request], why: str) -> None:
@@ -235,20 +294,13 @@ class GroupCommit:
             one.refused(why)
 
 
-def _heed_cancellation() -> None:
-    """Stop where this task was told to: redis-py may take a cancellation for the end of its own waiting (8.1, seen in a send)."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
-
-
 def _tell(requests: Sequence[_Request], reply: object) -> None:
     """Give each request its own outcome: a number where it is kept, else why not."""
-    outcomes: Iterable[object] = repeat(reply)
+    outcomes: Iterable[object] = repeat(reply if isinstance(reply, ReplyError) else "an answer that makes no sense")
     if isinstance(reply, list) and len(reply) == len(requests):
         outcomes = reply
     for request, outcome in zip(requests, outcomes, strict=False):
         if isinstance(outcome, int):
             request.kept()
         else:
-            request.refused(outcome.decode() if isinstance(outcome, bytes) else type(outcome).__name__)
+            request.refused(outcome.decode(errors="replace") if isinstance(outcome, bytes) else str(outcome))

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import redis
+import trustme
 
 from inbox import contract, doorbell
 from sms.messages import DeliveryReport, MessageSid
@@ -117,6 +122,105 @@ def test_a_bell_that_redis_makes_is_the_one_that_we_would_make(redis_client: red
                 assert len(bell[where][slot]) == 36
                 ours[where][slot] = bell["headers"]["id"] if slot != "delivery_tag" else bell[where][slot]
         assert bell == ours
+
+
+@asynccontextmanager
+async def a_relay(
+    redis_url: str, *, tls: ssl.SSLContext | None = None, told: Callable[[bytes], bytes] = lambda answer: answer
+) -> AsyncIterator[int]:
+    """Stands before Redis, and answers what `told` makes of its answers; its port."""
+    there, carried = urlsplit(redis_url), set[asyncio.Task[None]]()
+
+    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, say: Callable[[bytes], bytes]) -> None:
+        with suppress(ConnectionError):
+            while chunk := await reader.read(65_536):
+                writer.write(say(chunk))
+        writer.close()
+        with suppress(ConnectionError, ssl.SSLError):
+            await writer.wait_closed()
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        carried.add(task)
+        back, on = await asyncio.open_connection(there.hostname, there.port)
+        await asyncio.gather(pipe(reader, on, bytes), pipe(back, writer, told))
+
+    async with await asyncio.start_server(carry, "127.0.0.1", 0, ssl=tls) as server:
+        yield server.sockets[0].getsockname()[1]
+        # whoever came is gone, or will be: the door is closed
+        await asyncio.wait(carried)
+
+
+async def kept_through(url: str) -> None:
+    door = RedisDoor(url, who_key=KEY)
+    try:
+        await asyncio.gather(*(door.accept(a_text(sender=person(number))) for number in range(5)))
+    finally:
+        await door.close()
+
+
+def test_redis_is_spoken_to_over_tls_and_with_a_login(
+    redis_client: redis.Redis, redis_url: str, tmp_path: Path
+) -> None:
+    authority, tls = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(tls)
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    redis_client.acl_setuser("cat", enabled=True, passwords=["+secret"], categories=["+@all"], keys=["*"])
+
+    async def over_tls() -> None:
+        async with a_relay(redis_url, tls=tls) as port:
+            await kept_through(f"rediss://cat:secret@localhost:{port}/3?ssl_ca_certs={tmp_path / 'authority.pem'}")
+            with pytest.raises(DoorClosed, match="AuthenticationError"):
+                await kept_through(f"rediss://cat:wrong@localhost:{port}/3?ssl_ca_certs={tmp_path / 'authority.pem'}")
+
+    try:
+        asyncio.run(over_tls())
+    finally:
+        redis_client.acl_deluser("cat")
+
+    with redis.Redis.from_url(redis_url.rpartition("/")[0] + "/3") as third:
+        assert third.zcard("waiting") == 5
+
+
+@pytest.mark.parametrize("instead", [b"!\r\n", b":1\r\n:1\r\n:1\r\n"], ids=["not the protocol", "too many answers"])
+def test_an_answer_that_makes_no_sense_is_not_believed(
+    redis_client: redis.Redis, redis_url: str, instead: bytes
+) -> None:
+    spoilt: list[bytes] = []
+
+    def told(answer: bytes) -> bytes:
+        # the first outcome of our script; what comes before it greets
+        if answer.startswith(b"*5\r\n") and not spoilt:
+            spoilt.append(answer)
+            return instead
+        return answer
+
+    async def spoil_one() -> None:
+        async with a_relay(redis_url, told=told) as port:
+            await kept_through(f"redis://127.0.0.1:{port}/0")
+
+    if instead.startswith(b"!"):
+        asyncio.run(spoil_one())
+    else:
+        with pytest.raises(DoorClosed):
+            asyncio.run(spoil_one())
+
+    assert spoilt
+    assert redis_client.zcard("waiting") == 5
+
+
+def test_what_redis_tells_unasked_is_no_answer(redis_client: redis.Redis, redis_url: str) -> None:
+    def told(answer: bytes) -> bytes:
+        return (b">2\r\n+news\r\n+nothing\r\n" if answer.startswith(b"*5\r\n") else b"") + answer
+
+    async def with_news() -> None:
+        async with a_relay(redis_url, told=told) as port:
+            await kept_through(f"redis://127.0.0.1:{port}/0")
+
+    asyncio.run(with_news())
+
+    assert redis_client.zcard("waiting") == 5
 
 
 def test_one_persons_texts_keep_their_order(redis_client: redis.Redis, redis_url: str) -> None:
