@@ -20,7 +20,8 @@ from botocore.awsrequest import AWSRequest
 
 from benchmarks import turns
 from benchmarks.report import Study
-from conversation.endpoint import CONTENT_TYPE, TARGET, Endpoint
+from conversation.endpoint import TARGET, Endpoint
+from conversation.signing import CONTENT_TYPE
 
 REGION: Final = "us-east-1"
 THREADS: Final = 8

@@ -1,6 +1,6 @@
 """DynamoDB's wire protocol: one signed POST a call, over connections that stay open.
 
-botocore finds the region, the endpoint and the credentials, signs, and names the errors, as in every other program; what is left out is its way from
+botocore finds the region, the endpoint and the credentials, and names the errors, as in every other program; what is left out is its way from
 a call to the request and back through a model of the service, which costs more than all the rest together
 (`docs/decisions/0019-dynamodb-without-the-model.md`).
 
@@ -18,18 +18,16 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import botocore.session
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError, HTTPClientError, NoCredentialsError
 from botocore.exceptions import ConnectionError as NotConnected
 from botocore.httpsession import where
 from botocore.utils import get_environ_proxies
 
+from conversation.signing import Signer
 from conversation.wire import Way, Wire
 
 #: The version of the protocol that every operation's name stands behind.
 TARGET: Final = "DynamoDB_20120810"
-CONTENT_TYPE: Final = "application/x-amz-json-1.0"
 #: The pause before the n-th repetition is drawn evenly below this, doubled each time: 25 ms, 50 ms, ... DynamoDB's own clients begin with 50 ms.
 RETRY_PAUSE_SECONDS: Final = 0.05
 #: Answers that say nothing of what was asked, but of the moment at which it was asked.
@@ -75,7 +73,7 @@ class Endpoint:
         self._session = session
         self._credentials = session.get_credentials()
         self._url = url.rstrip("/") + "/"
-        self._region = region
+        self._signer = Signer(self._url, service="dynamodb", region=region)
         self._attempts = attempts
         self._sleep = sleep
         self._rng = random.Random()  # noqa: S311 - jitter, not cryptography
@@ -111,15 +109,9 @@ class Endpoint:
     def _once(self, operation: str, body: bytes) -> Answer:
         if self._credentials is None:
             raise NoCredentialsError
-        request = AWSRequest(
-            "POST",
-            self._url,
-            headers={"X-Amz-Target": f"{TARGET}.{operation}", "Content-Type": CONTENT_TYPE},
-            data=body,
-        )
         # whoever has credentials that expire gets fresh ones here
-        SigV4Auth(self._credentials.get_frozen_credentials(), "dynamodb", self._region).add_auth(request)
-        status, headers, data = self._wire.post(body, [f"{name}: {value}" for name, value in request.headers.items()])
+        known = self._credentials.get_frozen_credentials()
+        status, headers, data = self._wire.post(body, self._signer.headers(known, f"{TARGET}.{operation}", body))
         told = headers.get("x-amz-crc32")
         if told is not None and int(told) != zlib.crc32(data):
             raise HTTPClientError(error="the answer is not the one that was sent")
