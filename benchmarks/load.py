@@ -174,6 +174,13 @@ class Loader:
             statuses=self._statuses,
         )
 
+    def bring_one(self, number: int) -> None:
+        """Bring one text and wait until it is kept. Raises `RuntimeError` where it is not."""
+        self._statuses.clear()
+        self._closed(iter([request(self._plan, number)]), ANSWER_SECONDS)
+        if set(self._statuses) != {"200"}:
+            raise RuntimeError(f"not kept: {self._statuses}")
+
     def close(self) -> None:
         """Let go of all connections."""
         for one in self._sockets.values():
