@@ -10,9 +10,10 @@ import random
 import re
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeVar, cast
 
 import botocore.session
@@ -231,6 +232,25 @@ class Database:
             self.update(write)
         except Refused:
             return False
+        return True
+
+    def wins(self, write: Write) -> bool:
+        """Carry out one write that can be done once; whether it was this one.
+
+        A write whose answer was lost is sent again, and finds what it wrote itself: it knows its own by a token that it leaves in `won_by`.
+        """
+        token = uuid.uuid4().hex
+        signed = replace(
+            write,
+            update=write.update.replace("SET ", "SET #won_by = :won_by, ", 1),
+            values={**write.values, "won_by": token},
+        )
+        assert signed.update != write.update, "a write that sets nothing leaves no token"
+        try:
+            self.update(signed)
+        except Refused as refused:
+            row = refused.rows[0]
+            return row is not None and row.get("won_by") == token
         return True
 
     def put_all(self, table: str, rows: Sequence[Row]) -> None:

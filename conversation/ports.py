@@ -308,7 +308,7 @@ class Journal(Protocol):
         """Forget that somebody who was forgotten had said STOP: he has said START since."""
 
     def unmake(self, user_id: str, *, fence: int) -> bool:
-        """Delete a conversation that was only opened, in which nothing was ever said, not even STOP; whether that is what it was."""
+        """Delete a conversation that was only opened, in which nothing was ever said, not even STOP; whether there is none now."""
 
     def talk(self, user_id: str, *, after_ms: int, before_ms: int, limit: int) -> tuple[Entry, ...]:
         """The newest lines of the transcript, oldest first, that arrived after one moment and before another; none where that is no time."""

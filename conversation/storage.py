@@ -507,7 +507,7 @@ class DynamoDBStorage:
         due = datetime.fromtimestamp(part.due / 1000, UTC)
         write = rows.part_write(self.messages_table_name, part, "", now, **self._expiry(now))
         values = {**write.values, "again": True, "due": part.due, "since": due.isoformat()}
-        return self._db.holds(replace(write, update=f"{write.update}, #again = :again, #due = :due", values=values))
+        return self._db.wins(replace(write, update=f"{write.update}, #again = :again, #due = :due", values=values))
 
     def newest_parts(self, user_id: str, *, limit: int) -> tuple[Part, ...]:
         """See `conversation.ports.Journal.newest_parts`."""
@@ -601,7 +601,9 @@ class DynamoDBStorage:
             Write(
                 table=self.table_name,
                 key={"user_id": user_id},
-                condition="#fence = :fence AND #is_active = :yes AND (attribute_not_exists(#version) OR #version = :none)",
+                # where there is none, an earlier delete took it, whose answer was lost
+                condition="attribute_not_exists(#user_id) OR (#fence = :fence AND #is_active = :yes"
+                " AND (attribute_not_exists(#version) OR #version = :none))",
                 values={"fence": fence, "yes": True, "none": 0},
             )
         )
@@ -729,7 +731,7 @@ class DynamoDBStorage:
                 **rows.states(sources),
             },
         )
-        if not self._db.holds(write):
+        if not self._db.wins(write):
             return False
         if target == PartState.RETRY:
             tries = Write(
@@ -757,7 +759,7 @@ class DynamoDBStorage:
                 "dead": journal.DEAD_LETTERS,
             },
         )
-        return self._db.holds(write)
+        return self._db.wins(write)
 
     def unsettled(self, bucket: str, *, before: datetime, limit: int) -> Iterator[Unsettled]:
         """See `conversation.ports.Journal.unsettled`."""

@@ -77,7 +77,7 @@ class Wire:
             status = handle.getinfo(pycurl.RESPONSE_CODE)
         except pycurl.error as exc:
             # one that failed is not used again
-            raise self._failure(exc, begun=handle.getinfo(pycurl.PRETRANSFER_TIME) > 0) from exc
+            raise self._failure(exc, begun=handle.getinfo(pycurl.REQUEST_SIZE) > 0) from exc
         answer = status, _headers(lines), b"".join(data)
         self._rest(handle)
         return answer

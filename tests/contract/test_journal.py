@@ -735,6 +735,7 @@ def test_a_conversation_that_was_only_opened_can_be_unmade(store: Store) -> None
     assert not store.unmake(ANN, fence=first.fence)
     assert store.unmake(ANN, fence=second.fence)
     assert store.get(ANN) is None
+    assert store.unmake(ANN, fence=second.fence)
 
 
 def test_a_conversation_in_which_something_was_said_cannot_be_unmade(store: Store) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import socket
+import socketserver
 import ssl
 import threading
 import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from botocore.credentials import Credentials
 from botocore.exceptions import (
     ClientError,
     ConnectionClosedError,
+    ConnectTimeoutError,
     EndpointConnectionError,
     NoCredentialsError,
     ReadTimeoutError,
@@ -266,6 +269,79 @@ def test_a_server_is_believed_by_its_certificate_and_its_name_alone(
     with pytest.raises(SSLError, match="no alternative certificate subject name matches"):
         endpoint(f"https://127.0.0.1:{port}").ask("GetItem", asked)
     assert len(told.asked) == 1
+
+
+@contextmanager
+def a_tunnel() -> Iterator[tuple[str, list[str]]]:
+    """A proxy that carries what it cannot read (HTTP's CONNECT); its address, and where it was asked to go."""
+    asked: list[str] = []
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            where = self.rfile.readline().split()[1].decode()
+            asked.append(where)
+            while self.rfile.readline().strip():
+                continue
+            host, _, port = where.rpartition(":")
+            with socket.create_connection((host, int(port))) as there:
+                self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                back = threading.Thread(target=pipe, args=(there, self.connection))
+                back.start()
+                pipe(self.connection, there)
+                back.join()
+
+    def pipe(one: socket.socket, other: socket.socket) -> None:
+        with suppress(OSError):
+            while chunk := one.recv(65_536):
+                other.sendall(chunk)
+        with suppress(OSError):
+            other.shutdown(socket.SHUT_WR)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}", asked
+        server.shutdown()
+
+
+def test_https_goes_through_the_proxy_that_the_environment_names(
+    told: Told, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    told.server.socket = context.wrap_socket(told.server.socket, server_side=True)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    port, told.answers = told.server.server_port, [OK, OK]
+
+    with a_tunnel() as (proxy, asked):
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        one = endpoint(f"https://localhost:{port}")
+        for _ in range(2):
+            assert one.ask("GetItem", {"TableName": "Cats"}) == OK[1]
+        del one
+
+    assert asked == [f"localhost:{port}"], "one tunnel, kept for the second call"
+    assert len(told.asked) == 2
+
+
+def test_whoever_does_not_take_the_connection_is_not_waited_for_longer_than_told() -> None:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        with ExitStack() as ahead:
+            # who stands in the queue of connections that nobody takes; the next one's requests are dropped
+            for _ in range(3):
+                waiting = ahead.enter_context(socket.socket())
+                waiting.setblocking(False)
+                waiting.connect_ex(listening.getsockname())
+            port = listening.getsockname()[1]
+
+            with pytest.raises(ConnectTimeoutError):
+                endpoint(f"http://127.0.0.1:{port}", connect_seconds=0.3).ask("GetItem", {"TableName": "Cats"})
 
 
 def test_a_server_that_says_nothing_is_waited_for_no_longer_than_told(told: Told) -> None:

@@ -1,0 +1,117 @@
+"""A write that took effect and whose answer was lost is sent again: whoever asked for it is told that it was his."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+
+from conversation.journal import PartState, Turn, TurnState
+from conversation.ports import Answer, Binding
+from conversation.storage import DynamoDBStorage
+from dadacat.chaos.proxy import CuttingProxy, Exchange, When
+from tests.builders import ANN, NOW, NOW_MS, a_turn
+
+
+class Lossy:
+    """A store behind a proxy that loses the next answer when it is told to."""
+
+    def __init__(self, url: str) -> None:
+        there = urlsplit(url)
+        assert there.port is not None
+        self.proxy = CuttingProxy("dynamodb", ("127.0.0.1", there.port), http=True)
+        self.proxy.start()
+        self.lost: list[Exchange] = []
+        table = f"Lossy{uuid4().hex[:8]}"
+        self.store = DynamoDBStorage(table, endpoint_url=f"http://127.0.0.1:{self.proxy.port}")
+        self.store.ensure_tables()
+
+    def losing(self, write: Callable[[], bool]) -> bool:
+        """What a write is told whose first answer is lost."""
+        self.proxy.cut(1, When.AFTER, self.lost.append)
+        told = write()
+        assert len(self.lost) == 1, "no answer was lost"
+        return told
+
+
+@pytest.fixture
+def lossy(dynamodb_url: str) -> Iterator[Lossy]:
+    one = Lossy(dynamodb_url)
+    yield one
+    one.proxy.stop()
+
+
+def a_dead_turn(store: DynamoDBStorage) -> Turn:
+    turn = store.file(a_turn("poison"), now=NOW).turn
+    store.settle(turn, TurnState.DEAD, reason="not finished in 5 tries", now=NOW)
+    return turn
+
+
+def test_a_revived_turn(lossy: Lossy) -> None:
+    turn = a_dead_turn(lossy.store)
+
+    assert lossy.losing(lambda: lossy.store.revive(ANN, turn.key, now=NOW))
+    assert not lossy.store.revive(ANN, turn.key, now=NOW)
+
+
+def test_a_discarded_turn(lossy: Lossy) -> None:
+    turn = a_dead_turn(lossy.store)
+
+    assert lossy.losing(lambda: lossy.store.discard(ANN, turn.key, now=NOW))
+    assert not lossy.store.discard(ANN, turn.key, now=NOW)
+
+
+def test_a_revived_part_whose_turn_is_to_be_tried_anew(lossy: Lossy) -> None:
+    store = lossy.store
+    conversation, turn = store.open(ANN, now=NOW), store.retry(store.file(a_turn(), now=NOW).turn)
+    answer = Answer(conversation=conversation, turns=(turn,), parts=("prrt",), token="t")
+    fence = store.persist(answer, now=NOW).fence
+    part = store.claim(answer.new_parts()[0], fence=fence, attempt_id="SM1-0-a", now=NOW)
+    store.bind(part, Binding(state=PartState.FAILED, error_code=21211, reason="no telephone"), now=NOW)
+    tried = store.get_turn(ANN, turn.sid)
+    assert tried is not None
+    assert tried.tries
+
+    assert lossy.losing(lambda: store.revive(ANN, part.key, now=NOW))
+
+    anew = store.get_turn(ANN, turn.sid)
+    assert anew is not None
+    assert anew.tries == 0
+
+
+def test_a_second_try(lossy: Lossy) -> None:
+    store = lossy.store
+    conversation, turn = store.open(ANN, now=NOW), store.file(a_turn(), now=NOW).turn
+    answer = Answer(conversation=conversation, turns=(turn,), parts=("prrt",), token="t")
+    fence = store.persist(answer, now=NOW).fence
+    part = store.claim(answer.new_parts()[0], fence=fence, attempt_id="SM1-0-a", now=NOW)
+    sent = store.bind(part, Binding(state=PartState.SENT, sid="SMout", status="queued"), now=NOW)
+    second = sent.second_try(due=NOW_MS + 60_000)
+
+    assert lossy.losing(lambda: store.send_again(second, now=NOW))
+    assert not store.send_again(second, now=NOW)
+    assert [one.again for one in store.parts(ANN, turn.sid)] == [False, True]
+
+
+def test_a_conversation_that_was_unmade(lossy: Lossy) -> None:
+    conversation = lossy.store.open(ANN, now=NOW)
+
+    assert lossy.losing(lambda: lossy.store.unmake(ANN, fence=conversation.fence))
+    assert lossy.store.get(ANN) is None
+
+
+def test_a_text_that_was_filed_and_a_part_that_was_claimed(lossy: Lossy) -> None:
+    store, filed = lossy.store, a_turn()
+    conversation = store.open(ANN, now=NOW)
+    assert lossy.losing(lambda: store.file(filed, now=NOW).turn.sid == filed.sid)
+    answer = Answer(conversation=conversation, turns=(filed,), parts=("prrt",), token="t")
+    fence = store.persist(answer, now=NOW).fence
+    lossy.lost.clear()
+
+    def claimed() -> bool:
+        part = store.claim(answer.new_parts()[0], fence=fence, attempt_id="SM1-0-a", now=NOW)
+        return (part.state, part.attempt_id) == (PartState.SENDING, "SM1-0-a")
+
+    assert lossy.losing(claimed)
