@@ -9,7 +9,8 @@ from uuid import uuid4
 import boto3
 import pytest
 
-from conversation import costs, journal
+from conversation import archive, costs, journal
+from conversation.dynamodb import BATCH
 from conversation.errors import Fenced, IllegalMove
 from conversation.journal import Part, PartState, Turn, TurnState
 from conversation.memory import InMemoryStorage
@@ -814,3 +815,18 @@ def test_what_is_past_its_time_is_shown_to_nobody(dynamodb_url: str) -> None:
         ttl = client.describe_time_to_live(TableName=table)["TimeToLiveDescription"]
         assert (ttl["TimeToLiveStatus"], ttl["AttributeName"]) == ("ENABLED", "expires")
     client.close()
+
+
+def test_an_archive_longer_than_a_page_is_walked_through_whole(dynamodb_url: str) -> None:
+    name = f"T{uuid4().hex[:12]}"
+    store = DynamoDBStorage(name, messages_table_name=f"{name}M", endpoint_url=dynamodb_url)
+    people = [f"+1555000{number:04d}" for number in range(archive.ITEMS_A_PAGE + 5)]
+    for person in people:
+        store.open(person, now=NOW)
+    many = archive.ROWS_A_PAGE + 5
+    texts = [{"user_id": people[0], "message_key": f"in#SM{number:06d}"} for number in range(many)]
+    for at in range(0, many, BATCH):
+        store.archive().keep(None, texts[at : at + BATCH])
+
+    assert sorted(item["user_id"] for item in store.archive().items()) == people
+    assert [row["message_key"] for row in store.archive().rows(people[0])] == [row["message_key"] for row in texts]
