@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import repeat
+from operator import attrgetter
 from typing import Any, Final, Protocol
 
 from hiredis import HiredisError, PushNotification, Reader, ReplyError, pack_command
@@ -106,6 +107,9 @@ class _Line(asyncio.Protocol):
         """Everything that comes from now on is read here."""
         self._transport = connection._writer.transport  # noqa: SLF001 - there is no public one; a test tells when it moves
         self._transport.set_protocol(self)
+        if self._transport.is_closing():
+            # it hung up before anybody listened here
+            self._ended(ConnectionError.__name__)
 
     def call(self, command: tuple[bytes | str | int, ...]) -> None:
         """Send a command. No more than two of them are ever unanswered, so nobody waits for room."""
@@ -193,7 +197,8 @@ class GroupCommit:
                 self._broke(type(broken).__name__, connected=connected)
             finally:
                 self._line = None
-                await connection.disconnect(nowait=True)
+                with suppress(Exception):
+                    await connection.disconnect(nowait=True)
 
     async def _served(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> str:
         """Send and hear on this connection until it breaks; why it did."""
@@ -280,8 +285,9 @@ class GroupCommit:
             self._wanted.set()
 
     def _broken_off(self) -> Sequence[_Request]:
-        """Take back what was under way."""
+        """Take back what was under way, in the order in which it came."""
         found = [one for call in (*self._under_way, *self._again) for one in call.requests]
+        found.sort(key=attrgetter("until"))
         self._under_way.clear()
         self._again.clear()
         if self._patience is not None:
