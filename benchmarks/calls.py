@@ -25,7 +25,7 @@ from conversation.signing import CONTENT_TYPE
 
 REGION: Final = "us-east-1"
 THREADS: Final = 8
-OURS, SIGNER, STOCK = "ours: signer, libcurl", "signer, urllib3", "boto3"
+OURS, SIGNER, STOCK = "ours", "botocore's signer, urllib3", "boto3"
 #: What is measured, by the number of threads that ask at once.
 CPU: Final = {1: "milliseconds of CPU a call, 1 thread", THREADS: f"milliseconds of CPU a call, {THREADS} threads"}
 
@@ -107,6 +107,6 @@ def study(*, quick: bool = False) -> Study:
     for threads, what in CPU.items():
         found.notes.append(
             f"With {threads} at a time, boto3 costs {found.ratio(what, STOCK, OURS)} times as much, "
-            f"the signer over urllib3 {found.ratio(what, SIGNER, OURS)} times."
+            f"botocore's signer over urllib3 {found.ratio(what, SIGNER, OURS)} times."
         )
     return found
