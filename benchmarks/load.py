@@ -174,10 +174,10 @@ class Loader:
             statuses=self._statuses,
         )
 
-    def bring_one(self, number: int) -> None:
-        """Bring one text and wait until it is kept. Raises `RuntimeError` where it is not."""
+    def bring_one(self, whole: bytes) -> None:
+        """Bring one request and wait until it is kept. Raises `RuntimeError` where it is not."""
         self._statuses.clear()
-        self._closed(iter([request(self._plan, number)]), ANSWER_SECONDS)
+        self._closed(iter([whole]), ANSWER_SECONDS)
         if set(self._statuses) != {"200"}:
             raise RuntimeError(f"not kept: {self._statuses}")
 

@@ -13,6 +13,7 @@ import statistics
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Final, Self
 
@@ -101,15 +102,20 @@ class Road:
             until=listens(self._port),
         )
         self.worker: Proc = turns.ours(at, concurrency=32)
-        plan = load.Plan(host="127.0.0.1", port=self._port, connections=1, seconds=0, people=PEOPLE, built=0)
-        self._loader = load.Loader(plan)
+        self._plan = load.Plan(host="127.0.0.1", port=self._port, connections=1, seconds=0, people=PEOPLE, built=0)
+        self._loader = load.Loader(self._plan)
 
     def text(self) -> tuple[str, str, float]:
         """Bring one; to whom it is answered, its number, and when it left, by the machine's monotonic clock."""
         self._number += 1
+        whole = load.request(self._plan, self._number)
         begun = time.monotonic()
-        self._loader.bring_one(self._number)
+        self._loader.bring_one(whole)
         return load.form(self._number, PEOPLE)["From"], str(self._number), begun
+
+    def close(self) -> None:
+        """Nobody brings any more."""
+        self._loader.close()
 
     def capacity(self, texts: int) -> float:
         """Turns a second, of a burst."""
@@ -154,8 +160,7 @@ def study(*, quick: bool = False) -> Study:
 
 
 def _one_round(found: Study, *, seconds: float) -> None:
-    with turns.house(thinks=0) as at:
-        road = Road(at)
+    with turns.house(thinks=0) as at, closing(Road(at)) as road:
         road.capacity(PEOPLE)  # everybody has texted once, and connections are made
         capacity = statistics.median(road.capacity(PEOPLE) for _ in range(BURSTS))
         found.add("turns/s of one webhook and one worker, with the stores on the same cores", OURS, capacity)

@@ -32,6 +32,7 @@ class Signer:
         host = parts.netloc.rpartition("@")[2]
         if parts.port == _DEFAULT_PORTS.get(parts.scheme):
             host = host.removesuffix(f":{parts.port}")
+        # as it is sent, in the letters in which it was given
         self._host = host
         self._path = quote(normalize_url_path(parts.path), safe="/~")
         self._service = service
@@ -41,7 +42,8 @@ class Signer:
     def headers(self, credentials: ReadOnlyCredentials, target: str, body: bytes) -> Sequence[str]:
         """The header lines of a request for the operation `target`, signed now."""
         stamp = time.strftime("%Y%m%dT%H%M%SZ", self._clock())
-        token = credentials.token
+        # as it is signed, so it is sent: botocore takes superfluous spaces out of it as well
+        token = " ".join((credentials.token or "").split())
         name, line = ("x-amz-security-token;", f"x-amz-security-token:{token}\n") if token else ("", "")
         signed = f"content-type;host;x-amz-date;{name}x-amz-target"
         request = (

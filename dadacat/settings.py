@@ -281,8 +281,9 @@ class Settings(BaseModel):
     @field_validator("redis_url")
     @classmethod
     def _is_redis(cls, value: str) -> str:
-        if urlsplit(value).scheme not in {"redis", "rediss", "unix"}:
-            raise ValueError("must begin with redis://, rediss:// or unix://")
+        # Celery speaks to no socket in a folder by that address
+        if urlsplit(value).scheme not in {"redis", "rediss"}:
+            raise ValueError("must begin with redis:// or rediss://")
         return value
 
     @field_validator("public_url", "twilio_api_base_url", "aws_endpoint_url", "openai_base_url", "bedrock_endpoint_url")

@@ -67,9 +67,9 @@ def bells(task: str, number: int) -> Bells:
 
 
 def encoded(name: str) -> bytes:
-    """A name as it stands in the body of its bell. Raises `ValueError` where it does not fill whole groups of base64."""
-    if len(name) % 3:
-        raise ValueError("the length of a name is a multiple of three")
+    """A name as it stands in the body of its bell. Raises `ValueError` for more than a plain name, or one that does not fill groups of base64."""
+    if len(name) % 3 or not _PLAIN.fullmatch(name):
+        raise ValueError("a plain name, of a length that three divides")
     return b2a_base64(name.encode("ascii"), newline=False)
 
 

@@ -31,6 +31,8 @@ KEEP_SECONDS: Final = 4.0
 MOST_TOGETHER: Final = 128
 #: Calls under way: Redis works on one while the next is put together.
 IN_FLIGHT: Final = 2
+#: A new connection is given at least so long; whoever cannot wait for it that long any more is given up first.
+CONNECT_SECONDS_LEAST: Final = 0.5
 #: Requests that wait at once, more than a second's worth at full speed; beyond it Twilio is told at once to come again.
 MOST_WAITING: Final = 10_000
 
@@ -43,6 +45,10 @@ class Connection(Protocol):
 
     async def disconnect(self, nowait: bool = False) -> None:  # noqa: FBT001, FBT002 - redis-py's own signatures
         """Let go."""
+
+
+#: What a Redis says that is not the one to write to, or not yet: it is looked for again, by its address.
+_ELSEWHERE: Final = ("READONLY", "MASTERDOWN", "LOADING", "NOAUTH")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,11 +91,11 @@ class _Call:
     #: The script's source is sent along, because Redis did not know its digest.
     whole: bool = False
 
-    def command(self) -> tuple[bytes | str | int, ...]:
+    def packed(self) -> bytes:
         kind = self.requests[0].kind
         keys, args = kind.call([one.entry for one in self.requests])
         verb = ("EVAL", kind.source) if self.whole else ("EVALSHA", kind.digest)
-        return (*verb, len(keys), *keys, *args)
+        return bytes(pack_command((*verb, len(keys), *keys, *args)))
 
 
 class _Line(asyncio.Protocol):
@@ -102,26 +108,36 @@ class _Line(asyncio.Protocol):
         self._heard, self._ended = heard, ended
         self._reader = Reader()
         self._transport: asyncio.Transport
+        #: Answers that nobody waits for.
+        self._idle = 0
 
-    def take(self, connection: Any) -> None:  # Any: redis-py's own, which has its transport behind a private name
-        """Everything that comes from now on is read here."""
+    def take(
+        self, connection: Any, scripts: Iterable[bytes]
+    ) -> None:  # Any: redis-py's own, which has its transport behind a private name
+        """Everything that comes from now on is read here; Redis is told the scripts. Raises `ConnectionError` where it has hung up already."""
         self._transport = connection._writer.transport  # noqa: SLF001 - there is no public one; a test tells when it moves
         self._transport.set_protocol(self)
-        if self._transport.is_closing():
-            # it hung up before anybody listened here
-            self._ended(ConnectionError.__name__)
+        if self._transport.is_closing() or connection._reader.at_eof():  # noqa: SLF001 - the same
+            raise ConnectionError
+        for script in scripts:
+            self._idle += 1
+            self._transport.write(pack_command(("SCRIPT", "LOAD", script)))  # type: ignore[arg-type]  # of any length
 
-    def call(self, command: tuple[bytes | str | int, ...]) -> None:
+    def call(self, command: bytes) -> None:
         """Send a command. No more than two of them are ever unanswered, so nobody waits for room."""
-        self._transport.write(pack_command(command))  # type: ignore[arg-type]  # of any length
+        self._transport.write(command)
 
     def data_received(self, data: bytes) -> None:
         """Read what is whole."""
         try:
             self._reader.feed(data)
             while (reply := self._reader.gets()) is not False:
-                # Redis may tell something that nobody asked for
-                if not isinstance(reply, PushNotification):
+                if isinstance(reply, PushNotification):
+                    # Redis may tell something that nobody asked for
+                    continue
+                if self._idle:
+                    self._idle -= 1
+                else:
                     self._heard(reply)
         except (HiredisError, IndexError) as exc:
             # not the protocol, or an answer to nothing
@@ -138,20 +154,25 @@ class _Line(asyncio.Protocol):
 
 
 class GroupCommit:
-    """Makes entries durable, many in a round trip. For one event loop; it connects when it is first needed."""
+    """Makes entries durable, many in a round trip; it connects when it is first needed. For one event loop at a time: `close` ends with it.
 
-    def __init__(self, connection: Callable[[], Connection]) -> None:
+    `kinds`: all that will ever be kept. Their scripts are told to Redis with each connection, so that none is refused while its neighbours pass.
+    """
+
+    def __init__(self, connection: Callable[[], Connection], kinds: Sequence[Kind]) -> None:
         self._connection = connection
+        self._scripts = tuple(kind.source for kind in kinds)
         self._queue: deque[_Request] = deque()
         self._again: deque[_Call] = deque()
         self._under_way: deque[_Call] = deque()
-        self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
-        self._wanted = asyncio.Event()
+        self._closed = False
+        #: Somebody waits and there is no connection.
+        self._wanted: asyncio.Event
         self._line: _Line | None = None
-        self._sends = False
-        self._patience: asyncio.TimerHandle | None = None
+        self._send_is_due = False
+        self._timer: asyncio.TimerHandle | None = None
 
     def keep(self, kind: Kind, entry: Entry) -> asyncio.Future[None]:
         """Done once Redis has confirmed this entry; `DoorClosed` where it did not."""
@@ -165,74 +186,97 @@ class GroupCommit:
         return mine.outcome
 
     def _begin(self) -> asyncio.AbstractEventLoop:
-        self._loop, self._closed = asyncio.get_running_loop(), False
+        self._loop, self._closed, self._send_is_due = asyncio.get_running_loop(), False, False
+        self._wanted = asyncio.Event()
         self._task = self._loop.create_task(self._serve(self._loop))
         return self._loop
 
     async def close(self) -> None:
         """Let go of the connection. What still waits is given up."""
         self._closed = True
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+        try:
+            if self._task is not None:
+                self._task.cancel()
+                await asyncio.wait([self._task])
+        finally:
             self._task = self._loop = None
-        self._give_up([*self._broken_off(), *self._queue], "closed")
-        self._queue.clear()
+            self._give_up([*self._taken_back(), *self._queue], "closed")
+            self._queue.clear()
+
+    # The connection
 
     async def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         """Connect, and serve until the connection breaks; again and again."""
         # redis-py may take a cancellation for the end of its own waiting (8.1, seen in a send): whether to go on is looked up
-        while not self._closed:
+        while not self._is_closed():
             await self._wanted.wait()
             self._wanted.clear()
-            connection, connected = self._connection(), False
+            self._expire(loop.time() + CONNECT_SECONDS_LEAST)
+            if not self._queue:
+                continue
+            connection = None
             try:
-                async with asyncio.timeout(KEEP_SECONDS):
+                connection = self._connection()
+                async with asyncio.timeout_at(self._queue[0].until):
                     await connection.connect()
-                connected = True
-                if not self._closed:
-                    self._broke(await self._served(connection, loop), connected=True)
-            except Exception as broken:  # noqa: BLE001 - whatever it was, nobody must be left waiting
-                self._broke(type(broken).__name__, connected=connected)
+                if self._is_closed():
+                    return
+                broken = self._taken(connection, loop)
+            except Exception as exc:  # noqa: BLE001 - whatever it was, nobody must be left waiting
+                # nobody is asked to wait for a Redis that is not there
+                self._give_up([*self._taken_back(), *self._queue], type(exc).__name__)
+                self._queue.clear()
+            else:
+                why = await broken
+                self._line = None
+                self._ask_again(why)
             finally:
                 self._line = None
-                with suppress(Exception):
-                    await connection.disconnect(nowait=True)
+                if connection is not None:
+                    with suppress(Exception):
+                        await connection.disconnect(nowait=True)
 
-    async def _served(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> str:
-        """Send and hear on this connection until it breaks; why it did."""
+    def _is_closed(self) -> bool:
+        return self._closed
+
+    def _taken(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> asyncio.Future[str]:
+        """Send and hear on this connection from now on; done when it breaks, with the reason."""
         broken: asyncio.Future[str] = loop.create_future()
 
         def ended(why: str) -> None:
             if not broken.done():
                 broken.set_result(why)
 
-        self._line = _Line(self._heard, ended)
-        self._line.take(connection)
+        line = _Line(self._heard, ended)
+        line.take(connection, self._scripts)
+        self._line = line
         self._send_soon(loop)
-        return await broken
+        return broken
+
+    # Calls and their answers
 
     def _send_soon(self, loop: asyncio.AbstractEventLoop) -> None:
         """What gathers until the loop's turn is over goes together."""
-        if not self._sends:
-            self._sends = True
+        if not self._send_is_due:
+            self._send_is_due = True
             loop.call_soon(self._send, loop)
 
     def _send(self, loop: asyncio.AbstractEventLoop) -> None:
         """Send what waits, as long as no more than `IN_FLIGHT` calls are under way."""
-        self._sends = False
+        self._send_is_due = False
         if self._line is None:
             self._wanted.set()
             return
-        try:
-            while len(self._under_way) < IN_FLIGHT and (call := self._next()):
+        while len(self._under_way) < IN_FLIGHT and (call := self._next()):
+            try:
+                packed = call.packed()
+            except Exception as exc:  # noqa: BLE001 - an entry that cannot be sent keeps nobody waiting but those with it
+                self._give_up(call.requests, type(exc).__name__)
+            else:
                 self._under_way.append(call)
-                self._line.call(call.command())
-        except Exception as exc:  # noqa: BLE001 - as above
-            self._line.end(type(exc).__name__)
-        if self._patience is None and self._under_way:
-            self._patience = loop.call_at(self._under_way[0].requests[0].until, self._look, loop)
+                self._line.call(packed)
+        if self._timer is None and self._under_way:
+            self._timer = loop.call_at(self._under_way[0].requests[0].until, self._look_at_the_oldest, loop)
 
     def _next(self) -> _Call | None:
         """What is to be sent now: the oldest request, and those of its kind that stand behind it."""
@@ -249,50 +293,52 @@ class GroupCommit:
         """Hand every outcome to whoever waits for it."""
         call = self._under_way.popleft()
         if isinstance(reply, ReplyError) and str(reply).startswith("NOSCRIPT") and not call.whole:
-            # Redis has not seen the script since it started: nothing was done
+            # Redis has lost the script since: nothing was done
             self._again.append(_Call(call.requests, whole=True))
         else:
-            _tell(call.requests, reply)
+            refusals = _tell(call.requests, reply)
+            if self._line is not None and any(why.startswith(_ELSEWHERE) for why in refusals):
+                self._line.end("elsewhere")
+                return
         if (self._queue or self._again) and self._loop is not None:
             self._send_soon(self._loop)
 
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _look_at_the_oldest(self, loop: asyncio.AbstractEventLoop) -> None:
         """Wait for the oldest call for no longer than the first of its requests may wait."""
-        self._patience = None
+        self._timer = None
         if not self._under_way:
             return
         until = self._under_way[0].requests[0].until
         if until > loop.time():
-            self._patience = loop.call_at(until, self._look, loop)
+            self._timer = loop.call_at(until, self._look_at_the_oldest, loop)
         elif self._line is not None:
             self._line.end(TimeoutError.__name__)
 
-    def _broke(self, why: str, *, connected: bool) -> None:
+    def _ask_again(self, why: str) -> None:
         """The connection is gone: what was under way is asked for once more; what has been already, or waits for too long, is given up."""
-        now = asyncio.get_running_loop().time()
-        broken_off = self._broken_off()
-        if not connected:
-            # nobody is asked to wait for a Redis that is not there
-            self._give_up([*broken_off, *self._queue], why)
-            self._queue.clear()
-            return
-        self._give_up([one for one in broken_off if one.tried or one.until <= now], why)
-        again = [one for one in broken_off if not one.outcome.done()]
-        self._queue.extendleft(reversed(again))
+        taken_back = self._taken_back()
+        self._give_up([one for one in taken_back if one.tried], why)
+        again = [one for one in taken_back if not one.outcome.done()]
         for one in again:
             one.tried = True
+        self._queue.extendleft(reversed(again))
         if self._queue:
             self._wanted.set()
 
-    def _broken_off(self) -> Sequence[_Request]:
-        """Take back what was under way, in the order in which it came."""
+    def _expire(self, when: float) -> None:
+        """Give up whoever cannot wait longer than until then. The queue is in the order of arrival."""
+        while self._queue and self._queue[0].until <= when:
+            self._queue.popleft().refused(TimeoutError.__name__)
+
+    def _taken_back(self) -> Sequence[_Request]:
+        """What was under way, in the order in which it came."""
         found = [one for call in (*self._under_way, *self._again) for one in call.requests]
         found.sort(key=attrgetter("until"))
         self._under_way.clear()
         self._again.clear()
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         return found
 
     def _give_up(self, requests: Sequence[_Request], why: str) -> None:
@@ -300,13 +346,17 @@ class GroupCommit:
             one.refused(why)
 
 
-def _tell(requests: Sequence[_Request], reply: object) -> None:
-    """Give each request its own outcome: a number where it is kept, else why not."""
+def _tell(requests: Sequence[_Request], reply: object) -> Sequence[str]:
+    """Give each request its own outcome: a number where it is kept, else why not. Returns the refusals."""
     outcomes: Iterable[object] = repeat(reply if isinstance(reply, ReplyError) else "an answer that makes no sense")
     if isinstance(reply, list) and len(reply) == len(requests):
         outcomes = reply
+    refusals: list[str] = []
     for request, outcome in zip(requests, outcomes, strict=False):
-        if isinstance(outcome, int):
+        if type(outcome) is int:
             request.kept()
         else:
-            request.refused(outcome.decode(errors="replace") if isinstance(outcome, bytes) else str(outcome))
+            why = outcome.decode(errors="replace") if isinstance(outcome, bytes) else str(outcome)
+            request.refused(why)
+            refusals.append(why)
+    return refusals

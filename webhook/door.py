@@ -68,7 +68,9 @@ class RedisDoor:
         )
         # for the rare look; what is kept goes by a connection of its own
         self._redis = redis.asyncio.Redis.from_pool(pool)
-        self._commit = GroupCommit(pool.make_connection)
+        # an address with an option that nobody knows is found out here, not by the first text
+        pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py's own
+        self._commit = GroupCommit(pool.make_connection, (ACCEPT, RECEIVE))
 
     def accept(self, text: InboundSms) -> asyncio.Future[None]:
         """See `Door.accept`."""

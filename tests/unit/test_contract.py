@@ -133,8 +133,20 @@ def test_ids_of_bells_that_are_made_elsewhere_are_nobody_elses() -> None:
     assert int(alone[-12:], 16) == two.first + doorbell.MOST_IDS
     with pytest.raises(ValueError, match="no more than"):
         doorbell.bells(contract.ANSWER_TASK, doorbell.MOST_IDS // 2 + 1)
-    with pytest.raises(ValueError, match="multiple of three"):
-        doorbell.encoded("ab")
+    for bad in ("ab", '"]}'):
+        with pytest.raises(ValueError, match="a plain name"):
+            doorbell.encoded(bad)
+
+
+def test_a_forked_process_makes_ids_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = doorbell.bells(contract.ANSWER_TASK, 1), json.loads(doorbell.ring(contract.ANSWER_TASK, "ab"))
+
+    monkeypatch.setattr("os.getpid", lambda: -1)
+    theirs = doorbell.bells(contract.ANSWER_TASK, 1), json.loads(doorbell.ring(contract.ANSWER_TASK, "ab"))
+
+    assert ours[0].ids != theirs[0].ids
+    assert ours[1]["headers"]["id"][:24] != theirs[1]["headers"]["id"][:24]
+    assert theirs[1]["headers"]["origin"].startswith("gen-1@")
 
 
 def test_a_doorbell_carries_plain_names_only() -> None:

@@ -117,6 +117,19 @@ def test_what_is_no_form_is_not_twilios(body: bytes) -> None:
     assert Validator("https://cat.example", signature.tokens(TOKEN)).fields("/sms", body, "x") is None
 
 
+def test_a_form_of_very_many_fields_is_read_and_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    validator = Validator("https://cat.example", signature.tokens(TOKEN))
+    remembered: list[tuple[str, ...]] = []
+    monkeypatch.setattr(signature, "_shape", remembered.append)
+
+    for number in (signature.MOST_NAMES_KEPT, signature.MOST_NAMES_KEPT + 1):
+        fields = {f"Name{at}": "x" for at in range(number)}
+        body, signed = as_it_came(fields)
+        assert validator.fields("/sms", body, signed) == fields
+
+    assert [len(names) for names in remembered] == [signature.MOST_NAMES_KEPT]
+
+
 def test_nobody_but_twilio_says_how_the_next_form_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     validator = Validator("https://cat.example", signature.tokens(TOKEN))
     remembered: list[tuple[str, ...]] = []
