@@ -101,11 +101,19 @@ def webhook(*, host: str, port: int, processes: int) -> None:
 
     Several processes are watched by another: it starts them, starts one anew that dies or hangs, replaces them one by one at a SIGHUP, and ends them.
     """
-    checked(twilio=True)
+    chosen = checked(twilio=True)
     from webhook.processes import counted_together
 
     with counted_together() if processes > 1 else nullcontext():
+        from dadacat.settings import SettingsError
+        from webhook import wiring
         from webhook.server import WebhookProtocol
+
+        try:
+            # found out here: a process that does not come up is started again and again
+            wiring.door(chosen)
+        except SettingsError as exc:
+            raise click.ClickException(str(exc)) from None
 
         _serve("webhook.asgi:app", host, port, http=WebhookProtocol, proxy_headers=False, workers=processes)
 

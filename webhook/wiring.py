@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final
 
+from redis.exceptions import RedisError
+
 from dadacat import logs
 from dadacat.keys import Keys, reload_on_hangup
-from dadacat.settings import Settings, environment
+from dadacat.settings import Settings, SettingsError, environment
 from sms.signature import Key, Validator
 from webhook.app import Ours, WebhookApp, create_app
 from webhook.door import RedisDoor
@@ -28,6 +30,14 @@ def signing(chosen: Settings, keys: Keys) -> Callable[[], Sequence[Key]]:
     return lambda: made(keys.tokens if by_token else (), keys.shared_keys if by_key else ())
 
 
+def door(chosen: Settings) -> RedisDoor:
+    """Where texts are kept. Raises `SettingsError` for an address with an option that redis-py does not know, or not with that value."""
+    try:
+        return RedisDoor(chosen.redis_url, who_key=chosen.who_key_bytes, per_number=chosen.per_number)
+    except (TypeError, ValueError, RedisError) as exc:
+        raise SettingsError(f"REDIS_URL: {exc}") from None
+
+
 def app() -> WebhookApp:
     """The webhook as the environment describes it. Raises `SettingsError`."""
     chosen = Settings.load(environment())
@@ -42,6 +52,6 @@ def app() -> WebhookApp:
             numbers=frozenset(chosen.numbers),
             messaging_service_sid=chosen.twilio_messaging_service_sid,
         ),
-        door=RedisDoor(chosen.redis_url, who_key=chosen.who_key_bytes, per_number=chosen.per_number),
+        door=door(chosen),
         stuck_after_seconds=STUCK_AFTER_SECONDS,
     )

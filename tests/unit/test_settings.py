@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from dadacat.cli import main
 from dadacat.settings import Settings, SettingsError, without_settings
 from worker import wiring
 
@@ -134,3 +136,27 @@ def test_a_price_file_lies_over_what_is_shipped(tmp_path: Path) -> None:
     assert known.of("never-heard-of").price_out == max(model.price_out for model in known.models.values())
     assert (tariff.cost("+4917012345", 2), tariff.cost("+15551230001", 1)) == (1_000_000, 12_800)
     assert tariff.cost("whatsapp:+4917012345", 3) == 5_000
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("redis://127.0.0.1/0?nonsense=1", "nonsense"),
+        ("redis://127.0.0.1/0?protocol=7", "protocol must be"),
+        ("unix:///run/redis", "must begin with redis:// or rediss://"),
+    ],
+)
+def test_a_webhook_does_not_start_with_an_address_of_redis_that_it_cannot_use(
+    url: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "REDIS_URL": url, "PUBLIC_URL": "https://cat.example", "TWILIO_ACCOUNT_SID": "AC" + "be" * 16,
+        "TWILIO_AUTH_TOKEN": "be" * 16, "TWILIO_PHONE_NUMBER": "+15005550006",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+
+    answer = CliRunner().invoke(main, ["webhook"])
+
+    assert answer.exit_code == 1
+    assert answer.output.startswith("Error: REDIS_URL")
+    assert said in answer.output
