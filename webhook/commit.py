@@ -35,6 +35,8 @@ IN_FLIGHT: Final = 2
 CONNECT_SECONDS_LEAST: Final = 0.5
 #: Requests that wait at once, more than a second's worth at full speed; beyond it Twilio is told at once to come again.
 MOST_WAITING: Final = 10_000
+#: What a Redis says that is not the one to write to, or not yet: it is looked for again, by its address.
+_ELSEWHERE: Final = ("READONLY", "MASTERDOWN", "LOADING", "NOAUTH")
 
 
 class Connection(Protocol):
@@ -45,10 +47,6 @@ class Connection(Protocol):
 
     async def disconnect(self, nowait: bool = False) -> None:  # noqa: FBT001, FBT002 - redis-py's own signatures
         """Let go."""
-
-
-#: What a Redis says that is not the one to write to, or not yet: it is looked for again, by its address.
-_ELSEWHERE: Final = ("READONLY", "MASTERDOWN", "LOADING", "NOAUTH")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,9 +109,8 @@ class _Line(asyncio.Protocol):
         #: Answers that nobody waits for.
         self._idle = 0
 
-    def take(
-        self, connection: Any, scripts: Iterable[bytes]
-    ) -> None:  # Any: redis-py's own, which has its transport behind a private name
+    # Any: redis-py's own, which has its transport behind a private name
+    def take(self, connection: Any, scripts: Iterable[bytes]) -> None:
         """Everything that comes from now on is read here; Redis is told the scripts. Raises `ConnectionError` where it has hung up already."""
         self._transport = connection._writer.transport  # noqa: SLF001 - there is no public one; a test tells when it moves
         self._transport.set_protocol(self)
@@ -200,8 +197,7 @@ class GroupCommit:
                 await asyncio.wait([self._task])
         finally:
             self._task = self._loop = None
-            self._give_up([*self._taken_back(), *self._queue], "closed")
-            self._queue.clear()
+            self._give_up_all("closed")
 
     # The connection
 
@@ -224,12 +220,9 @@ class GroupCommit:
                 broken = self._taken(connection, loop)
             except Exception as exc:  # noqa: BLE001 - whatever it was, nobody must be left waiting
                 # nobody is asked to wait for a Redis that is not there
-                self._give_up([*self._taken_back(), *self._queue], type(exc).__name__)
-                self._queue.clear()
+                self._give_up_all(type(exc).__name__)
             else:
-                why = await broken
-                self._line = None
-                self._ask_again(why)
+                self._ask_again(await broken)
             finally:
                 self._line = None
                 if connection is not None:
@@ -237,6 +230,7 @@ class GroupCommit:
                         await connection.disconnect(nowait=True)
 
     def _is_closed(self) -> bool:
+        # a type checker takes what was looked up before a wait to hold behind it
         return self._closed
 
     def _taken(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> asyncio.Future[str]:
@@ -340,6 +334,10 @@ class GroupCommit:
             self._timer.cancel()
             self._timer = None
         return found
+
+    def _give_up_all(self, why: str) -> None:
+        self._give_up([*self._taken_back(), *self._queue], why)
+        self._queue.clear()
 
     def _give_up(self, requests: Sequence[_Request], why: str) -> None:
         for one in requests:

@@ -251,20 +251,25 @@ def test_nobody_there_nobody_who_answers_and_no_credentials_are_told_apart(told:
         endpoint("http://127.0.0.1:1").ask("GetItem", {"TableName": "Cats"})
 
 
+def over_tls(told: Told, folder: Path) -> str:
+    """Have it speak TLS as `localhost`; the file of the authority that says so."""
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    told.server.socket = context.wrap_socket(told.server.socket, server_side=True)
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    return str(folder / "ca.pem")
+
+
 def test_a_server_is_believed_by_its_certificate_and_its_name_alone(
     told: Told, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    authority = trustme.CA()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
-    told.server.socket = context.wrap_socket(told.server.socket, server_side=True)
+    authority = over_tls(told, tmp_path)
     port, asked = told.server.server_port, {"TableName": "Cats"}
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     told.answers = [OK]
 
     with pytest.raises(SSLError, match="unable to get local issuer certificate"):
         endpoint(f"https://localhost:{port}").ask("GetItem", asked)
-    monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("AWS_CA_BUNDLE", authority)
     assert endpoint(f"https://localhost:{port}").ask("GetItem", asked) == OK[1]
     with pytest.raises(SSLError, match="no alternative certificate subject name matches"):
         endpoint(f"https://127.0.0.1:{port}").ask("GetItem", asked)
@@ -307,12 +312,7 @@ def a_tunnel() -> Iterator[tuple[str, list[str]]]:
 def test_https_goes_through_the_proxy_that_the_environment_names(
     told: Told, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    authority = trustme.CA()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
-    told.server.socket = context.wrap_socket(told.server.socket, server_side=True)
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("AWS_CA_BUNDLE", over_tls(told, tmp_path))
     port, told.answers = told.server.server_port, [OK, OK]
 
     with a_tunnel() as (proxy, asked):
