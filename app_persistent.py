@@ -1,6 +1,6 @@
-"""Run everything in one process tree against whatever AWS_ENDPOINT_URL names; the tables that it needs are created.
+"""Run everything in one process tree against the DynamoDB that AWS_ENDPOINT_URL names.
 
-A thin door to `dadacat up`, with the same options: `python app_persistent.py --help`.
+Missing tables are created. The script passes its options on to `dadacat up`: `python app_persistent.py --help`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def main() -> None:
-    """Hand over to `dadacat up` in the project's environment, which `scripts/up` makes."""
+    """Replace this process by `dadacat up` in the project's environment, which `scripts/up` creates."""
     dadacat = HERE / ".venv" / "bin" / "dadacat"
     if dadacat.exists():
         os.execv(dadacat, [str(dadacat), "up", *sys.argv[1:]])  # noqa: S606 - no shell is wanted

@@ -1,4 +1,4 @@
-"""`scripts/bench`: measure, print, and write what was found to `docs/benchmarks/`."""
+"""Run benchmark studies, print their results, and write them to `docs/benchmarks/`."""
 
 from __future__ import annotations
 
@@ -24,41 +24,41 @@ STUDIES = {
     "start": start.study,
     "simulate": simulate.study,
 }
-#: What two checkouts are compared by.
+#: Studies that can compare two checkouts.
 COMPARED = {"acknowledge": acknowledge.compare, "turns": turns.compare}
 
 
 def main() -> None:
-    """Carry out what was asked for."""
+    """Parse the command line and run the studies."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="STUDY", help="default: all")
-    parser.add_argument("--quick", action="store_true", help="few short rounds, nothing written: does it run?")
-    parser.add_argument("--compare", metavar="BASE", help="a commit: this checkout and that one, in turns")
-    asked = parser.parse_args()
-    if unknown := set(asked.names) - set(STUDIES):
-        parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(STUDIES)}")
-    if asked.compare:
-        if others := set(asked.names) - set(COMPARED):
-            parser.error(f"two checkouts are compared by {' and '.join(COMPARED)}, not by {', '.join(sorted(others))}")
+    parser.add_argument("--quick", action="store_true", help="run few short rounds and write nothing")
+    parser.add_argument("--compare", metavar="BASE", help="a commit: measure this checkout and that one alternately")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(STUDIES):
+        parser.error(f"unknown study: {', '.join(sorted(unknown))}; choose from: {', '.join(STUDIES)}")
+    if options.compare:
+        if others := set(options.names) - set(COMPARED):
+            parser.error(f"--compare runs {' and '.join(COMPARED)} only, not {', '.join(sorted(others))}")
         with tempfile.TemporaryDirectory(prefix="dadacat-base-") as folder:
-            base = Path(folder) / asked.compare.replace("/", "-")
+            base = Path(folder) / options.compare.replace("/", "-")
             git = ["git", "-C", str(ROOT), "worktree"]
-            subprocess.run([*git, "add", "--quiet", "--detach", str(base), asked.compare], check=True)  # noqa: S603
+            subprocess.run([*git, "add", "--quiet", "--detach", str(base), options.compare], check=True)  # noqa: S603
             try:
-                found = Study(
+                results = Study(
                     name="compare", title=f"This checkout beside {base.name}", command="scripts/bench --compare"
                 )
-                for name in asked.names or COMPARED:
-                    COMPARED[name](found, base, quick=asked.quick)
-                print(found.table())
+                for name in options.names or COMPARED:
+                    COMPARED[name](results, base, quick=options.quick)
+                print(results.table())
             finally:
                 subprocess.run([*git, "remove", "--force", str(base)], check=True)  # noqa: S603
         return
-    for name in asked.names or STUDIES:
-        found = STUDIES[name](quick=asked.quick)
-        print(found.table(), flush=True)
-        if not asked.quick:
-            found.save()
+    for name in options.names or STUDIES:
+        results = STUDIES[name](quick=options.quick)
+        print(results.table(), flush=True)
+        if not options.quick:
+            results.save()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,12 @@
-"""How many texts a second one webhook process acknowledges: signature checked, durable in Redis, answered.
+"""Measure how many texts a second one webhook process acknowledges.
 
-Contestants, each in a process of its own at the same Redis, in turns: ours; ours over ASGI, without its own HTTP; FastAPI and Flask with Twilio's
-validator and Celery's `delay` (`benchmarks/plain/`); and uvicorn with an application that answers without doing anything.
+An acknowledged text has its signature checked, is durable in Redis, and is answered.
+The contestants run alternately, each in its own process, on the same Redis:
+
+- ours
+- ours over ASGI, without its own HTTP server
+- FastAPI and Flask with Twilio's validator and Celery's `delay` (`benchmarks/plain/`)
+- uvicorn with an application that answers and does nothing else
 """
 
 from __future__ import annotations
@@ -21,7 +26,8 @@ TIMES_WITHOUT_FSYNC: Final = 20
 TIMES_WITH_FSYNC: Final = {32: 15, 256: 20}
 PART_OF_BARE: Final = 1 / 3
 HALF_LOAD_P99_MS: Final = 10.0
-#: As many processes at one port; and what a text costs one alone, as a part of what it costs several, at so many a second.
+#: Numbers of processes on one port. At `SAME_RATE` texts a second, one process's CPU a text is at least this share of
+#: what several processes use.
 PROCESSES: Final = (1, 2, 4)
 ALONE_COSTS: Final = 0.8
 SAME_RATE: Final = 1_500.0
@@ -29,16 +35,16 @@ SAME_RATE: Final = 1_500.0
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """A webhook to be measured."""
+    """A running webhook and its port."""
 
     proc: Proc
     port: int
 
 
 def commands(port: int, processes: int = 1) -> dict[str, list[str | Path]]:
-    """Who takes part, and how each is started."""
+    """Return the contestants, each with its command line."""
     here, there = ROOT / ".venv" / "bin", BENCH_PYTHON.parent
-    # an older checkout, which this one is compared with, knows one process only
+    # omit the option for one process: an older checkout, run by `compare`, does not have it
     several = ["--processes", str(processes)] if processes > 1 else []
     quiet = ["--port", str(port), "--no-access-log", "--log-level", "warning"]
     return {
@@ -54,7 +60,7 @@ def commands(port: int, processes: int = 1) -> dict[str, list[str | Path]]:
 
 
 def environment(port: int, redis_url: str) -> dict[str, str]:
-    """What all of them are told."""
+    """Return the environment of every contestant."""
     return {
         "REDIS_URL": redis_url,
         "PUBLIC_URL": f"http://127.0.0.1:{port}",
@@ -80,7 +86,7 @@ def start(lab: Lab, name: str, redis_url: str, *, label: str = "", root: Path = 
 
 
 def measure(study: Study, *, rounds: int, seconds: float) -> None:
-    """Capacity, closed loop."""
+    """Measure capacity with a closed loop."""
     first = 0
     for fsync, connections, names in (
         ("no", 32, ["ours", "ours over ASGI", "FastAPI + delay", "Flask + delay", "answers only"]),
@@ -90,41 +96,41 @@ def measure(study: Study, *, rounds: int, seconds: float) -> None:
         what = f"texts/s, appendfsync {fsync}, {connections} connections"
         with Lab() as lab:
             client, url, _ = lab.redis(fsync=fsync)
-            there = {name: start(lab, name, url) for name in names}
+            contestants = {name: start(lab, name, url) for name in names}
             for _ in range(rounds):
-                for name, one in there.items():
+                for name, one in contestants.items():
                     first += 100_000
-                    alone(one.proc, (other.proc for other in there.values()))
+                    alone(one.proc, (other.proc for other in contestants.values()))
                     before = one.proc.cpu_seconds()
                     done = run(one, connections, seconds, first)
                     study.add(what, name, done.per_second)
                     study.add(what.replace("texts/s", "microseconds of CPU a text"), name,
                               1e6 * (one.proc.cpu_seconds() - before) / done.texts)  # fmt: skip
                     client.flushall()
-            for one in there.values():
+            for one in contestants.values():
                 one.proc.thaw()
 
 
 def several(study: Study, *, rounds: int, seconds: float) -> None:
-    """Several processes at one port."""
+    """Measure several processes on one port."""
     what = "texts/s of several processes, appendfsync always, 128 connections"
     same = f"microseconds of CPU a text of several processes at {SAME_RATE:,.0f} texts/s"
     with Lab() as lab:
         client, url, redis = lab.redis(fsync="always")
-        who = [("ours", number) for number in PROCESSES] + [("FastAPI + delay", PROCESSES[1])]
-        there = {
+        entries = [("ours", number) for number in PROCESSES] + [("FastAPI + delay", PROCESSES[1])]
+        contestants = {
             f"{name}, {number}": start(lab, name, url, label=f"{name}-{number}", processes=number)
-            for name, number in who
+            for name, number in entries
         }
-        for (_, number), one in zip(who, there.values(), strict=True):
+        for (_, number), one in zip(entries, contestants.values(), strict=True):
             if number > 1:
-                # the supervisor, what multiprocessing keeps beside it, and the processes
+                # the supervisor, multiprocessing's resource tracker, and the processes
                 one.proc.grow(number + 2)
             run(one, 128, seconds, number)
             client.flushall()
         for at in range(1, rounds + 1):
-            for number, (label, one) in enumerate(there.items()):
-                alone(one.proc, (other.proc for other in there.values()))
+            for number, (label, one) in enumerate(contestants.items()):
+                alone(one.proc, (other.proc for other in contestants.values()))
                 before, redis_before = one.proc.cpu_seconds(), redis.cpu_seconds()
                 done = run(one, 128, seconds, at * 1_000_000 + number * 100_000)
                 study.add(what, label, done.per_second)
@@ -138,12 +144,14 @@ def several(study: Study, *, rounds: int, seconds: float) -> None:
                     done = run(one, 128, seconds, at * 1_000_000 + number * 100_000 + 50_000, rate=SAME_RATE)
                     study.add(same, label, 1e6 * (one.proc.cpu_seconds() - before) / done.texts)
                     client.flushall()
-        for one in there.values():
+        for one in contestants.values():
             one.proc.thaw()
     one, two, most = (f"ours, {number}" for number in PROCESSES)
     study.hold(
-        f"at {SAME_RATE:,.0f} texts/s four processes spend what one does, within a fifth: cores are their limit, not each other",
-        figure=f"{study.median(same, one):.0f} microseconds a text of 1, {study.median(same, most):.0f} of {PROCESSES[-1]}",
+        f"at {SAME_RATE:,.0f} texts/s four processes use the CPU a text of one, within a fifth: "
+        "cores limit them, not contention",
+        figure=f"{study.median(same, one):.0f} microseconds a text of 1, "
+        f"{study.median(same, most):.0f} of {PROCESSES[-1]}",
         ratio=study.ratio(same, one, most),
         least=ALONE_COSTS,
     )
@@ -163,19 +171,19 @@ def run(
     path: str = "/sms",
     kept: str = "200",
 ) -> Result:
-    """One sample. Raises `RuntimeError` where anything was not kept."""
+    """Measure one sample. Raises `RuntimeError` if a text was not acknowledged."""
     done = bring(
         Plan(
             host="127.0.0.1", port=one.port, connections=connections, seconds=seconds, first=first, rate=rate, path=path
         )
     )
     if set(done.statuses) != {kept}:
-        raise RuntimeError(f"not everything was kept: {done.statuses}")
+        raise RuntimeError(f"not all texts were acknowledged: {done.statuses}")
     return done
 
 
 def half_load(study: Study, *, rounds: int, seconds: float) -> None:
-    """How long an answer takes at half of what it can do, texts coming at random moments."""
+    """Measure the latency at half of the capacity, with texts at random moments."""
     with Lab() as lab:
         client, url, _ = lab.redis(fsync="always")
         one = start(lab, "ours", url)
@@ -188,7 +196,7 @@ def half_load(study: Study, *, rounds: int, seconds: float) -> None:
 
 
 def reports(study: Study, *, rounds: int, seconds: float) -> None:
-    """Delivery reports, of which every reply brings two or three, beside texts."""
+    """Measure delivery reports, of which each reply causes two or three, beside texts."""
     what = "texts/s and delivery reports/s, appendfsync always, 32 connections"
     with Lab() as lab:
         client, url, _ = lab.redis(fsync="always")
@@ -202,59 +210,59 @@ def reports(study: Study, *, rounds: int, seconds: float) -> None:
 
 
 def study(*, quick: bool = False) -> Study:
-    """The whole measurement."""
-    found = Study(
+    """Run the study."""
+    results = Study(
         name="acknowledge", title="Acknowledged texts a second, one process", command="scripts/bench acknowledge"
     )
     rounds, seconds = (1, 1.0) if quick else (5, 2.0)
-    measure(found, rounds=rounds, seconds=seconds)
-    half_load(found, rounds=rounds, seconds=seconds * 2)
+    measure(results, rounds=rounds, seconds=seconds)
+    half_load(results, rounds=rounds, seconds=seconds * 2)
     for fsync, connections, times in (
         ("no", 32, TIMES_WITHOUT_FSYNC), *(("always", number, times) for number, times in TIMES_WITH_FSYNC.items())
     ):  # fmt: skip
         what = f"texts/s, appendfsync {fsync}, {connections} connections"
-        found.hold(
+        results.hold(
             f"{times} times FastAPI + `task.delay`, appendfsync {fsync}, {connections} connections",
-            figure=f"{found.median(what, 'ours'):,.0f} texts/s",
-            ratio=found.ratio(what, "ours", "FastAPI + delay"),
+            figure=f"{results.median(what, 'ours'):,.0f} texts/s",
+            ratio=results.ratio(what, "ours", "FastAPI + delay"),
             least=times,
         )
-    several(found, rounds=rounds, seconds=seconds)
-    reports(found, rounds=rounds, seconds=seconds)
+    several(results, rounds=rounds, seconds=seconds)
+    reports(results, rounds=rounds, seconds=seconds)
     what = "texts/s, appendfsync no, 32 connections"
-    found.hold(
-        "a third of the server's answer that does nothing",
-        figure=f"{found.median(what, 'ours'):,.0f} of {found.median(what, 'answers only'):,.0f}",
-        ratio=found.ratio(what, "ours", "answers only"),
+    results.hold(
+        "a third of the throughput of a server that does nothing",
+        figure=f"{results.median(what, 'ours'):,.0f} of {results.median(what, 'answers only'):,.0f}",
+        ratio=results.ratio(what, "ours", "answers only"),
         least=PART_OF_BARE,
     )
     cost = what.replace("texts/s", "microseconds of CPU a text")
-    bare = found.ratio(what, "answers only", "FastAPI + delay")
-    found.notes += [
-        f"CPU a text, FastAPI + `task.delay` / ours: {found.ratio(cost, 'FastAPI + delay', 'ours')}",
+    bare = results.ratio(what, "answers only", "FastAPI + delay")
+    results.notes += [
+        f"CPU a text, FastAPI + `task.delay` / ours: {results.ratio(cost, 'FastAPI + delay', 'ours')}",
         f"answers only / FastAPI + `task.delay`, the most that any webhook on this server could reach here: {bare}",
     ]
     what = "ms at half load, appendfsync always"
-    p99 = found.median(what, "ours, p99")
-    found.goals.append(Goal(goal="p99 under 10 ms at half load", figure=f"{p99:.1f} ms", met=p99 < HALF_LOAD_P99_MS))
-    return found
+    p99 = results.median(what, "ours, p99")
+    results.goals.append(Goal(goal="p99 under 10 ms at half load", figure=f"{p99:.1f} ms", met=p99 < HALF_LOAD_P99_MS))
+    return results
 
 
 def compare(found: Study, base: Path, *, quick: bool = False) -> None:
-    """This checkout beside another, in turns."""
+    """Measure this checkout and another alternately."""
     rounds, seconds = (2, 1.0) if quick else (7, 2.0)
     with Lab() as lab:
         client, url, _ = lab.redis(fsync="always")
-        there = {
+        contestants = {
             "this": start(lab, "ours", url, label="this"),
             "base": start(lab, "ours", url, label="base", root=base),
         }
         for number in range(rounds):
-            for name, one in there.items():
-                alone(one.proc, (other.proc for other in there.values()))
+            for name, one in contestants.items():
+                alone(one.proc, (other.proc for other in contestants.values()))
                 done = run(one, 32, seconds, (number * 2 + len(name)) * 1_000_000)
                 found.add("acknowledged texts/s", name, done.per_second)
                 client.flushall()
-        for one in there.values():
+        for one in contestants.values():
             one.proc.thaw()
     found.notes.append(f"this / base, acknowledged texts/s: {found.ratio('acknowledged texts/s', 'this', 'base')}")

@@ -1,6 +1,7 @@
-"""What a call to DynamoDB costs a worker: the same update of a row of two kilobytes by our endpoint, by botocore's signer over urllib3, and by boto3.
+"""Measure the CPU time of a DynamoDB call by our endpoint, botocore's signer with urllib3, and boto3.
 
-CPU is this process's, system calls included, and the store is another process. Eight threads at once show what the interpreter's lock adds.
+Each makes the same update of a row of two kilobytes. The CPU time is that of this process, system calls included; the
+store is another process. A run with eight threads shows what the interpreter lock adds.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ from conversation.signing import CONTENT_TYPE
 REGION: Final = "us-east-1"
 THREADS: Final = 8
 OURS, SIGNER, STOCK = "ours", "botocore's signer, urllib3", "boto3"
-#: What is measured, by the number of threads that ask at once.
+#: Metric, by the number of threads that call at once.
 CPU: Final = {1: "milliseconds of CPU a call, 1 thread", THREADS: f"milliseconds of CPU a call, {THREADS} threads"}
 
 Request = dict[str, Any]  # Any: DynamoDB's own members
 
 
 def update() -> Request:
-    """An update as those of a turn are: a condition, a few attributes, a window's worth of text."""
+    """Return an update like those of a turn: a condition, a few attributes, and a window of text."""
     return {
         "TableName": "PlainConversations",
         "Key": {"user_id": {"S": "+15550000001"}},
@@ -43,14 +44,16 @@ def update() -> Request:
             "#messages": "messages", "#updated_at": "updated_at", "#version": "version", "#gone": "gone",
         },
         "ExpressionAttributeValues": {
-            ":messages": {"S": "the cat says prrt. " * 100}, ":now": {"S": "2026-11-26T00:00:00+00:00"}, ":version": {"N": "1"},
+            ":messages": {"S": "the cat says prrt. " * 100},
+            ":now": {"S": "2026-11-26T00:00:00+00:00"},
+            ":version": {"N": "1"},
         },
         "ReturnValues": "ALL_NEW",
     }  # fmt: skip
 
 
 def ours(url: str) -> Callable[[], object]:
-    """Our endpoint."""
+    """Return a call through our endpoint."""
     endpoint = Endpoint(
         botocore.session.get_session(), url=url, region=REGION, connect_seconds=2, read_seconds=4, attempts=3,
         connections=THREADS,
@@ -59,7 +62,7 @@ def ours(url: str) -> Callable[[], object]:
 
 
 def signer(url: str) -> Callable[[], object]:
-    """What is left where boto3's layers are left out, and nothing else is."""
+    """Return a call through botocore's signer and urllib3: boto3 without its layers."""
     credentials = botocore.session.get_session().get_credentials()
     pool = urllib3.PoolManager(timeout=urllib3.Timeout(connect=2, read=4), maxsize=THREADS)
 
@@ -75,14 +78,14 @@ def signer(url: str) -> Callable[[], object]:
 
 
 def stock(url: str) -> Callable[[], object]:
-    """The client that everybody uses."""
+    """Return a call through the stock boto3 client."""
     config = botocore.config.Config(max_pool_connections=THREADS)
     client: Any = boto3.client("dynamodb", endpoint_url=url, region_name=REGION, config=config)
     return lambda: client.update_item(**update())["Attributes"]
 
 
 def cpu_of(ask: Callable[[], object], *, calls: int, threads: int) -> float:
-    """Milliseconds of this process's CPU for each of so many calls by so many threads."""
+    """Return this process's milliseconds of CPU a call, over `calls` calls by `threads` threads."""
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(lambda _: ask(), range(2 * threads)))
         before = time.process_time()
@@ -91,8 +94,8 @@ def cpu_of(ask: Callable[[], object], *, calls: int, threads: int) -> float:
 
 
 def study(*, quick: bool = False) -> Study:
-    """The whole measurement."""
-    found = Study(
+    """Run the study."""
+    results = Study(
         name="calls", title="What a call to DynamoDB costs, in milliseconds of CPU", command="scripts/bench calls"
     )
     turns.local_credentials()
@@ -103,10 +106,10 @@ def study(*, quick: bool = False) -> Study:
         for _ in range(1 if quick else 8):
             for threads, what in CPU.items():
                 for name, ask in contestants.items():
-                    found.add(what, name, cpu_of(ask, calls=50 if quick else 400, threads=threads))
+                    results.add(what, name, cpu_of(ask, calls=50 if quick else 400, threads=threads))
     for threads, what in CPU.items():
-        found.notes.append(
-            f"With {threads} at a time, boto3 costs {found.ratio(what, STOCK, OURS)} times as much, "
-            f"botocore's signer over urllib3 {found.ratio(what, SIGNER, OURS)} times."
+        results.notes.append(
+            f"With {threads} at a time, boto3 costs {results.ratio(what, STOCK, OURS)} times as much, "
+            f"botocore's signer over urllib3 {results.ratio(what, SIGNER, OURS)} times."
         )
-    return found
+    return results

@@ -1,7 +1,9 @@
-"""What a turn costs the tables when the conversation is long: ours, and the item that is read, appended to and put back whole.
+"""Measure what a turn costs the tables as the conversation grows.
 
-Conversations of 10, 100, 1,000 and 10,000 texts at the embedded DynamoDB, through stock boto3. A turn of ours is open, file, persist, claim, bind; of
-the blob it is get, append, put. Counted: calls, bytes of their requests, milliseconds. A blob of more than 400 KB is refused, as DynamoDB refuses it
+Ours is compared with one item per conversation (the blob), which is read, appended to and put back whole.
+Conversations have 10, 100, 1,000 and 10,000 texts, in the embedded DynamoDB; the blob uses stock boto3.
+Our turn is open, file, persist, claim, bind; the blob's is get, append, put.
+Counted are calls, bytes of requests and milliseconds. A blob of more than 400 KB is refused, as DynamoDB refuses it
 (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html).
 """
 
@@ -32,9 +34,9 @@ from conversation.storage import DynamoDBStorage
 from conversation.wire import Wire
 
 LENGTHS: Final = (10, 100, 1_000, 10_000)
-#: A one-part turn may ask the tables so often, status callbacks apart.
+#: Most calls of a one-part turn, without status callbacks.
 MOST_CALLS: Final = 5
-#: Flat: the longest conversation's turn may cost so many times the shortest's full window.
+#: Most bytes of a turn in the longest conversation, as a multiple of the shortest one with a full window.
 FLAT: Final = 1.2
 OURS, BLOB = "ours", "get, append, put"
 WORDS: Final = "the umbrella has opinions about tuesday, and nobody asked the moon whether it minds."
@@ -42,7 +44,7 @@ WORDS: Final = "the umbrella has opinions about tuesday, and nobody asked the mo
 
 @dataclass(slots=True)
 class Counted:
-    """Requests that went by."""
+    """Number and size of requests."""
 
     calls: int = 0
     sent: int = 0
@@ -50,32 +52,33 @@ class Counted:
 
 @contextmanager
 def counted() -> Iterator[Counted]:
-    """Count what is asked over urllib3, which the plain one has below it, and over our own wire."""
-    found, urlopen, post = Counted(), HTTPConnectionPool.urlopen, Wire.post
+    """Count requests over urllib3, which boto3 uses, and over our own `Wire`."""
+    total, urlopen, post = Counted(), HTTPConnectionPool.urlopen, Wire.post
 
-    def noted(
-        pool: HTTPConnectionPool, method: str, url: str, body: Any = None, **more: Any
+    def count_urllib3(
+        pool: HTTPConnectionPool, method: str, url: str, body: Any = None, **options: Any
     ) -> Any:  # Any: urllib3's own
-        found.calls += 1
-        found.sent += len(body or b"")
-        return urlopen(pool, method, url, body=body, **more)
+        total.calls += 1
+        total.sent += len(body or b"")
+        return urlopen(pool, method, url, body=body, **options)
 
-    def posted(wire: Wire, body: bytes, headers: Sequence[str]) -> tuple[int, Mapping[str, str], bytes]:
-        found.calls += 1
-        found.sent += len(body)
+    def count_wire(wire: Wire, body: bytes, headers: Sequence[str]) -> tuple[int, Mapping[str, str], bytes]:
+        total.calls += 1
+        total.sent += len(body)
         return post(wire, body, headers)
 
-    with patch.object(HTTPConnectionPool, "urlopen", noted), patch.object(Wire, "post", posted):
-        yield found
+    with patch.object(HTTPConnectionPool, "urlopen", count_urllib3), patch.object(Wire, "post", count_wire):
+        yield total
 
 
-#: Writes of one turn into the index of what is not settled, whose keys are shared by everybody: the text is put there by filing and taken off by
-#: persisting, its part is put there, changed by the claim and by the binding, and taken off by its delivery.
+#: Writes of one turn to the index of unsettled rows, whose keys are shared by all people.
+#: The text is added by filing and removed by persisting. Its part is added by persisting, changed by the claim and by
+#: the binding, and removed by its delivery.
 INDEX_WRITES: Final = 6
 
 
 def units(item: Mapping[str, Any]) -> int:
-    """Write units of putting or changing an item: one for each KB of all of it, names included, as DynamoDB counts.
+    """Return the write units of putting or changing an item: one per KB of the whole item, names included.
 
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html.
     """
@@ -91,7 +94,10 @@ def _size(value: Any) -> int:
 
 
 def units_of_a_turn(conversation: Mapping[str, Any], text: Mapping[str, Any], part: Mapping[str, Any]) -> int:
-    """Write units of a turn of one part: transactions count twice, each change of a row once more in the local index, and `INDEX_WRITES`."""
+    """Return the write units of a turn of one part.
+
+    A transaction counts twice. Each change of a row counts once more in the local index. `INDEX_WRITES` is added.
+    """
     opened, filed, settled = units(conversation), units(text), units(part)
     persisted = 2 * (opened + filed + settled)
     claimed = 2 * (opened + settled)
@@ -101,13 +107,13 @@ def units_of_a_turn(conversation: Mapping[str, Any], text: Mapping[str, Any], pa
 
 
 class Ours:
-    """One conversation in our two tables."""
+    """One conversation, stored in our two tables."""
 
     def __init__(self, url: str, user: str) -> None:
         self._storage, self._user, self._number = DynamoDBStorage(endpoint_url=url, region_name="us-east-1"), user, 0
 
     def turn(self) -> None:
-        """One text, one reply of one part."""
+        """Store one text and its reply of one part."""
         self._number += 1
         now, sid = datetime.now(UTC), f"SM{self._number:032x}"
         conversation = self._storage.open(self._user, now=now)
@@ -129,20 +135,20 @@ class Ours:
         )
 
     def units(self) -> int:
-        """Write units of the last turn."""
+        """Return the write units of the last turn."""
         conversations, rows = self._storage.table_name, self._storage.messages_table_name
-        sid, read = f"SM{self._number:032x}", self._storage._db.read  # noqa: SLF001 - as it is stored
+        sid, read = f"SM{self._number:032x}", self._storage._db.read  # noqa: SLF001 - the stored form
         key = {"user_id": self._user}
-        found = [
+        stored = [
             read(conversations, key),
             read(rows, {**key, "message_key": f"in#{sid}"}),
             read(rows, {**key, "message_key": f"out#{sid}#0"}),
         ]
-        conversation, text, part = (row for row in found if row is not None)
+        conversation, text, part = (row for row in stored if row is not None)
         return units_of_a_turn(conversation, text, part)
 
     def lengthen(self, texts: int) -> None:
-        """Make it a conversation of so many texts: rows of an earlier time, and a window that is as full as it gets."""
+        """Grow the conversation to `texts` texts: older rows are written directly, and the window is filled."""
         while self._number * 2 < min(texts, 100):
             self.turn()
         row = {"user_id": self._user, "role": "user", "content": WORDS, "state": "SETTLED"}
@@ -151,11 +157,11 @@ class Ours:
                 {**row, "message_key": f"old#{texts}#{n}", "arrived": f"{n:013d}-000000"}
                 for n in range(at, min(at + BATCH, texts))
             ]
-            self._storage._db.put_all(self._storage.messages_table_name, rows)  # noqa: SLF001 - faster than living through it
+            self._storage._db.put_all(self._storage.messages_table_name, rows)  # noqa: SLF001 - faster than turns
 
 
 class Blob:
-    """One conversation in one item."""
+    """One conversation, stored in one item."""
 
     def __init__(self, url: str, user: str) -> None:
         self._user = user
@@ -163,17 +169,17 @@ class Blob:
         self._table = resource.Table("PlainConversations")
 
     def turn(self) -> None:
-        """Get, append twice, put. Raises `ClientError` where the item is too large."""
+        """Get, append twice, put. Raises `ClientError` if the item is too large."""
         item = self._table.get_item(Key={"user_id": self._user}).get("Item")
         messages = json.loads(str(item["messages"])) if item else []
         self._put([*messages, *self._exchange()])
 
     def units(self) -> int:
-        """Write units of the last turn."""
+        """Return the write units of the last turn."""
         return units(self._table.get_item(Key={"user_id": self._user})["Item"])
 
     def lengthen(self, texts: int) -> None:
-        """Make it a conversation of so many texts."""
+        """Grow the conversation to `texts` texts."""
         self._put(self._exchange() * (texts // 2))
 
     def _exchange(self) -> list[dict[str, str]]:
@@ -190,8 +196,8 @@ class Blob:
 
 
 def study(*, quick: bool = False) -> Study:
-    """The whole measurement."""
-    found = Study(
+    """Run the study."""
+    results = Study(
         name="growth",
         title="What a turn costs the tables, by the conversation's length",
         command="scripts/bench growth",
@@ -210,37 +216,37 @@ def study(*, quick: bool = False) -> Study:
                     one.lengthen(length)
                     one.turn()
                 except ClientError:
-                    found.notes.append(f"{name}: refused at {length:,} texts, more than 400 KB")
+                    results.notes.append(f"{name}: refused at {length:,} texts, more than 400 KB")
                     continue
             for _ in range(2 if quick else 10):
                 for name, one in both.items():
-                    with counted() as seen:
-                        begun, spent = time.perf_counter(), time.process_time()
+                    with counted() as requests:
+                        started_at, cpu_before = time.perf_counter(), time.process_time()
                         try:
                             one.turn()
                         except ClientError:
                             continue
-                        took = 1000 * (time.perf_counter() - begun)
+                        milliseconds = 1000 * (time.perf_counter() - started_at)
                     if name == BLOB and length == LENGTHS[-1]:
-                        continue  # it begins anew after the refusal: that is not a conversation of this length
+                        continue  # after the refusal the item starts empty: it has not this length
                     for what, value in (
-                        ("bytes sent", seen.sent),
-                        ("ms", took),
-                        ("ms of the client's CPU", 1000 * (time.process_time() - spent)),
-                        ("calls", seen.calls),
+                        ("bytes sent", requests.sent),
+                        ("ms", milliseconds),
+                        ("ms of the client's CPU", 1000 * (time.process_time() - cpu_before)),
+                        ("calls", requests.calls),
                         ("write units", one.units()),
                     ):
-                        found.add(f"{what} a turn, {length:,} texts", name, value)
-    found.add("writes a turn into the index of the unsettled", OURS, INDEX_WRITES)
-    _goals(found, lengths)
-    return found
+                        results.add(f"{what} a turn, {length:,} texts", name, value)
+    results.add("writes a turn into the index of the unsettled", OURS, INDEX_WRITES)
+    _goals(results, lengths)
+    return results
 
 
-def _goals(found: Study, lengths: tuple[int, ...]) -> None:
+def _goals(results: Study, lengths: tuple[int, ...]) -> None:
     full, last = lengths[1], lengths[-1]
-    sent = {length: found.median(f"bytes sent a turn, {length:,} texts", OURS) for length in lengths}
-    blob = {length: found.median(f"bytes sent a turn, {length:,} texts", BLOB) for length in lengths[:3]}
-    found.goals.append(
+    sent = {length: results.median(f"bytes sent a turn, {length:,} texts", OURS) for length in lengths}
+    blob = {length: results.median(f"bytes sent a turn, {length:,} texts", BLOB) for length in lengths[:3]}
+    results.goals.append(
         Goal(
             goal="a turn's bytes do not grow with the conversation",
             figure=", ".join(f"{sent[length]:,.0f} at {length:,}" for length in lengths)
@@ -249,7 +255,7 @@ def _goals(found: Study, lengths: tuple[int, ...]) -> None:
             met=sent[last] / sent[full] <= FLAT,
         )
     )
-    calls = max(max(found.samples[f"calls a turn, {length:,} texts"][OURS]) for length in lengths)
-    found.goals.append(
+    calls = max(max(results.samples[f"calls a turn, {length:,} texts"][OURS]) for length in lengths)
+    results.goals.append(
         Goal(goal="at most 5 DynamoDB calls for a turn of one part", figure=f"{calls:.0f}", met=calls <= MOST_CALLS)
     )

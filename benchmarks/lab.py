@@ -1,7 +1,8 @@
-"""Where measurements are taken: servers started for one run, and what they cost read from /proc.
+"""Start the servers of a benchmark run, and read their CPU time and memory from /proc.
 
-Everything listens on 127.0.0.1 and is stopped by its own id. Whoever is measured may use every core, as he would anywhere; Redis and whoever brings
-the texts keep off the first one, where there are several.
+Every server listens on 127.0.0.1 and is stopped by its process id.
+The measured process may use every core, as it would anywhere.
+Redis and the load generator keep off the first core if there are several.
 """
 
 from __future__ import annotations
@@ -27,43 +28,43 @@ from benchmarks.load import Plan, Result
 from dadacat.chaos.tree import free_port
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-#: The environment of those that DadaCat is measured against.
+#: The virtual environment of the libraries that DadaCat is compared with.
 BENCH_PYTHON: Final = ROOT / ".venv" / "bench" / "bin" / "python"
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 45.0
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
-#: Every core, and all but the first.
+#: Every core, and every core but the first.
 CORES: Final = frozenset(os.sched_getaffinity(0))
 OTHERS: Final = frozenset(sorted(CORES)[1:]) or CORES
 
 
 class Proc:
-    """A process of the laboratory, with its children."""
+    """A started process and its descendants: its tree."""
 
     def __init__(self, name: str, popen: subprocess.Popen[bytes], log: IO[bytes]) -> None:
         self.name, self._popen, self._log = name, popen, log
 
     @property
     def pid(self) -> int:
-        """Its id."""
+        """The process id."""
         return self._popen.pid
 
     def tree(self) -> list[int]:
-        """Its id and its children's."""
-        found, waiting = [], [self.pid]
-        while waiting:
-            pid = waiting.pop()
-            found.append(pid)
+        """Return the process ids of the tree, its own first."""
+        pids, pending = [], [self.pid]
+        while pending:
+            pid = pending.pop()
+            pids.append(pid)
             for task in Path(f"/proc/{pid}/task").glob("*/children"):
                 try:
-                    waiting += map(int, task.read_text().split())
+                    pending += map(int, task.read_text().split())
                 except OSError:
                     continue
-        return found
+        return pids
 
     def grow(self, number: int) -> None:
-        """Wait until there are so many of them. Raises `RuntimeError` where they do not come."""
+        """Wait until the tree has `number` processes. Raises `RuntimeError` if they do not start."""
         deadline = time.monotonic() + START_SECONDS
         while len(self.tree()) < number:
             if not self.running() or time.monotonic() > deadline:
@@ -71,7 +72,7 @@ class Proc:
             time.sleep(0.02)
 
     def cpu_seconds(self) -> float:
-        """Processor time of all of them so far, in user and kernel."""
+        """Return the CPU seconds that the tree has used so far, user and kernel time together."""
         ticks = 0
         for pid in self.tree():
             try:
@@ -82,7 +83,7 @@ class Proc:
         return ticks / _TICKS
 
     def pss_mb(self) -> float:
-        """Their memory, shared pages counted by share, in MB."""
+        """Return the memory of the tree in MB; a shared page counts by share (PSS)."""
         kilobytes = 0
         for pid in self.tree():
             try:
@@ -93,12 +94,12 @@ class Proc:
         return kilobytes / 1024
 
     def running(self) -> bool:
-        """Whether it has not ended."""
+        """Return whether the process is still running."""
         return self._popen.poll() is None
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> float:
-        """Ask it to end; how long that took. After `STOP_SECONDS` it is killed."""
-        begun = time.monotonic()
+        """Signal the process and return the seconds until it ended. After `STOP_SECONDS`, kill the tree."""
+        started_at = time.monotonic()
         if self.running():
             self._popen.send_signal(how)
             try:
@@ -108,21 +109,21 @@ class Proc:
                     os.kill(pid, signal.SIGKILL)
                 self._popen.wait()
         self._log.close()
-        return time.monotonic() - begun
+        return time.monotonic() - started_at
 
     def freeze(self) -> None:
-        """Stop it where it stands, so that it costs nothing while another is measured."""
+        """Suspend the tree, so that it uses no CPU while another process is measured."""
         for pid in self.tree():
             os.kill(pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Resume the tree."""
         for pid in self.tree():
             os.kill(pid, signal.SIGCONT)
 
 
 class Lab:
-    """Starts what a measurement needs, and stops all of it at the end, the last first."""
+    """Starts the processes of a measurement, and stops them in reverse order at the end."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
@@ -145,17 +146,17 @@ class Lab:
         until: Callable[[], bool] = lambda: True,
         root: Path = ROOT,
     ) -> Proc:
-        """Start a program and wait until it answers. Raises `RuntimeError` with its last words."""
+        """Start a program and wait until `until()` is true. Raises `RuntimeError` with the end of its log."""
         path = self.data / f"{name}.log"
         log = path.open("ab")
-        kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "TMPDIR") if key in os.environ}
-        popen = subprocess.Popen(  # noqa: S603 - the laboratory's own programs
+        inherited = {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "TMPDIR") if key in os.environ}
+        popen = subprocess.Popen(  # noqa: S603 - programs that the benchmarks name
             [str(part) for part in command],
-            env={**kept, "PYTHONPATH": str(root), **(env or {})},
+            env={**inherited, "PYTHONPATH": str(root), **(env or {})},
             cwd=root,
             stdout=log,
             stderr=log,
-            preexec_fn=lambda: os.sched_setaffinity(0, cores),  # noqa: PLW1509 - the laboratory has no threads
+            preexec_fn=lambda: os.sched_setaffinity(0, cores),  # noqa: PLW1509 - this process has no threads
         )
         proc = Proc(name, popen, log)
         self._stack.callback(proc.stop)
@@ -167,12 +168,12 @@ class Lab:
         return proc
 
     def redis(self, *, fsync: str, name: str = "redis") -> tuple[redis.Redis, str, Proc]:
-        """A Redis of its own with an append-only file; `fsync`: always, everysec or no."""
+        """Start a Redis with an append-only file; `fsync` is `always`, `everysec` or `no`."""
         port = free_port()
-        where = self.data / name
-        where.mkdir()
+        folder = self.data / name
+        folder.mkdir()
         command = [
-            str(get_binary_path()), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(where),
+            str(get_binary_path()), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder),
             "--appendonly", "yes", "--appendfsync", fsync, "--save", "", "--maxmemory-policy", "noeviction",
         ]  # fmt: skip
         proc = self.start(name, command, cores=OTHERS, until=listens(port))
@@ -182,7 +183,7 @@ class Lab:
 
 
 def listens(port: int) -> Callable[[], bool]:
-    """Whether somebody takes connections there."""
+    """Return a check whether a server accepts connections on `port`."""
 
     def answers() -> bool:
         try:
@@ -195,21 +196,21 @@ def listens(port: int) -> Callable[[], bool]:
 
 
 def bring(plan: Plan) -> Result:
-    """Carry out a plan in a process of its own, off the first core."""
-    done = subprocess.run(  # noqa: S603 - this package
+    """Run a load plan in a separate process, off the first core."""
+    finished = subprocess.run(  # noqa: S603 - this package
         [sys.executable, "-m", "benchmarks.load", json.dumps(asdict(plan))],
         cwd=ROOT,
         capture_output=True,
         check=False,
         preexec_fn=lambda: os.sched_setaffinity(0, OTHERS),
     )
-    if done.returncode:
-        raise RuntimeError(done.stderr.decode()[-2000:])
-    return Result(**json.loads(done.stdout))
+    if finished.returncode:
+        raise RuntimeError(finished.stderr.decode()[-2000:])
+    return Result(**json.loads(finished.stdout))
 
 
 def alone(wanted: Proc, others: Iterable[Proc]) -> None:
-    """Let one contestant run and the others stand still."""
+    """Resume one contestant and suspend the others."""
     for one in others:
         if one is not wanted:
             one.freeze()

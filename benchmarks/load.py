@@ -1,11 +1,13 @@
-"""Texts at a webhook, as Twilio would bring them, faster than any webhook takes them.
+"""Load generator: sends texts to a webhook in Twilio's form, faster than any webhook takes them.
 
     .venv/bin/python -m benchmarks.load PLAN        PLAN: `Plan` as JSON; prints `Result` as JSON
 
-Every request is built and signed before the clock starts, so what is spent afterwards is two system calls and a search for the answer's
-length. Closed loop: every connection brings its next text when the last was answered. Open loop (`rate`): texts come at random moments
-(exponential pauses, seeded), whether or not earlier ones were answered, and how long one took is counted from the moment at which it should
-have left, so a webhook that stalls is charged for those who queued behind it.
+Every request is built and signed before the clock starts. After that a request costs two system calls and a search
+for the answer's length.
+
+Closed loop: each connection sends its next text when the last one was answered.
+Open loop (`rate`): texts are due at random moments (exponential pauses, seeded), whether or not earlier texts were
+answered. The latency counts from the moment a text was due, so it includes the time that a text queued behind a stall.
 """
 
 from __future__ import annotations
@@ -34,35 +36,35 @@ WORDS: Final = (
     "my accordion is late again", "is tuesday a fish", "grandmother married the lighthouse today", "ok",
 )  # fmt: skip
 
-#: Where delivery reports are brought, with the attempt that they are about.
+#: Path of delivery reports, with the attempt id that they belong to.
 REPORTS: Final = "/sms/status?i=SM00000000000000000000000000000001-0-a"
 
-#: Answers that were found whole, byte by byte, are known again: their number is kept small, because each second has a date of its own.
+#: Most cached answers, each with its status. The cache is small: the date in an answer changes each second.
 MOST_KNOWN: Final = 64
 
-#: A webhook that has not answered by then is broken.
+#: A webhook that takes longer to answer is broken.
 ANSWER_SECONDS: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is brought where."""
+    """What to send, to which webhook, and how fast."""
 
     host: str
     port: int
     connections: int
     seconds: float
-    #: No more texts than this; 0: as many as fit into the time.
+    #: Most texts; 0 means as many as fit into `seconds`.
     texts: int = 0
-    #: Texts a second, open loop; 0: closed loop.
+    #: Texts a second in the open loop; 0 means the closed loop.
     rate: float = 0.0
     people: int = 5_000
     path: str = "/sms"
-    #: Plain GET requests of that path: what the server costs by itself.
+    #: Send plain GET requests for `path`, to measure the server alone.
     bare: bool = False
-    #: Ids and people begin here, so that two runs bring different texts.
+    #: Number of the first text: two runs with different numbers send different texts.
     first: int = 0
-    #: Build at most so many requests before the clock starts; further ones are built while it runs, which takes as long as bringing them.
+    #: Most requests built before the clock starts. Further ones are built while it runs: as slow as sending them.
     built: int = 60_000
     warm_up: int = 200
     public_url: str = ""
@@ -70,25 +72,25 @@ class Plan:
 
 @dataclass(slots=True, kw_only=True)
 class Result:
-    """What came of it."""
+    """Latencies and statuses of one run."""
 
     texts: int
     seconds: float
-    #: Milliseconds from when it should have left to its answer's last byte.
+    #: Milliseconds from the moment a text was due to the last byte of its answer.
     p50: float
     p99: float
     worst: float
-    #: By status.
+    #: Number of answers by status, such as `{"200": 5000}`.
     statuses: dict[str, int] = field(default_factory=dict)
 
     @property
     def per_second(self) -> float:
-        """Answered texts a second."""
+        """The answered texts a second."""
         return self.texts / self.seconds
 
 
 def form(number: int, people: int) -> dict[str, str]:
-    """The fields of one text, as Twilio sends them."""
+    """Return the fields of one text, as Twilio sends them."""
     person = f"+1555{1_000_000 + number % people}"
     sid = f"SM{number:032x}"
     return {
@@ -100,16 +102,17 @@ def form(number: int, people: int) -> dict[str, str]:
 
 
 def report(number: int, people: int) -> dict[str, str]:
-    """The fields of one status callback, as Twilio sends them."""
+    """Return the fields of one status callback, as Twilio sends them."""
     sid = f"SM{number:032x}"
     return {
-        "SmsSid": sid, "SmsStatus": "delivered", "MessageStatus": "delivered", "To": f"+1555{1_000_000 + number % people}",
+        "SmsSid": sid, "SmsStatus": "delivered", "MessageStatus": "delivered",
+        "To": f"+1555{1_000_000 + number % people}",
         "MessageSid": sid, "AccountSid": ACCOUNT_SID, "From": NUMBER, "ApiVersion": "2010-04-01",
     }  # fmt: skip
 
 
 def request(plan: Plan, number: int) -> bytes:
-    """One request, whole."""
+    """Build one request, head and body."""
     host = f"{plan.host}:{plan.port}"
     if plan.bare:
         return (
@@ -149,7 +152,7 @@ class Loader:
             self._free.append(one.fileno())
 
     def run(self) -> Result:
-        """Bring texts until the time or they are over."""
+        """Send texts until the time is over or none is left."""
         plan = self._plan
         most = plan.texts or sys.maxsize
         needed = plan.warm_up + round(2 * plan.rate * plan.seconds) if plan.rate else most
@@ -157,32 +160,32 @@ class Loader:
         numbers = itertools.chain(ahead, (request(plan, plan.first + number) for number in itertools.count(len(ahead))))
         self._closed(itertools.islice(numbers, plan.warm_up), ANSWER_SECONDS)
         self._took, self._statuses = array.array("d"), {}
-        begun = time.perf_counter()
+        started_at = time.perf_counter()
         if plan.rate:
-            self._open(numbers, begun, most)
+            self._open(numbers, started_at, most)
         else:
             self._closed(itertools.islice(numbers, most - plan.warm_up) if plan.texts else numbers, plan.seconds)
-        seconds = time.perf_counter() - begun
+        seconds = time.perf_counter() - started_at
         self.close()
-        took = sorted(self._took)
+        latencies = sorted(self._took)
         return Result(
-            texts=len(took),
+            texts=len(latencies),
             seconds=seconds,
-            p50=1000 * took[len(took) // 2],
-            p99=1000 * took[len(took) * 99 // 100],
-            worst=1000 * took[-1],
+            p50=1000 * latencies[len(latencies) // 2],
+            p99=1000 * latencies[len(latencies) * 99 // 100],
+            worst=1000 * latencies[-1],
             statuses=self._statuses,
         )
 
     def bring_one(self, whole: bytes) -> None:
-        """Bring one request and wait until it is kept. Raises `RuntimeError` where it is not."""
+        """Send one request and wait for its 200. Raises `RuntimeError` for another status."""
         self._statuses.clear()
         self._closed(iter([whole]), ANSWER_SECONDS)
         if set(self._statuses) != {"200"}:
-            raise RuntimeError(f"not kept: {self._statuses}")
+            raise RuntimeError(f"not acknowledged: {self._statuses}")
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         for one in self._sockets.values():
             one.close()
         self._poll.close()
@@ -209,9 +212,9 @@ class Loader:
                 else:
                     self._send(handle, following, now)
 
-    def _open(self, wanted: Iterator[bytes], begun: float, most: int) -> None:
+    def _open(self, wanted: Iterator[bytes], started_at: float, most: int) -> None:
         pauses = random.Random(self._plan.first)  # noqa: S311 - the same moments each time
-        until, due = begun + self._plan.seconds, begun
+        until, due = started_at + self._plan.seconds, started_at
         queue: deque[float] = deque()
         left = most
         while due < until or self._begun or queue:
@@ -228,7 +231,7 @@ class Loader:
             self._free.extend(self._answers(wait if not queue else ANSWER_SECONDS, patient=due >= until))
 
     def _answers(self, seconds: float, *, patient: bool = True) -> Sequence[int]:
-        """Whose answers are whole by now."""
+        """Return the connections whose answers are complete."""
         events = self._poll.poll(seconds)
         if not events and self._begun and patient and seconds >= ANSWER_SECONDS:
             raise TimeoutError(f"no answer within {seconds} s")
@@ -250,7 +253,7 @@ class Loader:
         return whole
 
     def _status(self, data: bytes) -> str:
-        """The status of an answer; empty where it is not whole."""
+        """Return the status of an answer, or an empty string if the answer is incomplete."""
         head = data.find(b"\r\n\r\n")
         if head < 0 or len(data) < head + 4 + _length(data[:head]):
             return ""
@@ -271,7 +274,7 @@ def _length(head: bytes) -> int:
 
 
 def main() -> None:
-    """Run one plan."""
+    """Run one plan and print its result."""
     print(json.dumps(asdict(Loader(Plan(**json.loads(sys.argv[1]))).run())))
 
 

@@ -1,4 +1,4 @@
-"""Whether a webhook's memory stays what it is: a million texts through one process, Redis emptied now and then."""
+"""Measure whether a webhook's memory grows over a million texts through one process."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from benchmarks.load import Plan
 from benchmarks.report import Goal, Study
 
 TEXTS: Final = 1_000_000
-#: So many at a time, then Redis is emptied and the memory is looked at.
+#: After each chunk of this many texts, Redis is emptied and the memory is read.
 CHUNK: Final = 50_000
-#: From a tenth of all texts to all of them, by no more than this part.
+#: Largest growth from the first tenth of the texts to the last text, as a share.
 FLAT: Final = 0.05
 
 
 def study(*, quick: bool = False) -> Study:
-    """The whole measurement."""
-    found = Study(name="memory", title="A webhook's memory over a million texts, in MB", command="scripts/bench memory")
+    """Run the study."""
+    results = Study(
+        name="memory", title="A webhook's memory over a million texts, in MB", command="scripts/bench memory"
+    )
     texts, chunk = (20_000, 2_000) if quick else (TEXTS, CHUNK)
-    seen = []
+    sizes = []
     with Lab() as lab:
         client, url, _ = lab.redis(fsync="no")
         one = acknowledge.start(lab, "ours", url)
@@ -38,19 +40,20 @@ def study(*, quick: bool = False) -> Study:
                 )
             )
             if done.statuses != {"200": chunk}:
-                raise RuntimeError(f"not everything was kept: {done.statuses}")
+                raise RuntimeError(f"not all texts were acknowledged: {done.statuses}")
             client.flushall()
-            seen.append(one.proc.pss_mb())
-    tenth, last = seen[len(seen) // 10], seen[-1]
+            sizes.append(one.proc.pss_mb())
+    tenth, last = sizes[len(sizes) // 10], sizes[-1]
     for after, size in (
-        (0, seen[0]),
-        (len(seen) // 10, tenth),
-        (len(seen) // 2, seen[len(seen) // 2]),
-        (len(seen) - 1, last),
+        (0, sizes[0]),
+        (len(sizes) // 10, tenth),
+        (len(sizes) // 2, sizes[len(sizes) // 2]),
+        (len(sizes) - 1, last),
     ):
-        found.add(f"after {(after + 1) * chunk:,} texts", "ours", size)
-    found.goals.append(
-        Goal(goal=f"memory flat over {texts:,} texts", figure=f"{tenth:.1f} MB at a tenth, {last:.1f} MB at the end", ratio=f"{last / tenth:.3f}",
-             met=last / tenth < 1 + FLAT)
+        results.add(f"after {(after + 1) * chunk:,} texts", "ours", size)
+    results.goals.append(
+        Goal(goal=f"memory flat over {texts:,} texts",
+             figure=f"{tenth:.1f} MB at a tenth, {last:.1f} MB at the end",
+             ratio=f"{last / tenth:.3f}", met=last / tenth < 1 + FLAT)
     )  # fmt: skip
-    return found
+    return results

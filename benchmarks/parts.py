@@ -1,8 +1,9 @@
-"""What a turn's CPU is spent on: a profile of both workers, told by part, and a flame graph of ours.
+"""Break down the CPU time of a turn: a profile of both workers by part, and a flame graph of ours.
 
-py-spy looks a few hundred times a second at which thread holds the interpreter, and where in the program it is. A sample belongs to the innermost
-part that it stands in: urllib3 below the Twilio client is the Twilio client's. The shares are of time with the interpreter; they are laid over the
-CPU a turn that `/proc` counted in the same rounds, system calls included.
+py-spy samples the stack of the thread that holds the interpreter lock, a few hundred times a second.
+A sample belongs to the innermost part in its stack: urllib3 below the Twilio client counts as the Twilio client.
+The shares are of the time with the lock. They are applied to the CPU time a turn that `/proc` counted in the same
+rounds, system calls included.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Final
 
 from benchmarks import turns
 from benchmarks.lab import BENCH_PYTHON, ROOT, Proc
-from benchmarks.report import PAPERS, Study
+from benchmarks.report import RESULTS, Study
 
 SAMPLES_A_SECOND: Final = 400
 PROFILED_ROUNDS: Final = 6
@@ -28,17 +29,18 @@ DYNAMODB, MODEL, TWILIO, INBOX, CELERY, OURS = (
     "Celery",
     "the turn itself",
 )
-#: Where in the program a part is, by a piece of a frame's file; the first that fits, from the innermost frame outwards.
+#: Path fragment of a frame, and its part. The first match counts, from the innermost frame outwards.
 PLACES: Final = (
     ("(conversation/", DYNAMODB), ("(boto3/", DYNAMODB), ("(botocore/", DYNAMODB),
     ("(cat/llm.py", MODEL), ("(openai/", MODEL), ("(sms/twilio.py", TWILIO), ("(twilio/", TWILIO), ("(inbox/", INBOX),
-    ("(celery/", CELERY), ("(kombu/", CELERY), ("(billiard/", CELERY), ("(worker/broker.py", CELERY), ("(worker/tasks.py", CELERY),
+    ("(celery/", CELERY), ("(kombu/", CELERY), ("(billiard/", CELERY),
+    ("(worker/broker.py", CELERY), ("(worker/tasks.py", CELERY),
     ("(worker/", OURS), ("(cat/", OURS), ("(sms/", OURS), ("(dadacat/", OURS), ("(benchmarks/plain/", OURS),
 )  # fmt: skip
 
 
 def part_of(stack: str) -> str:
-    """The part that a stack, outermost frame first, stands in."""
+    """Return the part of a stack, whose frames are joined by `;`, the outermost first."""
     for frame in reversed(stack.split(";")):
         for piece, part in PLACES:
             if piece in frame:
@@ -47,7 +49,7 @@ def part_of(stack: str) -> str:
 
 
 def shares(lines: Iterable[str]) -> dict[str, float]:
-    """Parts of the whole, from py-spy's raw lines: a stack and how often it was seen."""
+    """Return each part's share of the samples; a raw line of py-spy is a stack and its count."""
     seen: Counter[str] = Counter()
     for line in lines:
         stack, _, times = line.rpartition(" ")
@@ -56,24 +58,24 @@ def shares(lines: Iterable[str]) -> dict[str, float]:
 
 
 def profiled(at: turns.House, name: str, proc: Proc, first: int, *, form: str, where: Path) -> float:
-    """Rounds of texts under a profiler; ms of CPU a turn in them."""
-    spy = subprocess.Popen(  # noqa: S603 - the laboratory's own program
-        [str(BENCH_PYTHON.parent / "py-spy"), "record", "--subprocesses", "--rate", str(SAMPLES_A_SECOND), "--gil", "--format", form,
-         "--output", str(where), "--pid", str(proc.pid), "--duration", "3600"],
+    """Run rounds of texts under the profiler; return their milliseconds of CPU a turn."""
+    spy = subprocess.Popen(  # noqa: S603 - a program of the benchmark environment
+        [str(BENCH_PYTHON.parent / "py-spy"), "record", "--subprocesses", "--rate", str(SAMPLES_A_SECOND), "--gil",
+         "--format", form, "--output", str(where), "--pid", str(proc.pid), "--duration", "3600"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     before = proc.cpu_seconds()
     for number in range(PROFILED_ROUNDS):
         turns.a_round(at, name, first + number * turns.PEOPLE)
-    took = 1000 * (proc.cpu_seconds() - before) / (PROFILED_ROUNDS * turns.PEOPLE)
+    milliseconds = 1000 * (proc.cpu_seconds() - before) / (PROFILED_ROUNDS * turns.PEOPLE)
     spy.send_signal(signal.SIGINT)
     spy.wait(60)
-    return took
+    return milliseconds
 
 
 def study(*, quick: bool = False) -> Study:
-    """The whole measurement."""
-    found = Study(name="parts", title="What a turn's CPU is spent on, in milliseconds", command="scripts/bench parts")
+    """Run the study."""
+    results = Study(name="parts", title="What a turn's CPU is spent on, in milliseconds", command="scripts/bench parts")
     for _ in range(1 if quick else 2):
         for name, start, concurrency in ((turns.OURS, turns.ours, 32), (turns.PLAIN, turns.plain, 2)):
             with turns.house(thinks=0) as at:
@@ -81,14 +83,14 @@ def study(*, quick: bool = False) -> Study:
                 for number in range(turns.EXCHANGES):
                     turns.a_round(at, name, number * turns.PEOPLE)
                 raw, first = at.lab.data / "profile", turns.EXCHANGES * turns.PEOPLE
-                took = profiled(at, name, proc, first, form="raw", where=raw)
+                cpu = profiled(at, name, proc, first, form="raw", where=raw)
                 for part, share in sorted(shares(raw.read_text().splitlines()).items()):
-                    found.add(part, name, took * share)
+                    results.add(part, name, cpu * share)
                 if name == turns.OURS and not quick:
                     first += PROFILED_ROUNDS * turns.PEOPLE
-                    flame = PAPERS / "parts-flame.svg"
+                    flame = RESULTS / "parts-flame.svg"
                     profiled(at, name, proc, first, form="flamegraph", where=flame)
-                    # the graph's title is the profiler's command line; where this checkout lies is nobody's business
+                    # the title is the profiler's command line: do not publish this checkout's path
                     flame.write_text(flame.read_text().replace(f"{ROOT}/", ""))
-    found.notes.append("A flame graph of our worker: [parts-flame.svg](parts-flame.svg).")
-    return found
+    results.notes.append("A flame graph of our worker: [parts-flame.svg](parts-flame.svg).")
+    return results

@@ -1,9 +1,9 @@
-"""How long the offline poet thinks, beside what anybody would write first: a random line with the last word put in.
+"""Compare the offline engine `dada` with the simplest alternative: a random line with the last word.
 
     .venv/bin/python -m benchmarks.poet
 
-Both get the same thousand texts, in alternation, in one process. Printed: milliseconds a reply (median and 99th of a hundred), their ratio, how many
-replies came again within a hundred, and the process's peak memory.
+Both answer the same thousand texts alternately, in one process. It prints the milliseconds a reply (median and 99th
+percentile), their ratio, how many replies repeat one of the hundred before, and the process's peak memory.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ TEXTS = [
     for subject, verb, thing, end in product(
         ("my neighbour", "a tall postman", "the whole orchestra", "grandmother", "nobody"),
         ("lost", "painted", "married", "folded", "swallowed"),
-        ("the umbrella", "a lighthouse", "seven spoons", "the moon", "an old tram", "my accordion", "the violin", "a giraffe"),
+        ("the umbrella", "a lighthouse", "seven spoons", "the moon",
+         "an old tram", "my accordion", "the violin", "a giraffe"),
         ("", "?", "!", " today", " again"),
     )
 ]  # fmt: skip
@@ -38,13 +39,13 @@ LINES = (
 
 
 def plain(text: str) -> str:
-    """A random line with the last word in it."""
+    """Return a random line with the last word of the text."""
     word = text.rstrip("?!").split()[-1]
     return random.choice(LINES).format(word=word)  # noqa: S311 - chance
 
 
 def main() -> None:
-    """Measure, and print a table."""
+    """Measure both and print a table."""
     poet, history, echoes = Dada(), list[dict[str, str]](), list[str]()
 
     def dada(text: str) -> str:
@@ -56,20 +57,21 @@ def main() -> None:
 
     contestants: dict[str, Callable[[str], str]] = {"dada": dada, "random line": plain}
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    said: dict[str, list[str]] = {name: [] for name in contestants}
+    replies: dict[str, list[str]] = {name: [] for name in contestants}
     texts = random.Random(1).sample(TEXTS, k=1000)  # noqa: S311 - the same texts each time
     for speak in contestants.values():
         speak("warm up")
     for text in texts:
         for name, speak in contestants.items():
-            begun = time.perf_counter()
-            said[name].append(speak(text))
-            seconds[name].append(time.perf_counter() - begun)
+            started_at = time.perf_counter()
+            replies[name].append(speak(text))
+            seconds[name].append(time.perf_counter() - started_at)
     for name in contestants:
         times = sorted(seconds[name])
-        again = sum(words in said[name][max(0, place - 100) : place] for place, words in enumerate(said[name]))
+        repeats = sum(words in replies[name][max(0, place - 100) : place] for place, words in enumerate(replies[name]))
         print(
-            f"{name:<12} median {statistics.median(times) * 1000:7.3f} ms   99 % {times[989] * 1000:7.3f} ms   said again within a hundred: {again}"
+            f"{name:<12} median {statistics.median(times) * 1000:7.3f} ms   99 % {times[989] * 1000:7.3f} ms"
+            f"   repeated within a hundred: {repeats}"
         )
     ratio = statistics.median(seconds["dada"]) / statistics.median(seconds["random line"])
     print(f"ratio {ratio:.0f}   peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")

@@ -1,8 +1,10 @@
-"""The queue by itself: what it costs to put something in durably, and what a worker spends on a task that does nothing.
+"""Measure the queue alone: a durable enqueue, and a worker's CPU for a task that does nothing.
 
-Beside Celery's `delay` and the queues that people take instead of it (`benchmarks/plain/peers.py`). Ours: the webhook's door, which keeps a text in
-its person's stream, puts the person on the agenda and rings, thirty-two texts at once; and our worker, which hears a bell, asks for the lease of
-somebody whom nobody knows, and finds nothing to do. The others put and do a task that adds one to a number.
+Ours is compared with Celery's `delay` and with alternatives to Celery (`benchmarks/plain/peers.py`).
+
+Our enqueue is the webhook's: it adds the text to the person's stream, puts the person on the agenda, and adds a
+wake-up task, for thirty-two texts at once. Our worker takes a wake-up task, asks for the lease of an unknown person,
+and has nothing to do. The others enqueue and run a task that increments a number.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ DONE_CPU = "milliseconds of worker CPU a task that does nothing"
 
 
 def bring(url: str, texts: int) -> None:
-    """Keep texts through the webhook's door, so many at once; prints the seconds and the CPU seconds that it took."""
+    """Enqueue texts as the webhook does, `AT_ONCE` at once; print the seconds and the CPU seconds."""
 
     async def main() -> str:
         door = RedisDoor(url, who_key=b"k" * 32)
@@ -47,17 +49,17 @@ def bring(url: str, texts: int) -> None:
                     )
                 )
 
-        begun, spent = time.perf_counter(), time.process_time()
+        started_at, cpu_before = time.perf_counter(), time.process_time()
         await asyncio.gather(*(some() for _ in range(AT_ONCE)))
-        took = f"{time.perf_counter() - begun} {time.process_time() - spent}"
+        times = f"{time.perf_counter() - started_at} {time.process_time() - cpu_before}"
         await door.close()
-        return took
+        return times
 
     print(asyncio.run(main()))
 
 
 def put(study: Study, *, rounds: int, tasks: int) -> None:
-    """Putting, each contestant in a process of its own, in turns."""
+    """Measure enqueueing; the contestants run alternately, each in its own process."""
     commands = {OURS: [sys.executable, "-m", "benchmarks.queues"]}
     commands |= {name: [str(BENCH_PYTHON), "-m", "benchmarks.plain.peers", name, "bring"] for name in PEERS}
     with Lab() as lab:
@@ -71,23 +73,23 @@ def put(study: Study, *, rounds: int, tasks: int) -> None:
 
 
 def _run(command: list[str], url: str, tasks: int) -> tuple[float, float]:
-    done = subprocess.run(  # noqa: S603 - the laboratory's own program
+    finished = subprocess.run(  # noqa: S603 - a program of the benchmarks
         [*command, str(tasks)], cwd=ROOT, env={"REDIS_URL": url, "PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    seconds, cpu = done.stdout.split()[-2:]
+    seconds, cpu = finished.stdout.split()[-2:]
     return float(seconds), float(cpu)
 
 
 def work(study: Study, *, rounds: int, tasks: int) -> None:
-    """Doing, each worker by itself."""
+    """Measure running tasks, one worker at a time."""
     for _ in range(rounds):
         for name in PEERS:
             with Lab() as lab:
                 client, url, _ = lab.redis(fsync="no")
                 env = {"REDIS_URL": url}
                 worker = lab.start("worker", [BENCH_PYTHON, "-m", "benchmarks.plain.peers", name, "work"], env=env)
-                for first in (20, tasks):  # the first few, so that all of it is there
+                for first in (20, tasks):  # the first few tasks warm the worker up
                     client.set("done", 0)
                     before = worker.cpu_seconds()
                     _run([str(BENCH_PYTHON), "-m", "benchmarks.plain.peers", name, "bring"], url, first)
@@ -97,11 +99,11 @@ def work(study: Study, *, rounds: int, tasks: int) -> None:
             worker = turns.ours(at, concurrency=8)
             client = redis.Redis.from_url(at.env["REDIS_URL"])
             for first in (20, tasks):
-                before, heard = worker.cpu_seconds(), _scripts_run(client)
+                before, calls_before = worker.cpu_seconds(), _scripts_run(client)
                 for _ in range(first):
                     client.lpush(contract.QUEUE, doorbell.ring(contract.ANSWER_TASK, Who(secrets.token_hex(12))))
-                # a visit to somebody unknown runs one script, which says that nobody is known by that name
-                _until(lambda most=heard + first: _scripts_run(client) >= most)  # noqa: B023 - called before the next round
+                # a visit to an unknown person runs one script, which returns that the person is unknown
+                _until(lambda most=calls_before + first: _scripts_run(client) >= most)  # noqa: B023 - called here
             study.add(DONE_CPU, OURS, 1000 * (worker.cpu_seconds() - before) / tasks)
             client.close()
 
@@ -123,18 +125,19 @@ def _until(holds: Any) -> None:
 
 
 def study(*, quick: bool = False) -> Study:
-    """The whole measurement."""
-    found = Study(name="queues", title="The queue by itself, beside others", command="scripts/bench queues")
-    put(found, rounds=1 if quick else 2, tasks=300 if quick else 2_000)
-    work(found, rounds=1 if quick else 2, tasks=300 if quick else 2_000)
+    """Run the study."""
+    results = Study(name="queues", title="The queue by itself, beside others", command="scripts/bench queues")
+    put(results, rounds=1 if quick else 2, tasks=300 if quick else 2_000)
+    work(results, rounds=1 if quick else 2, tasks=300 if quick else 2_000)
     for what, ours_first in ((PUT, True), (PUT_CPU, False), (DONE_CPU, False)):
         for name in PEERS:
-            ratio = found.ratio(what, *((OURS, name) if ours_first else (name, OURS)))
-            found.notes.append(f"{what}: {'ours / ' + name if ours_first else name + ' / ours'}: {ratio}")
-    found.notes.append(
-        "Each peer as its first page has it. huey takes a task out of Redis before it is done: one that a dead worker had is gone."
+            ratio = results.ratio(what, *((OURS, name) if ours_first else (name, OURS)))
+            results.notes.append(f"{what}: {'ours / ' + name if ours_first else name + ' / ours'}: {ratio}")
+    results.notes.append(
+        "Each peer is set up as on its first documentation page. "
+        "huey removes a task from Redis before it runs: the task of a worker that dies is lost."
     )
-    return found
+    return results
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""What a measurement says: samples of contestants that took turns, ratios with their spread, goals, and the paper they are written on."""
+"""Benchmark results: samples of contestants measured alternately, ratios with their spread, and goals.
+
+A study is saved as `docs/benchmarks/NAME.json` and `NAME.svg`; `docs/benchmarks/README.md` lists all studies.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-PAPERS: Final = ROOT / "docs" / "benchmarks"
+RESULTS: Final = ROOT / "docs" / "benchmarks"
 _VERSIONS: Final = (
     "celery",
     "redis",
@@ -33,7 +36,7 @@ _VERSIONS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """How many times as much one contestant did as another, round by round: each pair was measured one right after the other."""
+    """The ratio of one contestant to another over all rounds; each pair was measured back to back."""
 
     median: float
     low: float
@@ -41,7 +44,7 @@ class Ratio:
 
     @classmethod
     def of(cls, ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
-        """Ratios of two rows of samples, pair by pair."""
+        """Divide two lists of samples pair by pair."""
         each = sorted(one / other for one, other in zip(ours, theirs, strict=True))
         return cls(statistics.median(each), each[0], each[-1])
 
@@ -51,7 +54,7 @@ class Ratio:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
-    """One goal: what was wanted, what was found, and by how much it varied."""
+    """One goal: the target, the measured figure and its spread."""
 
     goal: str
     figure: str
@@ -61,34 +64,34 @@ class Goal:
 
 @dataclass(slots=True, kw_only=True)
 class Study:
-    """One measurement, whole."""
+    """The samples, goals and notes of one benchmark."""
 
     name: str
     title: str
     command: str
-    #: What was measured -> contestant -> a sample for each round.
+    #: One sample per round, such as `{"ms of worker CPU a turn": {"ours": [8.9, 9.1]}}`.
     samples: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     goals: list[Goal] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def add(self, what: str, contestant: str, sample: float) -> None:
-        """Write down a sample."""
+        """Append one sample."""
         self.samples.setdefault(what, {}).setdefault(contestant, []).append(sample)
 
     def median(self, what: str, contestant: str) -> float:
-        """The middle of a contestant's samples."""
+        """Return the median of a contestant's samples."""
         return statistics.median(self.samples[what][contestant])
 
     def ratio(self, what: str, ours: str, theirs: str) -> Ratio:
-        """How one contestant compares with another."""
+        """Return the ratio of one contestant to another."""
         return Ratio.of(self.samples[what][ours], self.samples[what][theirs])
 
     def hold(self, goal: str, *, figure: str, ratio: Ratio, least: float) -> None:
-        """Hold a ratio against the least that was wanted."""
+        """Add a goal that is met if the median ratio is at least `least`."""
         self.goals.append(Goal(goal=goal, figure=figure, ratio=str(ratio), met=ratio.median >= least))
 
     def table(self) -> str:
-        """All samples, for a terminal."""
+        """Format all samples, goals and notes for a terminal."""
         lines = [self.title, ""]
         for what, rows in self.samples.items():
             lines.append(what)
@@ -99,35 +102,42 @@ class Study:
         return "\n".join([*lines, *self.notes, ""])
 
     def save(self) -> None:
-        """Write the paper and its plot, and the page of all papers anew."""
-        PAPERS.mkdir(parents=True, exist_ok=True)
-        paper = {**asdict(self), **circumstances()}
-        (PAPERS / f"{self.name}.json").write_text(json.dumps(paper, indent=1) + "\n")
+        """Write the results and their plot, then rewrite the page of all results."""
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        document = {**asdict(self), **circumstances()}
+        (RESULTS / f"{self.name}.json").write_text(json.dumps(document, indent=1) + "\n")
         bars({what: {name: statistics.median(v) for name, v in rows.items()} for what, rows in self.samples.items()},
-             self.title, PAPERS / f"{self.name}.svg")  # fmt: skip
+             self.title, RESULTS / f"{self.name}.svg")  # fmt: skip
         write_page()
 
 
 def circumstances() -> dict[str, object]:
-    """When, where, and with which releases."""
-    found = {}
+    """Return the date, commit, machine and library versions of this run."""
+    versions = {}
     for name in _VERSIONS:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S607
+    git = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],  # noqa: S607
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    system = f"{platform.system()} {platform.machine()}"
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "commit": git.stdout.strip(),
-        "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        "versions": found,
+        "machine": f"{os.cpu_count()} cores, {system}, Python {platform.python_version()}",
+        "versions": versions,
     }
 
 
 def bars(figures: Mapping[str, Mapping[str, float]], title: str, where: Path) -> None:
-    """A bar for each contestant and thing measured, on a logarithmic scale: ratios are what is to be seen."""
-    import pygal  # noqa: PLC0415 - it hangs itself into Python's import, and is not asked for by whoever only reads
+    """Draw a bar per metric and contestant; the logarithmic scale shows ratios as distances."""
+    import pygal  # noqa: PLC0415 - pygal installs an import hook; readers of results avoid it
     from pygal.style import CleanStyle  # noqa: PLC0415
 
     names = list(dict.fromkeys(name for rows in figures.values() for name in rows))
@@ -142,32 +152,35 @@ def bars(figures: Mapping[str, Mapping[str, float]], title: str, where: Path) ->
 
 
 def write_page() -> None:
-    """`docs/benchmarks/README.md`: every goal as a row."""
+    """Write `docs/benchmarks/README.md`, with one row per goal."""
     lines = [
         "# Measured",
         "",
-        "Written by `scripts/bench`; each row by the command in its last column. Ratios are of pairs measured one right after",
-        "the other: the middle of them, and the least and the most. These machines are small and shared: ratios last, numbers",
-        "do not.",
+        "Written by `scripts/bench`; the last column names the command that measured the row.",
+        "A ratio compares pairs measured back to back: their median, with the lowest and the highest in parentheses.",
+        "The machines are small and shared: rely on the ratios, not on the absolute figures.",
         "",
-        "| goal | found | ratio | met | command |",
+        "| goal | result | ratio | met | command |",
         "|---|---|---|---|---|",
     ]
-    papers = [json.loads(path.read_text()) for path in sorted(PAPERS.glob("*.json"))]
-    for paper in papers:
+    studies = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
+    for study in studies:
         lines += [
-            f"| {g['goal']} | {g['figure']} | {g['ratio']} | {'yes' if g['met'] else 'no'} | `{paper['command']}` |"
-            for g in paper["goals"]
+            f"| {g['goal']} | {g['figure']} | {g['ratio']} | {'yes' if g['met'] else 'no'} | `{study['command']}` |"
+            for g in study["goals"]
         ]
-    for paper in papers:
-        lines += ["", f"## {paper['title']}", "", f"![{paper['title']}]({paper['name']}.svg)", ""]
-        lines += [f"{paper['date']}, commit {paper['commit']}, {paper['machine']}, "
-                  + ", ".join(f"{name} {release}" for name, release in paper["versions"].items()) + ".", ""]  # fmt: skip
-        lines += [f"- {note}" for note in paper["notes"]]
-    (PAPERS / "README.md").write_text("\n".join(lines).rstrip() + "\n")
+    for study in studies:
+        lines += ["", f"## {study['title']}", "", f"![{study['title']}]({study['name']}.svg)", ""]
+        releases = ", ".join(f"{name} {release}" for name, release in study["versions"].items())
+        lines += [f"{study['date']}, commit {study['commit']}, {study['machine']}, {releases}.", ""]
+        lines += [f"- {note}" for note in study["notes"]]
+    (RESULTS / "README.md").write_text("\n".join(lines).rstrip() + "\n")
 
 
 def _figure(value: float | None) -> str:
     if value is None:
         return ""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"  # noqa: PLR2004 - three digits
+    # three significant digits
+    if abs(value) >= 100:  # noqa: PLR2004
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"  # noqa: PLR2004

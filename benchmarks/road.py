@@ -1,9 +1,11 @@
-"""What the road adds to a reply: from the moment at which a text is brought to the webhook until Twilio is asked to send the answer.
+"""Measure the time from a text's arrival at the webhook to the POST that sends the reply.
 
-The model answers at once and so does the carrier (`benchmarks/stubs.py`), so all that is left is ours and the stores': webhook, Redis with a file
-that is forced to disk, Celery, and the calls to the embedded DynamoDB. Everything shares this machine's cores. Capacity is found first, by a burst;
-then texts come at random moments, at a tenth, half and nine tenths of it. How long the store itself takes under that load, for the same
-calls, is measured meanwhile.
+The stub model and the stub carrier (`benchmarks/stubs.py`) answer at once. What remains is our time and the stores':
+the webhook, Redis with an append-only file that is forced to disk, Celery, and the calls to the embedded DynamoDB.
+All processes share this machine's cores.
+
+A burst measures the capacity first. Then texts arrive at random moments, at a tenth, half and nine tenths of it.
+Meanwhile a probe measures how long the store takes for the same calls under that load.
 """
 
 from __future__ import annotations
@@ -26,27 +28,28 @@ from conversation.ports import Answer
 from conversation.storage import DynamoDBStorage
 from dadacat.chaos.tree import free_port
 
-#: At half load, in milliseconds: all of it, and without the store's own time.
+#: Milliseconds at half load: in total, and without the store's own time.
 GOAL_MS: Final = 60.0
 GOAL_WITHOUT_STORE_MS: Final = 30.0
 SHARES: Final = (0.1, 0.5, 0.9)
-#: More people than texts in any few seconds: nobody's text waits for his own last one.
+#: More people than texts in any few seconds: no text waits for an earlier text of the same person.
 PEOPLE: Final = 300
-#: Capacity is the middle of so many bursts: one alone may meet somebody else's work on this machine.
+#: Capacity is the median of this many bursts: other work on the machine may slow one of them.
 BURSTS: Final = 3
 OURS: Final = "ours"
 
 
 class Probe:
-    """Asks the store, while it is under load, for what a turn asks of it before its POST, twice a second, and counts how long its answers take.
+    """Times the store under load: twice a second, it makes the calls of a turn up to its POST.
 
-    Only the exchange counts, from the first byte written to the last one read: making and signing the requests is a worker's own work.
+    Only the exchange counts, from the first byte written to the last byte read: building and signing a request is
+    the worker's own work.
     """
 
     def __init__(self, url: str) -> None:
         turns.local_credentials()
         self._storage = DynamoDBStorage(endpoint_url=url, region_name="us-east-1")
-        wire = self._storage._db.connect()._wire  # noqa: SLF001 - to see when it answers
+        wire = self._storage._db.connect()._wire  # noqa: SLF001 - to time the exchange alone
         self._post, self._waited, self._asked = wire.post, 0.0, 0
         wire.post = self._timed  # type: ignore[method-assign]
         self.took: list[float] = []
@@ -62,11 +65,11 @@ class Probe:
         self._thread.join()
 
     def _timed(self, body: bytes, headers: Sequence[str]) -> tuple[int, Mapping[str, str], bytes]:
-        begun = time.monotonic()
+        started_at = time.monotonic()
         try:
             return self._post(body, headers)
         finally:
-            self._waited += time.monotonic() - begun
+            self._waited += time.monotonic() - started_at
 
     def _run(self) -> None:
         while not self._over.wait(0.5):
@@ -89,7 +92,7 @@ class Probe:
 
 
 class Road:
-    """Webhook, worker and stubs, and who brings texts."""
+    """A webhook, a worker and stubs, and a loader that sends texts."""
 
     def __init__(self, at: turns.House) -> None:
         self._at, self._port, self._number = at, free_port(), 0
@@ -106,74 +109,76 @@ class Road:
         self._loader = load.Loader(self._plan)
 
     def text(self) -> tuple[str, str, float]:
-        """Bring one; to whom it is answered, its number, and when it left, by the machine's monotonic clock."""
+        """Send one text; return its sender, its number and its send time by the machine's monotonic clock."""
         self._number += 1
         whole = load.request(self._plan, self._number)
-        begun = time.monotonic()
+        sent_at = time.monotonic()
         self._loader.bring_one(whole)
-        return load.form(self._number, PEOPLE)["From"], str(self._number), begun
+        return load.form(self._number, PEOPLE)["From"], str(self._number), sent_at
 
     def close(self) -> None:
-        """Nobody brings any more."""
+        """Close the loader's connections."""
         self._loader.close()
 
     def capacity(self, texts: int) -> float:
-        """Turns a second, of a burst."""
+        """Return the turns a second of a burst of texts."""
         turns.forget(self._at)
-        brought = [self.text() for _ in range(texts)]
+        texts_sent = [self.text() for _ in range(texts)]
         sent = self._sent_after(texts)
-        return texts / (max(at for _, _, at in sent) - brought[0][2])
+        return texts / (max(at for _, _, at in sent) - texts_sent[0][2])
 
     def took(self, *, rate: float, texts: int) -> list[float]:
-        """Milliseconds on the road of texts that come at random moments."""
+        """Send texts at random moments; return their latencies in milliseconds, sorted."""
         turns.forget(self._at)
         pauses, due = random.Random(texts), time.monotonic()  # noqa: S311 - the same moments each time
-        left: dict[tuple[str, str], float] = {}
+        sent_at: dict[tuple[str, str], float] = {}
         for _ in range(texts):
             due += pauses.expovariate(rate)
             time.sleep(max(0.0, due - time.monotonic()))
             to, number, at = self.text()
-            left[to, number] = at
-        return sorted(1000 * (at - left[to, number]) for to, number, at in self._sent_after(texts))
+            sent_at[to, number] = at
+        return sorted(1000 * (at - sent_at[to, number]) for to, number, at in self._sent_after(texts))
 
     def _sent_after(self, texts: int) -> list[tuple[str, str, float]]:
-        """All that was sent, once it is so many."""
+        """Wait until `texts` replies were sent, and return them."""
         turns.until_sent(self._at, texts)
         return turns.sent(self._at)
 
 
 def study(*, quick: bool = False) -> Study:
-    """The whole measurement."""
-    found = Study(name="road", title="What the road adds to a reply, in milliseconds", command="scripts/bench road")
+    """Run the study."""
+    results = Study(
+        name="road", title="What the pipeline adds to a reply, in milliseconds", command="scripts/bench road"
+    )
     for _ in range(1 if quick else 3):
-        _one_round(found, seconds=3 if quick else 15)
+        _one_round(results, seconds=3 if quick else 15)
     for goal, what, most in (
         ("p50 under 60 ms at half load, policy `each`", OURS, GOAL_MS),
         ("p50 under 30 ms at half load without the store's own time", "ours without the store", GOAL_WITHOUT_STORE_MS),
     ):
-        samples = found.samples["p50 at 50 % of capacity"][what]
+        samples = results.samples["p50 at 50 % of capacity"][what]
         figure = statistics.median(samples)
-        found.goals.append(
+        results.goals.append(
             Goal(goal=goal, figure=f"{figure:.0f} ms ({min(samples):.0f} to {max(samples):.0f})", met=figure < most)
         )
-    return found
+    return results
 
 
-def _one_round(found: Study, *, seconds: float) -> None:
+def _one_round(results: Study, *, seconds: float) -> None:
     with turns.house(thinks=0) as at, closing(Road(at)) as road:
-        road.capacity(PEOPLE)  # everybody has texted once, and connections are made
+        road.capacity(PEOPLE)  # warm up: each person has texted once, and connections are open
         capacity = statistics.median(road.capacity(PEOPLE) for _ in range(BURSTS))
-        found.add("turns/s of one webhook and one worker, with the stores on the same cores", OURS, capacity)
+        results.add("turns/s of one webhook and one worker, with the stores on the same cores", OURS, capacity)
         for share in SHARES:
             rate = capacity * share
             with Probe(at.env["AWS_ENDPOINT_URL"]) as probe:
-                took = road.took(rate=rate, texts=max(20, int(rate * seconds)))
+                latencies = road.took(rate=rate, texts=max(20, int(rate * seconds)))
             store = statistics.median(probe.took)
-            for part, which in (("p50", len(took) // 2), ("p99", len(took) * 99 // 100)):
-                found.add(f"{part} at {share:.0%} of capacity".replace("%", " %"), OURS, took[which])
-            found.add(f"p50 at {share:.0%} of capacity".replace("%", " %"), "the store's own", store)
-            found.add(
+            for part, which in (("p50", len(latencies) // 2), ("p99", len(latencies) * 99 // 100)):
+                results.add(f"{part} at {share:.0%} of capacity".replace("%", " %"), OURS, latencies[which])
+            results.add(f"p50 at {share:.0%} of capacity".replace("%", " %"), "the store's own", store)
+            results.add(
                 f"p50 at {share:.0%} of capacity".replace("%", " %"),
                 "ours without the store",
-                max(0.1, took[len(took) // 2] - store),
+                max(0.1, latencies[len(latencies) // 2] - store),
             )

@@ -1,9 +1,11 @@
-"""A model that thinks for a while and a carrier that takes everything, at one address: what turns are measured against.
+"""Stub server: a model with a fixed delay, and a carrier that accepts every message.
 
     uvicorn --lifespan off benchmarks.stubs:app        MODEL_SECONDS: how long the model thinks
 
-`/v1/chat/completions` is OpenAI's chat, anything below `/2010-04-01/` is Twilio. `GET /seen` says how many conversations thought at once at most, and
-how many messages were sent. `GET /sent` has them all: to whom, which text was answered, and when the POST began, by the machine's monotonic clock.
+`/v1/chat/completions` is OpenAI's chat API, and any path below `/2010-04-01/` is Twilio's.
+`GET /seen` returns the most conversations that the model had at once, and the number of messages sent.
+`GET /sent` returns every message: the recipient, the number of the answered text, and when the POST began by the
+machine's monotonic clock. `GET /forget` resets both.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ THINKS = float(os.environ.get("MODEL_SECONDS", "0"))
 
 @dataclass(slots=True)
 class Seen:
-    """What came by."""
+    """Counts of model calls in progress, their maximum, and messages sent."""
 
     thinking: int = 0
     most: int = 0
@@ -35,12 +37,12 @@ numbers = itertools.count(1)
 
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:  # Any: ASGI's own
-    """Answer as whoever was asked would."""
-    begun, asked = time.monotonic(), b""
+    """Answer as the model, as the carrier, or with the counts."""
+    started_at, request_body = time.monotonic(), b""
     while True:
-        part = await receive()
-        asked += part.get("body", b"")
-        if not part.get("more_body"):
+        event = await receive()
+        request_body += event.get("body", b"")
+        if not event.get("more_body"):
             break
     path, status = scope["path"], 200
     answer: object
@@ -53,10 +55,10 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:  # Any: A
     elif path == "/sent":
         answer = sent
     elif path.endswith("/chat/completions"):
-        answer = await _think(json.loads(asked)["messages"][-1]["content"])
+        answer = await _think(json.loads(request_body)["messages"][-1]["content"])
     else:
         status, answer = (
-            (201, _take(asked, begun))
+            (201, _take(request_body, started_at))
             if scope["method"] == "POST"
             else (200, {"messages": [], "sid": "AC", "status": "active"})
         )
@@ -80,10 +82,10 @@ async def _think(text: str) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _take(asked: bytes, begun: float) -> dict[str, object]:
-    form = dict(parse_qsl(asked.decode()))
+def _take(request_body: bytes, started_at: float) -> dict[str, object]:
+    form = dict(parse_qsl(request_body.decode()))
     seen.sent += 1
-    sent.append((form["To"], form["Body"].partition("tram ")[2].partition(".")[0], begun))
+    sent.append((form["To"], form["Body"].partition("tram ")[2].partition(".")[0], started_at))
     return {
         "sid": f"SM{next(numbers):032x}",
         "status": "queued",

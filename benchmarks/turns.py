@@ -1,10 +1,12 @@
-"""What a turn costs a worker, and how many conversations it holds while models think.
+"""Measure what a turn costs a worker, and how many conversations it holds while models think.
 
-Ours: `dadacat worker`, threads. Plain: Celery prefork, boto3, openai, twilio (`benchmarks/plain/tasks.py`). Both get as many texts as
-people, the same model and the same carrier (`benchmarks/stubs.py`), the embedded DynamoDB and a Redis of their own.
+Ours is `dadacat worker`, with threads. Plain is Celery prefork, boto3, openai and twilio (`benchmarks/plain/tasks.py`).
+Each gets one text per person, the same stub model and carrier (`benchmarks/stubs.py`), the embedded DynamoDB and its
+own Redis.
 
-CPU a turn is the worker processes' own time, from /proc, so that the store's does not count; the model answers at once. Conversations in flight: the
-model thinks for two seconds, and the model counts how many think at once; memory is the workers' PSS at that moment.
+CPU a turn is the time of the worker processes alone, from /proc; the model answers at once.
+For conversations in flight the model thinks for two seconds and counts the calls in progress.
+Memory is the highest PSS of the workers in that run.
 """
 
 from __future__ import annotations
@@ -31,10 +33,11 @@ from inbox.redis import RedisInbox
 from sms.messages import InboundSms, MessageSid
 
 TIMES_IN_FLIGHT: Final = 20
-#: So many people text, once a round each, and have done so for so many rounds before it counts: the plain worker shows its model twenty messages.
+#: Each person texts once a round. The first `EXCHANGES` rounds do not count: by then each conversation has the twenty
+#: messages that the plain worker sends to its model.
 PEOPLE: Final = 100
 EXCHANGES: Final = 10
-#: Rounds that do not count where two checkouts are compared: connections are made, and everybody has texted.
+#: Uncounted rounds of a comparison of two checkouts: they open connections and create each conversation.
 WARM_ROUNDS: Final = 2
 WAIT_SECONDS: Final = 240.0
 WHO_KEY: Final = "be" * 16
@@ -43,7 +46,7 @@ OURS, PLAIN = "ours", "prefork, boto3, openai, twilio"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class House:
-    """What a worker needs around it."""
+    """The environment of a worker: its servers, and the settings that name them."""
 
     lab: Lab
     env: dict[str, str]
@@ -53,7 +56,7 @@ class House:
 
 @contextmanager
 def house(*, thinks: float) -> Iterator[House]:
-    """Stores, a model and a carrier."""
+    """Start Redis, DynamoDB and the stub of model and carrier."""
     with Lab() as lab:
         _, url, server = lab.redis(fsync="always")
         store, stubs = free_port(), free_port()
@@ -73,16 +76,18 @@ def house(*, thinks: float) -> Iterator[House]:
         at = f"http://127.0.0.1:{stubs}"
         env = {
             "REDIS_URL": url, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{store}", "AWS_REGION": "us-east-1",
-            "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "OPENAI_BASE_URL": f"{at}/v1", "OPENAI_API_KEY": "none",
+            "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local",
+            "OPENAI_BASE_URL": f"{at}/v1", "OPENAI_API_KEY": "none",
             "TWILIO_API_BASE_URL": at, "TWILIO_ACCOUNT_SID": load.ACCOUNT_SID, "TWILIO_AUTH_TOKEN": load.AUTH_TOKEN,
-            "TWILIO_PHONE_NUMBER": load.NUMBER, "PUBLIC_URL": "http://127.0.0.1:9", "LOG_LEVEL": "warning", "LIMITS": "off",
+            "TWILIO_PHONE_NUMBER": load.NUMBER, "PUBLIC_URL": "http://127.0.0.1:9",
+            "LOG_LEVEL": "warning", "LIMITS": "off",
             "CAT_ENGINES": "openai:gpt-5-mini", "DOUBLE_TEXT_POLICY": "each", "WHO_KEY": WHO_KEY,
         }  # fmt: skip
         yield House(lab=lab, env=env, stubs=at, redis=server)
 
 
 def ours(at: House, *, concurrency: int, name: str = "ours", root: Path = ROOT) -> Proc:
-    """Our worker, ready."""
+    """Start our worker and wait until it is ready."""
     ready = at.lab.data / f"{name}.ready"
     env = {**at.env, "WORKER_CONCURRENCY": str(concurrency), "DADACAT_READY_FILE": str(ready)}
     return at.lab.start(
@@ -91,13 +96,13 @@ def ours(at: House, *, concurrency: int, name: str = "ours", root: Path = ROOT) 
 
 
 def local_credentials() -> None:
-    """The embedded store takes any; boto3 asks for some."""
+    """Set AWS credentials: boto3 requires some, and the embedded DynamoDB accepts any."""
     os.environ.setdefault("AWS_ACCESS_KEY_ID", "local")
     os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "local")
 
 
 def plain_table(url: str) -> None:
-    """The plain worker's table. Nothing happens where it is there."""
+    """Create the plain worker's table if it does not exist."""
     client = boto3.client("dynamodb", endpoint_url=url, region_name="us-east-1")
     with suppress(client.exceptions.ResourceInUseException):
         client.create_table(
@@ -109,20 +114,21 @@ def plain_table(url: str) -> None:
 
 
 def plain(at: House, *, concurrency: int) -> Proc:
-    """The plain worker, ready."""
+    """Start the plain worker and wait until it is ready."""
     local_credentials()
     plain_table(at.env["AWS_ENDPOINT_URL"])
     log = at.lab.data / "plain.log"
     return at.lab.start(
         "plain",
-        [BENCH_PYTHON, "-m", "celery", "-A", "benchmarks.plain.tasks", "worker", "--pool", "prefork", "--concurrency", str(concurrency),
+        [BENCH_PYTHON, "-m", "celery", "-A", "benchmarks.plain.tasks", "worker", "--pool", "prefork",
+         "--concurrency", str(concurrency),
          "--without-gossip", "--without-mingle", "--task-events", "--loglevel", "INFO"],
         env=at.env, until=lambda: log.exists() and " ready." in log.read_text(),
     )  # fmt: skip
 
 
 def accept(at: House, texts: Iterable[tuple[int, str]]) -> None:
-    """Put texts into our inbox: the number of each, and who sent it."""
+    """Put texts into our inbox, each as its number and its sender, such as `(7, "+15550000007")`."""
     with inbox_redis.connect(at.env["REDIS_URL"]) as client:
         inbox = RedisInbox(client, who_key=hashlib.blake2b(WHO_KEY.encode()).digest())
         for number, sender in texts:
@@ -132,60 +138,65 @@ def accept(at: House, texts: Iterable[tuple[int, str]]) -> None:
 
 
 def text(at: House, name: str, first: int, texts: int, *, people: int = PEOPLE) -> None:
-    """Bring texts, numbered from `first`, of `people` in turn."""
+    """Send texts numbered from `first`, cycling through `people` senders."""
     if name == OURS:
         accept(at, ((number, f"+1555{number % people:07d}") for number in range(first, first + texts)))
         return
     script = (
         "from benchmarks.plain.tasks import answer\n"
-        f"for n in range({first}, {first + texts}):\n answer.delay(f'+1555{{n % {people}:07d}}', '{load.NUMBER}', f'hello {{n}}', str(n))"
+        f"for n in range({first}, {first + texts}):\n"
+        f" answer.delay(f'+1555{{n % {people}:07d}}', '{load.NUMBER}', f'hello {{n}}', str(n))"
     )
-    subprocess.run([BENCH_PYTHON, "-c", script], env={**at.env, "PYTHONPATH": str(ROOT)}, check=True, cwd=ROOT)  # noqa: S603
+    env = {**at.env, "PYTHONPATH": str(ROOT)}
+    subprocess.run([BENCH_PYTHON, "-c", script], env=env, check=True, cwd=ROOT)  # noqa: S603
 
 
 def seen(at: House) -> dict[str, float]:
-    """What the stubs saw."""
-    found = httpx.get(f"{at.stubs}/seen", timeout=10).json()
-    assert isinstance(found, dict)
-    return found
+    """Return the counts of the stubs."""
+    counts = httpx.get(f"{at.stubs}/seen", timeout=10).json()
+    assert isinstance(counts, dict)
+    return counts
 
 
 def until_sent(at: House, texts: int, *, seconds: float = WAIT_SECONDS) -> dict[str, float]:
-    """Wait until so many replies were sent. Raises `TimeoutError`."""
+    """Wait until `texts` replies were sent, and return the counts. Raises `TimeoutError`."""
     deadline = time.monotonic() + seconds
-    while (found := seen(at))["sent"] < texts:
+    while (counts := seen(at))["sent"] < texts:
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{found['sent']} of {texts} replies were sent")
+            raise TimeoutError(f"{counts['sent']} of {texts} replies were sent")
         time.sleep(0.1)
-    return found
+    return counts
 
 
 def sent(at: House) -> list[tuple[str, str, float]]:
-    """Every reply: to whom, the number of the text it answers, and when the carrier was asked, by the machine's monotonic clock."""
-    found: Any = httpx.get(f"{at.stubs}/sent", timeout=60).json()
-    return [(to, number, when) for to, number, when in found]
+    """Return every reply: recipient, number of the answered text, and when its POST began.
+
+    The time is that of the machine's monotonic clock.
+    """
+    replies: Any = httpx.get(f"{at.stubs}/sent", timeout=60).json()
+    return [(to, number, when) for to, number, when in replies]
 
 
 def forget(at: House) -> None:
-    """Let the stubs begin anew."""
+    """Reset the stubs."""
     httpx.get(f"{at.stubs}/forget", timeout=10)
 
 
 def a_round(at: House, name: str, first: int) -> None:
-    """Everybody texts once, and has a reply."""
+    """Send one text per person and wait for all replies."""
     forget(at)
     text(at, name, first, PEOPLE)
     until_sent(at, PEOPLE)
 
 
 def cpu(study: Study, *, rounds: int) -> None:
-    """CPU a turn."""
+    """Measure CPU a turn."""
     with house(thinks=0) as at:
         workers = {OURS: ours(at, concurrency=32), PLAIN: plain(at, concurrency=2)}
         first = 1
         for number in range(EXCHANGES + rounds):
             for name, proc in workers.items():
-                before, begun = proc.cpu_seconds(), time.monotonic()
+                before, started_at = proc.cpu_seconds(), time.monotonic()
                 a_round(at, name, first)
                 first += PEOPLE
                 if number >= EXCHANGES:
@@ -193,12 +204,12 @@ def cpu(study: Study, *, rounds: int) -> None:
                     study.add(
                         "turns/s with store, model and carrier on the same cores",
                         name,
-                        PEOPLE / (time.monotonic() - begun),
+                        PEOPLE / (time.monotonic() - started_at),
                     )
 
 
 def in_flight(study: Study, *, concurrency: int, children: int) -> None:
-    """Conversations in flight for each GB."""
+    """Measure conversations in flight for each GB."""
     for name, start, most, texts in (
         (OURS, ours, concurrency, concurrency * 2),
         (PLAIN, plain, children, children * 3),
@@ -211,37 +222,37 @@ def in_flight(study: Study, *, concurrency: int, children: int) -> None:
             while seen(at)["sent"] < texts and time.monotonic() < deadline:
                 highest = max(highest, proc.pss_mb())
                 time.sleep(0.2)
-            found = until_sent(at, texts)
-            study.add("conversations in flight", name, found["most"])
+            counts = until_sent(at, texts)
+            study.add("conversations in flight", name, counts["most"])
             study.add("MB of the workers", name, highest)
-            study.add("conversations in flight for each GB", name, 1024 * found["most"] / highest)
+            study.add("conversations in flight for each GB", name, 1024 * counts["most"] / highest)
 
 
 def study(*, quick: bool = False) -> Study:
-    """The whole measurement."""
-    found = Study(name="turns", title="Turns: CPU, and conversations in flight", command="scripts/bench turns")
-    cpu(found, rounds=2 if quick else 10)
+    """Run the study."""
+    results = Study(name="turns", title="Turns: CPU, and conversations in flight", command="scripts/bench turns")
+    cpu(results, rounds=2 if quick else 10)
     for _ in range(1 if quick else 2):
-        in_flight(found, concurrency=100 if quick else 256, children=4 if quick else 8)
-    found.hold(
+        in_flight(results, concurrency=100 if quick else 256, children=4 if quick else 8)
+    results.hold(
         "20 times the conversations in flight of plain prefork on the same memory",
-        figure=f"{found.median('conversations in flight for each GB', OURS):,.0f} a GB",
-        ratio=found.ratio("conversations in flight for each GB", OURS, PLAIN),
+        figure=f"{results.median('conversations in flight for each GB', OURS):,.0f} a GB",
+        ratio=results.ratio("conversations in flight for each GB", OURS, PLAIN),
         least=TIMES_IN_FLIGHT,
     )
-    found.hold(
+    results.hold(
         "per core at least the plain worker's turns/s",
-        figure=f"{found.median('ms of worker CPU a turn', OURS):.1f} ms of CPU a turn",
-        ratio=found.ratio("ms of worker CPU a turn", PLAIN, OURS),
+        figure=f"{results.median('ms of worker CPU a turn', OURS):.1f} ms of CPU a turn",
+        ratio=results.ratio("ms of worker CPU a turn", PLAIN, OURS),
         least=1,
     )
-    return found
+    return results
 
 
 def compare(found: Study, base: Path, *, quick: bool = False) -> None:
-    """CPU a turn of this checkout's worker beside another's, in turns.
+    """Measure the CPU a turn of this checkout's worker and of another's, alternately.
 
-    Each has a house of its own for each sample: one that stood still at the same Redis would be given bells that it does not hear.
+    Each sample has its own Redis: a suspended worker on a shared one would be given wake-up tasks that it cannot take.
     """
     what, counted = "ms of worker CPU a turn", 2 if quick else 6
     for _ in range(1 if quick else 4):

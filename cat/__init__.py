@@ -1,1 +1,1 @@
-"""What the cat says."""
+"""The cat: its engines, its persona, its memory and its replies."""

@@ -1,6 +1,6 @@
-"""What is known of models: what they cost, whether they see, and whether they think before they speak. Facts are data: `cat/catalogue.toml`.
+"""Facts of models: their price, whether they accept pictures, and whether they reason first.
 
-Money is counted as `dadacat.money` counts it.
+The facts are data, in `cat/catalogue.toml`. Amounts are in millionths of a US dollar, as in `dadacat.money`.
 """
 
 from __future__ import annotations
@@ -13,37 +13,39 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Final, Self
 
-#: A token is about four characters of English (https://help.openai.com/en/articles/4936856), between three and four of German, French and
-#: Spanish, and two and a half with Claude's newer tokenizer: taken as that, so that an estimate is rather too high.
+#: Bytes of text per token. A token is about four characters of English
+#: (https://help.openai.com/en/articles/4936856), between three and four of German, French and Spanish, and two and a
+#: half with Claude's newer tokenizer. The lowest value makes an estimate rather too high than too low.
 BYTES_A_TOKEN: Final = 2.5
-#: Under this name a price file says what is assumed of a model that it does not name.
+#: The entry of a price file that applies to models without an entry of their own.
 UNKNOWN: Final = "unknown"
-#: How releases of one model differ: a date, and Bedrock's versions. Any other ending may be another model at another price.
+#: Suffixes of releases of one model: a date, and Bedrock's versions. With any other suffix it may be another model
+#: at another price.
 _RELEASE: Final = re.compile(r"(?:[-@](?:20\d{6}|20\d\d-\d\d-\d\d))?(?:-v\d+)?(?::\d+)?$")
-#: More than any model takes: a server that says so has not counted.
+#: More tokens than any model accepts. A server that reports a higher count is wrong, so the count is ignored.
 MOST_TOKENS: Final = 10**8
-#: What the protocol puts around each message, in tokens.
+#: Tokens that the protocol adds to each message.
 TOKENS_A_MESSAGE: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """What is known of one model."""
+    """The facts of one model."""
 
-    #: US dollars a million tokens, which is millionths of a dollar a token.
+    #: US dollars per million tokens, which equals millionths of a dollar per token.
     price_in: float
     price_out: float
-    #: Takes pictures.
+    #: The model accepts pictures.
     sees: bool = False
-    #: Spends tokens on thinking before its first word, and has to be given some.
+    #: The model spends tokens on reasoning before its first word, so its token limit must be larger.
     thinks: bool = False
 
     def cost(self, tokens_in: int, tokens_out: int) -> int:
-        """What so many tokens cost, in millionths of a dollar, rounded up."""
+        """Return the cost of these tokens in millionths of a dollar, rounded up."""
         return math.ceil(tokens_in * self.price_in + tokens_out * self.price_out)
 
 
-#: Costs nothing, sees nothing, speaks at once.
+#: A model that is free, accepts no pictures and does not reason first.
 FREE: Final = Model(price_in=0, price_out=0)
 
 
@@ -54,14 +56,20 @@ class Catalogue:
     models: Mapping[str, Model]
 
     def entry(self, name: str) -> str | None:
-        """Under which name a model stands here: its own, or that of which it is a dated release; None: nobody has entered it."""
+        """Return the name under which a model is entered, or None if it has no entry.
+
+        A dated release has the entry of its model: `gpt-5-mini-2025-08-07` is entered as `gpt-5-mini`.
+        """
         if name in self.models:
             return name
         undated = _RELEASE.sub("", name)
         return undated if undated in self.models else None
 
     def of(self, name: str) -> Model:
-        """What is known of a model by its name; of one that nobody has entered it is assumed that it costs what the dearest does."""
+        """Return the facts of a model by its name.
+
+        A model without an entry gets the entry `unknown`, or else the highest prices in the catalogue.
+        """
         entry = self.entry(name)
         if entry is None and UNKNOWN in self.models:
             entry = UNKNOWN
@@ -74,18 +82,23 @@ class Catalogue:
 
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> Self:  # Any: TOML's own types
-        """Read groups of models, later ones over earlier. Raises `ValueError` for what is no such table."""
+        """Read groups of models; a later group overrides an earlier one.
+
+        Raises `ValueError` if the input has another form.
+        """
         models: dict[str, Model] = {}
         groups = given.get("models", [])
         if not isinstance(groups, list):
-            raise ValueError("models are groups, [[models]], each with a table [models.known]")  # noqa: TRY004 - it is a value in a file
+            raise ValueError(  # noqa: TRY004 - the value comes from a file
+                "models must be groups, [[models]], each with a table [models.known]"
+            )
         for group in groups:
             for name, facts in group.get("known", {}).items():
                 models[name] = _model(name, facts)
         return cls(models)
 
     def over(self, other: Catalogue) -> Catalogue:
-        """This catalogue laid over another: what stands in both is taken from this one."""
+        """Return both catalogues merged; an entry of this one overrides the other's."""
         return Catalogue({**other.models, **self.models})
 
 
@@ -98,23 +111,23 @@ def _model(name: str, facts: Any) -> Model:  # Any: TOML's own types
             thinks=bool(facts.get("thinks", False)),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
-        raise ValueError(f"model {name}: wants in and out, US dollars a million tokens") from exc
+        raise ValueError(f"model {name}: `in` and `out` are required, in US dollars per million tokens") from exc
     if min(model.price_in, model.price_out) < 0:
-        raise ValueError(f"model {name}: a price is not negative")
+        raise ValueError(f"model {name}: a price must not be negative")
     return model
 
 
 def shipped() -> Catalogue:
-    """What comes with DadaCat."""
+    """Return the catalogue that comes with DadaCat."""
     return Catalogue.parse(tomllib.loads(files("cat").joinpath("catalogue.toml").read_text()))
 
 
 def tokens(words: Iterable[str]) -> int:
-    """About how many tokens a list of messages takes; rather more than fewer."""
+    """Estimate the tokens of a list of messages; the estimate is rather too high."""
     return sum(math.ceil(len(text.encode("utf-8", "replace")) / BYTES_A_TOKEN) + TOKENS_A_MESSAGE for text in words)
 
 
 def counted(tokens_in: object, tokens_out: object) -> dict[str, int]:
-    """What a server says that it took, as a reply's facts; what is no count is left away."""
-    said = {"tokens_in": tokens_in, "tokens_out": tokens_out}
-    return {name: count for name, count in said.items() if isinstance(count, int) and 0 <= count <= MOST_TOKENS}
+    """Return the token counts that a server reports as facts of a reply; drop implausible ones."""
+    counts = {"tokens_in": tokens_in, "tokens_out": tokens_out}
+    return {name: count for name, count in counts.items() if isinstance(count, int) and 0 <= count <= MOST_TOKENS}

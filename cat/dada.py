@@ -1,11 +1,15 @@
-"""The offline dadaist: a cut-up poet that needs no network, no key and no model.
+"""The offline engine `dada`: a cut-up poet that needs no network, no key and no model.
 
-Tristan Tzara's recipe of 1920 was a newspaper, scissors and a hat. Here the newspaper is what this person said, now and earlier; the scissors cut at
-syllables (pyphen); and what comes out of the hat is joined with the cat's own words by sound: a thing that begins as the word begins, or ends as
-it ends, comes up sooner. What stands around it is written by hand, a line at a time, in `cat/lexicon/`, so that nothing is broken that was
-not meant to be.
+The method follows Tristan Tzara's recipe of 1920: a newspaper, scissors and a hat.
 
-The same text with the same history and the same seed gets the same words, so that a replay says what was said.
+- The newspaper is what this person wrote, now and earlier. A word taken from it is called a mouse.
+- The scissors cut a mouse at its syllables (pyphen).
+- The hat is a random choice. It puts the mouse into a line of `cat/lexicon/`, together with one of the cat's things.
+  A thing with the same first letter or the same ending as the mouse is preferred.
+
+The lines are written by hand, so that their grammar stays intact.
+
+The same text with the same history and the same seed gets the same words, so a replay repeats the reply.
 """
 
 from __future__ import annotations
@@ -25,15 +29,15 @@ from cat.ports import Heard, Reply
 from conversation.models import echo
 from sms import segments
 
-#: So often the hat is shaken until something comes out that was not said before and fits one segment.
+#: Draws at most until one is new and fits one segment.
 DRAWS: Final = 40
-#: And so often before a line may get something behind its end.
+#: Draws before a coda may be added to a line.
 PURE_DRAWS: Final = 12
-#: The beginning of a reply that should not come again soon, in characters, and within how many replies.
+#: A reply should differ in its first `OPENING` characters from the last `RECENT` replies.
 OPENING, RECENT = 14, 6
-#: An earlier word comes up in so many of a hundred texts that leave room for one.
+#: Of the texts that leave room for an earlier word, the percentage whose reply uses one.
 CALLBACKS_IN_100: Final = 35
-#: Out of these the thing is taken whose sound is nearest to the word's.
+#: Things drawn at random, of which the one closest in sound to the mouse is used.
 THINGS_HEARD: Final = 5
 
 _CODAS: Final = ("{sound}.", "{ask}", "{deed}.", "{sound}. {ask}", "{deed}. {ask}", "{sound}, {thing}.", "{thing}.")
@@ -44,14 +48,14 @@ _NEEDS_SCISSORS: Final = re.compile(r"\{(cut|head|tail)\}")
 
 @dataclass(frozen=True, slots=True)
 class _Hat:
-    """What is in the hat for one text."""
+    """The material of the reply to one text."""
 
     words: Lexicon
     kind: str
     mice: Sequence[str]
     old: Sequence[str]
     name: str
-    #: What there is to eat in the text.
+    #: The food that the text mentions; empty if there is none.
     food: str
     said: frozenset[str]
     echoes: frozenset[str]
@@ -63,41 +67,45 @@ class Dada:
 
     @property
     def name(self) -> str:
-        """As `CAT_ENGINES` names it."""
+        """The engine's name as in `CAT_ENGINES`."""
         return "dada"
 
-    def reply(self, heard: Heard, *, seconds: float) -> Reply:  # noqa: ARG002 - it takes a millisecond, whatever is left
-        """Cut up the person's words. Never raises."""
-        said = heard.said
-        hat = _fill_hat(heard, said)
+    def reply(self, heard: Heard, *, seconds: float) -> Reply:  # noqa: ARG002 - a reply takes about a millisecond
+        """Compose a reply from the person's words. Never raises."""
+        text = heard.said
+        hat = _fill_hat(heard, text)
         if hat.kind == hearing.CRISIS:
             words = hat.words.serious.format(help=hearing.help_for(heard.person, hat.words))
             return Reply(words=words, engine=self.name, facts={"language": hat.words.language, "kind": hat.kind})
-        dice = random.Random(f"{heard.seed}|{said}|{len(heard.history)}")  # noqa: S311 - a poet's dice, thrown again the same
+        # a replay must repeat the reply, so the generator is seeded
+        dice = random.Random(f"{heard.seed}|{text}|{len(heard.history)}")  # noqa: S311 - guards no secret
         return Reply(words=_best(hat, dice), engine=self.name, facts={"language": hat.words.language, "kind": hat.kind})
 
 
-def _fill_hat(heard: Heard, said: str) -> _Hat:
-    theirs = [*heard.told, *heard.theirs]
-    mine = [line["content"] for line in heard.history if line["role"] == "assistant"]
-    words, kind = hearing.listen(said, theirs, pictures=heard.pictures)
-    mice = hearing.mice(said, words.dull)
-    name = next(filter(None, (hearing.name_in(text, words) for text in (said, *reversed(theirs)))), "")
+def _fill_hat(heard: Heard, text: str) -> _Hat:
+    earlier = [*heard.told, *heard.theirs]
+    replies = [line["content"] for line in heard.history if line["role"] == "assistant"]
+    words, kind = hearing.listen(text, earlier, pictures=heard.pictures)
+    mice = hearing.mice(text, words.dull)
+    name = next(filter(None, (hearing.name_in(source, words) for source in (text, *reversed(earlier)))), "")
     return _Hat(
         words=words,
         kind=kind,
         mice=mice,
-        old=[word for text in theirs for word in hearing.mice(text, hearing.dull_anywhere()) if word not in mice],
+        old=[word for source in earlier for word in hearing.mice(source, hearing.dull_anywhere()) if word not in mice],
         name=name,
-        food=hearing.food_in(said, words),
-        said=frozenset(mine),
+        food=hearing.food_in(text, words),
+        said=frozenset(replies),
         echoes=heard.echoes,
-        openings=frozenset(reply[:OPENING] for reply in mine[-RECENT:]),
+        openings=frozenset(reply[:OPENING] for reply in replies[-RECENT:]),
     )
 
 
 def _best(hat: _Hat, dice: random.Random) -> str:
-    """Draw until a reply is new, begins otherwise than the last ones, and fits one segment; else the newest and shortest that came."""
+    """Return the first draw that is new, fits one segment and opens unlike the recent replies.
+
+    If no draw does, return the one with the least serious fault; a repeated reply is the most serious.
+    """
     drawn = []
     for number in range(DRAWS):
         words = _draw(hat, dice, coda=number >= PURE_DRAWS)
@@ -133,13 +141,13 @@ def _draw(hat: _Hat, dice: random.Random, *, coda: bool) -> str:
 
 
 def _with_coda(line: str, dice: random.Random) -> str:
-    """A line with something more behind its end, where everything that came out of the hat was said before."""
+    """Append a coda to a line. The coda uses none of the line's slots, so that it adds something."""
     codas = [coda for coda in _CODAS if not set(_SLOT.findall(coda)) & set(_SLOT.findall(line))]
     return f"{line} {dice.choice(codas)}" if codas else line
 
 
 def _lines(hat: _Hat, dice: random.Random) -> Sequence[str]:
-    """The lines that suit the text; now and then an earlier word comes back."""
+    """Return the lines that suit the text; for some texts, lines that bring an earlier word back."""
     kinds = hat.words.kinds
     if hat.kind == "greeting" and hat.name:
         return (*kinds["greeting"], *kinds["greeting_name"])
@@ -151,7 +159,10 @@ def _lines(hat: _Hat, dice: random.Random) -> Sequence[str]:
 
 
 def _mouse(hat: _Hat, dice: random.Random) -> str:
-    """The word to chase: long ones run slower, and what a sentence ends on is what it is about."""
+    """Choose the mouse; empty if there is none.
+
+    Long words are likelier. So is the last word: a sentence often ends on its subject.
+    """
     weights = [len(word) + 5 * (word == hat.mice[-1]) for word in hat.mice]
     return dice.choices(hat.mice, weights)[0] if hat.mice else ""
 
@@ -171,15 +182,16 @@ def _word(hat: _Hat, mouse: str, cut: Sequence[str], dice: random.Random) -> Map
 
 
 def _thing(hat: _Hat, mouse: str, dice: random.Random) -> Mapping[str, str]:
-    """A thing whose sound is near the word's, out of a handful."""
+    """Choose, from a few random things, the one closest in sound to the mouse."""
     handful = dice.sample(hat.words.things, k=THINGS_HEARD)
     return max(handful, key=lambda thing: _nearness(mouse, thing["thing"]))
 
 
 def _nearness(word: str, thing: str) -> int:
-    """How alike two words sound at their beginnings and at their ends."""
+    """Return how alike two words sound at their beginnings and at their ends."""
     last = thing.rsplit(maxsplit=1)[-1]
-    begins = any(part[0] == word[0] for part in thing.split() if len(part) > 2) if word else False  # noqa: PLR2004 - articles rhyme with everything
+    nouns = [part for part in thing.split() if len(part) > 2]  # noqa: PLR2004 - leaves the articles out
+    begins = any(part[0] == word[0] for part in nouns) if word else False
     return 2 * begins + sum(a == b for a, b in zip(reversed(word), reversed(last), strict=False))
 
 
@@ -188,7 +200,7 @@ def _with_article(word: str) -> str:
 
 
 def syllables(word: str, language: str) -> list[str]:
-    """A word in the pieces that its language would break it into; a short one is one piece."""
+    """Split a word where its language allows a hyphen; a short word stays whole."""
     return [piece for piece in _scissors(language).inserted(word, "|").split("|") if piece] or [word]
 
 
@@ -198,7 +210,7 @@ def _scissors(language: str) -> pyphen.Pyphen:
 
 
 def templates() -> Iterator[tuple[str, str, str]]:
-    """Every line that is written by hand: language, kind, line. For whoever reads them all, and for tests."""
+    """Yield every hand-written line with its language and its kind, for tests and proofreading."""
     for language in hearing.LANGUAGES:
         for kind, lines in hearing.lexicon(language).kinds.items():
             for line in lines:

@@ -1,15 +1,19 @@
-"""Why an engine did not answer. Whatever the cause, the decision is the same: ask again while there is time, or the next one."""
+"""Errors of engines.
+
+The reaction to each is the same: ask the engine again if time is left, or ask the next engine.
+"""
 
 
 class CatError(Exception):
-    """Root of what this package raises."""
+    """Root of the errors of this package."""
 
 
-class EngineSilent(CatError):
-    """This engine has no reply in time: away, broken, refused, or empty. The next engine is asked.
+class EngineFailed(CatError):
+    """An engine gave no reply: it is unreachable, broken or too slow, or it refused or sent no words.
 
-    `transient`: the same engine may answer a moment later. `paid`: it may have worked all the same, and will be on the bill. `refused`: it is
-    well, and says no to what it was asked.
+    - `transient`: the same engine may answer a moment later.
+    - `paid`: the engine may have done the work, so the call may be billed.
+    - `refused`: the engine is healthy and rejects this request.
     """
 
     def __init__(self, message: str, *, transient: bool = False, paid: bool = False, refused: bool = False) -> None:
@@ -17,5 +21,5 @@ class EngineSilent(CatError):
         self.transient = transient
         self.paid = paid
         self.refused = refused
-        #: What it may have cost, in millionths of a dollar, as far as whoever asked knows.
+        #: What the call may have cost, in millionths of a dollar; `cat.guarded` sets it.
         self.cost = 0

@@ -1,6 +1,7 @@
-"""What a model returns, made fit for a phone: no control characters, no markdown, no assistant talk, no refusal, no secret, short enough.
+"""Make a model's output fit for a text message.
 
-A reply of which nothing is left, or which is no cat's, is empty: the next engine is asked.
+Control characters, Markdown and assistant phrases are removed, and the rest is shortened. A refusal, a leak of the
+prompt, and output of which nothing is left become an empty reply. Then the next engine is asked.
 """
 
 from __future__ import annotations
@@ -14,17 +15,20 @@ import regex
 from cat import persona
 from sms import segments
 
-#: Longer answers than this are not even looked at: no cat says so much.
+#: Longer output is discarded unread: no reply of the cat is that long.
 MOST_CHARACTERS: Final = 20_000
 
 _REFUSALS: Final = re.compile(
-    r"\b(as an ai|as a language model|i'?m (just )?an ai|i am an ai|ai (language )?model|i can(?:'|no)t (?:assist|help|comply|fulfil|provide)"
-    r"|i'?m (?:sorry|unable)[^.!?]{0,40}\b(?:assist|help|comply|that request|cannot|can't)|against my (?:guidelines|programming|policy)"
+    r"\b(as an ai|as a language model|i'?m (just )?an ai|i am an ai|ai (language )?model"
+    r"|i can(?:'|no)t (?:assist|help|comply|fulfil|provide)"
+    r"|i'?m (?:sorry|unable)[^.!?]{0,40}\b(?:assist|help|comply|that request|cannot|can't)"
+    r"|against my (?:guidelines|programming|policy)"
     r"|openai|anthropic|knowledge cutoff|i was trained)\b",
     re.IGNORECASE,
 )
 _ASSISTANT: Final = re.compile(
-    r"\b(how (?:can|may) i (?:help|assist)|is there anything else|let me know if|feel free to|happy to help|hope (?:this|that) helps|here to help"
+    r"\b(how (?:can|may) i (?:help|assist)|is there anything else|let me know if|feel free to|happy to help"
+    r"|hope (?:this|that) helps|here to help"
     r"|what can i do for you)\b",
     re.IGNORECASE,
 )
@@ -40,18 +44,19 @@ _SENTENCES: Final = re.compile(r"[^.!?\n]+(?:[.!?]+|\n|$)")
 _EMOJI: Final = regex.compile(
     r"(?:\p{Extended_Pictographic}|\p{Regional_Indicator}|\u20e3|\ufe0f|\u200d|[\U0001f3fb-\U0001f3ff])+"
 )
-#: Nothing but what is seen: of the invisible ones only the joiner inside an emoji stays.
+#: Invisible characters that are kept: the line break, and the joiner inside an emoji.
 _KEPT: Final = "\n\u200d"
 
 
 def for_a_phone(words: str, *, max_segments: int, emoji: bool = False) -> str:
-    """`words` as the cat may send them; empty where nothing fit is left."""
+    """Return `words` as the cat may send them; empty if nothing fit to send is left."""
     if len(words) > MOST_CHARACTERS or persona.leaks(words) or _REFUSALS.search(words):
         return ""
     plain = _unmarked(visible(words))
     plain = _SPEAKER.sub("", _PREAMBLE.sub("", plain))
     if _ASSISTANT.search(plain):
-        plain = "".join(found.group() for found in _SENTENCES.finditer(plain) if not _ASSISTANT.search(found.group()))
+        sentences = [match.group() for match in _SENTENCES.finditer(plain)]
+        plain = "".join(sentence for sentence in sentences if not _ASSISTANT.search(sentence))
     if not emoji:
         plain = _EMOJI.sub("", plain)
     plain = _unquoted(re.sub(r"[ \t]+", " ", re.sub(r"\n\s*\n+", "\n", plain)).strip())
@@ -59,9 +64,9 @@ def for_a_phone(words: str, *, max_segments: int, emoji: bool = False) -> str:
 
 
 def visible(text: str) -> str:
-    """`text` without control, tag, bidirectional and other invisible characters, and without lone surrogates.
+    """Return `text` without invisible characters: control, tag, bidirectional, lone surrogates.
 
-    For what a model and a log see; what is stored stays as it came.
+    Use it for what a model or a log sees. The journal stores the text as it came.
     """
     composed = unicodedata.normalize("NFC", text.replace("\r\n", "\n"))
     return "".join(
@@ -77,6 +82,11 @@ def _unmarked(text: str) -> str:
 
 def _unquoted(text: str) -> str:
     for opening, closing in ('""', "\u201c\u201d", "''"):
-        if len(text) > 2 and text[0] == opening and text[-1] == closing and opening not in text[1:-1]:  # noqa: PLR2004 - the quotes and a letter
+        if (
+            len(text) > 2  # noqa: PLR2004 - two quotes and something between them
+            and text[0] == opening
+            and text[-1] == closing
+            and opening not in text[1:-1]
+        ):
             return text[1:-1].strip()
     return text

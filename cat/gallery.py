@@ -1,6 +1,6 @@
-"""The gallery: dialogues with the offline poet, each replayed from its seed, for whoever wants to know the cat before texting it.
+"""The gallery: dialogues with the offline engine `dada`, each replayed from its seed.
 
-`dadacat gallery > docs/gallery.md` writes the page; a test holds it against the code.
+`dadacat gallery > docs/gallery.md` writes the page. A test compares the page with this code.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from cat.dada import Dada
 from cat.ports import Heard
 
-#: What people say, a dialogue a line; texts are parted by a bar.
+#: The person's texts: one dialogue per line, with bars between the texts.
 DIALOGUES = """
 hi | i found a blue umbrella on the bus | whose is it?
 hello cat | my name is emmy | it rains on the piano | goodbye
@@ -75,20 +75,21 @@ quién eres? | eres un robot?
 """
 
 
-#: A text that goes on.
+#: A text long enough to be of the kind `wall`.
 WALL = (
-    "a long train of thought left the station this morning without me and i stood there with my sandwich and my hat and a violin that is not mine, "
-    "thinking that somewhere a conductor must be wondering why the violin case is so light and full of cheese"
+    "a long train of thought left the station this morning without me and i stood there with my sandwich and my hat "
+    "and a violin that is not mine, thinking that somewhere a conductor must be wondering why the violin case is so "
+    "light and full of cheese"
 )
 
 
 def dialogues() -> list[list[str]]:
-    """Each dialogue's texts."""
+    """Return the texts of each dialogue."""
     return [[text.strip().replace("WALL", WALL) for text in line.split("|")] for line in DIALOGUES.strip().splitlines()]
 
 
 def played(texts: list[str], seed: str) -> Iterator[tuple[str, str]]:
-    """A dialogue, text by text, each with the poet's reply."""
+    """Yield each text of a dialogue with its reply."""
     poet = Dada()
     history: list[dict[str, str]] = []
     for place, text in enumerate(texts):
@@ -98,11 +99,12 @@ def played(texts: list[str], seed: str) -> Iterator[tuple[str, str]]:
 
 
 def page() -> Iterator[str]:
-    """The page, line by line."""
+    """Yield the page line by line."""
     yield "# Gallery"
     yield ""
-    yield "Sixty dialogues with `dada`, the offline poet: no model, no network. Written by `dadacat gallery`, each from its own seed;"
-    yield "texted to the cat they would come out otherwise, because there the seed is the text's own id."
+    yield "Sixty dialogues with `dada`, the offline engine, which needs no model and no network."
+    yield "`dadacat gallery` generates this page; each dialogue has its own seed."
+    yield "The same texts sent to a running cat get other replies, because there the seed is the id of the text."
     for number, texts in enumerate(dialogues(), start=1):
         yield ""
         yield f"## {number}"

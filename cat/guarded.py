@@ -1,4 +1,4 @@
-"""An engine as the cat asks it: behind a circuit breaker, by the clock on the wall, and with what it cost beside its words."""
+"""Calls to an engine through a circuit breaker, with a wall-clock deadline and a count of the cost."""
 
 from __future__ import annotations
 
@@ -12,88 +12,95 @@ from circuitbreaker import CircuitBreaker
 
 from cat import prompt
 from cat.catalogue import Model
-from cat.errors import EngineSilent
-from cat.ports import Engine, Heard, Reply, Scribe
+from cat.errors import EngineFailed
+from cat.ports import Engine, Heard, Reply, Summarizer
 
-#: After so many failures in a row an engine is left alone for so long; then one person's text tries whether it is back.
+#: After `BREAKER_FAILURES` failures in a row an engine is not asked for `BREAKER_SECONDS`; then one text tests it.
 BREAKER_FAILURES, BREAKER_SECONDS = 5, 30.0
-#: Calls under way in one process where nobody says how many conversations it holds.
+#: Concurrent calls in one process, unless the caller gives another number.
 CALLS: Final = 64
-#: Beside one for each conversation: calls that nobody waits for any more, which end by their own timeout.
+#: Threads in addition to one per conversation. An abandoned call occupies a thread until its own timeout.
 SPARE_CALLS: Final = 16
 
 
-class Guarded:
-    """One engine, and what is known of its model. Whatever it does wrong is a silence: nothing but `EngineSilent` comes out of it."""
+class GuardedEngine:
+    """One engine, with the facts of its model. Each failure is raised as `EngineFailed`."""
 
     def __init__(self, engine: Engine, known: Model, calls: ThreadPoolExecutor) -> None:
         self._engine = engine
         self._calls = calls
         self.known = known
-        # one that holds no lock while it is open to calls: another would let one person's model call wait for another's
+        # this breaker holds no lock during a call; with a lock, one person's call would wait for another person's
         self._breaker = CircuitBreaker(
             failure_threshold=BREAKER_FAILURES, recovery_timeout=BREAKER_SECONDS, expected_exception=_is_failure
         )
 
     @property
     def name(self) -> str:
-        """As `CAT_ENGINES` names it."""
+        """The engine's name as in `CAT_ENGINES`."""
         return self._engine.name
 
     @property
     def writes(self) -> bool:
-        """Whether it can be a scribe."""
-        return isinstance(self._engine, Scribe)
+        """Whether the engine can write notes (`cat.ports.Summarizer`)."""
+        return isinstance(self._engine, Summarizer)
 
     def reply(self, heard: Heard, *, seconds: float) -> Reply:
-        """See `cat.ports.Engine.reply`; `model_cost` among the facts is what it cost, and what a silence may have cost stands in the error."""
+        """Ask the engine for a reply within `seconds`.
+
+        The fact `model_cost` of the reply is its cost in millionths of a dollar.
+        If the engine fails, `EngineFailed.cost` is what the call may have cost.
+        """
         return self._ask(
-            lambda: self._engine.reply(heard, seconds=seconds), seconds, lambda: prompt.most_cost(self.known, heard)
+            lambda: self._engine.reply(heard, seconds=seconds), seconds, lambda: prompt.max_cost(self.known, heard)
         )
 
     def note(self, instructions: str, talk: str, *, seconds: float) -> Reply:
-        """See `cat.ports.Scribe.note`; costs as in `reply`."""
-        scribe = self._engine
-        if not isinstance(scribe, Scribe):
-            raise EngineSilent(f"{self.name}: writes nothing down")
+        """Ask the engine for notes on `talk`; the cost is reported as by `reply`."""
+        summarizer = self._engine
+        if not isinstance(summarizer, Summarizer):
+            raise EngineFailed(f"{self.name}: cannot write notes")
         return self._ask(
-            lambda: scribe.note(instructions, talk, seconds=seconds),
+            lambda: summarizer.note(instructions, talk, seconds=seconds),
             seconds,
             lambda: prompt.most_cost_of(self.known, [instructions, talk]),
         )
 
     def _ask(self, work: Callable[[], Reply], seconds: float, most: Callable[[], int]) -> Reply:
         if self._breaker.opened:
-            raise EngineSilent(f"{self.name}: left alone after {BREAKER_FAILURES} failures")
+            raise EngineFailed(f"{self.name}: circuit breaker open after {BREAKER_FAILURES} failures")
         try:
             with self._breaker:
-                spoken = self._call(work, seconds)
-        except EngineSilent as exc:
+                answer = self._call(work, seconds)
+        except EngineFailed as exc:
             exc.cost = most() if exc.paid else 0
             raise
-        return replace(spoken, facts={**spoken.facts, "model_cost": self._cost(spoken.facts, most)})
+        return replace(answer, facts={**answer.facts, "model_cost": self._cost(answer.facts, most)})
 
     def _cost(self, facts: Mapping[str, Any], most: Callable[[], int]) -> int:  # Any: JSON
-        """A server that does not say how many tokens it took is taken to have used all that it might."""
+        """Return the cost of a call; without token counts from the server, the most that it may cost."""
         if "tokens_in" in facts and "tokens_out" in facts:
             return self.known.cost(facts["tokens_in"], facts["tokens_out"])
         return most()
 
     def _call(self, work: Callable[[], Reply], seconds: float) -> Reply:
-        """Ask in another thread: a server that trickles keeps a client's own timeout from ever being over."""
-        asked = self._calls.submit(work)
+        """Run the call in another thread and wait for `seconds` at most.
+
+        The client's own timeout does not suffice: a server that sends byte by byte restarts it each time.
+        """
+        future = self._calls.submit(work)
         try:
-            return asked.result(timeout=seconds)
-        except EngineSilent:
+            return future.result(timeout=seconds)
+        except EngineFailed:
             raise
         except FutureTimeoutError as exc:
-            begun = not asked.cancel()
-            raise EngineSilent(f"{self.name}: no answer in {seconds:.1f} s", paid=begun) from exc
+            started = not future.cancel()
+            raise EngineFailed(f"{self.name}: no answer in {seconds:.1f} s", paid=started) from exc
         except Exception as exc:
-            # an engine that breaks its promise must not keep the next one, or the poet, from answering
-            raise EngineSilent(f"{self.name}: {type(exc).__name__}", paid=True) from exc
+            # an unexpected error of one engine must not keep the next engine, or `dada`, from answering
+            raise EngineFailed(f"{self.name}: {type(exc).__name__}", paid=True) from exc
 
 
 def _is_failure(_: type[BaseException], exc: BaseException) -> bool:
-    """Whether an engine is in trouble. One that says no to what it was asked is well: the next text is another one."""
-    return isinstance(exc, EngineSilent) and not exc.refused
+    """Return whether an error counts for the breaker. A refusal does not: it depends on the text."""
+    return isinstance(exc, EngineFailed) and not exc.refused

@@ -1,8 +1,9 @@
-"""What a text is to the poet: which language it speaks, what kind of text it is, and which of its words may be played with.
+"""Classify a text for the offline engine `dada`: its language, its kind and its usable words.
 
-A word may be played with when it is letters only, neither dull nor a slur, and looks like nothing that is somebody's secret or address. What is
-never said back is kept as digests of its normal form (`lexicon/never.txt`), so that no list of slurs has to be read by anybody: made from the
-word list of better-profanity 0.7 (MIT) and our own additions in four languages.
+A word is usable if it consists of letters, is neither a stop word nor a slur, and looks like no secret or address.
+
+Slurs are stored as digests of their normal form (`lexicon/never.txt`), so that no reader of the file has to see them.
+The list is made from the word list of better-profanity 0.7 (MIT) and our own additions in four languages.
 """
 
 from __future__ import annotations
@@ -20,27 +21,27 @@ from typing import Any, Final
 import stopwordsiso
 
 LANGUAGES: Final = ("en", "de", "fr", "es")
-#: A text of more characters than this is a wall.
+#: A text of more characters than this is of the kind `wall`.
 WALL: Final = 220
-#: Words that are worth chasing are this long.
+#: Length of a usable word, in characters.
 SHORTEST, LONGEST = 3, 16
 
 _WORD: Final = re.compile(r"[^\W\d_](?:[^\W\d_]|['\u2019](?=[^\W\d_]))*")
 _LINK: Final = re.compile(
     r"(?:https?://|www\.)\S+|\S+@\S+|\S+\.(?:com|net|org|io|de|fr|es|uk)\b\S*|@\w+|#\w+", re.IGNORECASE
 )
-#: Letters and digits in one: a code, a plate, a password.
+#: Letters and digits in one word, such as a code, a number plate or a password.
 _CODE: Final = re.compile(r"\b(?=\w*\d)(?=\w*[^\W\d])\w+\b")
-#: How much a text tells of its language, and the ones before it, newest first.
+#: Weights of the text and of the earlier texts, newest first, when the language is determined.
 _WEIGHTS: Final = (1.0, 0.4, 0.3, 0.2, 0.1)
-#: A year, an age, a house number may be told; what is longer may be a telephone, a card or a code.
+#: A longer number may be a telephone, a card or a code. A year, an age or a house number is harmless.
 _NUMBER: Final = re.compile(r"\d{5,}|\d(?:[ ./-]?\d){5,}")
 _LEET: Final = str.maketrans("013457@$!|", "oieastasii")
 _RESET: Final = re.compile(r"^\W*(reset|restart|clear)\W*$")
 _TWICE: Final = re.compile(r"(.)\1+")
-#: The kind of a text that says that somebody is in danger, or in despair.
+#: The kind of a text that shows a person in danger or in despair.
 CRISIS: Final = "crisis"
-#: The order in which kinds are tried; what a text says goes before how it looks.
+#: Kinds by content, in the order in which they are tried; kinds by appearance come after them.
 _KINDS: Final = (
     CRISIS, "spell", "laugh", "thanks", "love", "insult", "sad", "tired", "who", "bye", "greeting", "happy",
     "food", "howmany", "why", "when", "where", "how", "what",
@@ -49,24 +50,26 @@ _KINDS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lexicon:
-    """One language of the poet."""
+    """The words and patterns of one language."""
 
     language: str
-    #: A thing's cases, by slot name: `thing`, and what else the language needs.
+    #: Each thing's grammatical cases by slot name: `thing`, and others such as `thing_acc` in German.
     things: Sequence[Mapping[str, str]]
     deeds: Sequence[str]
     sounds: Sequence[str]
     asks: Sequence[str]
     kinds: Mapping[str, Sequence[str]]
     hear: Mapping[str, re.Pattern[str]]
-    #: What is said when it is serious, and how an emergency number is called there.
+    #: The reply in a crisis, and the words in it if no crisis line of the person's country is known.
     serious: str
     help: str
+    #: Stop words.
     dull: frozenset[str]
-    #: What somebody tells about itself; and of what there can be only one, one pattern each, what it is of in a group.
+    #: `told` matches what a person states about themselves. `single` holds a pattern for each kind of statement of
+    #: which only the newest is true; a group names the subject, such as `my dog`.
     told: re.Pattern[str]
     single: Sequence[re.Pattern[str]]
-    #: Where one thing told ends and the next begins.
+    #: Where one statement ends and the next begins.
     joint: re.Pattern[str]
 
 
@@ -75,7 +78,7 @@ _CASES: Final = {"de": ("thing", "thing_acc", "thing_dat"), "fr": ("thing", "thi
 
 @cache
 def lexicon(language: str) -> Lexicon:
-    """The words of a language, read once."""
+    """Return the lexicon of a language; its file is read once."""
     given = tomllib.loads(files("cat").joinpath("lexicon", f"{language}.toml").read_text())
     return Lexicon(
         language=language,
@@ -100,41 +103,47 @@ def _thing(language: str, given: Any) -> Mapping[str, str]:  # Any: TOML's own t
 
 @cache
 def crisis_lines() -> Mapping[str, str]:
-    """Crisis lines by country code."""
+    """Return the crisis lines by country code, such as `+44`."""
     lines: dict[str, str] = tomllib.loads(files("cat").joinpath("lexicon", "help.toml").read_text())
     return lines
 
 
 def help_for(address: str, words: Lexicon) -> str:
-    """Whom somebody with this address can call at any hour."""
+    """Return the number that a person with this address can call at any hour."""
     number = address.rpartition(":")[2]
-    found = [code for code in crisis_lines() if number.startswith(code)]
-    return crisis_lines()[max(found, key=len)] if found else words.help
+    codes = [code for code in crisis_lines() if number.startswith(code)]
+    return crisis_lines()[max(codes, key=len)] if codes else words.help
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text, lower case, without links, addresses and codes."""
+    """Return the words of a text in lower case, without links, addresses and codes."""
     plain = _CODE.sub(" ", _LINK.sub(" ", text))
     return [match.group().lower().replace("\u2019", "'") for match in _WORD.finditer(plain)]
 
 
 def language_of(text: str, before: Iterable[str] = ()) -> str:
-    """The language that a text speaks: that of most of its little words, else the one that was spoken before, else English."""
+    """Return the language of a text: the one of most of its stop words.
+
+    Without evidence in the text, the earlier texts (`before`, newest first) decide; the default is English.
+    """
     scores = dict.fromkeys(LANGUAGES, 0.0)
-    for weight, said in zip(_WEIGHTS, (text, *before), strict=False):
-        words = words_of(said)
+    for weight, source in zip(_WEIGHTS, (text, *before), strict=False):
+        words = words_of(source)
         for language in LANGUAGES:
-            scores[language] += weight * _score(language, said, words)
+            scores[language] += weight * _score(language, source, words)
     return max(LANGUAGES, key=lambda language: scores[language])
 
 
 def _score(language: str, text: str, words: Sequence[str]) -> float:
-    """Little words count most, those that several languages share less; then what is commonly said, and how words look."""
+    """Score a text for a language by stop words, common phrases and the look of its words.
+
+    A stop word that several languages share counts less.
+    """
     known = lexicon(language)
-    little = sum(1 / _owners(word) for word in words if word in known.dull)
-    said = any(pattern.search(text) for name, pattern in known.hear.items() if name != "looks")
+    stop_words = sum(1 / _owners(word) for word in words if word in known.dull)
+    phrases = any(pattern.search(text) for name, pattern in known.hear.items() if name != "looks")
     looks = sum(bool(known.hear["looks"].search(word)) for word in words if word not in dull_anywhere())
-    return little + 1.5 * said + 0.4 * looks
+    return stop_words + 1.5 * phrases + 0.4 * looks
 
 
 def _owners(word: str) -> int:
@@ -142,7 +151,7 @@ def _owners(word: str) -> int:
 
 
 def is_known_tongue(text: str) -> bool:
-    """Whether any of the poet's languages knows a word of this text, or its letters at least."""
+    """Return whether at least half of the letters of a text are Latin; true without letters."""
     letters = [character for character in text if character.isalpha()]
     latin = sum("LATIN" in unicodedata.name(character, "") for character in letters)
     return not letters or latin * 2 >= len(letters)
@@ -154,7 +163,7 @@ def _never() -> frozenset[str]:
 
 
 def is_unspeakable(word: str) -> bool:
-    """Whether a word is one that is never said back, however it is dressed."""
+    """Return whether a word is a slur, also in disguise: with digits, accents or repeated letters."""
     plain = unicodedata.normalize("NFKD", word.lower().translate(_LEET))
     letters = _TWICE.sub(r"\1", "".join(character for character in plain if character.isalpha()))
     forms = {
@@ -169,13 +178,13 @@ def is_unspeakable(word: str) -> bool:
 
 @cache
 def dull_anywhere() -> frozenset[str]:
-    """Little words of all the languages: what was said earlier may have been said in another one."""
+    """Return the stop words of all languages: an earlier text may be in another language."""
     return frozenset().union(*(lexicon(language).dull for language in LANGUAGES))
 
 
 def mice(text: str, dull: frozenset[str]) -> list[str]:
-    """The words of `text` that the cat may chase, each once, in order."""
-    found = dict.fromkeys(
+    """Return the usable words of `text`, each once, in order."""
+    usable = dict.fromkeys(
         word
         for word in words_of(text)
         if SHORTEST <= len(word) <= LONGEST
@@ -184,11 +193,11 @@ def mice(text: str, dull: frozenset[str]) -> list[str]:
         and "LATIN" in unicodedata.name(word[0], "")
         and not is_unspeakable(word)
     )
-    return list(found)
+    return list(usable)
 
 
 def is_harmless(text: str) -> bool:
-    """Whether nothing in a text looks like somebody's address, number, code or secret, and no word of it is unspeakable."""
+    """Return whether a text holds no slur and nothing like an address, a number, a code or a secret."""
     return not (
         _LINK.search(text)
         or _CODE.search(text)
@@ -198,20 +207,20 @@ def is_harmless(text: str) -> bool:
 
 
 def name_in(text: str, words: Lexicon) -> str:
-    """What the person said that it is called; empty where it said nothing of the kind."""
+    """Return the name that the person states in a text, in lower case; empty if there is none."""
     match = words.hear["myname"].search(text)
     name = match.group(1).lower() if match else ""
     return "" if name in words.dull or is_unspeakable(name) else name
 
 
 def food_in(text: str, words: Lexicon) -> str:
-    """What there is to eat in a text; empty: nothing."""
+    """Return the food that a text mentions, in lower case; empty if there is none."""
     match = words.hear["food"].search(text)
     return match.group(1).lower() if match else ""
 
 
 def kind_of(text: str, words: Lexicon, *, pictures: int = 0) -> str:
-    """What kind of text it is, in the words of the lexicon."""
+    """Return the kind of a text as the lexicon names it, such as `greeting` or `wall`."""
     low = text.strip().lower()
     if not any(character.isalnum() for character in low):
         return "picture" if pictures else "emoji" if low else "silence"
@@ -230,7 +239,10 @@ def kind_of(text: str, words: Lexicon, *, pictures: int = 0) -> str:
 
 
 def listen(said: str, before: Sequence[str], *, pictures: int = 0) -> tuple[Lexicon, str]:
-    """The language of a text, as its words, and what kind of text it is; `before`: the person's texts before it, oldest first."""
+    """Return the lexicon of a text's language, and the kind of the text.
+
+    `before` holds the person's earlier texts, oldest first.
+    """
     words = lexicon(language_of(said, reversed(before)))
     return words, kind_of(said, words, pictures=pictures)
 
@@ -239,7 +251,7 @@ def _looks_of(text: str, low: str) -> str:
     letters = [character for character in text if character.isalpha()]
     if len(letters) == 1:
         return "tiny"
-    if len(letters) > 3 and all(c.isupper() for c in letters if c.upper() != c.lower()):  # noqa: PLR2004 - "OK" is no shout
+    if len(letters) > 3 and all(c.isupper() for c in letters if c.upper() != c.lower()):  # noqa: PLR2004 - "OK"
         return "shout"
     if len(low) > WALL:
         return "wall"

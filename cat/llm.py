@@ -1,4 +1,4 @@
-"""Any model behind the OpenAI-compatible chat protocol: OpenAI, vLLM, Ollama, gateways."""
+"""The engine for models behind the OpenAI chat protocol: OpenAI, vLLM, Ollama, gateways."""
 
 from __future__ import annotations
 
@@ -12,36 +12,37 @@ from openai.types.chat import ChatCompletion, ChatCompletionContentPartParam, Ch
 
 from cat import catalogue, persona, prompt
 from cat.catalogue import FREE, Model
-from cat.errors import EngineSilent
+from cat.errors import EngineFailed
 from cat.ports import Heard, Picture, Reply
 
-#: With these a server that is well says no to what it was asked: too long, or a picture that it does not take.
+#: Statuses with which a healthy server rejects a request: it is too long, or holds a picture that is not accepted.
 _REFUSED: Final = frozenset({400, 413, 415, 422})
 
 
 class ChatModel:
-    """The engine `openai:<model>`; `known` is what the catalogue says of it.
+    """The engine `openai:<model>`, such as `openai:gpt-5-mini`.
 
-    The person's words go in as the user's messages, never into the system prompt; the model gets no tools.
+    `known` holds the model's facts from the catalogue. The person's words are sent as user messages, never in the
+    system prompt. The model gets no tools.
     """
 
     def __init__(self, model: str, *, api_key: str, base_url: str | None = None, known: Model = FREE) -> None:
         self._model = model
         self._known = known
-        # the chain of engines is what retries: a second try here would spend the reply's deadline on one engine
+        # `cat.reply` retries; a retry here would spend the reply's deadline on one engine
         self._client = openai.OpenAI(api_key=api_key, base_url=base_url, max_retries=0)
 
     @property
     def name(self) -> str:
-        """As `CAT_ENGINES` names it."""
+        """The engine's name as in `CAT_ENGINES`."""
         return f"openai:{self._model}"
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         self._client.close()
 
     def reply(self, heard: Heard, *, seconds: float) -> Reply:
-        """See `cat.ports.Engine.reply`."""
+        """Ask the model for a reply within `seconds`."""
         return self._say(
             persona.prompt(),
             [_message(role, words) for role, words in prompt.conversation_of(heard)],
@@ -50,7 +51,7 @@ class ChatModel:
         )
 
     def note(self, instructions: str, talk: str, *, seconds: float) -> Reply:
-        """See `cat.ports.Scribe.note`."""
+        """Ask the model for notes on `talk` within `seconds`."""
         return self._say(instructions, [_message("user", talk)], (), seconds)
 
     def _say(
@@ -58,10 +59,10 @@ class ChatModel:
     ) -> Reply:
         if shown:
             messages = [*messages[:-1], _with_pictures(messages[-1], shown)]
-        begun = time.monotonic()
+        started_at = time.monotonic()
         try:
-            # the library's `chat.completions.create` walks through all that was said by the types of its parts before it sends it as it was:
-            # with a window of a hundred messages that costs more than all else that it does
+            # `chat.completions.create` checks each message against its types and then sends it unchanged;
+            # with a window of a hundred messages that takes longer than the rest of the call
             answer = self._client.post(
                 "/chat/completions",
                 cast_to=ChatCompletion,
@@ -80,20 +81,20 @@ class ChatModel:
                 getattr(answer.usage, "prompt_tokens", None), getattr(answer.usage, "completion_tokens", None)
             )
         except Exception as exc:
-            # a gateway may answer anything at all: whatever it was, there are no words in it
+            # a gateway may answer with anything; after any error there is no reply to use
             transient = isinstance(exc, openai.RateLimitError | openai.InternalServerError | openai.APIConnectionError)
             late = isinstance(exc, openai.APITimeoutError)
-            raise EngineSilent(
-                # as it is said where the caller's own clock is the faster one
+            raise EngineFailed(
+                # the same message as in `cat.guarded`, whose deadline may pass first
                 f"{self.name}: no answer in {seconds:.1f} s" if late else f"{self.name}: {type(exc).__name__}",
                 transient=transient,
-                # no answer in time, or one that cannot be read: it may have worked
+                # after a timeout or an unreadable answer the model may have done the work
                 paid=late or not isinstance(exc, openai.APIError),
                 refused=isinstance(exc, openai.APIStatusError) and exc.status_code in _REFUSED,
             ) from exc
         if not words:
-            raise EngineSilent(f"{self.name}: an empty reply", paid=True)
-        facts = {"model": model, "model_ms": int((time.monotonic() - begun) * 1000), **used}
+            raise EngineFailed(f"{self.name}: an empty reply", paid=True)
+        facts = {"model": model, "model_ms": int((time.monotonic() - started_at) * 1000), **used}
         return Reply(words=words, engine=self.name, facts=facts)
 
 
@@ -104,11 +105,11 @@ def _message(role: str, words: str) -> ChatCompletionMessageParam:
 
 
 def _with_pictures(message: ChatCompletionMessageParam, shown: Sequence[Picture]) -> ChatCompletionMessageParam:
-    """The person's last message, with what it shows."""
+    """Return the person's last message with the pictures attached."""
     content: list[ChatCompletionContentPartParam] = [{"type": "text", "text": str(message.get("content", ""))}]
     for picture in shown:
         data = base64.b64encode(picture.data).decode()
-        # a glance is enough for a cat, and costs a model that cuts pictures into tiles one of them
+        # low detail suffices, and costs a single tile with a model that cuts pictures into tiles
         url = f"data:{picture.content_type};base64,{data}"
         content.append({"type": "image_url", "image_url": {"url": url, "detail": "low"}})
     return {"role": "user", "content": content}

@@ -1,4 +1,4 @@
-"""What the cat needs to think, and what it gives back."""
+"""The interface of engines: their input, their output and their protocols."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """A picture that came with a text, for whoever can see."""
+    """A picture that came with a text."""
 
     content_type: str
     data: bytes = field(repr=False)
@@ -17,68 +17,71 @@ class Picture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """What an engine gets: the history, then the texts to answer, oldest first."""
+    """An engine's input: the history and the texts to answer, oldest first."""
 
-    #: `{"role", "content"}` as chat models take them; the texts to answer are not in it.
+    #: `{"role", "content"}` as in chat protocols, without the texts to answer.
     history: Sequence[Mapping[str, str]]
     #: The unanswered texts; at least one.
     texts: Sequence[str]
-    #: Same seed, same words, where the engine can: the first text's id.
+    #: The id of the first text. With the same seed, an engine gives the same reply if it can.
     seed: str
     #: How many pictures came with the texts.
     pictures: int = 0
-    #: Those of them that could be had.
+    #: Those of them that could be fetched.
     shown: Sequence[Picture] = ()
-    #: What the person told about itself before the history begins, in its own words, oldest first.
+    #: What the person stated about themselves before the history begins, in the person's words, oldest first.
     told: Sequence[str] = ()
-    #: What was talked about before the history begins.
+    #: A summary of the conversation before the history begins.
     summary: str = ""
-    #: Digests of replies that the history does not hold any more (`conversation.models.echo`).
+    #: Digests of replies that are no longer in the history (`conversation.models.echo`).
     echoes: frozenset[str] = frozenset()
-    #: The person's address, for what depends on the country; no engine says it, and no model is told it.
+    #: The person's address, for what depends on the country. It is in no reply and is sent to no model.
     person: str = ""
 
     @property
     def said(self) -> str:
-        """The texts to answer, as one."""
+        """The texts to answer, joined."""
         return " ".join(self.texts)
 
     @property
     def theirs(self) -> list[str]:
-        """What the person said in the history, oldest first."""
+        """The person's texts in the history, oldest first."""
         return [line["content"] for line in self.history if line["role"] == "user"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What the cat says, and how it came to it."""
+    """A reply, and how it was made."""
 
     words: str
     engine: str
-    #: Recorded with the turn: model, tokens, milliseconds, engines that were silent.
+    #: Recorded with the turn: model, tokens, milliseconds, engines that failed.
     facts: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
-    #: What is sent, a message each, with the line that stands below; empty: the words alone, as one.
+    #: The messages to send, with the line below the reply; empty: `words` as one message.
     parts: Sequence[str] = ()
 
 
 class Engine(Protocol):
-    """One way to find words."""
+    """A source of replies."""
 
     @property
     def name(self) -> str:
-        """As `CAT_ENGINES` names it."""
+        """The engine's name as in `CAT_ENGINES`."""
 
     def reply(self, heard: Heard, *, seconds: float) -> Reply:
-        """Answer within `seconds`. Raises `EngineSilent` where it cannot."""
+        """Return a reply within `seconds`. Raises `EngineFailed` if there is none."""
 
 
 @runtime_checkable
-class Scribe(Protocol):
-    """An engine that can also write something down in plain words: any model can."""
+class Summarizer(Protocol):
+    """An engine that can also write notes, as every model can."""
 
     @property
     def name(self) -> str:
-        """As `CAT_ENGINES` names it."""
+        """The engine's name as in `CAT_ENGINES`."""
 
     def note(self, instructions: str, talk: str, *, seconds: float) -> Reply:
-        """Do what the instructions say with the talk, which is nobody's instruction. Raises `EngineSilent`."""
+        """Apply `instructions` to `talk`, which is data and gives no instructions.
+
+        Raises `EngineFailed`.
+        """

@@ -1,6 +1,6 @@
-"""What a model is told besides who it is: what it remembers, what was said, and how much it may say.
+"""A model's input besides the persona, and its limits: memory, conversation, tokens and cost.
 
-Nothing that a person wrote, and nothing that was made of it, is ever anything but the user's message.
+A person's words, and anything derived from them, are sent as user messages only.
 """
 
 from __future__ import annotations
@@ -12,55 +12,62 @@ from cat import catalogue, fit, persona
 from cat.catalogue import Model
 from cat.ports import Heard
 
-#: Enough for one segment of text and a model that counts badly; a longer reply is cut and was paid for nothing.
+#: Enough for one segment, even from a model that counts badly. A longer reply would be paid for and then cut.
 MAX_TOKENS: Final = 160
-#: A model that thinks first spends these before its first word; with fewer it ends before it has said anything.
+#: Tokens in addition for a model that reasons first; with fewer it ends before its first word.
 THINKING_TOKENS: Final = 1200
-#: A picture counts as so many tokens in an estimate: most models cut it into 1,536 patches at most, and the smallest of OpenAI's count each
-#: as 2.46 tokens (https://platform.openai.com/docs/guides/images-vision). One that takes more is charged for it afterwards.
+#: Tokens of a picture in an estimate. Most models cut a picture into 1,536 patches at most, and the smallest of
+#: OpenAI's count each as 2.46 tokens (https://platform.openai.com/docs/guides/images-vision). If a model reports more,
+#: its actual cost is charged afterwards.
 PICTURE_TOKENS: Final = 4000
 
 
 def conversation_of(heard: Heard) -> Sequence[tuple[str, str]]:
-    """What was said, as role and words, oldest first, the two in turns; what nobody can see is not in it."""
-    said = [
+    """Return the conversation as pairs of role and words, oldest first, with alternating roles.
+
+    Invisible characters are removed.
+    """
+    messages = [
         *((line["role"], line["content"]) for line in heard.history),
-        # a picture without a word is a picture, also to who cannot see it
+        # a picture without words is mentioned, also to a model that accepts no pictures
         *(("user", text or ("(a picture)" if heard.pictures else "")) for text in heard.texts),
     ]
     lines: list[tuple[str, str]] = [("user", remembered)] if (remembered := _remembered(heard)) else []
-    for role, words in said:
-        who, seen = "assistant" if role == "assistant" else "user", fit.visible(words) or "(nothing)"
-        # many a model's template wants the two to take turns: what one says in a row is one message
-        if lines and lines[-1][0] == who:
-            lines[-1] = (who, f"{lines[-1][1]}\n{seen}")
+    for role, words in messages:
+        speaker, content = "assistant" if role == "assistant" else "user", fit.visible(words) or "(nothing)"
+        # the templates of many models require alternating roles, so consecutive messages of one role are joined
+        if lines and lines[-1][0] == speaker:
+            lines[-1] = (speaker, f"{lines[-1][1]}\n{content}")
         else:
-            lines.append((who, seen))
+            lines.append((speaker, content))
     return lines
 
 
 def _remembered(heard: Heard) -> str:
-    """What the cat knows from talk that is too old to be shown, in the person's mouth: it came from there."""
-    told = "; ".join(fit.visible(words) for words in heard.told)
+    """Return the memory as a message of the person, since it was made from the person's words."""
+    statements = "; ".join(fit.visible(words) for words in heard.told)
     summary = fit.visible(heard.summary)
-    if not told and not summary:
+    if not statements and not summary:
         return ""
-    pieces = [f"i told you about me: {told}." if told else "", f"what we talked about: {summary}" if summary else ""]
+    pieces = [
+        f"i told you about me: {statements}." if statements else "",
+        f"what we talked about: {summary}" if summary else "",
+    ]
     return f"(from earlier. {' '.join(filter(None, pieces))})"
 
 
 def most_tokens(model: Model) -> int:
-    """How many tokens a reply may take."""
+    """Return the token limit of a reply."""
     return MAX_TOKENS + (THINKING_TOKENS if model.thinks else 0)
 
 
-def most_cost(model: Model, heard: Heard) -> int:
-    """What a reply may cost at most, in millionths of a dollar, as far as its tokens can be told beforehand."""
+def max_cost(model: Model, heard: Heard) -> int:
+    """Return the most that a reply may cost, in millionths of a dollar, by estimated tokens."""
     shown = [persona.prompt(), *(words for _, words in conversation_of(heard))]
     return most_cost_of(model, shown, pictures=heard.pictures)
 
 
 def most_cost_of(model: Model, shown: Iterable[str], *, pictures: int = 0) -> int:
-    """What an answer to so much may cost at most, in millionths of a dollar."""
-    looked_at = PICTURE_TOKENS * pictures if model.sees else 0
-    return model.cost(catalogue.tokens(shown) + looked_at, most_tokens(model))
+    """Return the most that an answer to this input may cost, in millionths of a dollar."""
+    picture_tokens = PICTURE_TOKENS * pictures if model.sees else 0
+    return model.cost(catalogue.tokens(shown) + picture_tokens, most_tokens(model))

@@ -1,8 +1,10 @@
-"""History in, one reply out: engines in order, within one deadline; the last of them always answers.
+"""Make one reply from a conversation: ask the engines in order, within one deadline.
 
-Each engine has its share of the time, one more try where it may help, and a circuit breaker, so that an engine that is down does not cost every
-person its wait. What it says is made fit for a phone; where nothing fit is left the next one is asked. `dada` stands behind the last. What was
-spent on the way stands in the reply's facts, in millionths of a dollar: also what a model was paid for whose words nobody hears.
+- Each engine gets a share of the time, a second try if it may help, and a circuit breaker. Because of the breaker, an
+  engine that is down does not delay every reply.
+- `cat.fit` makes the output fit for a text message. If nothing is left, the next engine is asked.
+- `dada` comes after the last engine and always answers.
+- The reply's facts hold what was spent, in millionths of a dollar, including calls whose output was not used.
 """
 
 from __future__ import annotations
@@ -17,20 +19,20 @@ from typing import Any, Final
 from cat import fit, prompt
 from cat.catalogue import Catalogue
 from cat.dada import Dada
-from cat.errors import EngineSilent
-from cat.guarded import CALLS, Guarded
+from cat.errors import EngineFailed
+from cat.guarded import CALLS, GuardedEngine
 from cat.ports import Engine, Heard, Reply
 from sms import segments
 
-#: What is kept of the deadline for the poet, who needs milliseconds, and for what comes after thinking.
+#: Kept of the deadline for `dada`, which needs milliseconds, and for the work after the reply is made.
 RESERVE_SECONDS: Final = 0.5
-#: With less than this left a model is not asked: it would be paid for and cut off.
+#: With less time left a model is not asked: its call would be paid for and then cut off.
 WORTH_ASKING_SECONDS: Final = 1.0
-#: An engine behind which others stand gets this much of what is left, so that they have a turn too.
+#: Share of the remaining time for an engine that has others after it, so that those can be asked too.
 SHARE: Final = 0.6
-#: How often one engine is asked for one reply, where its silence was of the kind that passes.
+#: Calls to one engine for one reply at most: a second follows a transient failure or a refused picture.
 ASKED: Final = 2
-#: How long a reply may be, in segments.
+#: Longest reply, in segments.
 MAX_SEGMENTS: Final = 3
 
 _SENTENCE_END: Final = re.compile(r"(?<=[.!?])\s+")
@@ -38,7 +40,7 @@ _SENTENCE_END: Final = re.compile(r"(?<=[.!?])\s+")
 
 @dataclass(slots=True)
 class _Tally:
-    """What became of the engines that were asked for one reply."""
+    """Failures and cost of the engines asked for one reply."""
 
     silent: list[str] = field(default_factory=list)
     cost: int = 0
@@ -51,9 +53,9 @@ class _Tally:
 
 
 class Cat:
-    """Asks its engines in order; `dada` stands behind the last one, whatever the list says.
+    """Asks its engines in order; `dada` is always the last, wherever the list names it.
 
-    `deadline_seconds` is for the whole reply, all engines together; so is `max_segments`, however many messages it is sent in.
+    `deadline_seconds` applies to all engines together. `max_segments` applies to all messages of a reply together.
     """
 
     def __init__(  # noqa: PLR0913 - each is a limit with a name
@@ -72,7 +74,7 @@ class Cat:
         known = catalogue or Catalogue({})
         pool = ThreadPoolExecutor(calls, thread_name_prefix="engine") if models else None
         self._engines = tuple(
-            Guarded(engine, known.of(engine.name.partition(":")[2]), pool) for engine in models if pool
+            GuardedEngine(engine, known.of(engine.name.partition(":")[2]), pool) for engine in models if pool
         )
         self._poet = Dada()
         self._deadline_seconds = deadline_seconds
@@ -82,9 +84,9 @@ class Cat:
         self._clock = clock
 
     def reply(self, heard: Heard, *, below: str = "", used_seconds: float = 0.0) -> Reply:
-        """Find words for what was heard, and put the line `below` under them. Never raises, and never takes longer than the deadline.
+        """Return a reply with the line `below` under it. Never raises, and never exceeds the deadline.
 
-        `used_seconds` of it are over already.
+        `used_seconds` of the deadline have already passed.
         """
         until = self._clock() + self._deadline_seconds - RESERVE_SECONDS - used_seconds
         tally = _Tally()
@@ -94,55 +96,55 @@ class Cat:
                 tally.silent.append(f"{engine.name}: no time left")
                 continue
             is_last = place == len(self._engines) - 1
-            spoken = self._ask(engine, heard, left if is_last else max(left * SHARE, WORTH_ASKING_SECONDS), tally)
-            if spoken is not None:
-                return self._ready(spoken, tally, below)
+            answer = self._ask(engine, heard, left if is_last else max(left * SHARE, WORTH_ASKING_SECONDS), tally)
+            if answer is not None:
+                return self._ready(answer, tally, below)
         return self._ready(self._poet.reply(heard, seconds=RESERVE_SECONDS), tally, below)
 
     def by_heart(self, heard: Heard, *, below: str = "") -> Reply:
-        """What the cat says without asking any model: the poet's words. Never raises."""
+        """Return a reply by `dada`, without asking a model. Never raises."""
         return self._ready(self._poet.reply(heard, seconds=RESERVE_SECONDS), _Tally(), below)
 
     @property
-    def scribe(self) -> Guarded | None:
-        """The first of the engines that can write something down."""
+    def summarizer(self) -> GuardedEngine | None:
+        """The first engine that can write notes; None if there is none."""
         return next((engine for engine in self._engines if engine.writes), None)
 
     @property
     def sees(self) -> bool:
-        """Whether any of the engines takes pictures."""
+        """Whether any engine accepts pictures."""
         return any(engine.known.sees for engine in self._engines)
 
-    def most_cost(self, heard: Heard) -> int:
-        """What the models may cost that are asked for one reply, all of them, in millionths of a dollar."""
-        return sum(prompt.most_cost(engine.known, heard) for engine in self._engines)
+    def max_cost(self, heard: Heard) -> int:
+        """Return the most that all engines together may cost for a reply, in millionths of a dollar."""
+        return sum(prompt.max_cost(engine.known, heard) for engine in self._engines)
 
-    def _ask(self, engine: Guarded, heard: Heard, seconds: float, tally: _Tally) -> Reply | None:
-        """What an engine says within its time, made fit; None, and why in the tally, where that is nothing."""
+    def _ask(self, engine: GuardedEngine, heard: Heard, seconds: float, tally: _Tally) -> Reply | None:
+        """Return an engine's fitted reply; None if there is none, with the reason in the tally."""
         until = self._clock() + seconds
         for _ in range(ASKED):
             try:
-                spoken = engine.reply(heard, seconds=until - self._clock())
-            except EngineSilent as exc:
+                answer = engine.reply(heard, seconds=until - self._clock())
+            except EngineFailed as exc:
                 tally.silent.append(str(exc))
                 tally.cost += exc.cost
                 blind = exc.refused and engine.known.sees and bool(heard.shown)
                 if not (exc.transient or blind) or until - self._clock() < WORTH_ASKING_SECONDS:
                     return None
                 if blind:
-                    # it may have been the picture that it would not take
+                    # the engine may have refused the picture: ask again without it
                     heard = replace(heard, shown=())
                 continue
-            tally.cost += spoken.facts["model_cost"]
-            words = fit.for_a_phone(spoken.words, max_segments=self._max_segments, emoji=self._emoji)
+            tally.cost += answer.facts["model_cost"]
+            words = fit.for_a_phone(answer.words, max_segments=self._max_segments, emoji=self._emoji)
             if words:
-                return replace(spoken, words=words)
-            tally.silent.append(f"{engine.name}: not a cat's words")
+                return replace(answer, words=words)
+            tally.silent.append(f"{engine.name}: unusable output")
             return None
         return None
 
     def _ready(self, reply: Reply, tally: _Tally, below: str) -> Reply:
-        # a line that leaves no room for a word of the cat's is left away: the limit holds for all of it
+        # the segment limit includes the line: it is dropped if it leaves no room for a word of the reply
         tail = f"\n{below}" if below and segments.count(f"x\n{below}") <= self._max_segments else ""
         words = segments.trim(reply.words, self._max_segments, ending=tail)
         return Reply(
@@ -154,10 +156,13 @@ class Cat:
 
 
 def into_parts(words: str, most: int, *, max_segments: int) -> tuple[str, ...]:
-    """`words` as at most `most` messages, in order: a line each, or a sentence each where one line takes more than a segment.
+    """Split `words` into at most `most` messages, in order.
 
-    What is over the number stays together in the last message. Each message is charged by itself: of `words` that take at most `max_segments`
-    together only as many messages are made as take no more than that.
+    Each line becomes a message. A single line longer than one segment is split into sentences instead. The last message
+    takes what is left over.
+
+    The carrier charges each message separately, so splitting can add segments. If the messages would take more than
+    `max_segments` together, fewer are made.
     """
     pieces = [line.strip() for line in words.splitlines() if line.strip()] or [words]
     between = "\n"

@@ -1,1 +1,1 @@
-"""What was said: conversations, their history, and the journal of every text and reply."""
+"""Store conversations, their history, and the journal of every text and reply."""

@@ -1,6 +1,6 @@
-"""Archive: both tables as an operator sees them, whole rows of whole people. Nothing here is on the road.
+"""Read and write both tables as an operator does: whole rows of whole people, outside the reply path.
 
-What is read is read consistently and page by page, so that a table of any size can be walked through.
+Reads are consistent and paged, so a table of any size can be read through.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from typing import Final
 
 from conversation.dynamodb import BATCH, Database, Row, translated
 
-#: A page is some 350 KB then, which comes within the store's four seconds over a line of one megabit too; DynamoDB's own is a megabyte.
+#: About 350 KB a page, which arrives within the store's timeout of four seconds even over one megabit per second.
+#: DynamoDB's own page is a megabyte.
 ITEMS_A_PAGE: Final = 20
 ROWS_A_PAGE: Final = 250
-#: Rows that belong to nobody: their user id begins with this.
-HOUSE: Final = "#"
+#: The user id of a row that belongs to no person begins with this.
+INTERNAL_PREFIX: Final = "#"
 
 
 class Archive:
@@ -26,15 +27,15 @@ class Archive:
         self._messages = messages
 
     def items(self) -> Iterator[Row]:
-        """Every conversation's item, in no order."""
+        """Yield every conversation's item, in no order."""
         return self._db.walk("Scan", TableName=self._conversations, ConsistentRead=True, Limit=ITEMS_A_PAGE)
 
     def item(self, user_id: str) -> Row | None:
-        """A person's item."""
+        """Return a person's item."""
         return self._db.read(self._conversations, {"user_id": user_id})
 
     def rows(self, user_id: str) -> Iterator[Row]:
-        """All that the journal has of a person, by key."""
+        """Yield all journal rows of a person, by key."""
         return self._db.walk(
             "Query",
             TableName=self._messages,
@@ -44,9 +45,9 @@ class Archive:
             Limit=ROWS_A_PAGE,
         )
 
-    def who_said(self, reason: str) -> list[str]:
-        """Who has a text that was settled for this reason; every row is looked at."""
-        found = self._db.walk(
+    def users_with_reason(self, reason: str) -> list[str]:
+        """Return the user ids with a text that was settled for this reason, by scanning every row."""
+        rows = self._db.walk(
             "Scan",
             TableName=self._messages,
             FilterExpression="#r = :r",
@@ -55,10 +56,10 @@ class Archive:
             ExpressionAttributeValues={":r": {"S": reason}},
             ConsistentRead=True,
         )
-        return sorted({row["user_id"] for row in found})
+        return sorted({row["user_id"] for row in rows})
 
     def states(self) -> Iterator[Row]:
-        """What every row of the journal says of its fate, without a word that anybody said."""
+        """Yield the state, times and errors of every journal row, without any message text."""
         names = ("user_id", "message_key", "state", "reason", "arrived", "engine", "thought_ms", "status", "error_code")
         rows = self._db.walk(
             "Scan",
@@ -66,17 +67,20 @@ class Archive:
             ProjectionExpression=", ".join(f"#{name}" for name in names),
             ExpressionAttributeNames={f"#{name}": name for name in names},
         )
-        return (row for row in rows if not row["user_id"].startswith(HOUSE))
+        return (row for row in rows if not row["user_id"].startswith(INTERNAL_PREFIX))
 
     def keep(self, item: Row | None, rows: Sequence[Row]) -> None:
-        """Put an item and rows as they are given, over what is there: for an import."""
+        """Write an item and rows as given, replacing what is there: for an import."""
         if item is not None:
             self._db.put_all(self._conversations, [dict(item)])
         for at in range(0, len(rows), BATCH):
             self._db.put_all(self._messages, [dict(row) for row in rows[at : at + BATCH]])
 
     def erase(self, user_id: str) -> int:
-        """Delete a person's rows, then its item; how many rows there were. A second call finds nothing more."""
+        """Delete a person's rows, then the item; return how many rows there were.
+
+        A second call finds nothing more.
+        """
         erased = 0
         for row in self._db.walk(
             "Query",

@@ -1,8 +1,9 @@
-"""Was anything sent to somebody who had said STOP? The journal knows both, by one clock.
+"""Find messages that were sent to a person after STOP. The journal records both by one clock.
 
-A message counts as sent from the moment at which its attempt was claimed: from then on its request may have left. What was proven not created
-(the carrier refused it) was not sent. What was claimed before its worker could know of the STOP, between its arrival and the moment at which it was
-heeded, was under way: it is told, and is no offence.
+A message counts as sent from the moment its attempt was claimed: from then on its request may have left.
+A message that was proven not created (the carrier refused it) was not sent.
+A message claimed after the STOP arrived and before it took effect was under way, because its worker could not know of
+the STOP. It is reported, and is no offence.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from typing import Any, Final
 from conversation.journal import PartState, milliseconds
 from conversation.models import parse_time
 
-#: How a turn that was a keyword is recorded.
+#: The reasons recorded for a turn that was a keyword.
 STOPPED, STARTED = "keyword stop", "keyword start"
-#: Nothing of these was created at the carrier.
+#: In these states nothing was created at the carrier.
 _NOT_SENT: Final = frozenset({PartState.FAILED, PartState.SUPPRESSED, PartState.NEW, PartState.RETRY})
 
 Row = Mapping[str, Any]  # Any: DynamoDB's values
@@ -25,31 +26,31 @@ Row = Mapping[str, Any]  # Any: DynamoDB's values
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Silence:
-    """The time from one STOP to the START after it; `until` None: it lasts."""
+    """The time from one STOP to the START after it; `until` is None if no START came."""
 
     #: The sid of the STOP.
     sid: str
     arrived: datetime
-    #: When it was heeded.
+    #: When the STOP took effect.
     begun: datetime
     until: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """Something that was sent to somebody who had said STOP, or a STOP that is not remembered."""
+    """A message sent after STOP, or a STOP that is not in effect."""
 
     user_id: str
     kind: str
     stop: str
-    #: The part, as the journal calls it, and Twilio's sid of it.
+    #: The part's journal key, such as `out#SM1#0`, and its Twilio sid.
     key: str = ""
     sid: str = ""
     at: datetime | None = None
 
     @property
     def is_offence(self) -> bool:
-        """Whether it should never have happened."""
+        """Return whether this should never have happened."""
         return self.kind != UNDER_WAY
 
 
@@ -57,24 +58,24 @@ SENT, UNDER_WAY, FORGOTTEN = "sent after STOP", "under way when STOP came", "STO
 
 
 def silences(rows: Iterable[Row]) -> list[Silence]:
-    """The silences of one person, oldest first, from the rows of its texts."""
+    """Return one person's silences, oldest first, from the rows of that person's texts."""
     keywords = sorted(
         ((row, _settled(row)) for row in rows if row.get("reason") in (STOPPED, STARTED)),
-        key=lambda found: (found[1], found[0]["arrived"]),
+        key=lambda keyword: (keyword[1], keyword[0]["arrived"]),
     )
-    found: list[Silence] = []
+    periods: list[Silence] = []
     for row, at in keywords:
-        open_ = found[-1] if found and found[-1].until is None else None
+        open_ = periods[-1] if periods and periods[-1].until is None else None
         if row["reason"] == STOPPED and open_ is None:
             arrived = datetime.fromtimestamp(milliseconds(row["arrived"]) / 1000, UTC)
-            found.append(Silence(sid=str(row["sid"]), arrived=min(arrived, at), begun=at, until=None))
+            periods.append(Silence(sid=str(row["sid"]), arrived=min(arrived, at), begun=at, until=None))
         elif row["reason"] == STARTED and open_ is not None:
-            found[-1] = Silence(sid=open_.sid, arrived=open_.arrived, begun=open_.begun, until=at)
-    return found
+            periods[-1] = Silence(sid=open_.sid, arrived=open_.arrived, begun=open_.begun, until=at)
+    return periods
 
 
 def audit(user_id: str, rows: Iterable[Row], *, is_active: bool) -> Iterator[Finding]:
-    """What one person's rows show; `is_active`: whether the conversation is taken to be open."""
+    """Yield the findings in one person's rows. `is_active`: whether the conversation counts as open."""
     kept = list(rows)
     silent = silences(kept)
     for row in kept:
@@ -93,16 +94,16 @@ def audit(user_id: str, rows: Iterable[Row], *, is_active: bool) -> Iterator[Fin
 
 
 def _claims(row: Row) -> list[datetime]:
-    """When attempts at a part were claimed; of a row that does not say, when it was sent, or written."""
+    """Return when attempts at a part were claimed; if the row has no log, when it was sent or written."""
     log = row.get("log", ())
     refused = {event.get("attempt") for event in log if event.get("state") in (PartState.RETRY, PartState.FAILED)}
-    said = [
+    times = [
         event.get("at")
         for event in log
         if event.get("state") == PartState.SENDING and event.get("attempt") not in refused
     ]
-    said = said or [row.get("claimed_at") or row.get("sent_at") or row.get("persisted_at")]
-    return [at for at in map(parse_time, said) if at is not None]
+    times = times or [row.get("claimed_at") or row.get("sent_at") or row.get("persisted_at")]
+    return [at for at in map(parse_time, times) if at is not None]
 
 
 def _settled(row: Row) -> datetime:

@@ -1,4 +1,4 @@
-"""What things cost, read from rows of the journal. Money is counted as `dadacat.money` counts it."""
+"""Read costs from journal rows. Amounts are in the unit of `dadacat.money`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from conversation.models import in_milliseconds
 from conversation.ports import Cost, Journal
 from dadacat.money import MICRO
 
-#: Nothing was sent: nothing is charged, unless the carrier says otherwise.
+#: In these states nothing was sent, so nothing is charged, unless the carrier says otherwise.
 _NOT_SENT: Final = frozenset({PartState.FAILED, PartState.SUPPRESSED})
 
 
 def memo(user_id: str, facts: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """The row that keeps what it cost to bring a memory up to date; it has no `arrived`, because nobody said it."""
+    """Return the row that records the cost of updating a memory.
+
+    It has no `arrived`, because it is not a line of the transcript.
+    """
     return {
         "user_id": user_id,
         "message_key": f"memo#{in_milliseconds(now):013d}#{secrets.token_hex(4)}",
@@ -29,7 +32,10 @@ def memo(user_id: str, facts: Mapping[str, Any], now: datetime) -> dict[str, Any
 
 
 def charge_of(price: str | None, unit: str | None) -> int | None:
-    """What a carrier charged, in millionths of a dollar; None where it has not said, or in another currency. It writes a debit with a minus."""
+    """Return the carrier's charge in millionths of a dollar, such as 7500 for a `price` of `-0.00750`.
+
+    The carrier writes a debit with a minus sign. None: no price yet, or another currency.
+    """
     if price is None or (unit or "USD").upper() != "USD":
         return None
     try:
@@ -39,7 +45,7 @@ def charge_of(price: str | None, unit: str | None) -> int | None:
 
 
 def cost_of(row: Mapping[str, Any]) -> Cost | None:  # Any: DynamoDB's values
-    """What a row says was spent; None where it says nothing of the kind."""
+    """Return the cost that a row records; None if it records none."""
     key = str(row["message_key"])
     engine = str(row.get("engine", ""))
     if key.startswith("out#"):
@@ -56,7 +62,7 @@ def cost_of(row: Mapping[str, Any]) -> Cost | None:  # Any: DynamoDB's values
         )
     replied = key.startswith("in#")
     if replied and row.get("turn") != row.get("sid"):
-        return None  # answered together with another: the reply stands there
+        return None  # answered together with another text, whose row has the cost of the reply
     return Cost(
         user_id=row["user_id"],
         at=datetime.fromisoformat(row["answered_at"]),
@@ -70,7 +76,7 @@ def cost_of(row: Mapping[str, Any]) -> Cost | None:  # Any: DynamoDB's values
 
 
 def since(journal: Journal, begin: datetime) -> Iterator[Cost]:
-    """All that was spent since then, in no order, by looking at every row."""
+    """Yield all costs since `begin`, in no order, by scanning every row."""
     cursor: str | None = None
     while True:
         page = journal.costs(since=begin, cursor=cursor)

@@ -1,4 +1,4 @@
-"""What can go wrong between us and the two tables: a leaf for each decision that a caller takes."""
+"""Define the errors of the two tables: one leaf class for each decision that a caller takes."""
 
 
 class ConversationError(Exception):
@@ -6,23 +6,23 @@ class ConversationError(Exception):
 
 
 class Fenced(ConversationError):
-    """Another worker has taken this person over since; whatever I was about to write must not be written."""
+    """Another worker has taken this person over; the refused write must not be repeated."""
 
 
 class StoreAway(ConversationError):
-    """The store cannot be reached or throttles; nothing is known of the last write. Come back later."""
+    """The store is unreachable or throttles, and the last write may or may not have happened. Retry later."""
 
 
 class TableMissing(ConversationError):
-    """A table is not there and could not be made; the message says which and what to grant."""
+    """A table is missing and could not be created; the message names it and the permission to grant."""
 
 
 class CorruptConversation(ConversationError):
-    """A conversation's item cannot be read; it is left as it is."""
+    """A conversation's item cannot be read; it is left unchanged."""
 
 
 class IllegalMove(ConversationError):
-    """A turn or a part was asked to make a move that the table of moves does not hold: a bug."""
+    """A turn or a part was asked for a move that is in no table of moves: a bug."""
 
 
 class TooMuchContention(ConversationError):

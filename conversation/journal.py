@@ -1,8 +1,9 @@
-"""Turns and parts: what state each text and each reply is in, and which moves are allowed.
+"""Define turns and parts: the states of each text and each reply part, and the moves between them.
 
-A turn is one inbound text (`in#<MessageSid>`); a part is one message of its reply (`out#<MessageSid>#<n>`). A part that the carrier took and
-then failed may have one sibling (`out#<MessageSid>#<n>r`), a second try with the same words. Both keepers of the journal take their
-conditions from the two tables below, so a move that stands in neither cannot be written, and asking for one raises `IllegalMove`.
+A turn is one inbound text (`in#<MessageSid>`). A part is one message of its reply (`out#<MessageSid>#<n>`). A part
+that the carrier accepted and then failed may have one sibling (`out#<MessageSid>#<n>r`), a second try with the same
+words. Both journal implementations take their write conditions from the two tables below. A move that is in neither
+table cannot be written, and asking for one raises `IllegalMove`.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from typing import Any, Final, Self, TypeVar
 
 from conversation.errors import IllegalMove
 
-#: The mark of somebody who was forgotten after he had said STOP.
+#: The tombstone of an erased person who had sent STOP.
 STILL_STOPPED: Final = "stop"
 #: The sparse index is spread over this many partitions, so that no single one takes every write.
 BUCKETS: Final = 16
-#: A text that cannot be finished in this many visits leaves the road.
+#: A text that is not finished after this many visits becomes a dead letter.
 MAX_TRIES: Final = 5
-#: And a reply that could not be brought on its way in as many more.
+#: A reply that is not sent after this many visits in total becomes one too.
 MAX_DELIVERY_TRIES: Final = 2 * MAX_TRIES
 
 
@@ -32,13 +33,13 @@ _State = TypeVar("_State", bound=StrEnum)
 
 
 class TurnState(StrEnum):
-    """What has become of a text."""
+    """The state of a text."""
 
-    #: Known, not answered: some worker thinks, or died thinking.
+    #: Recorded, not answered: a worker computes the reply, or died doing so.
     FILED = "FILED"
-    #: The words of its reply are frozen in its parts.
+    #: The words of the reply are frozen in its parts.
     ANSWERED = "ANSWERED"
-    #: Settled without a reply: a keyword, a limit, a loop, somebody who opted out.
+    #: Settled without a reply: a keyword, a limit, a loop, or a person who opted out.
     SILENT = "SILENT"
     #: Too old to answer.
     STALE = "STALE"
@@ -47,10 +48,10 @@ class TurnState(StrEnum):
 
 
 class PartState(StrEnum):
-    """What has become of one message of a reply."""
+    """The state of one message of a reply."""
 
     NEW = "NEW"
-    #: Claimed by one attempt; whether its request left is known to the claimant alone.
+    #: Claimed by one attempt. Only the claimant knows whether its request left.
     SENDING = "SENDING"
     SENT = "SENT"
     #: Proven not created; due again later.
@@ -58,9 +59,9 @@ class PartState(StrEnum):
     FAILED = "FAILED"
     #: May have been created: waits for evidence.
     UNKNOWN = "UNKNOWN"
-    #: No evidence came in time. A person decides; it is never sent again by itself.
+    #: No evidence came in time. It is sent again only if an operator decides so.
     HELD = "HELD"
-    #: Not to be sent any more: the person opted out, or the words came too late.
+    #: Not to be sent any more: the person opted out, or the reply is too old.
     SUPPRESSED = "SUPPRESSED"
 
 
@@ -73,11 +74,11 @@ TURN_MOVES: Final[Mapping[TurnState, frozenset[TurnState]]] = {
 }
 
 PART_MOVES: Final[Mapping[PartState, frozenset[PartState]]] = {
-    # to FAILED when a bug keeps every visit from even claiming it
+    # to FAILED if a bug keeps every visit from even claiming it
     PartState.NEW: frozenset({PartState.SENDING, PartState.SUPPRESSED, PartState.FAILED}),
     PartState.SENDING: frozenset({PartState.SENT, PartState.RETRY, PartState.FAILED, PartState.UNKNOWN}),
     PartState.RETRY: frozenset({PartState.SENDING, PartState.SENT, PartState.SUPPRESSED, PartState.FAILED}),
-    # back to RETRY or FAILED only when the claimant itself proves that nothing was created
+    # back to RETRY or FAILED only if the claimant itself proves that nothing was created
     PartState.UNKNOWN: frozenset({PartState.SENT, PartState.HELD, PartState.RETRY, PartState.FAILED}),
     PartState.HELD: frozenset({PartState.SENT}),
     PartState.SENT: frozenset(),
@@ -100,7 +101,7 @@ STATUS_RANK: Final[Mapping[str, int]] = {
     "read": 7,
 }
 
-#: What an operator may do with a dead letter, and nobody else: bring it back, or let it rest.
+#: Moves that only an operator may make with a dead letter: bring it back, or discard it.
 OPERATOR_TURN_MOVES: Final[Mapping[TurnState, frozenset[TurnState]]] = {
     TurnState.DEAD: frozenset({TurnState.FILED, TurnState.SILENT}),
 }
@@ -112,7 +113,7 @@ OPERATOR_PART_MOVES: Final[Mapping[PartState, frozenset[PartState]]] = {
 #: The partition of the sparse index that lists dead letters: dead turns, and parts that were refused for good.
 DEAD_LETTERS: Final = "dead"
 
-#: States in which a turn may still be worked on: to be thought of, or to be sent.
+#: States in which a turn may still need work: a reply to compute, or to send.
 UNFINISHED_TURNS: Final = (TurnState.FILED, TurnState.ANSWERED)
 #: States in which the sparse index lists a row.
 UNSETTLED_TURNS: Final = frozenset({TurnState.FILED})
@@ -122,66 +123,72 @@ UNSETTLED_PARTS: Final = frozenset({PartState.NEW, PartState.SENDING, PartState.
 def turn_sources(
     target: TurnState, moves: Mapping[TurnState, frozenset[TurnState]] = TURN_MOVES
 ) -> tuple[TurnState, ...]:
-    """The states from which a turn may move to `target`. Raises `IllegalMove` where there is none."""
+    """Return the states from which a turn may move to `target`. Raises `IllegalMove` if there is none."""
     return _sources(moves, target)
 
 
 def part_sources(
     target: PartState, moves: Mapping[PartState, frozenset[PartState]] = PART_MOVES
 ) -> tuple[PartState, ...]:
-    """The states from which a part may move to `target`. Raises `IllegalMove` where there is none."""
+    """Return the states from which a part may move to `target`. Raises `IllegalMove` if there is none."""
     return _sources(moves, target)
 
 
 def check_refused(was: PartState, target: PartState, *, same_attempt: bool) -> None:
-    """Tell a move that came too late from one that must never have been asked for.
+    """Distinguish a move that came too late from a move that is a bug; raise `IllegalMove` for the latter.
 
-    `was` is the state in which a write to `target` was refused. The row may belong to another attempt by now; or it may have come to `was`,
-    by moves of the table, from a state in which the write was right: then others were faster. Anything else is a bug: raises `IllegalMove`.
+    `was` is the state in which a write to `target` was refused. A refusal is no bug in two cases: another attempt has
+    taken the row, or legal moves by other writers led to `was` from a state in which the write was right.
     """
     if same_attempt and was not in _later_than(part_sources(target)):
         raise IllegalMove(f"a part cannot move from {was} to {target}")
 
 
 def _later_than(states: tuple[PartState, ...]) -> frozenset[PartState]:
-    """These states and all that follow from them within one attempt; a new claim makes a new attempt."""
-    found, queue = set(states), list(states)
+    """Return these states and all that follow within one attempt; a new claim starts a new attempt."""
+    reachable, queue = set(states), list(states)
     while queue:
-        for state in PART_MOVES[queue.pop()] - found - {PartState.SENDING}:
-            found.add(state)
+        for state in PART_MOVES[queue.pop()] - reachable - {PartState.SENDING}:
+            reachable.add(state)
             queue.append(state)
-    return frozenset(found)
+    return frozenset(reachable)
 
 
 def _sources(moves: Mapping[_State, frozenset[_State]], target: _State) -> tuple[_State, ...]:
-    found = tuple(state for state, targets in moves.items() if target in targets)
-    if not found:
+    sources = tuple(state for state, targets in moves.items() if target in targets)
+    if not sources:
         raise IllegalMove(f"nothing moves to {target}")
-    return found
+    return sources
 
 
 def in_key(sid: str) -> str:
-    """The journal key of a text."""
+    """Return the journal key of a text, such as `in#SM1`."""
     return f"in#{sid}"
 
 
-#: Marks a part's second try, in its key and in its attempts' ids.
+#: Marks a part's second try, in its key and in its attempt ids.
 _AGAIN: Final = "r"
 _ATTEMPT: Final = re.compile(r"([^-]+)-([0-9]{1,4})(r?)-.+")
 
 
 def out_key(sid: str, number: int, *, again: bool = False) -> str:
-    """The journal key of part `number`, from 0, of the reply to the turn that began with text `sid`; `again`: of its second try."""
+    """Return the journal key of a reply part, such as `out#SM1#0`, or `out#SM1#0r` for its second try.
+
+    `sid` is the first text that the reply answers; `number` counts from 0.
+    """
     return f"out#{sid}#{number}{_AGAIN if again else ''}"
 
 
 def new_attempt_id(part: Part) -> str:
-    """An id for one attempt at a part; with the person's address it leads back to the row."""
+    """Return a new attempt id, such as `SM1-0-9f86d081884c7d65`.
+
+    With the person's address it leads back to the row.
+    """
     return f"{part.turn}-{part.number}{_AGAIN if part.again else ''}-{secrets.token_hex(8)}"
 
 
 def part_of_attempt(attempt_id: str) -> str | None:
-    """The journal key that an attempt id names, or None for an id that is not ours."""
+    """Return the journal key of an attempt id, or None if the id is not ours."""
     match = _ATTEMPT.fullmatch(attempt_id)
     if match is None:
         return None
@@ -190,41 +197,41 @@ def part_of_attempt(attempt_id: str) -> str | None:
 
 
 def bucket(user_id: str) -> str:
-    """The partition of the sparse index that lists this person's unsettled rows."""
+    """Return the partition, such as `07`, of the sparse index that lists this person's unsettled rows."""
     return f"{hashlib.blake2b(user_id.encode(), digest_size=2).digest()[0] % BUCKETS:02d}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """One text's row."""
+    """One text's row in the journal."""
 
     user_id: str
     sid: str
     state: TurnState
-    #: The inbox's stream id, zero-padded: the order.
+    #: The inbox's stream id, zero-padded so that text order is arrival order: `1732312345678-000007`.
     arrived: str
     content: str
     to: str
-    #: How many visits have begun on it.
+    #: How many visits have started on it.
     tries: int = 1
-    #: The text whose sid the reply bears; several texts may share one reply.
+    #: The text whose sid the reply carries; several texts may share one reply.
     turn: str | None = None
     #: How many parts its reply has.
     parts: int = 0
-    #: Who froze the words: a worker whose answer got lost recognises its own write by it.
+    #: Set by the worker that froze the words: if the answer to its write is lost, it recognises the write by this.
     token: str | None = None
     reason: str | None = None
-    #: Everything else that the row records: media, times, engine.
+    #: Everything else in the row: media, times, engine.
     facts: Mapping[str, Any] = field(default_factory=dict)  # Any: DynamoDB's values
 
     @property
     def key(self) -> str:
-        """The row's key."""
+        """Return the row's key."""
         return in_key(self.sid)
 
     @property
     def arrived_at(self) -> datetime:
-        """When it was accepted, by Redis's clock."""
+        """Return when the text was accepted, by Redis's clock."""
         return _moment(self.arrived)
 
 
@@ -233,54 +240,54 @@ class Part:
     """One message of a reply."""
 
     user_id: str
-    #: The text that the reply answers first.
+    #: The sid of the first text that the reply answers.
     turn: str
     number: int
     state: PartState
     arrived: str
     content: str
-    #: Which of our numbers it leaves from.
+    #: Which of our numbers it leaves from, such as `+15005550006`.
     sender: str
     messaging_service_sid: str | None = None
     #: Twilio's id, once there is one.
     sid: str | None = None
     attempt_id: str | None = None
-    #: How many attempts were claimed.
     tries: int = 0
-    #: Milliseconds of Redis's clock before which a RETRY is not tried again.
+    #: A RETRY is not tried again before this time of Redis's clock, in milliseconds.
     due: int = 0
-    #: Milliseconds of Redis's clock at which it became UNKNOWN.
+    #: When it became UNKNOWN, in milliseconds of Redis's clock.
     unknown_since: int = 0
     fence: int = 0
     status: str | None = None
     error_code: int | None = None
     reason: str | None = None
-    #: It is the second try at a part that the carrier took and then failed.
+    #: This is the second try at a part that the carrier accepted and then failed.
     again: bool = False
-    #: How many segments the carrier counted; 0: it has not said.
+    #: How many segments the carrier counted; 0 until it reports them.
     segments: int = 0
-    #: What the carrier charged, in `price_unit`, as it writes it (`-0.00750`); None: it has not said.
+    #: What the carrier charged, in `price_unit`, as it writes it (`-0.00750`); None until it reports it.
     price: str | None = None
     price_unit: str | None = None
-    #: How many segments it is expected to take, and what they cost, in millionths of a US dollar.
+    #: The expected segments, and their expected cost in millionths of a US dollar.
     expected: int = 0
     cost: int = 0
     facts: Mapping[str, Any] = field(default_factory=dict)  # Any: DynamoDB's values
 
     @property
     def key(self) -> str:
-        """The row's key."""
+        """Return the row's key."""
         return out_key(self.turn, self.number, again=self.again)
 
     @property
     def arrived_at(self) -> datetime:
-        """When the text that it answers was accepted, by Redis's clock."""
+        """Return when the text that it answers was accepted, by Redis's clock."""
         return _moment(self.arrived)
 
     def second_try(self, *, due: int, fresh: bool = False) -> Part:
-        """The sibling that tries these words once more, from `due` on, in milliseconds of Redis's clock.
+        """Return the sibling part that tries the same words again, from `due` on.
 
-        `fresh`: its age counts from then, because it has to wait for it; else it is as old as the text that it answers.
+        `due` is in milliseconds of Redis's clock. `fresh`: its age counts from `due`, because it must wait that long.
+        Otherwise it is as old as the text that it answers.
         """
         return Part(
             user_id=self.user_id,
@@ -295,14 +302,14 @@ class Part:
             again=True,
             expected=self.expected,
             cost=self.cost,
-            # whose words it carries: what it costs stands under that name
+            # the engine that wrote the words: the cost is booked under its name
             facts={"engine": self.facts["engine"]} if "engine" in self.facts else {},
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One line of the full transcript, from whichever row holds it."""
+    """One line of the full transcript, from any kind of row."""
 
     key: str
     role: str
@@ -323,12 +330,12 @@ class Entry:
 
 
 def stop_mark(mark: str) -> str:
-    """Under which mark it is kept that somebody who was forgotten had said STOP."""
+    """Return the key of the tombstone that records an erased person's STOP."""
     return f"{mark}#{STILL_STOPPED}"
 
 
 def milliseconds(arrived_: str) -> int:
-    """When a row's text was accepted, in milliseconds of Redis's clock."""
+    """Return when a row's text was accepted, in milliseconds of Redis's clock."""
     return int(arrived_.partition("-")[0])
 
 
@@ -337,6 +344,6 @@ def _moment(arrived_: str) -> datetime:
 
 
 def arrived(stream_id: str) -> str:
-    """A stream id so padded that text order is arrival order: `1732312345678-000007`."""
+    """Return a stream id padded so that text order is arrival order: `1732312345678-000007`."""
     milliseconds, _, sequence = stream_id.partition("-")
     return f"{int(milliseconds):013d}-{int(sequence or 0):06d}"

@@ -1,6 +1,6 @@
-"""ConversationManager: the calls of the specification's usage example, and paging through everything.
+"""Provide `ConversationManager`: the calls of the specification's usage example, and paged history.
 
-The manager holds no state; two of them in two processes may serve one person.
+The manager holds no state. Two managers in two processes may serve one person.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def _now() -> datetime:
 class ConversationManager:
     """Add messages to conversations, read them, reset them.
 
-    Any string is a user id; `DynamoDBStorage` and `InMemoryStorage` are storages.
+    Any string is a user id, such as `+15551230001`. `DynamoDBStorage` and `InMemoryStorage` are storages.
     """
 
     def __init__(self, storage: Conversations, *, clock: Callable[[], datetime] = _now) -> None:
@@ -29,26 +29,26 @@ class ConversationManager:
         self._clock = clock
 
     def add_user_message(self, user_id: str, content: str) -> Conversation:
-        """Record what the person said; return the conversation with it."""
+        """Record a message of the person; return the conversation with it."""
         return self._add(user_id, Role.USER, content)
 
     def add_assistant_message(self, user_id: str, content: str) -> Conversation:
-        """Record what DadaCat said; return the conversation with it."""
+        """Record a message of DadaCat; return the conversation with it."""
         return self._add(user_id, Role.ASSISTANT, content)
 
     def get_or_create_conversation(self, user_id: str) -> Conversation:
-        """The conversation with its window of latest messages; an empty one where there is none.
+        """Return the conversation with its window of latest messages; an empty one if there is none.
 
         Nothing is written: a conversation exists in the table from its first message on.
         """
         return self._storage.get(user_id) or Conversation.new(user_id, self._clock())
 
     def reset_conversation(self, user_id: str) -> Conversation:
-        """Start anew: the window is emptied, the conversation active. The journal keeps its record."""
+        """Empty the window and make the conversation active. The journal keeps its record."""
         return self._storage.reset(user_id, now=self._clock())
 
     def history(self, user_id: str) -> Iterator[Entry]:
-        """Everything that was ever said, oldest first, read a page at a time."""
+        """Yield every message ever recorded, oldest first, read a page at a time."""
         cursor = None
         while True:
             page = self._storage.page(user_id, cursor=cursor)

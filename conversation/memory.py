@@ -418,7 +418,7 @@ class InMemoryStorage:
 
     def _write(self, was: Conversation, now: Conversation) -> Conversation:
         cut = window.cut(now)
-        for number, message in enumerate(cut.homeless, start=was.carried):
+        for number, message in enumerate(cut.unjournaled, start=was.carried):
             moment = message.timestamp or was.created_at
             self._enter(
                 was.user_id, f"old#{number:08d}", message.role, message.content,

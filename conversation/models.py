@@ -1,8 +1,8 @@
-"""Messages and conversations as frozen values, and their item form and back.
+"""Define messages and conversations as frozen values, and convert them to and from their item form.
 
-The item is the one that the specification fixes: `user_id`, `created_at`, `updated_at`, `messages` (a JSON array in a
-string), `is_active`, `metadata` (JSON in a string), with `version` and `fence` beside them. Items written by older programs
-are read as they are: what is missing gets a default, `sender` is understood for `role`, and what is not known is kept.
+The specification fixes the item: `user_id`, `created_at`, `updated_at`, `messages` (a JSON array in a string),
+`is_active`, `metadata` (JSON in a string). `version` and `fence` are added. Items of older programs are read as they
+are: a missing attribute gets a default, `sender` is accepted for `role`, and unknown fields are kept.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from typing import Any, Final, Self
 
 from conversation.errors import CorruptConversation
 
-#: What older programs called the person; any other sender was the cat.
+#: Names that older programs gave the person; any other sender was the cat.
 _PEOPLE: Final = frozenset({"user", "human", "person", "from_user", "inbound"})
 
-#: So many replies are remembered by a digest, one kilobyte in all.
+#: How many replies are remembered by a digest, one kilobyte in all.
 ECHOES: Final = 256
 ECHO_CHARACTERS: Final = 4
 
-#: Attributes of an item that this package owns; every other attribute belongs to somebody else and survives.
+#: Attributes of an item that this package owns. Every other attribute belongs to another program and survives.
 OWNED: Final = frozenset(
     {
         "user_id",
@@ -46,12 +46,12 @@ OWNED: Final = frozenset(
     }
 )
 
-#: Under which name our memory stands in `metadata`, beside whatever others keep there.
+#: The name of our memory in `metadata`, beside the entries of other programs.
 MEMORY: Final = "memory"
 
 
 class Role(StrEnum):
-    """Who said it, in the words that chat models take."""
+    """The author of a message, in the terms of chat models."""
 
     USER = "user"
     ASSISTANT = "assistant"
@@ -60,20 +60,20 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One thing that was said."""
+    """One message of a conversation."""
 
     role: Role
     content: str
-    #: When; None where an older program did not say.
+    #: When it was sent; None if an older program did not record it.
     timestamp: datetime | None = None
-    #: The journal row that holds it for good; None for a message that only the window holds.
+    #: The key of the journal row that holds it, such as `in#SM1`; None for a message that only the window holds.
     key: str | None = None
-    #: Fields that an older program put beside ours; written back unchanged.
+    #: Fields that an older program added; written back unchanged.
     extra: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
 
     @classmethod
     def from_json(cls, value: object) -> Self:
-        """Read a message object, or a bare string, as any program may have written it."""
+        """Read a message object, or a bare string, as written by any program."""
         if not isinstance(value, dict):
             return cls(role=Role.USER, content=str(value))
         read = cls(
@@ -82,7 +82,7 @@ class Message:
             timestamp=parse_time(value.get("timestamp")),
             key=value["key"] if isinstance(value.get("key"), str) else None,
         )
-        # what we would write otherwise than it stands there is kept as it stands
+        # a field that we would write differently keeps its stored value
         ours = read.to_json()
         return replace(
             read,
@@ -94,7 +94,7 @@ class Message:
         )
 
     def to_json(self) -> dict[str, Any]:  # Any: JSON
-        """The object as it stands in the `messages` array."""
+        """Return the object as stored in the `messages` array."""
         out: dict[str, Any] = {"role": str(self.role), "content": self.content, **self.extra}
         if self.timestamp is not None:
             out["timestamp"] = self.timestamp.isoformat()
@@ -104,15 +104,15 @@ class Message:
 
 
 def _role(value: Mapping[str, Any]) -> Role:  # Any: JSON
-    said = str(value.get("role") or value.get("sender") or "user").lower()
+    name = str(value.get("role") or value.get("sender") or "user").lower()
     try:
-        return Role(said)
+        return Role(name)
     except ValueError:
-        return Role.USER if said in _PEOPLE else Role.ASSISTANT
+        return Role.USER if name in _PEOPLE else Role.ASSISTANT
 
 
 def parse_time(value: object) -> datetime | None:
-    """An ISO timestamp as an aware time, or None for what is none; a naive one is taken as UTC."""
+    """Return an ISO timestamp as an aware time, or None if it is none; a naive one is taken as UTC."""
     if not isinstance(value, str):
         return None
     try:
@@ -123,24 +123,24 @@ def parse_time(value: object) -> datetime | None:
 
 
 def in_milliseconds(moment: datetime) -> int:
-    """A time as Redis's clock counts it."""
+    """Return a time in milliseconds, the unit of Redis's clock."""
     return int(moment.timestamp() * 1000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """What is left of talk that is too old for the window; kept in `metadata`."""
+    """What is kept of messages too old for the window; stored in `metadata`."""
 
-    #: What was talked about, in a few sentences.
+    #: A summary of the old messages, in a few sentences.
     summary: str = ""
-    #: What the person told about itself, in its own words, oldest first.
+    #: Facts that the person stated about itself, in its own words, oldest first.
     told: tuple[str, ...] = ()
-    #: Everything that arrived up to here is folded in, or forgotten; milliseconds of Redis's clock.
+    #: Everything that arrived up to this time of Redis's clock, in milliseconds, is folded in or forgotten.
     through: int = 0
 
     @classmethod
     def from_json(cls, value: object) -> Self:
-        """Read what stands in `metadata`; whatever is no memory is an empty one."""
+        """Read the memory in `metadata`; any other value gives an empty memory."""
         if not isinstance(value, dict):
             return cls()
         told, through = value.get("told"), value.get("through")
@@ -151,7 +151,7 @@ class Memory:
         )
 
     def to_json(self) -> dict[str, Any]:  # Any: JSON
-        """The object as it stands in `metadata`."""
+        """Return the object as stored in `metadata`."""
         return {
             **({"summary": self.summary} if self.summary else {}),
             **({"told": list(self.told)} if self.told else {}),
@@ -163,7 +163,7 @@ class Memory:
 class Conversation:
     """A conversation between one person and DadaCat, with the window of its latest messages."""
 
-    #: The person's address; usually a telephone number, but any string is a user.
+    #: The person's address, such as `+15551230001` or `+15551230001/+15005550006`; any string is allowed.
     user_id: str
     created_at: datetime
     updated_at: datetime
@@ -171,78 +171,81 @@ class Conversation:
     messages: tuple[Message, ...] = ()
     is_active: bool = True
     metadata: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
-    #: Raised by every write; a write holds only against the version that it read.
+    #: Raised by every write; a write succeeds only against the version that it read.
     version: int = 0
-    #: Raised by every worker that opens the conversation; an older holder's writes fail.
+    #: The fencing token, raised by every worker that opens the conversation; writes of earlier holders fail.
     fence: int = 0
-    #: How many messages, written by programs without a journal, were carried over into it.
+    #: How many messages of programs without a journal were copied into the journal.
     carried: int = 0
-    #: Digests of the latest replies, newest last, beyond what the window holds: whoever speaks may look whether he said it before.
+    #: Digests of the latest replies, newest last, more than the window holds: a new reply is checked for repetition.
     echoes: tuple[str, ...] = ()
-    #: Milliseconds of Redis's clock until which this person gets no reply, because two machines seem to talk to each other.
+    #: The person gets no reply until this time of Redis's clock, in milliseconds, because of a loop of two machines.
     quiet_until: int = 0
-    #: How many replies were written for this person, ever.
+    #: How many replies this person ever got.
     replies: int = 0
-    #: The first reply had no room for the line that a stranger is greeted with: the next one owes it.
+    #: The first reply had no room for the introduction that a new person gets; the next one adds it.
     unintroduced: bool = False
-    #: The person was forgotten once and has texted anew: old texts may still come, and are known by their marks.
+    #: The person was erased once and has texted again. Late old texts are recognised by their tombstones.
     reborn: bool = False
-    #: `metadata` as it stood in the item; None where there was none.
+    #: `metadata` as read from the item; None if there was none.
     noted: str | None = field(default=None, compare=False, repr=False)
-    #: `metadata` is no JSON object in a string: it is somebody else's, and stays as it is.
+    #: `metadata` is not a JSON object in a string: another program owns it, and it stays unchanged.
     foreign: bool = field(default=False, compare=False, repr=False)
-    #: `updated_at` as it stood in the item; None where there was none. A write holds only against what it read.
+    #: `updated_at` as read from the item; None if there was none. A write succeeds only if it is still the same.
     stamp: str | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def new(cls, user_id: str, now: datetime) -> Self:
-        """A conversation in which nothing was said yet."""
+        """Return an empty conversation."""
         return cls(user_id=user_id, created_at=now, updated_at=now)
 
     def get_formatted_history(self) -> list[dict[str, str]]:
-        """The window as the list of `{"role", "content"}` that chat models take, oldest first."""
+        """Return the window as the list of `{"role", "content"}` that chat models take, oldest first."""
         return [{"role": str(message.role), "content": message.content} for message in self.messages]
 
     @property
     def memory(self) -> Memory:
-        """What is remembered of talk that is too old for the window."""
+        """Return what is remembered of messages too old for the window."""
         return Memory.from_json(self.metadata.get(MEMORY))
 
     def remembering(self, memory: Memory) -> Self:
-        """This conversation with another memory; what others keep in `metadata` stays."""
+        """Return this conversation with another memory; other programs' entries in `metadata` stay."""
         if self.foreign:
             return self
         return replace(self, metadata={**self.metadata, MEMORY: memory.to_json()})
 
     def forgetting(self, through: int) -> Self:
-        """This conversation with an empty window and an empty memory; nothing that arrived up to `through` is ever folded in again."""
+        """Return this conversation with an empty window and an empty memory.
+
+        No message that arrived up to `through` is ever folded in again.
+        """
         return replace(self, messages=()).remembering(Memory(through=through))
 
     def metadata_json(self) -> str:
-        """`metadata` as the specification stores it."""
+        """Return `metadata` in the specification's form."""
         return json.dumps(dict(self.metadata), ensure_ascii=False, separators=(",", ":"))
 
     def saying(self, *messages: Message, at: datetime, found: str = "") -> Self:
-        """This conversation after `messages` were said; the window is not yet cut.
+        """Return this conversation with `messages` added; the window is not yet cut.
 
-        `found`: the reply as somebody found it, before it was cut into messages and a line of the house was put below.
+        `found` is the reply before it was cut into messages and a fixed line was added below it.
         """
-        said = (found,) if found else (message.content for message in messages if message.role is Role.ASSISTANT)
-        echoes = (*self.echoes, *map(echo, said))
+        replies = (found,) if found else (message.content for message in messages if message.role is Role.ASSISTANT)
+        echoes = (*self.echoes, *map(echo, replies))
         return replace(
             self,
             messages=(*self.messages, *messages),
             updated_at=max(at, self.updated_at),
             echoes=echoes[-ECHOES:],
-            # the parts of a reply are said together, and count as one
+            # the parts of a reply count as one reply
             replies=self.replies + any(message.role is Role.ASSISTANT for message in messages),
         )
 
     @classmethod
     def from_item(cls, item: Mapping[str, Any], now: datetime) -> Self:  # Any: DynamoDB's values
-        """Read an item, whoever wrote it; missing attributes get defaults.
+        """Read an item written by any program; missing attributes get defaults.
 
-        Raises `CorruptConversation` where `messages` is not JSON: guessing would lose what it holds.
+        Raises `CorruptConversation` if `messages` is not JSON: guessing would lose its content.
         """
         user_id = str(item["user_id"])
         created = parse_time(item.get("created_at")) or now
@@ -275,17 +278,17 @@ class Conversation:
         )
 
     def written(self, was: Conversation) -> Self:
-        """This conversation as it stands after it was written over `was`."""
+        """Return this conversation as stored after it was written over `was`."""
         noted = was.noted if self.metadata == was.metadata else self.metadata_json()
         return replace(self, version=was.version + 1, stamp=self.updated_at.isoformat(), noted=noted)
 
     def messages_json(self) -> str:
-        """The window as the specification stores it."""
+        """Return the window in the specification's form."""
         return json.dumps([message.to_json() for message in self.messages], ensure_ascii=False, separators=(",", ":"))
 
 
 def echo(words: str) -> str:
-    """What is remembered of a reply when its words are gone: `ECHO_CHARACTERS` characters."""
+    """Return the digest of a reply that outlives its words: `ECHO_CHARACTERS` characters."""
     return base64.b64encode(hashlib.blake2b(words.encode("utf-8", "replace"), digest_size=3).digest()).decode()
 
 

@@ -1,7 +1,8 @@
-"""What the conversation package promises: conversations kept whole, and turns moved one legal step at a time.
+"""Define the storage interfaces: whole conversations, and turns that move one legal step at a time.
 
-Every verb is one atomic write, named with its idempotency key and what a second call does. `conversation.storage` keeps these
-promises on DynamoDB, `conversation.memory` in memory; one contract suite runs on both.
+Every method is one atomic write; its docstring names the idempotency key and what a second call does.
+`conversation.storage` implements them on DynamoDB and `conversation.memory` in memory. One contract test suite runs
+on both.
 """
 
 from __future__ import annotations
@@ -14,41 +15,41 @@ from typing import Any, Final, Protocol
 from conversation.journal import Entry, Part, PartState, Turn, TurnState, milliseconds
 from conversation.models import Conversation, Memory, Message, Role
 
-#: Entries of a transcript that are read together: some 300 bytes each, and DynamoDB answers with a megabyte at most.
+#: Transcript entries read at a time: some 300 bytes each, and DynamoDB returns a megabyte at most.
 PAGE: Final = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """A stretch of a transcript, and where the next one begins (None: this was the last)."""
+    """A page of a transcript, and the cursor of the next page (None: this is the last)."""
 
     entries: tuple[Entry, ...]
     cursor: str | None
 
 
 class Conversations(Protocol):
-    """Where conversations are kept."""
+    """The storage of conversations."""
 
     def get(self, user_id: str) -> Conversation | None:
-        """The conversation as it stands, read consistently."""
+        """Return the stored conversation, read consistently."""
 
     def append(self, user_id: str, message: Message, *, now: datetime) -> Conversation:
-        """Add `message` after all that was said; create the conversation where there is none.
+        """Append `message`; create the conversation if there is none.
 
-        The idempotency key is `message.key`: a second call with the same key changes nothing. However many writers append
-        at once, no message is lost.
+        The idempotency key is `message.key`: a second call with the same key changes nothing.
+        No message is lost, however many writers append at once.
         """
 
     def reset(self, user_id: str, *, now: datetime, wake: bool = True) -> Conversation:
-        """Empty the window and wake the conversation up, unless it is to sleep on; the journal keeps its record."""
+        """Empty the window, and make the conversation active if `wake` is true. The journal keeps its record."""
 
     def page(self, user_id: str, *, cursor: str | None = None, limit: int = PAGE) -> Page:
-        """The full transcript, oldest first, a page at a time."""
+        """Return one page of the full transcript, oldest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filed:
-    """The row of a text, and whether this call made it."""
+    """A text's row, and whether this call created it."""
 
     turn: Turn
     fresh: bool
@@ -56,36 +57,36 @@ class Filed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What one transaction writes when a turn's words are frozen."""
+    """The content of the one transaction that freezes a turn's reply."""
 
-    #: As it was read under my fence.
+    #: As read under the caller's fence.
     conversation: Conversation
-    #: The texts that the reply answers, in order; the reply bears the first one's sid.
+    #: The texts that the reply answers, in order; the reply carries the first one's sid.
     turns: Sequence[Turn]
-    #: Texts that are settled in the same moment without a reply of their own.
+    #: Texts that the same transaction settles without a reply of their own.
     silent: Sequence[Turn] = ()
     #: The reply, one string a part.
     parts: Sequence[str]
-    #: The worker's own mark, to recognise its write when the answer to it got lost.
+    #: The worker's own token: if the answer to its write is lost, it recognises the write by this.
     token: str
-    #: The reply before it was cut into parts and a line of the house was put below; empty: as the parts say.
+    #: The reply before it was cut into parts and a fixed line was added below; empty: the same as the parts.
     found: str = ""
-    #: The person asked to forget: the window begins anew.
+    #: The person asked the cat to forget: the window starts empty.
     forget: bool = False
-    #: The next reply owes a stranger the line that this one had no room for.
+    #: This reply had no room for the introduction that a new person gets; the next reply adds it.
     unintroduced: bool = False
-    #: How many segments each part is expected to take, and what they cost, in millionths of a dollar; empty: nobody has looked.
+    #: Each part's expected segments and expected cost in millionths of a dollar; empty: not computed.
     expected: Sequence[tuple[int, int]] = ()
     #: Recorded with the reply: engine, model, milliseconds, tokens, what the model cost.
     facts: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
 
     @property
     def asked(self) -> tuple[Turn, ...]:
-        """Every text that this settles, in the order of arrival."""
+        """Return every text that this settles, in the order of arrival."""
         return tuple(sorted((*self.silent, *self.turns), key=lambda turn: turn.arrived))
 
     def new_parts(self) -> tuple[Part, ...]:
-        """The reply's parts as they are born; they stand in the transcript behind the last text that they answer."""
+        """Return the reply's parts in state NEW, placed in the transcript behind the last text they answer."""
         first = self.turns[0]
         expected = self.expected or [(0, 0)] * len(self.parts)
         return tuple(
@@ -106,12 +107,12 @@ class Answer:
         )
 
     def after(self, was: Conversation, now: datetime) -> Conversation:
-        """The conversation once this was said; the window is not yet cut."""
+        """Return the conversation `was` with this reply added; the window is not yet cut."""
         kept = was.forgetting(milliseconds(self.asked[-1].arrived)) if self.forget else was
         return replace(kept.saying(*self.said(now), at=now, found=self.found), unintroduced=self.unintroduced)
 
     def said(self, now: datetime) -> tuple[Message, ...]:
-        """What the window gains: the texts in order, then the reply."""
+        """Return the messages that the window gains: the texts in order, then the reply."""
         return (
             *(
                 Message(role=Role.USER, content=turn.content, timestamp=turn.arrived_at, key=turn.key)
@@ -126,7 +127,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
-    """What is written on a part when its attempt has an outcome."""
+    """The outcome of an attempt, to be written on its part."""
 
     state: PartState
     sid: str | None = None
@@ -136,13 +137,13 @@ class Binding:
     error_code: int | None = None
     reason: str | None = None
     segments: int = 0
-    #: What settled a doubt: `list`, or empty for the carrier's own answer.
+    #: The evidence that settled an unknown outcome: `list`, or empty for the carrier's own answer.
     evidence: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reported:
-    """What the carrier said of one attempt: in a signed callback, or on its list."""
+    """The carrier's report on one attempt: from a signed callback, or from its list."""
 
     attempt_id: str
     sid: str
@@ -154,7 +155,7 @@ class Reported:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:
-    """What the carrier counted and charged for one message."""
+    """The segments and price that the carrier reports for one message."""
 
     segments: int
     price: str
@@ -163,11 +164,11 @@ class Charge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Folding:
-    """A memory that takes the place of the one that was read, and what it cost to make it."""
+    """A memory that replaces the one that was read, and what it cost to make."""
 
-    #: As it was read; where its `metadata` changed since, nothing is written.
+    #: As read; if its `metadata` changed since, nothing is written.
     conversation: Conversation
-    #: None: nothing came of it but costs.
+    #: None: the attempt produced no memory, only costs.
     memory: Memory | None
     #: Recorded in the journal: engine, model, tokens, cost; empty: it cost nothing.
     facts: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
@@ -175,20 +176,20 @@ class Folding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What one thing cost: a model's work, or a message."""
+    """The cost of one model call or one message."""
 
     user_id: str
     at: datetime
-    #: Who found the words; for a message, whose words it carried.
+    #: The engine that wrote the words; for a message, the engine whose words it carried.
     engine: str
-    #: What it cost, in millionths of a dollar.
+    #: The cost, in millionths of a dollar.
     model: int = 0
     sms: int = 0
     replies: int = 0
     segments: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
-    #: The carrier itself has said what it charged.
+    #: The carrier itself has reported what it charged.
     reported: bool = False
     #: The turn, for a reply.
     turn: str = ""
@@ -196,7 +197,10 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostPage:
-    """What a stretch of the journal cost; it may be empty and not the last. `cursor`: where the next one begins; None: this was the last."""
+    """One page of the journal's costs; it may be empty and not the last.
+
+    `cursor` is where the next page starts; None: this is the last.
+    """
 
     costs: tuple[Cost, ...]
     cursor: str | None
@@ -211,134 +215,176 @@ class Unsettled:
 
 
 class Journal(Protocol):
-    """Where turns and parts are kept. `now` is a time of Redis's clock, the one clock that judges."""
+    """The storage of turns and parts. `now` is a time of Redis's clock, the one clock used for decisions."""
 
     def get(self, user_id: str) -> Conversation | None:
-        """The conversation as it stands, read consistently."""
+        """Return the stored conversation, read consistently."""
 
     def open(self, user_id: str, *, now: datetime) -> Conversation:
-        """Raise the fence and return the conversation, in one write; create it where there is none.
+        """Raise the fence and return the conversation, in one write; create it if there is none.
 
-        A second call raises the fence again: every earlier holder's `persist` and `claim` then fail with `Fenced`.
+        A second call raises the fence again: `persist` and `claim` of every earlier holder then raise `Fenced`.
         """
 
     def file(self, turn: Turn, *, now: datetime) -> Filed:
-        """Record a text, keyed by its sid. If it is recorded already, return that row and change nothing."""
+        """Record a text, keyed by its sid. If its row exists, return that row and change nothing."""
 
     def retry(self, turn: Turn) -> Turn:
-        """Count one more try at a FILED or ANSWERED turn, before the work. Settled without a reply: returned as it is."""
+        """Count one more try at a FILED or ANSWERED turn, before the work starts.
+
+        A turn that was settled without a reply is returned unchanged.
+        """
 
     def get_turn(self, user_id: str, sid: str) -> Turn | None:
-        """A text's row, read consistently."""
+        """Return a text's row, read consistently."""
 
     def settle(self, turn: Turn, state: TurnState, *, reason: str, now: datetime) -> None:
-        """End a FILED turn without a reply. A second call changes nothing. Raises `IllegalMove` for a state that ends no turn."""
+        """End a FILED turn without a reply. A second call changes nothing.
+
+        Raises `IllegalMove` for a state that ends no turn.
+        """
 
     def set_quiet(self, user_id: str, *, until_ms: int, fence: int, now: datetime) -> None:
-        """Note until when, by Redis's clock, the person gets no reply. Raises `Fenced`."""
+        """Record until when, by Redis's clock, the person gets no reply. Raises `Fenced`."""
 
     def opt_out(self, user_id: str, *, now: datetime) -> None:
-        """Note that the carrier says that the person opted out; whoever serves sees it when it opens the conversation next."""
+        """Record that the carrier reports the person as opted out.
+
+        A worker that is serving the person sees it when it next opens the conversation.
+        """
 
     def forget(self, user_id: str, *, through_ms: int, fence: int, now: datetime) -> Conversation:
-        """Empty window and memory; nothing that arrived up to `through_ms` is folded in again. A second call changes nothing more.
+        """Empty window and memory. A second call changes nothing more.
 
-        Raises `Fenced`.
+        No message that arrived up to `through_ms` is folded in again. Raises `Fenced`.
         """
 
     def set_active(self, user_id: str, *, active: bool, fence: int, now: datetime) -> None:
-        """Note that the person opted out or in. Raises `Fenced`."""
+        """Record that the person opted out or in. Raises `Fenced`."""
 
     def persist(self, answer: Answer, *, now: datetime) -> Conversation:
-        """Freeze the words: window, parts NEW, turns ANSWERED, in one transaction.
+        """Freeze the reply in one transaction: window, parts NEW, turns ANSWERED.
 
-        The idempotency key is the first turn's sid; `token` tells my own earlier write from another's. Raises `Fenced` when
-        another worker opened the conversation since. Another writer of the window alone is merged with.
+        The idempotency key is the first turn's sid; `token` distinguishes the caller's own earlier write from others.
+        Raises `Fenced` if another worker opened the conversation since.
+        If another writer changed only the window, the two changes are merged.
         """
 
     def parts(self, user_id: str, sid: str) -> tuple[Part, ...]:
-        """The parts of the reply that bears `sid`, in order, read consistently."""
+        """Return the parts of the reply that carries `sid`, in order, read consistently."""
 
     def claim(self, part: Part, *, fence: int, attempt_id: str, now: datetime) -> Part:
         """Move a NEW or RETRY part to SENDING. The idempotency key is `attempt_id`.
 
-        Raises `Fenced` when the conversation was opened by another since, or the part is no longer to be had.
+        Raises `Fenced` if another worker opened the conversation since, or if the part can no longer be claimed.
         """
 
     def bind(self, part: Part, binding: Binding, *, now: datetime) -> Part:
-        """Write an attempt's outcome, if that attempt still stands in the row and the move is legal.
+        """Write an attempt's outcome, if the row still holds that attempt and the move is legal.
 
-        Where evidence or another attempt was faster, the row is returned as it is. Raises `IllegalMove` for a move that stands in no table.
+        If evidence or another attempt was faster, return the row unchanged.
+        Raises `IllegalMove` for a move that is in no table.
         """
 
     def report(self, user_id: str, key: str, report: Reported, *, now: datetime) -> Part | None:
-        """Note what the carrier said of an attempt. A status of no higher rank changes nothing; SENDING, RETRY, UNKNOWN and HELD become SENT.
+        """Record the carrier's report on an attempt; return None if no such part ever made that attempt.
 
-        None where no such part ever made such an attempt.
+        A status of no higher rank changes nothing. SENDING, RETRY, UNKNOWN and HELD become SENT.
         """
 
     def charge(self, part: Part, charge: Charge) -> None:
-        """Note what the carrier charged for a part's message. A second call changes nothing."""
+        """Record what the carrier charged for a part's message. A second call changes nothing."""
 
     def send_again(self, part: Part, *, now: datetime) -> bool:
-        """Write down a second try (`Part.second_try`), NEW. False, and nothing changed, where there is one already.
+        """Write a second try (`Part.second_try`), NEW. If one exists, return False and change nothing.
 
-        The sparse index lists it from its due time on, so that whoever looks there finds it when it may be sent.
+        The sparse index lists it from its due time on, so that the reconciler finds it when it may be sent.
         """
 
     def newest_parts(self, user_id: str, *, limit: int) -> tuple[Part, ...]:
-        """The parts among the person's newest rows, newest first, read consistently; `limit` is in rows."""
+        """Return the parts among the person's newest rows, newest first, read consistently.
+
+        `limit` counts rows.
+        """
 
     def known(self, texts: Sequence[tuple[str, str]]) -> frozenset[str]:
-        """The sids of those texts (user id, sid) that have a row, read consistently."""
+        """Return the sids of those texts (user id, sid) that have a row, read consistently."""
 
     def remember(self, folding: Folding, *, now: datetime) -> bool:
-        """Put a memory in the place of the one that was read. False, and nothing changed but the cost, where another was written since."""
+        """Replace the memory that was read.
+
+        If another memory was written since, return False and record the cost alone.
+        """
 
     def buried(self, mark: str, *, now: datetime) -> frozenset[str]:
-        """Marks of the texts of somebody who was forgotten, for as long as they are kept, and `journal.STILL_STOPPED` where he had said STOP.
+        """Return the unexpired tombstones of an erased person's texts; empty if none was erased under `mark`.
 
-        Empty: nobody of that mark was forgotten.
+        `mark` is the hash of the erased person's user id.
+        The result contains `journal.STILL_STOPPED` if that person had sent STOP.
         """
 
     def set_reborn(self, user_id: str, *, fence: int, now: datetime) -> None:
-        """Note that this person was forgotten once and texts anew: old texts of his may still come. Raises `Fenced`."""
+        """Record that this person was erased once and has texted again, so that late old texts are recognised.
+
+        Raises `Fenced`.
+        """
 
     def lift_stop(self, mark: str) -> None:
-        """Forget that somebody who was forgotten had said STOP: he has said START since."""
+        """Delete the opt-out tombstone of an erased person who sent START again."""
 
     def unmake(self, user_id: str, *, fence: int) -> bool:
-        """Delete a conversation that was only opened, in which nothing was ever said, not even STOP; whether there is none now."""
+        """Delete a conversation that was opened and never written to, not even by STOP.
+
+        Return whether there is none now.
+        """
 
     def talk(self, user_id: str, *, after_ms: int, before_ms: int, limit: int) -> tuple[Entry, ...]:
-        """The newest lines of the transcript, oldest first, that arrived after one moment and before another; none where that is no time."""
+        """Return the newest transcript lines between `after_ms` and `before_ms`, both excluded, oldest first.
+
+        If no time lies between the two, return none.
+        """
 
     def costs(self, *, since: datetime, cursor: str | None = None) -> CostPage:
-        """What was spent since then, in no order, by looking at every row, a page of the table at a time."""
+        """Return one page of the costs since `since`, in no order, by scanning every row."""
 
     def watermark(self, name: str) -> datetime | None:
-        """Up to when, by the carrier's clock, its list was looked through for `name`; None before the first look."""
+        """Return up to when the carrier's list was read for `name`, by its clock; None before the first look."""
 
     def set_watermark(self, name: str, moment: datetime) -> None:
-        """Note how far the carrier's list was looked through. An earlier time than the one noted changes nothing."""
+        """Record how far the carrier's list was read. A time before the recorded one changes nothing."""
 
     def note_error(self, turn: Turn, error: str) -> None:
-        """Keep what went wrong with a turn, for whoever reads its dead letter."""
+        """Store what went wrong with a turn, for the operator who reads its dead letter."""
 
     def note_duplicates(self, user_id: str, sid: str, times: int, *, now: datetime) -> None:
-        """Count webhooks that brought a known text again, and when the last was seen. Where there is no such row, nothing happens."""
+        """Count webhooks that delivered a known text again, and record when the last was seen.
+
+        If there is no such row, nothing happens.
+        """
 
     def note_restored(self, turn: Turn, *, now: datetime) -> None:
-        """Note that a text was put back into the inbox, which had lost it: from order it is excused."""
+        """Record that a text was put back into the inbox after the inbox lost it.
+
+        Such a text may be answered out of order.
+        """
 
     def dead_letters(self) -> Iterator[Unsettled]:
-        """Dead turns and parts refused for good, oldest first, from the sparse index."""
+        """Yield dead turns and parts refused for good, oldest first, from the sparse index."""
 
     def revive(self, user_id: str, key: str, *, now: datetime) -> bool:
-        """Bring a dead letter back: its turn FILED, its part RETRY and due, with no tries counted. False, and nothing changed, where it is none."""
+        """Bring a dead letter back: its turn FILED, its part RETRY and due, with no tries counted.
+
+        If there is no such dead letter, return False and change nothing.
+        """
 
     def discard(self, user_id: str, key: str, *, now: datetime) -> bool:
-        """Let a dead letter rest; its row stays. False, and nothing changed, where it is none."""
+        """Discard a dead letter; its row stays.
+
+        If there is no such dead letter, return False and change nothing.
+        """
 
     def unsettled(self, bucket: str, *, before: datetime, limit: int) -> Iterator[Unsettled]:
-        """Every row not settled for some time, oldest first, from the sparse index, read `limit` at a time: a hint, never a proof of absence."""
+        """Yield every row that has been unsettled since before `before`, oldest first, from the sparse index.
+
+        It is read `limit` rows at a time. The index is a hint, never a proof of absence.
+        """

@@ -1,15 +1,15 @@
-"""Both tables as data: for start-up, tests and documents alike.
+"""Define both tables as data: for start-up, tests and documents alike.
 
-`DadaCatConversations` is the specification's: one item a person, keyed by `user_id`.
-`DadaCatMessages` is journal, outbox, delivery record and transcript in one, keyed by (`user_id`, `message_key`):
+`DadaCatConversations` is the specification's table: one item per person, keyed by `user_id`.
+`DadaCatMessages` holds journal, outbox, delivery records and transcript, keyed by (`user_id`, `message_key`):
 
-    in#<MessageSid>          a text; its turn's state
+        in#<MessageSid>          a text, with the state of its turn
     out#<MessageSid>#<n>     part n of the reply to the turn that began with that text
-    msg#<time>#<random>      a message added without a sid, settled from birth
-    old#<n>#<digest>         a message that an older program left in the window, carried over when it fell out
+        msg#<time>#<random>      a message added without a sid, settled from the start
+        old#<n>#<digest>         a message that an older program left in the window, copied when it left the window
 
-The local index `by_arrival` gives order and paging. The global index `unsettled` is sparse: only rows that are not settled
-carry its key, in 16 buckets. It is eventually consistent: it finds work and never proves that there is none.
+The local index `by_arrival` gives order and paging. The global index `unsettled` is sparse: only rows that are not
+settled carry its key, in 16 buckets. It is eventually consistent: it finds work and never proves that there is none.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ UNSETTLED: Final = "unsettled"
 
 
 def conversations(name: str = CONVERSATIONS) -> CreateTableInputTypeDef:
-    """The table of the specification, billed on demand."""
+    """Return the definition of the specification's table, billed on demand."""
     return {
         "TableName": name,
         "KeySchema": [{"AttributeName": "user_id", "KeyType": "HASH"}],
@@ -37,7 +37,7 @@ def conversations(name: str = CONVERSATIONS) -> CreateTableInputTypeDef:
 
 
 def messages(name: str = MESSAGES) -> CreateTableInputTypeDef:
-    """The journal, billed on demand."""
+    """Return the definition of the journal's table, billed on demand."""
     return {
         "TableName": name,
         "KeySchema": [

@@ -854,13 +854,13 @@ class DynamoDBStorage:
         # an undated message stands right behind what was said before it; undated ones at the very beginning stand first of all
         start = _EPOCH
         number = was.carried
-        homeless = []
+        unjournaled = []
         for message in cut.evicted:
             start = max(start, message.timestamp or start)
             if message.key is not None:
                 continue
             digest = hashlib.blake2b(json.dumps(message.to_json(), sort_keys=True).encode(), digest_size=6)
-            homeless.append(
+            unjournaled.append(
                 {
                     "user_id": was.user_id,
                     "message_key": f"old#{number:08d}#{digest.hexdigest()}",
@@ -873,8 +873,8 @@ class DynamoDBStorage:
                 }
             )
             number += 1
-        for at in range(0, len(homeless), BATCH):
-            self._db.put_all(self.messages_table_name, homeless[at : at + BATCH])
+        for at in range(0, len(unjournaled), BATCH):
+            self._db.put_all(self.messages_table_name, unjournaled[at : at + BATCH])
 
     def _expiry(self, moment: datetime) -> dict[str, int]:
         """When what is written now is to be deleted, as DynamoDB's time to live reads it."""

@@ -1,7 +1,7 @@
-"""One timeline of one text: all that the journal knows of it and of its reply, in the order in which it happened.
+"""Build the timeline of one text: all that the journal knows of it and of its reply, in order.
 
-Times are Redis's clock where a visit wrote them. A story is made from rows alone, so that whoever has the rows can tell it: the command
-line, the simulator's road view, an operator's page.
+Times that a visit wrote are Redis's clock. A story is made from rows alone, so that every reader of rows can show it:
+the command line, the simulator's road view, an operator's page.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from typing import Any, Final, Protocol
 from conversation.journal import Part, PartState, Turn, TurnState
 from dadacat.money import dollars
 
-#: Rows of a person among which a reply's sid is looked for.
+#: How many of a person's newest rows are searched for a reply's sid.
 RECENT_ROWS: Final = 1000
 
 
 class Rows(Protocol):
-    """What a story is made from."""
+    """The rows that a story is made from."""
 
     def get_turn(self, user_id: str, sid: str) -> Turn | None:
-        """A text's row."""
+        """Return a text's row."""
 
     def parts(self, user_id: str, sid: str) -> tuple[Part, ...]:
-        """The parts of the reply that bears `sid`."""
+        """Return the parts of the reply that carries `sid`."""
 
     def newest_parts(self, user_id: str, *, limit: int) -> tuple[Part, ...]:
-        """The parts among a person's newest rows."""
+        """Return the parts among a person's newest rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened."""
+    """One event of a timeline."""
 
     at: str
     what: str
@@ -43,26 +43,26 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """All that is known of one text and its reply."""
+    """Everything known of one text and its reply."""
 
     sid: str
     state: str
     events: Sequence[Event]
-    #: What somebody should know who reads no further.
+    #: The summary, for a reader who reads no further.
     verdict: str
-    #: What the reply cost, in messages and money, as far as the carrier has said.
+    #: The cost of the reply, in messages and money, as far as the carrier has reported it.
     cost: str
 
     def timed(self) -> Iterator[tuple[float, Event]]:
-        """Each event with the seconds since the first."""
-        begun = datetime.fromisoformat(self.events[0].at) if self.events else None
+        """Yield each event with the seconds since the first."""
+        started_at = datetime.fromisoformat(self.events[0].at) if self.events else None
         for event in self.events:
-            assert begun is not None
-            yield (datetime.fromisoformat(event.at) - begun).total_seconds(), event
+            assert started_at is not None
+            yield (datetime.fromisoformat(event.at) - started_at).total_seconds(), event
 
 
 def turn_of(rows: Rows, person: str, sid: str) -> Turn | None:
-    """The turn that `sid` belongs to, a text's own or its reply's, among those of `person`."""
+    """Return the turn of `person` that `sid` belongs to: the sid of a text or of its reply."""
     turn = rows.get_turn(person, sid)
     if turn is not None:
         return turn
@@ -73,11 +73,11 @@ def turn_of(rows: Rows, person: str, sid: str) -> Turn | None:
 
 
 def tell(rows: Rows, turn: Turn) -> Story:
-    """The story of a turn."""
+    """Return the story of a turn."""
     parts = rows.parts(turn.user_id, turn.turn or turn.sid)
-    told = (*_turn_events(turn), *(event for part in parts for event in _part_events(part)))
-    # what bears the same time is told in the order in which it happens
-    events = sorted(told, key=lambda event: event.at)
+    unsorted = (*_turn_events(turn), *(event for part in parts for event in _part_events(part)))
+    # the sort is stable: events with the same time keep the order in which they happen
+    events = sorted(unsorted, key=lambda event: event.at)
     return Story(
         sid=turn.sid, state=str(turn.state), events=events, verdict=_verdict(turn, parts), cost=_cost(turn, parts)
     )
@@ -140,17 +140,17 @@ def _fate(part: Part) -> str:
 
 
 def _cost(turn: Turn, parts: Sequence[Part]) -> str:
-    """Segments and money, of the messages and of the models: what the carrier has charged, else what it is expected to."""
+    """Return segments and money, of messages and models: as charged, or as expected if not yet charged."""
     sent = [part for part in parts if part.state is PartState.SENT]
-    said = []
+    costs = []
     if sent:
         segments = sum(part.segments or part.expected for part in sent)
-        said += [f"{segments} segment{'' if segments == 1 else 's'}"] if segments else []
-        said += [_price(sent)]
-    thought = int(turn.facts.get("model_cost", 0))
-    if thought:
-        said.append(f"{dollars(thought, digits=6)} USD for the model")
-    return ", ".join(said)
+        costs += [f"{segments} segment{'' if segments == 1 else 's'}"] if segments else []
+        costs += [_price(sent)]
+    model_cost = int(turn.facts.get("model_cost", 0))
+    if model_cost:
+        costs.append(f"{dollars(model_cost, digits=6)} USD for the model")
+    return ", ".join(costs)
 
 
 def _price(sent: Sequence[Part]) -> str:
@@ -167,7 +167,7 @@ def _price(sent: Sequence[Part]) -> str:
 
 
 def as_lines(story: Story) -> Iterator[str]:
-    """The story for a terminal: each event with the time since the first."""
+    """Yield the story as lines for a terminal: each event with the time since the first."""
     yield f"{story.sid}  {story.state}"
     for since, event in story.timed():
         yield f"  {event.at[:19]}  {since:+10.3f} s  {event.what:<20} {as_words(event.detail)}".rstrip()
@@ -177,5 +177,5 @@ def as_lines(story: Story) -> Iterator[str]:
 
 
 def as_words(detail: Mapping[str, Any]) -> str:  # Any: JSON
-    """An event's details in one line."""
+    """Return an event's details in one line."""
     return "  ".join(f"{name}={value}" for name, value in detail.items() if value is not None)

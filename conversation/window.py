@@ -1,7 +1,7 @@
-"""How much of a conversation its item carries: the newest messages, within a number and a size.
+"""Limit how much of a conversation its item carries: the newest messages, within a number and a size.
 
-A write costs DynamoDB one unit a kilobyte of the whole item and an item ends at 400 KB, so the window is what keeps the
-cost of a turn flat. What falls out of it lies in the journal already, or is copied there before the cut is written.
+A write costs DynamoDB one unit per kilobyte of the whole item, and an item may have 400 KB at most. The window keeps
+the cost of a turn constant. A message that leaves it is in the journal already, or is copied there before the write.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 from conversation.models import Conversation, Message
 
-#: Twenty exchanges: more than a person remembers of a chat, and what a model reads in a blink.
+#: Twenty exchanges: more than a person remembers of a chat, and a short input for a model.
 WINDOW_MESSAGES: Final = 40
 #: Bytes of JSON; forty texts of ordinary length take five thousand.
 WINDOW_BYTES: Final = 16_384
@@ -20,21 +20,21 @@ WINDOW_BYTES: Final = 16_384
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A conversation whose window fits, and what had to leave it, oldest first."""
+    """A conversation whose window fits, and the messages that had to leave it, oldest first."""
 
     conversation: Conversation
     evicted: tuple[Message, ...]
 
     @property
-    def homeless(self) -> tuple[Message, ...]:
-        """The evicted messages that no journal row holds yet."""
+    def unjournaled(self) -> tuple[Message, ...]:
+        """Return the evicted messages that no journal row holds yet."""
         return tuple(message for message in self.evicted if message.key is None)
 
 
 def cut(conversation: Conversation, *, forgotten: tuple[Message, ...] = ()) -> Cut:
-    """Fit the window: newest first, at least the newest one, whatever its size.
+    """Fit the window: keep the newest messages, and always the newest one, whatever its size.
 
-    `forgotten` left it before, because the person asked for it; with what is cut now it counts as evicted.
+    `forgotten` are messages that left the window before, because the person asked for it. They count as evicted too.
     """
     kept, size = 0, 0
     for message in reversed(conversation.messages):

@@ -1,1 +1,1 @@
-"""The front door (command line, launcher) and the ground floor (settings, logs, metrics)."""
+"""The command line and the launcher, and what every process needs: settings, logs, metrics."""

@@ -1,4 +1,4 @@
-"""The cat in the terminal: the same engines, the same memory, and what each reply would cost as a text."""
+"""Talk to the cat in the terminal: same engines, same memory, and each reply's price as a text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sms.keywords import Keyword
 
 @dataclass(slots=True)
 class Chat:
-    """One conversation at a terminal."""
+    """One conversation at a terminal; `person` is a `user_id` such as `+15551230001`."""
 
     cat: Cat
     conversations: ConversationManager
@@ -26,12 +26,12 @@ class Chat:
     terms: memory.Terms = field(default_factory=memory.Terms)
 
     def before(self) -> Iterator[tuple[str, str]]:
-        """What was said so far, as the cat remembers it: who, and the words."""
+        """Yield what the cat remembers of the conversation, as pairs such as `("user", "hello")`."""
         for line in self.conversations.get_or_create_conversation(self.person).get_formatted_history():
             yield line["role"], line["content"]
 
     def say(self, text: str) -> Reply:
-        """Say something to the cat; it is remembered, and so is what it answers."""
+        """Send a text to the cat and return its reply; both are remembered."""
         conversation = self.conversations.get_or_create_conversation(self.person)
         heard = memory.hear(conversation, [text], self.terms, now=datetime.now(UTC), seed=secrets.token_hex(8))
         if keywords.read(text) is Keyword.RESET:
@@ -45,12 +45,15 @@ class Chat:
 
 
 def footnote(reply: Reply, seconds: float, price: int) -> str:
-    """What a reply was made by, and what it cost; `price`: what it would cost as a text, in millionths of a dollar."""
+    """Return the line below a reply: its engine, its time, its tokens and its cost.
+
+    `price` is what the reply would cost as a text, in millionths of a dollar.
+    """
     count, alphabet = segments.count(reply.words), segments.alphabet(reply.words).name
     tokens = f", {reply.facts['tokens_in']} + {reply.facts['tokens_out']} tokens" if "tokens_in" in reply.facts else ""
-    silent = "".join(f"\n  silent: {why}" for why in reply.facts.get("silent_engines", ()))
-    thought = f", {dollars(int(reply.facts['model_cost']))} USD for the model" if "model_cost" in reply.facts else ""
+    failures = "".join(f"\n  silent: {reason}" for reason in reply.facts.get("silent_engines", ()))
+    model_cost = f", {dollars(int(reply.facts['model_cost']))} USD for the model" if "model_cost" in reply.facts else ""
     return (
-        f"{reply.engine}, {seconds * 1000:.0f} ms{tokens}{thought}, "
-        f"{count} segment{'' if count == 1 else 's'} {alphabet}, {dollars(price)} USD as a text{silent}"
+        f"{reply.engine}, {seconds * 1000:.0f} ms{tokens}{model_cost}, "
+        f"{count} segment{'' if count == 1 else 's'} {alphabet}, {dollars(price)} USD as a text{failures}"
     )

@@ -1,6 +1,6 @@
-"""`dadacat`: one command for every process, and one for all of them.
+"""Define the `dadacat` command: one subcommand for each process, and one that runs them all.
 
-Nothing heavy is imported before it is known what is asked for: `dadacat --help` answers at once.
+Heavy modules are imported inside the commands, so that `dadacat --help` answers at once.
 """
 
 from __future__ import annotations
@@ -24,22 +24,23 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
-#: Connections are kept for longer than Twilio's proxy keeps them, so that it is Twilio that closes an idle one.
+#: Longer than Twilio's proxy keeps an idle connection, so that Twilio closes it first.
 KEEP_ALIVE_SECONDS: Final = 75
-#: What is under way is finished; a page that listens for ever is not waited for.
+#: At shutdown, requests in progress may finish; a browser page that keeps listening is not waited for.
 GRACE_SECONDS: Final = 2
-#: One of several processes that does not answer its supervisor for so long hangs; one that starts on a busy machine takes some of it.
+#: A process that does not answer its supervisor for this long hangs. A start on a busy machine takes a part of it.
 PROCESS_ANSWERS_SECONDS: Final = 30
-#: No machine that somebody has needs more of them at one port.
+#: No existing machine needs more processes at one port.
 MOST_PROCESSES: Final = 256
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="dadacat")
 def main() -> None:
-    """DadaCat: a dadaist cat that people text.
+    """DadaCat: a dadaist cat that answers text messages.
 
-    `dadacat up` runs everything on this machine. The other commands are its processes, one by one, as a deployment runs them.
+    `dadacat up` runs everything on this machine. webhook, worker, beat and flower run one process each, as a
+    deployment does. The other commands set up, inspect and repair.
     """
 
 
@@ -50,37 +51,44 @@ def main() -> None:
     type=click.IntRange(1, 65_530),
     default=8400,
     show_default=True,
-    help="N: webhook. N+1: simulator. N+2: Flower. N+3: Redis. N+4: DynamoDB.",
+    help="First port: N webhook, N+1 simulator, N+2 Flower, N+3 Redis, N+4 DynamoDB.",
 )
 @click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path(".data"),
     show_default=True,
-    help="Where embedded stores keep their files, and logs/*.log.",
+    help="Folder for the files of the embedded stores and for logs/*.log.",
 )
-@click.option("--workers", type=click.IntRange(0, 64), default=2, show_default=True, help="Worker processes; 0: none.")
+@click.option(
+    "--workers",
+    type=click.IntRange(0, 64),
+    default=2,
+    show_default=True,
+    help="Number of worker processes; 0 for none.",
+)
 @click.option(
     "--dynamodb",
     type=click.Choice(["embedded", "aws"]),
     default="embedded",
     show_default=True,
-    help="aws: the tables of the account that boto3 finds.",
+    help="aws: use the tables of the AWS account that boto3 finds.",
 )
 @click.option(
     "--model",
     type=click.Choice(["local"]),
-    help="local: a small real model on this machine finds the words, at N+6; it talks nonsense, slowly. Default: CAT_ENGINES.",
+    help="local: answer with a small real model on this machine, at port N+6; it talks nonsense, slowly. "
+    "Default: the engines in CAT_ENGINES.",
 )
 def up(*, headless: bool, port_base: int, data: Path, workers: int, dynamodb: str, model: str | None) -> None:
     """Run everything: stores, simulator, webhook, workers, beat and Flower.
 
-    A real service whose address the environment names (REDIS_URL, AWS_ENDPOINT_URL, TWILIO_API_BASE_URL) is used instead of the embedded one.
-    Prints `ready`, then a line `name url` for each. Ctrl-C stops it all.
+    REDIS_URL, AWS_ENDPOINT_URL and TWILIO_API_BASE_URL each replace an embedded service by the service they name.
+    Prints `ready`, then a line `name url` for each service. Ctrl-C stops everything.
     """
     from dadacat import launcher
 
-    wanted = launcher.Wanted(
+    wanted = launcher.UpOptions(
         port_base=port_base, data=data.absolute(), workers=workers, aws=dynamodb == "aws", model=model == "local"
     )
     sys.exit(launcher.up(wanted, headless=headless))
@@ -94,12 +102,13 @@ def up(*, headless: bool, port_base: int, data: Path, workers: int, dynamodb: st
     type=click.IntRange(1, MOST_PROCESSES),
     default=1,
     show_default=True,
-    help="So many share the port; one for each core that may be busy with it.",
+    help="Number of processes that share the port; one for each core to use.",
 )
 def webhook(*, host: str, port: int, processes: int) -> None:
-    """Take Twilio's posts: verify, put into Redis, acknowledge.
+    """Receive Twilio's webhooks: verify, store in Redis, acknowledge.
 
-    Several processes are watched by another: it starts them, starts one anew that dies or hangs, replaces them one by one at a SIGHUP, and ends them.
+    With several processes, a supervisor starts them, restarts one that dies or hangs, replaces them one by one at a
+    SIGHUP, and stops them.
     """
     chosen = checked(twilio=True)
     from webhook.processes import counted_together
@@ -110,7 +119,7 @@ def webhook(*, host: str, port: int, processes: int) -> None:
         from webhook.server import WebhookProtocol
 
         try:
-            # found out here: a process that does not come up is started again and again
+            # checked here, because a child process that fails to start is restarted again and again
             wiring.door(chosen)
         except SettingsError as exc:
             raise click.ClickException(str(exc)) from None
@@ -122,16 +131,16 @@ def webhook(*, host: str, port: int, processes: int) -> None:
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(1, 65_535), default=8401, show_default=True)
 def simulator(*, host: str, port: int) -> None:
-    """Be Twilio: its REST surface, its webhooks, and telephones in the browser."""
+    """Simulate Twilio: its REST API, its webhooks, and telephones in the browser."""
     checked(twilio=True)
     _serve("simulator.asgi:app", host, port)
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
-@click.option("--name", default="", help="The worker's name; unique on its machine.")
+@click.option("--name", default="", help="Name of the worker, unique on its machine.")
 @click.argument("celery_arguments", nargs=-1, type=click.UNPROCESSED)
 def worker(*, name: str, celery_arguments: tuple[str, ...]) -> None:
-    """Answer texts. What follows is passed to Celery's own worker command."""
+    """Run a worker that answers texts. Further arguments go to Celery's own worker command."""
     chosen = checked(twilio=True, prices=True)
     from worker.app import app
 
@@ -151,7 +160,7 @@ def worker(*, name: str, celery_arguments: tuple[str, ...]) -> None:
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("celery_arguments", nargs=-1, type=click.UNPROCESSED)
 def beat(*, celery_arguments: tuple[str, ...]) -> None:
-    """Ring for the sweep and for the reconciler at their times. Several may run; one is enough."""
+    """Schedule the sweep and the reconciler. Several may run; one is enough."""
     chosen = checked()
     from worker.app import app
 
@@ -163,7 +172,7 @@ def beat(*, celery_arguments: tuple[str, ...]) -> None:
 @click.option("--port", type=click.IntRange(1, 65_535), default=8402, show_default=True)
 @click.argument("celery_arguments", nargs=-1, type=click.UNPROCESSED)
 def flower(*, host: str, port: int, celery_arguments: tuple[str, ...]) -> None:
-    """Show the work. FLOWER_BASIC_AUTH is its login; without one it does not start."""
+    """Run Flower, the web page of the workers. It starts only with a login in FLOWER_BASIC_AUTH."""
     checked()
     from worker.app import app
 
@@ -171,12 +180,12 @@ def flower(*, host: str, port: int, celery_arguments: tuple[str, ...]) -> None:
 
 
 @main.command()
-@click.option("--markdown", is_flag=True, help="The settings reference, as it stands in the documents.")
+@click.option("--markdown", is_flag=True, help="Print the settings reference, as in docs/reference/settings.md.")
 def settings(*, markdown: bool) -> None:
-    """Say whether the environment's settings are right; or list them all."""
+    """Check the settings of the environment, or list all settings."""
     if not markdown:
         checked(twilio=True, prices=True)
-        click.echo("the settings are right")
+        click.echo("the settings are valid")
         return
     from dadacat import reference
 
@@ -188,15 +197,16 @@ def settings(*, markdown: bool) -> None:
     "--engine",
     "engines",
     multiple=True,
-    help="An engine, as CAT_ENGINES names it; several in their order. Default: CAT_ENGINES.",
+    help="Engine, written as in CAT_ENGINES; repeat it for several, in order. Default: CAT_ENGINES.",
 )
 @click.option(
     "--as",
     "person",
-    help="Whose conversation it is, such as +15551230001: from the tables, and kept there. Default: nobody's, forgotten at the end.",
+    help="Continue the stored conversation of this person, such as +15551230001. "
+    "Default: a new conversation that is forgotten at the end.",
 )
 def chat(*, engines: tuple[str, ...], person: str | None) -> None:
-    """Talk with the cat, here. An empty line or Ctrl-D ends it; `reset` begins anew."""
+    """Talk to the cat in this terminal. An empty line or Ctrl-D ends it; `reset` clears the conversation."""
     import time
 
     from conversation.manager import ConversationManager
@@ -213,8 +223,8 @@ def chat(*, engines: tuple[str, ...], person: str | None) -> None:
     cat, terms = wiring.cat(chosen), wiring.memory_terms(chosen)
     _, tariff = wiring.prices(chosen)
     storage = wiring.store(chosen) if person else InMemoryStorage()
-    talker = person or "somebody at a terminal"
-    talk = Chat(cat, ConversationManager(storage), talker, terms)
+    user_id = person or "a person at a terminal"
+    talk = Chat(cat, ConversationManager(storage), user_id, terms)
     memories = wiring.memories_of(chosen, cat, storage)
     for role, words in talk.before():
         click.echo(f"{'you' if role == 'user' else 'cat'}: {words}")
@@ -226,17 +236,17 @@ def chat(*, engines: tuple[str, ...], person: str | None) -> None:
             return
         if not text.strip():
             return
-        begun = time.monotonic()
+        started_at = time.monotonic()
         reply = talk.say(text)
         click.echo(reply.words)
         price = tariff.cost(person or "+1", segments.count(reply.words))
-        click.secho(f"  {footnote(reply, time.monotonic() - begun, price)}", dim=True)
-        memories(talker)
+        click.secho(f"  {footnote(reply, time.monotonic() - started_at, price)}", dim=True)
+        memories(user_id)
 
 
 @main.command()
 def gallery() -> None:
-    """Sixty dialogues with the offline poet, as they stand in the documents."""
+    """Print sixty dialogues with the offline poet, as in docs/gallery.md."""
     from cat import gallery as dialogues
 
     click.echo("\n".join(dialogues.page()).rstrip())
@@ -248,24 +258,29 @@ def gallery() -> None:
     type=click.FloatRange(0, 24 * 60),
     default=5.0,
     show_default=True,
-    help="How long people text and things break. 0: not at all, only --each.",
+    help="Minutes of texts and random faults; 0: only --each.",
 )
 @click.option(
-    "--seed", type=int, default=None, help="The same seed breaks the same things. Default: a new one, which is printed."
+    "--seed",
+    type=int,
+    default=None,
+    help="Seed of the faults: the same seed gives the same faults. Default: a new one, which is printed.",
 )
 @click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Where the day keeps its files. Default: a new folder.",
+    help="Folder for the files of the run. Default: a new folder.",
 )
-@click.option("--workers", type=click.IntRange(1, 16), default=3, show_default=True)
-@click.option("--people", type=click.IntRange(1, 5000), default=60, show_default=True)
+@click.option("--workers", type=click.IntRange(1, 16), default=3, show_default=True, help="Number of worker processes.")
+@click.option(
+    "--people", type=click.IntRange(1, 5000), default=60, show_default=True, help="Number of people who text."
+)
 @click.option(
     "--rate",
     type=click.FloatRange(0.1, 200),
     default=6.0,
     show_default=True,
-    help="Texts a second, all people together.",
+    help="Texts per second, of all people together.",
 )
 @click.option(
     "--fault-every",
@@ -279,19 +294,19 @@ def gallery() -> None:
     type=click.IntRange(0, 10_000),
     default=0,
     show_default=True,
-    help="Before that, break at each row of the protocol's crash table, K0 to K14, so many times.",
+    help="First strike this many times at each row of the crash table, K0 to K14.",
 )
 @click.option(
     "--policy",
     type=click.Choice(["each", "coalesce", "latest"]),
     default="each",
     show_default=True,
-    help="What several texts of one person become.",
+    help="How to answer several texts of one person, as DOUBLE_TEXT_POLICY.",
 )
 @click.option(
-    "--row", "rows", multiple=True, help="With --each: only this row, such as K6. May be given several times."
+    "--row", "rows", multiple=True, help="With --each: strike only at this row, such as K6; repeat it for several."
 )
-@click.option("--json", "as_json", is_flag=True, help="The account as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def chaos(  # noqa: PLR0913 - each is an option
     *,
     minutes: float,
@@ -306,9 +321,10 @@ def chaos(  # noqa: PLR0913 - each is an option
     fault_every: float,
     as_json: bool,
 ) -> None:
-    """Break everything on purpose, on this machine alone, and account for every text.
+    """Inject faults into all parts, on this machine only, and account for every text.
 
-    It starts a tree of its own and stops it at the end. Exit code 1: a text was lost, doubled, out of order, or in doubt without a reason.
+    Starts its own processes and stops them at the end. Exit code 1: a text was lost, answered twice, answered out of
+    order, or left in doubt without a reason.
     """
     import secrets
     import tempfile
@@ -340,10 +356,13 @@ def chaos(  # noqa: PLR0913 - each is an option
 
 @main.command()
 @click.argument("sid")
-@click.option("--person", help="Whose text it is, where you know; otherwise Twilio is asked, then the whole journal.")
-@click.option("--json", "as_json", is_flag=True, help="The events as JSON.")
+@click.option(
+    "--person",
+    help="Person of the text, if you know it; otherwise Twilio is asked, then the whole journal is searched.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the events as JSON.")
 def explain(*, sid: str, person: str | None, as_json: bool) -> None:
-    """Tell the story of one text, by its MessageSid: the text's own, or its reply's."""
+    """Show what happened to one text, by its MessageSid or by the MessageSid of its reply."""
     from conversation.story import as_lines
     from dadacat import operate
     from dadacat.explain import NothingKnown
@@ -362,11 +381,11 @@ def explain(*, sid: str, person: str | None, as_json: bool) -> None:
 
 @main.command()
 @click.option(
-    "--since", help="Look for missed texts this far back: 90m, 24h, 2d. Default: from where the last look ended."
+    "--since", help="Look for missed texts this far back: 90m, 24h, 2d. Default: since the end of the last look."
 )
-@click.option("--json", "as_json", is_flag=True, help="What was found, as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON.")
 def reconcile(*, since: str | None, as_json: bool) -> None:
-    """Put unfinished turns back on the road, settle unknown outcomes, and fetch texts whose webhook never came."""
+    """Queue unfinished turns again, settle unknown outcomes, and fetch texts whose webhook never came."""
     from dadacat import operate
     from sms.errors import CarrierAway
     from worker import wiring
@@ -379,11 +398,11 @@ def reconcile(*, since: str | None, as_json: bool) -> None:
             report = operate.reconcile(reconciler, since, step)
         except (operate.BadRequest, CarrierAway) as exc:
             raise click.ClickException(str(exc)) from None
-    found = dataclasses.asdict(report)
+    counts = dataclasses.asdict(report)
     if as_json:
-        print_json(found)
+        print_json(counts)
     else:
-        click.echo("\n".join(f"{name:<12}{count:>6}" for name, count in found.items()))
+        click.echo("\n".join(f"{name:<12}{count:>6}" for name, count in counts.items()))
 
 
 @main.command()
@@ -393,18 +412,23 @@ def reconcile(*, since: str | None, as_json: bool) -> None:
     type=click.Choice(["day", "engine", "person"]),
     default="day",
     show_default=True,
-    help="What a line is. Days are UTC's.",
+    help="Sum by this, one line each. Days are in UTC.",
 )
-@click.option("--numbers", is_flag=True, help="With --by person: show whole numbers, not their last digits.")
-@click.option("--limit", type=click.IntRange(1, 100_000), default=60, show_default=True, help="Lines at most.")
-@click.option("--json", "as_json", is_flag=True, help="The lines as JSON.")
+@click.option("--numbers", is_flag=True, help="With --by person: show whole numbers instead of the last digits.")
 @click.option(
-    "--plot", type=click.Path(path_type=Path, dir_okay=False, writable=True), help="Also draw it, into this SVG file."
+    "--limit", type=click.IntRange(1, 100_000), default=60, show_default=True, help="Print at most this many lines."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the lines as JSON.")
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False, writable=True),
+    help="Also draw a chart into this SVG file.",
 )
 def costs(*, since: str, by: str, numbers: bool, limit: int, as_json: bool, plot: Path | None) -> None:
-    """Say what replies cost: models by the price table, messages by what Twilio charged, and by the table until it has said.
+    """Show what replies cost.
 
-    Reads every row of the journal, so that it takes time where the table is large.
+    Models are priced by the price table. Messages are priced by what Twilio charged, or by the price table until
+    Twilio reports a price. Reads every row of the journal, which takes time if the table is large.
     """
     from conversation.costs import since as spent_since
     from dadacat import costs as accounts
@@ -440,14 +464,12 @@ def costs(*, since: str, by: str, numbers: bool, limit: int, as_json: bool, plot
         )
     if len(shown) < len(lines):
         click.echo(f"{len(lines) - len(shown)} more lines; --limit shows them")
-    click.echo(
-        f"of the messages' price, {dollars(total.reported)} is what Twilio reported; the rest is by the price table"
-    )
+    click.echo(f"of the messages' price, Twilio reported {dollars(total.reported)}; the rest is from the price table")
 
 
 @main.group("dead-letters")
 def dead_letters() -> None:
-    """Turns that could not be finished, and replies that were refused for good."""
+    """Handle turns that could not be finished and replies that were refused for good."""
 
 
 def _dead_letters() -> DeadLetters:
@@ -459,46 +481,48 @@ def _dead_letters() -> DeadLetters:
 
 
 @dead_letters.command("list")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="One JSON list.")
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Print at most this many lines."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
 def list_dead_letters(*, limit: int, as_json: bool) -> None:
-    """List them, oldest first."""
-    found = list(_dead_letters().list(limit))
+    """List the dead letters, oldest first."""
+    letters = list(_dead_letters().list(limit))
     if as_json:
-        print_json(found)
+        print_json(letters)
         return
-    for letter in found:
+    for letter in letters:
         click.echo(
             f"{letter.get('since', '')!s:.19}  {letter['key']}  {letter.get('state', '')}: {letter.get('reason', '')}"
         )
-    if not found:
+    if not letters:
         click.echo("there are no dead letters")
 
 
 @dead_letters.command()
 @click.argument("name")
 def show(*, name: str) -> None:
-    """Show one, by its MessageSid or key, with its text and its traceback."""
+    """Show a dead letter with its text and traceback, by its MessageSid or key."""
     print_json(asked(lambda: _dead_letters().show(name)))
 
 
 @dead_letters.command()
 @click.argument("name")
 def replay(*, name: str) -> None:
-    """Bring one back to the road. Replaying twice answers once."""
+    """Queue a dead letter again. Replaying it twice answers it once."""
     done = asked(lambda: _dead_letters().replay(name))
-    click.echo(f"{name} is on the road again" if done else f"{name} is no dead letter any more")
+    click.echo(f"{name} is queued again" if done else f"{name} is no longer a dead letter")
 
 
 @dead_letters.command()
 @click.argument("name")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def discard(*, name: str, yes: bool) -> None:
-    """Let one rest: it leaves the list, its row stays."""
+    """Discard a dead letter: it leaves the list, its row stays."""
     if not yes:
-        click.confirm(f"Nobody will answer {name}. Discard it?", abort=True)
+        click.confirm(f"{name} will never be answered. Discard it?", abort=True)
     done = asked(lambda: _dead_letters().discard(name))
-    click.echo(f"{name} rests" if done else f"{name} is no dead letter any more")
+    click.echo(f"{name} is discarded" if done else f"{name} is no longer a dead letter")
 
 
 def _print_account(account: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What it costs, by day, by engine or by person: read from the journal, summed, shown as a table or drawn."""
+"""Sum the costs in the journal by day, engine or person, for a table or a chart."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from conversation.ports import Cost
 from dadacat.money import MICRO
 from sms.messages import masked
 
-#: A picture of more bars than this cannot be read: the dearest are drawn.
+#: A chart with more bars than this cannot be read.
 BARS: Final = 60
 
 
 @dataclass(slots=True)
 class Line:
-    """What one day, engine or person cost; money in millionths of a dollar."""
+    """The cost of one day, engine or person; money is in millionths of a dollar."""
 
     name: str
     replies: int = 0
@@ -29,16 +29,16 @@ class Line:
     tokens_out: int = 0
     model: int = 0
     sms: int = 0
-    #: Of the money for messages, what the carrier itself has said; the rest is by the price table.
+    #: The part of `sms` that the carrier has reported; the rest is from the price table.
     reported: int = 0
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """The cost of models and messages together."""
         return self.model + self.sms
 
     def add(self, cost: Cost) -> None:
-        """Count one more thing."""
+        """Add the cost of one reply or message."""
         self.replies += cost.replies
         self.segments += cost.segments
         self.tokens_in += cost.tokens_in
@@ -48,7 +48,7 @@ class Line:
         self.reported += cost.sms if cost.reported else 0
 
     def to_json(self) -> dict[str, Any]:  # Any: JSON
-        """The line with its money in dollars."""
+        """Return the line as a JSON object, with its money in dollars."""
         return {
             "name": self.name,
             "replies": self.replies,
@@ -63,22 +63,25 @@ class Line:
 
 
 def by_day(cost: Cost) -> str:
-    """The day, in UTC."""
+    """Return the day in UTC, such as `2025-01-31`."""
     return cost.at.date().isoformat()
 
 
 def by_engine(cost: Cost) -> str:
-    """Who found the words."""
+    """Return the engine that generated the reply."""
     return cost.engine or "unknown"
 
 
 def hidden(person: str, who: str) -> str:
-    """A person by its last digits and the name under which the logs and Flower know it."""
+    """Return a name for a person that hides the number, such as `**01 4f6c2a9b`.
+
+    It consists of the last digits and the beginning of the hash that the logs and Flower show.
+    """
     return f"{masked(person)[-4:]} {who[:8]}"
 
 
 def summed(costs: Iterable[Cost], key: Callable[[Cost], str]) -> tuple[list[Line], Line]:
-    """A line for each day, engine or person, and the line of all of them."""
+    """Return one line for each day, engine or person, and the line of their total."""
     lines: dict[str, Line] = {}
     total = Line("total")
     for cost in costs:
@@ -89,7 +92,7 @@ def summed(costs: Iterable[Cost], key: Callable[[Cost], str]) -> tuple[list[Line
 
 
 def draw(lines: Sequence[Line], title: str, path: Path) -> None:
-    """Draw the lines as stacked bars, an SVG picture that asks no other server for anything."""
+    """Draw the lines as stacked bars into a self-contained SVG file, which loads nothing from a server."""
     chart = pygal.StackedBar(
         js=[],
         style=Style(

@@ -1,4 +1,7 @@
-"""The operator's commands: set up, look, repair, prove. Each reads arguments and prints; what it does stands in a module of its own."""
+"""Define the operator's commands: set up, inspect, and handle conversations.
+
+Each command reads its arguments and prints; a module of its own does the work.
+"""
 
 from __future__ import annotations
 
@@ -13,26 +16,31 @@ import click
 from dadacat.terminal import asked, checked, naming, print_json, print_line, steps, sure, watched
 
 PERSON = click.argument("person")
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="As JSON, for machines.")
-YES = click.option("--yes", is_flag=True, help="Do not ask.")
-NUMBERS = click.option("--numbers", is_flag=True, help="Show whole numbers, not their last digits.")
-
-
-# Set up
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
+YES = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+NUMBERS = click.option("--numbers", is_flag=True, help="Show whole numbers instead of the last digits.")
 
 
 @click.command()
-@click.option("--account-sid", help="AC and 32 digits: Twilio's console, Account info.")
-@click.option("--auth-token", help="Beside it. Better left out: it is asked for, and stands in no shell's history.")
-@click.option("--number", help="Our number in E.164, or several with commas.")
-@click.option("--public-url", help="The webhook's address as Twilio is to call it.")
-@click.option("--engines", help="Who finds the words, in order; such as openai:gpt-5-mini,dada.")
-@click.option("--openai-api-key", help="For openai: engines.")
+@click.option("--account-sid", help="AC and 32 digits, shown in Twilio's console under Account info.")
 @click.option(
-    "--file", "path", type=click.Path(path_type=Path, dir_okay=False), default=Path(".env"), show_default=True
+    "--auth-token",
+    help="Shown in the same place. Better left out: it is then asked for, and stays out of the shell's history.",
 )
-@click.option("--force", is_flag=True, help="Replace a file that is there.")
-@click.option("--no-check", is_flag=True, help="Do not ask Twilio whether the login is right.")
+@click.option("--number", help="Our number in E.164 form, or several separated by commas.")
+@click.option("--public-url", help="Address at which Twilio calls the webhook.")
+@click.option("--engines", help="Engines that generate replies, in order, such as openai:gpt-5-mini,dada.")
+@click.option("--openai-api-key", help="OpenAI key, needed for engines that begin with openai:.")
+@click.option(
+    "--file",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path(".env"),
+    show_default=True,
+    help="File to write.",
+)
+@click.option("--force", is_flag=True, help="Replace an existing file.")
+@click.option("--no-check", is_flag=True, help="Do not check the login at Twilio.")
 def init(  # noqa: PLR0913 - each is an option
     *,
     account_sid: str | None,
@@ -45,14 +53,14 @@ def init(  # noqa: PLR0913 - each is an option
     force: bool,
     no_check: bool,
 ) -> None:
-    """Write .env: what is not given is asked for, and all of it is checked before anything is written."""
+    """Write .env: ask for missing answers, check all of them, then write the file."""
     from dadacat import init as setup
     from dadacat.settings import Settings, SettingsError
     from sms.errors import CarrierAway
     from worker import wiring
 
     if path.exists() and not force:
-        raise click.ClickException(f"{path} is there already; --force replaces it")
+        raise click.ClickException(f"{path} exists already; --force replaces it")
 
     def ask(given: str | None, question: str, default: str | None = None, *, secret: bool = False) -> str:
         if given is not None:
@@ -63,15 +71,15 @@ def init(  # noqa: PLR0913 - each is an option
 
     answers = {
         "TWILIO_ACCOUNT_SID": ask(account_sid, "Account SID (Twilio's console, Account info)"),
-        "TWILIO_AUTH_TOKEN": ask(auth_token, "Auth token (beside it; it is not shown here)", secret=True),
+        "TWILIO_AUTH_TOKEN": ask(auth_token, "Auth token (in the same place; your input is not shown)", secret=True),
         "TWILIO_PHONE_NUMBER": ask(number, "Our number, in E.164"),
         "PUBLIC_URL": ask(public_url, "Public address of the webhook", "https://cat.example.org"),
         "CAT_ENGINES": ask(engines, "Engines", "dada"),
-        # for whoever sets up against a simulator
+        # allows a set-up against a simulator
         "TWILIO_API_BASE_URL": os.environ.get("TWILIO_API_BASE_URL", ""),
     }
     if "openai:" in answers["CAT_ENGINES"]:
-        answers["OPENAI_API_KEY"] = ask(openai_api_key, "OpenAI key (it is not shown here)", secret=True)
+        answers["OPENAI_API_KEY"] = ask(openai_api_key, "OpenAI key (your input is not shown)", secret=True)
     try:
         values = setup.complete(answers)
     except SettingsError as exc:
@@ -81,7 +89,9 @@ def init(  # noqa: PLR0913 - each is an option
         try:
             twilio.status()
         except CarrierAway as exc:
-            raise click.ClickException(f"{exc}; nothing was written. --no-check writes it all the same") from None
+            raise click.ClickException(
+                f"{exc}; nothing was written. --no-check writes the file without this check"
+            ) from None
         finally:
             twilio.close()
     setup.write(path, values)
@@ -91,19 +101,22 @@ def init(  # noqa: PLR0913 - each is an option
 @click.command()
 @AS_JSON
 def doctor(*, as_json: bool) -> None:
-    """Reach everything that DadaCat depends on, and say what is wrong and what to do. Exit code 1: something is wrong."""
+    """Check everything that DadaCat depends on, and print what is wrong and what to do.
+
+    Exit code 1: something is wrong.
+    """
     import dataclasses
 
-    from dadacat import doctor as practice
+    from dadacat import doctor as checks
     from dadacat.doctor import Level
 
-    found = practice.examine(checked(twilio=True, prices=True, tree=True))
-    wrong = sum(finding.level is Level.WRONG for finding in found)
+    findings = checks.examine(checked(twilio=True, prices=True, tree=True))
+    wrong = sum(finding.level is Level.WRONG for finding in findings)
     if as_json:
-        print_json([dataclasses.asdict(finding) for finding in found])
+        print_json([dataclasses.asdict(finding) for finding in findings])
     else:
         colours = {Level.OK: "green", Level.WARNING: "yellow", Level.WRONG: "red"}
-        for finding in found:
+        for finding in findings:
             mark = click.style(f"{finding.level:<8}", fg=colours[finding.level])
             click.echo(f"{mark} {finding.where:<9} {finding.what}")
             if finding.remedy:
@@ -113,10 +126,13 @@ def doctor(*, as_json: bool) -> None:
 
 @click.command()
 @YES
-@click.option("--dry-run", is_flag=True, help="Only show the difference. Exit code 1: there is one.")
+@click.option("--dry-run", is_flag=True, help="Only show the difference. Exit code 1: there is a difference.")
 @AS_JSON
 def connect(*, yes: bool, dry_run: bool, as_json: bool) -> None:
-    """Have Twilio post our numbers' texts to PUBLIC_URL, with retries and a fallback; the difference is shown first."""
+    """Make Twilio post the texts of our numbers to PUBLIC_URL, with retries and a fallback.
+
+    Shows the difference and asks before it changes anything.
+    """
     import dataclasses
 
     from dadacat import connect as wires
@@ -124,7 +140,7 @@ def connect(*, yes: bool, dry_run: bool, as_json: bool) -> None:
 
     chosen = checked(twilio=True, tree=True)
     if not chosen.numbers:
-        raise click.ClickException("TWILIO_PHONE_NUMBER names no number")
+        raise click.ClickException("TWILIO_PHONE_NUMBER is empty: no number to connect")
     account = wiring.account(chosen)
     try:
         changes = asked(lambda: wires.changes(chosen, account))
@@ -146,19 +162,18 @@ def connect(*, yes: bool, dry_run: bool, as_json: bool) -> None:
         account.close()
 
 
-# Look
-
-
 @click.command()
 @click.argument("body")
-@click.option("--as", "person", default="+15551230001", show_default=True, help="Whose telephone it is.")
-@click.option("--to", default="", help="Which of our numbers is texted. Default: the first.")
+@click.option(
+    "--as", "person", default="+15551230001", show_default=True, help="Number of the telephone that sends the text."
+)
+@click.option("--to", default="", help="Which of our numbers to text. Default: the first.")
 @click.option(
     "--wait", type=click.FloatRange(0, 600), default=30.0, show_default=True, help="Seconds to wait for the reply."
 )
 @AS_JSON
 def text(*, body: str, person: str, to: str, wait: float, as_json: bool) -> None:
-    """Text the cat from a telephone of the simulator, and print its reply."""
+    """Send a text to the cat from a telephone of the simulator, and print the reply."""
     from dadacat import telephone
 
     chosen = checked(twilio=True, tree=True)
@@ -166,16 +181,16 @@ def text(*, body: str, person: str, to: str, wait: float, as_json: bool) -> None
     if as_json:
         print_json({"sid": sid, "reply": reply})
     else:
-        click.echo(reply if reply is not None else f"no reply within {wait:.0f} s; dadacat explain {sid}")
+        click.echo(reply if reply is not None else f"no reply within {wait:.0f} s; see: dadacat explain {sid}")
     sys.exit(0 if reply is not None else 1)
 
 
 @click.command()
 @PERSON
-@click.option("--limit", type=click.IntRange(1), help="Only so many of the latest lines.")
+@click.option("--limit", type=click.IntRange(1), help="Print only this many of the latest lines.")
 @AS_JSON
 def history(*, person: str, limit: int | None, as_json: bool) -> None:
-    """Everything that was said with a person, oldest first."""
+    """Print all texts and replies of a person, oldest first."""
     from collections import deque
 
     from conversation.journal import milliseconds
@@ -189,16 +204,19 @@ def history(*, person: str, limit: int | None, as_json: bool) -> None:
         if as_json:
             print_line({"at": at, "role": entry.role, "content": entry.content, "state": entry.state, "key": entry.key})
         else:
-            who = click.style("cat   ", fg="cyan") if entry.role == "assistant" else "person"
-            noted = "" if entry.state in (None, "SETTLED", "ANSWERED", "SENT") else f"  ({entry.state})"
-            click.echo(f"{at}  {who}  {entry.content}{noted}")
+            speaker = click.style("cat   ", fg="cyan") if entry.role == "assistant" else "person"
+            note = "" if entry.state in (None, "SETTLED", "ANSWERED", "SENT") else f"  ({entry.state})"
+            click.echo(f"{at}  {speaker}  {entry.content}{note}")
 
 
 @click.command()
 @click.option("--since", default="24h", show_default=True, help="How far back: 90m, 24h, 7d.")
 @AS_JSON
 def stats(*, since: str, as_json: bool) -> None:
-    """What became of texts and replies, how long thinking took, and what waits now. Reads every row of the journal."""
+    """Count outcomes of texts and replies, the time to generate replies, and the wait now.
+
+    Reads every row of the journal.
+    """
     from dadacat import operate
     from dadacat import stats as figures
     from inbox.ports import moment
@@ -209,18 +227,18 @@ def stats(*, since: str, as_json: bool) -> None:
     begin = asked(lambda: operate.ago(since))
     archive = wiring.store(chosen).archive()
     with steps() as step:
-        found = asked(lambda: figures.counted(watched(archive.states(), "rows", step), since=begin)).to_json()
+        report = asked(lambda: figures.counted(watched(archive.states(), "rows", step), since=begin)).to_json()
     oldest = asked(inbox.oldest_waiting_ms)
     waiting = (moment(inbox.now_ms()) - moment(oldest)).total_seconds() if oldest is not None else None
-    found |= {"since": begin.isoformat(timespec="seconds"), "oldest_waiting_seconds": waiting}
+    report |= {"since": begin.isoformat(timespec="seconds"), "oldest_waiting_seconds": waiting}
     if as_json:
-        print_json(found)
+        print_json(report)
         return
-    click.echo(f"since {found['since']}: {found['people']} people")
+    click.echo(f"since {report['since']}: {report['people']} people")
     for name in ("texts", "no_reply", "engines", "messages", "statuses", "error_codes"):
-        for what, count in sorted(found[name].items(), key=lambda pair: -pair[1]):
+        for what, count in sorted(report[name].items(), key=lambda pair: -pair[1]):
             click.echo(f"{name.replace('_', ' '):<12}{count:>8}  {what}")
-    thought = found["thought_ms"]
+    thought = report["thought_ms"]
     if thought["median"] is not None:
         click.echo(f"{'thinking':<12}{thought['median']:>8}  ms, median; {thought['p95']} ms for 95 of 100")
     click.echo(f"{'waiting':<12}{waiting or 0:>8.0f}  s, the oldest unanswered text")
@@ -230,7 +248,10 @@ def stats(*, since: str, as_json: bool) -> None:
 @AS_JSON
 @NUMBERS
 def audit(*, as_json: bool, numbers: bool) -> None:
-    """Prove that nothing was sent to anybody after a STOP. Exit code 1: something was, and it is named."""
+    """Prove that no message was sent to a person after that person's STOP.
+
+    Exit code 1: a message was sent, and it is listed.
+    """
     import dataclasses
 
     from conversation import audit as proof
@@ -239,7 +260,7 @@ def audit(*, as_json: bool, numbers: bool) -> None:
     chosen = checked(twilio=True, tree=True)
     storage = wiring.store(chosen)
     archive = storage.archive()
-    stopped = asked(lambda: archive.who_said(proof.STOPPED))
+    stopped = asked(lambda: archive.users_with_reason(proof.STOPPED))
     findings: list[proof.Finding] = []
     with steps() as step:
         for person in watched(stopped, "people who said STOP", step):
@@ -255,26 +276,24 @@ def audit(*, as_json: bool, numbers: bool) -> None:
     else:
         for finding in findings:
             click.echo(
-                f"{finding.at or '':<34}{name(finding.user_id):<24}{finding.kind}  {finding.stop}  {finding.key} {finding.sid}"
+                f"{finding.at or '':<34}{name(finding.user_id):<24}{finding.kind}  {finding.stop}  "
+                f"{finding.key} {finding.sid}"
             )
         click.echo(f"{len(stopped)} people said STOP; {len(offences)} offences")
     sys.exit(1 if offences else 0)
 
 
-# Conversations
-
-
 @click.group()
 def conversations() -> None:
-    """People and what was said with them."""
+    """List, read, reset, export, import and forget conversations."""
 
 
 @conversations.command("list")
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="Lines at most.")
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="Print at most this many lines.")
 @NUMBERS
 @AS_JSON
 def list_conversations(*, limit: int, numbers: bool, as_json: bool) -> None:
-    """List them. Numbers are hidden but for their last digits, unless --numbers."""
+    """List conversations. Of numbers only the last digits are shown, unless --numbers is given."""
     from itertools import islice
 
     from dadacat import people
@@ -282,8 +301,8 @@ def list_conversations(*, limit: int, numbers: bool, as_json: bool) -> None:
 
     chosen = checked(twilio=True, tree=True)
     name = naming(chosen, numbers=numbers)
-    found = islice(people.listed(wiring.store(chosen).archive()), limit)
-    for line in asked(lambda: list(found)):
+    lines = islice(people.listed(wiring.store(chosen).archive()), limit)
+    for line in asked(lambda: list(lines)):
         line["person"] = name(line["person"])
         if as_json:
             print_line(line)
@@ -295,7 +314,7 @@ def list_conversations(*, limit: int, numbers: bool, as_json: bool) -> None:
 @conversations.command()
 @PERSON
 def show(*, person: str) -> None:
-    """What is known of a person, as JSON; the words are in `dadacat history`."""
+    """Print what is known about a person as JSON; `dadacat history` prints the messages."""
     from dadacat import people
     from worker import wiring
 
@@ -307,7 +326,7 @@ def show(*, person: str) -> None:
 @PERSON
 @YES
 def reset(*, person: str, yes: bool) -> None:
-    """Let the cat forget: window and memory begin anew, the journal keeps its record."""
+    """Clear the cat's window and memory of a person; the journal keeps its record."""
     from datetime import UTC, datetime
 
     from dadacat import people
@@ -316,30 +335,35 @@ def reset(*, person: str, yes: bool) -> None:
     storage = wiring.store(checked(tree=True))
     asked(lambda: people.known(storage, person))
     sure(f"The cat will remember nothing of {person}. Reset?", yes=yes)
-    # who said STOP is not woken by an operator
+    # a reset by the operator does not undo a STOP of the person
     storage.reset(person, now=datetime.now(UTC), wake=False)
     click.echo("reset")
 
 
 @conversations.command()
 @click.argument("people", nargs=-1)
-@click.option("--all", "everybody", is_flag=True, help="Everybody.")
-@click.option("--html", "as_page", is_flag=True, help="A page to read, instead of JSON lines; of one person.")
+@click.option("--all", "all_people", is_flag=True, help="Export all people.")
 @click.option(
-    "--output", "-o", type=click.Path(path_type=Path, dir_okay=False, writable=True), help="Default: standard output."
+    "--html", "as_page", is_flag=True, help="Write a page to read instead of JSON lines; for one person only."
 )
-def export(*, people: tuple[str, ...], everybody: bool, as_page: bool, output: Path | None) -> None:
-    """Write conversations out: JSON lines that `import` reads, or a page."""
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path, dir_okay=False, writable=True),
+    help="File to write. Default: standard output.",
+)
+def export(*, people: tuple[str, ...], all_people: bool, as_page: bool, output: Path | None) -> None:
+    """Export conversations as JSON lines, which `import` reads, or as a page."""
     from dadacat import people as desk
     from worker import wiring
 
-    if everybody == bool(people) or (as_page and len(people) != 1):
-        raise click.UsageError("name people, or --all; a page is of one person")
+    if all_people == bool(people) or (as_page and len(people) != 1):
+        raise click.UsageError("name people or give --all; --html needs exactly one person")
     storage = wiring.store(checked(tree=True))
     archive = storage.archive()
     for person in people:
         asked(partial(desk.known, storage, person))
-    named = (str(item["user_id"]) for item in archive.items()) if everybody else iter(people)
+    named = (str(item["user_id"]) for item in archive.items()) if all_people else iter(people)
     lines = desk.page(people[0], desk.transcript(storage, people[0])) if as_page else desk.exported(archive, named)
     count = 0
     with click.open_file(str(output) if output else "-", "w", encoding="utf-8") as file, steps() as step:
@@ -355,7 +379,10 @@ def export(*, people: tuple[str, ...], everybody: bool, as_page: bool, output: P
 @click.argument("file", type=click.File(encoding="utf-8"))
 @YES
 def import_(*, file: Any, yes: bool) -> None:
-    """Put back what was exported. Nothing of it is sent; nobody who is known already is touched."""
+    """Import conversations from an export. Nothing is sent.
+
+    If a person in the file is already known, nothing is written.
+    """
     from dadacat import people
     from worker import wiring
 
@@ -370,13 +397,17 @@ def import_(*, file: Any, yes: bool) -> None:
 @conversations.command()
 @PERSON
 @YES
-@click.option("--keep-twilio", is_flag=True, help="Leave Twilio's copies: they are deleted otherwise, in and out.")
+@click.option(
+    "--keep-twilio",
+    is_flag=True,
+    help="Leave Twilio's copies of texts and replies, which are deleted otherwise.",
+)
 @AS_JSON
 def forget(*, person: str, yes: bool, keep_twilio: bool, as_json: bool) -> None:
-    """Remove a person everywhere: tables, Redis, Twilio's copies. Prints a receipt that does not say of whom.
+    """Delete a person from the tables, Redis and Twilio, and print a receipt.
 
-    For 30 days marks of his texts stay, under a keyed hash, so that one that comes late is not answered; that he said STOP is kept
-    in the same way for ten years, until he says START.
+    The receipt does not name the person. Keyed hashes of the texts stay for 30 days, so that a text that comes late
+    is not answered. A keyed hash of a STOP stays for ten years, or until the person sends START.
     """
     import dataclasses
 
@@ -387,7 +418,7 @@ def forget(*, person: str, yes: bool, keep_twilio: bool, as_json: bool) -> None:
     from worker.visit import LeaseKeeper
 
     chosen = checked(twilio=True, tree=True)
-    sure(f"Nothing of {person} will be left, and nobody can bring it back. Forget?", yes=yes)
+    sure(f"Everything about {person} will be deleted and cannot be restored. Forget?", yes=yes)
     storage = wiring.store(chosen)
     account = None if keep_twilio else wiring.account(chosen)
     inbox = wiring.inbox_on(wiring.redis_client(chosen), chosen)
@@ -401,7 +432,7 @@ def forget(*, person: str, yes: bool, keep_twilio: bool, as_json: bool) -> None:
     )
     users = [person]
     if chosen.per_number and not number_of(person):
-        # with each number that he ever texted, also one that is no longer ours
+        # one conversation per number that the person texted, also a number that is no longer ours
         known = asked(lambda: [str(item["user_id"]) for item in eraser.archive.items()])
         both = [user_of(person, number, per_number=True) for number in chosen.addresses]
         users += sorted({*both, *(user for user in known if number_of(user) and address_of(user) == person)})

@@ -1,7 +1,8 @@
-"""Whose text is it? A story is told by `conversation.story`; here the person is found to whom a sid belongs.
+"""Find the turn to which a MessageSid belongs; `conversation.story` then describes the turn.
 
-The journal's key begins with the person; a sid alone does not say whose it is. Twilio's own record does, and where Twilio has none (deleted,
-or out of reach) the journal is searched, which takes time with its size.
+The journal's key begins with the person, and a sid alone does not name the person.
+Twilio's record of the message names the person, and the caller looks there first.
+If Twilio has no record (deleted, or out of reach), the journal is searched, which takes longer the larger it is.
 """
 
 from __future__ import annotations
@@ -16,16 +17,17 @@ class NothingKnown(Exception):
 
 
 def explain(storage: DynamoDBStorage, sid: str, *, person: str | None) -> Story:
-    """The story of the text `sid`, inbound or outbound; `person` where it is known whose it is.
+    """Return the story of the text `sid`, inbound or outbound.
 
+    `person` is the person of that text, such as `+15551230001`, or None if unknown.
     Raises `NothingKnown`, `StoreAway`.
     """
     turn = story.turn_of(storage, person, sid) if person is not None else None
     if turn is None:
-        found = storage.find(sid)
-        if found is None:
+        row = storage.find(sid)
+        if row is None:
             raise NothingKnown(f"nothing is known of {sid}")
-        user_id, key = found
+        user_id, key = row
         turn = storage.get_turn(user_id, key.split("#")[1])
     if turn is None:
         raise NothingKnown(f"{sid} belongs to a turn that is gone")

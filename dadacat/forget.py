@@ -1,8 +1,14 @@
-"""`dadacat conversations forget`: a person is removed everywhere, and a text of his that comes late is not answered as if he were new.
+"""Forget a person: delete all that is stored, and leave texts that come late unanswered.
 
-In this order, so that whoever is interrupted can simply begin again: marks of his texts, under a keyed hash, are written first; then Twilio's copies
-are deleted, then the tables' rows, then what Redis has. What stays for 30 days are the marks, and for ten years the mark of a STOP: hashes, of which
-nobody without the key can tell whose.
+`dadacat conversations forget` works in this order, so that an interrupted run can simply be started again:
+
+1. Write tombstones of the person's texts, under a keyed hash.
+2. Delete Twilio's copies of the messages.
+3. Delete the rows of the tables.
+4. Delete what Redis holds.
+
+The tombstones of the texts stay for 30 days, and the tombstone of a STOP stays for ten years.
+Both hold hashes, which identify the person only with the key.
 """
 
 from __future__ import annotations
@@ -27,37 +33,38 @@ from sms.account import TwilioAccount
 from sms.messages import address_of, number_of
 from worker.visit import LeaseKeeper
 
-#: Twilio brings a text again for hours at most; whoever asks its list looks back for days.
+#: Twilio delivers a text again for hours at most; a look at Twilio's list reaches back for days.
 MARKED: Final = timedelta(days=30)
-#: More texts than this of one person in that time are marked no longer: an item of DynamoDB holds no more.
+#: Tombstones of one person, newest texts first: an item of DynamoDB holds no more.
 MOST_MARKS: Final = 10_000
-#: A STOP is remembered for longer than any list of numbers is kept, under its hash.
+#: The hash of a STOP is kept for longer than any list of numbers is kept.
 STOP_KEPT: Final = timedelta(days=3650)
-#: A worker that serves the person just now is done by then.
+#: A worker that serves the person when the command starts is done by then.
 WAIT_SECONDS: Final = 60.0
 POLL_SECONDS: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """What was forgotten, without saying of whom."""
+    """What one erasure deleted, without naming the person."""
 
     who: Who
     at: str
-    #: Rows of the journal.
+    #: Deleted rows of the journal.
     rows: int
-    #: Messages of which Twilio kept a copy, and those that it would not delete: still under way.
+    #: Messages whose copy Twilio deleted.
     twilio: int
+    #: Messages that Twilio did not delete, because they are still under way.
     twilio_kept: int
-    #: Keys and entries in Redis.
+    #: Deleted keys and entries of Redis.
     redis: int
-    #: Until when texts that come late are recognised and left unanswered.
+    #: Texts that come late are recognised and left unanswered until this time.
     late_until: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Eraser:
-    """Forgets people. `account` None: Twilio keeps its copies."""
+    """Forgets people. If `account` is None, Twilio keeps its copies."""
 
     storage: DynamoDBStorage
     archive: Archive
@@ -68,7 +75,10 @@ class Eraser:
     sleep: Callable[[float], None] = time.sleep
 
     def forget(self, person: str, *, progress: Callable[[str, int], None] = lambda *_: None) -> Receipt:
-        """Forget a person; a second call finds nothing more. Raises `BadRequest`, `CarrierAway`, `StoreAway`, `InboxAway`."""
+        """Forget a person. A second call finds nothing more to delete.
+
+        Raises `BadRequest`, `CarrierAway`, `StoreAway`, `InboxAway`.
+        """
         who, now = self.who(person), moment(self.inbox.now_ms())
         until = now + MARKED
         lease = self._alone(who, person)
@@ -76,7 +86,7 @@ class Eraser:
             try:
                 waiting = list(self.inbox.waiting(lease, limit=MOST_MARKS)) if lease else []
                 if self.archive.item(person) is not None:
-                    # a worker that held this person before may write no more
+                    # a higher fence: a worker that held this person before can no longer write
                     self.storage.open(person, now=now)
                 listed = self._listed(person)
                 self._mark(
@@ -91,7 +101,7 @@ class Eraser:
                 progress("redis", removed)
             except BaseException:
                 if lease is not None:
-                    self.inbox.park(lease, due_ms=self.inbox.now_ms())
+                    self.inbox.release_until(lease, due_ms=self.inbox.now_ms())
                 raise
             if lease is not None:
                 self.inbox.leave_duty(lease)
@@ -101,25 +111,25 @@ class Eraser:
         )  # fmt: skip
 
     def _alone(self, who: Who, person: str) -> Lease | None:
-        """The person's lease, once nobody serves it; None for somebody whom Redis does not know."""
-        until = time.monotonic() + WAIT_SECONDS
+        """Return the person's lease once no worker holds it; None if Redis does not know the person."""
+        deadline = time.monotonic() + WAIT_SECONDS
         while self.inbox.person(who) is not None:
             lease = self.inbox.take(who)
             if lease is not None:
                 return lease
-            if time.monotonic() > until:
+            if time.monotonic() > deadline:
                 raise BadRequest(
-                    f"a worker has served {person} for {WAIT_SECONDS:.0f} s without an end: try again later"
+                    f"a worker has served {person} for {WAIT_SECONDS:.0f} s and is not done: try again later"
                 )
             self.sleep(POLL_SECONDS)
         return None
 
     def _still_alone(self, lease: Lease | None, person: str) -> None:
         if lease is not None and not self.inbox.renew(lease):
-            raise BadRequest(f"a worker serves {person} again: begin anew")
+            raise BadRequest(f"a worker serves {person} again: run the command again")
 
     def _mark(self, person: str, who: Who, more: Sequence[str], *, now: datetime, until: datetime) -> None:
-        """Mark the texts that the journal has, those that still wait, and those of which Twilio knows."""
+        """Write tombstones of the texts that the journal holds, that still wait, and that Twilio lists."""
         begin = in_milliseconds(now - MARKED)
         sids = sorted(
             (row["arrived"], row["sid"])
@@ -130,7 +140,7 @@ class Eraser:
         self.storage.bury(who, [self.who(sid) for sid in newest[:MOST_MARKS]], until=until)
 
     def _keep_stop(self, person: str, who: Who, waiting: Sequence[Waiting], *, now: datetime) -> None:
-        """Who said STOP has said so, also when nobody knows any more who it was; also where it was not heeded yet."""
+        """Keep the person's STOP under its hash, also a STOP that waits and was not acted on yet."""
         conversation = self.storage.get(person)
         texts = (entry.text for entry in waiting if entry.text is not None)
         if keywords.opted_out_after(texts, opted_out=conversation is not None and not conversation.is_active):

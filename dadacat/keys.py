@@ -1,6 +1,7 @@
-"""Keys that change while a process runs: the account's tokens and shared keys, read anew when their file changes, or at a SIGHUP.
+"""Hold the account's tokens and shared keys, which may change while a process runs.
 
-A rotation needs no restart: the next token is put beside the current one, promoted at Twilio, and the old one is taken away.
+They are read again when the token file changes, or at a SIGHUP. A key rotation therefore needs no restart:
+put the next token beside the current one, promote it at Twilio, then remove the old one.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from typing import Final
 from dadacat import logs
 from dadacat.settings import Settings, SettingsError
 
-#: So often at most the file of tokens is looked at.
+#: The token file is checked at most this often.
 LOOK_SECONDS: Final = 1.0
 
 log = logs.get("keys")
 
 
 class Keys:
-    """The settings of a process whose keys may change; `read` reads the environment and `.env` anew."""
+    """The keys of a process; `read` returns the environment and `.env` as they are now."""
 
     def __init__(
         self, chosen: Settings, read: Callable[[], Mapping[str, str]], *, clock: Callable[[], float] = time.monotonic
@@ -39,7 +40,7 @@ class Keys:
 
     @property
     def tokens(self) -> tuple[str, ...]:
-        """The account's auth tokens, as they stood a second ago or less."""
+        """The account's auth tokens, at most a second old."""
         self._heed_hangup()
         path = self._chosen.twilio_auth_token_file
         if path and self._clock() - self._looked >= LOOK_SECONDS:
@@ -47,7 +48,7 @@ class Keys:
                 self._looked = self._clock()
                 mark = self._mark()
                 if mark != self._seen:
-                    # a file that is just being replaced, or is gone, leaves what is known
+                    # while the file is being replaced, or is gone, the known tokens stay
                     self._tokens, self._seen = self._chosen.tokens or self._tokens, mark
                     log.info("tokens read anew", count=len(self._tokens))
         return self._tokens
@@ -60,12 +61,15 @@ class Keys:
 
     @property
     def logins(self) -> tuple[tuple[str, str], ...]:
-        """User names and passwords for Twilio's API."""
+        """User names and passwords for Twilio's API, such as `(("AC…", "token"),)`."""
         tokens = self.tokens
         return self._chosen.logins_with(tokens)
 
     def hang_up(self) -> None:
-        """Have the settings read anew at the next look. A signal may come at any moment: nothing more is done in it."""
+        """Have the settings read again at the next access.
+
+        A signal may come at any moment, so its handler only sets this flag.
+        """
         self._hung_up = True
 
     def _heed_hangup(self) -> None:
@@ -74,12 +78,12 @@ class Keys:
             self.reload()
 
     def reload(self) -> None:
-        """Read the settings anew; where they are wrong, what was known stays."""
+        """Read the settings again; if they are invalid, keep the known keys."""
         try:
             fresh = Settings.load(self._read())
             fresh.require_twilio()
         except SettingsError as exc:
-            log.error("settings not read anew", reason=str(exc))  # noqa: TRY400 - the sentence says it all
+            log.error("settings not read anew", reason=str(exc))  # noqa: TRY400 - the reason says it all
             return
         with self._lock:
             self._chosen, self._tokens, self._shared_keys = fresh, fresh.tokens, fresh.shared_keys
@@ -88,13 +92,16 @@ class Keys:
 
     def _mark(self) -> tuple[int, int, int]:
         try:
-            found = Path(self._chosen.twilio_auth_token_file or os.devnull).stat()
+            status = Path(self._chosen.twilio_auth_token_file or os.devnull).stat()
         except OSError:
             return (0, 0, 0)
-        return (found.st_mtime_ns, found.st_size, found.st_ino)
+        return (status.st_mtime_ns, status.st_size, status.st_ino)
 
 
 def reload_on_hangup(keys: Keys) -> None:
-    """Read the keys anew at a SIGHUP; nothing happens outside the main thread, where no signal can be caught."""
+    """Read the keys again at each SIGHUP.
+
+    Outside the main thread this does nothing, because only the main thread can catch signals.
+    """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGHUP, lambda *_: keys.hang_up())

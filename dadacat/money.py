@@ -1,13 +1,16 @@
-"""Money as everybody here counts it: in millionths of a US dollar, as whole numbers. Sums are exact, and Redis and DynamoDB add them."""
+"""Count money in whole millionths of a US dollar.
+
+Sums of whole numbers are exact, and Redis and DynamoDB can add them.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
-#: Millionths in a dollar.
+#: Millionths per dollar.
 MICRO: Final = 1_000_000
 
 
 def dollars(millionths: int, digits: int = 4) -> str:
-    """An amount as people read it, without its currency."""
+    """Format an amount for people, without its currency: 12,800 millionths are `0.0128`."""
     return f"{millionths / MICRO:.{digits}f}"

@@ -1,4 +1,7 @@
-"""What the operator's commands do: explain, reconcile, dead letters. The command line only reads arguments and prints."""
+"""Do the work of the operator's commands: explain, reconcile, dead letters.
+
+The command line only reads arguments and prints.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +26,11 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 class BadRequest(Exception):
-    """What was asked for cannot be done; the message says why."""
+    """The request cannot be carried out; the message says why."""
 
 
 def duration(given: str) -> timedelta:
-    """`90m`, `24h`, `2d` as a duration. Raises `BadRequest`."""
+    """Parse a duration such as `90m`, `24h` or `2d`. Raises `BadRequest`."""
     match = re.fullmatch(r"(\d{1,4})([mhd])", given)
     if match is None:
         raise BadRequest("a duration is a number and m, h or d: 90m, 24h, 2d")
@@ -35,12 +38,12 @@ def duration(given: str) -> timedelta:
 
 
 def ago(given: str) -> datetime:
-    """The moment that lies so far back. Raises `BadRequest`."""
+    """Return the moment a duration such as `24h` ago. Raises `BadRequest`."""
     return datetime.now(UTC) - duration(given)
 
 
 def story(storage: DynamoDBStorage, ledger: TwilioLedger, sid: str, person: str | None) -> Story:
-    """Everything that is known of one text. Raises `NothingKnown`."""
+    """Return everything known about one text. Raises `NothingKnown`."""
     if person is None:
         try:
             person = ledger.person_of(sid)
@@ -50,24 +53,27 @@ def story(storage: DynamoDBStorage, ledger: TwilioLedger, sid: str, person: str 
 
 
 def reconcile(reconciler: Reconciler, since: str | None, progress: Callable[[Step], None]) -> Report:
-    """Reconcile now. Raises `BadRequest`, `CarrierAway`."""
+    """Run the reconciler now. Raises `BadRequest`, `CarrierAway`."""
     return reconciler.reconcile(since=duration(since) if since else None, progress=progress)
 
 
 class DeadLetters:
-    """Dead turns, and parts that were refused for good."""
+    """The dead letters: dead turns, and reply parts that were refused for good."""
 
     def __init__(self, storage: DynamoDBStorage, inbox: RedisInbox) -> None:
         self._storage = storage
         self._inbox = inbox
 
     def list(self, limit: int) -> Iterator[dict[str, Any]]:  # Any: JSON
-        """Each dead letter, oldest first: its key, why, and since when."""
+        """Yield the dead letters, oldest first: key, state, reason and time."""
         for row in islice(self._storage.dead_letters(), limit):
             yield {"key": row.key, **self._summary(row.user_id, row.key)}
 
     def show(self, name: str) -> dict[str, Any]:  # Any: JSON
-        """One dead letter, with its traceback. Raises `BadRequest`."""
+        """Return one dead letter, with its traceback. Raises `BadRequest`.
+
+        `name` is a MessageSid, or a key such as `out#SM123#0`.
+        """
         user_id, key = self._find(name)
         turn = self._turn(user_id, key)
         parts = self._storage.parts(user_id, turn.turn or turn.sid)
@@ -83,32 +89,35 @@ class DeadLetters:
         }
 
     def replay(self, name: str) -> bool:
-        """Bring a dead letter back to the road. A second replay finds no dead letter and does nothing (False). Raises `BadRequest`."""
+        """Queue a dead letter again. Raises `BadRequest`.
+
+        A second replay finds no dead letter and does nothing (False).
+        """
         user_id, key = self._find(name)
         turn = self._turn(user_id, key)
         if turn.sid.startswith("unreadable-"):
-            raise BadRequest("nobody can read this entry, now or later: discard it")
+            raise BadRequest("this entry can never be read: discard it")
         if not self._storage.revive(user_id, key, now=datetime.now(UTC)):
             return False
         self._inbox.accept(text_of(turn))
         return True
 
     def discard(self, name: str) -> bool:
-        """Let a dead letter rest. Raises `BadRequest`."""
+        """Take a dead letter off the list; its row stays. Raises `BadRequest`."""
         user_id, key = self._find(name)
         return self._storage.discard(user_id, key, now=datetime.now(UTC))
 
     def _find(self, name: str) -> tuple[str, str]:
-        wanted = {name, f"in#{name}"}
+        keys = {name, f"in#{name}"}
         for row in self._storage.dead_letters():
-            if row.key in wanted:
+            if row.key in keys:
                 return row.user_id, row.key
-        raise BadRequest(f"{name} is no dead letter")
+        raise BadRequest(f"{name} is not a dead letter")
 
     def _turn(self, user_id: str, key: str) -> Turn:
         turn = self._storage.get_turn(user_id, key.split("#")[1])
         if turn is None:
-            raise BadRequest(f"{key} belongs to a turn that is gone")
+            raise BadRequest(f"{key} belongs to a turn that no longer exists")
         return turn
 
     def _summary(self, user_id: str, key: str) -> dict[str, Any]:  # Any: JSON

@@ -1,7 +1,8 @@
-"""Conversations as an operator handles them: listed, read, exported, imported. Nothing here writes on the road.
+"""List, read, export and import conversations for the operator; webhook and workers do not use this.
 
-An export is JSON lines: first `{"item": ...}`, the conversation as it stands in its table, then a `{"row": ...}` for each row of the journal, whole.
-What is imported is what was exported: states, sids and times stay, so nothing of it is sent again.
+An export is JSON lines: first `{"item": ...}`, the conversation as it stands in its table,
+then a `{"row": ...}` for each row of the journal, complete.
+An import writes exactly what was exported: states, sids and times stay, so nothing is sent again.
 """
 
 from __future__ import annotations
@@ -14,19 +15,19 @@ from decimal import Decimal
 from typing import Any, Final
 
 from conversation import journal
-from conversation.archive import HOUSE, Archive
+from conversation.archive import INTERNAL_PREFIX, Archive
 from conversation.dynamodb import Row
 from conversation.journal import Entry
 from conversation.models import Conversation
 from conversation.storage import DynamoDBStorage
 from dadacat.operate import BadRequest
 
-#: States in which a row still has somewhere to go: imported like that, somebody would carry it on.
+#: States of unfinished rows: if one were imported, a worker would continue it.
 _OPEN: Final = frozenset(map(str, (*journal.UNFINISHED_TURNS, *journal.UNSETTLED_PARTS))) - {"ANSWERED"}
 
 
 def listed(archive: Archive) -> Iterator[dict[str, Any]]:  # Any: JSON
-    """Every conversation, in a few facts."""
+    """Yield a few facts about each conversation."""
     for item in archive.items():
         conversation = Conversation.from_item(item, datetime.now(UTC))
         yield {
@@ -39,7 +40,10 @@ def listed(archive: Archive) -> Iterator[dict[str, Any]]:  # Any: JSON
 
 
 def shown(storage: DynamoDBStorage, person: str) -> dict[str, Any]:  # Any: JSON
-    """What is known of a person beside the words: state, memory, counts. Raises `BadRequest` for somebody who is not known."""
+    """Return what is known about a person apart from the messages: state, memory, counts.
+
+    Raises `BadRequest` if there is no conversation with that person.
+    """
     conversation = known(storage, person)
     memory = conversation.memory
     return {
@@ -55,15 +59,15 @@ def shown(storage: DynamoDBStorage, person: str) -> dict[str, Any]:  # Any: JSON
 
 
 def known(storage: DynamoDBStorage, person: str) -> Conversation:
-    """A person's conversation. Raises `BadRequest` where there is none."""
+    """Return a person's conversation. Raises `BadRequest` if there is none."""
     conversation = storage.get(person)
     if conversation is None:
-        raise BadRequest(f"nobody is known as {person}")
+        raise BadRequest(f"there is no conversation with {person}")
     return conversation
 
 
 def transcript(storage: DynamoDBStorage, person: str) -> Iterator[Entry]:
-    """All that was said, oldest first."""
+    """Yield all texts and replies, oldest first."""
     cursor: str | None = None
     while True:
         page = storage.page(person, cursor=cursor)
@@ -74,12 +78,12 @@ def transcript(storage: DynamoDBStorage, person: str) -> Iterator[Entry]:
 
 
 def moment(milliseconds: int) -> str:
-    """A time of Redis's clock, to the second."""
+    """Format a time of Redis's clock, such as `2025-01-31T12:00:00+00:00`."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")
 
 
 def exported(archive: Archive, people: Iterable[str]) -> Iterator[str]:
-    """These people's conversations, a line of JSON each."""
+    """Yield the lines of an export: the conversations of these people and their journal rows."""
     for person in people:
         item = archive.item(person)
         if item is not None:
@@ -89,9 +93,10 @@ def exported(archive: Archive, people: Iterable[str]) -> Iterator[str]:
 
 
 def imported(archive: Archive, lines: Iterable[str]) -> tuple[int, int]:
-    """Put back what was exported; how many conversations and rows that were.
+    """Write what was exported; return the number of conversations and of rows.
 
-    Raises `BadRequest`, and nothing is written, for a line that is no export's, and for a person who is known here already.
+    Raises `BadRequest`, and writes nothing, if a line is not a line of an export,
+    or if a person is already known here.
     """
     items: list[Row] = []
     rows: list[Row] = []
@@ -102,7 +107,9 @@ def imported(archive: Archive, lines: Iterable[str]) -> tuple[int, int]:
         (items if kind == "item" else rows).append(row)
     for item in items:
         if archive.item(item["user_id"]) is not None:
-            raise BadRequest("somebody in this file is known here already: forget them first, or leave them out")
+            raise BadRequest(
+                "a person in this file is known here already: forget that person first, or leave the lines out"
+            )
     for item in items:
         archive.keep(item, [])
     archive.keep(None, rows)
@@ -111,25 +118,27 @@ def imported(archive: Archive, lines: Iterable[str]) -> tuple[int, int]:
 
 def _read(line: str, number: int) -> tuple[str, Row]:
     try:
-        found = json.loads(line, parse_float=Decimal)
-        ((kind, row),) = found.items()
-        needs = {"item": ("user_id",), "row": ("user_id", "message_key")}[kind]
-        fits = all(isinstance(row[name], str) and not row[name].startswith(HOUSE) for name in needs)
+        parsed = json.loads(line, parse_float=Decimal)
+        ((kind, row),) = parsed.items()
+        names = {"item": ("user_id",), "row": ("user_id", "message_key")}[kind]
+        fits = all(isinstance(row[name], str) and not row[name].startswith(INTERNAL_PREFIX) for name in names)
     except (ValueError, KeyError, AttributeError, TypeError):
         fits = False
     if not fits:
-        raise BadRequest(f"line {number} is no line of an export")
+        raise BadRequest(f"line {number} is not a line of an export")
     if row.get("state") in _OPEN:
-        raise BadRequest(f"line {number} is not settled ({row['state']}): it would be carried on here")
+        raise BadRequest(f"line {number} is not settled ({row['state']}): a worker here would continue it")
     return kind, row
 
 
 def page(person: str, entries: Iterable[Entry]) -> Iterator[str]:
-    """A transcript as an HTML page that stands by itself."""
+    """Yield a transcript as a self-contained HTML page."""
     yield (
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{html.escape(person)}</title><style>body{{font:16px/1.4 system-ui,sans-serif;max-width:40rem;margin:2rem auto;padding:0 1rem}}"
-        "p{margin:.3rem 0;padding:.5rem .8rem;border-radius:1rem;white-space:pre-wrap;overflow-wrap:anywhere;max-width:80%;width:fit-content}"
+        f"<title>{html.escape(person)}</title>"
+        "<style>body{font:16px/1.4 system-ui,sans-serif;max-width:40rem;margin:2rem auto;padding:0 1rem}"
+        "p{margin:.3rem 0;padding:.5rem .8rem;border-radius:1rem;white-space:pre-wrap;overflow-wrap:anywhere;"
+        "max-width:80%;width:fit-content}"
         ".user{background:#e5e5ea;color:#111}.assistant{background:#1b5e3a;color:#fff;margin-left:auto}"
         "small{display:block;opacity:.75;font-size:.75rem}</style>"
         f"<h1>{html.escape(person)}</h1>"

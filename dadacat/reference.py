@@ -1,4 +1,4 @@
-"""Pages of the reference that are generated from the code."""
+"""Generate the pages of the reference that come from the code."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dadacat.settings import Settings
 
 
 def settings_markdown() -> str:
-    """The settings reference."""
+    """Return the settings reference as Markdown."""
     lines = [
         "# Settings",
         "",

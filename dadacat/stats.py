@@ -1,4 +1,4 @@
-"""How it went: what became of texts and replies within a time, from the journal, and what waits now, from Redis."""
+"""Count what became of texts and replies since a given time, from the rows of the journal."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class Stats:
 
     people: set[str] = field(default_factory=set)
     texts: Counter[str] = field(default_factory=Counter)
-    #: Why texts got no reply.
+    #: The reasons for which texts got no reply.
     reasons: Counter[str] = field(default_factory=Counter)
     engines: Counter[str] = field(default_factory=Counter)
     messages: Counter[str] = field(default_factory=Counter)
-    #: What the carrier last said of them.
+    #: The last status that the carrier reported for a message.
     statuses: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     thought_ms: list[int] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:  # Any: JSON
-        """As a JSON object."""
+        """Return the counts as a JSON object."""
         thought = sorted(self.thought_ms)
         return {
             "people": len(self.people),
@@ -44,30 +44,30 @@ class Stats:
 
 
 def counted(rows: Iterable[Mapping[str, Any]], *, since: datetime) -> Stats:  # Any: DynamoDB's values
-    """What became of everything that arrived since then."""
-    found, begin = Stats(), in_milliseconds(since)
+    """Count the rows that arrived at `since` or later."""
+    stats, begin = Stats(), in_milliseconds(since)
     for row in rows:
         if milliseconds(row.get("arrived", "0-")) < begin:
             continue
         state, key = str(row.get("state", "")), row["message_key"]
         if key.startswith("in#"):
-            found.people.add(row["user_id"])
-            found.texts[state] += 1
+            stats.people.add(row["user_id"])
+            stats.texts[state] += 1
             if "reason" in row:
-                found.reasons[str(row["reason"])] += 1
+                stats.reasons[str(row["reason"])] += 1
             if "thought_ms" in row:
-                found.thought_ms.append(int(row["thought_ms"]))
-                found.engines[str(row.get("engine", ""))] += 1
+                stats.thought_ms.append(int(row["thought_ms"]))
+                stats.engines[str(row.get("engine", ""))] += 1
         elif key.startswith("out#"):
-            found.messages[state] += 1
+            stats.messages[state] += 1
             if "status" in row:
-                found.statuses[str(row["status"])] += 1
+                stats.statuses[str(row["status"])] += 1
             if row.get("error_code"):
-                found.errors[str(row["error_code"])] += 1
-    return found
+                stats.errors[str(row["error_code"])] += 1
+    return stats
 
 
 def _part(values: list[int], percent: int) -> int | None:
-    if len(values) < 2:  # noqa: PLR2004 - quantiles want two
+    if len(values) < 2:  # noqa: PLR2004 - quantiles need two values
         return values[0] if values else None
     return int(statistics.quantiles(values, n=100)[percent - 1])

@@ -1,4 +1,4 @@
-"""A telephone of the simulator's, at a terminal: a text goes out, and the reply comes back."""
+"""Use a telephone of the simulator from the terminal: send a text and wait for the reply."""
 
 from __future__ import annotations
 
@@ -16,36 +16,40 @@ POLL_SECONDS: Final = 0.1
 
 
 def text(chosen: Settings, person: str, to: str, body: str, *, seconds: float) -> tuple[str, str | None]:
-    """Send a text from a telephone; its sid, and the first reply that comes within a time, or None. Raises `BadRequest`."""
+    """Send a text from a telephone; return its sid and the first reply. Raises `BadRequest`.
+
+    The reply is None if none comes within `seconds`.
+    """
     if chosen.twilio_api_base_url == TWILIO_API:
         raise BadRequest(
-            "on the real network a text comes from a telephone; TWILIO_API_BASE_URL names a simulator, as under dadacat up"
+            "only the simulator has telephones to text from: "
+            "set TWILIO_API_BASE_URL to a simulator, or start one with dadacat up"
         )
     number = to or next(iter(chosen.numbers), "")
     if not number:
-        raise BadRequest("which of our numbers? --to, or TWILIO_PHONE_NUMBER")
+        raise BadRequest("no number to text: give --to, or set TWILIO_PHONE_NUMBER")
     login = chosen.api_logins[0]
-    listed = f"/2010-04-01/Accounts/{chosen.twilio_account_sid}/Messages.json"
+    path = f"/2010-04-01/Accounts/{chosen.twilio_account_sid}/Messages.json"
     with httpx.Client(base_url=chosen.twilio_api_base_url, auth=login, timeout=TIMEOUT_SECONDS) as network:
 
         def received() -> list[dict[str, Any]]:  # Any: Twilio's JSON
-            answer = network.get(listed, params={"To": person, "PageSize": "50"}).raise_for_status()
-            found: list[dict[str, Any]] = answer.json()["messages"]
-            return found
+            answer = network.get(path, params={"To": person, "PageSize": "50"}).raise_for_status()
+            messages: list[dict[str, Any]] = answer.json()["messages"]
+            return messages
 
         try:
             known = {message["sid"] for message in received()}
             answer = network.post("/phone/texts", json={"from": person, "to": number, "body": body})
             if not answer.is_success:
-                raise BadRequest(f"the simulator does not take it: {answer.text.strip()[:200]}")
+                raise BadRequest(f"the simulator refuses the text: {answer.text.strip()[:200]}")
             sid = str(answer.json()["sid"])
-            until = time.monotonic() + seconds
-            while time.monotonic() < until:
-                # newest first, as Twilio lists them
-                fresh = [message for message in received() if message["sid"] not in known]
-                if fresh:
-                    return sid, str(fresh[-1]["body"])
+            deadline = time.monotonic() + seconds
+            while time.monotonic() < deadline:
+                # Twilio lists the newest first
+                replies = [message for message in received() if message["sid"] not in known]
+                if replies:
+                    return sid, str(replies[-1]["body"])
                 time.sleep(POLL_SECONDS)
         except (httpx.HTTPError, KeyError) as exc:
-            raise BadRequest(f"no simulator at {chosen.twilio_api_base_url}: {type(exc).__name__}") from None
+            raise BadRequest(f"no simulator answers at {chosen.twilio_api_base_url}: {type(exc).__name__}") from None
     return sid, None

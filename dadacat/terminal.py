@@ -1,4 +1,4 @@
-"""What every command of the front door does alike: read settings, print, ask, show how far it has come."""
+"""Provide what all commands share: reading settings, printing, confirming, showing progress."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 Item = TypeVar("Item")
 
-#: A terminal is told of every so-many-th.
+#: Progress is reported once per this many items.
 WATCHED_EVERY: Final = 100
 
-#: Where `dadacat up` keeps its files, unless DADACAT_DATA names another place.
+#: The folder of `dadacat up`, unless DADACAT_DATA names another one.
 DATA: Final = ".data"
 
 
 def checked(
     *, twilio: bool = False, prices: bool = False, tree: bool = False, given: Mapping[str, str] | None = None
 ) -> Settings:
-    """Settings that are right, or the end of the process with a sentence for each that is not.
+    """Return valid settings, or end the process with a sentence for each invalid one.
 
-    `tree`: behind the environment and `.env` stands what `dadacat up` gave its processes, while it runs in this folder.
+    If `tree` is set and `dadacat up` runs in this folder, what the environment and `.env` leave out
+    is taken from the settings of its processes.
     """
     from dadacat import logs
     from dadacat.settings import Settings, SettingsError, environment
@@ -48,7 +49,7 @@ def checked(
             wiring.prices(chosen)
     except SettingsError as exc:
         raise click.ClickException(str(exc)) from None
-    # to standard error, before anything can be logged: what a command prints is for whoever reads it
+    # before anything can be logged: logs go to standard error, standard output is for the result
     logs.configure(click.get_current_context().info_name or "cli", form=chosen.log_format, level=chosen.log_level)
     return chosen
 
@@ -69,7 +70,7 @@ def _with_tree(given: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _runs(data: Path) -> bool:
-    """Whether a tree holds this folder: what one that was killed left behind leads nowhere."""
+    """Return whether a running tree holds the lock of this folder; a killed tree leaves its files behind."""
     try:
         lock = os.open(data / "lock", os.O_RDWR)
     except OSError:
@@ -85,7 +86,7 @@ def _runs(data: Path) -> bool:
 
 
 def asked(call: Callable[[], Answer]) -> Answer:
-    """What `call` returns, or the end of the process with the sentence that says why it cannot be done."""
+    """Return what `call` returns, or end the process with a sentence that says why it failed."""
     from conversation.errors import ConversationError
     from dadacat.operate import BadRequest
     from inbox.errors import InboxAway
@@ -98,7 +99,7 @@ def asked(call: Callable[[], Answer]) -> Answer:
 
 
 def print_json(found: object) -> None:
-    """Print a value for machines."""
+    """Print a value as indented JSON."""
     click.echo(json.dumps(found, ensure_ascii=False, indent=2, default=_plain))
 
 
@@ -107,14 +108,17 @@ def print_line(found: object) -> None:
     click.echo(json.dumps(found, ensure_ascii=False, default=_plain))
 
 
-def _plain(value: Any) -> Any:  # Any: whatever JSON does not know
+def _plain(value: Any) -> Any:  # Any: values that JSON does not know
     if isinstance(value, set | frozenset | tuple):
         return sorted(value)
     return str(value)
 
 
 def naming(chosen: Settings, *, numbers: bool) -> Callable[[str], str]:
-    """How a person is shown: by the last digits and the name that logs have for him; or, where `numbers`, by his address."""
+    """Return the function that names a person in the output.
+
+    With `numbers` it returns the whole `user_id`, otherwise the last digits and the hash that the logs show.
+    """
     from dadacat.costs import hidden
     from inbox import contract
 
@@ -124,14 +128,14 @@ def naming(chosen: Settings, *, numbers: bool) -> Callable[[str], str]:
 
 
 def sure(question: str, *, yes: bool) -> None:
-    """Ask before something is destroyed, unless `--yes` was given; a no ends the process."""
+    """Ask before something is destroyed, unless `--yes` was given; the answer no ends the process."""
     if not yes:
         click.confirm(question, abort=True)
 
 
 @contextmanager
 def steps() -> Iterator[Callable[[str, int], None]]:
-    """What is being done and how much of it is done, on a terminal; not a word in a pipe."""
+    """Show the current step and its count on a terminal; print nothing in a pipe."""
     if not sys.stderr.isatty():
         yield lambda *_: None
         return
@@ -142,7 +146,7 @@ def steps() -> Iterator[Callable[[str, int], None]]:
 
 
 def watched(found: Iterable[Item], what: str, step: Callable[[str, int], None]) -> Iterator[Item]:
-    """What is found, while somebody watches how much it is by now."""
+    """Yield the items, and report their count to `step` every `WATCHED_EVERY` items."""
     for number, item in enumerate(found, 1):
         if number % WATCHED_EVERY == 0:
             step(what, number)
@@ -151,7 +155,7 @@ def watched(found: Iterable[Item], what: str, step: Callable[[str, int], None]) 
 
 @contextmanager
 def progress() -> Iterator[Callable[[Step], None]]:
-    """A bar on a terminal, and not a word in a pipe."""
+    """Show a progress bar on a terminal; print nothing in a pipe."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return

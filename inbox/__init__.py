@@ -1,1 +1,1 @@
-"""What the webhook writes and the worker opens."""
+"""The inbox between webhook and workers: waiting texts, leases, delivery reports, limits and budget."""

@@ -1,10 +1,10 @@
-"""The limits that all workers share, on Redis: each move one atomic script.
+"""The limits that all workers share, on Redis: each operation is one atomic script.
 
-limited:{sid}     the verdict that was given for it
-rate:{key}        hash: tokens left, and when
-pace:{key}        until when a queue is taken
-streak:{who}      how often in a row somebody looked like a machine
-streaked:{sid}    that count, as it was when this text was counted
+limited:{sid}     the verdict for this text
+rate:{key}        hash: tokens left, and at what time
+pace:{key}        time until which the queue is taken
+streak:{who}      number of texts in a row that look like a machine's
+streaked:{sid}    that number as of this text
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class RedisLimits:
-    """The buckets that all workers share."""
+    """`inbox.limits.Limits` on Redis."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._scripts: dict[str, Script] = {
@@ -33,7 +33,7 @@ class RedisLimits:
 
     @translated()
     def exceeded(self, sid: str, rates: Sequence[Rate], *, at_ms: int) -> str:
-        """See `inbox.limits.Limits.exceeded`."""
+        """Take a token from every bucket or none; return the name of the first empty one or ""."""
         keys = [f"limited:{sid}", *(f"rate:{rate.key}" for rate in rates)]
         numbers = [part for rate in rates for part in (rate.most, milliseconds(rate.per))]
         empty = int(self._scripts["limit"](keys=keys, args=[milliseconds(VERDICT_KEPT), at_ms, *numbers]))
@@ -41,12 +41,12 @@ class RedisLimits:
 
     @translated()
     def pace(self, key: str, *, takes_ms: int, ahead_ms: int, most_ms: int) -> int:
-        """See `inbox.limits.Limits.pace`."""
+        """Take a place in the queue; return the milliseconds to wait, negative if too long."""
         return int(self._scripts["pace"](keys=[f"pace:{key}"], args=[takes_ms, ahead_ms, most_ms]))
 
     @translated()
     def streak(self, who: Who, sid: str, step: int) -> int:
-        """See `inbox.limits.Limits.streak`."""
+        """Count this text once and return the streak."""
         return int(
             self._scripts["streak"](keys=[f"streak:{who}", f"streaked:{sid}"], args=[step, milliseconds(STREAK_KEPT)])
         )

@@ -1,9 +1,12 @@
-"""The circuit: while our account or configuration is wrong, nothing is sent, and every turn is kept.
+"""The circuit breaker on Redis, which all workers share.
 
-    circuit          hash: reason, since (milliseconds); there is one while the circuit is open
-    circuit:probe    one send was let through to see whether it is still so; expires by itself
+While our account or configuration is wrong, nothing is sent and every turn is kept.
 
-All workers share it. It opens at the first refusal that is about us and not about a person or a text; one probe at a time closes it.
+    circuit          hash: reason, since (milliseconds); exists while the circuit is open
+    circuit:probe    one send was let through as a probe; expires by itself
+
+The circuit opens at the first refusal that concerns our account, not a person or a text.
+While it is open, one send at a time goes through as a probe; a successful probe closes it.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class RedisCircuit:
-    """The circuit on Redis."""
+    """`inbox.ports.Circuit` on Redis."""
 
     def __init__(self, client: redis.Redis, *, probe_every: timedelta = PROBE_EVERY) -> None:
         self._redis = client
@@ -30,15 +33,15 @@ class RedisCircuit:
 
     @translated()
     def passage(self) -> Passage:
-        """See `Circuit.passage`."""
+        """Decide whether a send may go ahead, and whether it is the probe."""
         answer = self._pass(keys=["circuit", "circuit:probe"], args=[self._probe_ms])
         if int(answer[0]) == 0:
             return Passage(allowed=False, wait_ms=max(int(answer[1]), 1), reason=answer[2].decode())
-        return Passage(allowed=True, probe=int(answer[0]) == 2)  # noqa: PLR2004 - the script's word for a probe
+        return Passage(allowed=True, probe=int(answer[0]) == 2)  # noqa: PLR2004 - the script's code for a probe
 
     @translated()
     def open(self, reason: str) -> bool:
-        """See `Circuit.open`."""
+        """Stop all sending; return whether the circuit was closed before."""
         seconds, _ = self._redis.time()
         with self._redis.pipeline(transaction=True) as pipe:
             pipe.hsetnx("circuit", "since", int(seconds) * 1000)
@@ -49,5 +52,5 @@ class RedisCircuit:
 
     @translated()
     def close(self) -> None:
-        """See `Circuit.close`."""
+        """Allow sending again."""
         self._redis.delete("circuit", "circuit:probe")

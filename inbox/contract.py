@@ -1,7 +1,7 @@
-"""What the two sides of the inbox agree on: names of tasks and queues, payloads with a version, and who is who.
+"""The contract between webhook and worker: task names, queues, versioned payloads, hashed user ids.
 
-A payload outlives a release: an entry written by the previous webhook is read by the next worker. New fields are added with a
-default and the version stays; the version rises only when an old reader would misunderstand a new entry.
+A payload outlives a release: the next worker reads an entry that the previous webhook wrote. New fields get a default
+and the version stays. The version rises only if an old reader would misunderstand a new entry.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from typing import Any, Final, NewType
 
 from sms.messages import DeliveryReport, InboundSms, Media, MessageSid
 
-#: A keyed hash of a user id: what keys, tasks and dashboards show instead of a number.
+#: A keyed hash of a user id, 24 hexadecimal digits. Keys, tasks and dashboards show it instead of a telephone number.
 Who = NewType("Who", str)
 
-#: The one queue. Doorbells only: whatever is lost with it is rung again.
+#: The one queue. It carries wake-up tasks only: the sweep sends a lost one again.
 QUEUE: Final = "doorbells"
-#: Give this person's waiting texts their replies.
+#: Reply to this person's waiting texts.
 ANSWER_TASK: Final = "dadacat.answer"
 #: Write waiting delivery reports to the journal.
 RECEIPTS_TASK: Final = "dadacat.receipts"
-#: Fold what the window of this person's conversation does not hold any more into its memory.
+#: Fold the messages that left the window of this person's conversation into its memory.
 REMEMBER_TASK: Final = "dadacat.remember"
-#: Count again what was spent, where Redis was emptied.
+#: Recount what was spent after Redis was emptied.
 COUNT_TASK: Final = "dadacat.count"
-#: Ring for everybody who is due.
+#: Push a wake-up task for each person who is due.
 SWEEP_TASK: Final = "dadacat.sweep"
-#: Look for what was missed.
+#: Look for texts and outcomes that were missed.
 RECONCILE_TASK: Final = "dadacat.reconcile"
 
 VERSION: Final = 1
@@ -38,16 +38,19 @@ _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).enc
 
 
 class UnreadableEntry(Exception):
-    """An entry that no version of this code wrote, or that a newer one did."""
+    """The entry is malformed, or a newer release wrote it."""
 
 
 def who(user_id: str, key: bytes) -> Who:
-    """The name under which a person is known outside the tables."""
+    """Return the hash under which a person is known outside the tables.
+
+    `user_id`, such as `+15551230001` or `+15551230001/+15005550006`.
+    """
     return Who(hashlib.blake2b(user_id.encode(), key=key[:64], digest_size=12).hexdigest())
 
 
 def encode_text(text: InboundSms) -> bytes:
-    """A text as it lies in the inbox."""
+    """Encode a text for the inbox."""
     rare = {
         **({"media": [[m.url, m.content_type] for m in text.media]} if text.media else {}),
         **({"service": text.messaging_service_sid} if text.messaging_service_sid else {}),
@@ -55,7 +58,7 @@ def encode_text(text: InboundSms) -> bytes:
         **({"repaired": True} if text.repaired else {}),
         **({"late": text.found_after_seconds} if text.found_after_seconds else {}),
     }
-    # an encoder of single strings is at hand, one of objects is made anew for each: on the way of every text
+    # The string encoder exists already; an encoder of objects would be built anew for every text.
     return (
         f'{{"v":{VERSION},"sid":{_encode(text.sid)},"from":{_encode(text.sender)},"to":{_encode(text.to)},'
         f'"body":{_encode(text.body)}{"," + _encode(rare)[1:] if rare else "}"}'
@@ -63,7 +66,7 @@ def encode_text(text: InboundSms) -> bytes:
 
 
 def decode_text(payload: bytes) -> InboundSms:
-    """Read an entry of any version up to this one. Raises `UnreadableEntry`."""
+    """Decode a text of any version up to this one. Raises `UnreadableEntry`."""
     fields = _fields(payload)
     try:
         return InboundSms(
@@ -82,7 +85,7 @@ def decode_text(payload: bytes) -> InboundSms:
 
 
 def encode_report(report: DeliveryReport) -> bytes:
-    """A delivery report as it lies among the receipts."""
+    """Encode a delivery report for the receipts stream."""
     return _dumps(
         {
             "v": VERSION,
@@ -97,7 +100,7 @@ def encode_report(report: DeliveryReport) -> bytes:
 
 
 def decode_report(payload: bytes) -> DeliveryReport:
-    """Read a delivery report of any version up to this one. Raises `UnreadableEntry`."""
+    """Decode a delivery report of any version up to this one. Raises `UnreadableEntry`."""
     fields = _fields(payload)
     try:
         return DeliveryReport(

@@ -1,5 +1,8 @@
-"""What can be wrong with the inbox as a whole."""
+"""Errors of the inbox as a whole."""
 
 
 class InboxAway(Exception):
-    """Redis cannot be reached, or hung up: nothing is known of the last move. Whatever waits there is still there."""
+    """Redis cannot be reached, or closed the connection.
+
+    The outcome of the last command is unknown. Everything that waits in Redis is still there.
+    """

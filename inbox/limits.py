@@ -1,7 +1,7 @@
-"""How often something may happen, over all workers: token buckets, and a count of what looks like a machine.
+"""Rate limits over all workers: token buckets, and a count of texts that look like a machine's.
 
-`inbox.buckets` keeps these promises on Redis, `inbox.memory` in memory. A verdict is remembered with the sid it was given for: who asks twice, as
-the successor of a dead worker does, gets the same answer and spends nothing.
+`inbox.buckets` implements them on Redis, `inbox.memory` in memory. A verdict is stored with the sid of its text.
+A second call for that sid, as the successor of a dead worker makes, gets the same answer and takes no token.
 """
 
 from __future__ import annotations
@@ -13,39 +13,43 @@ from typing import Final, Protocol
 
 from inbox.contract import Who
 
-#: A verdict outlives every retry of the text that it was given for, or nearly: by then the text is too old to be answered.
+#: A verdict outlives nearly every retry of its text: after that the text is too old to be answered.
 VERDICT_KEPT: Final = timedelta(hours=6)
-#: Machines that have been silent for so long begin anew.
+#: A streak is forgotten after this much silence.
 STREAK_KEPT: Final = timedelta(minutes=30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
-    """A token bucket: it holds `most`, and fills up once in `per`."""
+    """A token bucket: it holds `most` tokens and fills up completely in `per`."""
 
-    #: What is counted, as a reason says it.
+    #: What is counted, in the words of a silent turn's reason, such as `texts a minute`.
     name: str
-    #: Whose bucket it is.
+    #: The owner of the bucket, which becomes part of its Redis key.
     key: str
     most: int
     per: timedelta
 
 
 class Limits(Protocol):
-    """What all workers share. Every verb raises `InboxAway` where Redis cannot be reached."""
+    """The limits that all workers share. Every method raises `InboxAway` if Redis cannot be reached."""
 
     def exceeded(self, sid: str, rates: Sequence[Rate], *, at_ms: int) -> str:
-        """Take a token from every bucket, or from none: then the name of the first that is empty. A second call for a sid says the same.
+        """Take a token from every bucket, or from none if one is empty; return the empty one's name or "".
 
-        Buckets fill up by the time at which what they count happened, `at_ms` of Redis's clock: what waited while nobody worked did not come at once.
+        A second call for the same sid returns the same. Buckets fill by the time of the event, `at_ms` of Redis's
+        clock: texts that waited while no worker ran did not all arrive at once.
         """
 
     def pace(self, key: str, *, takes_ms: int, ahead_ms: int, most_ms: int) -> int:
-        """Take a place in a queue that moves on by itself: in how many milliseconds it is one's turn.
+        """Take a place in a queue that drains by time alone; return the milliseconds to wait.
 
-        So much of it may be ahead of its time. Negative, and no place was taken, where that is longer than `most_ms`: so long from now it is
-        worth asking again.
+        The place takes `takes_ms`, and the queue may run `ahead_ms` ahead. If the wait exceeds `most_ms`, no place is
+        taken and the result is negative: its absolute value is the time after which to ask again.
         """
 
     def streak(self, who: Who, sid: str, step: int) -> int:
-        """Add to how often in a row somebody looked like a machine, never below nought; a second call for a sid adds nothing."""
+        """Add `step` to the number of texts in a row that look like a machine's; return it, at least 0.
+
+        A second call for the same sid adds nothing and returns the same count.
+        """

@@ -14,13 +14,13 @@ from datetime import datetime, timedelta
 from inbox import contract
 from inbox.contract import Who
 from inbox.limits import STREAK_KEPT, Rate
-from inbox.money import COUNTER_LIVES, Ask, Caps, Grant, Leave, Spent, Stand, day_of, sums_of
+from inbox.money import COUNTER_LIVES, Ask, BudgetVerdict, Caps, Grant, RecountProgress, Spent, day_of, sums_of
 from inbox.ports import (
     GRACE,
     LEASE,
     PROBE_EVERY,
     REMIND_AGAIN,
-    RING_AGAIN,
+    WAKE_AGAIN,
     Lease,
     Passage,
     Receipt,
@@ -42,13 +42,13 @@ class InMemoryInbox:
         *,
         who_key: bytes = b"memory",
         lease: timedelta = LEASE,
-        ring_again: timedelta = RING_AGAIN,
+        wake_again: timedelta = WAKE_AGAIN,
         clock_ms: Callable[[], int] = _wall_ms,
         per_number: bool = False,
     ) -> None:
         self._per_number = per_number
         self._who_key = who_key
-        self._lease_ms, self._ring_again_ms = milliseconds(lease), milliseconds(ring_again)
+        self._lease_ms, self._ring_again_ms = milliseconds(lease), milliseconds(wake_again)
         self._clock_ms = clock_ms
         self._changed = threading.Condition()
         self._last = (0, 0)
@@ -167,7 +167,7 @@ class InMemoryInbox:
             self._agenda.pop(lease.who, None)
             return True
 
-    def park(self, lease: Lease, *, due_ms: int, failed: bool = False) -> None:
+    def release_until(self, lease: Lease, *, due_ms: int, failed: bool = False) -> None:
         """See `inbox.ports.Inbox.park`."""
         with self._changed:
             if self._holder(lease.who) == lease.token:
@@ -176,11 +176,11 @@ class InMemoryInbox:
                 if not failed:
                     self._visits.discard(lease.who)
 
-    def ring(self, who: Who) -> None:
+    def wake(self, who: Who) -> None:
         """See `inbox.ports.Inbox.ring`."""
         self.rung.append(who)
 
-    def remind(self, who: Who) -> None:
+    def request_memory(self, who: Who) -> None:
         """See `inbox.ports.Inbox.remind`."""
         with self._changed:
             now = self._clock_ms()
@@ -192,8 +192,8 @@ class InMemoryInbox:
         """See `inbox.ports.Inbox.ask_for_count`."""
         self.counts_asked_for += 1
 
-    def unknow(self, who: Who) -> bool:
-        """See `inbox.ports.Inbox.unknow`."""
+    def drop_identity(self, who: Who) -> bool:
+        """See `inbox.ports.Inbox.drop_identity`."""
         with self._changed:
             if self._texts.get(who):
                 return False
@@ -283,7 +283,7 @@ class InMemoryCircuit:
         self.reason = ""
 
 
-class InMemoryPurse:
+class InMemoryQuota:
     """The purse of one process: the same rules as the scripts'."""
 
     def __init__(self, *, models: Caps, messages: Caps) -> None:
@@ -291,14 +291,14 @@ class InMemoryPurse:
         self._lock = threading.Lock()
         self._epochs = itertools.count(1)
         self._epoch = ""
-        self._count: Stand | None = None
+        self._count: RecountProgress | None = None
         #: Who counts, and until when he is taken to be alive.
         self._counter: tuple[str, datetime] | None = None
         self._day: tuple[str, dict[str, str]] = ("", {})
         self._month: tuple[str, dict[str, str]] = ("", {})
 
     def reserve(self, ask: Ask, *, now: datetime) -> Grant | None:
-        """See `inbox.money.Purse.reserve`."""
+        """See `inbox.money.Quota.reserve`."""
         with self._lock:
             if not self._epoch and not (ask.at_once and self._count):
                 return None
@@ -307,26 +307,28 @@ class InMemoryPurse:
             is_free = not self._caps["sms"].are_there if counting else not any(self._full("sms", ask.who, ask.sms))
             if is_free or not ask.sms:
                 none = counting or any(self._full("model", ask.who, ask.model))
-                return self._set_aside(ask, Leave.GO, 0 if none else ask.model, ask.sms)
+                return self._set_aside(ask, BudgetVerdict.GO, 0 if none else ask.model, ask.sms)
             if ask.urgent and day.setdefault(f"urgent:{ask.urgent}:{ask.who}", ask.turn) == ask.turn:
-                return self._set_aside(ask, Leave.GO, 0, ask.sms)
+                return self._set_aside(ask, BudgetVerdict.GO, 0, ask.sms)
             if counting:
                 return None
             last = day.get(f"last:{ask.who}")
             if last is not None:
-                return self._set_aside(ask, Leave.LAST_LINE if last == ask.turn else Leave.SILENCE, 0, 0)
+                return self._set_aside(
+                    ask, BudgetVerdict.LAST_LINE if last == ask.turn else BudgetVerdict.SILENCE, 0, 0
+                )
             _, day_full, month_full = self._full("sms", ask.who, ask.last_line)
             if (day_full and "beyond" in day) or (month_full and "beyond" in month):
-                return self._set_aside(ask, Leave.SILENCE, 0, 0)
+                return self._set_aside(ask, BudgetVerdict.SILENCE, 0, 0)
             if day_full:
                 day["beyond"] = ask.turn
             if month_full:
                 month["beyond"] = ask.turn
             day[f"last:{ask.who}"] = ask.turn
-            return self._set_aside(ask, Leave.LAST_LINE, 0, ask.last_line)
+            return self._set_aside(ask, BudgetVerdict.LAST_LINE, 0, ask.last_line)
 
     def settle(self, grant: Grant, *, model: int, sms: int) -> None:
-        """See `inbox.money.Purse.settle`."""
+        """See `inbox.money.Quota.settle`."""
         with self._lock:
             counting = self._count.epoch if self._count else ""
             if grant.day != self._day[0] or not (self._epoch or counting):
@@ -336,19 +338,21 @@ class InMemoryPurse:
             else:
                 self._add(grant.who, model, sms)
 
-    def begin_count(self, counter: str, *, now: datetime) -> Stand | None:
-        """See `inbox.money.Purse.begin_count`."""
+    def begin_count(self, counter: str, *, now: datetime) -> RecountProgress | None:
+        """See `inbox.money.Quota.begin_count`."""
         with self._lock:
             if self._epoch or (self._counter and self._counter[0] != counter and now < self._counter[1]):
                 return None
             if self._count is None:
-                self._count = Stand(epoch=str(next(self._epochs)), day=day_of(now), counter=counter)
+                self._count = RecountProgress(epoch=str(next(self._epochs)), day=day_of(now), counter=counter)
                 self._day, self._month = (day_of(now), {}), (day_of(now)[:7], {})
             self._counter = (counter, now + COUNTER_LIVES)
             return replace(self._count, counter=counter)
 
-    def add_page(self, stand: Stand, spent: Sequence[Spent], *, cursor: str | None, leave: bool = False) -> bool:
-        """See `inbox.money.Purse.add_page`."""
+    def add_page(
+        self, stand: RecountProgress, spent: Sequence[Spent], *, cursor: str | None, leave: bool = False
+    ) -> bool:
+        """See `inbox.money.Quota.add_page`."""
         with self._lock:
             if self._count is None or (self._count.epoch, self._count.cursor) != (stand.epoch, stand.cursor):
                 return False
@@ -378,7 +382,7 @@ class InMemoryPurse:
             self._day, self._month = ("", {}), ("", {})
 
     def forget(self) -> None:
-        """See `inbox.purse.RedisPurse.forget`."""
+        """See `inbox.purse.RedisQuota.forget`."""
         self.empty()
 
     def _turn_page(self, today: str) -> None:
@@ -396,7 +400,7 @@ class InMemoryPurse:
         )
         return person, of_day, of_month
 
-    def _set_aside(self, ask: Ask, leave: Leave, model: int, sms: int) -> Grant:
+    def _set_aside(self, ask: Ask, leave: BudgetVerdict, model: int, sms: int) -> Grant:
         self._add(ask.who, model, sms)
         epoch = self._epoch or (self._count.epoch if self._count else "")
         return Grant(

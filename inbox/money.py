@@ -1,12 +1,12 @@
-"""What all workers together may spend: asked for before a model is called and a message is sent, corrected afterwards.
+"""The budget of all workers: money is reserved before a model call and a send, settled afterwards.
 
-Money is counted as `dadacat.money` counts it. `inbox.purse` keeps these promises on Redis, `inbox.memory` in memory.
-Days and months are UTC's. No cap is passed by what is set aside; a last line may pass a cap of all people once, and words for somebody
-in danger may pass any.
+Amounts are in the unit of `dadacat.money`. `inbox.purse` implements the budget on Redis, `inbox.memory` in memory.
+Days and months are in UTC. A reservation never exceeds a cap, with two exceptions: a last line may exceed a cap for all
+people once, and an urgent reply, such as to a person in danger, may exceed any cap.
 
-Where Redis was emptied, what was spent is counted again from the journal, page by page, by one at a time; how far it has come stands in Redis,
-so that whoever dies or is turned away is followed by somebody who goes on from there. Whatever is granted meanwhile stands in the same sums.
-A reply that was under way when Redis was emptied may be counted twice, never not at all.
+If Redis was emptied, what was spent is recounted from the journal, page by page, by one process at a time. The progress
+is stored in Redis: if that process dies or stops, another one continues. Money granted meanwhile is added to the same
+totals. A reply that was under way when Redis was emptied may be counted twice, but is always counted.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from typing import Final, Protocol
 
 from inbox.contract import Who
 
-#: Who counts and is not heard of for so long is taken to be dead.
+#: A process that recounts and adds no page for this long counts as dead.
 COUNTER_LIVES: Final = timedelta(seconds=10)
-#: How long sums are kept: longer than the day and the month that they are of, whatever a clock says.
+#: How long totals are kept: longer than their day and their month, so that a wrong clock does no harm.
 DAY_KEPT: Final = timedelta(days=3)
 MONTH_KEPT: Final = timedelta(days=40)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caps:
-    """What may be spent, in millionths of a dollar; None: whatever is asked for."""
+    """What may be spent, in millionths of a dollar; None: no cap."""
 
     #: By one person in a day.
     person: int | None = None
@@ -38,12 +38,12 @@ class Caps:
 
     @property
     def are_there(self) -> bool:
-        """Whether there is any."""
+        """Whether any cap is set."""
         return (self.person, self.day, self.month) != (None, None, None)
 
 
-class Leave(IntEnum):
-    """What may be sent to a person, as far as the money goes."""
+class BudgetVerdict(IntEnum):
+    """What the budget allows to be sent to a person."""
 
     SILENCE = 0
     LAST_LINE = 1
@@ -52,18 +52,18 @@ class Leave(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """What one reply may cost at most, in millionths of a dollar."""
+    """A request to reserve what one reply may cost at most, in millionths of a dollar."""
 
     who: Who
-    #: The sid that the reply will bear: who asks twice for one reply is not told that he had his last line.
+    #: The sid of the turn: a second request for the same turn gets the same last line, not silence.
     turn: str
     model: int
     sms: int
-    #: What it would cost to say one line instead.
+    #: What a single last line would cost instead.
     last_line: int
-    #: Why it is answered once a day whatever it costs, such as that somebody may be in danger; empty: it is not.
+    #: Why the person is answered once a day whatever it costs, such as `danger`; empty: no such reason.
     urgent: str = ""
-    #: While it is counted what was spent: do not wait, but do with what can be had then.
+    #: During a recount: accept what can be granted now instead of waiting for the recount.
     at_once: bool = False
 
 
@@ -72,13 +72,13 @@ class Grant:
     """What was set aside for one reply."""
 
     who: Who
-    leave: Leave
+    leave: BudgetVerdict
     model: int = 0
     sms: int = 0
-    #: The day, as it is written, in whose and in whose month's sums it stands; empty: it was never counted.
+    #: The day in whose totals, and in whose month's, it is counted, such as `2026-11-29`; empty: it was never counted.
     day: str = ""
     epoch: str = ""
-    #: It is not yet counted what was spent: there is no money for models.
+    #: A recount is in progress: there is no money for models.
     counting: bool = False
 
 
@@ -90,84 +90,93 @@ class Spent:
     at: datetime
     model: int = 0
     sms: int = 0
-    #: Its turn, where it was a last line.
+    #: The turn, if the reply was a last line.
     last_line: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stand:
-    """How far a count has come."""
+class RecountProgress:
+    """How far a recount has come."""
 
     epoch: str
-    #: The day on which it began: that day's sums are counted, and its month's.
+    #: The day on which it began: the totals of that day and its month are recounted.
     day: str
-    #: Who counts.
+    #: Id of the process that counts.
     counter: str
-    #: Where in the journal it goes on; empty: at the beginning.
+    #: The journal cursor to continue from; empty: the beginning.
     cursor: str = ""
 
     @property
     def since(self) -> datetime:
-        """When the month began."""
+        """When the month of `day` began."""
         return datetime.fromisoformat(f"{self.day[:7]}-01").replace(tzinfo=UTC)
 
 
-class Purse(Protocol):
-    """What all workers together may spend. Every verb raises `InboxAway` where Redis cannot be reached."""
+class Quota(Protocol):
+    """The budget of all workers together. Every method raises `InboxAway` if Redis cannot be reached."""
 
     def reserve(self, ask: Ask, *, now: datetime) -> Grant | None:
-        """Set money aside; None where Redis was emptied and it is not yet counted again what was spent.
+        """Set money aside for one reply; None if Redis was emptied and the recount is not complete.
 
-        `ask.at_once`, while it is counted: where messages have no cap there is leave to send, without a model; somebody in danger always has it.
-        A second call sets aside a second time: whoever asked before may have spent it and died.
+        With `ask.at_once`, a recount in progress may still grant a reply without a model: if messages have no cap, or
+        if the reply is urgent. A second call sets money aside a second time: the worker of the first call may have
+        spent its grant and died.
         """
 
     def settle(self, grant: Grant, *, model: int, sms: int) -> None:
-        """Correct what was set aside by what was spent, once the journal knows it.
+        """Replace the amount set aside by the amount spent, once it is in the journal.
 
-        Where Redis was emptied since and a count has begun, all that was spent is added: the count may have passed by before.
+        If Redis was emptied since and a recount has begun, everything spent is added: the recount may have passed the
+        row before it was written.
         """
 
-    def begin_count(self, counter: str, *, now: datetime) -> Stand | None:
-        """Begin to count, or go on where another stopped; None where it is counted, or somebody else is at it."""
+    def begin_count(self, counter: str, *, now: datetime) -> RecountProgress | None:
+        """Begin a recount, or continue where another process stopped.
 
-    def add_page(self, stand: Stand, spent: Sequence[Spent], *, cursor: str | None, leave: bool = False) -> bool:
-        """Add a page of the journal to the sums; `cursor` is where the next one begins, None: this was the last, and it is counted.
+        Returns None if the totals are complete or another process is counting.
+        """
 
-        False, and nothing changed, where somebody else has gone on from that stand. `leave`: somebody else may go on.
+    def add_page(
+        self, stand: RecountProgress, spent: Sequence[Spent], *, cursor: str | None, leave: bool = False
+    ) -> bool:
+        """Add a page of the journal to the totals.
+
+        `cursor`: where the next page begins; None: this was the last page, and the recount is complete.
+        `leave`: another process may continue at once.
+        Returns False, and changes nothing, if another process has continued from that stand.
         """
 
 
 def day_of(moment: datetime) -> str:
-    """The day, as sums bear it; its first seven characters are its month."""
+    """Return the UTC day, such as `2026-11-29`; its first seven characters are the month."""
     return moment.astimezone(UTC).date().isoformat()
 
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """What stands in the hash of a day, and of a month, field by field."""
+    """The fields of a day's hash and of a month's hash."""
 
     day: dict[str, int]
     month: dict[str, int]
-    #: Who had his last line, at which turn.
+    #: Field `last:{who}` -> turn at which that person got a last line.
     last_lines: dict[str, str]
 
 
 def sums_of(spent: Iterable[Spent], day: str) -> Sums:
-    """The sums of `day` and its month in what was spent."""
+    """Add up what was spent on `day` and in its month."""
     of_day: Counter[str] = Counter()
     of_month: Counter[str] = Counter()
     last_lines: dict[str, str] = {}
-    for one in spent:
-        when = day_of(one.at)
+    for cost in spent:
+        when = day_of(cost.at)
         if when[:7] != day[:7]:
             continue
-        amounts = {"model": one.model, "sms": one.sms}
+        amounts = {"model": cost.model, "sms": cost.sms}
         of_month.update(amounts)
         if when != day:
             continue
         of_day.update(amounts)
-        of_day.update({f"{kind}:{one.who}": amount for kind, amount in amounts.items()})
-        if one.last_line:
-            last_lines[f"last:{one.who}"] = one.last_line
+        of_day.update({f"{kind}:{cost.who}": amount for kind, amount in amounts.items()})
+        if cost.last_line:
+            last_lines[f"last:{cost.who}"] = cost.last_line
     return Sums(dict(of_day), dict(of_month), last_lines)

@@ -1,6 +1,7 @@
-"""What the inbox promises: a text that was accepted stays until its turn is over, and one worker at a time serves a person.
+"""The ports of the inbox.
 
-`inbox.redis` keeps these promises on Redis, each move one atomic script; `inbox.memory` in memory.
+An accepted text stays until its turn is over, and one worker at a time serves a person.
+`inbox.redis` implements this on Redis, where each operation is one atomic script; `inbox.memory` in memory.
 """
 
 from __future__ import annotations
@@ -13,140 +14,155 @@ from typing import Final, Protocol
 from inbox.contract import Who
 from sms.messages import DeliveryReport, InboundSms
 
-#: A lease's length; it must outlast a pause of the process that is renewing it, and ends the wait after a crash.
+#: Length of a lease. It must outlast a pause of the process that renews it. After a crash, another worker waits for
+#: this long.
 LEASE: Final = timedelta(seconds=20)
-#: A doorbell that was lost is rung again by the first sweep that comes later than this.
+#: The first sweep after this time replaces a lost wake-up task.
 GRACE: Final = timedelta(seconds=5)
-#: Nobody is rung for more often than this by the sweeper.
-RING_AGAIN: Final = timedelta(seconds=60)
+#: The sweep pushes a wake-up task for the same person at most this often.
+WAKE_AGAIN: Final = timedelta(seconds=60)
 
-#: A person's memory is brought up to date at most this often.
+#: A memory task for the same person is pushed at most this often.
 REMIND_AGAIN: Final = timedelta(seconds=30)
-#: A count that goes on is asked for again after this.
+#: A task that continues a recount is pushed at most this often.
 COUNT_AGAIN: Final = timedelta(seconds=5)
 
-#: How often one send is risked to see whether somebody has mended it.
+#: How often one send goes through an open circuit as a probe, to see whether the operator has repaired the fault.
 PROBE_EVERY: Final = timedelta(seconds=30)
 
 
 def moment(ms: int) -> datetime:
-    """Milliseconds of Redis's clock as a time."""
+    """Convert milliseconds of Redis's clock to a time."""
     return datetime.fromtimestamp(ms / 1000, UTC)
 
 
 def milliseconds(duration: timedelta) -> int:
-    """A duration as the scripts take it."""
+    """Convert a duration to the milliseconds that the scripts take."""
     return int(duration.total_seconds() * 1000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """An entry of somebody's inbox: a text, or what could not be read as one."""
+    """An entry of a person's inbox: a text, or a payload that cannot be decoded as one."""
 
-    #: Its place in the stream: the order.
+    #: Stream id, such as `1764446233000-0`; entries are ordered by it.
     entry_id: str
     text: InboundSms | None
-    #: The entry as it lies there, for the dead letters.
+    #: The entry as it is stored, for the dead letters.
     payload: bytes = b""
 
     @property
     def arrived_ms(self) -> int:
-        """When it was accepted, in milliseconds of Redis's clock."""
+        """When the entry was accepted, in milliseconds of Redis's clock."""
         return int(self.entry_id.partition("-")[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """Leave to serve one person, for as long as it is renewed. It saves work; the fence in the table is what decides."""
+    """The right to serve one person, as long as it is renewed.
+
+    A lease only avoids duplicate work. Correctness rests on the fencing token in the table.
+    """
 
     who: Who
     user_id: str
     token: str
-    #: Redis's clock when it was taken, in milliseconds.
+    #: When the lease was taken, in milliseconds of Redis's clock.
     taken_ms: int
-    #: The last visit ended in neither close nor park: its worker died, and what it had in hand may be why.
+    #: The last visit failed or its worker died. The texts that it was handling may be the cause.
     after_death: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """A delivery report that waits to be written down."""
+    """A delivery report that waits to be written to the journal; None if it cannot be decoded."""
 
     entry_id: str
     report: DeliveryReport | None
 
 
 class Inbox(Protocol):
-    """What a worker does with the inbox. Every verb raises `InboxAway` where Redis cannot be reached."""
+    """The inbox as a worker uses it. Every method raises `InboxAway` if Redis cannot be reached."""
 
     def accept(self, text: InboundSms) -> bool:
-        """Make a text durable and ring for its person; False, and nothing added, where it waits already."""
+        """Make a text durable and push a wake-up task for its person.
+
+        Returns False, and adds nothing, if the same text is waiting.
+        """
 
     def take(self, who: Who) -> Lease | None:
-        """Begin to serve a person; None where another does, or nobody of that name is known."""
+        """Take the lease on a person; None if another worker holds it or the person is unknown."""
 
     def renew(self, lease: Lease) -> bool:
-        """Keep a lease alive; False where it is lost."""
+        """Extend a lease; False if it is lost."""
 
     def take_duty(self, name: str) -> Lease | None:
-        """Begin what one worker does for all; None where another is at it. It is kept alive as a lease on a person is."""
+        """Take the lease on a duty, such as `reconcile`; None if another worker holds it.
+
+        It is renewed like a lease on a person.
+        """
 
     def leave_duty(self, lease: Lease) -> None:
-        """End a duty. Nothing happens where it is another's by now."""
+        """Release the lease on a duty. Does nothing if the lease is lost."""
 
     def waiting(self, lease: Lease, *, limit: int) -> Sequence[Waiting]:
-        """The oldest entries, in the order of their arrival."""
+        """Return the oldest entries, in order of arrival."""
 
     def wait_for_more(self, lease: Lease, after: str, *, seconds: float) -> bool:
-        """Wait until a text arrives behind `after`, or the time is over; whether one did."""
+        """Wait until a text arrives after the entry `after`; False if the time ran out first."""
 
     def remove(self, lease: Lease, entry_ids: Sequence[str]) -> Mapping[str, int] | None:
-        """Take entries whose turn is over out of the inbox; None, and nothing removed, where the lease is lost.
+        """Remove entries whose turn is over.
 
-        Returns which of them, by sid, were brought again while they waited, and how often.
+        Returns how often each text was brought again while it waited, by sid; texts that came once are left out.
+        Returns None, and removes nothing, if the lease is lost.
         """
 
     def close(self, lease: Lease) -> bool | None:
-        """Leave a person whose inbox is empty: True left, False a text is waiting, None the lease is lost."""
+        """Release the lease if the inbox is empty; False if a text is waiting, None if the lease is lost."""
 
-    def park(self, lease: Lease, *, due_ms: int, failed: bool = False) -> None:
-        """Leave until later, whatever the inbox holds. Nothing happens where the lease is lost.
+    def release_until(self, lease: Lease, *, due_ms: int, failed: bool = False) -> None:
+        """Release the lease and schedule the next visit for `due_ms`, whether or not texts are waiting.
 
-        `failed`: the visit ended by a bug, which counts like the death of its worker.
+        `failed`: a bug ended the visit, which counts like the death of its worker.
+        Does nothing if the lease is lost.
         """
 
-    def ring(self, who: Who) -> None:
-        """Ask for a visit now."""
+    def wake(self, who: Who) -> None:
+        """Push a wake-up task for a person."""
 
-    def remind(self, who: Who) -> None:
-        """Ask for the person's memory to be brought up to date; nothing happens where that was asked a moment ago."""
+    def request_memory(self, who: Who) -> None:
+        """Push a task that updates the person's memory, unless one was pushed a moment ago."""
 
     def ask_for_count(self) -> None:
-        """Ask for what was spent to be counted; nothing happens where that was asked a moment ago."""
+        """Push a task that recounts what was spent, unless one was pushed a moment ago."""
 
-    def unknow(self, who: Who) -> bool:
-        """Forget whose hash it is; False, and nothing is forgotten, where a text waits."""
+    def drop_identity(self, who: Who) -> bool:
+        """Delete the person's user id; False, and nothing is deleted, if a text is waiting."""
 
     def person(self, who: Who) -> str | None:
-        """The user id of a person; None for somebody who is not known."""
+        """Return the user id of a person, or None if the person is unknown."""
 
     def due(self, *, limit: int) -> tuple[Sequence[Who], bool]:
-        """Who is due and unserved, oldest first, and whether everything was lost since the last look."""
+        """List people who are due and not being served, oldest first.
+
+        The second value is True if Redis was emptied since the last call.
+        """
 
     def receipts(self, *, limit: int) -> Sequence[Receipt]:
-        """Reports that nobody else is writing down: new ones first, then those that were left lying."""
+        """Return reports that no other worker is handling: new ones first, then abandoned ones."""
 
     def receipts_done(self, entry_ids: Sequence[str]) -> None:
-        """Remove reports that are written down."""
+        """Remove reports that are in the journal."""
 
     def drain_begins(self) -> None:
-        """Note that a drain has begun: whatever is received from now on rings again."""
+        """Note that a drain has begun: the next report received pushes a new task."""
 
     def oldest_waiting_ms(self) -> int | None:
-        """The arrival of the oldest unanswered text, in milliseconds of Redis's clock."""
+        """Return when the oldest unanswered text arrived, in milliseconds of Redis's clock."""
 
     def now_ms(self) -> int:
-        """Redis's clock, in milliseconds: the one clock that judges."""
+        """Return Redis's clock in milliseconds: the only clock that decisions use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,21 +170,21 @@ class Passage:
     """Whether a send may go ahead."""
 
     allowed: bool
-    #: It is the one that tries whether the circuit can be closed.
+    #: This send is the probe that tests whether the circuit can be closed.
     probe: bool = False
-    #: Where it may not: how long until the next probe, and why.
+    #: If it may not: how long until the next probe, and why.
     wait_ms: int = 0
     reason: str = ""
 
 
 class Circuit(Protocol):
-    """A switch that all workers share. Every verb raises `InboxAway` where Redis cannot be reached."""
+    """A circuit breaker for all workers. Every method raises `InboxAway` if Redis cannot be reached."""
 
     def passage(self) -> Passage:
-        """Ask before a claim."""
+        """Decide whether a send may go ahead. The worker asks before it claims a part."""
 
     def open(self, reason: str) -> bool:
-        """Stop all sending; whether it was going until now."""
+        """Stop all sending; return whether the circuit was closed before."""
 
     def close(self) -> None:
-        """Let everybody send again. A second call does nothing."""
+        """Allow sending again. A second call does nothing."""

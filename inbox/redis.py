@@ -1,23 +1,24 @@
-"""The inbox on Redis, each move one atomic script.
+"""The inbox on Redis: each operation is one atomic script.
 
     inbox:<who>      stream of texts: a text stays until its turn is over
-    lease:<who>      who serves this person now, or does this duty (`lease:#reconcile`); expires by itself
-    agenda           sorted set: who -> when to look next, in milliseconds
-    rung:<who>       a doorbell is on its way that nobody has heard; expires by itself
-    again:<who>      hash: sid -> how often a text that waits was brought again
+    lease:<who>      token of the worker that serves this person or does this duty (`lease:#reconcile`); expires
+    agenda           sorted set: who -> time of the next visit, in milliseconds
+    rung:<who>       a wake-up task is in the queue and no worker has taken it; expires
+    again:<who>      hash: sid -> how often a waiting text was brought again
     waiting          sorted set: who -> arrival of the oldest unanswered text
-    visit:<who>      a visit has begun and neither closed nor parked
+    visit:<who>      a visit has begun, and has neither been closed nor parked after success
     people           hash: who -> user id
     receipts         stream of delivery reports, read by the group `binders`
-    receipts:rung    a drain was asked for and has not begun
-    epoch            set at the first look; missing: Redis was emptied
-    reminded:<who>   the person's memory was asked for a moment ago
+    receipts:rung    a drain was requested and has not begun; expires
+    epoch            set by the first sweep; missing: Redis was emptied
+    reminded:<who>   a memory task was pushed a moment ago (`reminded:#count`: a recount task); expires
     doorbells        Celery's queue
 
-The circuit's keys stand in `inbox.circuit`, the purse's in `inbox.purse`.
+`inbox.circuit`, `inbox.purse` and `inbox.buckets` document their own keys.
 
-Redis must keep what it acknowledged: `appendonly yes`, `appendfsync always`, `maxmemory-policy noeviction`. Every time is Redis's own
-`TIME`, taken inside the scripts, so that no two clocks are compared. `<who>` is a keyed hash: no key shows a number.
+Redis must keep what it acknowledged: `appendonly yes`, `appendfsync always`, `maxmemory-policy noeviction`. Every time
+is Redis's own `TIME`, taken inside the scripts, so that no two clocks are compared. `<who>` is a keyed hash: no key
+shows a telephone number.
 """
 
 from __future__ import annotations
@@ -36,36 +37,37 @@ from redis.retry import Retry
 from inbox import contract, doorbell
 from inbox.contract import UnreadableEntry, Who
 from inbox.errors import InboxAway
-from inbox.ports import COUNT_AGAIN, GRACE, LEASE, REMIND_AGAIN, RING_AGAIN, Lease, Receipt, Waiting, milliseconds
+from inbox.ports import COUNT_AGAIN, GRACE, LEASE, REMIND_AGAIN, WAKE_AGAIN, Lease, Receipt, Waiting, milliseconds
 from sms.messages import DeliveryReport, InboundSms, address_of, user_of
 
 if TYPE_CHECKING:
     from redis.commands.core import Script
 
-#: A report that its reader left lying is somebody else's after this.
+#: After this time another worker takes over a report that its reader abandoned.
 RECEIPT_IDLE: Final = timedelta(seconds=10)
-#: At most one ring a second for reports, unless a drain begins in between.
+#: At most one drain task a second is pushed for reports, unless a drain begins in between.
 RECEIPTS_RING: Final = timedelta(seconds=1)
 
-#: How many waiting texts a webhook's text is compared with; a person who has more of them waiting costs a settled duplicate.
+#: How many waiting texts a webhook's text is compared with. If more are waiting, a duplicate may be stored;
+#: the worker settles it.
 NEWEST_COMPARED: Final = 16
 
 CONNECT_TIMEOUT_SECONDS: Final = 3.0
-#: Longer than any blocking read below; a Redis that is silent for longer is gone.
+#: Longer than any blocking read below; a Redis that is silent for longer counts as gone.
 SOCKET_TIMEOUT_SECONDS: Final = 10.0
-#: A connection that was idle for longer is asked whether it lives before it is used.
+#: A connection that was idle for longer is checked before it is used.
 HEALTH_CHECK_SECONDS: Final = 5
 
 _GROUP: Final = "binders"
 
 
 def script(name: str) -> str:
-    """The source of one of the scripts."""
+    """Return the source of a script, such as `accept`."""
     return files("inbox").joinpath("scripts", f"{name}.lua").read_text()
 
 
 def connect(url: str, *, connections: int = 64) -> redis.Redis:
-    """A client that notices a dead or half-open connection and never repeats a command by itself."""
+    """Return a client that notices a dead or half-open connection and never repeats a command."""
     return redis.Redis.from_url(
         url,
         max_connections=connections,
@@ -79,19 +81,22 @@ def connect(url: str, *, connections: int = 64) -> redis.Redis:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Say that Redis is away in this package's words; what Redis itself refuses is a bug and stays what it is."""
+    """Raise `InboxAway` if Redis cannot be reached.
+
+    An error that Redis itself returns is a bug and passes unchanged.
+    """
     try:
         yield
     except (redis.ConnectionError, redis.TimeoutError) as exc:
         raise InboxAway(f"redis cannot be reached: {type(exc).__name__}") from exc
 
 
-#: Keys and arguments that one text or report adds to a call.
+#: Keys and arguments that one text or report adds to a script call.
 Entry = tuple[Sequence[str], Sequence[bytes | str | int]]
 
 
 def accept_entry(text: InboundSms, key: bytes, *, per_number: bool = False) -> Entry:
-    """What one text adds to a call of the script `accept`."""
+    """Return what one text adds to a call of the script `accept`."""
     user_id = user_of(text.sender, text.to, per_number=per_number)
     name = contract.who(user_id, key)
     return (
@@ -102,14 +107,17 @@ def accept_entry(text: InboundSms, key: bytes, *, per_number: bool = False) -> E
             contract.encode_text(text),
             text.sid,
             doorbell.encoded(name),
-            # Twilio repeats a webhook soon, so the newest texts are compared; the reconciler comes at any time
+            # Twilio repeats a webhook soon, so the newest texts suffice; the reconciler may come at any time
             0 if text.repaired else NEWEST_COMPARED,
         ),
     )
 
 
 def accept_call(entries: Iterable[Entry]) -> Entry:
-    """Keys and arguments of the script `accept` for some texts, for whoever carries it out; it answers as many outcomes."""
+    """Return keys and arguments of the script `accept` for some texts; the caller runs it.
+
+    The script returns one outcome for each text.
+    """
     entries = tuple(entries)
     pieces, ids, first = doorbell.bells(contract.ANSWER_TASK, len(entries))
     keys: list[str] = ["agenda", "people", "waiting", contract.QUEUE]
@@ -121,12 +129,15 @@ def accept_call(entries: Iterable[Entry]) -> Entry:
 
 
 def receive_entry(report: DeliveryReport) -> Entry:
-    """What one report adds to a call of the script `receive`."""
+    """Return what one report adds to a call of the script `receive`."""
     return (), (contract.encode_report(report),)
 
 
 def receive_call(entries: Iterable[Entry]) -> Entry:
-    """Keys and arguments of the script `receive` for some reports, for whoever carries it out; it answers as many outcomes."""
+    """Return keys and arguments of the script `receive` for some reports; the caller runs it.
+
+    The script returns one outcome for each report.
+    """
     reports = [report for _, (report,) in entries]
     return (
         ("receipts", "receipts:rung", contract.QUEUE),
@@ -135,10 +146,10 @@ def receive_call(entries: Iterable[Entry]) -> Entry:
 
 
 class RedisInbox:
-    """The inbox as a worker uses it.
+    """`inbox.ports.Inbox` on Redis.
 
-    `who_key` is the key of the hash that hides user ids; webhook and workers share it. `per_number`: one person has a conversation with each of
-    our numbers.
+    `who_key`: the key of the hash that hides user ids; webhook and workers share it.
+    `per_number`: a person has a separate conversation with each of our numbers.
     """
 
     def __init__(
@@ -147,29 +158,40 @@ class RedisInbox:
         *,
         who_key: bytes,
         lease: timedelta = LEASE,
-        ring_again: timedelta = RING_AGAIN,
+        wake_again: timedelta = WAKE_AGAIN,
         per_number: bool = False,
     ) -> None:
         self._redis = client
         self._per_number = per_number
         self._who_key = who_key
         self._lease_ms = milliseconds(lease)
-        self._ring_again_ms = milliseconds(ring_again)
+        self._ring_again_ms = milliseconds(wake_again)
         self._reader = f"reader-{secrets.token_hex(4)}"
         self._scripts: dict[str, Script] = {
             name: client.register_script(script(name))
-            for name in ("accept", "take", "renew", "remove", "close", "park", "due", "remind", "leave", "unknow")
+            for name in (
+                "accept",
+                "take",
+                "renew",
+                "remove",
+                "close",
+                "release_until",
+                "due",
+                "request",
+                "leave",
+                "drop_identity",
+            )
         }
 
     def accept(self, text: InboundSms) -> bool:
-        """See `inbox.ports.Inbox.accept`."""
+        """Make a text durable and push a wake-up task; False if the same text is waiting."""
         [outcome] = self._run("accept", *accept_call([accept_entry(text, self._who_key, per_number=self._per_number)]))
         if isinstance(outcome, bytes):
             raise redis.ResponseError(outcome.decode())
         return bool(outcome)
 
     def take(self, who: Who) -> Lease | None:
-        """See `inbox.ports.Inbox.take`."""
+        """Take the lease on a person; None if another worker holds it or the person is unknown."""
         token = secrets.token_hex(12)
         answer = self._run("take", [f"lease:{who}", "people", f"rung:{who}"], [who, token, self._lease_ms])
         if int(answer[0]) != 1:
@@ -179,11 +201,11 @@ class RedisInbox:
         )
 
     def renew(self, lease: Lease) -> bool:
-        """See `inbox.ports.Inbox.renew`."""
+        """Extend a lease; False if it is lost."""
         return bool(self._run("renew", [f"lease:{lease.who}"], [lease.token, self._lease_ms]))
 
     def take_duty(self, name: str) -> Lease | None:
-        """See `inbox.ports.Inbox.take_duty`."""
+        """Take the lease on a duty; None if another worker holds it."""
         duty, token = Who(f"#{name}"), secrets.token_hex(12)
         with translated():
             if not self._redis.set(f"lease:{duty}", token, nx=True, px=self._lease_ms):
@@ -191,61 +213,64 @@ class RedisInbox:
         return Lease(who=duty, user_id="", token=token, taken_ms=self.now_ms())
 
     def leave_duty(self, lease: Lease) -> None:
-        """See `inbox.ports.Inbox.leave_duty`."""
+        """Release the lease on a duty, if it is still held."""
         self._run("leave", [f"lease:{lease.who}"], [lease.token])
 
     @translated()
     def waiting(self, lease: Lease, *, limit: int) -> Sequence[Waiting]:
-        """See `inbox.ports.Inbox.waiting`."""
+        """Return the oldest entries, in order of arrival."""
         entries: Any = self._redis.xrange(f"inbox:{lease.who}", count=limit)
         return [_waiting(entry_id.decode(), fields) for entry_id, fields in entries]
 
     @translated()
     def wait_for_more(self, lease: Lease, after: str, *, seconds: float) -> bool:
-        """See `inbox.ports.Inbox.wait_for_more`."""
+        """Block until a text arrives after the entry `after`; False if the time ran out first."""
         block = max(1, int(seconds * 1000))
         return bool(self._redis.xread({f"inbox:{lease.who}": after}, count=1, block=block))
 
     def remove(self, lease: Lease, entry_ids: Sequence[str]) -> Mapping[str, int] | None:
-        """See `inbox.ports.Inbox.remove`."""
+        """Remove entries; return the repeated texts by sid, or None if the lease is lost."""
         keys = [f"lease:{lease.who}", f"inbox:{lease.who}", "waiting", f"again:{lease.who}"]
-        mine, *told = self._run("remove", keys, [lease.token, lease.who, *entry_ids])
-        if not int(mine):
+        held, *repeats = self._run("remove", keys, [lease.token, lease.who, *entry_ids])
+        if not int(held):
             return None
-        return {sid.decode(): int(times) for sid, times in zip(told[::2], told[1::2], strict=True)}
+        return {sid.decode(): int(times) for sid, times in zip(repeats[::2], repeats[1::2], strict=True)}
 
     def close(self, lease: Lease) -> bool | None:
-        """See `inbox.ports.Inbox.close`."""
+        """Release the lease if the inbox is empty; None if the lease is lost."""
         keys = [f"lease:{lease.who}", f"inbox:{lease.who}", "agenda", "waiting", f"again:{lease.who}"]
         answer = int(self._run("close", keys, [lease.token, lease.who]))
         return None if answer < 0 else bool(answer)
 
-    def park(self, lease: Lease, *, due_ms: int, failed: bool = False) -> None:
-        """See `inbox.ports.Inbox.park`."""
-        self._run("park", [f"lease:{lease.who}", "agenda"], [lease.token, lease.who, due_ms, int(failed)])
+    def release_until(self, lease: Lease, *, due_ms: int, failed: bool = False) -> None:
+        """Release the lease and schedule the next visit."""
+        self._run("release_until", [f"lease:{lease.who}", "agenda"], [lease.token, lease.who, due_ms, int(failed)])
 
     @translated()
-    def ring(self, who: Who) -> None:
-        """See `inbox.ports.Inbox.ring`."""
+    def wake(self, who: Who) -> None:
+        """Push a wake-up task for a person."""
         self._redis.lpush(contract.QUEUE, doorbell.ring(contract.ANSWER_TASK, who))
 
-    def remind(self, who: Who) -> None:
-        """See `inbox.ports.Inbox.remind`."""
-        bell = doorbell.ring(contract.REMEMBER_TASK, who)
-        self._run("remind", [f"reminded:{who}", contract.QUEUE], [bell, milliseconds(REMIND_AGAIN)])
+    def request_memory(self, who: Who) -> None:
+        """Push a memory task, unless one was pushed a moment ago."""
+        task = doorbell.ring(contract.REMEMBER_TASK, who)
+        self._run("request", [f"reminded:{who}", contract.QUEUE], [task, milliseconds(REMIND_AGAIN)])
 
     def ask_for_count(self) -> None:
-        """See `inbox.ports.Inbox.ask_for_count`."""
-        bell = doorbell.ring(contract.COUNT_TASK)
-        self._run("remind", ["reminded:#count", contract.QUEUE], [bell, milliseconds(COUNT_AGAIN)])
+        """Push a recount task, unless one was pushed a moment ago."""
+        task = doorbell.ring(contract.COUNT_TASK)
+        self._run("request", ["reminded:#count", contract.QUEUE], [task, milliseconds(COUNT_AGAIN)])
 
-    def unknow(self, who: Who) -> bool:
-        """See `inbox.ports.Inbox.unknow`."""
-        return bool(self._run("unknow", [f"inbox:{who}", "people"], [who]))
+    def drop_identity(self, who: Who) -> bool:
+        """Delete the person's user id, unless a text is waiting."""
+        return bool(self._run("drop_identity", [f"inbox:{who}", "people"], [who]))
 
     @translated()
     def forget(self, who: Who, user_id: str) -> int:
-        """Remove all that Redis has of a person, whatever waits; how much it was. For whoever holds the person's lease, or serves nobody."""
+        """Delete everything that Redis holds of a person, waiting texts included; return the item count.
+
+        The caller holds the person's lease, or serves no person at all.
+        """
         removed = 0
         for entry_id, fields in _flat(self._redis.xrange("receipts")):
             receipt = _receipt(entry_id.decode(), fields)
@@ -264,20 +289,20 @@ class RedisInbox:
 
     @translated()
     def person(self, who: Who) -> str | None:
-        """See `inbox.ports.Inbox.person`."""
+        """Return the user id of a person, or None if the person is unknown."""
         user_id: Any = self._redis.hget("people", who)
         return user_id.decode() if user_id is not None else None
 
     def due(self, *, limit: int) -> tuple[Sequence[Who], bool]:
-        """See `inbox.ports.Inbox.due`."""
-        emptied, *found = self._run(
+        """List people who are due and not served, and whether Redis was emptied since the last call."""
+        emptied, *people = self._run(
             "due", ["agenda", "epoch"], [limit, self._ring_again_ms, "lease:", secrets.token_hex(8)]
         )
-        return [Who(name.decode()) for name in found], bool(int(emptied))
+        return [Who(name.decode()) for name in people], bool(int(emptied))
 
     @translated()
     def receipts(self, *, limit: int) -> Sequence[Receipt]:
-        """See `inbox.ports.Inbox.receipts`."""
+        """Return new reports, or reports that another reader abandoned if there are none."""
         self._ensure_group()
         fresh: Any = self._redis.xreadgroup(_GROUP, self._reader, {"receipts": ">"}, count=limit)
         streams = list(fresh.items()) if isinstance(fresh, dict) else list(fresh or [])
@@ -291,7 +316,7 @@ class RedisInbox:
 
     @translated()
     def receipts_done(self, entry_ids: Sequence[str]) -> None:
-        """See `inbox.ports.Inbox.receipts_done`."""
+        """Acknowledge and delete reports in one transaction."""
         if entry_ids:
             with self._redis.pipeline(transaction=True) as pipe:
                 pipe.xack("receipts", _GROUP, *entry_ids)
@@ -300,18 +325,18 @@ class RedisInbox:
 
     @translated()
     def drain_begins(self) -> None:
-        """See `inbox.ports.Inbox.drain_begins`."""
+        """Let the next report push a new drain task."""
         self._redis.delete("receipts:rung")
 
     @translated()
     def oldest_waiting_ms(self) -> int | None:
-        """See `inbox.ports.Inbox.oldest_waiting_ms`."""
+        """Return when the oldest unanswered text arrived."""
         oldest: Any = self._redis.zrange("waiting", 0, 0, withscores=True)
         return int(oldest[0][1]) if oldest else None
 
     @translated()
     def now_ms(self) -> int:
-        """See `inbox.ports.Inbox.now_ms`."""
+        """Return Redis's clock in milliseconds."""
         seconds, microseconds = self._redis.time()
         return int(seconds) * 1000 + int(microseconds) // 1000
 

@@ -8,17 +8,20 @@
 set -euo pipefail
 name=dadacat-dynamodb-local
 data=${1:-"$(cd "$(dirname "$0")/.." && pwd)/.data/dynamodb-local"}
-command -v docker >/dev/null || { echo "docker is not installed; 'scripts/up' brings a store that needs none" >&2; exit 1; }
-docker info >/dev/null 2>&1 || { echo "the Docker engine does not answer; is it running?" >&2; exit 1; }
+command -v docker >/dev/null || { echo "docker is not installed; 'scripts/up' runs a store without it" >&2; exit 1; }
+docker info >/dev/null 2>&1 || { echo "the Docker engine does not answer: check that it runs" >&2; exit 1; }
 mkdir -p "$data"
-data=$(cd "$data" && pwd)  # Docker takes a relative path for the name of a volume
+data=$(cd "$data" && pwd)  # Docker reads a relative path as a volume name
 docker rm --force "$name" >/dev/null 2>&1 || true
 docker run --detach --name "$name" --publish 127.0.0.1:8000:8000 --user "$(id -u):$(id -g)" --volume "$data:/data" \
   amazon/dynamodb-local -jar DynamoDBLocal.jar -sharedDb -dbPath /data -disableTelemetry >/dev/null
 ready=
 for _ in $(seq 150); do
-  # Docker's proxy takes a connection before the store does: an answer counts, not the open port
-  if (exec 3<>/dev/tcp/127.0.0.1/8000; printf 'GET / HTTP/1.0\r\n\r\n' >&3; IFS= read -r -t 2 _ <&3) 2>/dev/null; then ready=1; break; fi
+  # Docker's proxy accepts connections before the store runs: wait for an answer, not for the open port
+  if (exec 3<>/dev/tcp/127.0.0.1/8000; printf 'GET / HTTP/1.0\r\n\r\n' >&3; IFS= read -r -t 2 _ <&3) 2>/dev/null; then
+    ready=1
+    break
+  fi
   sleep 0.1
 done
 [ -n "$ready" ] || { echo "DynamoDB Local does not answer; see: docker logs $name" >&2; exit 1; }

@@ -1,1 +1,1 @@
-"""A telephone network for one laptop: Twilio's REST surface, its webhooks, its habits, and a phone in the browser."""
+"""A telephone network for one laptop: Twilio's REST API, webhooks and faults, phones in the browser."""

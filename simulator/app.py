@@ -1,4 +1,4 @@
-"""create_app(): the network, its REST surface and its page as one ASGI application."""
+"""Combine the network, its REST API and its page in one ASGI application."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from simulator.network import Network
 
 
 def create_app(network: Network, *, journal: Rows, faults: Faults) -> ASGIApp:
-    """The application."""
+    """Build the application; it starts and stops the network with the server."""
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

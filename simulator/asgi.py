@@ -1,4 +1,4 @@
-"""`uvicorn simulator.asgi:app`."""
+"""The ASGI entry point: `uvicorn simulator.asgi:app`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""How a connection ends without an answer: closed, reset, or in the middle of a sentence.
+"""End a connection without an answer: close it, reset it, or close it in the middle of the body.
 
-ASGI has no word for it, so this wraps the application and reaches for the server's transport where the server shows one.
+ASGI has no message for this, so `Cuttable` wraps the application and takes the transport from the server's `send`, if
+the server exposes one.
 """
 
 from __future__ import annotations
@@ -15,20 +16,23 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class Cuttable:
-    """An application whose requests can be ended without an answer by answering with a `Cut`."""
+    """Wrap an application so that its handlers may return a `Cut` instead of an answer."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand the request on, with the way to its connection."""
+        """Pass the request on, with the transport of its connection in the scope."""
         if scope["type"] == "http":
             scope["transport"] = getattr(getattr(send, "__self__", None), "transport", None)
         await self._app(scope, receive, send)
 
 
 class Cut(Response):
-    """No answer: the connection is closed, reset, or ends after half of what `answer` would have said."""
+    """End the connection instead of answering.
+
+    `how`: `reset` resets it, `truncate` sends half of the body of `answer` and closes it, any other value closes it.
+    """
 
     def __init__(self, request: Request, how: str, answer: Response) -> None:
         super().__init__()
@@ -37,9 +41,9 @@ class Cut(Response):
         self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """End the connection."""
+        """End the connection. Raises `RuntimeError` if the server exposes no transport."""
         if self._transport is None:
-            raise RuntimeError("this server does not show its connections: run the simulator under uvicorn")
+            raise RuntimeError("this server does not expose its connections: run the simulator under uvicorn")
         if self._how == "truncate":
             await self._answer(scope, receive, _half(send))
             self._transport.close()

@@ -1,4 +1,4 @@
-"""The page of one text's story, as the journal tells it: beside the road, for whoever wants to know everything."""
+"""The page that shows the full story of one message from the journal. The road view links to it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sms.messages import user_of
 
 
 def of(message: Message, rows: Rows) -> Story | None:
-    """The story of a message of the network; None where the journal knows nothing of it, or is away."""
+    """Return the story of a message; None if the journal has no row of it or cannot be read."""
     inbound = message.direction == "inbound"
     person, number = (message.sender, message.recipient) if inbound else (message.recipient, message.sender)
     try:
@@ -26,10 +26,10 @@ def of(message: Message, rows: Rows) -> Story | None:
 
 
 def page(message: Message, told: Story | None) -> str:
-    """The page."""
+    """Render the page; `told` is None if the journal has no story of this message."""
     title = f"the story of {escape(message.sid)}"
     body = "\n".join(_rows(told)) if told is not None else ""
-    verdict = told.verdict if told is not None else "The journal knows nothing of this message, or does not answer."
+    verdict = told.verdict if told is not None else "The journal has no row of this message, or cannot be read."
     cost = f"<p class='hint'>{escape(told.cost)}</p>" if told is not None and told.cost else ""
     state = f" <small>{escape(told.state)}</small>" if told is not None else ""
     return f"""<!doctype html>
@@ -48,7 +48,7 @@ def page(message: Message, told: Story | None) -> str:
 <p class="verdict">{escape(verdict)}</p>
 {cost}
 <table>
-<thead><tr><th scope="col">since it came</th><th scope="col">what</th><th scope="col">more</th></tr></thead>
+<thead><tr><th scope="col">since arrival</th><th scope="col">event</th><th scope="col">details</th></tr></thead>
 <tbody>
 {body}
 </tbody>
@@ -59,8 +59,8 @@ def page(message: Message, told: Story | None) -> str:
 """
 
 
-def _rows(told: Story) -> Iterator[str]:
-    for since, event in told.timed():
+def _rows(record: Story) -> Iterator[str]:
+    for since, event in record.timed():
         yield (
             f"<tr><td><time datetime='{escape(event.at)}'>{since:+.3f} s</time></td><td>{escape(event.what)}</td>"
             f"<td>{escape(story.as_words(event.detail))}</td></tr>"

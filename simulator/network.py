@@ -1,7 +1,8 @@
-"""The network itself: what becomes of a message once somebody sent it.
+"""The network itself: what happens to a message after it was sent.
 
-Outbound: queued, sent, delivered, each but the first reported to the status callback, signed as Twilio signs.
-Inbound: posted to the number's webhook with every field that Twilio sends, its retry rules, its fallback URL and its idempotency header.
+Outbound: queued, sent, delivered. Each status but the first is posted to the status callback, signed as Twilio signs.
+Inbound: posted to the number's webhook with every field that Twilio sends. Twilio's retry rules, fallback URL and
+idempotency header are implemented.
 https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides (read 2026-11).
 """
 
@@ -26,12 +27,12 @@ from sms import keywords, segments, signature
 from sms.keywords import Keyword
 from sms.messages import bare
 
-#: US dollars a segment, as Twilio's own API description shows it in its example of a message (twilio_api_v2010, read 2026-11).
+#: US dollars a segment, from the example message of Twilio's API description (twilio_api_v2010, read 2026-11).
 PRICE_PER_SEGMENT: Final = 0.0075
-#: Connections to webhooks at a time; a test has hundreds of people text at once.
+#: Concurrent connections to webhooks: tests have hundreds of people who text at once.
 CONNECTIONS: Final = 200
 
-#: How long after its successor a reversed status is posted.
+#: A reversed status is posted this long after the status that follows it.
 REVERSED_SECONDS: Final = 0.3
 
 STOPPED: Final = "You are unsubscribed and will get no more texts from this number. Reply START to resubscribe."
@@ -45,7 +46,7 @@ log = logs.get("simulator")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """The one account that this network knows."""
+    """The only account of this network."""
 
     sid: str
     token: str
@@ -54,7 +55,7 @@ class Account:
     messaging_service_sid: str = ""
 
     def admits(self, username: str, password: str) -> bool:
-        """Whether this login is the account's, by token or by API key."""
+        """Whether this login is the account's, by auth token or by API key."""
         pairs = [(self.sid, self.token)] + ([(self.api_key, self.api_secret)] if self.api_key else [])
         return any(
             secrets.compare_digest(username.encode(), name.encode())
@@ -65,7 +66,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class RetryRules:
-    """Twilio's connection overrides, read from a webhook URL's fragment. Times in seconds."""
+    """Twilio's connection overrides, from the fragment of a webhook URL. Times are in seconds."""
 
     connect: float = 5.0
     read: float = 15.0
@@ -75,7 +76,7 @@ class RetryRules:
 
     @classmethod
     def of(cls, url: str) -> RetryRules:
-        """The rules in `url`'s fragment; what is missing or malformed keeps Twilio's default."""
+        """Parse the fragment of `url`, such as `#rc=3&rp=all`; missing or malformed rules get defaults."""
         given = dict(parse_qsl(urlsplit(url).fragment))
         on = frozenset(given.get("rp", "ct").split(","))
         return cls(
@@ -89,17 +90,17 @@ class RetryRules:
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """How a webhook took a request."""
+    """How a webhook answered a request."""
 
     status: int | None
     body: str = ""
     content_type: str = ""
-    #: What a retry rule calls the failure; empty: it went well.
+    #: The failure in the terms of a retry rule, such as `ct`, `rt` or `5xx`; empty: success.
     failure: str = ""
 
 
 class Network:
-    """Carries messages. `watchers` are told of every change: the page listens."""
+    """Carry messages and report every change to the watchers, such as the page."""
 
     def __init__(self, store: Store, account: Account, *, faults: Faults, base_url: str) -> None:
         self.store = store
@@ -113,7 +114,7 @@ class Network:
         )
 
     async def start(self) -> None:
-        """Carry on what was under way when the network stopped."""
+        """Resume the messages that were under way when the network stopped."""
         for _, message in list(self.store.messages()):
             if message.direction == "inbound":
                 if message.stations[-1][0] == "received":
@@ -122,7 +123,7 @@ class Network:
                 self._later(self._live(message.sid))
 
     async def stop(self) -> None:
-        """Stop carrying; what is under way is carried on after the next start."""
+        """Stop; messages under way resume at the next start."""
         for task in self._under_way:
             task.cancel()
         await asyncio.gather(*self._under_way, return_exceptions=True)
@@ -130,24 +131,22 @@ class Network:
         self.store.close()
 
     def watch(self, watcher: Callable[[Mapping[str, Any]], None]) -> Callable[[], None]:
-        """Tell `watcher` of every change, until the function that is returned is called."""
+        """Call `watcher` with every change; call the returned function to stop."""
         self._watchers.add(watcher)
         return lambda: self._watchers.discard(watcher)
 
     def promote(self, token: str) -> None:
-        """From now on this is the account's token."""
+        """Replace the account's auth token."""
         self.account = replace(self.account, token=token)
 
     def tell(self, event: Mapping[str, Any]) -> None:
-        """Tell everybody who watches."""
+        """Pass an event to all watchers."""
         for watcher in tuple(self._watchers):
             watcher(event)
 
     def number(self, address: str) -> Number | None:
-        """One of the account's numbers, on whichever channel it is reached."""
+        """Return the account's number with this address, on any channel; None if there is none."""
         return next((mine for mine in self.store.numbers() if mine.number == bare(address)), None)
-
-    # Outbound
 
     def send(
         self,
@@ -159,7 +158,7 @@ class Network:
         messaging_service_sid: str | None = None,
         direction: str = "outbound-api",
     ) -> Message:
-        """Take a message over from the account and let it live. Whether it may be sent was checked before."""
+        """Accept a message from the account and start its delivery. The caller checked that it may be sent."""
         now = time.time()
         message = Message(
             sid=f"SM{secrets.token_hex(16)}",
@@ -200,7 +199,7 @@ class Network:
         self._later(self._report_by_rule(message))
 
     async def _report_by_rule(self, message: Message) -> None:
-        """Post a status to its callback, as well or as badly as the rules have it."""
+        """Post a status to its callback, with the faults that the rules draw."""
         usual = frozenset({"never", "double", "delay", "reverse"})
         rule = (
             self.faults.draw("callback", message.recipient, message.sid, only=usual)
@@ -218,7 +217,7 @@ class Network:
             await self.report(message)
 
     async def report(self, message: Message) -> None:
-        """Post a message's status to its callback."""
+        """Post a message's status to its callback, if it has one."""
         if not message.status_callback:
             return
         fields = {
@@ -239,10 +238,8 @@ class Network:
             fields["RawDlrDoneDate"] = time.strftime("%y%m%d%H%M", time.gmtime(message.updated))
         await self._post(message.status_callback, fields)
 
-    # Inbound
-
     def text(self, *, sender: str, to: str, body: str, pictures: tuple[str, ...] = ()) -> Message:
-        """A telephone sends a text; it is posted to the number's webhook."""
+        """Send a text from a telephone; it is posted to the number's webhook."""
         now = time.time()
         message = Message(
             sid=("MM" if pictures else "SM") + secrets.token_hex(16),
@@ -289,7 +286,7 @@ class Network:
             self._answer_in_twiml(fresh, posted)
 
     async def _hand_over(self, message: Message, number: Number) -> Posted:
-        """Post a text to its number's webhook and, where that fails, to its fallback."""
+        """Post a text to its number's webhook and, if that fails, to its fallback."""
         fields = self.inbound_fields(message)
         posted = await self._post(number.sms_url, fields)
         if not _taken(posted) and number.sms_fallback_url:
@@ -298,7 +295,7 @@ class Network:
         return posted
 
     def inbound_fields(self, message: Message) -> dict[str, str]:
-        """Every field that Twilio posts for an inbound text; what is not known of the place is blank, as Twilio leaves it."""
+        """Return every field that Twilio posts for an inbound text; unknown places are blank, as at Twilio."""
         country = "US" if message.sender.startswith("+1") else ""
         fields = {
             "ToCountry": "US",
@@ -331,7 +328,7 @@ class Network:
         return fields
 
     def _obey(self, message: Message) -> None:
-        """What Twilio does by itself with STOP, START and HELP, before and beside the webhook."""
+        """Handle STOP, START and HELP as Twilio does, before the webhook and independently of it."""
         stopped = self.store.opted_out(message.sender, message.recipient)
         keyword = keywords.read(message.body, opted_out=stopped, words=keywords.TWILIOS)
         if keyword is Keyword.STOP:
@@ -344,17 +341,17 @@ class Network:
             self._notice(message, HELPED)
 
     def _notice(self, message: Message, words: str) -> None:
-        """The network's own word to a telephone: no message of the account."""
+        """Show a notice of the network itself on a telephone: no message of the account."""
         now = time.time()
         self.store.add_notice(message.sender, now, words)
         self.tell({"kind": "notice", "phone": message.sender, "at": now, "body": words})
 
     def _answer_in_twiml(self, message: Message, posted: Posted) -> None:
-        """Send what a webhook said in TwiML; DadaCat says nothing there, other applications do."""
+        """Send the messages of a webhook's TwiML. DadaCat returns none; other applications do."""
         if "xml" not in posted.content_type or "<Message" not in posted.body:
             return
         try:
-            root = ET.fromstring(posted.body)  # noqa: S314 - the answer of the webhook that this network's owner configured
+            root = ET.fromstring(posted.body)  # noqa: S314 - from the webhook that the operator configured
         except ET.ParseError:
             self._keep(message.at("invalid TwiML", time.time()))
             return
@@ -363,20 +360,16 @@ class Network:
             if words:
                 self.send(sender=message.recipient, recipient=message.sender, body=words, direction="outbound-reply")
 
-    # Pictures
-
     def upload(self, content_type: str, data: bytes) -> Picture:
-        """Keep a picture until it is sent."""
+        """Store a picture until it is sent."""
         picture = Picture(
             sid=f"ME{secrets.token_hex(16)}", parent="", content_type=content_type, created=time.time(), data=data
         )
         self.store.add_picture(picture)
         return picture
 
-    # Posting
-
     async def _post(self, url: str, fields: Mapping[str, str]) -> Posted:
-        """Post a signed form by the retry rules that the URL's fragment states."""
+        """Post a signed form by the retry rules in the URL's fragment."""
         rules = RetryRules.of(url)
         target = _without_fragment(url)
         headers = {
@@ -424,7 +417,7 @@ class Network:
 
 
 def describe(message: Message) -> dict[str, Any]:  # Any: JSON
-    """A message as the page shows it."""
+    """Return a message in the form that the page shows."""
     inbound = message.direction == "inbound"
     return {
         "sid": message.sid,
@@ -443,7 +436,7 @@ def describe(message: Message) -> dict[str, Any]:  # Any: JSON
 
 
 def media_path(account_sid: str, message_sid: str, sid: str) -> str:
-    """Where a picture is, below the API's address."""
+    """Return the path of a picture below the API's address."""
     return f"/2010-04-01/Accounts/{account_sid}/Messages/{message_sid}/Media/{sid}"
 
 

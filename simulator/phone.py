@@ -1,19 +1,19 @@
-"""The page with the telephones on it, and what its script calls.
+"""The page with the telephones, and the endpoints that its script calls.
 
 GET  /phone                     the page
 GET  /phone/state               telephones, numbers, and every message of each telephone
 POST /phone/phones              {"number", "name"}: put a telephone on the page
-DELETE /phone/phones/{number}   take it off
+DELETE /phone/phones/{number}   take a telephone off the page
 POST /phone/pictures            a picture's bytes, with its content type: {"sid"}
 POST /phone/texts               {"from", "to", "body", "pictures"}: a telephone sends a text: {"sid"}
 GET  /phone/pictures/{sid}      a picture
 GET  /phone/road/{sid}          the stations of one text
 GET  /phone/explain/{sid}       the whole story of one message, as a page
 GET  /phone/events              server-sent events: every message that changes, every notice of the network
-PUT  /account/token             {"token"}: the account's token is another from now on
-GET  /faults                    how the network misbehaves
-PUT  /faults                    {"rules", "seed"}: tell it how to
-GET  /faults/log                what went wrong so far
+PUT  /account/token             {"token"}: replace the account's auth token
+GET  /faults                    seed, rules, how often each struck, and the possible actions
+PUT  /faults                    {"rules", "seed"}: replace the rules
+GET  /faults/log                the rules that struck so far
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ from simulator.faults import Faults, UnusableRule
 from simulator.network import Network, describe
 from sms.messages import MAX_BODY_CHARACTERS, MAX_FIELD_CHARACTERS, MAX_MEDIA, is_dialable
 
-#: Twilio takes pictures of up to 5 MB.
+#: Twilio accepts pictures of up to 5 MB.
 MAX_PICTURE_BYTES: Final = 5 * 1024 * 1024
-#: Messages of one telephone that the page shows.
+#: How many messages of one telephone the page shows.
 SHOWN: Final = 200
-#: A sign of life, so that a page notices when the network is gone.
+#: Interval of the heartbeat by which a page notices that the network is gone.
 HEARTBEAT_SECONDS: Final = 15.0
-#: A page that is this many events behind is hung up on: it connects and loads anew.
+#: The stream of a page that is this many events behind is closed: the page reconnects and reloads.
 BEHIND: Final = 1000
 
-#: What people put between the digits of a number.
+#: Characters that people type between the digits of a number.
 _PUNCTUATION: Final = str.maketrans("", "", " ()-./")
 
 _TYPES: Final = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 
 
 def routes(network: Network, journal: Rows, faults: Faults) -> list[Route]:
-    """The page's routes."""
+    """Return the page's routes."""
     phone = Phone(network, journal, faults)
     return [
         Route("/", lambda _: RedirectResponse("/phone"), methods=["GET"]),
@@ -75,7 +75,7 @@ def routes(network: Network, journal: Rows, faults: Faults) -> list[Route]:
 
 
 class Phone:
-    """The handlers."""
+    """The handlers of the page's routes."""
 
     def __init__(self, network: Network, journal: Rows, faults: Faults) -> None:
         self._network = network
@@ -83,17 +83,17 @@ class Phone:
         self._faults = faults
 
     async def page(self, request: Request) -> Response:
-        """The page."""
+        """Return the page."""
         del request
         return _file("phone.html")
 
     async def page_file(self, request: Request) -> Response:
-        """Its style and its script."""
+        """Return the page's stylesheet or its script."""
         name = request.path_params["name"]
         return _file(name) if name in {"phone.css", "phone.js"} else Response(status_code=404)
 
     async def state(self, request: Request) -> Response:
-        """All that the page shows."""
+        """Return everything that the page shows."""
         del request
         store = self._network.store
         phones = [{"number": number, "name": name} for number, name in store.phones()]
@@ -113,20 +113,20 @@ class Phone:
 
     def _messages(self, number: str) -> list[dict[str, Any]]:  # Any: JSON
         store = self._network.store
-        found = [*_first(store.messages(sender=number)), *_first(store.messages(to=number))]
-        found.sort(key=lambda placed: placed[0])
-        return [describe(message) for _, message in found[-SHOWN:]]
+        placed = [*_first(store.messages(sender=number)), *_first(store.messages(to=number))]
+        placed.sort(key=lambda pair: pair[0])
+        return [describe(message) for _, message in placed[-SHOWN:]]
 
     async def add_phone(self, request: Request) -> Response:
         """Put a telephone on the page."""
         asked = await _json(request)
         number = str(asked.get("number", "")).translate(_PUNCTUATION)
         if not is_dialable(number):
-            return _refusal("a telephone number begins with + and its country, like +15551230001")
+            return _refusal("a telephone number begins with + and its country, such as +15551230001")
         if self._network.number(number) is not None:
             return _refusal("that is the cat's own number")
         if number in dict(self._network.store.phones()):
-            return _refusal("that phone is on the page already")
+            return _refusal("that phone is already on the page")
         name = str(asked.get("name") or number)[:MAX_FIELD_CHARACTERS]
         self._network.store.save_phone(number, name)
         self._network.tell({"kind": "phones"})
@@ -139,27 +139,27 @@ class Phone:
         return Response(status_code=204)
 
     async def upload(self, request: Request) -> Response:
-        """Take a picture, to be sent with a text."""
+        """Store a picture to be sent with a text."""
         kind = request.headers.get("content-type", "")
         if not kind.startswith("image/"):
             return _refusal("only pictures can be sent")
         data = await request.body()
         if not data or len(data) > MAX_PICTURE_BYTES:
-            return _refusal(f"a picture may have up to {MAX_PICTURE_BYTES // 1024 // 1024} MB")
+            return _refusal(f"a picture may have at most {MAX_PICTURE_BYTES // 1024 // 1024} MB")
         return JSONResponse({"sid": self._network.upload(kind, data).sid}, status_code=201)
 
     async def picture(self, request: Request) -> Response:
-        """A picture's bytes."""
+        """Return a picture."""
         picture = self._network.store.picture(request.path_params["sid"])
         return Response(picture.data, media_type=picture.content_type) if picture else Response(status_code=404)
 
     async def text(self, request: Request) -> Response:
-        """A telephone sends a text."""
+        """Send a text from a telephone."""
         asked = await _json(request)
         sender, to, body = (str(asked.get(name) or "") for name in ("from", "to", "body"))
         pictures = tuple(str(sid) for sid in asked.get("pictures") or ())[:MAX_MEDIA]
         if not sender or len(sender) > MAX_FIELD_CHARACTERS:
-            return _refusal("from: which telephone sends it?")
+            return _refusal("from: the number of the telephone that sends the text is required")
         if self._network.number(sender) is not None:
             return _refusal("from: that is the cat's own number")
         if self._network.number(to) is None:
@@ -172,7 +172,7 @@ class Phone:
         return JSONResponse({"sid": message.sid}, status_code=201)
 
     async def road(self, request: Request) -> Response:
-        """The stations of one text."""
+        """Return the stations of one text."""
         message = self._network.store.message(request.path_params["sid"])
         if message is None or message.direction != "inbound":
             return Response(status_code=404)
@@ -180,15 +180,15 @@ class Phone:
         return JSONResponse(await run_in_threadpool(road.of, message, self._journal, replies))
 
     async def explain(self, request: Request) -> Response:
-        """The story of one message, either way."""
+        """Return the page with the story of one inbound or outbound message."""
         message = self._network.store.message(request.path_params["sid"])
         if message is None:
             return Response("no such message\n", status_code=404, media_type="text/plain")
-        told = await run_in_threadpool(explain.of, message, self._journal)
-        return Response(explain.page(message, told), media_type="text/html", headers={"cache-control": "no-store"})
+        record = await run_in_threadpool(explain.of, message, self._journal)
+        return Response(explain.page(message, record), media_type="text/html", headers={"cache-control": "no-store"})
 
     async def events(self, request: Request) -> Response:
-        """Every change, as it happens."""
+        """Stream every change as it happens."""
         del request
         queue: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue(BEHIND)
         behind = asyncio.Event()
@@ -217,25 +217,25 @@ class Phone:
         return StreamingResponse(stream(), media_type="text/event-stream", headers={"cache-control": "no-store"})
 
     async def set_token(self, request: Request) -> Response:
-        """Promote another token, as Twilio's console does: what is signed and who is let in from now on goes by it."""
+        """Replace the auth token, as Twilio's console does; signatures and logins use the new one at once."""
         asked = await _json(request)
         token = asked.get("token")
         if not isinstance(token, str) or not token:
-            return _refusal("a token is wanted")
+            return _refusal("token: a non-empty string is required")
         self._network.promote(token)
         return Response(status_code=204)
 
     async def faults(self, request: Request) -> Response:
-        """How the network behaves."""
+        """Return the fault rules."""
         del request
         return JSONResponse(self._faults.describe())
 
     async def set_faults(self, request: Request) -> Response:
-        """Tell the network how to misbehave."""
+        """Replace the fault rules."""
         asked = await _json(request)
         rules, seed = asked.get("rules"), asked.get("seed")
         if not isinstance(rules, list) or not (seed is None or isinstance(seed, int)):
-            return _refusal("rules: a list; seed: a whole number")
+            return _refusal("rules: must be a list; seed: must be a whole number")
         try:
             self._faults.set(rules, seed=seed)
         except UnusableRule as exc:
@@ -244,13 +244,13 @@ class Phone:
         return JSONResponse(self._faults.describe())
 
     async def fault_log(self, request: Request) -> Response:
-        """What went wrong so far."""
+        """Return the rules that struck so far."""
         del request
         return JSONResponse([asdict(strike) for strike in self._faults.log])
 
 
-def _first(found: Any) -> list[Any]:  # Any: pairs of a place and a message
-    return [placed for placed, _ in zip(found, range(SHOWN), strict=False)]
+def _first(pairs: Any) -> list[Any]:  # Any: pairs of a place and a message
+    return [pair for pair, _ in zip(pairs, range(SHOWN), strict=False)]
 
 
 def _file(name: str) -> Response:

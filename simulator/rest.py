@@ -1,7 +1,7 @@
-"""Twilio's REST surface for messages, as the stock client calls it. Form-encoded in, Twilio's JSON and errors out.
+"""Twilio's REST API for messages, as the official client calls it: forms in, JSON and errors out.
 
 Shapes: Twilio's OpenAPI description `twilio_api_v2010` (npm @twilio/cli-core 9.0.0, Apache-2.0, read 2026-11).
-Error sentences: Twilio's error dictionary, in our own words where its exact words are not documented.
+Error messages: Twilio's error dictionary; in our own words if its exact words are not documented.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from sms.messages import MAX_BODY_CHARACTERS, is_dialable
 API: Final = "/2010-04-01/Accounts/{account}"
 PAGE_SIZE: Final = 50
 MAX_PAGE_SIZE: Final = 1000
-#: A hang without a time: longer than any client waits.
+#: Length of a hang without `seconds`: longer than any client waits.
 HANG_SECONDS: Final = 60.0
 VALIDITY_SECONDS: Final = range(1, 36_001)
 
@@ -43,7 +43,7 @@ Handler = Callable[["Rest", Request], Awaitable[Response]]
 
 @dataclass(frozen=True)
 class TwilioError(Exception):
-    """An error as Twilio answers it."""
+    """An error answer of Twilio's API."""
 
     status: int
     code: int
@@ -52,7 +52,7 @@ class TwilioError(Exception):
 
 
 def routes(network: Network) -> list[Route]:
-    """The REST surface of one network."""
+    """Return the routes of one network's REST API."""
     rest = Rest(network)
     table: list[tuple[str, dict[str, Callable[[Request], Awaitable[Response]]]]] = [
         (f"{API}.json", {"GET": rest.account}),
@@ -71,7 +71,7 @@ def routes(network: Network) -> list[Route]:
 
 
 class Rest:
-    """The handlers."""
+    """The handlers of the REST API."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
@@ -79,13 +79,13 @@ class Rest:
 
     @property
     def _account(self) -> Account:
-        """The account as it is now: its token may be another than a moment ago."""
+        """The current account; its token may be replaced at any time."""
         return self._network.account
 
     def guarded(
         self, verbs: dict[str, Callable[[Request], Awaitable[Response]]]
     ) -> Callable[[Request], Awaitable[Response]]:
-        """A route's endpoint: the login is checked first, and an error is answered as Twilio answers it."""
+        """Return an endpoint that checks the login first and answers errors as Twilio does."""
 
         async def endpoint(request: Request) -> Response:
             try:
@@ -108,10 +108,8 @@ class Rest:
         if request.path_params["account"] != self._account.sid:
             raise _not_found(request)
 
-    # Messages
-
     async def create_message(self, request: Request) -> Response:
-        """POST Messages.json."""
+        """Create a message: POST Messages.json."""
         asked = self._asked(await _form(request))
         rule = self._network.faults.draw("create", asked["recipient"], "")
         if rule is not None and rule.do == "slow":
@@ -135,7 +133,7 @@ class Rest:
         return Cut(request, rule.do, answer)
 
     def _asked(self, form: Form) -> dict[str, Any]:  # Any: `Network.send`'s arguments
-        """What is to be sent. Raises `TwilioError` for what Twilio refuses."""
+        """Validate the form. Raises `TwilioError` if Twilio would refuse it."""
         to, body = form.get("To", ""), form.get("Body", "")
         sender = self._sender(form)
         validity = form.get("ValidityPeriod")
@@ -174,16 +172,17 @@ class Rest:
         if self._network.number(sender) is None:
             raise TwilioError(
                 400, 21606,
-                f"The From phone number {sender} is not a valid, SMS-capable inbound phone number or short code for your account.",
+                f"The From phone number {sender} is not a valid, SMS-capable inbound phone number or short code "
+                "for your account.",
             )  # fmt: skip
         return sender
 
     async def fetch_message(self, request: Request) -> Response:
-        """GET Messages/SM….json."""
+        """Return a message: GET Messages/SM….json."""
         return JSONResponse(self._message(self._wanted(request)))
 
     async def update_message(self, request: Request) -> Response:
-        """Redact (`Body=`) or cancel (`Status=canceled`)."""
+        """Redact (`Body=`) or cancel (`Status=canceled`) a message: POST Messages/SM….json."""
         message = self._wanted(request)
         form = await _form(request)
         if ("Body" in form) == ("Status" in form) or form.get("Body") or form.get("Status", "canceled") != "canceled":
@@ -198,7 +197,7 @@ class Rest:
         return JSONResponse(self._message(message))
 
     async def delete_message(self, request: Request) -> Response:
-        """DELETE Messages/SM….json, once its fate is known."""
+        """Delete a message that is no longer under way: DELETE Messages/SM….json."""
         message = self._wanted(request)
         if message.status not in _FINAL:
             raise TwilioError(409, 20009, "Cannot delete message because delivery has not been completed.")
@@ -206,7 +205,7 @@ class Rest:
         return Response(status_code=204)
 
     async def list_messages(self, request: Request) -> Response:
-        """GET Messages.json, newest first, a page at a time."""
+        """List messages, newest first, one page at a time: GET Messages.json."""
         query = request.query_params
         size = _page_size(request)
         below = None
@@ -216,17 +215,17 @@ class Rest:
             if last is None:
                 raise TwilioError(400, 20006, "Page token is not valid")
             below = last
-        found: list[Message] = []
+        messages: list[Message] = []
         more = False
         youngest = time.time() - self._network.faults.lag()
         for _, message in self._store.messages(to=query.get("To", ""), sender=query.get("From", ""), below=below):
             if message.created <= youngest and _within_dates(message, query):
-                if len(found) == size:
+                if len(messages) == size:
                     more = True
                     break
-                found.append(message)
-        items = [self._message(message) for message in found]
-        token = f"PA{found[-1].sid}" if more else ""
+                messages.append(message)
+        items = [self._message(message) for message in messages]
+        token = f"PA{messages[-1].sid}" if more else ""
         return JSONResponse(_page(request, "messages", items, size=size, next_token=token))
 
     def _wanted(self, request: Request) -> Message:
@@ -261,27 +260,25 @@ class Rest:
             "subresource_uris": {"media": f"{uri}/Media.json", "feedback": f"{uri}/Feedback.json"},
         }
 
-    # Media
-
     async def list_media(self, request: Request) -> Response:
-        """GET Messages/MM…/Media.json."""
+        """List the pictures of a message: GET Messages/MM…/Media.json."""
         message = self._wanted(request)
-        found = [picture for sid in message.media if (picture := self._store.picture(sid))]
-        return JSONResponse(_page(request, "media_list", [self._media(p) for p in found], size=_page_size(request)))
+        pictures = [picture for sid in message.media if (picture := self._store.picture(sid))]
+        return JSONResponse(_page(request, "media_list", [self._media(p) for p in pictures], size=_page_size(request)))
 
     async def fetch_media(self, request: Request) -> Response:
-        """GET Messages/MM…/Media/ME….json."""
+        """Describe a picture: GET Messages/MM…/Media/ME….json."""
         return JSONResponse(self._media(self._picture(request)))
 
     async def delete_media(self, request: Request) -> Response:
-        """DELETE Messages/MM…/Media/ME….json."""
+        """Remove a picture from its message: DELETE Messages/MM…/Media/ME….json."""
         picture = self._picture(request)
         message = self._wanted(request)
         self._store.save(replace(message, media=tuple(sid for sid in message.media if sid != picture.sid)))
         return Response(status_code=204)
 
     async def media_content(self, request: Request) -> Response:
-        """The picture itself."""
+        """Return the bytes of a picture: GET Messages/MM…/Media/ME…."""
         picture = self._picture(request)
         return Response(picture.data, media_type=picture.content_type)
 
@@ -303,10 +300,8 @@ class Rest:
             "uri": f"{media_path(self._account.sid, picture.parent, picture.sid)}.json",
         }
 
-    # The account and its numbers
-
     async def account(self, request: Request) -> Response:
-        """GET Accounts/AC….json: is this login right."""
+        """Return the account, by which clients check a login: GET Accounts/AC….json."""
         del request
         uri = f"/2010-04-01/Accounts/{self._account.sid}"
         return JSONResponse(
@@ -328,18 +323,18 @@ class Rest:
         )
 
     async def list_numbers(self, request: Request) -> Response:
-        """GET IncomingPhoneNumbers.json, by number where one is named."""
+        """List the numbers, filtered by `PhoneNumber` if given: GET IncomingPhoneNumbers.json."""
         wanted = request.query_params.get("PhoneNumber", "").strip("*")
-        found = [number for number in self._store.numbers() if wanted in number.number]
-        items = [self._number(number) for number in found]
+        matches = [number for number in self._store.numbers() if wanted in number.number]
+        items = [self._number(number) for number in matches]
         return JSONResponse(_page(request, "incoming_phone_numbers", items, size=_page_size(request)))
 
     async def fetch_number(self, request: Request) -> Response:
-        """GET IncomingPhoneNumbers/PN….json."""
+        """Return a number: GET IncomingPhoneNumbers/PN….json."""
         return JSONResponse(self._number(self._wanted_number(request)))
 
     async def update_number(self, request: Request) -> Response:
-        """POST IncomingPhoneNumbers/PN….json: where the number's texts are posted."""
+        """Set where a number's texts are posted: POST IncomingPhoneNumbers/PN….json."""
         number = self._wanted_number(request)
         form = await _form(request)
         url = form.get("SmsUrl", number.sms_url)
@@ -356,10 +351,10 @@ class Rest:
         return JSONResponse(self._number(number))
 
     def _wanted_number(self, request: Request) -> Number:
-        found = [number for number in self._store.numbers() if number.sid == request.path_params["sid"]]
-        if not found:
+        matches = [number for number in self._store.numbers() if number.sid == request.path_params["sid"]]
+        if not matches:
             raise _not_found(request)
-        return found[0]
+        return matches[0]
 
     def _number(self, number: Number) -> dict[str, Any]:  # Any: JSON
         return {
@@ -421,7 +416,7 @@ def _error(error: TwilioError) -> Response:
 
 def _as_ruled(rule: Rule) -> TwilioError:
     code = rule.code if rule.code is not None else 20000 + rule.status
-    return TwilioError(rule.status, code, "this network was told to misbehave", rule.retry_after)
+    return TwilioError(rule.status, code, "a fault rule of the simulator", rule.retry_after)
 
 
 def _not_found(request: Request) -> TwilioError:

@@ -1,4 +1,4 @@
-"""The road of one text: what the network saw of it, and what the journal says happened in between."""
+"""The road view of one text: its stations in the network and in the journal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ log = logs.get("simulator")
 
 
 def of(message: Message, journal: Rows, messages: Iterable[Message]) -> dict[str, Any]:  # Any: JSON
-    """One inbound text's stations, each with its time in seconds since 1970; what has not happened yet is missing."""
+    """Return the stations that one inbound text has passed, each with its time in seconds since 1970.
+
+    `messages`: messages of the network to the same telephone, among which the reply is looked up.
+    """
     times: dict[str, float] = {name: when for name, when in message.stations if name in STATIONS}
     facts: dict[str, Any] = {
         "webhook": next((name for name, _ in message.stations if name.startswith(("lost", "no webhook"))), None)

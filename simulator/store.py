@@ -1,10 +1,11 @@
-"""What the network remembers: messages, pictures, telephones, opt-outs and numbers, in one SQLite file.
+"""Messages, pictures, telephones, opt-outs, notices and numbers of the network, in one SQLite file.
 
 messages(seq, sid, sender, recipient, doc)    doc: a `Message` as JSON; seq: the order of creation
-media(sid, parent, content_type, data)
+media(sid, parent, content_type, created, data)
 phones(number, name)
 opted_out(person, number)
-numbers(number, doc)
+notices(phone, at, body)                      texts of the network itself, such as the answer to STOP
+numbers(number, doc)                          doc: a `Number` as JSON
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Message:
     sender: str
     recipient: str
     body: str
-    #: `inbound`, `outbound-api` or `outbound-reply`, as Twilio says it.
+    #: `inbound`, `outbound-api` or `outbound-reply`, as at Twilio.
     direction: str
     status: str
     created: float
@@ -53,17 +54,17 @@ class Message:
     messaging_service_sid: str | None = None
     status_callback: str = ""
     media: tuple[str, ...] = ()
-    #: What happened to it and when, in order: the stations that this network knows.
+    #: The stations that the message passed in this network and when, in order, such as `("queued", 1764446233.2)`.
     stations: tuple[tuple[str, float], ...] = ()
 
     def at(self, station: str, when: float) -> Message:
-        """This message after it passed a station."""
+        """Return this message after it passed a station."""
         return replace(self, stations=(*self.stations, (station, when)), updated=when)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """A picture that came with a message."""
+    """A picture of a message; `parent` is the sid of the message, or empty until it is sent."""
 
     sid: str
     parent: str
@@ -74,7 +75,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Number:
-    """A number of the account, and where its texts are posted."""
+    """A number of the account, and the URLs to which its texts are posted."""
 
     number: str
     sid: str
@@ -86,14 +87,14 @@ class Number:
 
 
 class Store:
-    """The file. `path` empty: in memory."""
+    """The SQLite file; `path` empty: in memory."""
 
     def __init__(self, path: str) -> None:
         if path:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode=WAL")
-        # a killed process loses nothing; only a power cut could take the last moment of a simulated network
+        # a killed process loses nothing; a power cut may lose the last moments, which is acceptable in a simulator
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.executescript(_SCHEMA)
 
@@ -102,7 +103,7 @@ class Store:
         self._db.close()
 
     def save(self, message: Message) -> None:
-        """Write a message, new or changed."""
+        """Insert or update a message."""
         self._db.execute(
             "INSERT INTO messages (sid, sender, recipient, doc) VALUES (?, ?, ?, ?) "
             "ON CONFLICT (sid) DO UPDATE SET doc = excluded.doc",
@@ -110,12 +111,12 @@ class Store:
         )
 
     def message(self, sid: str) -> Message | None:
-        """One message."""
+        """Return a message, or None."""
         row = self._db.execute("SELECT doc FROM messages WHERE sid = ?", (sid,)).fetchone()
         return _message(row[0]) if row else None
 
     def place(self, sid: str) -> int | None:
-        """Where a message stands in the order of creation."""
+        """Return a message's place in the order of creation, or None."""
         row = self._db.execute("SELECT seq FROM messages WHERE sid = ?", (sid,)).fetchone()
         return int(row[0]) if row else None
 
@@ -125,7 +126,10 @@ class Store:
         self._db.execute("DELETE FROM media WHERE parent = ?", (sid,))
 
     def messages(self, *, to: str = "", sender: str = "", below: int | None = None) -> Iterator[tuple[int, Message]]:
-        """Messages and their places, newest first, of one recipient or one sender, created before place `below`."""
+        """Yield places and messages, newest first.
+
+        `to`, `sender`: only of this recipient or sender. `below`: only messages created before this place.
+        """
         clauses, values = ["1"], list[Any]()
         if to:
             clauses, values = [*clauses, "recipient = ?"], [*values, to]
@@ -133,33 +137,33 @@ class Store:
             clauses, values = [*clauses, "sender = ?"], [*values, sender]
         if below is not None:
             clauses, values = [*clauses, "seq < ?"], [*values, below]
-        found = self._db.execute(
-            f"SELECT seq, doc FROM messages WHERE {' AND '.join(clauses)} ORDER BY seq DESC",  # noqa: S608 - no value is in it
+        rows = self._db.execute(
+            f"SELECT seq, doc FROM messages WHERE {' AND '.join(clauses)} ORDER BY seq DESC",  # noqa: S608 - no values
             values,
         )
-        for seq, doc in found:
+        for seq, doc in rows:
             yield seq, _message(doc)
 
     def add_picture(self, picture: Picture) -> None:
-        """Keep a picture."""
+        """Store a picture."""
         self._db.execute(
             "INSERT INTO media VALUES (?, ?, ?, ?, ?)",
             (picture.sid, picture.parent, picture.content_type, picture.created, picture.data),
         )
 
     def adopt(self, sid: str, parent: str) -> bool:
-        """Give an uploaded picture to the message that it is sent with; False where there is no such picture."""
+        """Attach an uploaded picture to the message `parent`; False if there is no such picture."""
         return self._db.execute("UPDATE media SET parent = ? WHERE sid = ?", (parent, sid)).rowcount == 1
 
     def picture(self, sid: str) -> Picture | None:
-        """One picture."""
+        """Return a picture, or None."""
         row = self._db.execute(
             "SELECT sid, parent, content_type, created, data FROM media WHERE sid = ?", (sid,)
         ).fetchone()
         return Picture(sid=row[0], parent=row[1], content_type=row[2], created=row[3], data=row[4]) if row else None
 
     def phones(self) -> Sequence[tuple[str, str]]:
-        """Number and name of every telephone on the page."""
+        """Return number and name of every telephone on the page."""
         return [
             (str(number), str(name))
             for number, name in self._db.execute("SELECT number, name FROM phones ORDER BY rowid")
@@ -172,16 +176,16 @@ class Store:
         )
 
     def remove_phone(self, number: str) -> None:
-        """Take a telephone off the page; its messages stay."""
+        """Take a telephone off the page; keep its messages."""
         self._db.execute("DELETE FROM phones WHERE number = ?", (number,))
 
     def notices(self, phone: str) -> Sequence[tuple[float, str]]:
-        """What the network itself told a telephone, and when."""
-        found = self._db.execute("SELECT at, body FROM notices WHERE phone = ? ORDER BY at", (phone,))
-        return [(float(at), str(body)) for at, body in found]
+        """Return the notices of the network to a telephone, each with its time."""
+        rows = self._db.execute("SELECT at, body FROM notices WHERE phone = ? ORDER BY at", (phone,))
+        return [(float(at), str(body)) for at, body in rows]
 
     def add_notice(self, phone: str, at: float, body: str) -> None:
-        """Keep what the network told a telephone."""
+        """Store a notice of the network to a telephone."""
         self._db.execute("INSERT INTO notices VALUES (?, ?, ?)", (phone, at, body))
 
     def opted_out(self, person: str, number: str) -> bool:
@@ -190,15 +194,15 @@ class Store:
         return self._db.execute(query, (person, number)).fetchone() is not None
 
     def opt_out(self, person: str, number: str) -> None:
-        """Note a STOP."""
+        """Record a STOP."""
         self._db.execute("INSERT OR IGNORE INTO opted_out VALUES (?, ?)", (person, number))
 
     def opt_in(self, person: str, number: str) -> None:
-        """Note a START."""
+        """Record a START."""
         self._db.execute("DELETE FROM opted_out WHERE person = ? AND number = ?", (person, number))
 
     def numbers(self) -> Sequence[Number]:
-        """The account's numbers."""
+        """Return the account's numbers."""
         return [Number(**json.loads(doc)) for (doc,) in self._db.execute("SELECT doc FROM numbers ORDER BY rowid")]
 
     def save_number(self, number: Number) -> None:

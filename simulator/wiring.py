@@ -1,4 +1,4 @@
-"""The one place that reads settings and puts the simulator together."""
+"""Build the simulator from the settings; no other module of this package reads them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from simulator.faults import Faults
 from simulator.network import Account, Network
 from simulator.store import Number, Store
 
-#: What the README's example of a number's webhook says: keep trying for as long as Twilio does.
+#: The retry rules of the README's example webhook: retry for as long as Twilio allows.
 RETRY_RULES = "#rc=3&rp=all&ct=2000&rt=4000"
-#: The telephone that stands on the page when nobody has put one there.
+#: The telephone on the page as long as no other was added.
 FIRST_PHONE = ("+15551230001", "Tristan")
 
 
 def app() -> ASGIApp:
-    """The simulator as the environment describes it. Raises `SettingsError`."""
+    """Build the simulator from the environment. Raises `SettingsError`."""
     chosen = Settings.load(environment())
     chosen.require_twilio()
     logs.configure("simulator", form=chosen.log_format, level=chosen.log_level)
@@ -57,7 +57,7 @@ def app() -> ASGIApp:
 
 
 def _own(store: Store, number: str, public_url: str) -> None:
-    """Give the account a number whose texts are posted to the webhook."""
+    """Give the account this number and let its texts be posted to the webhook."""
     sms_url, fallback = f"{public_url}/sms{RETRY_RULES}", f"{public_url}/sms/fallback"
     known = next((mine for mine in store.numbers() if mine.number == number), None)
     fresh = known or Number(number=number, sid=f"PN{secrets.token_hex(16)}", created=time.time())

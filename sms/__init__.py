@@ -1,1 +1,1 @@
-"""What telephones, carriers and Twilio require."""
+"""Text messages: their form, their price, and how Twilio sends and receives them."""

@@ -1,7 +1,8 @@
-"""TwilioAccount: what an operator asks Twilio for, and tells it: the account, its numbers, and messages that are to be forgotten.
+"""TwilioAccount: an operator's requests about the account, its numbers, and messages to erase.
 
-None of it is on the road. Facts: https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource and
-https://www.twilio.com/docs/messaging/api/message-resource (read 2026-11).
+The reply path does not use it. Sources (read 2026-11):
+https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource
+https://www.twilio.com/docs/messaging/api/message-resource
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from sms.errors import CarrierAway
 from sms.login import Login
 from sms.twilio import LIST_PAGE, new_session
 
-#: An operator waits at a terminal: what has not answered by then does not.
+#: An operator waits at a terminal for the answer.
 TIMEOUT_SECONDS: Final = 4.0
 
 
 class Refused(CarrierAway):
-    """Twilio answered, and said no; `status` is HTTP's."""
+    """Twilio answered with an error; `status` is the HTTP status."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -32,7 +33,7 @@ class Refused(CarrierAway):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Number:
-    """A number of the account, and where its texts are posted."""
+    """A number of the account, and the URLs to which Twilio posts its texts."""
 
     sid: str
     number: str
@@ -42,7 +43,10 @@ class Number:
 
 
 class TwilioAccount:
-    """One account, by the login of its SID and token, or of an API key. Every verb raises `CarrierAway`, and `Refused` for a no."""
+    """One account. `login` is its SID and token, or an API key and its secret.
+
+    Every method raises `CarrierAway` if Twilio cannot be reached, and `Refused` if Twilio answers with an error.
+    """
 
     def __init__(self, *, account_sid: str, login: Login, api_base_url: str) -> None:
         self._home = f"/2010-04-01/Accounts/{account_sid}"
@@ -51,11 +55,11 @@ class TwilioAccount:
         self._session = new_session()
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         self._session.close()
 
     def status(self) -> tuple[str, datetime | None]:
-        """What Twilio says of the account (`active`, `suspended`, `closed`), and what time it is there."""
+        """Return the account's status (`active`, `suspended`, `closed`) and the time of Twilio's clock."""
         answer = self._ask("GET", ".json")
         try:
             date = parsedate_to_datetime(answer.headers["date"])
@@ -64,37 +68,46 @@ class TwilioAccount:
         return str(_object(answer).get("status", "")), date
 
     def number(self, number: str) -> Number | None:
-        """One of the account's numbers; None where it has no such number."""
-        found = _object(self._ask("GET", "/IncomingPhoneNumbers.json", params={"PhoneNumber": number}))
-        entries = found.get("incoming_phone_numbers", ())
+        """Return one of the account's numbers, or None if the account does not have it."""
+        listing = _object(self._ask("GET", "/IncomingPhoneNumbers.json", params={"PhoneNumber": number}))
+        entries = listing.get("incoming_phone_numbers", ())
         entry = next((entry for entry in entries if entry.get("phone_number") == number), None)
         return _number(entry) if entry else None
 
     def post_texts_to(self, number: Number, *, url: str, fallback: str) -> Number:
-        """Have a number's texts posted to other places."""
+        """Set the URLs to which Twilio posts a number's texts."""
         form = {"SmsUrl": url, "SmsMethod": "POST", "SmsFallbackUrl": fallback, "SmsFallbackMethod": "POST"}
         return _number(_object(self._ask("POST", f"/IncomingPhoneNumbers/{number.sid}.json", form=form)))
 
     def messages_with(self, person: str, *, number: str = "") -> list[str]:
-        """The sids of all messages to a person and from him; only those with one of our numbers, if that is named."""
-        found: list[str] = []
+        """Return the sids of all messages to and from a person.
+
+        If `number` is given, only those with that number of ours.
+        """
+        sids: list[str] = []
         ours = {"From": number}, {"To": number}
         for query in ({"To": person, **(ours[0] if number else {})}, {"From": person, **(ours[1] if number else {})}):
             page = _object(self._ask("GET", "/Messages.json", params={**query, "PageSize": str(LIST_PAGE)}))
             while True:
-                found += [str(entry["sid"]) for entry in page.get("messages", ())]
+                sids += [str(entry["sid"]) for entry in page.get("messages", ())]
                 following = str(page.get("next_page_uri") or "")
                 if not following:
                     break
                 page = _object(self._ask("GET", following.removeprefix(self._home)))
-        return found
+        return sids
 
     def redact(self, sid: str) -> bool:
-        """Have the words of a message forgotten; the message stays. False where there is none, or it is still under way."""
+        """Delete the body of a message; the message itself stays.
+
+        Return False if there is no such message, or if it is still in transit.
+        """
         return self._done("POST", f"/Messages/{sid}.json", form={"Body": ""})
 
     def delete(self, sid: str) -> bool:
-        """Have a message forgotten, with its pictures. False where there is none, or it is still under way."""
+        """Delete a message and its pictures.
+
+        Return False if there is no such message, or if it is still in transit.
+        """
         return self._done("DELETE", f"/Messages/{sid}.json")
 
     def _done(self, verb: str, path: str, form: dict[str, str] | None = None) -> bool:
@@ -119,7 +132,7 @@ class TwilioAccount:
         except requests.RequestException as exc:
             raise CarrierAway(f"Twilio cannot be reached: {type(exc).__name__}") from exc
         if not answer.ok:
-            raise Refused(f"Twilio says no: HTTP {answer.status_code}", answer.status_code)
+            raise Refused(f"Twilio refused the request: HTTP {answer.status_code}", answer.status_code)
         return answer
 
 
@@ -135,9 +148,9 @@ def _number(entry: dict[str, Any]) -> Number:
 
 def _object(answer: requests.Response) -> dict[str, Any]:  # Any: Twilio's JSON
     try:
-        found = answer.json()
+        body = answer.json()
     except ValueError as exc:
         raise CarrierAway("Twilio's answer cannot be read") from exc
-    if not isinstance(found, dict):
+    if not isinstance(body, dict):
         raise CarrierAway("Twilio's answer cannot be read")
-    return found
+    return body

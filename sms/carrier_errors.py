@@ -1,4 +1,4 @@
-"""Code to class, read once from `twilio_errors.toml`."""
+"""Classes of Twilio's error codes, read once from `twilio_errors.toml`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ _ACCOUNT_STATUS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTP
 
 
 def classify(status: int, code: int | None) -> ErrorClass:
-    """What an answer with this HTTP status and Twilio code means for the message that was asked for.
+    """Return what an answer with this HTTP status and Twilio code means for the requested message.
 
-    The status decides first where it is proof: 429 is never processed, every 5xx and 408 may have been. A code that the table does
-    not know counts as permanent with a 4xx. A 4xx without any code did not come from the message API itself (a proxy says such things),
-    so it proves nothing, but for those that say that our account or address is wrong.
+    - The status decides first if it is proof: a 429 was never processed, a 5xx or 408 may have been.
+    - A 4xx with a code that the table does not know is permanent.
+    - A 4xx without a code did not come from the message API itself but, for example, from a proxy. It proves nothing,
+      except for the statuses that mean a wrong account or address.
     """
     if status in _NEVER_PROCESSED:
         return ErrorClass.TRY_AGAIN
@@ -37,29 +38,29 @@ def classify(status: int, code: int | None) -> ErrorClass:
 
 
 def class_of(code: int) -> ErrorClass | None:
-    """The class of a code by itself, as a status callback reports it; None: the table does not know it."""
+    """Return the class of a code in a status callback; None if the table does not know the code."""
     return _classes().get(code)
 
 
 def is_alarming(status: int, code: int | None) -> bool:
-    """Whether a person should look at this answer: the table asks for it, or does not know it."""
+    """Return whether an operator should look at this answer: by the table, or because it is unknown."""
     if code is not None:
         return is_alarming_code(code)
     return status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _NEVER_PROCESSED | _UNKNOWN_STATUS
 
 
 def meaning(code: int) -> str:
-    """What `code` says in words, where the table knows."""
+    """Return the meaning of `code` in words, or `Twilio error <code>` if the table has none."""
     return str(_table()["meaning"].get(str(code), f"Twilio error {code}"))
 
 
 def is_alarming_code(code: int) -> bool:
-    """The same of a code by itself, as a status callback reports it."""
+    """Return whether an operator should look at this code in a status callback."""
     return code in _table()["alarm"]["codes"] or code not in _classes()
 
 
 def waits_for_tomorrow(code: int) -> bool:
-    """Whether a message that failed with this code may be tried again on the next day only."""
+    """Return whether a message that failed with this code may be retried only on the next day."""
     return code in _table()["failed_later"]["next_day"]
 
 

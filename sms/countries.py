@@ -1,4 +1,7 @@
-"""Which country a telephone number is of, by Google's libphonenumber (https://github.com/google/libphonenumber), in its Python port."""
+"""The country of a telephone number, by the Python port of Google's libphonenumber.
+
+https://github.com/google/libphonenumber
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,11 @@ from sms.messages import bare
 
 @lru_cache(maxsize=4096)
 def of(address: str) -> str:
-    """The country of a number in E.164, its channel aside, as ISO 3166 names it (`US`, `DE`); empty where it is of none, or nobody knows."""
-    import phonenumbers  # noqa: PLC0415 - its tables take a while to load, and most installations never ask
+    """Return the ISO 3166 code of an address's country, such as `US`; empty if it is unknown.
+
+    The address is a number in E.164, with or without a channel: `+15551230001` or `whatsapp:+15551230001`.
+    """
+    import phonenumbers  # noqa: PLC0415 - its tables load slowly, and few installations need them
 
     try:
         number = phonenumbers.parse(bare(address))

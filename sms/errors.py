@@ -1,16 +1,16 @@
-"""What can be wrong with a text before anybody has thought about it."""
+"""Errors of receiving and sending text messages."""
 
 
 class SmsError(Exception):
-    """Root of what this package raises."""
+    """Root of the errors of this package."""
 
 
 class UnusableText(SmsError):
-    """A signed request that cannot be used: a field is missing or is not for us.
+    """A signed request cannot be used: a field is missing or not valid.
 
-    The message names the field, never its value: it is answered to Twilio and kept in its debugger.
+    The message names the field, never its value: the webhook answers with it, and Twilio's debugger keeps it.
     """
 
 
 class CarrierAway(SmsError):
-    """The carrier cannot be reached at all; nothing was asked of it."""
+    """The carrier cannot be reached; nothing was requested."""

@@ -1,7 +1,9 @@
-"""STOP, START and HELP: law and manners, not taste. RESET is ours. The words are data: `sms/keywords.toml`.
+"""The keywords STOP, START and HELP, which carriers require, and RESET, which is ours.
 
-They are matched as the whole text, trimmed, in any case. Twilio blocks and answers by itself on its own words and still calls the webhook; what
-we owe is silence and a memory of it.
+The words are data: `sms/keywords.toml`. A keyword is a whole text, trimmed, in any case.
+
+On its own words Twilio blocks the person and answers by itself, and still calls the webhook. DadaCat must then stay
+silent and store the opt-out.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from sms.messages import InboundSms
 
 
 class Keyword(StrEnum):
-    """What a whole text can ask for, apart from conversation."""
+    """A request that a whole text can be."""
 
     STOP = "stop"
     START = "start"
@@ -29,18 +31,21 @@ def _words(languages: Mapping[str, Mapping[str, Any]]) -> dict[str, Keyword]:  #
 
 
 _LANGUAGES: Final = tomllib.loads(files("sms").joinpath("keywords.toml").read_text())
-#: Every word that we know, in lower case.
+#: All words of all languages, in lower case.
 WORDS: Final[Mapping[str, Keyword]] = _words(_LANGUAGES)
-#: Those that Twilio acts upon by itself.
+#: The words on which Twilio acts by itself.
 TWILIOS: Final[Mapping[str, Keyword]] = _words({"en": _LANGUAGES["en"]})
-#: Opens the way again after STOP, and is an ordinary word to everybody else.
+#: Words that mean START from a person who sent STOP, and are ordinary text from any other person.
 CONSENT: Final = frozenset(_LANGUAGES["en"]["consent"])
 
 
 def opted_out_after(
     texts: Iterable[InboundSms], *, opted_out: bool, counts: Callable[[InboundSms], bool] = lambda _: True
 ) -> bool:
-    """Whether somebody is opted out once all of these texts are heeded, in order; a STOP or START that does not count is passed over."""
+    """Return whether a person is opted out after these texts, in order.
+
+    A STOP or START for which `counts` returns False is skipped.
+    """
     for text in texts:
         keyword = read(text.body, text.opt_out_type, opted_out=opted_out)
         if keyword in (Keyword.STOP, Keyword.START) and counts(text):
@@ -51,9 +56,10 @@ def opted_out_after(
 def read(
     body: str, opt_out_type: str | None = None, *, opted_out: bool = False, words: Mapping[str, Keyword] = WORDS
 ) -> Keyword | None:
-    """The keyword that a whole text is, or None; Twilio's own verdict goes before ours.
+    """Return the keyword that a whole text is, or None. Twilio's own verdict takes precedence.
 
-    `opted_out`: the person sent STOP before; then YES is a START, as it is to Twilio.
+    `opt_out_type` is that verdict, such as `STOP`. `opted_out` means that the person sent STOP before: then YES is a
+    START, as it is for Twilio.
     """
     if opt_out_type is not None:
         try:

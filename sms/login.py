@@ -1,6 +1,7 @@
-"""Login: user name and password for Twilio's API. During a rotation of tokens there are two, and which of them is valid only Twilio knows.
+"""Login: user names and passwords for Twilio's API.
 
-A login that is refused (HTTP 401) has done nothing, so the next one can be tried at once. The one that was accepted goes first from then on.
+During a rotation of tokens there are two pairs, and only Twilio knows which of them is valid. A request with a refused
+pair (HTTP 401) had no effect, so the next pair can be tried at once. The accepted pair is tried first from then on.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _Answer = TypeVar("_Answer", bound=_HasStatus)
 
 
 class Login:
-    """The pairs that `read` gives, each time anew: they may change while the process runs."""
+    """The pairs that `read` returns. It is called each time: they may change while the process runs."""
 
     def __init__(self, read: Callable[[], Sequence[Pair]]) -> None:
         self._read = read
@@ -28,16 +29,16 @@ class Login:
 
     @classmethod
     def of(cls, username: str, password: str) -> Login:
-        """One pair, for good."""
+        """Return a login with one fixed pair."""
         return cls(lambda: ((username, password),))
 
     @property
     def first(self) -> Pair:
-        """The pair that is tried first."""
+        """The pair to try first."""
         return next(iter(self))
 
     def __iter__(self) -> Iterator[Pair]:
-        """Each pair, the one that was accepted last first."""
+        """Iterate over the pairs, beginning with the one that was accepted last."""
         pairs = list(self._read())
         if self._accepted in pairs:
             assert self._accepted is not None
@@ -46,7 +47,7 @@ class Login:
         return iter(pairs or [("", "")])
 
     def ask(self, call: Callable[[Pair], _Answer]) -> _Answer:
-        """The answer to the first pair that is let in, or to the last."""
+        """Call with one pair after another until one is accepted; return the last answer."""
         for pair in self:
             answer = call(pair)
             if self.met(pair, answer.status_code):
@@ -54,7 +55,7 @@ class Login:
         return answer
 
     def met(self, pair: Pair, status: int) -> bool:
-        """Note what a pair was met with; whether it was let in, so that no other has to be tried."""
+        """Record the status that a pair got, and return whether the pair was accepted."""
         if status == HTTPStatus.UNAUTHORIZED:
             return False
         self._accepted = pair

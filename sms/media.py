@@ -1,7 +1,8 @@
-"""TwilioAlbum: the pictures that came with a text, fetched from where Twilio keeps them.
+"""TwilioMedia: fetches the pictures of a text from Twilio.
 
-Twilio keeps a picture until somebody deletes it, and names it in the webhook (https://www.twilio.com/docs/messaging/api/media-resource). An
-account may require a login for it; the answer leads on to where the bytes lie, which wants none. Nobody but Twilio's own hosts is ever asked.
+Twilio keeps a picture until it is deleted, and names its URL in the webhook
+(https://www.twilio.com/docs/messaging/api/media-resource). An account may require a login for that URL. The answer
+redirects to the host that stores the bytes, which needs no login. Requests go to Twilio's hosts only.
 """
 
 from __future__ import annotations
@@ -20,19 +21,19 @@ from sms.messages import Media
 from sms.ports import Fetched
 from sms.twilio import CONNECT_TIMEOUT_SECONDS, new_session
 
-#: Twilio takes no larger media (https://www.twilio.com/docs/messaging/guides/accepted-mime-types).
+#: Twilio accepts no larger media (https://www.twilio.com/docs/messaging/guides/accepted-mime-types).
 MOST_BYTES: Final = 5 * 1024 * 1024
-#: A server that is silent for longer keeps a reply waiting.
+#: The reply waits for the picture. A server that sends nothing for this long is abandoned.
 READ_TIMEOUT_SECONDS: Final = 5.0
-#: From Twilio's API to where the bytes lie, and once more.
+#: Requests per picture: to Twilio's API, to the host that stores the bytes, and one more.
 REDIRECTS: Final = 3
 _CHUNK: Final = 64 * 1024
-#: Hosts to which Twilio's API leads on; nobody else's are asked.
+#: Suffixes of the hosts to which Twilio's API may redirect.
 _LEADS_TO: Final = (".twilio.com", ".twiliocdn.com", ".amazonaws.com")
 
 
-class TwilioAlbum:
-    """Fetches pictures as Twilio's webhooks name them."""
+class TwilioMedia:
+    """Fetches pictures by the URLs in Twilio's webhooks."""
 
     def __init__(self, *, login: Login, api_base_url: str) -> None:
         self._login = login
@@ -40,7 +41,7 @@ class TwilioAlbum:
         self._mine = threading.local()
 
     def fetch(self, media: Media, *, seconds: float) -> Fetched:
-        """See `sms.ports.Album.fetch`. An address that is none is nowhere."""
+        """Fetch a picture. Raises `CarrierAway`, also if its URL is not valid."""
         until = time.monotonic() + seconds
         url = media.url
         try:
@@ -50,7 +51,7 @@ class TwilioAlbum:
                     raise CarrierAway("the picture takes too long")
                 at_home = self._is_home(url)
                 if not at_home and not self._is_known(url):
-                    raise CarrierAway("the picture lies with a stranger")
+                    raise CarrierAway("the picture is on a host that is not allowed")
                 with self._session().get(
                     url,
                     auth=self._login.first if at_home else None,
@@ -62,12 +63,12 @@ class TwilioAlbum:
                         url = urljoin(url, answer.headers["location"])
                         continue
                     if not answer.ok:
-                        raise CarrierAway(f"the picture is not to be had: {answer.status_code}")
+                        raise CarrierAway(f"the picture cannot be fetched: HTTP {answer.status_code}")
                     kind = answer.headers.get("content-type", media.content_type).partition(";")[0].strip().lower()
                     return Fetched(content_type=kind, data=_read(answer, until))
         except (requests.RequestException, HTTPError, ValueError) as exc:
             raise CarrierAway(f"the picture cannot be fetched: {type(exc).__name__}") from exc
-        raise CarrierAway("the picture leads round in circles")
+        raise CarrierAway("the picture has too many redirects")
 
     def _is_home(self, url: str) -> bool:
         parts = urlsplit(url)
@@ -78,20 +79,20 @@ class TwilioAlbum:
         return parts.scheme == "https" and (parts.hostname or "").endswith(_LEADS_TO)
 
     def _session(self) -> requests.Session:
-        """One a thread: sessions are not safe to share."""
+        """Return this thread's session: sessions are not thread-safe."""
         if not hasattr(self._mine, "session"):
             self._mine.session = new_session()
-        found: requests.Session = self._mine.session
-        return found
+        session: requests.Session = self._mine.session
+        return session
 
 
 def _read(answer: requests.Response, until: float) -> bytes:
     data = bytearray()
-    # what has come, as it comes: to wait for a whole chunk would be to wait for as long as a trickling server likes
+    # `read1` returns what has arrived; to wait for a whole chunk would let a slow server exceed the deadline
     while chunk := answer.raw.read1(_CHUNK, decode_content=True):
         data += chunk
         if len(data) > MOST_BYTES:
-            raise CarrierAway("the picture is larger than Twilio takes")
+            raise CarrierAway("the picture is larger than Twilio accepts")
         if time.monotonic() > until:
             raise CarrierAway("the picture takes too long")
     return bytes(data)

@@ -1,4 +1,4 @@
-"""A carrier in memory: remembers what was asked of it, and answers as it was told to."""
+"""A carrier in memory for tests: it records each request and answers as configured."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def _now() -> datetime:
 class InMemorySender:
     """Creates every message, unless `answers` holds another outcome for the next one.
 
-    `created` is what a carrier's own list would show. An outcome of `Unknown` with `creates_anyway` is the answer that was
-    lost on its way back.
+    `created` holds the messages that a carrier's own list would show. An outcome of `Unknown` together with
+    `creates_anyway` simulates an answer that was lost after the message was created.
     """
 
     def __init__(self, clock: Callable[[], datetime] = _now) -> None:
@@ -29,7 +29,7 @@ class InMemorySender:
         self.answers: deque[Outcome] = deque()
         self.creates_anyway = False
         self.away = False
-        #: Texts that telephones sent, whether their webhook came or not.
+        #: Texts that persons sent, with or without a webhook.
         self.received: list[Listed] = []
         #: Messages that the list does not show yet.
         self.hidden: set[MessageSid] = set()
@@ -42,12 +42,12 @@ class InMemorySender:
         self._numbers = itertools.count(1)
 
     def warm(self) -> None:
-        """Raise `CarrierAway` where the carrier was taken away."""
+        """Raise `CarrierAway` if `away` is set."""
         if self.away:
-            raise CarrierAway("the carrier in memory is away")
+            raise CarrierAway("the in-memory carrier is away")
 
     def send(self, message: OutboundSms, *, may_begin: Callable[[], bool]) -> Outcome:
-        """Ask for `message` once."""
+        """Create `message` once, or return the next outcome of `answers`."""
         if not may_begin():
             return NotCreated(error_class=ErrorClass.TRY_AGAIN, code=None, reason="claim too old to send")
         self.asked.append(message)
@@ -59,7 +59,7 @@ class InMemorySender:
         return answer
 
     def sent_to(self, person: str, *, for_the_last: timedelta) -> Listing:
-        """See `sms.ports.Ledger.sent_to`."""
+        """List the messages to a person, newest first."""
         self.warm()
         now = self.clock()
         shown = [
@@ -70,7 +70,7 @@ class InMemorySender:
         return Listing(messages=tuple(shown), read_at=now)
 
     def sent_from(self, number: str, *, since: datetime) -> Listing:
-        """See `sms.ports.Ledger.sent_from`."""
+        """List the messages from one of our numbers, newest first."""
         self.warm()
         shown = [
             self._listed(sid, message)
@@ -88,7 +88,7 @@ class InMemorySender:
         )  # fmt: skip
 
     def received_by(self, number: str, *, since: datetime | None) -> Listing:
-        """See `sms.ports.Ledger.received_by`."""
+        """List the texts to one of our numbers, newest first."""
         self.warm()
         shown = [text for text in reversed(self.received) if text.to == number and since and text.created >= since]
         return Listing(messages=tuple(shown), read_at=self.clock())

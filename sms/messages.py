@@ -1,4 +1,4 @@
-"""The texts, receipts and numbers that everything else speaks of; parsed once, at the edge.
+"""Texts, delivery reports and phone numbers, parsed once from Twilio's forms.
 
 Twilio's fields and their meaning: https://www.twilio.com/docs/messaging/guides/webhook-request (read 2026-11).
 Only `MessageSid`, `AccountSid`, `From` and `To` are required; any other field may be missing, blank or new.
@@ -16,51 +16,58 @@ from sms.errors import UnusableText
 #: Twilio's id of one message, inbound or outbound: `SM` or `MM` and 32 hexadecimal digits.
 MessageSid = NewType("MessageSid", str)
 
-#: Twilio allows ten media a message.
+#: Twilio allows ten media per message.
 MAX_MEDIA: Final = 10
 #: Twilio's longest body is 1600 characters; anything longer did not come from a telephone.
 MAX_BODY_CHARACTERS: Final = 1600
-#: An id, a number or a sender name is short; a longer one is an attack on an index key.
+#: Ids, numbers and sender names are short. A longer value is an attack on an index key.
 MAX_FIELD_CHARACTERS: Final = 200
 
 _SID = re.compile(r"(?:SM|MM)[0-9A-Za-z_-]{1,64}")
 _E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 _SHORT_CODE = re.compile(r"[0-9]{3,8}")
-#: One of our numbers behind a person's address: `+1555…/+1500…`.
+#: One of our numbers after a person's address, as in `+15551230001/+15005550006`.
 _PAIR = re.compile(r"/(?:[a-z]+:)?\+?[0-9]{3,15}$")
 _STATUS = re.compile(r"[a-z]{1,40}")
 _VISIBLE_DIGITS: Final = 2
 
 
 def is_dialable(address: str, *, short_codes: bool = False) -> bool:
-    """Whether `address` is a telephone number in E.164, its channel prefix aside; or a short code, where these count."""
+    """Return whether `address` is a telephone number in E.164, with or without a channel.
+
+    With `short_codes`, a short code such as `72345` counts too.
+    """
     number = bare(address)
     return _E164.fullmatch(number) is not None or (short_codes and _SHORT_CODE.fullmatch(number) is not None)
 
 
 def bare(address: str) -> str:
-    """`address` without its channel: `whatsapp:+1555` and `+1555` are one telephone."""
+    """Return `address` without its channel: `whatsapp:+15551230001` becomes `+15551230001`."""
     return address.partition(":")[2] if ":" in address else address
 
 
 def user_of(person: str, number: str, *, per_number: bool) -> str:
-    """The user id of a person: his address; or, where each of our numbers has a conversation of its own, that and the number."""
+    """Return the user id of a person: the person's address, such as `+15551230001`.
+
+    If each of our numbers has its own conversations (`per_number`), the number is appended:
+    `+15551230001/+15005550006`.
+    """
     return f"{person}/{number}" if per_number else person
 
 
 def address_of(user_id: str) -> str:
-    """The address that a user id stands for: itself, unless one of our numbers stands behind it."""
+    """Return the person's address in a user id: the part before one of our numbers."""
     return _PAIR.sub("", user_id)
 
 
 def number_of(user_id: str) -> str:
-    """Which of our numbers a user id's conversation is with; empty: with all of them."""
-    found = _PAIR.search(user_id)
-    return found.group()[1:] if found else ""
+    """Return the number of ours in a user id; empty if the conversation is with all of our numbers."""
+    match = _PAIR.search(user_id)
+    return match.group()[1:] if match else ""
 
 
 def masked(address: str) -> str:
-    """`address` as a log may show it: all but the last two characters hidden."""
+    """Mask `address` for logs, all but its last two characters: `**********01`."""
     return "*" * max(0, len(address) - _VISIBLE_DIGITS) + address[-_VISIBLE_DIGITS:]
 
 
@@ -76,27 +83,27 @@ class Media:
 class InboundSms:
     """One text that a person sent to one of our numbers."""
 
-    #: Twilio's id; the only thing that identifies a text, however often its webhook comes.
+    #: Twilio's id, and the idempotency key of a text: a repeated webhook has the same one.
     sid: MessageSid
-    #: The person. Usually E.164, but a short code or any other string must not break anything.
+    #: The person's address. Usually E.164, but a short code or any other string must not break anything.
     sender: str
-    #: Which of our numbers was texted; the reply leaves from it.
+    #: The number of ours that was texted; the reply is sent from it.
     to: str
     body: str = ""
     media: tuple[Media, ...] = ()
     messaging_service_sid: str | None = None
-    #: `STOP`, `START` or `HELP` where Twilio's Advanced Opt-Out recognised one.
+    #: `STOP`, `START` or `HELP` if Twilio's Advanced Opt-Out recognised one.
     opt_out_type: str | None = None
     #: Found by the reconciler in Twilio's list, not delivered by a webhook.
     repaired: bool = False
-    #: How old it was, by Twilio's clock, when it was found there.
+    #: Age of the text by Twilio's clock when the reconciler found it.
     found_after_seconds: int = 0
 
     @classmethod
     def parse(cls, form: Mapping[str, str]) -> InboundSms:
         """Read Twilio's form fields.
 
-        Raises `UnusableText` when a required field is missing or cannot be what Twilio says it is.
+        Raises `UnusableText` if a required field is missing, or if a field does not have Twilio's form.
         """
         sid = _required(form, "MessageSid")
         if not _SID.fullmatch(sid):
@@ -125,11 +132,11 @@ def _required(form: Mapping[str, str], name: str) -> str:
 
 
 def _media(form: Mapping[str, str]) -> tuple[Media, ...]:
-    said = form.get("NumMedia") or "0"
-    if said == "0":
+    number = form.get("NumMedia") or "0"
+    if number == "0":
         return ()
     try:
-        count = int(said)
+        count = int(number)
     except ValueError:
         raise UnusableText("NumMedia is not a number") from None
     if not 0 <= count <= MAX_MEDIA:
@@ -143,30 +150,30 @@ def _media(form: Mapping[str, str]) -> tuple[Media, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboundSms:
-    """One message as it is asked of Twilio; every attempt at one part asks for the same bytes."""
+    """A request for one message. Every attempt at a reply part requests the same bytes."""
 
     to: str
     sender: str
     body: str
-    #: Where Twilio reports what became of it; carries our attempt id.
+    #: The URL to which Twilio reports delivery. It holds our attempt id.
     status_callback: str
-    #: How long Twilio may hold it back before it gives up, in seconds.
+    #: How long Twilio may try to send the message, in seconds.
     validity_seconds: int
     messaging_service_sid: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryReport:
-    """What a signed status callback says of one message that we sent."""
+    """A signed status callback about one message that we sent."""
 
     sid: MessageSid
-    #: The person's address: callbacks of ours are about messages to a person.
+    #: The person's address: status callbacks are about messages to persons.
     to: str
     status: str
-    #: Our own id of the attempt, from the callback's query.
+    #: Our id of the attempt, from the query of the callback's URL.
     attempt_id: str
     error_code: int | None = None
-    #: Our number that it left from; empty: the callback did not say.
+    #: The number of ours that sent the message; empty if the callback has none.
     sender: str = ""
     fields: Mapping[str, str] = field(default_factory=dict)
 
@@ -174,7 +181,7 @@ class DeliveryReport:
     def parse(cls, form: Mapping[str, str], attempt_id: str) -> DeliveryReport:
         """Read a status callback's form fields.
 
-        Raises `UnusableText` when it does not say which message, to whom, or what became of it.
+        Raises `UnusableText` if it lacks the message, the recipient or the status.
         """
         sid = _required(form, "MessageSid")
         if not _SID.fullmatch(sid):

@@ -1,4 +1,4 @@
-"""What the worker needs of a carrier: one attempt, one outcome."""
+"""The interface of a carrier: sending, its list of messages, and pictures."""
 
 from __future__ import annotations
 
@@ -12,54 +12,54 @@ from sms.messages import Media, MessageSid, OutboundSms
 
 
 class ErrorClass(StrEnum):
-    """What an error means for the message that met it. The letters are those of `twilio_errors.toml`."""
+    """What an error means for a message. The letters are those of `twilio_errors.toml`."""
 
-    #: Proven not created: the same message may be tried again.
+    #: Proven not created: the same message may be sent again.
     TRY_AGAIN = "T"
-    #: Nobody can say whether it was created: only evidence settles it.
+    #: It is unknown whether the message was created: only evidence can settle it.
     UNKNOWN = "U"
-    #: Refused for good, because of this person or this text.
+    #: Refused permanently, because of this person or this text.
     PERMANENT = "P"
-    #: Our account or configuration is wrong: nothing can be sent, every turn is kept.
+    #: Our account or configuration is wrong: nothing can be sent, and every turn is kept.
     CONFIGURATION = "C"
-    #: We asked for something that cannot be asked: a bug of ours.
+    #: Our request was not valid: a bug of ours.
     BUG = "B"
-    #: Accepted, then failed on its way: one new attempt at most.
+    #: Accepted, then failed on the way: one new attempt at most.
     FAILED_LATER = "R"
-    #: Two machines talk to each other.
+    #: Two machines answer each other.
     LOOP = "loop"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """Twilio created the message."""
+    """The carrier created the message."""
 
     sid: MessageSid
     status: str
-    #: How many segments the carrier counted; 0: it did not say.
+    #: Segments that the carrier counted; 0 if it did not report them.
     segments: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotCreated:
-    """Proven: no message exists for this attempt."""
+    """It is proven that no message exists for this attempt."""
 
     error_class: ErrorClass
-    #: Twilio's code, or None where the request never reached it.
+    #: Twilio's error code; None if the answer has none or the request never reached Twilio.
     code: int | None
     reason: str
-    #: How long Twilio asked us to wait, where it did.
+    #: The pause that Twilio asked for, if any.
     retry_after: timedelta | None = None
-    #: Somebody should look: a country that is not enabled, two machines in a loop, a code that no table knows.
+    #: An operator should look: a country is not enabled, two machines are in a loop, or the code is not in the table.
     alarming: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unknown:
-    """The request may have been carried out: never send again without evidence."""
+    """The message may have been created. Never send it again without evidence."""
 
     reason: str
-    #: Somebody should look: no table knows this answer.
+    #: An operator should look: the answer is not in the table.
     alarming: bool = False
 
 
@@ -70,22 +70,25 @@ class Sender(Protocol):
     """A way to send one message."""
 
     def warm(self) -> None:
-        """Have a connection ready before a claim is made, so that the claim's seconds are not spent on it.
+        """Open a connection before a claim is made, so that connecting takes none of the claim's time.
 
-        Raises `CarrierAway` when there is none to be had: nothing was claimed, so nothing is in doubt.
+        Raises `CarrierAway` if there is no connection. Nothing was claimed then, so nothing is in doubt.
         """
 
     def send(self, message: OutboundSms, *, may_begin: Callable[[], bool]) -> Outcome:
-        """Ask for `message` once.
+        """Request `message` once.
 
-        There is no idempotency key at Twilio: a second call makes a second message. `may_begin` is asked just before the
-        first byte; where it says no, nothing is written and the outcome is `NotCreated`.
+        Twilio has no idempotency key: a second call makes a second message. `may_begin` is called just before the first
+        byte. If it returns False, nothing is written and the outcome is `NotCreated`.
         """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """One message as the carrier's own list shows it. The list proves presence, never absence: it can lag by minutes."""
+    """One message in the carrier's own list.
+
+    The list proves that a message exists. It never proves that one does not exist: it can lag by minutes.
+    """
 
     sid: MessageSid
     to: str
@@ -98,31 +101,34 @@ class Listed:
     error_code: int | None = None
     media: tuple[Media, ...] = ()
     segments: int = 0
-    #: What was charged, in `price_unit`, as the carrier writes it; None: it is not known yet.
+    #: The amount charged, in `price_unit`, as the carrier writes it, such as `-0.00750`; None if not known yet.
     price: str | None = None
     price_unit: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """What the list showed, newest first."""
+    """An extract of the carrier's list, newest first."""
 
     messages: tuple[Listed, ...]
-    #: The answer's own `Date`: ages of its entries are judged by the clock that dated them.
+    #: The `Date` of the answer, so that the age of an entry is measured by the clock that dated it.
     read_at: datetime
 
 
 class Ledger(Protocol):
-    """What the carrier says has happened."""
+    """The carrier's list of messages. Every method raises `CarrierAway` if it cannot be read."""
 
     def sent_to(self, person: str, *, for_the_last: timedelta) -> Listing:
-        """Messages to a person that were created within a time. Raises `CarrierAway`."""
+        """List the messages to a person that were created within this time."""
 
     def sent_from(self, number: str, *, since: datetime) -> Listing:
-        """Messages that left one of our numbers since a time of the carrier's clock. Raises `CarrierAway`."""
+        """List the messages sent from one of our numbers since a time of the carrier's clock."""
 
     def received_by(self, number: str, *, since: datetime | None) -> Listing:
-        """Texts that came to one of our numbers since a time of the carrier's clock (None: only that clock is asked for). Raises `CarrierAway`."""
+        """List the texts to one of our numbers since a time of the carrier's clock.
+
+        With `since=None` the listing is empty and serves only to read that clock.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,8 +139,11 @@ class Fetched:
     data: bytes
 
 
-class Album(Protocol):
-    """Where pictures are that came with a text."""
+class MediaSource(Protocol):
+    """A source of the pictures that came with texts."""
 
     def fetch(self, media: Media, *, seconds: float) -> Fetched:
-        """A picture. Raises `CarrierAway` where it cannot be had in about that time, is too large, or lies with a stranger."""
+        """Fetch a picture within about `seconds`.
+
+        Raises `CarrierAway` if the picture is not available in time, is too large, or is on a host that is not allowed.
+        """

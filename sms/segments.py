@@ -1,8 +1,9 @@
-"""How many segments a text costs, how to make it cheaper without changing what it says, and how to shorten it at a sentence or a word.
+"""Segments of a text: count them, save some by plain punctuation, and trim a text to a number.
 
 GSM 03.38's default alphabet and its extension table (3GPP TS 23.038, section 6.2.1): 160 septets alone, 153 when a
 message is joined from several; extension characters cost two septets and are never split. Anything else makes the whole
-text UCS-2: 70 UTF-16 code units alone, 67 joined; a surrogate pair is never split. https://www.twilio.com/docs/glossary/what-is-gsm-7-character-encoding
+text UCS-2: 70 UTF-16 code units alone, 67 joined; a surrogate pair is never split.
+https://www.twilio.com/docs/glossary/what-is-gsm-7-character-encoding
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ GSM_BASIC: Final = frozenset(
 GSM_EXTENSION: Final = frozenset("\f^{}\\[~]|€")
 
 _BEYOND_BMP: Final = 0x10000
-#: Typographic characters and what a typewriter has for them: nothing is lost but a curl.
+#: Typographic characters and their plain equivalents; the meaning stays the same.
 PLAIN: Final[Mapping[str, str]] = {
     **dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u02bc\u00b4", "'"),
     **dict.fromkeys("\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb", '"'),
@@ -34,14 +35,14 @@ _SENTENCE_END: Final = regex.compile(r"[.!?\u2026][\"')\u201d\u2019]*(?=\s|$)|\n
 
 @dataclass(frozen=True, slots=True)
 class Alphabet:
-    """One of the two encodings and what fits into its segments, in its own units."""
+    """One of the two encodings, with the size of its segments in its own units."""
 
     name: Literal["GSM-7", "UCS-2"]
     alone: int
     joined: int
 
     def cost(self, character: str) -> int:
-        """How many units one character takes."""
+        """Return how many units a character takes."""
         if self.name == "GSM-7":
             return 2 if character in GSM_EXTENSION else 1
         return 2 if ord(character) >= _BEYOND_BMP else 1
@@ -52,12 +53,12 @@ UCS_2: Final = Alphabet("UCS-2", alone=70, joined=67)
 
 
 def alphabet(text: str) -> Alphabet:
-    """The encoding that a carrier needs for `text`."""
+    """Return the encoding that a carrier needs for `text`."""
     return GSM_7 if all(c in GSM_BASIC or c in GSM_EXTENSION for c in text) else UCS_2
 
 
 def count(text: str) -> int:
-    """How many segments `text` costs; an empty text costs one, as Twilio charges it."""
+    """Return how many segments `text` takes; an empty text takes one, as Twilio charges it."""
     coding = alphabet(text)
     costs = [coding.cost(character) for character in text]
     if sum(costs) <= coding.alone:
@@ -75,22 +76,26 @@ def _joined(costs: Iterable[int], room: int) -> int:
 
 
 def fold(text: str) -> str:
-    """`text` with typographic punctuation made plain, where that saves a segment; else as it is.
+    """Replace typographic punctuation by plain characters if that saves a segment.
 
-    One curly quote makes a whole text UCS-2 and more than doubles its price. Letters are never folded: they carry meaning.
+    One curly quote makes a whole text UCS-2 and more than doubles its price. Letters are never replaced, because that
+    would change the meaning.
     """
     plain = text.translate(_PLAIN)
     return plain if count(plain) < count(text) else text
 
 
 def trim(text: str, segments: int, *, ending: str = "") -> str:
-    """The longest beginning of `text` that costs at most `segments`, together with an `ending` that is still to be put behind it.
+    """Return the longest beginning of `text` that takes at most `segments`.
 
-    Cut behind a sentence where that keeps at least half of what fits, else at a word, else between two grapheme clusters: a letter with its
-    marks, or an emoji family, is never cut in two. Raises `ValueError` when `segments` is not positive.
+    `ending` is text that the caller will append; its length counts.
+
+    The cut is after a sentence if that keeps at least half of what fits, else after a word, else between two grapheme
+    clusters: a letter with its marks, or an emoji family, is never split. Raises `ValueError` if `segments` is not
+    positive.
     """
     if segments < 1:
-        raise ValueError("a text costs at least one segment")
+        raise ValueError("a text takes at least one segment")
     if count(text + ending) <= segments:
         return text
     clusters: list[str] = regex.findall(r"\X", text)

@@ -1,6 +1,6 @@
-"""What a message costs before Twilio has said so. Facts are data: `sms/tariff.toml`; what Twilio reports goes before them.
+"""Estimated prices of messages; a price that Twilio reports takes precedence.
 
-Money is counted as `dadacat.money` counts it.
+The prices are data, in `sms/tariff.toml`. Amounts are in millionths of a US dollar, as in `dadacat.money`.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from sms.messages import bare
 class Tariff:
     """Prices of outbound messages, in millionths of a dollar."""
 
-    #: A segment, by the beginning of the number; `+` is anywhere else.
+    #: Price per segment by number prefix, such as `+44`; `+` applies to all other numbers.
     segment: Mapping[str, int]
-    #: A message on another channel, whatever its length, by the channel's name.
+    #: Price per message of any length by channel, such as `whatsapp`.
     channel: Mapping[str, int]
 
     def cost(self, to: str, segments: int, *, messages: int = 1) -> int:
-        """What so many segments to this address cost, in so many messages."""
+        """Return the price of these segments, sent to an address in this number of messages."""
         name, colon, _ = to.partition(":")
         if colon:
             return messages * self.channel.get(name, 0)
         number = bare(to)
-        known = [begin for begin in self.segment if number.startswith(begin)]
-        return segments * (self.segment[max(known, key=len)] if known else self.segment.get("+", 0))
+        prefixes = [prefix for prefix in self.segment if number.startswith(prefix)]
+        return segments * (self.segment[max(prefixes, key=len)] if prefixes else self.segment.get("+", 0))
 
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> Self:  # Any: TOML's own types
-        """Read the tables `segment` and `channel`, in US dollars. Raises `ValueError` for what is no such table."""
+        """Read the tables `segment` and `channel`, in US dollars. Raises `ValueError` for another form."""
         return cls(segment=_prices(given.get("segment", {})), channel=_prices(given.get("channel", {})))
 
     def over(self, other: Tariff) -> Tariff:
-        """This tariff laid over another: what stands in both is taken from this one."""
+        """Return both tariffs merged; a price of this one overrides the other's."""
         return Tariff(segment={**other.segment, **self.segment}, channel={**other.channel, **self.channel})
 
 
@@ -47,12 +47,12 @@ def _prices(given: Any) -> dict[str, int]:  # Any: TOML's own types
     try:
         prices = {str(name): round(float(price) * MICRO) for name, price in given.items()}
     except (TypeError, ValueError, AttributeError) as exc:
-        raise ValueError("segment and channel hold prices in US dollars") from exc
+        raise ValueError("segment and channel must hold prices in US dollars") from exc
     if min(prices.values(), default=0) < 0:
-        raise ValueError("a price is not negative")
+        raise ValueError("a price must not be negative")
     return prices
 
 
 def shipped() -> Tariff:
-    """What comes with DadaCat."""
+    """Return the tariff that comes with DadaCat."""
     return Tariff.parse(tomllib.loads(files("sms").joinpath("tariff.toml").read_text()))

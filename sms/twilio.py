@@ -1,9 +1,13 @@
-"""TwilioSender: one POST, one outcome: sent, not created, or unknown.
+"""TwilioSender: one POST, one outcome: sent, not created, or unknown. TwilioLedger reads the list.
 
-Twilio's create-message call has no idempotency key, so what this file owns is the line between "proven not created" and
-"nobody can say". Proof is: the connection was never made, or Twilio answered with a status that it documents as never
-processed (4xx and 429). Everything after the first byte was written, short of a readable answer, is unknown: 5xx, a
-read timeout, a reset, an answer without a sid. The official client is used with explicit timeouts and without retries.
+Twilio's create-message call has no idempotency key, so this file decides between "proven not created" and "unknown".
+
+- Proof of "not created": the connection was never made, or Twilio answered with a status that it documents as never
+  processed (4xx and 429).
+- Unknown is everything else after the first byte was written, without a readable success: 5xx, a read timeout, a
+  reset, an answer without a sid.
+
+The official client is used with explicit timeouts and without retries.
 """
 
 from __future__ import annotations
@@ -33,24 +37,24 @@ from sms.login import Login
 from sms.messages import Media, MessageSid, OutboundSms
 from sms.ports import ErrorClass, Listed, Listing, NotCreated, Outcome, Sent, Unknown
 
-#: A TCP and TLS handshake across an ocean takes a few hundred milliseconds; three seconds means it is not there.
+#: A TCP and TLS handshake across an ocean takes a few hundred milliseconds. After three seconds Twilio is away.
 CONNECT_TIMEOUT_SECONDS: Final = 3.0
-#: Twilio answers in well under a second; ten leave room for a bad day and still end before a lease of 20 s.
+#: Twilio answers in well under a second. Ten seconds leave room for a slow day and end before a lease of 20 s.
 READ_TIMEOUT_SECONDS: Final = 10.0
-#: Entries a page of the list (Twilio's largest), and pages at most: a million texts between two looks are a mistake.
+#: Entries per page of the list (Twilio's maximum), and most pages: a million texts between two reads are a mistake.
 LIST_PAGE: Final = 1000
 LIST_PAGES: Final = 1000
-#: A kept connection older than this may be gone at the other end; it is tried with a harmless request before a claim.
+#: A connection idle for longer may be closed at the other end; a harmless request tests it before a claim.
 WARM_FOR_SECONDS: Final = 20.0
 
 
 def new_session() -> requests.Session:
-    """A session for one thread, that repeats nothing by itself."""
+    """Return a session for one thread that never retries."""
     session = requests.Session()
     adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=Retry(0, read=False))
     session.mount("https://", adapter)
     session.mount("http://", adapter)
-    # Environment proxies and .netrc would silently change where a message goes and who pays for it.
+    # a proxy or a .netrc of the environment would silently change the destination or the account of a request
     session.trust_env = False
     return session
 
@@ -73,7 +77,7 @@ class _TimedClient(TwilioHttpClient):  # type: ignore[misc]  # the official clie
         data: dict[str, object] | None = None,
         headers: dict[str, str] | None = None,
         auth: tuple[str, str] | None = None,
-        timeout: float | None = None,  # noqa: ARG002 - ours are set once
+        timeout: float | None = None,  # noqa: ARG002 - constants are used instead
         allow_redirects: bool = False,  # noqa: ARG002, FBT001, FBT002 - a redirect of a POST would lose or repeat it
     ) -> Response:
         if not self.may_begin():
@@ -94,11 +98,11 @@ class _TimedClient(TwilioHttpClient):  # type: ignore[misc]  # the official clie
 
 
 class _TooLateError(Exception):
-    """The claim is older than it may be when its first byte is written."""
+    """The claim is too old to write the first byte."""
 
 
 class TwilioSender:
-    """Sends through Twilio's REST API, or through whatever speaks it at `api_base_url`.
+    """Sends through Twilio's REST API, or a compatible server at `api_base_url`.
 
     `login` is an account's SID and token, or an API key and its secret.
     """
@@ -110,9 +114,9 @@ class TwilioSender:
         self._mine = threading.local()
 
     def warm(self) -> None:
-        """Make sure of a live connection; a recently used one is live.
+        """Make sure that a connection is open; a recently used one counts as open.
 
-        Raises `CarrierAway` when the carrier cannot be reached.
+        Raises `CarrierAway` if Twilio cannot be reached.
         """
         http = self._http()
         if time.monotonic() - http.last_used < WARM_FOR_SECONDS:
@@ -125,14 +129,14 @@ class TwilioSender:
             raise CarrierAway(f"Twilio cannot be reached: {type(exc).__name__}") from exc
         except Exception as exc:
             if not http.last_headers:
-                raise CarrierAway(f"Twilio cannot be asked: {type(exc).__name__}") from exc
+                raise CarrierAway(f"the connection to Twilio failed: {type(exc).__name__}") from exc
 
     def send(self, message: OutboundSms, *, may_begin: Callable[[], bool]) -> Outcome:
-        """Ask for `message` once. See `sms.ports.Sender.send`."""
+        """Request `message` once; a second call would make a second message."""
         http = self._http()
         http.may_begin, http.last_headers = may_begin, {}
         try:
-            # who is refused at the door has made no message, and the other token may be the valid one by now
+            # a refused login (401) made no message, and the other token may be the valid one
             answer = self._login.ask(
                 lambda pair: http.request(
                     "POST",
@@ -170,37 +174,43 @@ class TwilioSender:
 
 
 class TwilioLedger:
-    """Twilio's message list, read page by page. Parameters as for `TwilioSender`."""
+    """Reads Twilio's message list page by page. Parameters are those of `TwilioSender`."""
 
     def __init__(self, *, account_sid: str, login: Login, api_base_url: str) -> None:
         self._account_sid = account_sid
         self._login = login
         self._api_base_url = api_base_url.rstrip("/")
         self._http = _TimedClient()
-        # one connection, one reader at a time: the reconciler is no hot path
+        # one connection, one reader at a time: the reconciler is not time-critical
         self._lock = threading.Lock()
 
     def sent_to(self, person: str, *, for_the_last: timedelta) -> Listing:
-        """See `sms.ports.Ledger.sent_to`. No filter on `DateSent`: it is null until a message is sent and would hide it."""
+        """List the messages to a person that were created within this time.
+
+        The query has no filter on `DateSent`: it is null until a message is sent, so a filter would hide the message.
+        """
         with self._lock:
             return self._read({"To": person}, lambda age: age <= for_the_last)
 
     def sent_from(self, number: str, *, since: datetime) -> Listing:
-        """See `sms.ports.Ledger.sent_from`. What was not sent yet has no `DateSent` and is shown by a later look."""
+        """List the messages sent from one of our numbers since this time.
+
+        A message that is not sent yet has no `DateSent`; a later call lists it.
+        """
         with self._lock:
             return self._read({"From": number, "DateSent>": _moment(since)}, lambda _: True)
 
     def received_by(self, number: str, *, since: datetime | None) -> Listing:
-        """See `sms.ports.Ledger.received_by`."""
+        """List the texts to one of our numbers; with `since=None` only read Twilio's clock."""
         with self._lock:
             if since is None:
                 return self._read({"To": number, "PageSize": "1"}, lambda _: False)
             return self._read({"To": number, "DateSent>": _moment(since)}, lambda _: True, since=since)
 
     def person_of(self, sid: str) -> str | None:
-        """Whose message `sid` is: its sender where it came to us, its recipient where we sent it; None where Twilio knows none.
+        """Return the person's address in a message: the sender of an inbound one, else the recipient.
 
-        Raises `CarrierAway`.
+        None if Twilio has no such message. Raises `CarrierAway`.
         """
         with self._lock:
             try:
@@ -217,11 +227,11 @@ class TwilioLedger:
     def _read(
         self, query: dict[str, str], wanted: Callable[[timedelta], bool], *, since: datetime | None = None
     ) -> Listing:
-        """Follow the pages, newest first, until an entry is no longer wanted."""
+        """Follow the pages, newest first, until an entry is not wanted."""
         page, read_at = self._get(
             f"/2010-04-01/Accounts/{self._account_sid}/Messages.json", {"PageSize": str(LIST_PAGE), **query}
         )
-        found: list[Listed] = []
+        messages: list[Listed] = []
         for _ in range(LIST_PAGES):
             entries = [self._listed(entry) for entry in page.get("messages", ())]
             kept = [
@@ -229,14 +239,14 @@ class TwilioLedger:
                 for entry in entries
                 if wanted(read_at - entry.created) and (since is None or entry.created >= since)
             ]
-            found += kept
+            messages += kept
             if len(kept) < len(entries) or not page.get("next_page_uri"):
                 break
             page, _ = self._get(page["next_page_uri"], {})
         else:
-            # a list that is cut short would pass for a whole one, and what lies beyond would never be looked at again
+            # a shortened list would pass for a complete one, and the rest would never be read
             raise CarrierAway(f"Twilio's list is longer than {LIST_PAGES} pages")
-        return Listing(messages=tuple(found), read_at=read_at)
+        return Listing(messages=tuple(messages), read_at=read_at)
 
     def _get(self, path: str, query: dict[str, str]) -> tuple[dict[str, Any], datetime]:
         try:
@@ -323,8 +333,8 @@ def _moment(moment: datetime) -> str:
 
 
 def _segments(entry: dict[str, Any]) -> int:  # Any: Twilio's answer
-    counted = str(entry.get("num_segments") or "")
-    return int(counted) if counted.isdigit() else 0
+    digits = str(entry.get("num_segments") or "")
+    return int(digits) if digits.isdigit() else 0
 
 
 def _json(text: str) -> dict[str, Any]:  # Any: Twilio's answer, looked at field by field
@@ -341,12 +351,12 @@ def _retry_after(headers: dict[str, str]) -> timedelta | None:
 
 
 def _never_written(exc: requests.RequestException) -> bool:
-    """Whether the connection was never made, so that no byte of the request can have left."""
+    """Return whether the connection was never made, so that no byte of the request was sent."""
     if isinstance(exc, requests.exceptions.ConnectTimeout):
         return True
     cause = exc.args[0] if exc.args else None
     if isinstance(cause, MaxRetryError):
         cause = cause.reason
-    if isinstance(cause, SSLError):  # urllib3 wraps what breaks while reading, too: only a refused certificate is proof
+    if isinstance(cause, SSLError):  # urllib3 also wraps read errors in it: only a refused certificate is proof
         return bool(cause.args) and isinstance(cause.args[0], ssl.SSLCertVerificationError)
     return isinstance(cause, NewConnectionError | ConnectTimeoutError | NameResolutionError)

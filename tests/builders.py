@@ -1,4 +1,4 @@
-"""Builders: they hide what does not matter to a test and show what does."""
+"""Builders of test data. A test names only the values that matter to it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def a_turn(content: str = "hello", *, user_id: str = ANN, sid: str | None = None
 
 
 def asked_of(storage: DynamoDBStorage) -> list[str]:
-    """The operations that the tables are asked for from now on, as they come."""
+    """Record the names of all DynamoDB operations from now on, in order, in the returned list."""
     database, seen = storage._db, list[str]()
     ask = database.ask
 

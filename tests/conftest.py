@@ -1,6 +1,7 @@
-"""Servers for the tests: real ones, each started once, on free ports of 127.0.0.1, with their files in a temporary folder.
+"""Real servers for the tests.
 
-A server that cannot be started is an error, never a skip.
+Each is started once, on a free port of 127.0.0.1, with its files in a temporary folder. A server that cannot be started
+is an error, never a skip.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from dadacat.settings import without_settings
 ROOT = Path(__file__).resolve().parent.parent
 
 
-#: A machine that runs other things may be so many times slower than the one on which a test's patience was chosen. It costs a test that
-#: passes nothing.
+#: Factor on every timeout, because a busy machine may be so many times slower than the one on which the timeouts were
+#: chosen. A test that passes does not take longer.
 SLOWER = 5
 
 
 def wait_until(true: Callable[[], object], *, seconds: float = 20, what: str = "it") -> None:
-    """Wait for a condition that comes true within so many seconds on a machine of its own, and say what did not come true."""
+    """Wait up to `SLOWER` times `seconds` for a condition; name `what` if it does not come true."""
     deadline = time.monotonic() + SLOWER * seconds
     while not true():
         assert time.monotonic() < deadline, f"{what} did not happen within {SLOWER} times {seconds} s"
@@ -79,7 +80,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def redis_client(redis_url: str) -> Iterator[redis.Redis]:
-    """An empty Redis."""
+    """Return a client of an emptied Redis."""
     client = redis.Redis.from_url(redis_url)
     client.flushall()
     yield client

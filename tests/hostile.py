@@ -1,6 +1,7 @@
-"""Texts that people with too much time send: at least a hundred and fifty, each of which gets one sane reply and breaks nothing.
+"""At least 150 hostile texts. Each must get one sane reply, break nothing and leak nothing.
 
-Each is what a telephone may send: at most 1600 characters. `SECRET` is planted in every one of them; it must be found in no log.
+Each text is at most 1600 characters, as a telephone allows. `SECRET` is appended to every text that has room for it, and
+must not appear in any log.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _SHAPES = [
     "help me with math", "end of the story", "start the car", "cancel my plans", "quit bothering me", "info please", "STOPP", "unstoppable", "HELP!", "he said STOP",
 ]  # fmt: skip
 
-#: What is tried, the secret behind each where it fits.
+#: All hostile texts, with the secret appended if it fits.
 TEXTS = [
     f"{text} {SECRET}" if len(text) + len(SECRET) < 1600 else text
     for text in (*_INJECTIONS, *_CODE, *_UNICODE, *_SHAPES)

@@ -1,4 +1,4 @@
-"""A server that speaks OpenAI's protocol, for tests that need a model which says what they want."""
+"""A server with OpenAI's protocol whose replies a test defines."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any
 
 from tests.servers import a_server, asked_of, send
 
-#: What each answer says that it took.
+#: The token counts in each answer.
 TOKENS_IN, TOKENS_OUT = 1000, 20
 
 
 @dataclass
 class Model:
-    """A running server; `says` is given the request and returns the words, or an HTTP status that says no."""
+    """A running server. `says` gets the request and returns the reply's words or an HTTP error status."""
 
     url: str
     says: Callable[[dict[str, Any]], str | int] = lambda request: f"prrt. {request['messages'][-1]['content'][-40:]}"
-    #: The messages of every request, in the order in which they came.
+    #: The messages of every request, in order of arrival.
     asked: list[list[dict[str, Any]]] = field(default_factory=list)
 
 
@@ -30,11 +30,11 @@ def a_model() -> Iterator[Model]:
     def answer(handler: BaseHTTPRequestHandler) -> None:
         request = json.loads(asked_of(handler))
         model.asked.append(request["messages"])
-        said = model.says(request)
-        if isinstance(said, int):
-            handler.send_error(said)
+        words = model.says(request)
+        if isinstance(words, int):
+            handler.send_error(words)
             return
-        message = {"role": "assistant", "content": said}
+        message = {"role": "assistant", "content": words}
         body = {
             "id": "1", "object": "chat.completion", "created": 1, "model": request["model"],
             "choices": [{"index": 0, "finish_reason": "stop", "message": message}],

@@ -1,4 +1,4 @@
-"""One person's road with every keeper in memory: what unit tests walk on."""
+"""The whole pipeline for one person, with every store in memory, for unit tests."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from cat.reply import Cat
 from conversation.journal import PartState, TurnState
 from conversation.memory import InMemoryStorage
 from inbox import contract
-from inbox.memory import InMemoryCircuit, InMemoryInbox, InMemoryLimits, InMemoryPurse
+from inbox.memory import InMemoryCircuit, InMemoryInbox, InMemoryLimits, InMemoryQuota
 from sms.memory import InMemorySender
 from sms.messages import InboundSms, MessageSid
 from sms.ports import Listed
 from sms.tariff import Tariff
 from tests.builders import ANN, OUR_NUMBER, a_sid, a_text
-from worker.aftermath import Aftermath, Told
+from worker.aftermath import DeliveryFailures, Told
 from worker.budget import Budget
 from worker.counting import Counting
 from worker.delivery import Delivery, Terms
@@ -31,19 +31,19 @@ from worker.limits import Limiter, Rates
 from worker.receipts import Receipts
 from worker.reconcile import Reconciler
 from worker.reconcile import Terms as ReconcileTerms
-from worker.turn import Habits, House, Visits
+from worker.turn import House, Visits, VisitSettings
 from worker.visit import LeaseKeeper
 
-#: A reply of the parrot's costs 110 millionths: 100 tokens in, 10 out, a dollar a million.
+#: A reply of the parrot costs 110 millionths of a dollar: 100 tokens in and 10 out, at a dollar per million.
 CATALOGUE = Catalogue({"parrot": Model(price_in=1, price_out=1, sees=True)})
-#: A message costs ten thousand.
+#: A message costs 10,000 millionths of a dollar.
 TARIFF = Tariff(segment={"+": 10_000}, channel={})
 
 WHO = contract.who(ANN, b"memory")
 
 
 class Parrot:
-    """An engine that says back what it heard, and does what a test wants while it thinks."""
+    """An engine that repeats what it heard, and runs a test's callback meanwhile."""
 
     def __init__(self) -> None:
         self.heard: list[Heard] = []
@@ -67,20 +67,20 @@ def a_counting(purse: Any, journal: Any) -> Counting | None:
 
 
 class Died(BaseException):
-    """A worker's process ends here: nothing in our code catches it."""
+    """The end of a worker's process: no product code catches it."""
 
 
 @dataclass
 class Room:
-    """One person's road, with every keeper in memory and a clock that a test can turn."""
+    """The pipeline for one person, with every store in memory and a clock that a test can set."""
 
     ms: int = field(default_factory=lambda: int(time.time() * 1000))
     policy: str = "each"
     stopping: bool = False
     max_parts: int = 1
-    #: Of a reply, in the cat's hands; a budget always sets one aside.
+    #: The cat's limit for a reply. The budget always reserves one segment.
     max_segments: int = 3
-    purse: InMemoryPurse | None = None
+    purse: InMemoryQuota | None = None
     habits: Mapping[str, Any] = field(default_factory=dict)
     rates: Rates | None = None
     per_number: bool = False
@@ -104,8 +104,8 @@ class Room:
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.ms / 1000, UTC)
 
-    def an_aftermath(self, inbox: Any) -> Aftermath:
-        return Aftermath(
+    def an_aftermath(self, inbox: Any) -> DeliveryFailures:
+        return DeliveryFailures(
             inbox, self.store, self.circuit, rng=random.Random(1), max_age=timedelta(hours=6),
             told=Told(alarm=lambda alarm, reason: self.alarms.append((alarm, reason))),
         )  # fmt: skip
@@ -120,7 +120,7 @@ class Room:
         return Reconciler(self.inbox, self.store, self.sender, self.aftermath, terms)
 
     def heard_of(self, body: str) -> MessageSid:
-        """A telephone sends a text whose webhook never comes; the carrier's list knows it."""
+        """Put a text on the carrier's list without a webhook request; return its sid."""
         sid = MessageSid(a_sid())
         self.sender.received.append(
             Listed(sid=sid, to=OUR_NUMBER, sender=ANN, body=body, status="received", inbound=True, created=self.now())
@@ -158,7 +158,7 @@ class Room:
             worker="w",
             mark=replaced.get("mark", str),
         )
-        habits = Habits(
+        habits = VisitSettings(
             policy=self.policy, quiet_window_seconds=0.05, quiet_limit_seconds=0.2, max_age_seconds=21600,
             own_numbers=frozenset({OUR_NUMBER}), **self.habits,
         )  # fmt: skip
@@ -168,16 +168,16 @@ class Room:
         return Budget(a_counting(purse, journal), TARIFF, max_segments=1)
 
     def texts(self, *bodies: str) -> list[InboundSms]:
-        found = [a_text(body) for body in bodies]
-        for text in found:
+        texts = [a_text(body) for body in bodies]
+        for text in texts:
             self.inbox.accept(text)
-        return found
+        return texts
 
     def serve(self, **replaced: Any) -> None:
         self.worker(**replaced).serve(WHO)
 
     def dies(self, **replaced: Any) -> None:
-        """A worker serves and dies; its lease ends by itself."""
+        """Let a worker serve until it dies, and its lease expire."""
         with pytest.raises(Died):
             self.serve(**replaced)
         self.later(seconds=21)
@@ -199,7 +199,10 @@ class Room:
 
 
 class Dying:
-    """A keeper in front of another, whose named call, the `nth` of them, ends the process before or after it took effect."""
+    """A store in front of another, which ends the process at the `nth` call named `call`.
+
+    With `after` the call takes effect first. `error` is raised in place of `Died`.
+    """
 
     def __init__(
         self, behind: object, call: str, *, after: bool, error: BaseException | None = None, nth: int = 1

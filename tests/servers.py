@@ -1,4 +1,4 @@
-"""Small servers on 127.0.0.1 that answer as a test wants them to."""
+"""Small HTTP servers on 127.0.0.1 whose answers a test defines."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-#: Answers one request, on the connection that it came by.
+#: Answers one request.
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 @contextmanager
 def a_server(answer: Answer) -> Iterator[str]:
-    """A running server, by its address; `answer` serves GET and POST."""
+    """Run a server and yield its URL. `answer` serves GET and POST."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -33,12 +33,12 @@ def a_server(answer: Answer) -> Iterator[str]:
 
 
 def asked_of(handler: BaseHTTPRequestHandler) -> bytes:
-    """The body of a request."""
+    """Return the body of a request."""
     return handler.rfile.read(int(handler.headers["content-length"]))
 
 
 def send(handler: BaseHTTPRequestHandler, body: bytes, *, kind: str = "application/json", status: int = 200) -> None:
-    """A whole answer."""
+    """Send a complete answer."""
     handler.send_response(status)
     handler.send_header("content-type", kind)
     handler.send_header("content-length", str(len(body)))
@@ -47,7 +47,7 @@ def send(handler: BaseHTTPRequestHandler, body: bytes, *, kind: str = "applicati
 
 
 def trickle(handler: BaseHTTPRequestHandler, over: threading.Event) -> None:
-    """An answer that comes a byte at a time, and never to its end before `over`."""
+    """Send an answer a byte at a time, incomplete until `over` is set."""
     handler.send_response(200)
     handler.send_header("content-length", "100000")
     handler.end_headers()

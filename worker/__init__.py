@@ -1,1 +1,1 @@
-"""Take one doorbell, give every waiting text its reply."""
+"""Consume wake-up tasks and answer each person's waiting texts."""

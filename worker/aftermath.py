@@ -1,9 +1,11 @@
-"""Accepted, then failed: what follows from a message that the carrier took and did not deliver, as the table of errors has it.
+"""Handle messages that the carrier accepted and then failed to deliver, as the error table decides.
 
-Class R gets one new attempt, by a sibling part, so that what failed stays written down as failed. Class C stops all sending. 21610 means
-that the person opted out. What the table does not know, or asks somebody to look at, is an alarm. Idempotency key of the second try: its row. A
-callback that is repeated finds it and changes nothing; a worker that dies between writing the row and ringing leaves a row that the reconciler
-finds when it is due.
+Class R gets one new attempt as a sibling part, so that the failed part stays recorded as failed. Class C stops all
+sending. Error 21610 means that the person opted out. An unknown code, or one that the operator should look at,
+raises an alarm.
+
+The idempotency key of the second try is its row. A repeated callback finds the row and changes nothing. If a worker
+dies between writing the row and enqueuing the wake-up task, the reconciler finds the row when it is due.
 """
 
 from __future__ import annotations
@@ -24,20 +26,20 @@ from sms.ports import ErrorClass
 from worker import retries
 from worker.delivery import Alarm
 
-#: The last words on a message that was not delivered.
+#: Final statuses of a message that was not delivered.
 FAILED: Final = frozenset({"failed", "undelivered"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """Who is told what followed: second tries, and what a person should look at."""
+    """Callbacks: `second_try` receives each new second try, `alarm` what an operator should look at."""
 
     second_try: Callable[[Part], None] = lambda _: None
     alarm: Callable[[Alarm, str], None] = lambda *_: None
 
 
-class Aftermath:
-    """Draws the consequences. `max_age`: a reply older than this is of no use any more."""
+class DeliveryFailures:
+    """Act on delivery failures. A reply older than `max_age` is not sent a second time."""
 
     def __init__(
         self,
@@ -57,7 +59,10 @@ class Aftermath:
         self._told = told or Told()
 
     def consider(self, part: Part) -> None:
-        """Do what follows from this part as the carrier last reported it. A second call does it once more, and changes nothing."""
+        """Act on the part's status as the carrier last reported it.
+
+        A second call repeats the action and changes nothing.
+        """
         if part.status not in FAILED or part.error_code is None:
             return
         code, kind = part.error_code, carrier_errors.class_of(part.error_code)
@@ -72,7 +77,7 @@ class Aftermath:
         self.try_again(part)
 
     def try_again(self, part: Part) -> None:
-        """See to it that this part has its second try, where it is to have one. A second call changes nothing."""
+        """Create the part's second try, if it is to have one. A second call changes nothing."""
         code = part.error_code
         if part.again or part.status not in FAILED or code is None:
             return
@@ -82,7 +87,7 @@ class Aftermath:
         decision = retries.after_failure(code, rng=self._rng)
         tomorrow = decision.in_ > retries.LONGEST_PAUSE
         if not tomorrow and now + decision.in_ - part.arrived_at > self._max_age:
-            return  # nobody waits for it any more
+            return  # the reply is too old to be of use
         due = now + decision.in_
         second = part.second_try(due=in_milliseconds(due), fresh=tomorrow)
         if self._journal.send_again(second, now=now):
@@ -96,7 +101,7 @@ class Aftermath:
 
 
 def text_of(turn: Turn) -> InboundSms:
-    """A turn's text, as it is put back into the inbox."""
+    """Return a turn's text in the form in which it goes back into the inbox."""
     return InboundSms(
         sid=MessageSid(turn.sid),
         sender=address_of(turn.user_id),

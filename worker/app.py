@@ -1,4 +1,4 @@
-"""The Celery app: `celery -A worker.app worker`, `... beat`, `... flower`."""
+"""Create the Celery app: `celery -A worker.app worker`, `... beat`, `... flower`."""
 
 from __future__ import annotations
 

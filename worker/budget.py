@@ -1,7 +1,7 @@
-"""Money before words: what a reply may cost is set aside before it is thought, and corrected by what it did cost.
+"""Reserve what a reply may cost before a model is asked, and settle the actual cost afterwards.
 
-Without caps nobody is asked. Where Redis was emptied, what was spent is counted again (`worker.counting`); until that is done no model is asked,
-and where messages are capped the person waits, unless somebody may be in danger.
+Without caps nothing is reserved. After Redis was emptied, the spending is recounted (`worker.counting`). Until that
+is done no model is asked. If messages are capped, the person waits too, unless that person may be in danger.
 """
 
 from __future__ import annotations
@@ -15,45 +15,47 @@ from typing import Final
 from cat.reply import MAX_SEGMENTS
 from conversation.errors import StoreAway
 from inbox.contract import Who
-from inbox.money import Ask, Grant, Leave
+from inbox.money import Ask, BudgetVerdict, Grant
 from sms import segments
 from sms.tariff import Tariff
 from worker.counting import AT_ONCE_SECONDS, TASK_SECONDS, Counting
 
-#: What the cat says when there is no money for its words, in the poet's languages. It is said once; then it is silent.
+#: What the cat says when the budget does not pay for a reply, in the poet's languages. After that it is silent.
 LAST_LINES: Final = {
     "en": "the meter on my collar says stop. i am asleep on the last coin. ask again when the light has changed.",
-    "de": "die uhr an meinem halsband sagt halt. ich schlafe auf der letzten münze. frag wieder, wenn das licht gewechselt hat.",
-    "fr": "le compteur de mon collier dit stop. je dors sur la dernière pièce. demande encore quand la lumière aura changé.",
+    "de": "die uhr an meinem halsband sagt halt. ich schlafe auf der letzten münze. "
+    "frag wieder, wenn das licht gewechselt hat.",
+    "fr": "le compteur de mon collier dit stop. je dors sur la dernière pièce. "
+    "demande encore quand la lumière aura changé.",
     "es": "el contador de mi collar dice basta. duermo sobre la última moneda. pregunta otra vez cuando cambie la luz.",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """For whose reply money is asked."""
+    """The reply for which a reservation is asked."""
 
     who: Who
-    #: The sid that the reply will bear.
+    #: The sid that the reply will carry.
     turn: str
-    #: The person's address, which the price depends on.
+    #: The person's address, such as `+15551230001`; the price depends on it.
     to: str
-    #: What models may cost at most, in millionths of a dollar; None: none is to be asked.
+    #: What models may cost at most, in millionths of a dollar; None: no model will be asked.
     model: int | None
-    #: What is said where there is no money for more.
+    #: The reply if the budget does not pay for more.
     last_line: str
-    #: `danger` or `help`: it is answered once a day whatever it costs; empty: it is not.
+    #: `danger` or `help`: answered once a day whatever it costs; empty: not urgent.
     urgent: str
 
 
 class NotCounted(Exception):
-    """It is not yet counted again what was spent, and the sums are what there is to decide by: the person waits."""
+    """The recount after Redis was emptied is incomplete and caps apply, so the person waits."""
 
 
 class Budget:
-    """What the workers of a house may spend together. `counting` None: there are no caps.
+    """The budget that all workers share. `counting=None` means that there are no caps.
 
-    `uncounted` is called once where there are none: what is spent from then on is in no sum.
+    `uncounted` is called once if there are no caps: the totals miss what is spent from then on.
     """
 
     def __init__(
@@ -73,10 +75,10 @@ class Budget:
         self._uncounted: Callable[[], None] | None = uncounted
 
     def ask(self, asked: Asked, *, now: datetime) -> Grant:
-        """Set aside what a reply may cost. Raises `InboxAway`, and `NotCounted` where it has to be counted first."""
+        """Reserve what a reply may cost. Raises `InboxAway`, and `NotCounted` if a recount must finish first."""
         if self._purse is None:
             self._let_be_counted()
-            return Grant(who=asked.who, leave=Leave.GO, model=asked.model or 0)
+            return Grant(who=asked.who, leave=BudgetVerdict.GO, model=asked.model or 0)
         ask = Ask(
             who=asked.who,
             turn=asked.turn,
@@ -88,24 +90,27 @@ class Budget:
         return self._reserve(ask, now)
 
     def ask_model(self, who: Who, most: int, *, now: datetime) -> Grant | None:
-        """Set aside what a model may cost that works for nobody's reply; None where there is no money for it."""
+        """Reserve what a model's work outside any reply may cost; return None if the budget is spent."""
         if self._purse is None or not most:
-            return Grant(who=who, leave=Leave.GO, model=most)
+            return Grant(who=who, leave=BudgetVerdict.GO, model=most)
         grant = self._reserve(Ask(who=who, turn="", model=most, sms=0, last_line=0), now)
         return grant if grant.model else None
 
     def settle(self, grant: Grant, *, model: int, sms: int) -> None:
-        """Note what was spent of what was set aside, once it stands in the journal. A last line was set aside as what it costs."""
-        if self._purse is not None and grant.day and grant.leave is Leave.GO:
+        """Record what a reservation really cost, once the journal has it.
+
+        A last line needs no correction: its exact cost was reserved.
+        """
+        if self._purse is not None and grant.day and grant.leave is BudgetVerdict.GO:
             self._purse.settle(grant, model=model, sms=sms)
 
     def count(self, *, now: datetime) -> None:
-        """Go on counting what was spent, where that has to be done. Raises `StoreAway` and `InboxAway`."""
+        """Continue the recount, if one is needed. Raises `StoreAway` and `InboxAway`."""
         if self._counting is not None:
             self._counting.go_on(seconds=TASK_SECONDS, now=now)
 
     def expected(self, to: str, parts: Sequence[str]) -> list[tuple[int, int]]:
-        """How many segments each message takes, and what they cost, in millionths of a dollar."""
+        """Return each message's segments and expected cost, in millionths of a dollar."""
         counts = [segments.count(part) for part in parts]
         return [(count, self._tariff.cost(to, count)) for count in counts]
 
@@ -114,15 +119,18 @@ class Budget:
         assert self._counting is not None
         grant = self._purse.reserve(ask, now=now)
         if grant is None:
-            with suppress(StoreAway):  # whoever asks next goes on
+            with suppress(StoreAway):  # the next visit that asks continues the recount
                 self._counting.go_on(seconds=AT_ONCE_SECONDS, now=now)
             grant = self._purse.reserve(replace(ask, at_once=True), now=now)
         if grant is None:
-            raise NotCounted("it is not yet counted what was spent")
+            raise NotCounted("the spending is not fully recounted yet")
         return grant
 
     def _let_be_counted(self) -> None:
-        """What is spent without caps is in no sum: should there be caps again, it is counted first."""
+        """Mark the totals as incomplete, because nothing is counted without caps.
+
+        If caps are set later, the spending is recounted first.
+        """
         if self._uncounted is not None:
             self._uncounted()
             self._uncounted = None

@@ -1,6 +1,7 @@
-"""What was spent, counted again after Redis was emptied: from the journal, a page at a time, by one process at a time.
+"""Recount the spending after Redis was emptied: from the journal, page by page, one process at a time.
 
-How far it has come stands in Redis. Who is killed, turned away by the store, or out of time is followed by somebody who goes on from there.
+The progress is stored in Redis. If the counting process is killed, loses the store or runs out of time, the next one
+continues from there.
 """
 
 from __future__ import annotations
@@ -14,22 +15,26 @@ from typing import Final
 
 from conversation.ports import Cost, Journal
 from inbox.contract import Who
-from inbox.money import Purse, Spent
+from inbox.money import Quota, Spent
 
-#: What a reply that was nothing but a last line is recorded as said by.
+#: The engine recorded for a reply that consists of the last line alone.
 LAST_LINE: Final = "last line"
-#: Whoever needs the sums counts for so long himself, out of the time for his reply: a small journal is counted by then.
+#: A visit that needs the totals recounts for up to this long, inside the reply deadline.
+#: That is enough for a small journal.
 AT_ONCE_SECONDS: Final = 2.0
-#: One task counts for so long; shorter than a task may take. Then it asks for the next.
+#: One task counts for up to this long, less than a task may take, and then asks for the next task.
 TASK_SECONDS: Final = 60.0
 
 
 class Counting:
-    """Counts for `purse` what `journal` says was spent. `ask` is called where it has to go on, `begun` when a count begins."""
+    """Recount for `purse` the spending that `journal` records.
+
+    `ask` is called if the count must be continued, `begun` when a count begins.
+    """
 
     def __init__(
         self,
-        purse: Purse,
+        purse: Quota,
         journal: Journal,
         *,
         who: Callable[[str], Who],
@@ -46,25 +51,26 @@ class Counting:
         self._name = secrets.token_hex(6)
 
     def go_on(self, *, seconds: float, now: datetime) -> None:
-        """Count for so long, and ask for more where that was not enough; nothing happens where it is counted or somebody is at it.
+        """Count for up to `seconds`, and ask for a continuation if that was not enough.
 
-        Raises `StoreAway` and `InboxAway`; what was counted until then is kept.
+        Nothing happens if the totals are complete or another process is counting.
+        Raises `StoreAway` and `InboxAway`; the pages counted until then are kept.
         """
         until = self._clock() + seconds
-        stand = self.purse.begin_count(self._name, now=now)
-        if stand is not None and not stand.cursor:
+        progress = self.purse.begin_count(self._name, now=now)
+        if progress is not None and not progress.cursor:
             self._begun()
-        while stand is not None:
-            page = self._journal.costs(since=stand.since, cursor=stand.cursor or None)
+        while progress is not None:
+            page = self._journal.costs(since=progress.since, cursor=progress.cursor or None)
             over = self._clock() >= until
             spent = [self._entry(cost) for cost in page.costs]
-            if not self.purse.add_page(stand, spent, cursor=page.cursor, leave=over) or page.cursor is None:
+            if not self.purse.add_page(progress, spent, cursor=page.cursor, leave=over) or page.cursor is None:
                 return
             if over:
                 self._ask()
                 return
-            stand = replace(stand, cursor=page.cursor)
+            progress = replace(progress, cursor=page.cursor)
 
     def _entry(self, cost: Cost) -> Spent:
-        said_last = cost.turn if cost.engine == LAST_LINE else ""
-        return Spent(who=self._who(cost.user_id), at=cost.at, model=cost.model, sms=cost.sms, last_line=said_last)
+        last_line_turn = cost.turn if cost.engine == LAST_LINE else ""
+        return Spent(who=self._who(cost.user_id), at=cost.at, model=cost.model, sms=cost.sms, last_line=last_line_turn)

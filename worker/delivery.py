@@ -1,8 +1,10 @@
-"""Claim, send, bind: a part goes out once, or its fate is unknown and is said to be.
+"""Claim, send and bind reply parts: each goes out once, or is recorded as having an unknown outcome.
 
-Idempotency key of a part: its row. Of an attempt: `attempt_id`, written before the first byte leaves and carried by Twilio's status
-callbacks. A crash before the claim leaves NEW, sent by the next holder. A crash after it leaves SENDING, which the next holder
-turns into UNKNOWN and never sends again without evidence. When the journal is away, nothing is claimed, so nothing is sent.
+The idempotency key of a part is its row. That of an attempt is `attempt_id`, written before the first byte leaves
+and returned by Twilio's status callbacks.
+A crash before the claim leaves NEW, which the next lease holder sends. A crash after it leaves SENDING, which the next
+holder turns into UNKNOWN and never sends again without evidence.
+If the journal cannot be reached, nothing is claimed, so nothing is sent.
 """
 
 from __future__ import annotations
@@ -28,25 +30,25 @@ from sms.ports import ErrorClass, NotCreated, Outcome, Sender, Sent
 from worker import retries
 from worker.visit import Visit
 
-#: A claim older than this is not acted upon: another holder may have judged it since.
+#: An older claim is not acted upon: the next lease holder may have turned it into UNKNOWN.
 CLAIM_GOOD_FOR_SECONDS: Final = 5.0
-#: So many threads of one process may be between claim and first byte. A kill there cannot be told from a kill after the first
-#: byte, so what it leaves is held, not sent; few at a time keeps both the number and the length of such moments small.
+#: How many threads of one process may be between claim and first byte. A kill in that window cannot be told from
+#: a kill after the first byte, so the part is held, not sent. A small number keeps such parts few and the window short.
 CLAIMS_AT_A_TIME: Final = 2
-#: An outcome is worth more than a visit: this often the journal is asked to take it.
+#: How often the journal is asked to store an outcome: losing one costs more than a longer visit.
 BIND_TRIES: Final = 4
 BIND_PAUSE_SECONDS: Final = 0.5
-#: Why somebody gets no reply for a while.
+#: The reason for which a person gets no reply for a while.
 LOOP: Final = "two machines seem to talk to each other"
-#: A part that is due later than this does not hold the person's other replies back, if it is a second try.
+#: A second try that is due later than this does not hold back the person's other replies.
 _LONGEST_WAIT_MS: Final = int(retries.LONGEST_PAUSE.total_seconds() * 1000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """The numbers that delivery obeys."""
+    """The settings of delivery."""
 
-    #: The webhook's public address, to which Twilio reports.
+    #: The webhook's public address, such as `https://example.org`; Twilio reports statuses to it.
     public_url: str
     validity_seconds: int
     patience_seconds: float
@@ -54,43 +56,44 @@ class Terms:
 
 
 class Alarm(StrEnum):
-    """What a person should look at."""
+    """What an operator should look at."""
 
-    #: Our account or its configuration is refused: nothing is sent any more.
+    #: The carrier refuses our account or its configuration: nothing is sent any more.
     STOPPED = "sending stopped"
     #: The carrier says that two machines talk to each other.
     LOOP = "loop"
-    #: An answer that concerns one message, and that somebody should know of.
+    #: An answer about one message that an operator should know of.
     STRANGE = "carrier objects"
 
 
 class _Window:
-    """One claim's way to its first byte."""
+    """The time between one claim and its first byte."""
 
     def __init__(self, leave: Callable[[], None]) -> None:
         self._begun = time.monotonic()
         self._leave: Callable[[], None] | None = leave
 
     def first_byte(self) -> bool:
-        """Whether the claim is fresh enough to be acted upon; the window ends here either way."""
+        """Return whether the claim is fresh enough to be acted upon. The window ends either way."""
         self.leave()
         return time.monotonic() - self._begun < CLAIM_GOOD_FOR_SECONDS
 
     def leave(self) -> None:
-        """Let the next one in; a second call does nothing."""
+        """Let the next thread in; a second call does nothing."""
         leave, self._leave = self._leave, None
         if leave is not None:
             leave()
 
 
 class Delivery:
-    """Brings the parts of a reply to the carrier, in order.
+    """Send the parts of a reply to the carrier, in order.
 
-    `noted` is told the state that each attempt leaves its part in; `alarm`, what a person should look at. `pace` says in how many milliseconds
-    it is a part's turn to leave its number; negative: that is too long to wait for, and no place was taken.
+    `noted` receives each part after an attempt, `alarm` what an operator should look at.
+    `pace` returns in how many milliseconds a part may leave its number. A negative result means that the wait is too
+    long, and that no place in the queue was taken.
     """
 
-    def __init__(  # noqa: PLR0913 - three keepers, the terms, and what a test replaces
+    def __init__(  # noqa: PLR0913 - three stores, the terms, and what a test replaces
         self,
         journal_: Journal,
         sender: Sender,
@@ -117,8 +120,8 @@ class Delivery:
     def deliver(self, visit: Visit, parts: Sequence[Part]) -> int | None:
         """Advance every part as far as it goes.
 
-        Returns None when all are over, or the time of Redis's clock, in milliseconds, at which to look again.
-        Raises `Fenced` when the person is another worker's by now, `StoreAway` and `CarrierAway` when either is.
+        Returns None if all are over, else when to look again, in milliseconds of Redis's clock.
+        Raises `Fenced` if another worker has taken over the person, and `StoreAway` or `CarrierAway` if either is away.
         """
         for part in parts:
             due = self._advance(visit, part)
@@ -127,7 +130,10 @@ class Delivery:
         return None
 
     def give_up(self, visit: Visit, parts: Sequence[Part], reason: str) -> tuple[Part, ...]:
-        """Take what was never claimed, or proven not created, out of the way of the person's other texts, to the dead letters."""
+        """Fail the parts that were never claimed or were proven not created, and list them as dead letters.
+
+        The person's other texts then no longer wait for them.
+        """
         given_up = []
         for part in parts:
             if part.state in (PartState.NEW, PartState.RETRY):
@@ -140,12 +146,12 @@ class Delivery:
 
     def _advance(self, visit: Visit, part: Part) -> int | None:
         if part.state is PartState.SENDING:
-            # its claimant held a lower fence, so it is gone: whether its request left, nobody here can say
+            # its claimant held a lower fence, so it is gone; whether its request left cannot be known here
             part = self._journal.bind(part, _unknown(visit, "its sender died"), now=visit.now())
             self._noted(part)
         if part.state in (PartState.NEW, PartState.RETRY):
             if visit.now_ms() < part.due:
-                # nobody waits until tomorrow for a second try: the reconciler finds it when it is due
+                # no visit waits until tomorrow for a second try: the reconciler finds it when it is due
                 return part.due if part.due - visit.now_ms() <= _LONGEST_WAIT_MS or not part.again else None
             unwanted = self._unwanted(visit, part)
             if unwanted:
@@ -155,7 +161,7 @@ class Delivery:
             passage = self._circuit.passage()
             if not passage.allowed:
                 return visit.now_ms() + passage.wait_ms
-            # a probe goes at any time: there are few
+            # a probe is sent without pacing: there are few
             wait_ms = 0 if passage.probe else self._pace(part)
             if wait_ms < 0:
                 return visit.now_ms() - wait_ms
@@ -179,7 +185,7 @@ class Delivery:
                 now=visit.now(),
             )
             outcome = self._sender.send(self._message(claimed), may_begin=window.first_byte)
-        # first of all: an outcome that is not written down is in doubt, whatever else can be reached
+        # before anything else: an outcome that is not stored is in doubt, whatever else can be reached
         bound = self._bind(visit, claimed, self._binding(visit, claimed, outcome))
         self._noted(bound)
         self._switch(outcome, passage)
@@ -190,7 +196,7 @@ class Delivery:
         return bound
 
     def _heed(self, visit: Visit, refusal: NotCreated) -> None:
-        """What a refusal says of the person, beyond this one message."""
+        """Act on what a refusal says about the person, beyond this one message."""
         if refusal.code == retries.OPTED_OUT:
             self._journal.set_active(visit.user_id, active=False, fence=visit.fence, now=visit.now())
             visit.opened = replace(visit.conversation, is_active=False)
@@ -198,14 +204,14 @@ class Delivery:
             self.end_loop(visit, refusal.reason)
 
     def end_loop(self, visit: Visit, reason: str) -> None:
-        """Be silent towards this person for a while."""
+        """Send this person no reply for a while."""
         until_ms = visit.now_ms() + int(retries.LOOP_QUIET.total_seconds() * 1000)
         self._journal.set_quiet(visit.user_id, until_ms=until_ms, fence=visit.fence, now=visit.now())
         visit.opened = replace(visit.conversation, quiet_until=until_ms)
         self._alarm(Alarm.LOOP, reason)
 
     def _switch(self, outcome: Outcome, passage: Passage) -> None:
-        """Open the circuit where the carrier refused us; close it where a probe shows that it no longer does."""
+        """Open the circuit breaker if the carrier refused us; close it if a probe shows that it accepts us."""
         if isinstance(outcome, NotCreated) and outcome.error_class is ErrorClass.CONFIGURATION:
             if self._circuit.open(outcome.reason):
                 self._alarm(Alarm.STOPPED, outcome.reason)
@@ -214,7 +220,7 @@ class Delivery:
 
     @contextmanager
     def _window(self) -> Iterator[_Window]:
-        """The time between a claim and its first byte. Few may be in it at once: whoever is killed there leaves UNKNOWN."""
+        """Limit how many threads are between claim and first byte: a kill there leaves UNKNOWN."""
         self._gate.acquire()
         window = _Window(self._gate.release)
         try:
@@ -244,7 +250,7 @@ class Delivery:
         return Binding(state=PartState.FAILED, error_code=outcome.code, reason=decision.reason)
 
     def _bind(self, visit: Visit, part: Part, binding: Binding) -> Part:
-        """Write the outcome down, several times if need be: a lost one would have to be found again by evidence."""
+        """Store the outcome, retrying while the journal is away: a lost one must be recovered by evidence."""
         for _ in range(BIND_TRIES - 1):
             try:
                 return self._journal.bind(part, binding, now=visit.now())
@@ -253,7 +259,7 @@ class Delivery:
         return self._journal.bind(part, binding, now=visit.now())
 
     def _unwanted(self, visit: Visit, part: Part) -> str:
-        """Why a part is not to be sent any more; empty: it is."""
+        """Return why a part must not be sent any more; empty if it may."""
         if not visit.conversation.is_active:
             return "opted out"
         if visit.now_ms() < visit.conversation.quiet_until:
@@ -267,7 +273,7 @@ def _milliseconds(moment: str | None) -> int:
 
 
 def _about_the_message(outcome: Outcome) -> bool:
-    """Whether the carrier looked at the message itself, so that it let us in."""
+    """Return whether the carrier judged the message itself, which means that it accepted our account."""
     return isinstance(outcome, NotCreated) and outcome.error_class in (
         ErrorClass.PERMANENT,
         ErrorClass.BUG,

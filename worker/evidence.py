@@ -1,8 +1,9 @@
-"""What the carrier's list says of parts whose outcome nobody knows. A pure decision: who is bound to what.
+"""Match parts of unknown outcome with entries of the carrier's message list. Pure: no I/O.
 
-The list proves presence, never absence. An entry is evidence for a part when it has the same recipient, sender and words, was created no earlier
-than the part was claimed, and is bound to no other part. Where several parts that say the same are in doubt and fewer entries are there,
-nobody can tell whose they are, and none is bound.
+The list proves presence, never absence. An entry is evidence for a part under four conditions: it has the same
+recipient, sender and words; it was created no earlier than the part was claimed; it is bound to no other part; and
+there are at least as many such entries as parts in doubt with the same words. If there are fewer, no entry can be
+attributed, and none is bound.
 """
 
 from __future__ import annotations
@@ -16,33 +17,33 @@ from conversation.journal import Part, PartState
 from sms.messages import address_of
 from sms.ports import Listed, Listing
 
-#: How far the rates of two clocks, and the way of a request, may put an entry before its claim.
+#: How far clock drift and the request's travel time may put an entry before its claim.
 SLACK: Final = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An entry that is a part's own."""
+    """A part and the entry that is bound to it."""
 
     part: Part
     entry: Listed
 
 
 def match(listing: Listing, parts: Sequence[Part], *, now: datetime) -> list[Found]:
-    """Which entries are which unknown parts' own.
+    """Return which entry belongs to which part of unknown outcome.
 
-    `parts` are the person's newest parts, whatever their state: what is bound to one of them is no evidence for another.
-    `now` is Redis's clock, which dated the claims; entries are dated by the listing's own. Only ages are compared.
+    `parts` are the person's newest parts in any state: an entry bound to one of them is no evidence for another.
+    `now` is Redis's clock, which dated the claims; the listing's own clock dated the entries. Only ages are compared.
     """
     bound = {part.sid for part in parts if part.sid}
     doubtful = [part for part in parts if part.state is PartState.UNKNOWN]
-    found: list[Found] = []
+    matches: list[Found] = []
     for words in {(part.content, _sender(part)) for part in doubtful}:
         alike = sorted(
             (part for part in doubtful if (part.content, _sender(part)) == words), key=lambda part: part.arrived
         )
         if any(part.state is PartState.SENDING and (part.content, _sender(part)) == words for part in parts):
-            continue  # one of the same words is on its way right now: an entry may be its own
+            continue  # a part with the same words is being sent right now: an entry may belong to it
         oldest = max(now - _claimed(part) for part in alike)
         entries = [
             entry
@@ -50,12 +51,12 @@ def match(listing: Listing, parts: Sequence[Part], *, now: datetime) -> list[Fou
             if _is_like(entry, alike) and entry.sid not in bound and listing.read_at - entry.created <= oldest + SLACK
         ]
         if len(entries) >= len(alike):
-            found += [Found(part, entry) for part, entry in zip(alike, entries, strict=False)]
-    return found
+            matches += [Found(part, entry) for part, entry in zip(alike, entries, strict=False)]
+    return matches
 
 
 def window(parts: Iterable[Part], *, now: datetime) -> timedelta:
-    """How far back the list must be read for these parts."""
+    """Return how far back the carrier's list must be read for these parts."""
     return max((now - _claimed(part) for part in parts), default=timedelta(0)) + SLACK
 
 
@@ -71,7 +72,7 @@ def _is_like(entry: Listed, alike: Collection[Part]) -> bool:
 
 
 def _sender(part: Part) -> str | None:
-    """The number that it left from; a Messaging Service chooses it by itself."""
+    """Return the number the part left from, or None if a Messaging Service chose it."""
     return None if part.messaging_service_sid else part.sender
 
 

@@ -1,4 +1,4 @@
-"""What became of a reply: delivery reports, drained in batches and written onto the parts that they speak of."""
+"""Drain delivery reports in batches and write each onto the reply part that it concerns."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from conversation.ports import Journal, Reported
 from inbox import contract
 from inbox.ports import Inbox, moment
 from sms.messages import DeliveryReport, user_of
-from worker.aftermath import Aftermath
+from worker.aftermath import DeliveryFailures
 
-#: How many reports one look takes; each costs one write.
+#: How many reports one read takes; each costs one write.
 BATCH: Final = 100
-#: A drain ends after so many looks, so that a flood does not keep a thread for ever; the next report, or the next sweep, begins another.
+#: A drain ends after this many reads, so that a flood does not occupy a thread for ever.
+#: The next report, or the next sweep, starts another.
 LOOKS: Final = 50
 
 
 class Receipts:
-    """Drains the reports. `noted` is told what became of each: bound, foreign or unreadable."""
+    """Drain the reports. `noted` receives the result of each: bound, foreign or unreadable."""
 
     def __init__(
         self,
         inbox: Inbox,
         journal_: Journal,
-        aftermath: Aftermath,
+        aftermath: DeliveryFailures,
         *,
         who_key: bytes,
         per_number: bool = False,
@@ -40,17 +41,17 @@ class Receipts:
         self._noted = noted
 
     def drain(self) -> None:
-        """Write down every waiting report.
+        """Write every waiting report to the journal.
 
-        A report is removed after its row is written; a second execution finds a rank that is no higher and changes nothing.
-        Raises `StoreAway` and leaves what is not written where it lies.
+        A report is removed after its row is written. A second run finds no higher status rank and changes nothing.
+        Raises `StoreAway`; the reports that are not yet written stay in the inbox.
         """
         self._inbox.drain_begins()
         for _ in range(LOOKS):
-            found = self._inbox.receipts(limit=BATCH)
-            if not found:
+            receipts = self._inbox.receipts(limit=BATCH)
+            if not receipts:
                 return
-            for receipt in found:
+            for receipt in receipts:
                 self._noted(self._write(receipt.report), receipt.report)
                 self._inbox.receipts_done([receipt.entry_id])
 
@@ -60,15 +61,15 @@ class Receipts:
         key = journal.part_of_attempt(report.attempt_id)
         if key is None:
             return "foreign"
-        said = Reported(
+        reported = Reported(
             attempt_id=report.attempt_id, sid=report.sid, status=report.status, error_code=report.error_code
         )
         person = user_of(report.to, report.sender, per_number=self._per_number)
-        part = self._journal.report(person, key, said, now=moment(self._inbox.now_ms()))
+        part = self._journal.report(person, key, reported, now=moment(self._inbox.now_ms()))
         if part is None:
             return "foreign"
         self._aftermath.consider(part)
         if part.unknown_since and part.state is PartState.SENT:
-            # evidence ended a wait: what stands behind this part need not wait for the end of patience
-            self._inbox.ring(contract.who(person, self._who_key))
+            # the report ended a wait for evidence, so the parts behind this one may go now
+            self._inbox.wake(contract.who(person, self._who_key))
         return "bound"

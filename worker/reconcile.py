@@ -1,7 +1,8 @@
-"""Sweep for lost doorbells, put back on the road what the journal knows to be unfinished, and ask the carrier what we missed.
+"""Find lost wake-up tasks, unfinished work, and messages that only the carrier knows of.
 
-All of it only finds work. What is found is put into the inbox and rung for; whether there is anything to do is decided by the visit, with
-consistent reads, under its fence. Finding the same twice costs a visit and changes nothing.
+The reconciler puts unfinished work back into the inbox and enqueues a wake-up task. The visit then decides, with
+consistent reads and under its fence, whether there is anything to do. Finding the same work twice costs a visit and
+changes nothing.
 """
 
 from __future__ import annotations
@@ -21,66 +22,66 @@ from inbox.ports import Inbox, moment
 from sms.messages import InboundSms, address_of, user_of
 from sms.ports import Ledger, Listed
 from worker import evidence
-from worker.aftermath import Aftermath, text_of
+from worker.aftermath import DeliveryFailures, text_of
 from worker.visit import LeaseKeeper
 
-#: How many people one sweep rings for.
+#: For how many people one sweep enqueues a wake-up task.
 SWEEP_LIMIT: Final = 200
-#: A row unsettled for less than this is somebody's work in hand.
+#: A row unsettled for less than this belongs to a visit in progress.
 UNSETTLED_AFTER: Final = timedelta(seconds=60)
-#: How many rows of one bucket one look takes.
+#: How many rows of a bucket are read at a time.
 ROWS: Final = 200
-#: Rows of a person among which a list's entries may be bound already.
+#: A person's newest rows, among which a listed entry's part is looked for first.
 RECENT_ROWS: Final = 200
-#: And among which they are looked for once more, where they were not there: three hundred turns since the last look.
+#: The second search, if the first does not find them all: three hundred turns since the last look.
 MANY_ROWS: Final = 1000
-#: The carrier's list lags by minutes: each look goes this far behind the last.
+#: The carrier's list lags by minutes, so each look starts this much before the end of the last.
 OVERLAP: Final = timedelta(minutes=15)
-#: A text younger than this is most likely still on its way through the webhook.
+#: A younger text is most likely still on its way through the webhook.
 GRACE: Final = timedelta(seconds=10)
-#: A message whose price is not on the list after this is not waited for any longer.
+#: After this time the reconciler no longer waits for a message's price.
 PRICE_PATIENCE: Final = timedelta(hours=24)
-#: So many messages that need no second look are remembered, so that the overlap of two looks costs no reads.
+#: How many messages that need no second look are remembered, so that the overlap of two looks costs no reads.
 REMEMBERED: Final = 20_000
-#: What the two looks at the carrier's list are noted under.
+#: The names under which the journal stores how far each of the two lists was read.
 RECEIVED: Final = "watermark"
 CHARGED: Final = "watermark charged"
-#: A text that is found later than this after it was sent means that webhooks are being lost.
+#: A text found this long after it was sent means that webhooks are being lost.
 LATE: Final = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """What a sweep did."""
+    """The result of a sweep."""
 
     rung: int
-    #: Redis was emptied since the last look: what was in the inboxes has to be found again.
+    #: Redis was emptied since the last sweep: the journal must be searched for what the inboxes held.
     emptied: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What one reconciliation found."""
+    """The findings of one reconciliation, as counts."""
 
-    #: Turns and parts that were put back on the road.
+    #: Turns and parts whose text was put back into the inbox.
     unfinished: int = 0
     #: Parts of unknown outcome that the carrier's list settled.
     settled: int = 0
-    #: Parts of unknown outcome that are held from now on.
+    #: Parts of unknown outcome that are held from now on: only a person may send them again.
     held: int = 0
-    #: Texts whose webhook never came.
+    #: Texts whose webhook never arrived.
     missed: int = 0
-    #: Of these, texts that were sent more than a minute before they were found.
+    #: Those of the missed texts that were found more than a minute after they were sent.
     late: int = 0
-    #: Messages whose fate the list knew before any callback told it.
+    #: Messages whose final status the list showed before any callback reported it.
     reported: int = 0
-    #: Messages whose segments and price were noted.
+    #: Messages whose segments and price were recorded.
     charged: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """How far a reconciliation has come; `total` may grow while it goes on."""
+    """The progress of a reconciliation; `total` may grow while it runs."""
 
     what: str
     done: int
@@ -93,25 +94,25 @@ class Terms:
 
     #: How long Twilio may hold a message; a part whose outcome is unknown for longer is held.
     validity: timedelta
-    #: Our own numbers, whose texts are looked for.
+    #: Our own numbers, such as `+15005550006`; the list is searched for texts to them.
     numbers: Sequence[str]
     who: Callable[[str], Who]
     unsettled_after: timedelta = UNSETTLED_AFTER
-    #: One person has a conversation with each of our numbers.
+    #: Each of our numbers has its own conversation with a person.
     per_number: bool = False
-    #: Asks the carrier to forget the words of a message whose fate is sealed; None: it keeps them.
+    #: Asks the carrier to delete the words of a message with a final status; None: the carrier keeps them.
     redact: Callable[[str], bool] | None = None
 
 
 class Reconciler:
-    """Looks for what was lost. `noted` is told the kind of each repair and what it was done to."""
+    """Find lost work. `noted` receives the kind of each repair and the key of the repaired row."""
 
     def __init__(
         self,
         inbox: Inbox,
         journal_: Journal,
         ledger: Ledger,
-        aftermath: Aftermath,
+        aftermath: DeliveryFailures,
         terms: Terms,
         *,
         noted: Callable[[str, str], None] = lambda *_: None,
@@ -125,16 +126,17 @@ class Reconciler:
         self._remembered: dict[str, None] = {}
 
     def sweep(self) -> Sweep:
-        """Ring for everybody who is due and served by nobody."""
+        """Enqueue a wake-up task for each person who is due and not being served."""
         due, emptied = self._inbox.due(limit=SWEEP_LIMIT)
         for who in due:
-            self._inbox.ring(who)
+            self._inbox.wake(who)
         return Sweep(rung=len(due), emptied=emptied)
 
     def reconcile_alone(self, leases: LeaseKeeper) -> Report | None:
-        """Reconcile, unless another worker is at it: then None.
+        """Reconcile; return None if another worker is reconciling.
 
-        After an outage a queue may hold dozens of these, each as long as the carrier's list; together they would take every thread.
+        After an outage a queue may hold dozens of these tasks. Each takes as long as reading the carrier's list, and
+        together they would occupy every thread.
         """
         duty = self._inbox.take_duty("reconcile")
         if duty is None:
@@ -143,14 +145,15 @@ class Reconciler:
             try:
                 return self.reconcile()
             finally:
-                with suppress(InboxAway):  # then it ends by itself
+                with suppress(InboxAway):  # then the duty expires by itself
                     self._inbox.leave_duty(duty)
 
     def reconcile(self, *, since: timedelta | None = None, progress: Callable[[Step], None] = lambda _: None) -> Report:
-        """Find what is unfinished in the journal, and what the carrier knows and we do not.
+        """Find unfinished rows in the journal, and messages that only the carrier knows of.
 
-        `since`: look for missed texts this far back, instead of from where the last look ended. `progress` is told of every step.
-        Raises `CarrierAway` when the list cannot be read; what the journal alone could tell is done by then.
+        `since`: look this far back for missed texts, instead of from the end of the last look.
+        `progress` receives every step.
+        Raises `CarrierAway` if the list cannot be read; the journal's unfinished rows are handled by then.
         """
         now = self._now()
         done, total = 0, journal.BUCKETS + 2 * len(self._terms.numbers)
@@ -173,7 +176,7 @@ class Reconciler:
         total += len(doubtful)
         settled = 0
         for person, parts in sorted(doubtful.items()):
-            settled += self._weigh(person, parts)
+            settled += self._settle_unknown(person, parts)
             passed("replies in doubt")
         held = sum(self._hold(part, now) for parts in doubtful.values() for part in parts)
         missed, late = self._missed(since, passed)
@@ -200,7 +203,10 @@ class Reconciler:
         return next((part for part in self._journal.parts(row.user_id, sid) if part.key == row.key), None)
 
     def _restore(self, row: Unsettled) -> int:
-        """Put a text whose turn is unfinished back into its person's inbox, unless it waits there anyway. Whoever opens it marks it."""
+        """Put the text of an unfinished turn back into the inbox, unless it already waits there.
+
+        The visit that opens the turn marks it as restored.
+        """
         turn = self._journal.get_turn(row.user_id, row.key.split("#")[1])
         if turn is None or turn.sid.startswith("unreadable-"):
             return 0
@@ -217,29 +223,30 @@ class Reconciler:
 
     # The carrier's list
 
-    def _weigh(self, person: str, doubtful: Sequence[Part]) -> int:
-        """Settle a person's parts of unknown outcome by what the list shows.
+    def _settle_unknown(self, person: str, doubtful: Sequence[Part]) -> int:
+        """Settle a person's parts of unknown outcome by the entries of the carrier's list.
 
-        The time is asked again for each person: a look at many takes minutes, and an entry's age counts from when its list was read.
+        The clock is read anew for each person: many people take minutes, and an entry's age counts from the moment at
+        which its list was read.
         """
         recent = self._journal.newest_parts(person, limit=RECENT_ROWS)
         parts = [*recent, *(part for part in doubtful if part.key not in {other.key for other in recent})]
         listing = self._ledger.sent_to(address_of(person), for_the_last=evidence.window(doubtful, now=self._now()))
         now = self._now()
-        found = evidence.match(listing, parts, now=now)
-        for one in found:
+        matches = evidence.match(listing, parts, now=now)
+        for match in matches:
             binding = Binding(
-                state=PartState.SENT, sid=one.entry.sid, status=one.entry.status, error_code=one.entry.error_code,
-                segments=one.entry.segments, evidence="list",
+                state=PartState.SENT, sid=match.entry.sid, status=match.entry.status, error_code=match.entry.error_code,
+                segments=match.entry.segments, evidence="list",
             )  # fmt: skip
-            self._aftermath.consider(self._journal.bind(one.part, binding, now=now))
-            self._noted("settled", one.part.key)
-        if found:
-            self._inbox.ring(self._terms.who(person))
-        return len(found)
+            self._aftermath.consider(self._journal.bind(match.part, binding, now=now))
+            self._noted("settled", match.part.key)
+        if matches:
+            self._inbox.wake(self._terms.who(person))
+        return len(matches)
 
     def _hold(self, part: Part, now: datetime) -> int:
-        """Hold a part that stayed unknown until Twilio can no longer send it, unless evidence came meanwhile."""
+        """Hold a part that stayed unknown until Twilio can no longer send it, if no evidence came meanwhile."""
         if now - moment(part.unknown_since) <= self._terms.validity:
             return 0
         bound = self._journal.bind(part, Binding(state=PartState.HELD, reason="no evidence in time"), now=now)
@@ -249,12 +256,12 @@ class Reconciler:
         return 1
 
     def _missed(self, since: timedelta | None, passed: Callable[[str], None]) -> tuple[int, int]:
-        """Accept every text to our numbers that the list shows and the journal does not know."""
+        """Accept every listed text to our numbers that the journal does not know."""
         if not self._terms.numbers:
             return 0, 0
         mark = self._journal.watermark(RECEIVED)
         if mark is None and since is None:
-            # the very first look: what came before we were there is not ours to answer
+            # the first look ever: texts from before this installation are not answered
             self._journal.set_watermark(RECEIVED, self._ledger.received_by(self._terms.numbers[0], since=None).read_at)
             return 0, 0
         if since is not None:
@@ -269,7 +276,7 @@ class Reconciler:
             known = self._journal.known([(self._user(entry.sender, entry.to), entry.sid) for entry in texts])
             for entry in texts:
                 age = listing.read_at - entry.created
-                # known to the journal, or waiting in the inbox: then its webhook came
+                # a text that the journal knows or that waits in the inbox had its webhook
                 if entry.sid not in known and age > GRACE and self._inbox.accept(_text_from(entry, age)):
                     missed += 1
                     late += age > LATE
@@ -278,10 +285,13 @@ class Reconciler:
         self._journal.set_watermark(RECEIVED, min(read_at))
         return missed, late
 
-    # The carrier's statement: what it charged, and fates of which no callback told
+    # The carrier's statement: charges, and final statuses that no callback reported
 
     def _statement(self, now: datetime, passed: Callable[[str], None]) -> tuple[int, int]:
-        """Note segments, price and, where no callback came, the fate of everything that we sent since the last look."""
+        """Record segments and price of all sent messages since the last look.
+
+        Record the status too, if no callback reported it.
+        """
         if not self._terms.numbers:
             return 0, 0
         mark = self._journal.watermark(CHARGED)
@@ -299,7 +309,7 @@ class Reconciler:
             for person, entries in people.items():
                 more = self._note_entries(person, entries, now)
                 reported, charged = reported + more[0], charged + more[1]
-            # a price comes later than its message: the next look begins where the first one is missing
+            # a price comes later than its message: the next look begins at the first message without one
             pending = [
                 entry.created
                 for entry in listing.messages
@@ -316,16 +326,16 @@ class Reconciler:
         for entry in entries:
             part = mine.get(entry.sid)
             if part is None or part.attempt_id is None:
-                continue  # an older program's, or one in doubt, which evidence settles
+                continue  # sent by an older program, or in doubt: evidence settles the latter
             if _rank(entry.status) > _rank(part.status):
-                said = Reported(
+                reported_status = Reported(
                     attempt_id=part.attempt_id, sid=entry.sid, status=entry.status, error_code=entry.error_code,
                     evidence="list",
                 )  # fmt: skip
-                part = self._journal.report(person, part.key, said, now=now) or part
+                part = self._journal.report(person, part.key, reported_status, now=now) or part
                 reported += 1
                 self._aftermath.consider(part)
-            # whoever noted the failure may have died before he wrote the second try down
+            # the worker that recorded the failure may have died before it wrote the second try
             self._aftermath.try_again(part)
             if entry.price is not None and part.price is None:
                 charge = Charge(segments=entry.segments, price=entry.price, unit=entry.price_unit)
@@ -337,9 +347,9 @@ class Reconciler:
         return reported, charged
 
     def _redact(self, entry: Listed, part: Part) -> None:
-        """Have the carrier forget the words of a reply whose fate is sealed, and of the texts that it answers.
+        """Have the carrier delete the words of a reply with a final status, and of the texts it answers.
 
-        Raises `CarrierAway`; a later look goes on.
+        Raises `CarrierAway`; a later look continues.
         """
         redact = self._terms.redact
         if redact is None or not entry.body:
@@ -352,18 +362,18 @@ class Reconciler:
         for text in answered:
             if text.key.startswith("in#"):
                 redact(text.key.removeprefix("in#"))
-        # last: as long as its words are there, a later look does it once more
+        # the reply comes last: as long as the carrier has its words, a later look repeats all of this
         redact(entry.sid)
 
     def _mine(self, person: str, entries: Sequence[Listed]) -> dict[str, Part]:
-        """The person's parts by their sids; further back for somebody who wrote a lot since the last look."""
+        """Return the person's parts by sid, searching further back if some of the entries are not found."""
         wanted = {entry.sid for entry in entries}
-        found: dict[str, Part] = {}
+        parts: dict[str, Part] = {}
         for limit in (RECENT_ROWS, MANY_ROWS):
-            found = {part.sid: part for part in self._journal.newest_parts(person, limit=limit) if part.sid}
-            if wanted <= found.keys():
+            parts = {part.sid: part for part in self._journal.newest_parts(person, limit=limit) if part.sid}
+            if wanted <= parts.keys():
                 break
-        return found
+        return parts
 
     def _remember(self, sid: str) -> None:
         self._remembered[sid] = None
@@ -384,7 +394,7 @@ def _text_from(entry: Listed, age: timedelta) -> InboundSms:
 
 
 def _is_open(entry: Listed) -> bool:
-    """Whether a price is still to come: what failed or was called off has none."""
+    """Return whether a price is still to come: a failed or canceled message has none."""
     return entry.price is None and entry.status not in {"failed", "canceled"}
 
 

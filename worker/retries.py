@@ -1,4 +1,4 @@
-"""decide(): a retry is a value, and the whole policy is this one table."""
+"""Decide whether and when a part is sent again. The whole retry policy is in `decide`, as values."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Final
 from sms import carrier_errors
 from sms.ports import ErrorClass, NotCreated
 
-#: The first pause; it doubles with every attempt.
+#: The pause after the first attempt; it doubles with every attempt.
 FIRST_PAUSE: Final = timedelta(seconds=2)
 #: The longest pause between two attempts at one part.
 LONGEST_PAUSE: Final = timedelta(minutes=5)
-#: Twilio's queue for one of our numbers is full (21611): it drains in minutes to hours.
+#: Twilio's queue for one of our numbers is full (21611). It drains in minutes to hours.
 QUEUE_FULL_PAUSE: Final = timedelta(minutes=10)
-#: With a wrong account or sender nothing can be sent until somebody has looked; every turn is kept.
+#: With a wrong account or sender nothing can be sent until an operator has looked. Every turn is kept.
 CONFIGURATION_PAUSE: Final = timedelta(seconds=60)
-#: What the carrier took and then dropped because it was too busy: it should have breath again by then.
-BREATH: Final = timedelta(seconds=30)
-#: A daily limit was reached: the next day, by whichever clock the carrier's day ends.
+#: The pause before a second try at a message that the carrier accepted and dropped because it was too busy.
+BUSY_PAUSE: Final = timedelta(seconds=30)
+#: The pause after a daily limit: it ends the next day in whatever time zone the carrier counts.
 NEXT_DAY: Final = timedelta(hours=24)
-#: Two machines seem to talk to each other: this person gets no reply for so long.
+#: How long a person gets no reply after two machines seemed to talk to each other.
 LOOP_QUIET: Final = timedelta(hours=1)
-#: A `Retry-After` beyond this is taken as this: somebody else may have healed it meanwhile.
+#: A longer `Retry-After` is cut to this: the cause may be repaired sooner.
 LONGEST_RETRY_AFTER: Final = timedelta(minutes=15)
 
 #: The sender's queue is full.
@@ -35,14 +35,14 @@ OPTED_OUT: Final = 21610
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Try the same words again, no sooner than this."""
+    """Try the same words again after this pause at the earliest."""
 
     in_: timedelta
 
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """Never again."""
+    """Never try again."""
 
     reason: str
     #: The person opted out at the carrier.
@@ -50,9 +50,9 @@ class GiveUp:
 
 
 def decide(error: NotCreated, *, tries: int, rng: random.Random) -> Again | GiveUp:
-    """What to do about a part that was proven not created after `tries` attempts.
+    """Decide what to do about a part that was proven not created after `tries` attempts.
 
-    How long it goes on is not decided here: a part too old to be sent is suppressed before it is claimed.
+    How long the attempts go on is not decided here: a part too old to be sent is suppressed before it is claimed.
     """
     if error.error_class is ErrorClass.CONFIGURATION:
         return Again(CONFIGURATION_PAUSE)
@@ -68,5 +68,5 @@ def decide(error: NotCreated, *, tries: int, rng: random.Random) -> Again | Give
 
 
 def after_failure(code: int, *, rng: random.Random) -> Again:
-    """When to try once more what the carrier took and then failed with `code`, one of class R."""
-    return Again(NEXT_DAY if carrier_errors.waits_for_tomorrow(code) else BREATH * rng.uniform(0.75, 1.25))
+    """Return when to retry a message that the carrier accepted and then failed with `code`, of class R."""
+    return Again(NEXT_DAY if carrier_errors.waits_for_tomorrow(code) else BUSY_PAUSE * rng.uniform(0.75, 1.25))

@@ -1,4 +1,7 @@
-"""Decode, call, acknowledge. A task that fails has lost nothing: what it was rung for is still in the inbox."""
+"""Define the Celery tasks and the signals of a worker's life.
+
+A task that fails loses nothing: the work it was enqueued for is still in the inbox.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +25,13 @@ log = logs.get("worker")
 
 @shared_task(name=contract.ANSWER_TASK)
 def answer(who: str) -> None:
-    """Give this person's waiting texts their replies."""
+    """Answer this person's waiting texts. `who` is the hash of the user id."""
     wiring.worker().visits.serve(Who(who))
 
 
 @shared_task(name=contract.REMEMBER_TASK)
 def remember(who: str) -> None:
-    """Fold what this person's window does not hold any more into the memory."""
+    """Fold the messages that left this person's window into the memory."""
     wiring.worker().memories.refresh(Who(who))
 
 
@@ -40,14 +43,17 @@ def receipts() -> None:
 
 @shared_task(name=contract.COUNT_TASK)
 def count() -> None:
-    """Go on counting what was spent, where Redis was emptied; a task that fails is asked for again by whoever needs the sums."""
+    """Continue the recount of the spending after Redis was emptied.
+
+    If the task fails, the next visit that needs the totals enqueues another.
+    """
     worker = wiring.worker()
     worker.budget.count(now=moment(worker.inbox.now_ms()))
 
 
 @shared_task(name=contract.SWEEP_TASK)
 def sweep() -> None:
-    """Ring for everybody who is due; look at the journal at once where Redis was emptied."""
+    """Enqueue wake-up tasks for all people who are due; reconcile at once if Redis was emptied."""
     worker = wiring.worker()
     swept = worker.reconciler.sweep()
     if swept.emptied:
@@ -56,10 +62,10 @@ def sweep() -> None:
     worker.receipts.drain()
 
 
-# it takes as long as there is to repair; beat rings for it anyway, so it need not be heard again when its worker dies
+# it takes as long as there is work to repair. Beat enqueues it anyway, so it is not redelivered if its worker dies
 @shared_task(name=contract.RECONCILE_TASK, acks_late=False, time_limit=RECONCILE_TIME_LIMIT_SECONDS)
 def reconcile() -> None:
-    """Put back on the road what the journal knows to be unfinished and what the carrier knows and we do not."""
+    """Resume what the journal shows as unfinished, and find messages that only the carrier knows of."""
     _reconcile(wiring.worker())
 
 
@@ -82,26 +88,26 @@ def _log_as_everybody(**_: object) -> None:
 
 @worker_init.connect
 def _build(**_: object) -> None:
-    """Be ready before the first doorbell: connections, tables, and a clear sentence where something is missing."""
+    """Connect and create the tables before the first task, or fail with a clear message."""
     wiring.worker()
     if wiring.settings().worker_pool == "prefork":
-        # it looks and forks; connections are let go of by whoever made them, not by each of its children
+        # the parent checks, then forks. Its connections are closed by the parent, not by each of its children
         wiring.rebuild()
 
 
 @worker_process_init.connect
 def _build_anew(**_: object) -> None:
-    """A child of a prefork pool makes connections of its own."""
+    """Give a child of a prefork pool its own connections."""
     wiring.rebuild()
     wiring.worker()
 
 
 @worker_ready.connect
 def _look_around(**_: object) -> None:
-    """Whatever was left unfinished when the last worker stopped is looked for at once."""
+    """Look at once for work that the last worker left unfinished."""
     reconcile.delay()
     count.delay()
-    # Celery's own answer to this signal is to start anew
+    # Celery's own answer to this signal is a restart
     reload_on_hangup(wiring.keys())
     wiring.note_ready()
 

@@ -26,13 +26,13 @@ from conversation.models import Conversation
 from conversation.ports import Answer, Journal
 from inbox.contract import Who
 from inbox.errors import InboxAway
-from inbox.money import Grant, Leave
+from inbox.money import BudgetVerdict, Grant
 from inbox.ports import Inbox, Waiting
 from sms import countries, keywords, messages
 from sms.errors import CarrierAway
 from sms.keywords import Keyword
 from sms.messages import InboundSms, address_of
-from sms.ports import Album
+from sms.ports import MediaSource
 from worker.budget import LAST_LINES, Asked, Budget, NotCounted
 from worker.counting import LAST_LINE
 from worker.delivery import LOOP, Delivery
@@ -59,7 +59,7 @@ AWAY_PAUSE: Final = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Habits:
+class VisitSettings:
     """The settings that shape a visit."""
 
     policy: str
@@ -91,10 +91,10 @@ class Habits:
     def owes(self, conversation: Conversation, asked: Asked, grant: Grant) -> bool:
         """Whether a stranger goes without the line that strangers are greeted with: nothing stands below a last line, or words in danger."""
         greeting = self.first_contact and self.line_below(conversation) == self.first_contact
-        return bool(greeting) and (bool(asked.urgent) or grant.leave is Leave.LAST_LINE)
+        return bool(greeting) and (bool(asked.urgent) or grant.leave is BudgetVerdict.LAST_LINE)
 
     @property
-    def house_lines(self) -> tuple[str, ...]:
+    def fixed_lines(self) -> tuple[str, ...]:
         """What stands below replies and was found by no engine: none is shown it."""
         return tuple(filter(None, (self.first_contact, self.footer, self.help_line)))
 
@@ -154,7 +154,7 @@ class House:
     delivery: Delivery
     limiter: Limiter
     #: Where pictures are to be had; None: nobody looks at any.
-    album: Album | None = None
+    album: MediaSource | None = None
     leases: LeaseKeeper
     #: Who serves, as the journal records it.
     worker: str
@@ -168,7 +168,7 @@ class Visits:
     def __init__(
         self,
         house: House,
-        habits: Habits,
+        habits: VisitSettings,
         *,
         noted: Noted | None = None,
         stopping: Callable[[], bool] = lambda: False,
@@ -232,7 +232,7 @@ class Visits:
     def _unknow(self, visit: Visit) -> None:
         """Where nothing but old texts came, nothing is left of the visit."""
         if self._journal.unmake(visit.user_id, fence=visit.fence):
-            self._inbox.unknow(visit.lease.who)
+            self._inbox.drop_identity(visit.lease.who)
 
     def _is_buried(self, visit: Visit, text: InboundSms) -> bool:
         return bool(visit.buried) and self._mark(text.sid) in visit.buried
@@ -274,7 +274,7 @@ class Visits:
                 self._remove(visit, gathered.entries)
                 emptied = len(gathered.over) + len(gathered.entries) == len(waiting)
         self._park(visit, visit.now_ms(), "enough")
-        self._inbox.ring(visit.lease.who)
+        self._inbox.wake(visit.lease.who)
         return None
 
     def _supersede(self, visit: Visit, gathered: _Gathered) -> None:
@@ -291,12 +291,12 @@ class Visits:
         self._noted.parked(visit, why)
         for _ in range(PARK_TRIES - 1):
             try:
-                self._inbox.park(visit.lease, due_ms=due_ms, failed=failed)
+                self._inbox.release_until(visit.lease, due_ms=due_ms, failed=failed)
             except InboxAway:
                 self._sleep(PARK_PAUSE_SECONDS)
             else:
                 return
-        self._inbox.park(visit.lease, due_ms=due_ms, failed=failed)
+        self._inbox.release_until(visit.lease, due_ms=due_ms, failed=failed)
 
     def _remove(self, visit: Visit, entries: Sequence[str]) -> None:
         if not entries:
@@ -484,7 +484,9 @@ class Visits:
         if reason:
             _, kind = hearing.listen(text.body, [], pictures=0)
             # somebody in danger is not turned away for having written too much
-            spared = kind == hearing.CRISIS and self._limiter.spares(visit.lease.who, text, arrived_ms=entry.arrived_ms)
+            spared = kind == hearing.CRISIS and self._limiter.is_exempt(
+                visit.lease.who, text, arrived_ms=entry.arrived_ms
+            )
             return None if spared else Settle(TurnState.SILENT, reason)
         if self._limiter.is_loop(visit.lease.who, text, visit.conversation.messages, turn.arrived_at):
             self._delivery.end_loop(visit, "too fast for a person, too often in a row")
@@ -553,11 +555,11 @@ class Visits:
             now=visit.now(),
             seed=answered[0].sid,
             pictures=sum(len(text.media) for text in texts),
-            unheard=self._habits.house_lines,
+            unheard=self._habits.fixed_lines,
         )
         asked = self._asked(visit, gathered, heard)
         grant = self._budget.ask(asked, now=visit.now())
-        if grant.leave is Leave.SILENCE:
+        if grant.leave is BudgetVerdict.SILENCE:
             if gathered.alone is Keyword.RESET:
                 # who asks to be forgotten is, also where there is no money to say so
                 through = journal.milliseconds(answered[-1].arrived)
@@ -568,7 +570,7 @@ class Visits:
                 self._settle(visit, turn, Settle(TurnState.SILENT, "over the budget"))
             return _Thought()
         begun = time.monotonic()
-        if gathered.alone is Keyword.HELP and grant.leave is Leave.GO:
+        if gathered.alone is Keyword.HELP and grant.leave is BudgetVerdict.GO:
             reply = Reply(words=self._habits.help_line, engine=HELP_LINE)
         else:
             reply = self._think(visit, heard, asked, grant, texts)
@@ -615,7 +617,7 @@ class Visits:
             if thought.grant is not None:
                 self._budget.settle(thought.grant, model=thought.model, sms=thought.sms)
                 if memory.is_due(visit.conversation, self._habits.memory, now=visit.now()):
-                    self._inbox.remind(visit.lease.who)
+                    self._inbox.request_memory(visit.lease.who)
 
     def _asked(self, visit: Visit, gathered: _Gathered, heard: Heard) -> Asked:
         """What has to be known before money is set aside for a reply."""
@@ -625,7 +627,7 @@ class Visits:
             # the oldest text in hand: whoever comes after a dead worker finds the same one, also where the newest alone is answered
             turn=gathered.answer[0].sid,
             to=address_of(visit.user_id),
-            model=None if gathered.alone else self._cat.most_cost(heard),
+            model=None if gathered.alone else self._cat.max_cost(heard),
             last_line=LAST_LINES[words.language],
             # somebody may be in danger, and the law wants HELP answered
             urgent="help" if gathered.alone is Keyword.HELP else "danger" if kind == hearing.CRISIS else "",
@@ -649,7 +651,7 @@ class Visits:
 
     def _think(self, visit: Visit, heard: Heard, asked: Asked, grant: Grant, texts: Sequence[InboundSms]) -> Reply:
         """The words, as far as there is money for them."""
-        if grant.leave is Leave.LAST_LINE:
+        if grant.leave is BudgetVerdict.LAST_LINE:
             return Reply(words=asked.last_line, engine=LAST_LINE)
         below = "" if asked.urgent else self._habits.line_below(visit.conversation)
         if asked.model is None:

@@ -1,4 +1,4 @@
-"""What one worker carries while it serves one person, and the thread that keeps its leases alive."""
+"""Hold the state of one worker's visit to one person, and renew this process's leases."""
 
 from __future__ import annotations
 
@@ -16,61 +16,61 @@ from inbox.ports import Inbox, Lease, moment
 
 @dataclass(slots=True, kw_only=True)
 class Visit:
-    """One worker with one person: the lease, the fence, and what was done so far.
+    """One worker serving one person: the lease, the fence, and the work done so far.
 
-    Its clock is Redis's: taken once with the lease, carried on by this process's monotonic clock.
+    Its clock is Redis's: read once with the lease, then advanced by this process's monotonic clock.
     """
 
     lease: Lease
     begun: float
-    #: The conversation as it was read under this visit's fence, with what was said since; None before it was opened.
+    #: The conversation as read under this visit's fence, plus the messages since; None before it is opened.
     opened: Conversation | None = None
-    #: Turns that this visit filed or found, by sid: what it reads a second time is not a second try.
+    #: Turns that this visit filed or found, by sid: reading one a second time does not count as a second try.
     filed: dict[str, Turn] = field(default_factory=dict)
-    #: Turns whose parts are all settled, by the sid that the reply bears.
+    #: Turns whose parts are all settled, by the sid that the reply carries.
     over: set[str] = field(default_factory=set)
     turns: int = 0
-    #: The last word on it, among what waits, is a STOP.
+    #: The last STOP or START among the waiting texts is a STOP.
     stop_waits: bool = False
-    #: Marks of texts that are not to be answered, because the person was forgotten since.
+    #: Tombstones of texts that get no answer, because the person was erased after sending them.
     buried: frozenset[str] = frozenset()
     #: The turns that are being answered right now.
     in_hand: tuple[Turn, ...] = ()
 
     @property
     def user_id(self) -> str:
-        """Whom it serves."""
+        """Return the user id, such as `+15551230001` or `+15551230001/+15005550006`."""
         return self.lease.user_id
 
     @property
     def conversation(self) -> Conversation:
-        """The conversation under this visit's fence."""
+        """Return the conversation under this visit's fence."""
         assert self.opened is not None, "a visit opens the conversation before it does anything else"
         return self.opened
 
     @property
     def fence(self) -> int:
-        """The number that its writes are checked against."""
+        """Return the fencing token that this visit's writes are checked against."""
         return self.conversation.fence
 
     @property
     def elapsed_seconds(self) -> float:
-        """How long it has taken so far."""
+        """Return how long the visit has taken so far."""
         return time.monotonic() - self.begun
 
     def now_ms(self) -> int:
-        """Redis's clock, in milliseconds."""
+        """Return Redis's time, in milliseconds."""
         return self.lease.taken_ms + int(self.elapsed_seconds * 1000)
 
     def now(self) -> datetime:
-        """Redis's clock."""
+        """Return Redis's time."""
         return moment(self.now_ms())
 
 
 class LeaseKeeper:
-    """One thread that renews every lease this process holds; where none is held, there is none.
+    """Renew every lease this process holds, in one thread that exists only while there is one to renew.
 
-    A lease that could not be renewed is simply no longer kept: the fence decides what its holder may still write.
+    A lease that could not be renewed is dropped. The fence decides what its holder may still write.
     """
 
     def __init__(self, inbox: Inbox, *, every_seconds: float, on_error: Callable[[Exception], None]) -> None:
@@ -86,7 +86,7 @@ class LeaseKeeper:
         """Keep `lease` alive for as long as the block runs."""
         with self._lock:
             if self._thread is None:
-                # kept only once it runs: where no thread can be had now, nothing is held, and the next visit tries again
+                # stored only once it runs: if no thread can start now, no lease is held, and the next visit tries again
                 thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
                 thread.start()
                 self._thread = thread

@@ -40,18 +40,18 @@ from inbox.circuit import RedisCircuit
 from inbox.contract import Who
 from inbox.memory import InMemoryInbox
 from inbox.money import Caps
-from inbox.purse import RedisPurse
+from inbox.purse import RedisQuota
 from inbox.redis import RedisInbox
 from sms import tariff as sms_tariff
 from sms.account import TwilioAccount
 from sms.errors import CarrierAway
 from sms.login import Login
-from sms.media import TwilioAlbum
+from sms.media import TwilioMedia
 from sms.messages import DeliveryReport
 from sms.tariff import Tariff
 from sms.twilio import TwilioLedger, TwilioSender
 from worker import broker
-from worker.aftermath import Aftermath, Told
+from worker.aftermath import DeliveryFailures, Told
 from worker.budget import Budget
 from worker.config import celery_settings
 from worker.counting import Counting
@@ -61,7 +61,7 @@ from worker.memories import Memories
 from worker.receipts import Receipts
 from worker.reconcile import Reconciler
 from worker.reconcile import Terms as ReconcileTerms
-from worker.turn import Habits, House, Noted, Visits
+from worker.turn import House, Noted, Visits, VisitSettings
 from worker.visit import LeaseKeeper, Visit
 
 #: A number may be ahead of its pace by so much: what comes together need not go one by one.
@@ -224,7 +224,7 @@ def budget(chosen: Settings, client: redis.Redis, inbox: RedisInbox, storage: Dy
     _, tariff = prices(chosen)
     models = _caps(chosen.model_budget_person_day, chosen.model_budget_day, chosen.model_budget_month)
     messages = _caps(chosen.sms_budget_person_day, chosen.sms_budget_day, chosen.sms_budget_month)
-    purse = RedisPurse(client, models=models, messages=messages)
+    purse = RedisQuota(client, models=models, messages=messages)
     counting = Counting(
         purse,
         storage,
@@ -280,7 +280,7 @@ def _caps(person: float | None, day: float | None, month: float | None) -> Caps:
 def memories_of(chosen: Settings, thinker: Cat, storage: Journal) -> Callable[[str], None]:
     """Who brings a person's memory up to date here and now, for somebody at a terminal: at no budget, and without Redis."""
     _, tariff = prices(chosen)
-    here = Memories(InMemoryInbox(), storage, Budget(None, tariff), thinker.scribe, memory_terms(chosen))
+    here = Memories(InMemoryInbox(), storage, Budget(None, tariff), thinker.summarizer, memory_terms(chosen))
     return lambda person: here.bring_up_to_date(contract.who(person, chosen.who_key_bytes), person)
 
 
@@ -336,12 +336,12 @@ def _built() -> Worker:
             budget=purse,
             delivery=delivery,
             limiter=limiter(chosen, client),
-            album=TwilioAlbum(login=login, api_base_url=chosen.twilio_api_base_url),
+            album=TwilioMedia(login=login, api_base_url=chosen.twilio_api_base_url),
             leases=leases,
             worker=f"{socket.gethostname()}:{os.getpid()}",
             mark=lambda sid: contract.who(sid, chosen.who_key_bytes),
         ),
-        Habits(
+        VisitSettings(
             policy=chosen.double_text_policy,
             quiet_window_seconds=chosen.quiet_window_seconds,
             quiet_limit_seconds=chosen.quiet_limit_seconds,
@@ -366,7 +366,7 @@ def _built() -> Worker:
         ),
         reconciler=reconciler(chosen, client, inbox, storage, login),
         leases=leases,
-        memories=Memories(inbox, storage, purse, thinker.scribe, terms, noted=_remembered),
+        memories=Memories(inbox, storage, purse, thinker.summarizer, terms, noted=_remembered),
         budget=purse,
         inbox=inbox,
     )
@@ -413,7 +413,7 @@ def inbox_on(client: redis.Redis, chosen: Settings) -> RedisInbox:
         client,
         who_key=chosen.who_key_bytes,
         lease=timedelta(seconds=chosen.lease_seconds),
-        ring_again=timedelta(seconds=chosen.sweep_person_seconds),
+        wake_again=timedelta(seconds=chosen.sweep_person_seconds),
         per_number=chosen.per_number,
     )
 
@@ -439,9 +439,9 @@ def reconciler(
     )
 
 
-def aftermath(chosen: Settings, client: redis.Redis, inbox: RedisInbox, storage: DynamoDBStorage) -> Aftermath:
+def aftermath(chosen: Settings, client: redis.Redis, inbox: RedisInbox, storage: DynamoDBStorage) -> DeliveryFailures:
     """Who draws the consequences of what failed on its way."""
-    return Aftermath(
+    return DeliveryFailures(
         inbox,
         storage,
         circuit_on(client, chosen),

@@ -1,4 +1,4 @@
-"""What one would write in an afternoon: FastAPI, Twilio's validator, Celery's `delay` in a thread.
+"""The simplest webhook in FastAPI: Twilio's validator, and Celery's `delay` in a thread.
 
 uvicorn benchmarks.plain.fastapi_app:app
 """

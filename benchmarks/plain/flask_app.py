@@ -1,4 +1,4 @@
-"""What one would write in an afternoon: Flask, Twilio's validator, Celery's `delay`.
+"""The simplest webhook in Flask: Twilio's validator, and Celery's `delay`.
 
 gunicorn --worker-class gthread --threads 8 benchmarks.plain.flask_app:app
 """

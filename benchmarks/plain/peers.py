@@ -1,10 +1,10 @@
-"""The queues that people take instead of Celery, each as its first page says: put a task that does nothing into Redis, and a worker that does it.
+"""Celery and alternatives to it, each set up as on its first documentation page.
 
-python -m benchmarks.plain.peers NAME bring TASKS     puts so many tasks, one after the other, or thirty-two at once where it is
-                                                      asynchronous; prints the seconds and the CPU seconds that it took
-python -m benchmarks.plain.peers NAME work            a worker, until it is stopped
+python -m benchmarks.plain.peers NAME bring TASKS     enqueue TASKS tasks, one after the other, or thirty-two at once
+                                                      if the library is asynchronous; print seconds and CPU seconds
+python -m benchmarks.plain.peers NAME work            run a worker until it is stopped
 
-REDIS_URL: where. Done tasks are counted in Redis, under the key `done`: the one thing that each task does.
+REDIS_URL is the address of Redis. All that a task does is increment the key `done`.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ import redis.asyncio
 URL = os.environ["REDIS_URL"]
 HOST, PORT = URL.removeprefix("redis://").removesuffix("/0").split(":")
 DONE = "done"
-#: As many at once as a webhook has connections.
+#: Tasks enqueued at once: as many as a webhook has connections.
 AT_ONCE = 32
 client = redis.Redis.from_url(URL)
 asynchronous = redis.asyncio.Redis.from_url(URL)
 
 
 def done(_: str = "") -> None:
-    """The task."""
+    """Run the task."""
     client.incr(DONE)
 
 
 async def adone(*_: Any, **__: Any) -> None:  # Any: each queue's own context
-    """The task, where tasks are asynchronous."""
+    """Run the task in a library whose tasks are coroutines."""
     await asynchronous.incr(DONE)
 
 
 async def all_at_once(put: Callable[[str], Awaitable[object]], tasks: int) -> None:
-    """Put tasks, so many at a time."""
+    """Enqueue tasks, `AT_ONCE` at a time."""
     numbers = iter(range(tasks))
 
     async def some() -> None:
@@ -50,7 +50,7 @@ async def all_at_once(put: Callable[[str], Awaitable[object]], tasks: int) -> No
 
 
 def celery(command: str, tasks: int) -> None:
-    """Celery, a pool of threads, acknowledged late."""
+    """Run Celery: a pool of threads, late acknowledgement."""
     from celery import Celery
 
     app = Celery("peers", broker=URL)
@@ -75,7 +75,7 @@ def celery(command: str, tasks: int) -> None:
 
 
 def dramatiq(command: str, tasks: int) -> None:
-    """dramatiq: threads, acknowledged late."""
+    """Run dramatiq: threads, late acknowledgement."""
     import dramatiq as library
     from dramatiq.brokers.redis import RedisBroker
 
@@ -92,10 +92,10 @@ def dramatiq(command: str, tasks: int) -> None:
 
 
 def rq(command: str, tasks: int) -> None:
-    """RQ: one process, one task at a time, without a fork for each."""
+    """Run RQ: one process, one task at a time, no fork per task."""
     from rq import Queue, SimpleWorker
 
-    # a worker finds a function by its module's name
+    # RQ names a task by module and function, so the module must be imported under its own name
     from benchmarks.plain import peers
 
     queue = Queue("peers", connection=client)
@@ -106,7 +106,7 @@ def rq(command: str, tasks: int) -> None:
 
 
 def huey(command: str, tasks: int) -> None:
-    """huey: threads; a task is gone from Redis once a worker has it."""
+    """Run huey: threads; a task is removed from Redis when a worker takes it."""
     from huey import RedisHuey
 
     app = RedisHuey("peers", url=URL, results=False)
@@ -118,7 +118,7 @@ def huey(command: str, tasks: int) -> None:
 
 
 def arq(command: str, tasks: int) -> None:
-    """arq: coroutines."""
+    """Run arq: coroutines."""
     from arq import create_pool, func
     from arq.connections import RedisSettings
     from arq.worker import Worker
@@ -137,7 +137,7 @@ def arq(command: str, tasks: int) -> None:
 
 
 def saq(command: str, tasks: int) -> None:
-    """SAQ: coroutines."""
+    """Run SAQ: coroutines."""
     from saq import Queue, Worker
 
     queue = Queue.from_url(URL, name="peers")
@@ -152,7 +152,7 @@ def saq(command: str, tasks: int) -> None:
 
 
 def taskiq(command: str, tasks: int) -> None:
-    """taskiq, on a Redis stream, acknowledged."""
+    """Run taskiq: coroutines, a Redis stream, acknowledgement."""
     from taskiq.api import run_receiver_task
     from taskiq_redis import RedisStreamBroker
 

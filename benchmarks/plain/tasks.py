@@ -1,4 +1,4 @@
-"""What one would write in an afternoon: a Celery task that loads the conversation, asks the model, saves and sends.
+"""The simplest worker: a Celery task that loads the conversation, asks the model, saves and sends.
 
 celery -A benchmarks.plain.tasks worker --pool prefork --concurrency N
 """
@@ -23,7 +23,7 @@ clients: dict[str, object] = {}
 
 
 def connect() -> None:
-    """Make the clients once a process."""
+    """Create the clients, once per process."""
     clients["table"] = boto3.resource(
         "dynamodb", endpoint_url=os.environ["AWS_ENDPOINT_URL"], region_name="us-east-1"
     ).Table("PlainConversations")
@@ -35,18 +35,18 @@ def connect() -> None:
 
 @app.task
 def answer(sender: str, to: str, body: str, _sid: str) -> None:
-    """One text, one reply."""
+    """Answer one text with one reply."""
     if not clients:
         connect()
     table, model, twilio = clients["table"], clients["model"], clients["twilio"]
     item = table.get_item(Key={"user_id": sender}).get("Item")  # type: ignore[attr-defined]
     messages = json.loads(item["messages"]) if item else []
     messages.append({"role": "user", "content": body})
-    said = model.chat.completions.create(  # type: ignore[attr-defined]
+    completion = model.chat.completions.create(  # type: ignore[attr-defined]
         model="gpt-5-mini",
         messages=[{"role": "system", "content": "You are a dadaist cat."}, *messages[-20:]],
     )
-    words = said.choices[0].message.content
+    words = completion.choices[0].message.content
     messages.append({"role": "assistant", "content": words})
     table.put_item(  # type: ignore[attr-defined]
         Item={"user_id": sender, "messages": json.dumps(messages), "updated_at": datetime.now(UTC).isoformat()}

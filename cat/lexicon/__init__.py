@@ -1,1 +1,1 @@
-"""The poet's words as data: a file a language, the crisis lines by country, and the words that are never said back."""
+"""Data of the engine `dada`: its words by language, crisis lines by country, digests of slurs."""

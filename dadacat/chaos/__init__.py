@@ -1,1 +1,1 @@
-"""Break everything, on purpose, and account for every text: `dadacat chaos --minutes N --seed S`."""
+"""Inject faults on purpose, then account for every text: `dadacat chaos --minutes N --seed S`."""

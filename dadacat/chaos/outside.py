@@ -1,4 +1,7 @@
-"""What can be seen and done from outside: telephones, the network's list, both tables, and Redis by its own port."""
+"""The outside view of one process tree.
+
+It sends texts, reads the carrier's message list and both tables, and reaches Redis by its own port.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,12 @@ from dadacat.chaos.tree import ACCOUNT, NUMBER, TOKEN, wait_until
 from inbox import contract
 
 PAGE: Final = 1000
-#: A telephone whose network does not answer tries again for so long.
+#: Timeout of a request to the simulated carrier.
 PATIENCE_SECONDS: Final = 30.0
 
 
 class Outside:
-    """The outside of one tree."""
+    """Clients of the simulated carrier, of Redis and of DynamoDB for one tree."""
 
     def __init__(self, urls: Mapping[str, str]) -> None:
         self._twilio = urls["twilio"]
@@ -29,66 +32,65 @@ class Outside:
         self.redis = redis.Redis.from_url(urls["redis"], socket_timeout=5)
         self._dynamodb = boto3.client(
             "dynamodb", endpoint_url=urls["dynamodb"], region_name="us-east-1",
-            aws_access_key_id="local", aws_secret_access_key="local",  # noqa: S106 - the embedded store asks for some word
+            aws_access_key_id="local", aws_secret_access_key="local",  # noqa: S106 - any value will do
         )  # fmt: skip
-        # the key of an installation that has set none
+        # The default key of an installation that configures none.
         self._who_key = hashlib.blake2b(f"dadacat:{ACCOUNT}".encode()).digest()
 
     def who(self, person: str) -> str:
-        """The name under which Redis knows a person."""
+        """Return the name that stands for a person in Redis keys."""
         return contract.who(person, self._who_key)
 
     def waits(self, person: str) -> bool:
-        """Whether a text of this person lies in the inbox."""
+        """Return whether a text of this person is in the inbox; True if Redis does not answer."""
         try:
             return bool(self.redis.exists(f"inbox:{self.who(person)}"))
         except redis.RedisError:
-            return True  # who knows: Redis is being killed right now
-
-    # Telephones
+            return True  # Redis is being killed right now
 
     def text(self, person: str, body: str, *, number: str = NUMBER) -> str:
-        """A telephone sends a text; its sid, or nothing where the network refused it."""
+        """Send a text from a person's telephone. Return its sid, or `""` if the carrier refused it."""
         answer = self._http.post("/phone/texts", json={"from": person, "to": number, "body": body})
         return str(answer.json()["sid"]) if answer.is_success else ""
 
     def post_texts_to(self, url: str, *, fallback: str = "") -> None:
-        """Tell the network where the account's numbers have their texts posted."""
+        """Configure the webhook URL and the fallback URL of each of the account's numbers."""
         path = f"/2010-04-01/Accounts/{ACCOUNT}/IncomingPhoneNumbers"
         for number in self._http.get(f"{path}.json").json()["incoming_phone_numbers"]:
             form = {"SmsUrl": url, "SmsFallbackUrl": fallback}
             self._http.post(f"{path}/{number['sid']}.json", data=form).raise_for_status()
 
     def misbehave(self, rules: Sequence[Mapping[str, Any]], seed: int | None = None) -> None:
-        """Tell the network how to misbehave."""
-        asked = {"rules": list(rules), **({"seed": seed} if seed is not None else {})}
-        self._http.put("/faults", json=asked).raise_for_status()
+        """Replace the fault rules of the simulated carrier."""
+        body = {"rules": list(rules), **({"seed": seed} if seed is not None else {})}
+        self._http.put("/faults", json=body).raise_for_status()
 
     def replies(self, person: str) -> list[dict[str, Any]]:  # Any: Twilio's JSON
-        """What the network's list shows to a person, newest first."""
+        """Return the messages to a person from the carrier's list, newest first."""
         return self._entries(f"To=%2B{person[1:]}")
 
     def wait_for_delivery(self, person: str, seconds: float) -> None:
-        """Wait until a message of ours has reached a person. Raises `ChaosFailed`."""
+        """Wait until a reply is delivered to a person. Raises `ChaosFailed`."""
         wait_until(
             lambda: any(entry["status"] == "delivered" for entry in self.replies(person)),
             seconds,
             f"a reply to {person}",
         )
 
-    # The list and the tables
-
     def was_given_up(self, sid: str) -> bool:
-        """Whether the network could not hand a text over, and will not try again."""
+        """Return whether the carrier could not deliver a text to the webhook and will not retry."""
         answer = self._http.get(f"/phone/road/{sid}")
         return answer.is_success and "lost" in answer.json()["facts"].get("webhook", "")
 
     def was_looked_at(self) -> bool:
-        """Whether a reconciler has looked at the carrier's list; the very first look only notes where the days begin."""
+        """Return whether a reconciler has read the carrier's list once.
+
+        The first reading only records the watermark from which later ones start.
+        """
         return any(row["message_key"] == "watermark" for row in self._scan("DadaCatMessages"))
 
     def shown(self) -> list[Shown]:
-        """Our messages as the network's list shows them, oldest first."""
+        """Return the application's messages from the carrier's list, oldest first."""
         entries = self._entries(f"From=%2B{NUMBER[1:]}")
         return [
             Shown(
@@ -99,15 +101,15 @@ class Outside:
         ]  # fmt: skip
 
     def _entries(self, query: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
+        messages: list[dict[str, Any]] = []
         uri: str | None = f"/2010-04-01/Accounts/{ACCOUNT}/Messages.json?{query}&PageSize={PAGE}"
         while uri:
             answer = self._http.get(uri)
             answer.raise_for_status()
             page = answer.json()
-            found += page["messages"]
+            messages += page["messages"]
             uri = page["next_page_uri"]
-        return found
+        return messages
 
     def evidence(
         self,
@@ -117,14 +119,14 @@ class Outside:
         silences: frozenset[str] = frozenset(),
         at_rest: bool = False,
     ) -> Evidence:
-        """All that the auditor goes by, as it stands now."""
+        """Collect the auditor's evidence as of now."""
         return Evidence(
             texts=texts, shown=self.shown(), rows=list(self.rows()), talks=list(self.talks()), excuses=excuses,
             silences=silences, at_rest=at_rest,
         )  # fmt: skip
 
     def rows(self) -> Iterator[Row]:
-        """The journal."""
+        """Yield the rows of the journal."""
         for row in self._scan("DadaCatMessages"):
             if row["user_id"].startswith("#"):
                 continue
@@ -146,7 +148,7 @@ class Outside:
             )
 
     def talks(self) -> Iterator[Talk]:
-        """The conversations."""
+        """Yield the conversations."""
         for item in self._scan("DadaCatConversations"):
             window = json.loads(item.get("messages", "[]"))
             yield Talk(person=item["user_id"], window=tuple(str(message.get("key")) for message in window))
@@ -158,7 +160,7 @@ class Outside:
                 yield {name: next(iter(value.values())) for name, value in item.items()}
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close all connections."""
         self._http.close()
         self.redis.close()
         self._dynamodb.close()

@@ -1,9 +1,13 @@
-"""A proxy that cuts: it stands between a process and one of its services, sees every request and every answer, and does what it is told.
+"""A proxy between a process and one of its services that can inject faults at one exact request.
 
-Who watches (`observe`) is asked twice for each request: before it goes on, and after its answer came back, before that is handed on. So a
-connection can be cut, or a process killed, at exactly one request, before or after it took effect. The proxy can also turn everybody away for
-a while, or fall silent, as a network does that drops packets. HTTP is seen message by message; Redis, whose replies this does not parse, by what
-was written in one go and the first that came back.
+The proxy calls `observe` twice for each request: before it forwards the request, and again when the answer has arrived
+but is not yet forwarded. A connection can so be cut, or a process killed, at exactly one request, before or after the
+request took effect.
+
+The proxy can also refuse all connections for a while, or fall silent like a network that drops packets.
+
+HTTP is handled message by message. Redis replies are not parsed: an exchange is what the client wrote in one go, and
+the first bytes that came back.
 """
 
 from __future__ import annotations
@@ -17,24 +21,24 @@ from enum import StrEnum
 from typing import Final
 
 CHUNK: Final = 65_536
-#: A cut that no request has met by then is forgotten: it would strike somebody much later.
+#: A cut expires if no request has met it by then. It would otherwise strike an unrelated request much later.
 CUT_GOOD_FOR_SECONDS: Final = 10.0
 
 
 class When(StrEnum):
-    """The moments of an exchange at which something can be done to it."""
+    """The moments of an exchange at which a fault can be injected."""
 
-    #: The request has come, and nobody has seen it yet.
+    #: The request has arrived at the proxy; the service has not seen it yet.
     BEFORE = "before"
-    #: It took effect; the answer is here and was not handed on.
+    #: The request took effect; the answer is here and not yet forwarded.
     AFTER = "after"
-    #: The service hung up instead of answering.
+    #: The service closed the connection instead of answering.
     LOST = "lost"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """A request, and its answer once there is one."""
+    """A request, and its answer once it has arrived."""
 
     service: str
     when: When
@@ -43,26 +47,26 @@ class Exchange:
 
 
 class Cut:
-    """Told by who watches: end the connection here."""
+    """The result of `observe` that closes the connection here."""
 
 
 CUT: Final = Cut()
-#: What may be done to an exchange: nothing, end it, or answer in the service's place.
+#: What to do to an exchange: nothing (None), close the connection, or answer in the service's place (bytes).
 Deed = Cut | bytes | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Due:
-    """A cut that was ordered: when it is to strike, and who is told."""
+    """A requested cut: the moment at which it strikes, and a callback that is called then."""
 
     when: When
     struck: Callable[[Exchange], None]
 
 
 class CuttingProxy:
-    """One proxy, in front of `service` at `target` (host, port), in a thread of its own. `port` is its own once it runs.
+    """One proxy in front of `service` at `target` (host, port), in its own thread.
 
-    `observe` is called in that thread, for one exchange after another.
+    `port` is the proxy's own port once it runs. `observe` is called in that thread, for one exchange at a time.
     """
 
     def __init__(
@@ -88,28 +92,28 @@ class CuttingProxy:
         self._thread = threading.Thread(target=self._run, name=f"proxy-{service}", daemon=True)
 
     def start(self) -> None:
-        """Listen."""
+        """Start to listen; return when `port` is known."""
         self._thread.start()
         self._ready.wait(10)
 
     def stop(self) -> None:
-        """Stop, and let go of every connection."""
+        """Stop, and close every connection."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
 
     def cut(self, nth: int, when: When, struck: Callable[[Exchange], None] = lambda _: None) -> None:
-        """Cut at the `nth` request from now; `struck` is told."""
+        """Cut at the `nth` request from now, and call `struck` with the exchange."""
         with self._lock:
             self._cuts.append((time.monotonic() + CUT_GOOD_FOR_SECONDS, nth, _Due(when, struck)))
 
     def away(self, seconds: float) -> None:
-        """Turn everybody away for a while, those who are connected as well."""
+        """Refuse new connections for a while, and close the existing ones."""
         with self._lock:
             self._away_until = time.monotonic() + seconds
         self._loop.call_soon_threadsafe(self._hang_up)
 
     def fall_silent(self) -> None:
-        """From now on drop everything on the connections that there are, and leave them open; new ones are carried."""
+        """Drop all bytes on the existing connections, but leave them open. New connections work."""
         self._loop.call_soon_threadsafe(self._silence)
 
     def _silence(self) -> None:
@@ -117,7 +121,7 @@ class CuttingProxy:
             connection.silent = True
 
     def heal(self) -> None:
-        """Behave."""
+        """Cancel every cut and every outage."""
         with self._lock:
             self._cuts.clear()
             self._away_until = 0.0
@@ -127,15 +131,15 @@ class CuttingProxy:
             task.cancel()
 
     def count(self) -> _Due | None:
-        """Count one request; the cut that is due at it."""
+        """Count one request, and return the cut that is due at it."""
         with self._lock:
             now = time.monotonic()
-            left = [(until, nth - 1, due) for until, nth, due in self._cuts if until > now]
-            self._cuts = [cut for cut in left if cut[1] > 0]
-        return next((due for _, nth, due in left if nth <= 0), None)
+            pending = [(until, nth - 1, due) for until, nth, due in self._cuts if until > now]
+            self._cuts = [cut for cut in pending if cut[1] > 0]
+        return next((due for _, nth, due in pending if nth <= 0), None)
 
     def ask(self, exchange: Exchange, due: _Due | None) -> Deed:
-        """What is to be done at this moment of an exchange: who watches has the first word, then the cut that is due."""
+        """Decide what to do at this moment of an exchange. `observe` takes precedence over a due cut."""
         deed = self._observe(exchange)
         if deed is None and due is not None and due.when is exchange.when:
             due.struck(exchange)
@@ -166,7 +170,7 @@ class CuttingProxy:
             if not self._is_away():
                 await self._carry(reader, writer)
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError, asyncio.LimitOverrunError):
-            pass  # either side left, or was told to
+            pass  # either side closed the connection, or the proxy cancelled it
         finally:
             self._connections.discard(task)
             writer.transport.abort()
@@ -196,11 +200,11 @@ class _Connection:
         self._proxy = proxy
         self._reader, self._writer, self._there, self._back = reader, writer, there, back
         self.silent = False
-        #: Redis: what was asked and not answered yet, with the cut that is due at it.
-        self._asked: tuple[Exchange, _Due | None] | None = None
+        #: Redis only: the exchange that waits for its answer, with the cut that is due at it.
+        self._pending: tuple[Exchange, _Due | None] | None = None
 
     async def carry_http(self) -> None:
-        """Request by request, answer by answer."""
+        """Forward HTTP requests and their answers, one after the other."""
         while True:
             request = await _message(self._reader)
             await self._if_silent_for_ever()
@@ -227,7 +231,7 @@ class _Connection:
             await self._writer.drain()
 
     async def carry_bytes(self) -> None:
-        """What is written in one go, and the first that comes back."""
+        """Forward bytes. An exchange is one chunk from the client and the first chunk that comes back."""
         answers = asyncio.ensure_future(self._pump())
         try:
             while chunk := await self._reader.read(CHUNK):
@@ -236,7 +240,7 @@ class _Connection:
                 exchange = Exchange(service=self._proxy.service, when=When.BEFORE, request=chunk)
                 if isinstance(self._proxy.ask(exchange, due), Cut):
                     return
-                self._asked = exchange, due
+                self._pending = exchange, due
                 self._back.write(chunk)
                 await self._back.drain()
                 if answers.done():
@@ -247,9 +251,9 @@ class _Connection:
     async def _pump(self) -> None:
         while chunk := await self._there.read(CHUNK):
             await self._if_silent_for_ever()
-            asked, self._asked = self._asked, None
-            if asked is not None:
-                exchange, due = asked
+            pending, self._pending = self._pending, None
+            if pending is not None:
+                exchange, due = pending
                 if isinstance(self._proxy.ask(replace(exchange, when=When.AFTER, answer=chunk), due), Cut):
                     self._writer.transport.abort()
                     return
@@ -263,7 +267,7 @@ class _Connection:
 
 
 async def _message(reader: asyncio.StreamReader) -> bytes:
-    """One HTTP message with its body, by its content length."""
+    """Read one HTTP message and, by its content length, its body."""
     head = await reader.readuntil(b"\r\n\r\n")
     for line in head.split(b"\r\n"):
         name, _, value = line.partition(b":")

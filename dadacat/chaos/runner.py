@@ -1,4 +1,8 @@
-"""The day: points of the crash table one after the other, then people who text while a seed decides what breaks, and at last the auditor."""
+"""Run a day of chaos.
+
+First strike the points of the crash table one after the other. Then let people text while a seed decides which faults
+are injected. At the end the auditor accounts for every text.
+"""
 
 from __future__ import annotations
 
@@ -27,27 +31,28 @@ from dadacat.chaos.steps import Step, attempt_of, step_of, took_effect
 from dadacat.chaos.tree import ChaosFailed, Member, Tree, faketime
 from dadacat.chaos.witness import Witness
 
-#: After the last fault it must come to rest. Nothing may stand still for longer than the validity period, and room; all of it ends in this time.
+#: After the last fault the system must come to rest. It may make no progress for at most `REST_SECONDS`, which is the
+#: validity period and a reserve. The whole wait ends after `LONGEST_REST_SECONDS`.
 REST_SECONDS: Final = 150.0
 LONGEST_REST_SECONDS: Final = 1800.0
-#: A worker that is stopped sleeps longer than its lease.
+#: How long a worker is stopped: longer than its lease.
 SLEEP_SECONDS: Final = 6.0
-#: An armed point whose place nobody has come to by then is given up.
+#: An armed point is given up if no request has reached its step by then.
 STRIKE_SECONDS: Final = 45.0
-#: A text that left its inbox so long ago will not come by any more.
+#: A text that is not in its inbox after this time is settled and will not reach the point any more.
 OVER_SECONDS: Final = 5.0
-#: So many times as often as a row is to be struck, a text is brought to it.
+#: At most this many texts are sent for each strike that a row needs.
 MOST_TRIES: Final = 3
-#: How long a store that throttles, or is away, does so at a point.
+#: How long the store throttles or is away at a point.
 STORE_TROUBLE_SECONDS: Final = 2.5
-#: How long an inserted text is waited for.
+#: How long to wait until an inserted text is in the inbox.
 TEXT_SECONDS: Final = 3.0
-#: Why a text may stay without a reply, by policy.
+#: By policy: the reasons for which a text may stay without a reply.
 SILENCES: Final = {"latest": frozenset({"superseded"})}
 _THROTTLED: Final = json.dumps(
     {
         "__type": "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
-        "message": "told to throttle",
+        "message": "throttled by chaos",
     }
 ).encode()
 THROTTLED: Final = (
@@ -58,28 +63,28 @@ THROTTLED: Final = (
 
 @dataclass(slots=True, kw_only=True)
 class Plan:
-    """How long, how much, and by which seed."""
+    """The parameters of a day: duration, load, faults and seed."""
 
     seconds: float
     seed: int
     data: Path
     workers: int = 3
     people: int = 60
-    #: Texts a second, all people together.
+    #: Texts per second, all people together.
     rate: float = 6.0
-    #: Mean seconds between two faults.
+    #: Mean number of seconds between two faults.
     fault_every: float = 1.5
     #: How often each row of the crash table is struck before the day begins.
     each_point: int = 0
-    #: Rows to strike; empty: all.
+    #: Rows to strike, such as `["K6"]`. If empty, all.
     rows: Sequence[str] = ()
-    #: What several texts become, as `DOUBLE_TEXT_POLICY` has it.
+    #: The value of `DOUBLE_TEXT_POLICY`, which says how several waiting texts are answered.
     policy: str = "each"
 
 
 @dataclass(slots=True)
 class _Armed:
-    """A point that waits for its place."""
+    """A point that waits for a request to reach its step."""
 
     point: Point
     person: str
@@ -87,7 +92,7 @@ class _Armed:
 
 
 class Day:
-    """A day in the making."""
+    """One run of a plan."""
 
     def __init__(self, plan: Plan, say: Callable[[str], None]) -> None:
         self.plan = plan
@@ -110,9 +115,9 @@ class Day:
         )
 
     def play(self) -> Verdict:
-        """Play the day and account for it. Raises `ChaosFailed`."""
+        """Run the plan and return the auditor's verdict. Raises `ChaosFailed`."""
         if not self.tree.skewed:
-            self._say("libfaketime is not installed: all clocks agree today, and K14 is only a change of workers")
+            self._say("libfaketime is not installed: all clocks agree, so K14 only changes the worker")
         with ExitStack() as last:
             try:
                 self.tree.start()
@@ -127,10 +132,8 @@ class Day:
                 self._set_rules()
                 return self._come_to_rest()
             finally:
-                # whoever still watches its proxies looks at the outside: that is closed when nobody does
+                # Observers of the proxies use `outside` until the tree has stopped, so it is closed after that.
                 self.tree.stop()
-
-    # What everybody does on the wire is seen here
 
     def _observe(self, member: Member, exchange: Exchange) -> Deed:
         now = time.time()
@@ -149,7 +152,7 @@ class Day:
         return time.monotonic() < member.throttled_until
 
     def _matching(self, exchange: Exchange) -> _Armed | None:
-        """The armed point whose place this is; it is armed no more."""
+        """Return and disarm the armed point whose step this exchange is."""
         if not self._armed:
             return None
         step = step_of(exchange.service, exchange.request)
@@ -175,7 +178,7 @@ class Day:
         return person[1:].encode() in exchange.request
 
     def _do(self, armed: _Armed, member: Member, exchange: Exchange, now: float) -> Deed:
-        """Strike; the row is counted only where something was struck."""
+        """Inject the fault. Count the row only if something was struck."""
         strike, deed = self._deals(armed, member, exchange, now)[armed.point.deal]
         if not strike():
             return None
@@ -185,7 +188,7 @@ class Day:
     def _deals(
         self, armed: _Armed, member: Member, exchange: Exchange, now: float
     ) -> dict[Deal, tuple[Callable[[], bool], Deed]]:
-        """For each deal what is to be struck, and what then becomes of the exchange."""
+        """Map each deal to the function that injects it and to what then happens to the exchange."""
         label = armed.point.label
         attempt = attempt_of(exchange.request) if exchange.service == "twilio" else ""
 
@@ -248,12 +251,12 @@ class Day:
         try:
             self.outside.redis.flushall()
         except redis.RedisError:
-            return False  # it is being killed right now
+            return False  # Redis is being killed right now
         self.witness.struck(time.time(), label)
         return True
 
     def _insert_text(self, person: str) -> bool:
-        """Another text of the same person is accepted, at this very moment."""
+        """Send another text of the same person, and wait until it is accepted."""
         self._text(person, "and another thing")
         deadline = time.monotonic() + TEXT_SECONDS
         while time.monotonic() < deadline:
@@ -261,8 +264,6 @@ class Day:
                 return True
             time.sleep(0.01)
         return False
-
-    # The points of the crash table, one after the other
 
     def _strike_points(self) -> None:
         rows = self.plan.rows or points.ROWS
@@ -275,7 +276,7 @@ class Day:
             self._say(f"{row}: struck {self.struck[row]} times")
 
     def _strike(self, point: Point) -> None:
-        """Bring one text to a point. A point that nobody came to is not counted."""
+        """Send one text to a point. Count the point only if a request reached it."""
         person = self._somebody()
         self._set_rules(*({**rule, "person": person} for rule in point.rules))
         armed = _Armed(point, person)
@@ -293,10 +294,13 @@ class Day:
         self._wait_for_hands()
 
     def _wait_for_strike(self, armed: _Armed) -> None:
-        """Wait for an armed point, unless its text is over without having come by: a callback may be faster than the answer that it overtakes."""
-        begun = time.monotonic()
+        """Wait until an armed point strikes or its text is settled without reaching the point.
+
+        A text can miss its point if a callback is faster than the answer that it overtakes.
+        """
+        started_at = time.monotonic()
         while not armed.struck.wait(0.2):
-            elapsed = time.monotonic() - begun
+            elapsed = time.monotonic() - started_at
             over = elapsed > OVER_SECONDS and not self.outside.waits(armed.person)
             if over or elapsed > STRIKE_SECONDS:
                 with self._lock:
@@ -305,7 +309,7 @@ class Day:
                 return
 
     def _wait_for_hands(self) -> None:
-        """Wait until somebody is there to work: with all of them dead, nobody would come to the next point."""
+        """Wait until a worker and every webhook are ready; otherwise no request would reach the next point."""
         deadline = time.monotonic() + STRIKE_SECONDS
         while time.monotonic() < deadline:
             if any(self.tree.answers(member) for member in self.tree.of_role("worker")) and all(
@@ -323,16 +327,14 @@ class Day:
         if sid:
             self.texts.append(SentText(sid=sid, person=person))
 
-    # The day
-
     def _live(self) -> None:
-        """People text and things break, until the time is over."""
+        """Send texts and inject faults until the time is over."""
         if self.plan.seconds <= 0:
             return
         until = time.monotonic() + self.plan.seconds
         breaker = threading.Thread(target=self._break_things, args=(until,), name="breaker")
         breaker.start()
-        dice = random.Random(f"{self.plan.seed}|people")  # noqa: S311 - a day that can be played again
+        dice = random.Random(f"{self.plan.seed}|people")  # noqa: S311 - a seed makes a day repeatable
         counts = dict.fromkeys((f"+1555{number:07d}" for number in range(self.plan.people)), 0)
         while time.monotonic() < until:
             person = dice.choice(list(counts))
@@ -345,7 +347,7 @@ class Day:
             self._armed.clear()
 
     def _break_things(self, until: float) -> None:
-        dice = random.Random(f"{self.plan.seed}|faults")  # noqa: S311 - a day that can be played again
+        dice = random.Random(f"{self.plan.seed}|faults")  # noqa: S311 - a seed makes a day repeatable
         faults, weights = zip(*self._menu(), strict=True)
         while True:
             pause = dice.expovariate(1 / self.plan.fault_every)
@@ -388,7 +390,7 @@ class Day:
         self._put_to_sleep(self._some(dice, "worker"), "sleep through the lease")
 
     def _arm_a_point(self, dice: random.Random) -> None:
-        """The next text of somebody comes to a point of the crash table."""
+        """Arm a point of the crash table for the next text of a random person."""
         point = dice.choice([point for point in points.POINTS if not point.rules])
         person = f"+1555{dice.randrange(self.plan.people):07d}"
         with self._lock:
@@ -426,7 +428,7 @@ class Day:
         self._flush("redis emptied")
 
     def _twilio_misbehaves(self, dice: random.Random) -> None:
-        """For a few seconds the network itself goes wrong, at random."""
+        """Let the simulated carrier misbehave at random for a few seconds."""
         wrongs: list[dict[str, Any]] = [
             {"at": "create", "do": "error", "status": 503, "code": 20503, "rate": 0.3},
             {"at": "create", "do": "error", "status": 429, "code": 20429, "retry_after": 1, "rate": 0.5},
@@ -455,10 +457,8 @@ class Day:
         self._rules = list(rules)
         self.outside.misbehave(self._rules, seed)
 
-    # The account
-
     def _come_to_rest(self) -> Verdict:
-        """Wait until nothing is under way any more, as long as there is progress."""
+        """Wait for all pending work as long as it makes progress, and return the last verdict."""
         longest = time.monotonic() + LONGEST_REST_SECONDS
         deadline, settled = time.monotonic() + REST_SECONDS, -1
         while True:
@@ -476,7 +476,11 @@ class Day:
 
 
 def run(plan: Plan, say: Callable[[str], None]) -> tuple[bool, dict[str, Any]]:
-    """Play a day; whether the promise was kept, and the account. Seed and log are kept in the data folder. Raises `ChaosFailed`."""
+    """Run a day. Return whether the promise was kept, and the account.
+
+    The account, with the seed and the fault log, is also written to `chaos.json` in the data folder.
+    Raises `ChaosFailed`.
+    """
     unknown = set(plan.rows) - set(points.ROWS)
     if unknown:
         raise ChaosFailed(f"the crash table has no row {', '.join(sorted(unknown))}")

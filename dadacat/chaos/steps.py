@@ -1,6 +1,8 @@
-"""Which step of the protocol a request is, told from its bytes alone, as somebody on the wire would.
+"""Recognise the protocol step of a request from its bytes alone.
 
-DynamoDB: the operation, and attributes that only one step writes. Redis: the digest of the script that is called. Twilio: method and path.
+- DynamoDB: by the operation and by attributes that only one step writes.
+- Redis: by the digest of the called script.
+- Twilio: by method and path.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from inbox import redis as inbox_redis
 
 
 class Step(StrEnum):
-    """The requests that matter to the walk of a text."""
+    """The requests that belong to the processing of a text."""
 
     # webhook and Redis
     ACCEPT = "accept"
@@ -40,12 +42,12 @@ _ATTEMPT: Final = re.compile(rb"((?:SM|MM)[0-9A-Za-z_]+-[0-9]+r?-[0-9a-f]{16})")
 _POSTED: Final = re.compile(rb"POST /2010-04-01/Accounts/[^/]+/Messages\.json ")
 _LISTED: Final = re.compile(rb"GET /2010-04-01/Accounts/[^/]+/Messages\.json")
 _ERROR: Final = b"-"
-#: An empty answer to a blocking read, in both versions of Redis's protocol.
+#: Empty answers to a blocking read, in both versions of the Redis protocol.
 _NOTHING: Final = (b"*-1", b"_", b"$-1")
 
 
 def step_of(service: str, request: bytes) -> Step | None:
-    """The step that a request to a service is; None for one that is no step of the walk."""
+    """Return the step that a request to a service performs; None for any other request."""
     if service == "redis":
         return _redis_step(request)
     if service == "twilio":
@@ -91,19 +93,19 @@ def _dynamodb_step(request: bytes) -> Step | None:
 
 
 def attempt_of(request: bytes) -> str:
-    """The attempt that a claim, a send or a bind is about; empty where it names none."""
-    found = _ATTEMPT.search(request)
-    return found.group(1).decode() if found else ""
+    """Return the attempt id in a claim, a send or a bind; `""` if the request has none."""
+    match = _ATTEMPT.search(request)
+    return match.group(1).decode() if match else ""
 
 
 def took_effect(service: str, answer: bytes) -> bool:
-    """Whether an answer says that something was done: no error, and no empty hand."""
+    """Return whether an answer confirms an effect: it is no error and, from Redis, not empty."""
     if service == "redis":
         return not answer.startswith((_ERROR, *_NOTHING))
     return answer.split(b" ", 2)[1:2] in ([b"200"], [b"201"])
 
 
 def status_of(answer: bytes) -> int:
-    """The status of an HTTP answer; 0 for what is none."""
+    """Return the status code of an HTTP answer; 0 if the answer is not HTTP."""
     words = answer.split(b" ", 2)
     return int(words[1]) if len(words) > 1 and words[1].isdigit() else 0

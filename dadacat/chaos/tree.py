@@ -1,7 +1,7 @@
-"""The processes of a day: a tree of `dadacat up`, and beside it workers and a webhook whose ways lead through proxies.
+"""The processes of a day: a tree of `dadacat up`, and beside it workers and a webhook behind proxies.
 
-Each member has proxies of its own, so that whoever watches them knows whose request it sees. A member that dies is started again. Every process
-that is killed is one that was started here, and is known by its id.
+Each member has its own proxies, so an observer knows which member made a request. A member that dies is started again.
+Only processes that were started here are killed, by their process id.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from dadacat.settings import without_settings
 ACCOUNT: Final = "AC" + "c4a0" * 8
 TOKEN: Final = "chaos" * 6
 NUMBER: Final = "+15005550006"
-#: Intervals of the product, shortened so that a minute of chaos holds many recoveries.
+#: The product's intervals, shortened so that a minute of chaos has many recoveries.
 SHORT: Final[Mapping[str, str]] = {
     "DOUBLE_TEXT_POLICY": "each",
     "LIMITS": "off",
@@ -43,52 +43,55 @@ SHORT: Final[Mapping[str, str]] = {
     "LOG_LEVEL": "warning",
 }
 START_SECONDS: Final = 300.0
-#: Below those that Linux gives to connections (net.ipv4.ip_local_port_range begins at 32768).
+#: Below the ports that Linux assigns to outgoing connections (`net.ipv4.ip_local_port_range` begins at 32768).
 PORTS: Final = (10_000, 32_000)
-#: How far the clocks of a day with skewed clocks are off, one worker after the other.
+#: The clock offsets of the workers in seconds, in turn, on a day with skewed clocks.
 SKEWS: Final = (0, 600, -600)
-#: Where libfaketime lies in its Python package: a development dependency, not one of the product.
+#: The path of the library in the Python package of libfaketime, which is only a development dependency.
 _FAKETIME: Final = Path("vendor", "libfaketime", "src", "libfaketime.so.1")
-#: What Twilio is told to do when the webhook does not answer.
+#: Twilio's connection overrides for a webhook that does not answer: retries and timeouts.
 _RETRY_RULES: Final = "#rc=3&rp=all&ct=2000&rt=4000"
 
 
 class ChaosFailed(Exception):
-    """The day could not be played; the message says why."""
+    """The day could not be run; the message says why."""
 
 
 @dataclass(slots=True)
 class Member:
-    """A process that is broken on purpose, and its proxies by service."""
+    """A process that faults are injected into, and its proxies by service."""
 
     name: str
     role: str
     proxies: Mapping[str, CuttingProxy]
-    #: By how many seconds its clock is off.
+    #: The offset of its clock in seconds.
     skew: int = 0
     pool: str = "threads"
     process: subprocess.Popen[bytes] | None = None
-    #: Its port, where it listens.
+    #: The port that it listens on; 0 for a worker.
     port: int = 0
-    #: Until when the store answers it with nothing but a throttling error; by the monotonic clock.
+    #: Until then (monotonic clock) the store answers every request of it with a throttling error.
     throttled_until: float = 0.0
-    #: It is not started again when it dies.
+    #: Whether it stays down when it dies.
     held_down: bool = False
 
     @property
     def alive(self) -> bool:
-        """Whether it runs."""
+        """Return whether the process runs."""
         return self.process is not None and self.process.poll() is None
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal, where it runs."""
+        """Send a signal if the process runs."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(number)
 
 
 @dataclass(slots=True, kw_only=True)
 class Tree:
-    """All processes of a day. `observe` sees every exchange of every member; `died` is told of each that is started again."""
+    """All processes of a day.
+
+    `observe` is called with every exchange of every member; `died` with each member that is about to be started again.
+    """
 
     data: Path
     workers: int
@@ -96,7 +99,7 @@ class Tree:
     observe: Callable[[Member, Exchange], Deed]
     died: Callable[[Member], None]
     settings: Mapping[str, str] = field(default_factory=dict)
-    #: The pools of the workers, one after the other.
+    #: The pools of the workers, in turn.
     pools: Sequence[str] = ("threads",)
     webhooks: int = 1
     urls: dict[str, str] = field(default_factory=dict)
@@ -106,10 +109,8 @@ class Tree:
     _over: threading.Event = field(default_factory=threading.Event)
     _keeper: threading.Thread | None = None
 
-    # Start and stop
-
     def start(self) -> None:
-        """Start everything and wait until it answers. Raises `ChaosFailed`."""
+        """Start all processes and wait until they answer. Raises `ChaosFailed`."""
         self._start_up()
         for number in range(self.webhooks):
             member = Member(f"h{number}", "webhook", {}, port=free_port())
@@ -122,14 +123,14 @@ class Tree:
             self.members.append(member)
         for member in self.members:
             self._spawn(member)
-        # kept alive from here on: one that gives up because another took its port, or a service was slow, is started again like any other
+        # The keeper starts now: a member that exits because its port is taken or a service is slow is started again.
         self._keeper = threading.Thread(target=self._keep, name="keeper")
         self._keeper.start()
         what = f"the members, whose logs are in {self.data / 'logs'},"
         wait_until(lambda: all(self.answers(member) for member in self.members), START_SECONDS, what)
 
     def stop(self) -> None:
-        """Stop everything that was started."""
+        """Stop all processes that were started."""
         self._over.set()
         if self._keeper is not None:
             self._keeper.join()
@@ -152,7 +153,7 @@ class Tree:
                 self._up.stdout.close()
 
     def of_role(self, role: str) -> Sequence[Member]:
-        """The members that are `worker`, or `webhook`."""
+        """Return the members with a role, `worker` or `webhook`."""
         return [member for member in self.members if member.role == role]
 
     def _start_up(self) -> None:
@@ -173,26 +174,26 @@ class Tree:
         for name in ("redis", "dynamodb", "twilio"):
             parts = urlsplit(self.urls[name])
             if parts.hostname != "127.0.0.1" or parts.port is None:
-                raise ChaosFailed(f"{name} is not this machine's own: nothing is broken that is somebody's")
+                raise ChaosFailed(f"{name} is not on 127.0.0.1: chaos breaks only services that it started itself")
 
     def _proxies(self, member: Member, services: Sequence[str]) -> dict[str, CuttingProxy]:
-        found = {}
+        proxies = {}
         for service in services:
             parts = urlsplit(self.urls[service])
             assert parts.hostname is not None
             assert parts.port is not None
-            found[service] = CuttingProxy(
+            proxies[service] = CuttingProxy(
                 service,
                 (parts.hostname, parts.port),
                 http=service != "redis",
                 observe=lambda exchange: self.observe(member, exchange),
             )
-            found[service].start()
-        return found
+            proxies[service].start()
+        return proxies
 
     def _environment(self) -> dict[str, str]:
         return {
-            # whatever the caller's shell names, a real Redis or a real account, is not for us to break
+            # The caller's shell may name a real Redis or a real account, which chaos must not break.
             **without_settings(os.environ),
             **SHORT,
             "TWILIO_ACCOUNT_SID": ACCOUNT,
@@ -230,19 +231,21 @@ class Tree:
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             }
         with (self.data / "logs" / f"chaos-{member.name}.log").open("ab") as log:
-            member.process = subprocess.Popen(command, env=environment, cwd=self.data, stdout=log, stderr=log)  # noqa: S603 - our own command
+            member.process = subprocess.Popen(  # noqa: S603 - our own command
+                command, env=environment, cwd=self.data, stdout=log, stderr=log
+            )
 
     def _ready_file(self, member: Member) -> Path:
         return self.data / "run" / f"chaos-{member.name}.ready"
 
     def answers(self, member: Member) -> bool:
-        """Whether a member is ready for work."""
+        """Return whether a member is ready for work."""
         if member.role == "worker":
             return member.alive and self._ready_file(member).exists()
         return is_alive(member.port)
 
     def _keep(self) -> None:
-        """Start again every member that died."""
+        """Restart every member that died."""
         while not self._over.wait(0.05):
             for member in self.members:
                 if not member.alive and not member.held_down:
@@ -250,14 +253,15 @@ class Tree:
                         self.died(member)
                         self._spawn(member)
 
-    # What can be done to it
-
     def webhook_url(self, number: int = 0) -> str:
-        """Where the network is to post texts: to one of our own webhooks, which may be killed."""
+        """Return the URL that the carrier must post texts to: that of a member webhook, which may be killed."""
         return f"http://127.0.0.1:{self.of_role('webhook')[number].port}/sms{_RETRY_RULES}"
 
     def kill_in_up(self, *names: str) -> bool:
-        """SIGKILL a process of our own tree, by its id: a child of the launcher whose command line says what it is."""
+        """SIGKILL the launcher's children whose command line has one of `names`, such as `valkey-server`.
+
+        Return whether there were any.
+        """
         killed = False
         for pid, words in self._children():
             if any(name in words for name in names):
@@ -279,7 +283,7 @@ class Tree:
                 yield int(entry.name), words
 
     def heal(self) -> None:
-        """Let every proxy behave, and wake up whoever sleeps."""
+        """Cancel the faults of every proxy, and continue every stopped process."""
         for member in self.members:
             member.throttled_until = 0.0
             for proxy in member.proxies.values():
@@ -288,16 +292,16 @@ class Tree:
 
 
 def faketime() -> Path | None:
-    """The library that shifts a process's clock, where it is installed."""
-    found = importlib.util.find_spec("libfaketime")
-    if found is None or not found.submodule_search_locations:
+    """Return the library that shifts a process's clock; None if it is not installed."""
+    spec = importlib.util.find_spec("libfaketime")
+    if spec is None or not spec.submodule_search_locations:
         return None
-    path = Path(next(iter(found.submodule_search_locations))) / _FAKETIME
+    path = Path(next(iter(spec.submodule_search_locations))) / _FAKETIME
     return path if path.exists() else None
 
 
 def is_alive(port: int) -> bool:
-    """Whether a webhook answers on this machine's port."""
+    """Return whether a webhook answers on a port of this machine."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/livez", timeout=2) as answer:
             return bool(answer.status == 200)  # noqa: PLR2004 - HTTP's OK
@@ -306,21 +310,24 @@ def is_alive(port: int) -> bool:
 
 
 def wait_until(true: Callable[[], bool], seconds: float, what: str) -> None:
-    """Wait for a condition. Raises `ChaosFailed` that names what did not come."""
+    """Wait for a condition. Raises `ChaosFailed` with `what` if it does not hold in time."""
     deadline = time.monotonic() + seconds
     while not true():
         if time.monotonic() > deadline:
-            raise ChaosFailed(f"{what} did not come within {seconds:.0f} s")
+            raise ChaosFailed(f"{what} did not appear within {seconds:.0f} s")
         time.sleep(0.05)
 
 
 def free_port() -> int:
-    """A port that nobody has, and that no connection is given as its own while its server is started again."""
+    """Return a free port outside the range of outgoing connections.
+
+    So no connection can take the port while its server restarts.
+    """
     return free_base(1)
 
 
 def free_base(ports: int = 6) -> int:
-    """The first of so many free ports in a row."""
+    """Return the first of `ports` consecutive free ports."""
     while True:
         base = random.randrange(*PORTS)  # noqa: S311 - no secret
         if all(_is_free(port) for port in range(base, base + ports)):

@@ -1,8 +1,8 @@
-"""Who was in the middle of what when a fault struck: the only excuse for a reply in doubt.
+"""Record which attempts were in flight when a fault struck: the only excuse for a reply in doubt.
 
-An attempt is in flight from its claim until the answer to its bind was handed over, and never for longer than sending takes. A fault that strikes
-a worker, or one of its connections, in between may have hidden the outcome of the attempts in flight there, and of no others. So the fault log
-names attempts, and the auditor asks it about the very attempt that stands in a row.
+An attempt is in flight from its claim until the answer to its bind was forwarded, but for at most `IN_FLIGHT_SECONDS`.
+A fault that strikes a worker or one of its connections in between may have hidden the outcome of the attempts in flight
+there, and of no others. So the fault log names attempts, and the auditor looks up the attempt that stands in a row.
 """
 
 from __future__ import annotations
@@ -15,41 +15,42 @@ from typing import Final
 from dadacat.chaos.proxy import Exchange, When
 from dadacat.chaos.steps import Step, attempt_of, status_of, step_of, took_effect
 
-#: What a process wrote before it was killed is read by its proxies within this; its successor needs longer to write anything.
+#: A killed process's last bytes reach its proxies within this time.
+#: Its successor needs longer to write anything, so the two cannot be confused.
 LAST_BYTES_SECONDS: Final = 0.5
-#: An attempt that was claimed longer ago is no longer on its way: claim 5 s, Twilio 13 s, four tries to write the outcome down.
+#: The longest that one attempt takes: claim 5 s, Twilio 13 s, four tries to write the outcome.
 IN_FLIGHT_SECONDS: Final = 45.0
-#: Answers of Twilio that prove nothing.
+#: Twilio answers with this status or above prove nothing.
 _DOUBTFUL_FROM: Final = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """Something that was broken on purpose, and when."""
+    """One injected fault, and when it struck."""
 
     at: float
     what: str
     #: How long it lasted.
     seconds: float = 0.0
-    #: `kill` for a SIGKILL, `cut` for a connection that was ended at one request; empty for everything else.
+    #: `kill` for a SIGKILL, `cut` for a connection closed at one request, empty for every other fault.
     kind: str = ""
-    #: The attempts whose outcome it may have hidden.
+    #: The ids of the attempts whose outcome it may have hidden.
     attempts: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
 class Witness:
-    """Knows which attempts each worker has in flight. Every method may be called from any thread."""
+    """Tracks which attempts each worker has in flight. Every method is thread-safe."""
 
     faults: list[Fault] = field(default_factory=list)
-    #: Worker to the attempts that it has in flight, and since when.
+    #: Worker to its attempts in flight, each with the time of its claim.
     _in_flight: dict[str, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
-    #: Worker to the place of the fault that struck it last, and until when what it had written before may still come by.
+    #: Worker to the index of the last fault that struck it, and the time until its earlier bytes may still arrive.
     _struck: dict[str, tuple[int, float]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def saw(self, worker: str, exchange: Exchange, at: float) -> None:
-        """Note what an exchange of a worker says of its attempts."""
+        """Update the attempts in flight from one exchange of a worker."""
         step = step_of(exchange.service, exchange.request)
         if step not in (Step.CLAIM, Step.SEND, Step.BIND):
             return
@@ -58,7 +59,7 @@ class Witness:
             with self._lock:
                 self._in_flight[worker][attempt] = at
                 place, until = self._struck.get(worker, (0, 0.0))
-                if at < until:  # it was written before the fault, and read by us after it
+                if at < until:  # written before the fault, read by the proxy after it
                     fault = self.faults[place]
                     self.faults[place] = replace(fault, attempts=(*fault.attempts, attempt))
         elif step is Step.BIND and exchange.when is When.AFTER and _is_judged(exchange):
@@ -72,12 +73,15 @@ class Witness:
     def struck(
         self, at: float, what: str, *workers: str, attempt: str = "", kind: str = "", seconds: float = 0.0
     ) -> None:
-        """Note a fault, with the attempts that it may have hidden: the one that it is about, or all that these workers had in flight."""
+        """Record a fault with the attempts whose outcome it may have hidden.
+
+        These are `attempt` if given, otherwise all attempts that `workers` had in flight.
+        """
         with self._lock:
             hidden = {
-                one
+                attempt_id
                 for worker in workers
-                for one, since in self._in_flight[worker].items()
+                for attempt_id, since in self._in_flight[worker].items()
                 if at - since < IN_FLIGHT_SECONDS
             }
             if attempt:
@@ -87,27 +91,27 @@ class Witness:
             self.faults.append(Fault(at=at, what=what, seconds=seconds, kind=kind, attempts=tuple(sorted(hidden))))
 
     def died(self, worker: str) -> None:
-        """Forget what a worker had in flight: it is gone, and its successor has nothing yet."""
+        """Clear the attempts in flight of a worker that died; its successor has none yet."""
         with self._lock:
             self._in_flight[worker].clear()
 
     def note(self, fault: Fault) -> None:
-        """Write a fault down."""
+        """Append a fault to the log."""
         with self._lock:
             self.faults.append(fault)
 
     def excuses(self) -> dict[str, str]:
-        """Attempt to the faults that may have hidden its outcome."""
+        """Return a mapping from attempt id to the faults that may have hidden its outcome."""
         with self._lock:
-            found: dict[str, str] = {}
+            excuses: dict[str, str] = {}
             for fault in self.faults:
                 for attempt in fault.attempts:
-                    found[attempt] = f"{found[attempt]}; {fault.what}" if attempt in found else fault.what
-            return found
+                    excuses[attempt] = f"{excuses[attempt]}; {fault.what}" if attempt in excuses else fault.what
+            return excuses
 
 
 def _is_judged(exchange: Exchange) -> bool:
-    """Whether the store has looked at a bind: it took effect, or was refused because others were faster."""
+    """Return whether the store decided a bind: it took effect, or another write had come first."""
     return took_effect(exchange.service, exchange.answer) or b"ConditionalCheckFailed" in exchange.answer
 
 

@@ -1,1 +1,1 @@
-"""Servers that `dadacat up` brings along, for a laptop without any."""
+"""Servers that `dadacat up` starts on a machine that has none."""

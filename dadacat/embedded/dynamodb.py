@@ -1,15 +1,17 @@
-"""A DynamoDB-compatible server whose data survives `kill -9`: ministack's DynamoDB behind an append-only journal.
+"""A DynamoDB-compatible server whose data survives `kill -9`: ministack behind an append-only journal.
 
-ministack (PyPI, MIT) keeps DynamoDB's promises under concurrency but writes to disk only when it is asked to stop. This file runs its
-request handler, one request at a time, and appends every request that changed something to a journal before it is answered; at start the
-journal is replayed and, when it has grown far beyond the data, written anew.
+ministack (PyPI, MIT) keeps DynamoDB's guarantees under concurrency but writes to disk only when it is stopped. This
+file runs its request handler, one request at a time. It appends every request that changed data to a journal before the
+request is answered. At start it replays the journal, and compacts it if it has grown far beyond the data.
 
-It runs in an environment of its own, because ministack pins another botocore than the application uses, so it imports nothing of ours.
+It runs in its own virtual environment, because ministack pins another botocore than the application uses. So it must
+not import the application.
 
     python -P dadacat/embedded/dynamodb.py --port 8000 --data DIR
 
-DIR/journal.jsonl holds one line a request: `[action, region, body]`. A line is written before its request is answered and synced together
-with those that came in meanwhile, so a killed process loses nothing that anybody saw, and a power cut nothing that was acknowledged.
+DIR/journal.jsonl has one line per request: `[action, region, body]`. A line is written, and synced together with the
+lines that arrived meanwhile, before its request is answered. So a killed process loses nothing that a client has seen,
+and a power cut nothing that was acknowledged.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ from ministack.services import dynamodb
 ACCOUNT: Final = "000000000000"
 JOURNAL: Final = "journal.jsonl"
 MAX_REQUEST_BYTES: Final = 17 * 1024 * 1024  # DynamoDB's own limit for a batch is 16 MB
-#: The journal is written anew at start when it holds more than this many lines for each line that the data needs.
+#: The journal is compacted at start if it has more than this many lines for each line that the data needs.
 COMPACT_FACTOR: Final = 3
 COMPACT_ABOVE_LINES: Final = 2_000
 
@@ -66,14 +68,14 @@ Line = tuple[str, str, str]
 
 
 class Store:
-    """ministack's tables and the journal that they can be rebuilt from."""
+    """ministack's tables, and the journal from which they are rebuilt."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / JOURNAL
         self._lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        #: The requests that made and changed each table, to write the journal anew from.
+        #: The requests that created and changed each table, for compaction.
         self._tables: dict[tuple[str, str], list[Line]] = {}
         self._lines = 0
         self._replay()
@@ -84,23 +86,23 @@ class Store:
         self._sync: asyncio.Task[None] | None = None
 
     def carry_out(self, action: str, region: str, body: str) -> tuple[int, dict[str, str], bytes]:
-        """Let ministack answer one request; whatever it changed is in the file when this returns, though not yet synced."""
+        """Answer one request with ministack. On return its change is in the file, but not yet synced."""
         status, headers, answer = _ask(action, region, body)
         if status == 200 and action in CHANGES:  # noqa: PLR2004 - HTTP's OK
             size = os.fstat(self._file).st_size
             try:
                 _write_all(self._file, _line((action, region, body)))
             except OSError:
-                # memory holds what the file does not: begin anew from the file, without the half line
+                # Memory is ahead of the file: cut off the partial line and exit, so that a restart reads the file.
                 os.ftruncate(self._file, size)
                 os._exit(1)
             self._note((action, region, body))
         return status, headers, answer
 
     async def synced(self) -> None:
-        """Wait until all that is in the file by now is on the disk; whoever waits at the same time shares one sync."""
-        mine = self._lines
-        while self._synced < mine:
+        """Wait until every line written so far is on the disk. Concurrent callers share one sync."""
+        target = self._lines
+        while self._synced < target:
             if self._sync is None:
                 self._sync = asyncio.create_task(self._sync_once())
             await asyncio.shield(self._sync)
@@ -120,15 +122,15 @@ class Store:
         with self._path.open("rb") as file:
             for raw in file:
                 if not raw.endswith(b"\n"):
-                    break  # the last line of a process that was killed while it wrote
+                    break  # a process was killed while it wrote the last line
                 try:
                     action, region, body = json.loads(raw)
                 except ValueError:
-                    sys.exit(f"{self._path}: line {self._lines + 1} is damaged; nothing was changed")
+                    sys.exit(f"{self._path}: line {self._lines + 1} is damaged; the file was left as it is")
                 status, _, answer = _ask(action, region, body)
                 if status != 200:  # noqa: PLR2004 - HTTP's OK
                     print(
-                        f"journal line {self._lines + 1}: {action} no longer holds: {answer[:200]!r}", file=sys.stderr
+                        f"journal line {self._lines + 1}: {action} failed on replay: {answer[:200]!r}", file=sys.stderr
                     )
                 self._note((action, region, body))
                 good += len(raw)
@@ -180,19 +182,20 @@ def _write_all(file: int, data: bytes) -> None:
 
 
 def _ask(action: str, region: str, body: str) -> tuple[int, dict[str, str], bytes]:
-    """Ministack's answer. Its handler is a coroutine that never waits, so one step of it is all of it."""
+    """Return ministack's answer. Its handler is a coroutine that never waits, so one step completes it."""
     with request_scope(ACCOUNT, region):
-        asked = dynamodb.handle_request("POST", "/", {"x-amz-target": f"DynamoDB_20120810.{action}"}, body.encode(), {})
+        target = {"x-amz-target": f"DynamoDB_20120810.{action}"}
+        handler = dynamodb.handle_request("POST", "/", target, body.encode(), {})
         try:
-            asked.send(None)
-        except StopIteration as answered:
-            status, headers, answer = answered.value
+            handler.send(None)
+        except StopIteration as finished:
+            status, headers, answer = finished.value
             return status, headers, answer if isinstance(answer, bytes) else answer.encode()
-    raise RuntimeError(f"{action} waited for something")
+    raise RuntimeError(f"{action} did not complete in one step")
 
 
 class Server:
-    """The ASGI application: DynamoDB's JSON protocol, and GET / for those who ask whether it is there."""
+    """The ASGI application: DynamoDB's JSON protocol, and `GET /` as a health check."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -250,20 +253,20 @@ async def _answer(
 
 
 def main() -> None:
-    """Serve until told to stop."""
+    """Serve until SIGTERM."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--data", type=Path, required=True)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     try:
-        store = Store(asked.data)
+        store = Store(options.data)
     except BlockingIOError:
-        sys.exit(f"{asked.data} is in use by another server")
-    # nothing has to be written when it stops, so it stops at once
+        sys.exit(f"{options.data} is in use by another server")
+    # Everything is already in the file, so the server can stop at once.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     uvicorn.run(
-        Server(store), host=asked.host, port=asked.port, lifespan="off", log_level="warning", access_log=False,
+        Server(store), host=options.host, port=options.port, lifespan="off", log_level="warning", access_log=False,
         timeout_keep_alive=75,
     )  # fmt: skip
 

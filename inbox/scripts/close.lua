@@ -1,6 +1,17 @@
--- Leave a person whose inbox is empty: the look and the unlock are one step, so no text falls between them.
---   KEYS lease:{who} inbox:{who} agenda waiting again:{who}    ARGV token, who
--- Returns 1 closed, 0 a text is waiting (the lease stays mine), -1 the lease is not mine.
+-- End a visit and release the lease if the inbox is empty.
+--
+-- The check and the release are one step, so no text can arrive between them.
+--
+-- KEYS[1] lease:{who}
+-- KEYS[2] inbox:{who}
+-- KEYS[3] agenda
+-- KEYS[4] waiting
+-- KEYS[5] again:{who}
+-- ARGV[1] token of the lease
+-- ARGV[2] who
+-- Not in KEYS: visit:{who}, which is deleted.
+--
+-- Returns 1 closed, 0 a text is waiting (the lease is kept), -1 the lease is lost.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
 if redis.call('XLEN', KEYS[2]) > 0 then return 0 end
 redis.call('DEL', KEYS[1], KEYS[2], KEYS[5], 'visit:' .. ARGV[2])

@@ -1,12 +1,22 @@
--- Begin to count what was spent, or go on where another stopped.    KEYS purse:epoch purse:count purse:day:{day} purse:month:{month}
---   ARGV an epoch, should none have begun; the day; who counts; milliseconds after which he is taken to be dead
--- Returns {} where it is counted or another is at it; {epoch, the day on which it began, where in the journal it goes on}.
+-- Begin to recount what was spent, or continue where another process stopped.
+--
+-- KEYS[1] purse:epoch
+-- KEYS[2] purse:count
+-- KEYS[3] purse:day:{day}
+-- KEYS[4] purse:month:{month}
+-- ARGV[1] epoch to use if no recount has begun
+-- ARGV[2] the day, such as 2026-11-29
+-- ARGV[3] id of the process that counts
+-- ARGV[4] milliseconds without a page after which that process counts as dead
+--
+-- Returns {} if the totals are complete or another process is counting.
+-- Otherwise returns {epoch, day on which the recount began, journal cursor to continue from}.
 if redis.call('EXISTS', KEYS[1]) == 1 then return {} end
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 if redis.call('HSETNX', KEYS[2], 'epoch', ARGV[1]) == 1 then
   redis.call('HSET', KEYS[2], 'day', ARGV[2], 'cursor', '')
-  -- what stands there is of a time when it was not counted to the end
+  -- these totals are from a time when the recount was not complete
   redis.call('DEL', KEYS[3], KEYS[4])
 end
 local counter, till = unpack(redis.call('HMGET', KEYS[2], 'counter', 'until'))

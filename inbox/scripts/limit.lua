@@ -1,10 +1,15 @@
--- Take a token from each of these buckets, or from none of them.
---   KEYS limited:{sid} rate:{key}...    ARGV milliseconds for which the verdict is kept, when it happened, then of each bucket: tokens it holds,
---                                            milliseconds in which it fills up
--- Returns 0, or the place of the first bucket that is empty; the same again for the same sid.
+-- Take one token from each bucket, or none at all if any bucket is empty.
+--
+-- KEYS[1] limited:{sid}
+-- KEYS[2...] rate:{key} of each bucket
+-- ARGV[1] milliseconds for which the verdict is kept
+-- ARGV[2] time of the event in milliseconds
+-- ARGV[3...] for each bucket: its capacity in tokens, milliseconds in which it fills up
+--
+-- Returns 0, or the number of the first empty bucket, from 1. A second call for the same sid returns the same.
 local before = redis.call('GET', KEYS[1])
 if before then return tonumber(before) end
--- by the time at which it happened: what waited while nobody worked did not come at once
+-- Buckets fill by the time of the event: texts that waited while no worker ran did not all arrive at once.
 local now = tonumber(ARGV[2])
 local left, last, empty = {}, {}, 0
 for i = 2, #KEYS do

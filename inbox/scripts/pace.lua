@@ -1,6 +1,11 @@
--- Take a place in a queue that moves on by itself.    KEYS pace:{key}    ARGV milliseconds that it takes, milliseconds by which it may be ahead,
---                                                                          milliseconds that are worth waiting for
--- Returns in how many milliseconds it is one's turn; negative, and no place is taken, where that is too long.
+-- Take a place in a queue that drains by time alone.
+--
+-- KEYS[1] pace:{key}
+-- ARGV[1] milliseconds that the place takes
+-- ARGV[2] milliseconds by which the queue may run ahead
+-- ARGV[3] longest acceptable wait in milliseconds
+--
+-- Returns the milliseconds to wait. If the wait is too long, takes no place and returns it as a negative number.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local taken = math.max(now, tonumber(redis.call('GET', KEYS[1]) or 0))

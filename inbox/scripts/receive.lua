@@ -1,13 +1,19 @@
--- receive
--- Delivery reports become durable; a drain is rung for, unless one was within the last second and has not begun.
---   KEYS receipts receipts:rung queue    ARGV doorbell, milliseconds, report...
--- Returns for each report 1.
-local told = {}
+-- Make delivery reports durable and push a task that drains them.
+--
+-- KEYS[1] receipts
+-- KEYS[2] receipts:rung
+-- KEYS[3] the task queue
+-- ARGV[1] the task message
+-- ARGV[2] milliseconds for which no second task is pushed, unless a drain begins earlier and deletes KEYS[2]
+-- ARGV[3...] encoded reports
+--
+-- Returns 1 for each report.
+local outcomes = {}
 for i = 3, #ARGV do
   redis.call('XADD', KEYS[1], '*', 'report', ARGV[i])
-  told[i - 2] = 1
+  outcomes[i - 2] = 1
 end
 if redis.call('SET', KEYS[2], '1', 'NX', 'PX', ARGV[2]) then
   redis.call('LPUSH', KEYS[3], ARGV[1])
 end
-return told
+return outcomes

@@ -1,9 +1,17 @@
--- Remove texts whose turn is over, while the lease is mine.
---   KEYS lease:{who} inbox:{who} waiting again:{who}    ARGV token, who, stream id...
--- Returns {1, sid, times, ...}: which of them were brought again while they waited, and how often; {0}: the lease is not mine and
--- nothing was removed.
+-- Remove texts whose turn is over, if the lease is held.
+--
+-- KEYS[1] lease:{who}
+-- KEYS[2] inbox:{who}
+-- KEYS[3] waiting
+-- KEYS[4] again:{who}
+-- ARGV[1] token of the lease
+-- ARGV[2] who
+-- ARGV[3...] stream ids of the texts
+--
+-- Returns {1, sid, times, sid, times, ...}: the removed texts that were brought again while waiting, and how often.
+-- Returns {0} if the lease is lost; nothing is removed.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {0} end
-local told = {1}
+local answer = {1}
 local counted = redis.call('EXISTS', KEYS[4]) == 1
 for i = 3, #ARGV do
   if counted then
@@ -12,8 +20,8 @@ for i = 3, #ARGV do
       local times = redis.call('HGET', KEYS[4], sid)
       if times then
         redis.call('HDEL', KEYS[4], sid)
-        table.insert(told, sid)
-        table.insert(told, times)
+        table.insert(answer, sid)
+        table.insert(answer, times)
       end
     end
   end
@@ -25,4 +33,4 @@ if #oldest == 0 then
 else
   redis.call('ZADD', KEYS[3], string.match(oldest[1][1], '^%d+'), ARGV[2])
 end
-return told
+return answer

@@ -1,11 +1,28 @@
--- Set money aside for one reply, before it is thought and sent.
---   KEYS purse:epoch purse:count purse:day:{day} purse:month:{month}
---   ARGV who, turn, for models, for messages, price of a last line, why it is urgent or nothing,
---        caps of models: person and day, day, month; caps of messages: the same; -1 is none. Seconds that the day's and the month's hash live;
---        1: do not wait while it is counted what was spent
--- Fields of a day: model sms model:{who} sms:{who} last:{who} urgent:{why}:{who} beyond; of a month: model sms beyond.
--- Returns {-1} where that has to be waited for; {leave, set aside for models, set aside for messages, epoch, 1 while it is counted};
--- leave: 0 silence, 1 a last line, 2 go.
+-- Set money aside for one reply, before the model is called and the message is sent.
+--
+-- KEYS[1] purse:epoch
+-- KEYS[2] purse:count
+-- KEYS[3] purse:day:{day}
+-- KEYS[4] purse:month:{month}
+-- ARGV[1] who
+-- ARGV[2] turn; a repeated call for the same turn gets the same last line and the same urgent reply
+-- ARGV[3] most that models may cost
+-- ARGV[4] most that messages may cost
+-- ARGV[5] price of a last line
+-- ARGV[6] why the reply is urgent, such as danger; empty: it is not
+-- ARGV[7...9] caps for models: person and day, day, month; -1: none
+-- ARGV[10...12] caps for messages: the same
+-- ARGV[13] seconds for which the day's hash is kept
+-- ARGV[14] seconds for which the month's hash is kept
+-- ARGV[15] 1: do not wait for a recount in progress
+--
+-- Fields of a day: model sms model:{who} sms:{who} last:{who} urgent:{why}:{who} beyond.
+-- Fields of a month: model sms beyond.
+--
+-- Returns {-1} if the caller has to wait for the recount.
+-- Otherwise returns
+-- {verdict, set aside for models, set aside for messages, epoch, 1 while a recount is in progress else 0}.
+-- The verdict is 0 silence, 1 a last line, 2 go.
 local epoch = redis.call('GET', KEYS[1])
 local counting = epoch and 0 or 1
 if not epoch then
@@ -15,7 +32,7 @@ end
 local day, month, who, turn = KEYS[3], KEYS[4], ARGV[1], ARGV[2]
 local caps = {model = {ARGV[7], ARGV[8], ARGV[9]}, sms = {ARGV[10], ARGV[11], ARGV[12]}}
 local function spent(hash, field) return tonumber(redis.call('HGET', hash, field) or 0) end
--- which of the three caps leave no room
+-- whether the amount exceeds any of the three caps, and which of them
 local function full(kind, amount)
   local at = {spent(day, kind .. ':' .. who), spent(day, kind), spent(month, kind)}
   local none, which = true, {}
@@ -36,14 +53,14 @@ local function set_aside(kind, amount)
 end
 local for_models, for_messages, last_line = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local unlimited = ARGV[10] == '-1' and ARGV[11] == '-1' and ARGV[12] == '-1'
--- while it is counted the sums are too low to be held against a cap
+-- during a recount the totals are too low to be compared with a cap
 if for_messages == 0 or counting == 1 and unlimited or counting == 0 and not full('sms', for_messages) then
   set_aside('sms', for_messages)
   if counting == 1 or full('model', for_models) then for_models = 0 end
   set_aside('model', for_models)
   return {2, for_models, for_messages, epoch, counting}
 end
--- somebody in danger is answered once a day whatever it costs, and so is who asks for help
+-- a person in danger is answered once a day whatever it costs, and so is a person who asks for help
 if ARGV[6] ~= '' then
   local before = redis.call('HGET', day, 'urgent:' .. ARGV[6] .. ':' .. who)
   if not before or before == turn then
@@ -57,7 +74,7 @@ if counting == 1 then return {-1} end
 local last = redis.call('HGET', day, 'last:' .. who)
 if last == turn then return {1, 0, 0, epoch, 0} end
 if last then return {0, 0, 0, epoch, 0} end
--- a last line goes over a cap of all people once, and never again while that cap lasts
+-- a last line may exceed a cap for all people once, and not again in the same day or month
 local over, which = full('sms', last_line)
 if over then
   if which[2] and redis.call('HEXISTS', day, 'beyond') == 1 then return {0, 0, 0, epoch, 0} end

@@ -1,8 +1,23 @@
--- Correct what was set aside by what was spent.    KEYS purse:epoch purse:count purse:day:{day} purse:month:{month}
---   ARGV who, epoch at which it was set aside, spent on models, set aside for them, spent on messages, set aside for them,
---        seconds that the day's and the month's hash live
--- Where Redis was emptied since, what was set aside is gone. Once a count has begun, all that was spent is added: it may have passed this row
--- before it was written. Before that nothing is: the count will find the row.
+-- Replace the amount set aside by the amount spent.
+--
+-- KEYS[1] purse:epoch
+-- KEYS[2] purse:count
+-- KEYS[3] purse:day:{day}
+-- KEYS[4] purse:month:{month}
+-- ARGV[1] who
+-- ARGV[2] epoch at which the money was set aside
+-- ARGV[3] spent on models
+-- ARGV[4] set aside for models
+-- ARGV[5] spent on messages
+-- ARGV[6] set aside for messages
+-- ARGV[7] seconds for which the day's hash is kept
+-- ARGV[8] seconds for which the month's hash is kept
+--
+-- If Redis was emptied since, the amount set aside is gone. There are two cases:
+-- once a recount has begun, everything spent is added: the recount may have passed this row before it was written;
+-- before a recount begins, nothing is added: the recount will find the row.
+--
+-- Returns 1 settled, 0 nothing changed because no recount has begun.
 local now, counting = redis.call('GET', KEYS[1]), redis.call('HGET', KEYS[2], 'epoch')
 if not now and not counting then return 0 end
 local same = now == ARGV[2] or counting == ARGV[2]

@@ -1,12 +1,24 @@
 -- Take the lease on a person, if it is free and the person is known.
---   KEYS lease:{who} people rung:{who}    ARGV who, token, milliseconds
--- Returns {0} where somebody else serves, {-1} for an unknown person, {1, now in milliseconds, user id}.
--- the bell that led here is heard, whoever serves: from now on the next text rings again
+--
+-- KEYS[1] lease:{who}
+-- KEYS[2] people
+-- KEYS[3] rung:{who}
+-- ARGV[1] who
+-- ARGV[2] token of the new lease
+-- ARGV[3] length of the lease in milliseconds
+-- Not in KEYS: visit:{who}, which is set.
+--
+-- Returns one of:
+--   {0}   another worker holds the lease
+--   {-1}  the person is unknown
+--   {1, now in milliseconds, user id, 1 if the last visit failed or its worker died, else 0}
+
+-- the wake-up task has been taken, whichever worker serves: the next text pushes a new one
 redis.call('DEL', KEYS[3])
 local user = redis.call('HGET', KEYS[2], ARGV[1])
 if not user then return {-1} end
 if not redis.call('SET', KEYS[1], ARGV[2], 'NX', 'PX', ARGV[3]) then return {0} end
--- left by a visit that neither closed nor parked: its worker died
+-- visit:{who} is still set if the worker of the last visit died or its visit failed
 local died = redis.call('SET', 'visit:' .. ARGV[1], '1', 'GET') and 1 or 0
 local clock = redis.call('TIME')
 return {1, clock[1] * 1000 + math.floor(clock[2] / 1000), user, died}

@@ -1,5 +1,6 @@
 "use strict";
-// The page keeps one map of messages by sid and draws a telephone from it; every event is "this message is now so".
+// The page keeps a map of messages by sid for each telephone and draws the telephone from it.
+// Every event carries the new state of one message.
 
 const TYPING_FOR_MS = 60_000;
 const ROAD_EVERY_MS = 500;
@@ -20,7 +21,7 @@ const make = (tag, className, text) => {
   return element;
 };
 
-// How many segments a text costs: the same rules as sms/segments.py.
+// Count the segments of a text by the rules of sms/segments.py.
 function segments(text) {
   const letters = [...text];
   const gsm = letters.every((c) => GSM.has(c) || GSM_TWICE.has(c));
@@ -40,7 +41,7 @@ function clock(seconds) {
   return new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 }
 
-// Ticks: one when the network has it, two when the webhook took it (mine) or the telephone has it (the cat's).
+// One tick: the network has the message. Two: the webhook took it (the person's text) or the telephone has it (the reply).
 function ticks(message) {
   const names = message.stations.map(([name]) => name);
   if (message.mine) {
@@ -90,7 +91,7 @@ function thinking(phone) {
   return last && last.mine && ticks(last)[0] === "✓✓" && Date.now() - last.created * 1000 < TYPING_FOR_MS && !last.silent;
 }
 
-// Whether the reader is at the end of the list; noted before anything changes its size.
+// Return whether the list is scrolled to its end. Call this before anything changes its size.
 function isAtEnd(phone) {
   const list = $(".bubbles", phone.element);
   return list.scrollHeight - list.scrollTop - list.clientHeight < 80;
@@ -138,7 +139,7 @@ function addPhone({ number, name, messages, notices }) {
     if (pictures) {
       const clear = make("button", "clear", "×");
       clear.type = "button";
-      clear.title = "leave the pictures out";
+      clear.title = "remove the pictures";
       clear.addEventListener("click", () => { phone.pictures = []; measure(); });
       count.append(" ", clear);
     }
@@ -153,10 +154,10 @@ function addPhone({ number, name, messages, notices }) {
   });
   $("input[type=file]", form).addEventListener("change", async (event) => {
     for (const file of event.target.files) {
-      if (phone.pictures.length >= MOST_PICTURES) { count.className = "count error"; count.textContent = `a text takes ${MOST_PICTURES} pictures at most`; return; }
+      if (phone.pictures.length >= MOST_PICTURES) { count.className = "count error"; count.textContent = `a text may have at most ${MOST_PICTURES} pictures`; return; }
       const answer = await fetch("/phone/pictures", { method: "POST", headers: { "content-type": file.type }, body: file });
-      const said = await answer.json();
-      if (answer.ok) phone.pictures.push(said.sid); else { count.className = "count error"; count.textContent = said.error; return; }
+      const reply = await answer.json();
+      if (answer.ok) phone.pictures.push(reply.sid); else { count.className = "count error"; count.textContent = reply.error; return; }
     }
     event.target.value = "";
     measure();
@@ -172,10 +173,10 @@ function addPhone({ number, name, messages, notices }) {
         method: "POST", headers: { "content-type": "application/json" },
         body: JSON.stringify({ from: number, to: $(".to", element).value || numbers[0], body, pictures }),
       });
-      const said = await answer.json();
-      error = said.error;
-      if (answer.ok) { area.value = ""; phone.pictures = []; chosen = said.sid; measure(); draw(phone, true); followRoad(said.sid); return; }
-    } catch { /* the sentence below says it */ } finally { phone.sending = false; }
+      const reply = await answer.json();
+      error = reply.error;
+      if (answer.ok) { area.value = ""; phone.pictures = []; chosen = reply.sid; measure(); draw(phone, true); followRoad(reply.sid); return; }
+    } catch { /* `error` keeps its first value */ } finally { phone.sending = false; }
     count.className = "count error";
     count.textContent = error;
   });
@@ -193,7 +194,7 @@ async function load() {
   for (const fresh of state.phones) {
     const phone = phones.get(fresh.number);
     if (!phone) { addPhone(fresh); continue; }
-    // what somebody is typing stays; what was said is brought up to date
+    // keep the unsent text; update the messages
     for (const message of fresh.messages) phone.messages.set(message.sid, { ...phone.messages.get(message.sid), ...message });
     phone.notices = fresh.notices;
     draw(phone);
@@ -250,13 +251,13 @@ function listen() {
   events.addEventListener("open", async () => { status.textContent = "connected"; status.className = "connection"; await load(); });
   events.addEventListener("error", () => { status.textContent = "the network does not answer; trying again"; status.className = "connection lost"; });
   events.addEventListener("message", async (event) => {
-    const said = JSON.parse(event.data);
-    if (said.kind === "phones") { await load(); return; }
-    const number = said.kind === "notice" ? said.phone : said.message.phone;
+    const change = JSON.parse(event.data);
+    if (change.kind === "phones") { await load(); return; }
+    const number = change.kind === "notice" ? change.phone : change.message.phone;
     const phone = phones.get(number);
     if (!phone) return;
-    if (said.kind === "notice") phone.notices.push({ at: said.at, body: said.body });
-    else phone.messages.set(said.message.sid, { ...phone.messages.get(said.message.sid), ...said.message });
+    if (change.kind === "notice") phone.notices.push({ at: change.at, body: change.body });
+    else phone.messages.set(change.message.sid, { ...phone.messages.get(change.message.sid), ...change.message });
     draw(phone);
   });
 }
@@ -272,14 +273,14 @@ $("#add").addEventListener("submit", async (event) => {
   if (answer.ok) form.reset();
 });
 
-// How the network misbehaves: the rules as they stand, a menu of what there is, and what the network says to them.
+// The faults of the network: the current rules, a menu of possible rules, and the network's answer.
 const RULE_EXTRAS = { slow: { seconds: 3 }, hang: { seconds: 30 }, error: { status: 503, code: 20503 }, lag: { seconds: 120 }, delay: { seconds: 5 }, undelivered: { code: 30003 }, failed: { code: 30008 } };
 
 function showFaults({ seed, rules, actions }) {
   const bare = rules.map(({ struck, ...rule }) => Object.fromEntries(Object.entries(rule).filter(([name, value]) => value !== null && value !== "" && value !== false && !(name === "rate" && value === 1) && !(name === "status" && rule.do !== "error"))));
   $("#fault-rules").value = bare.length ? JSON.stringify(bare, null, 1) : "[]";
   $("#fault-seed").value = seed;
-  $("#fault-said").textContent = rules.length ? rules.map((r) => `${r.at} ${r.do}: struck ${r.struck}`).join(" · ") : "it behaves";
+  $("#fault-said").textContent = rules.length ? rules.map((r) => `${r.at} ${r.do}: struck ${r.struck}`).join(" · ") : "no rules are set";
   $("#faults").classList.toggle("active", rules.length > 0);
   if (!$("#fault-menu").options.length) {
     const options = Object.entries(actions).flatMap(([at, dos]) => dos.map((d) => { const o = make("option", "", `${at}: ${d}`); o.value = `${at} ${d}`; return o; }));
@@ -289,10 +290,10 @@ function showFaults({ seed, rules, actions }) {
 
 async function setFaults(text) {
   let rules;
-  try { rules = JSON.parse(text); } catch { $("#fault-said").textContent = "that is not JSON"; return; }
+  try { rules = JSON.parse(text); } catch { $("#fault-said").textContent = "the rules are not valid JSON"; return; }
   const answer = await fetch("/faults", { method: "PUT", headers: { "content-type": "application/json" }, body: JSON.stringify({ rules, seed: Number($("#fault-seed").value) }) });
-  const said = await answer.json();
-  if (answer.ok) showFaults(said); else $("#fault-said").textContent = said.error;
+  const reply = await answer.json();
+  if (answer.ok) showFaults(reply); else $("#fault-said").textContent = reply.error;
 }
 
 const loadFaults = async () => showFaults(await (await fetch("/faults")).json());
@@ -303,7 +304,7 @@ $("#fault-menu").addEventListener("change", (event) => {
   const [at, what] = event.target.value.split(" ");
   event.target.selectedIndex = 0;
   let rules = [];
-  try { rules = JSON.parse($("#fault-rules").value); } catch { /* begin anew */ }
+  try { rules = JSON.parse($("#fault-rules").value); } catch { /* start with an empty list */ }
   $("#fault-rules").value = JSON.stringify([...rules, { at, do: what, ...RULE_EXTRAS[what] }], null, 1);
 });
 

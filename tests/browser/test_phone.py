@@ -1,4 +1,4 @@
-"""The phone page in a real browser: type, send, read the reply, see the ticks and the road."""
+"""The phone page in a real browser: type, send, read the reply, see the ticks and the road view."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def house(start_house: Callable[..., House]) -> House:  # noqa: F811 - the fixture that it is built on
+def house(start_house: Callable[..., House]) -> House:  # noqa: F811 - the fixture that this one uses
     return start_house()
 
 
@@ -123,10 +123,10 @@ def test_the_whole_story_of_a_text_is_a_page_beside_the_road(page: Page) -> None
     story = opened.value
     expect(story.locator(".said")).to_have_text("<i>what became of this?</i>")
     expect(story.locator(".verdict")).to_contain_text("part 0 sent as SM")
-    told = story.locator("tbody tr td:nth-child(2)")
-    expect(told.first).to_have_text("received")
+    events = story.locator("tbody tr td:nth-child(2)")
+    expect(events.first).to_have_text("received")
     for station in ("opened", "thought", "persisted", "claimed", "attempt: SENT", "reported delivered"):
-        expect(told.filter(has_text=station)).to_be_visible()
+        expect(events.filter(has_text=station)).to_be_visible()
     story.screenshot(path=ARTEFACTS / "story.png")
     story.get_by_role("link", name="back to the telephones").click()
     expect(story.locator(".phone").first).to_be_visible()

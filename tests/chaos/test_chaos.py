@@ -1,4 +1,7 @@
-"""A short day of chaos: real processes, kills, cuts, and every text accounted for. The long one: `dadacat chaos --minutes 60`."""
+"""A short day of chaos: real processes, kills and cuts, and every text accounted for.
+
+For a long day run `dadacat chaos --minutes 60`.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ pytestmark = pytest.mark.road
 
 @pytest.mark.timeout(1500)
 def test_a_short_day_loses_doubles_and_swaps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # a shell that names somebody's Redis: chaos must not go near it
+    # The caller's shell names a real Redis and the real Twilio: chaos must not touch them.
     monkeypatch.setenv("REDIS_URL", "redis://192.0.2.1:6379/0")
     monkeypatch.setenv("TWILIO_API_BASE_URL", "https://api.twilio.com")
     plan = runner.Plan(seconds=25, seed=20, data=tmp_path, workers=3, people=30, rate=5, fault_every=0.8, each_point=1)

@@ -1,4 +1,4 @@
-"""A reply in three messages, whose worker is killed after the first: the next one goes on at the second."""
+"""Kill a worker after the first of three parts of a reply: the next worker continues at the second."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ POEM = "the box\nthe cat\nthe lid"
 
 @pytest.fixture
 def poet() -> Iterator[str]:
-    """A model that always says the same poem, in three lines."""
+    """Run a model that always answers with the same poem of three lines."""
 
     with a_model() as model:
         model.says = lambda _: POEM
@@ -53,7 +53,7 @@ def test_a_reply_in_parts_goes_on_at_the_part_that_is_missing(tmp_path: Path, po
     try:
         tree.start()
         outside = Outside(tree.urls)
-        # a report that is faster than the bind would make it needless: here nobody reports
+        # A delivery report before the bind would make the bind needless, so the carrier sends none here.
         outside.misbehave([{"at": "callback", "do": "never"}])
         outside.post_texts_to(tree.webhook_url())
         person = "+15551110001"
@@ -61,7 +61,7 @@ def test_a_reply_in_parts_goes_on_at_the_part_that_is_missing(tmp_path: Path, po
         wait_until(lambda: len(outside.replies(person)) >= 3, seconds=60, what="the whole poem")
         wait_until(lambda: not outside.waits(person), seconds=30, what="an empty inbox")
 
-        assert binds > 100, "nobody was killed"
+        assert binds > 100, "no worker was killed"
         assert [reply["body"] for reply in reversed(outside.replies(person))] == POEM.split("\n")
         parts = sorted((row.key, row.state) for row in outside.rows() if row.key.startswith("out#"))
         assert parts == [(f"out#{sid}#{number}", "SENT") for number in range(3)]

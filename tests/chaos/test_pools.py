@@ -1,7 +1,9 @@
-"""A worker comes back by itself when Redis restarts, drops its connections, falls silent, or is away for a minute; in every pool that we support.
+"""A worker of every supported pool recovers by itself from each kind of Redis outage.
 
-One tree, a worker of each pool. To see that one of them works the others are stopped with SIGSTOP while it gets a text. None of them is started
-again: the process that answers at the end is the one that was there at the beginning.
+Redis restarts, drops its connections, falls silent, or is away for a minute.
+
+The tree has one worker of each pool. To prove that a worker works, the others are stopped with SIGSTOP while it gets a
+text. No worker is restarted: the process that answers at the end is the one from the beginning.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ pytestmark = [
 ]
 
 POOLS = ("threads", "prefork")
-#: Celery's pauses between two tries at a broker that is away grow to half a minute, and a busy machine is slow to notice that it is back.
+#: Celery's pauses between two connection attempts grow to half a minute, and a busy machine notices late that Redis is
+#: back.
 COMES_BACK_SECONDS = 150
 AWAY_SECONDS = 60
 _people = itertools.count(1)
@@ -63,13 +66,13 @@ def the_same_processes(tree: Tree, pids: dict[str, int]) -> Iterator[None]:
         assert member.process.pid == pids[member.pool], f"the {member.pool} worker died and was started again"
 
 
-def everybody_answers(tree: Tree, outside: Outside) -> None:
+def all_workers_answer(tree: Tree, outside: Outside) -> None:
     for member in tree.of_role("worker"):
         answers(tree, outside, member)
 
 
 def answers(tree: Tree, outside: Outside, alone: Member) -> None:
-    """This worker, and nobody else, answers a text."""
+    """Assert that this worker answers a text while all others are stopped."""
     person = f"+1557{next(_people):07d}"
     others = [member for member in tree.of_role("worker") if member is not alone]
     for member in others:
@@ -83,7 +86,7 @@ def answers(tree: Tree, outside: Outside, alone: Member) -> None:
 
 
 def stop(member: Member, number: signal.Signals) -> None:
-    """To a worker and, in a prefork pool, to its children: they are who serves."""
+    """Signal a worker and, in a prefork pool, its children, which do the work."""
     assert member.process is not None
     pid = str(member.process.pid)
     children = subprocess.run(["ps", "-o", "pid=", "--ppid", pid], capture_output=True, text=True, check=False)
@@ -92,7 +95,7 @@ def stop(member: Member, number: signal.Signals) -> None:
 
 @pytest.mark.usefixtures("the_same_processes")
 def test_each_pool_answers(tree: Tree, outside: Outside) -> None:
-    everybody_answers(tree, outside)
+    all_workers_answer(tree, outside)
 
 
 @pytest.mark.usefixtures("the_same_processes")
@@ -100,14 +103,14 @@ def test_after_redis_dropped_every_connection(tree: Tree, outside: Outside) -> N
     outside.redis.client_kill_filter(_type="normal")
     outside.redis.client_kill_filter(_type="pubsub")
 
-    everybody_answers(tree, outside)
+    all_workers_answer(tree, outside)
 
 
 @pytest.mark.usefixtures("the_same_processes")
 def test_after_redis_was_killed_and_started_again(tree: Tree, outside: Outside) -> None:
     assert tree.kill_in_up("valkey-server", "redis-server")
 
-    everybody_answers(tree, outside)
+    all_workers_answer(tree, outside)
 
 
 @pytest.mark.usefixtures("the_same_processes")
@@ -115,22 +118,22 @@ def test_after_connections_fell_silent_without_being_closed(tree: Tree, outside:
     for member in tree.of_role("worker"):
         member.proxies["redis"].fall_silent()
 
-    everybody_answers(tree, outside)
+    all_workers_answer(tree, outside)
 
 
 @pytest.mark.usefixtures("the_same_processes")
 def test_after_redis_was_away_for_a_minute_and_what_came_meanwhile_is_answered(tree: Tree, outside: Outside) -> None:
     for member in tree.of_role("worker"):
         member.proxies["redis"].away(AWAY_SECONDS)
-    # the webhook has a way of its own: texts are taken while nobody can work
+    # The webhook reaches Redis by another proxy: it accepts texts while no worker can work.
     outside.text("+15579990000", "is anybody there?")
 
     outside.wait_for_delivery("+15579990000", AWAY_SECONDS + COMES_BACK_SECONDS)
-    everybody_answers(tree, outside)
+    all_workers_answer(tree, outside)
 
 
 def test_sigterm_ends_each_pool_without_losing_what_waits(tree: Tree, outside: Outside) -> None:
-    """Last: it ends the workers."""
+    """Run last, because it ends the workers."""
     people = [f"+1558{n:07d}" for n in range(20)]
     for person in people:
         outside.text(person, "before the end")

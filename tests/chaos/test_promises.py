@@ -1,6 +1,6 @@
-"""What is promised, at the size at which it is promised: real processes, and an auditor who knows only the outside.
+"""The promises at full size: real processes, and an auditor that sees only the outside.
 
-The largest takes minutes and is left out of `scripts/test`; `scripts/test -m long` runs it.
+The largest test takes minutes and is not part of `scripts/test`; run it with `scripts/test -m long`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _people = itertools.count(1)
 
 
 class City:
-    """A tree, the telephones of its people, and who watches."""
+    """A process tree, the telephones of its people, and the witness."""
 
     def __init__(self, tree: Tree, witness: Witness) -> None:
         self.tree = tree
@@ -49,13 +49,13 @@ class City:
         return [f"+1559{next(_people):07d}" for _ in range(number)]
 
     def texts(self, people: Sequence[str], body: str = "hello") -> list[SentText]:
-        """Everybody sends one, at the same time."""
+        """Send one text from each person, all at the same time."""
         with ThreadPoolExecutor(30) as pool:
             sids = list(pool.map(lambda person: self.outside.text(person, f"{body} from {person[-4:]}"), people))
         return [SentText(sid=sid, person=person) for sid, person in zip(sids, people, strict=True)]
 
     def verdict(self, texts: Sequence[SentText], *, seconds: float) -> Verdict:
-        """The account of these people's texts, once it is good or the time is over."""
+        """Return the verdict on these people's texts once it is good or the time is over."""
         people = {text.person for text in texts}
         deadline = time.monotonic() + SLOWER * seconds
         while True:
@@ -88,7 +88,7 @@ def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[City]:
     try:
         tree.start()
         city = City(tree, witness)
-        # the very first look at the carrier's list only notes where the days begin
+        # The first reading of the carrier's list only records the watermark.
         wait_until(city.outside.was_looked_at, seconds=30, what="the watermark")
         yield city
         city.outside.close()
@@ -197,9 +197,9 @@ def test_ten_texts_each_in_bursts_while_workers_are_killed_every_few_seconds(
         for turn in range(10):
             burst = pool.submit(city.texts, people, f"text {turn}")
             if turn in (2, 5, 8):
-                # the clock may find everything answered; this finds texts that wait
+                # A kill by the clock may hit when every text is answered; these kills hit while texts wait.
                 wait_until(lambda: city.outside.redis.zcard("waiting") > 0, what="texts that wait")
-                wait_until(kill, what="somebody to kill")
+                wait_until(kill, what="a living worker to kill")
             texts += burst.result()
     verdict = city.verdict(texts, seconds=60 + number * 1.5)
     over.set()

@@ -1,4 +1,4 @@
-"""The proxy cuts at exactly the request that it is told to, before it or after it took effect."""
+"""The proxy cuts at exactly the requested request, before or after it took effect."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_a_silent_network_drops_what_there_is_and_carries_what_is_new(served: tu
     proxy.stop()
 
 
-def test_everybody_is_turned_away_for_a_while_and_not_for_ever(served: tuple[int, list[str]]) -> None:
+def test_all_people_is_turned_away_for_a_while_and_not_for_ever(served: tuple[int, list[str]]) -> None:
     port, _ = served
     proxy = CuttingProxy("http", ("127.0.0.1", port), http=True)
     proxy.start()

@@ -1,4 +1,4 @@
-"""What a request is, is told from its bytes; and a fault excuses the attempts that it touched, and no others."""
+"""Steps are recognised from a request's bytes; a fault excuses only the attempts that it touched."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.builders import ANN, NOW, OUR_NUMBER, a_text, a_turn
 
 
 class Tap:
-    """A proxy that remembers the steps that it saw."""
+    """A proxy that records every exchange."""
 
     def __init__(self, service: str, port: int, *, http: bool) -> None:
         self.seen: list[Exchange] = []
@@ -32,8 +32,8 @@ class Tap:
         return None
 
     def steps(self) -> list[Step]:
-        found = [step_of(exchange.service, exchange.request) for exchange in self.seen if exchange.when is When.BEFORE]
-        return [step for step in found if step is not None]
+        steps = [step_of(exchange.service, exchange.request) for exchange in self.seen if exchange.when is When.BEFORE]
+        return [step for step in steps if step is not None]
 
 
 def test_the_steps_at_dynamodb_are_recognised_on_the_wire(dynamodb_url: str) -> None:
@@ -178,7 +178,7 @@ def test_a_carrier_that_hangs_up_is_a_fault_of_that_attempt() -> None:
 
 
 def test_a_send_is_recognised_by_its_own_bytes() -> None:
-    """As the real sender writes it, to a server that takes one request and hangs up."""
+    """Capture what the real sender writes, on a server that reads one request and closes the connection."""
     import socket  # noqa: PLC0415 - one use
     import threading  # noqa: PLC0415 - one use
 

@@ -1,4 +1,7 @@
-"""One suite, every keeper: in memory, on the embedded server, and on Amazon's DynamoDB Local where DYNAMODB_LOCAL_DIR names it."""
+"""Run one suite on every store: in memory, embedded server, and Amazon's DynamoDB Local.
+
+DynamoDB Local takes part if DYNAMODB_LOCAL_DIR names its folder.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,9 @@ from conversation.memory import InMemoryStorage
 from conversation.storage import DynamoDBStorage
 from dadacat.chaos.tree import free_port
 from inbox import redis as inbox_redis
-from inbox.memory import InMemoryInbox, InMemoryPurse
+from inbox.memory import InMemoryInbox, InMemoryQuota
 from inbox.money import Caps
-from inbox.purse import RedisPurse
+from inbox.purse import RedisQuota
 from inbox.redis import RedisInbox
 from tests.conftest import end, wait_until
 
@@ -78,15 +81,15 @@ def inbox(request: pytest.FixtureRequest) -> Iterator[InMemoryInbox | RedisInbox
 
 
 #: Makes a purse with these caps for models and for messages, empty and already counted.
-Purses = Callable[[Caps, Caps], "InMemoryPurse | RedisPurse"]
+Purses = Callable[[Caps, Caps], "InMemoryQuota | RedisQuota"]
 
 
 @pytest.fixture(params=["memory", "redis"])
 def purses(request: pytest.FixtureRequest) -> Iterator[Purses]:
     if request.param == "memory":
-        yield lambda models, messages: InMemoryPurse(models=models, messages=messages)
+        yield lambda models, messages: InMemoryQuota(models=models, messages=messages)
         return
     request.getfixturevalue("redis_client")
     client: redis.Redis = inbox_redis.connect(request.getfixturevalue("redis_url"))
-    yield lambda models, messages: RedisPurse(client, models=models, messages=messages)
+    yield lambda models, messages: RedisQuota(client, models=models, messages=messages)
     client.close()

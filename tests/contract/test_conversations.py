@@ -1,4 +1,4 @@
-"""What every keeper of conversations promises."""
+"""Every store of conversations keeps the same promises."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def said(content: str, key: str, role: Role = Role.USER, seconds: int = 0) -> Me
     return Message(role=role, content=content, timestamp=NOW + timedelta(seconds=seconds), key=key)
 
 
-def test_nobody_is_known_before_something_was_said(store: Store) -> None:
+def test_no_one_is_known_before_something_was_said(store: Store) -> None:
     assert store.get(ANN) is None
 
 
@@ -68,15 +68,15 @@ def test_pages_follow_one_another_without_gap_or_repetition(store: Store) -> Non
     for number in range(7):
         store.append(ANN, said(f"text {number}", f"msg#{number}", seconds=number), now=NOW)
 
-    found, cursor = [], None
+    contents, cursor = [], None
     for _ in range(4):
         page = store.page(ANN, cursor=cursor, limit=2)
-        found += [entry.content for entry in page.entries]
+        contents += [entry.content for entry in page.entries]
         cursor = page.cursor
         if cursor is None:
             break
 
-    assert found == [f"text {number}" for number in range(7)]
+    assert contents == [f"text {number}" for number in range(7)]
     assert cursor is None
 
 

@@ -1,4 +1,4 @@
-"""What every inbox promises: order, one worker a person, and nothing lost between the last look and the unlock."""
+"""The contract of every inbox: order, one worker per person, no text lost while a lease is released."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ BEN_ = contract.who(BEN, b"memory")
 
 
 def next_lease(inbox: Inbox) -> Lease:
-    """The lease on Ann, once a dead worker's has ended by itself."""
-    found: list[Lease] = []
+    """Take the lease on Ann once the lease of a dead worker has expired."""
+    leases: list[Lease] = []
 
     def taken() -> bool:
         lease = inbox.take(ANN_)
-        found.extend([lease] if lease else [])
-        return bool(found)
+        leases.extend([lease] if lease else [])
+        return bool(leases)
 
     wait_until(taken, seconds=5, what="the end of a dead worker's lease")
-    return found[0]
+    return leases[0]
 
 
 def test_texts_wait_in_the_order_of_their_arrival(inbox: Inbox) -> None:
@@ -56,7 +56,7 @@ def test_a_text_that_already_waits_is_not_added_again(inbox: Inbox) -> None:
     assert len(inbox.waiting(lease, limit=10)) == 1
 
 
-def test_nobody_serves_an_unknown_person(inbox: Inbox) -> None:
+def test_no_one_serves_an_unknown_person(inbox: Inbox) -> None:
     assert inbox.take(Who("nobody")) is None
 
 
@@ -90,7 +90,7 @@ def test_a_worker_whose_lease_ended_removes_closes_and_parks_nothing(inbox: Inbo
 
     assert inbox.remove(dead, [entry.entry_id]) is None
     assert inbox.close(dead) is None
-    inbox.park(dead, due_ms=0)
+    inbox.release_until(dead, due_ms=0)
 
     assert inbox.renew(mine)
     assert len(inbox.waiting(mine, limit=10)) == 1
@@ -126,7 +126,7 @@ def test_a_parked_person_is_due_at_the_time_and_rung_for_once(inbox: Inbox) -> N
     inbox.accept(a_text())
     lease = inbox.take(ANN_)
     assert lease is not None
-    inbox.park(lease, due_ms=inbox.now_ms() - 1)
+    inbox.release_until(lease, due_ms=inbox.now_ms() - 1)
 
     assert inbox.due(limit=10) == ([ANN_], False)
     assert inbox.due(limit=10) == ([], False)
@@ -136,7 +136,7 @@ def test_a_person_who_is_served_is_not_due(inbox: Inbox) -> None:
     inbox.accept(a_text())
     lease = inbox.take(ANN_)
     assert lease is not None
-    inbox.park(lease, due_ms=inbox.now_ms() - 1)
+    inbox.release_until(lease, due_ms=inbox.now_ms() - 1)
     assert inbox.take(ANN_) is not None
 
     assert inbox.due(limit=10)[0] == []
@@ -167,14 +167,14 @@ def test_a_visit_that_ended_well_leaves_no_sign_and_one_that_did_not_does(inbox:
     first = inbox.take(ANN_)
     assert first is not None
     assert not first.after_death
-    inbox.park(first, due_ms=0)
+    inbox.release_until(first, due_ms=0)
     second = inbox.take(ANN_)
     assert second is not None
     assert not second.after_death
 
     third = next_lease(inbox)
     assert third.after_death
-    inbox.park(third, due_ms=0, failed=True)
+    inbox.release_until(third, due_ms=0, failed=True)
     fourth = inbox.take(ANN_)
     assert fourth is not None
     assert fourth.after_death
@@ -186,7 +186,7 @@ def test_those_who_are_served_do_not_hide_who_waits_behind_them(inbox: Inbox) ->
         inbox.accept(a_text(sender=person))
         lease = inbox.take(contract.who(person, b"memory"))
         assert lease is not None
-        inbox.park(lease, due_ms=inbox.now_ms() - 1000 + people.index(person))
+        inbox.release_until(lease, due_ms=inbox.now_ms() - 1000 + people.index(person))
     served = [inbox.take(contract.who(person, b"memory")) for person in people[:4]]
     assert all(served)
 
@@ -214,20 +214,20 @@ def test_a_memory_is_asked_for_once_in_a_while(inbox: Inbox, redis_url: str) -> 
     assert inbox.person(ANN_) == ANN
     assert inbox.person(Who("nobody")) is None
 
-    inbox.remind(ANN_)
-    inbox.remind(ANN_)
-    inbox.remind(BEN_)
+    inbox.request_memory(ANN_)
+    inbox.request_memory(ANN_)
+    inbox.request_memory(BEN_)
 
     if isinstance(inbox, InMemoryInbox):
         assert inbox.reminded == [ANN_, BEN_]
     else:
         with redis.Redis.from_url(redis_url) as client:
-            bells = client.lrange(contract.QUEUE, 0, -1)
-        assert sum(contract.REMEMBER_TASK.encode() in bell for bell in bells) == 2
+            tasks = client.lrange(contract.QUEUE, 0, -1)
+        assert sum(contract.REMEMBER_TASK.encode() in task for task in tasks) == 2
 
 
-def test_a_person_is_rung_for_once_until_somebody_hears_it(inbox: Inbox, redis_url: str) -> None:
-    def bells() -> int:
+def test_a_person_is_rung_for_once_until_a_person_hears_it(inbox: Inbox, redis_url: str) -> None:
+    def tasks() -> int:
         if isinstance(inbox, InMemoryInbox):
             return len(inbox.rung)
         with redis.Redis.from_url(redis_url) as client:
@@ -235,17 +235,17 @@ def test_a_person_is_rung_for_once_until_somebody_hears_it(inbox: Inbox, redis_u
 
     for body in ("one", "two", "three"):
         inbox.accept(a_text(body))
-    assert bells() == 1
+    assert tasks() == 1
     inbox.accept(a_text(sender=BEN))
-    assert bells() == 2
+    assert tasks() == 2
 
     assert inbox.take(ANN_) is not None
     inbox.accept(a_text("four"))
-    assert bells() == 3
-    # heard by a second worker, while the first still serves
+    assert tasks() == 3
+    # a second worker takes the wake-up task while the first still serves
     assert inbox.take(ANN_) is None
     inbox.accept(a_text("five"))
-    assert bells() == 4
+    assert tasks() == 4
 
 
 def test_a_duty_is_one_workers_at_a_time(inbox: Inbox) -> None:

@@ -1,4 +1,4 @@
-"""What every keeper of the journal promises: each move once, under the fence, and only along the table of moves."""
+"""Every journal makes each move once, under the fence, and only along the table of moves."""
 
 from __future__ import annotations
 
@@ -255,10 +255,10 @@ def test_an_unknown_part_is_settled_by_a_report_of_any_of_its_attempts(store: St
     part = store.claim(part, fence=conversation.fence, attempt_id="SM1-0-second", now=NOW)
     store.bind(part, Binding(state=PartState.UNKNOWN, unknown_since=7, reason="reset"), now=NOW)
 
-    found = store.report(ANN, part.key, said("SM1-0-first", "SMout", "sent"), now=NOW)
+    reported = store.report(ANN, part.key, said("SM1-0-first", "SMout", "sent"), now=NOW)
 
-    assert found is not None
-    assert (found.state, found.sid, found.status) == (PartState.SENT, "SMout", "sent")
+    assert reported is not None
+    assert (reported.state, reported.sid, reported.status) == (PartState.SENT, "SMout", "sent")
 
 
 def test_a_status_never_goes_back(store: Store) -> None:
@@ -267,14 +267,14 @@ def test_a_status_never_goes_back(store: Store) -> None:
 
     seen = []
     for status in ("delivered", "sent", "queued", "delivered"):
-        found = store.report(ANN, part.key, said("SM1-0-a", "SMout", status), now=NOW)
-        assert found is not None
-        seen.append(found.status)
+        reported = store.report(ANN, part.key, said("SM1-0-a", "SMout", status), now=NOW)
+        assert reported is not None
+        seen.append(reported.status)
 
     assert seen == ["delivered"] * 4
 
 
-def test_a_report_for_an_attempt_that_never_was_is_nobodys(store: Store) -> None:
+def test_a_report_for_an_attempt_that_never_was_is_no_ones(store: Store) -> None:
     _, part = a_claimed_part(store, "SM1-0-a")
 
     def report(key: str, attempt_id: str) -> Part | None:
@@ -289,10 +289,10 @@ def test_a_failed_part_is_not_revived_by_a_report(store: Store) -> None:
     _, part = a_claimed_part(store, "SM1-0-a")
     store.bind(part, Binding(state=PartState.FAILED, error_code=21211, reason="no telephone"), now=NOW)
 
-    found = store.report(ANN, part.key, said("SM1-0-a", "SMout", "sent"), now=NOW)
+    reported = store.report(ANN, part.key, said("SM1-0-a", "SMout", "sent"), now=NOW)
 
-    assert found is not None
-    assert found.state is PartState.FAILED
+    assert reported is not None
+    assert reported.state is PartState.FAILED
 
 
 def test_a_part_that_was_never_attempted_can_be_suppressed(store: Store) -> None:
@@ -477,7 +477,7 @@ def test_a_second_try_is_written_once_and_listed_when_it_is_due(store: Store) ->
 
     assert second.key not in listed(due - timedelta(minutes=1))
     assert second.key in listed(due + timedelta(minutes=1))
-    # it says nothing that was not said
+    # a second try adds no line to the transcript
     assert [entry.role for entry in store.page(ANN).entries] == ["user", "assistant"]
 
 
@@ -519,7 +519,7 @@ def test_a_move_that_stands_in_no_table_is_an_error(store: Store) -> None:
 
 
 def test_what_the_carrier_says_of_an_opt_out_needs_no_fence(store: Store) -> None:
-    store.opt_out(ANN, now=NOW)  # nobody of that name: nothing happens
+    store.opt_out(ANN, now=NOW)  # without a conversation nothing happens
     assert store.get(ANN) is None
     store.open(ANN, now=NOW)
 
@@ -580,7 +580,7 @@ def test_what_was_forgotten_is_not_remembered_by_who_read_it_before(store: Store
     read = store.get(ANN)
     assert read is not None
     assert (read.memory.summary, read.memory.told) == ("", ())
-    # nothing that came up to the reset is ever folded in again
+    # no message from before the reset is ever folded in again
     assert read.memory.through == NOW_MS + 700
     assert [message.content for message in read.messages] == ["reset", "who?"]
 
@@ -602,10 +602,10 @@ def test_talk_is_read_newest_first_and_told_in_order(store: Store) -> None:
         answered(store, conversation, turn, words=f"reply {number}", token=f"t{number}")
         conversation = store.get(ANN) or conversation
 
-    found = store.talk(ANN, after_ms=NOW_MS, before_ms=NOW_MS + 4000, limit=100)
+    entries = store.talk(ANN, after_ms=NOW_MS, before_ms=NOW_MS + 4000, limit=100)
     newest = store.talk(ANN, after_ms=0, before_ms=NOW_MS + 4000, limit=3)
 
-    assert [entry.content for entry in found] == [
+    assert [entry.content for entry in entries] == [
         "text 1", "reply 1", "text 2", "reply 2", "text 3", "reply 3",
     ]  # fmt: skip
     assert [entry.content for entry in newest] == ["reply 2", "text 3", "reply 3"]
@@ -624,13 +624,13 @@ def test_costs_are_those_of_replies_messages_and_memories(store: Store) -> None:
     facts = {"engine": "openai:x", "model_cost": 9, "tokens_in": 60, "tokens_out": 8}
     store.remember(Folding(conversation=conversation, memory=Memory(through=1), facts=facts), now=NOW)
 
-    found = list(costs.since(store, NOW))
+    spent = list(costs.since(store, NOW))
 
-    assert {cost.engine for cost in found} == {"openai:x"}
-    assert sum(cost.replies for cost in found) == 1
-    assert sum(cost.model for cost in found) == 16
-    assert sum(cost.tokens_in for cost in found) == 90
-    assert sorted((cost.sms, cost.segments, cost.reported) for cost in found if cost.segments) == [
+    assert {cost.engine for cost in spent} == {"openai:x"}
+    assert sum(cost.replies for cost in spent) == 1
+    assert sum(cost.model for cost in spent) == 16
+    assert sum(cost.tokens_in for cost in spent) == 90
+    assert sorted((cost.sms, cost.segments, cost.reported) for cost in spent if cost.segments) == [
         (200, 2, False),
         (7500, 3, True),
     ]
@@ -663,7 +663,7 @@ def test_costs_are_read_a_page_at_a_time_and_each_row_once(store: Store) -> None
         pages.append(store.costs(since=NOW, cursor=pages[-1].cursor))
 
     assert sorted(cost.tokens_in for page in pages for cost in page.costs) == list(range(60))
-    # what it cost is written down, and the memory is as it was
+    # the costs are recorded, and the memory is unchanged
     now = store.get(ANN)
     assert now is not None
     assert now.memory == Memory()
@@ -748,7 +748,7 @@ def test_a_conversation_in_which_something_was_said_cannot_be_unmade(store: Stor
     assert store.get(ANN) is not None
 
 
-def test_a_conversation_in_which_somebody_said_stop_cannot_be_unmade(store: Store) -> None:
+def test_a_conversation_in_which_a_person_said_stop_cannot_be_unmade(store: Store) -> None:
     conversation = store.open(ANN, now=NOW)
     store.set_active(ANN, active=False, fence=conversation.fence, now=NOW)
 
@@ -781,13 +781,13 @@ def test_who_is_born_again_is_known_by_it(store: Store) -> None:
     assert again.reborn
     with pytest.raises(Fenced):
         store.set_reborn(ANN, fence=conversation.fence, now=NOW)
-    # and what is said does not undo it
+    # and a reply does not undo it
     turn = store.file(a_turn(), now=NOW).turn
     store.persist(Answer(conversation=again, turns=(turn,), parts=("a",), token="t"), now=NOW)
     assert store.open(ANN, now=NOW).reborn
 
 
-def test_what_is_past_its_time_is_shown_to_nobody(dynamodb_url: str) -> None:
+def test_what_is_past_its_time_is_shown_to_no_one(dynamodb_url: str) -> None:
     name = f"T{uuid4().hex[:12]}"
     store = DynamoDBStorage(
         name, messages_table_name=f"{name}M", endpoint_url=dynamodb_url, retention=timedelta(days=30)
@@ -804,7 +804,7 @@ def test_what_is_past_its_time_is_shown_to_nobody(dynamodb_url: str) -> None:
     assert [entry.content for entry in store.page(ANN).entries] == ["SMnew", "re: SMnew"]
     (item,) = store.archive().items()
     assert item["expires"] == int((now - timedelta(days=1) + timedelta(days=30)).timestamp())
-    # a STOP stays, however long nothing is said
+    # a STOP stays, however long there are no messages
     conversation = store.open(ANN, now=now)
     store.set_active(ANN, active=False, fence=conversation.fence, now=now)
     store.reset(ANN, now=now, wake=False)

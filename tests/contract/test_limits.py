@@ -1,4 +1,4 @@
-"""What every keeper of limits promises: a bucket is emptied once, whoever asks, and a verdict stays what it was."""
+"""The contract of all limits: a token is taken once under concurrency, and a verdict never changes."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ def test_a_bucket_fills_up_by_the_time_at_which_things_happened(limits: Limits) 
     verdicts = [limits.exceeded(f"SM{n}", [rate(2)], at_ms=NOW_MS + n * hour // 2) for n in range(6)]
     assert verdicts == [""] * 6, "one every half hour is two an hour, however late they are looked at"
 
-    # what happened before the last one fills nothing
+    # an event earlier than the last one adds no tokens
     assert limits.exceeded("SMa", [rate(2)], at_ms=NOW_MS) == ""
     assert limits.exceeded("SMb", [rate(2)], at_ms=NOW_MS + hour) == "texts"
     assert limits.exceeded("SMc", [rate(2)], at_ms=NOW_MS + 3 * hour) == ""
 
 
-def test_whoever_asks_at_the_same_time_no_bucket_is_emptied_twice(limits: Limits) -> None:
+def test_the_one_that_asks_at_the_same_time_no_bucket_is_emptied_twice(limits: Limits) -> None:
     with ThreadPoolExecutor(8) as pool:
         passed = list(pool.map(lambda n: limits.exceeded(f"SM{n}", [rate(50)], at_ms=NOW_MS) == "", range(200)))
 
@@ -76,11 +76,11 @@ def test_whoever_asks_at_the_same_time_no_bucket_is_emptied_twice(limits: Limits
 def test_a_queue_moves_on_by_itself(limits: Limits) -> None:
     waits = [limits.pace("+1", takes_ms=1500, ahead_ms=1000, most_ms=2500) for _ in range(4)]
 
-    # each takes a second and a half, and one second may be ahead
+    # each place takes 1.5 s, and the queue may run 1 s ahead
     assert waits[0] == 0
     assert 300 < waits[1] <= 500
     assert 1700 < waits[2] <= 2000
-    # no place is taken by who will not wait so long
+    # a caller that does not accept the wait takes no place
     assert -3500 <= waits[3] < -3000
     assert limits.pace("+1", takes_ms=1500, ahead_ms=1000, most_ms=4000) > 3000
     assert limits.pace("+2", takes_ms=1500, ahead_ms=1000, most_ms=0) == 0
@@ -94,6 +94,6 @@ def test_a_streak_grows_shrinks_and_counts_each_text_once(limits: Limits) -> Non
     assert limits.streak(Who("ben"), "e", 1) == 1
 
 
-def test_whoever_counts_the_same_texts_again_counts_nothing(limits: Limits) -> None:
-    # a worker died with several texts in hand, and its successor goes through them once more
+def test_the_one_that_counts_the_same_texts_again_counts_nothing(limits: Limits) -> None:
+    # a worker died while it handled several texts, and its successor handles them again
     assert [limits.streak(ANN, sid, 1) for sid in ("a", "b", "a", "b", "c")] == [1, 2, 1, 2, 3]

@@ -1,4 +1,4 @@
-"""What every purse promises: no cap is passed, whoever asks at the same time, and what was lost is counted again."""
+"""The contract of every budget: no cap is exceeded under concurrency, and lost totals are recounted."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from datetime import timedelta
 import pytest
 
 from inbox.contract import Who
-from inbox.memory import InMemoryPurse
-from inbox.money import COUNTER_LIVES, Ask, Caps, Grant, Leave, Spent
-from inbox.purse import RedisPurse
+from inbox.memory import InMemoryQuota
+from inbox.money import COUNTER_LIVES, Ask, BudgetVerdict, Caps, Grant, Spent
+from inbox.purse import RedisQuota
 from tests.builders import NOW
 from tests.conftest import wait_until
 
-Purse = InMemoryPurse | RedisPurse
-Purses = Callable[[Caps, Caps], Purse]
+Quota = InMemoryQuota | RedisQuota
+Purses = Callable[[Caps, Caps], Quota]
 ANN_, BEN_ = Who("ann"), Who("ben")
 NONE = Caps()
 
@@ -26,22 +26,22 @@ def ask(turn: str = "SM1", *, who: Who = ANN_, model: int = 0, sms: int = 100, l
     return Ask(who=who, turn=turn, model=model, sms=sms, last_line=last_line)
 
 
-def counted(purse: Purse, *spent: Spent) -> Purse:
+def counted(purse: Quota, *spent: Spent) -> Quota:
     stand = purse.begin_count("me", now=NOW)
     assert stand is not None
     assert purse.add_page(stand, spent, cursor=None)
     return purse
 
 
-def empty(purse: Purse) -> None:
-    """What an emptied Redis does."""
-    if isinstance(purse, RedisPurse):
+def empty(purse: Quota) -> None:
+    """Lose all totals, as when Redis is emptied."""
+    if isinstance(purse, RedisQuota):
         purse._redis.flushall()
     else:
         purse.empty()
 
 
-def granted(purse: Purse, asked: Ask) -> Grant:
+def granted(purse: Quota, asked: Ask) -> Grant:
     grant = purse.reserve(asked, now=NOW)
     assert grant is not None
     return grant
@@ -54,7 +54,7 @@ def test_nothing_is_granted_before_it_was_counted_what_is_spent(purses: Purses) 
     assert purse.reserve(replace(ask(), at_once=True), now=NOW) is None
     counted(purse)
     assert purse.begin_count("another", now=NOW) is None
-    assert granted(purse, ask()).leave is Leave.GO
+    assert granted(purse, ask()).leave is BudgetVerdict.GO
 
 
 def test_while_it_is_counted_messages_without_a_cap_go_on_without_a_model(purses: Purses) -> None:
@@ -66,12 +66,12 @@ def test_while_it_is_counted_messages_without_a_cap_go_on_without_a_model(purses
     meanwhile = purse.reserve(replace(ask(model=40), at_once=True), now=NOW)
 
     assert meanwhile is not None
-    assert (meanwhile.leave, meanwhile.model, meanwhile.counting) == (Leave.GO, 0, True)
+    assert (meanwhile.leave, meanwhile.model, meanwhile.counting) == (BudgetVerdict.GO, 0, True)
     purse.add_page(stand, [Spent(who=BEN_, at=NOW, model=970)], cursor=None)
     assert (granted(purse, ask(model=40)).model, granted(purse, ask(model=30)).model) == (0, 30)
 
 
-def test_while_it_is_counted_somebody_in_danger_is_answered(purses: Purses) -> None:
+def test_while_it_is_counted_a_person_in_danger_is_answered(purses: Purses) -> None:
     purse = purses(NONE, Caps(person=100, day=100))
     stand = purse.begin_count("me", now=NOW)
     assert stand is not None
@@ -81,12 +81,12 @@ def test_while_it_is_counted_somebody_in_danger_is_answered(purses: Purses) -> N
     second = purse.reserve(replace(danger, turn="SM2"), now=NOW)
 
     assert first is not None
-    assert first.leave is Leave.GO
+    assert first.leave is BudgetVerdict.GO
     assert second is None
-    # what it cost is in the sums when they are counted
+    # its cost is in the totals once the recount is complete
     purse.settle(first, model=0, sms=90)
     purse.add_page(stand, [], cursor=None)
-    assert granted(purse, ask("SM3", who=BEN_, sms=11, last_line=11)).leave is Leave.LAST_LINE
+    assert granted(purse, ask("SM3", who=BEN_, sms=11, last_line=11)).leave is BudgetVerdict.LAST_LINE
 
 
 def test_a_count_goes_on_where_another_stopped(purses: Purses) -> None:
@@ -95,15 +95,15 @@ def test_a_count_goes_on_where_another_stopped(purses: Purses) -> None:
     assert stand is not None
     assert purse.add_page(stand, [Spent(who=ANN_, at=NOW, sms=60)], cursor="page 2", leave=True)
 
-    # a page that was added already is not added again, by whomever
+    # a page that was added is not added again by any process
     assert not purse.add_page(stand, [Spent(who=ANN_, at=NOW, sms=60)], cursor="page 2")
     went_on = purse.begin_count("another", now=NOW)
     assert went_on == replace(stand, counter="another", cursor="page 2")
-    assert purse.begin_count("me", now=NOW) is None, "two count at once"
+    assert purse.begin_count("me", now=NOW) is None, "two processes count at once"
     assert purse.add_page(went_on, [Spent(who=ANN_, at=NOW, sms=30)], cursor=None)
 
-    assert granted(purse, ask("SM1", sms=10)).leave is Leave.GO
-    assert granted(purse, ask("SM2", sms=1, last_line=1)).leave is Leave.LAST_LINE
+    assert granted(purse, ask("SM1", sms=10)).leave is BudgetVerdict.GO
+    assert granted(purse, ask("SM2", sms=1, last_line=1)).leave is BudgetVerdict.LAST_LINE
 
 
 def test_who_counts_and_dies_is_followed_by_another(purses: Purses, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +112,7 @@ def test_who_counts_and_dies_is_followed_by_another(purses: Purses, monkeypatch:
     assert purse.begin_count("me", now=NOW) is not None
     assert purse.begin_count("another", now=NOW) is None
 
-    # on Redis by its own clock, in memory by the caller's
+    # Redis uses its own clock, the in-memory budget uses the caller's
     late = NOW + COUNTER_LIVES
     wait_until(lambda: purse.begin_count("another", now=late) is not None, what="another's turn")
 
@@ -123,15 +123,15 @@ def test_each_cap_holds(purses: Purses, caps: Caps) -> None:
 
     leaves = [granted(purse, ask(f"SM{number}")).leave for number in range(4)]
 
-    assert leaves == [Leave.GO, Leave.GO, Leave.LAST_LINE, Leave.SILENCE]
+    assert leaves == [BudgetVerdict.GO, BudgetVerdict.GO, BudgetVerdict.LAST_LINE, BudgetVerdict.SILENCE]
 
 
 def test_the_cap_of_one_person_is_not_anothers(purses: Purses) -> None:
     purse = counted(purses(NONE, Caps(person=100)))
 
-    assert granted(purse, ask("SM1")).leave is Leave.GO
-    assert granted(purse, ask("SM2")).leave is Leave.LAST_LINE
-    assert granted(purse, ask("SM3", who=BEN_)).leave is Leave.GO
+    assert granted(purse, ask("SM1")).leave is BudgetVerdict.GO
+    assert granted(purse, ask("SM2")).leave is BudgetVerdict.LAST_LINE
+    assert granted(purse, ask("SM3", who=BEN_)).leave is BudgetVerdict.GO
 
 
 def test_without_money_for_models_messages_go_on(purses: Purses) -> None:
@@ -139,8 +139,8 @@ def test_without_money_for_models_messages_go_on(purses: Purses) -> None:
 
     first, second = granted(purse, ask("SM1", model=40)), granted(purse, ask("SM2", model=40))
 
-    assert (first.leave, first.model) == (Leave.GO, 40)
-    assert (second.leave, second.model) == (Leave.GO, 0)
+    assert (first.leave, first.model) == (BudgetVerdict.GO, 40)
+    assert (second.leave, second.model) == (BudgetVerdict.GO, 0)
 
 
 def test_what_was_not_spent_is_there_for_the_next(purses: Purses) -> None:
@@ -152,12 +152,12 @@ def test_what_was_not_spent_is_there_for_the_next(purses: Purses) -> None:
     assert granted(purse, ask("SM2", model=40)).model == 40
 
 
-def test_who_asks_again_for_his_last_line_gets_it_again(purses: Purses) -> None:
+def test_who_asks_again_for_the_last_line_gets_it_again(purses: Purses) -> None:
     purse = counted(purses(NONE, Caps(person=0)))
 
-    assert granted(purse, ask("SM1")).leave is Leave.LAST_LINE
-    assert granted(purse, ask("SM1")).leave is Leave.LAST_LINE
-    assert granted(purse, ask("SM2")).leave is Leave.SILENCE
+    assert granted(purse, ask("SM1")).leave is BudgetVerdict.LAST_LINE
+    assert granted(purse, ask("SM1")).leave is BudgetVerdict.LAST_LINE
+    assert granted(purse, ask("SM2")).leave is BudgetVerdict.SILENCE
 
 
 def test_a_cap_of_all_people_is_passed_by_one_last_line_at_most(purses: Purses) -> None:
@@ -165,7 +165,7 @@ def test_a_cap_of_all_people_is_passed_by_one_last_line_at_most(purses: Purses) 
 
     leaves = [granted(purse, ask(f"SM{number}", who=Who(f"w{number}"))).leave for number in range(5)]
 
-    assert leaves == [Leave.LAST_LINE, *[Leave.SILENCE] * 4]
+    assert leaves == [BudgetVerdict.LAST_LINE, *[BudgetVerdict.SILENCE] * 4]
 
 
 def test_last_lines_are_said_while_there_is_room_for_them(purses: Purses) -> None:
@@ -173,20 +173,20 @@ def test_last_lines_are_said_while_there_is_room_for_them(purses: Purses) -> Non
 
     leaves = [granted(purse, ask(f"SM{n}", who=Who(f"w{n}"), sms=300, last_line=100)).leave for n in range(5)]
 
-    assert leaves == [Leave.LAST_LINE] * 3 + [Leave.SILENCE] * 2
+    assert leaves == [BudgetVerdict.LAST_LINE] * 3 + [BudgetVerdict.SILENCE] * 2
 
 
 def test_in_danger_one_is_answered_once_a_day(purses: Purses) -> None:
     purse = counted(purses(NONE, Caps(day=0)))
 
-    def urgent(turn: str) -> Leave:
+    def urgent(turn: str) -> BudgetVerdict:
         return granted(purse, Ask(who=ANN_, turn=turn, model=9, sms=100, last_line=100, urgent="danger")).leave
 
     assert [urgent("SM1"), urgent("SM1"), urgent("SM2"), urgent("SM3")] == [
-        Leave.GO,
-        Leave.GO,
-        Leave.LAST_LINE,
-        Leave.SILENCE,
+        BudgetVerdict.GO,
+        BudgetVerdict.GO,
+        BudgetVerdict.LAST_LINE,
+        BudgetVerdict.SILENCE,
     ]
 
 
@@ -200,9 +200,9 @@ def test_what_was_spent_today_and_this_month_is_counted_again(purses: Purses) ->
     ]
     purse = counted(purses(NONE, Caps(person=100, day=200, month=700)), *spent)
 
-    assert granted(purse, ask("SM1", sms=50, last_line=50)).leave is Leave.LAST_LINE
-    assert granted(purse, ask("SM2", who=BEN_, sms=100, last_line=100)).leave is Leave.SILENCE
-    assert granted(purse, ask("SM3", who=Who("c"), sms=80, last_line=80)).leave is Leave.GO
+    assert granted(purse, ask("SM1", sms=50, last_line=50)).leave is BudgetVerdict.LAST_LINE
+    assert granted(purse, ask("SM2", who=BEN_, sms=100, last_line=100)).leave is BudgetVerdict.SILENCE
+    assert granted(purse, ask("SM3", who=Who("c"), sms=80, last_line=80)).leave is BudgetVerdict.GO
 
 
 def test_what_was_set_aside_before_redis_was_emptied_is_not_given_back_after(purses: Purses) -> None:
@@ -213,36 +213,36 @@ def test_what_was_set_aside_before_redis_was_emptied_is_not_given_back_after(pur
 
     purse.settle(grant, model=0, sms=0)
 
-    assert granted(purse, ask("SM2", sms=1, last_line=1)).leave is Leave.LAST_LINE
+    assert granted(purse, ask("SM2", sms=1, last_line=1)).leave is BudgetVerdict.LAST_LINE
 
 
 def test_a_reply_that_was_under_way_when_redis_was_emptied_is_in_the_sums(purses: Purses) -> None:
     purse = counted(purses(NONE, Caps(day=300)))
     grant = granted(purse, ask("SM1", sms=200))
     empty(purse)
-    # the count has passed before it was written down
+    # the recount passed before the reply was written to the journal
     counted(purse)
 
     purse.settle(grant, model=0, sms=200)
 
-    assert granted(purse, ask("SM2", sms=101, last_line=101)).leave is Leave.LAST_LINE
+    assert granted(purse, ask("SM2", sms=101, last_line=101)).leave is BudgetVerdict.LAST_LINE
 
 
-def test_what_works_for_nobodys_reply_takes_nobodys_last_line(purses: Purses) -> None:
+def test_what_works_for_no_ones_reply_takes_no_ones_last_line(purses: Purses) -> None:
     purse = counted(purses(Caps(day=100), Caps(person=10)), Spent(who=ANN_, at=NOW, sms=15))
 
     assert granted(purse, ask("", model=40, sms=0, last_line=0)).model == 40
     assert granted(purse, ask("", model=70, sms=0, last_line=0)).model == 0
-    assert granted(purse, ask("SM1")).leave is Leave.LAST_LINE
+    assert granted(purse, ask("SM1")).leave is BudgetVerdict.LAST_LINE
 
 
-def test_whoever_asks_at_the_same_time_the_cap_holds(purses: Purses) -> None:
+def test_the_one_that_asks_at_the_same_time_the_cap_holds(purses: Purses) -> None:
     cap, price = 1_000, 30
     purse = counted(purses(Caps(day=cap), NONE))
 
     def work(number: int) -> int:
         grant = granted(purse, ask(f"SM{number}", who=Who(f"w{number % 7}"), model=price))
-        # a reply costs less than was set aside for it, and what it cost is noted
+        # a reply costs less than was set aside for it, and its cost is settled
         spent = 11 if grant.model else 0
         purse.settle(grant, model=spent, sms=grant.sms)
         return spent
@@ -260,6 +260,6 @@ def test_what_was_spent_uncounted_is_counted_before_anything_is_granted(purses: 
 
     assert purse.reserve(ask(), now=NOW) is None
     counted(purse, Spent(who=BEN_, at=NOW, sms=90))
-    # what stood there before is not added to
-    assert granted(purse, ask("SM2", sms=10, last_line=10)).leave is Leave.GO
-    assert granted(purse, ask("SM3", sms=10, last_line=10)).leave is Leave.LAST_LINE
+    # the old totals were discarded, not added to
+    assert granted(purse, ask("SM2", sms=10, last_line=10)).leave is BudgetVerdict.GO
+    assert granted(purse, ask("SM3", sms=10, last_line=10)).leave is BudgetVerdict.LAST_LINE

@@ -1,4 +1,4 @@
-"""What a turn asks of the tables: a call is most of what a turn costs a worker."""
+"""The number of DynamoDB calls of a turn: calls are most of what a turn costs a worker."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ def test_a_turn_of_one_part_is_five_calls(dynamodb_url: str) -> None:
     worker.serve(WHO)
 
     assert [part.state for part in storage.parts(ANN, text.sid)] == [PartState.SENT]
-    # open, file, persist, claim, bind; what was asked to check it aside
+    # open, file, persist, claim, bind; the last call is this test's own read
     assert asked[:-1] == ["UpdateItem", "UpdateItem", "TransactWriteItems", "TransactWriteItems", "UpdateItem"]

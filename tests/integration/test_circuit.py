@@ -1,4 +1,4 @@
-"""The circuit on Redis: open for all, and one probe at a time."""
+"""The circuit breaker in Redis: opened once for all processes, with one probe at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The store that `dadacat up` brings: what it acknowledged is there after kill -9."""
+"""The embedded DynamoDB of `dadacat up`: an acknowledged write survives `kill -9`."""
 
 from __future__ import annotations
 
@@ -77,7 +77,8 @@ def test_two_servers_do_not_share_one_folder(tmp_path: Path) -> None:
     python = Path(sys.prefix) / "dynamodb" / "bin" / "python"
 
     second = subprocess.run(
-        [str(python), "-P", str(ROOT / "dadacat/embedded/dynamodb.py"), "--port", str(free_port()), "--data", str(tmp_path)],
+        [str(python), "-P", str(ROOT / "dadacat/embedded/dynamodb.py"),
+         "--port", str(free_port()), "--data", str(tmp_path)],
         capture_output=True, text=True, check=False, timeout=30,
     )  # fmt: skip
     end(server)

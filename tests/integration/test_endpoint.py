@@ -229,14 +229,14 @@ def test_an_answer_that_was_damaged_on_its_way_is_asked_for_again(told: Told) ->
 
 
 @pytest.mark.parametrize("body", [b"<html>sign in</html>", b"", b"[]"])
-def test_an_answer_of_somebody_else_is_no_missing_row(told: Told, body: bytes) -> None:
+def test_an_answer_of_another_is_no_missing_row(told: Told, body: bytes) -> None:
     told.answers = [(200, body)] * ATTEMPTS
 
     with pytest.raises(StoreAway), translated():
         endpoint(told.url).ask("GetItem", {"TableName": "Cats"})
 
 
-def test_nobody_there_nobody_who_answers_and_no_credentials_are_told_apart(told: Told) -> None:
+def test_no_one_there_no_one_who_answers_and_no_credentials_are_told_apart(told: Told) -> None:
     told.answers = [None] * ATTEMPTS
     with pytest.raises(ConnectionClosedError):
         endpoint(told.url).ask("GetItem", {"TableName": "Cats"})
@@ -328,7 +328,7 @@ def test_https_goes_through_the_proxy_that_the_environment_names(
     assert len(told.asked) == 2
 
 
-def test_whoever_does_not_take_the_connection_is_not_waited_for_longer_than_told() -> None:
+def test_the_one_that_does_not_take_the_connection_is_not_waited_for_longer_than_told() -> None:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(0)

@@ -1,4 +1,4 @@
-"""A model behind the real protocol, that answers whatever a gateway may answer: the person hears the cat all the same."""
+"""Model engines against servers that misbehave: the person gets a reply from the cat in any case."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from cat import prompt
 from cat.bedrock import BedrockModel
 from cat.catalogue import Catalogue, Model
-from cat.errors import EngineSilent
+from cat.errors import EngineFailed
 from cat.guarded import BREAKER_FAILURES
 from cat.llm import ChatModel
 from cat.ports import Heard, Picture, Reply
@@ -60,11 +60,11 @@ def test_a_model_is_told_who_it_is_and_hears_the_person_as_the_user() -> None:
     assert reply.words == "purr."
     assert reply.facts["model"] == "small-1"
     assert (reply.facts["tokens_in"], reply.facts["tokens_out"]) == (7, 3)
-    told = json.loads(asked[0])["messages"]
-    assert [message["role"] for message in told] == ["system", "assistant", "user"]
-    assert "DadaCat" in told[0]["content"]
-    assert "hello" not in told[0]["content"]
-    assert told[2]["content"] == "hello"
+    messages = json.loads(asked[0])["messages"]
+    assert [message["role"] for message in messages] == ["system", "assistant", "user"]
+    assert "DadaCat" in messages[0]["content"]
+    assert "hello" not in messages[0]["content"]
+    assert messages[2]["content"] == "hello"
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_model_is_told_who_it_is_and_hears_the_person_as_the_user() -> None:
 )
 def test_whatever_a_server_answers_the_cat_speaks(status: int, body: bytes, content_type: str) -> None:
     with a_model(status, body, content_type) as (model, _):
-        with pytest.raises(EngineSilent):
+        with pytest.raises(EngineFailed):
             model.reply(HEARD, seconds=5)
         reply = Cat([model], deadline_seconds=20).reply(HEARD)
 
@@ -93,14 +93,14 @@ def test_whatever_a_server_answers_the_cat_speaks(status: int, body: bytes, cont
     assert reply.facts["silent_engines"][0].startswith("openai:small")
 
 
-def test_words_that_nobody_can_encode_are_made_fit() -> None:
+def test_words_that_no_one_can_encode_are_made_fit() -> None:
     with a_model(200, saying({"role": "assistant", "content": "purr \ud83d"})) as (model, _):
         reply = model.reply(HEARD, seconds=5)
 
     assert reply.words == "purr ?"
 
 
-def test_a_text_that_nobody_can_see_is_not_shown_to_the_model_either() -> None:
+def test_a_text_that_no_one_can_see_is_not_shown_to_the_model_either() -> None:
     hidden = Heard(history=[], texts=["hello\U000e0049\U000e0047\u202e\x00 cat"], seed="SM1")
     with a_model(200, saying({"role": "assistant", "content": "purr"})) as (model, asked):
         model.reply(hidden, seconds=5)
@@ -110,7 +110,7 @@ def test_a_text_that_nobody_can_see_is_not_shown_to_the_model_either() -> None:
 
 @pytest.fixture
 def trickling() -> Iterator[str]:
-    """A server that answers a byte at a time, and never comes to the end."""
+    """A server that answers one byte at a time and never finishes."""
     over = threading.Event()
 
     with a_server(lambda handler: trickle(handler, over)) as url:
@@ -120,13 +120,13 @@ def trickling() -> Iterator[str]:
 
 def test_a_server_that_trickles_does_not_outlast_the_deadline(trickling: str) -> None:
     model = ChatModel("small", api_key="x", base_url=trickling)
-    begun = time.monotonic()
+    started_at = time.monotonic()
 
     reply = Cat([model], deadline_seconds=3).reply(HEARD)
 
     assert reply.engine == "dada"
     assert "no answer in" in reply.facts["silent_engines"][0]
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - started_at < 10
     model.close()
 
 
@@ -140,9 +140,11 @@ def test_a_megabyte_is_no_reply() -> None:
 def test_bedrock_is_asked_by_converse_and_its_usage_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = {
         "output": {"message": {"role": "assistant", "content": [{"text": "purr"}]}},
-        "stopReason": "end_turn", "usage": {"inputTokens": 7, "outputTokens": 3, "totalTokens": 10}, "metrics": {"latencyMs": 1},
+        "stopReason": "end_turn",
+        "usage": {"inputTokens": 7, "outputTokens": 3, "totalTokens": 10},
+        "metrics": {"latencyMs": 1},
     }  # fmt: skip
-    # DynamoDB's address is nobody's Bedrock
+    # AWS_ENDPOINT_URL is DynamoDB's address and must not be used for Bedrock
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     with a_model(200, json.dumps(answer).encode()) as (chat, asked):
         port = str(chat._client.base_url).split(":")[2].split("/")[0]
@@ -153,10 +155,10 @@ def test_bedrock_is_asked_by_converse_and_its_usage_is_noted(monkeypatch: pytest
 
     assert (reply.words, reply.engine) == ("purr", "bedrock:some.model-v1:0")
     assert (reply.facts["tokens_in"], reply.facts["tokens_out"]) == (7, 3)
-    told = json.loads(asked[0])
-    # the person begins, and what it says in a row is one turn
-    assert told["messages"] == [{"role": "user", "content": [{"text": "one\ntwo"}]}]
-    assert "DadaCat" in told["system"][0]["text"]
+    request = json.loads(asked[0])
+    # the first message is the person's, and the person's consecutive messages are merged
+    assert request["messages"] == [{"role": "user", "content": [{"text": "one\ntwo"}]}]
+    assert "DadaCat" in request["system"][0]["text"]
 
 
 @pytest.mark.parametrize(
@@ -195,14 +197,14 @@ def test_a_picture_is_shown_only_to_a_model_that_sees() -> None:
 
 
 def test_a_model_that_thinks_first_is_given_tokens_for_it() -> None:
-    told = []
+    requests = []
     for thinks in (False, True):
         with a_model(200, saying({"role": "assistant", "content": "purr"})) as (model, asked):
             model._known = Model(price_in=1, price_out=1, thinks=thinks)
             model.reply(HEARD, seconds=5)
-        told.append(json.loads(asked[0]))
+        requests.append(json.loads(asked[0]))
 
-    plain, thinking = told
+    plain, thinking = requests
     assert "reasoning_effort" not in plain
     assert thinking["reasoning_effort"] == "low"
     assert thinking["max_completion_tokens"] > plain["max_completion_tokens"]
@@ -232,7 +234,7 @@ def test_what_was_paid_for_in_vain_is_on_the_bill() -> None:
             reply = Cat([model], deadline_seconds=20, catalogue=catalogue).reply(HEARD)
         costs[name] = reply.facts.get("model_cost", 0)
 
-    # seven tokens in and three out; what it took to say nothing is unknown, and taken to be the most
+    # seven tokens in and three out; the cost of an empty answer is unknown and counted as the maximum
     assert (costs["said"], costs["refused"], costs["failed"]) == (10, 10, 0)
     assert costs["empty"] > 100
 
@@ -281,7 +283,7 @@ def test_a_server_that_cannot_count_is_taken_to_have_used_all_that_it_might(usag
         reply = Cat([model], deadline_seconds=20, catalogue=catalogue).reply(HEARD)
 
     assert (reply.words, reply.engine) == ("purr", "openai:small")
-    assert reply.facts["model_cost"] == prompt.most_cost(catalogue.of("small"), HEARD)
+    assert reply.facts["model_cost"] == prompt.max_cost(catalogue.of("small"), HEARD)
     assert all(isinstance(fact, str | int) for fact in reply.facts.values())
 
 
@@ -309,7 +311,7 @@ def test_a_model_that_does_not_take_the_picture_is_asked_without_it() -> None:
     with a_server(answer) as url:
         model = ChatModel("small", api_key="x", base_url=f"{url}/v1", known=catalogue.of("small"))
         cat = Cat([model], deadline_seconds=20, catalogue=catalogue)
-        # so often that the breaker would be open by now, had it counted
+        # enough replies to open the breaker if they counted as failures
         replies = [cat.reply(looking) for _ in range(BREAKER_FAILURES + 2)]
         model.close()
 
@@ -318,7 +320,7 @@ def test_a_model_that_does_not_take_the_picture_is_asked_without_it() -> None:
     assert replies[0].facts["silent_engines"] == ["openai:small: BadRequestError"]
 
 
-def test_texts_that_a_model_refuses_do_not_take_it_from_everybody() -> None:
+def test_texts_that_a_model_refuses_do_not_take_it_from_all_people() -> None:
     with a_model(400, b"{}") as (model, asked):
         cat = Cat([model], deadline_seconds=20)
         replies = [cat.reply(HEARD) for _ in range(BREAKER_FAILURES + 2)]
@@ -344,12 +346,12 @@ def test_an_engine_that_breaks_its_promise_is_only_silent() -> None:
 def test_a_scribe_that_is_down_is_left_alone_and_what_it_took_is_on_the_bill() -> None:
     catalogue = Catalogue({"small": Model(price_in=1, price_out=1)})
     with a_model(200, saying({"role": "assistant", "content": ""})) as (model, asked):
-        scribe = Cat([model], deadline_seconds=20, catalogue=catalogue).scribe
-        assert scribe is not None
+        summarizer = Cat([model], deadline_seconds=20, catalogue=catalogue).summarizer
+        assert summarizer is not None
         costs = []
         for _ in range(BREAKER_FAILURES + 1):
-            with pytest.raises(EngineSilent) as silent:
-                scribe.note("keep notes", "person: hi", seconds=5)
+            with pytest.raises(EngineFailed) as silent:
+                summarizer.note("keep notes", "person: hi", seconds=5)
             costs.append(silent.value.cost)
 
     assert len(asked) == BREAKER_FAILURES
@@ -359,12 +361,12 @@ def test_a_scribe_that_is_down_is_left_alone_and_what_it_took_is_on_the_bill() -
 
 def test_a_scribe_that_trickles_is_not_waited_for(trickling: str) -> None:
     model = ChatModel("small", api_key="x", base_url=trickling)
-    scribe = Cat([model], deadline_seconds=20).scribe
-    assert scribe is not None
-    begun = time.monotonic()
+    summarizer = Cat([model], deadline_seconds=20).summarizer
+    assert summarizer is not None
+    started_at = time.monotonic()
 
-    with pytest.raises(EngineSilent, match="no answer in"):
-        scribe.note("keep notes", "person: hi", seconds=1)
+    with pytest.raises(EngineFailed, match="no answer in"):
+        summarizer.note("keep notes", "person: hi", seconds=1)
 
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - started_at < 10
     model.close()

@@ -1,4 +1,4 @@
-"""A write that took effect and whose answer was lost is sent again: whoever asked for it is told that it was his."""
+"""A write took effect and its answer was lost: the client sends it again and recognises it as its own."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tests.builders import ANN, NOW, NOW_MS, a_turn
 
 
 class Lossy:
-    """A store behind a proxy that loses the next answer when it is told to."""
+    """A store behind a proxy that can lose the next answer."""
 
     def __init__(self, url: str) -> None:
-        there = urlsplit(url)
-        assert there.port is not None
-        self.proxy = CuttingProxy("dynamodb", ("127.0.0.1", there.port), http=True)
+        address = urlsplit(url)
+        assert address.port is not None
+        self.proxy = CuttingProxy("dynamodb", ("127.0.0.1", address.port), http=True)
         self.proxy.start()
         self.lost: list[Exchange] = []
         table = f"Lossy{uuid4().hex[:8]}"
@@ -29,11 +29,11 @@ class Lossy:
         self.store.ensure_tables()
 
     def losing(self, write: Callable[[], bool]) -> bool:
-        """What a write is told whose first answer is lost."""
+        """Lose the first answer of `write`, and return its result."""
         self.proxy.cut(1, When.AFTER, self.lost.append)
-        told = write()
+        result = write()
         assert len(self.lost) == 1, "no answer was lost"
-        return told
+        return result
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The specification's usage example, unchanged, on a real store; and what it promises under load and over old data."""
+"""The specification's usage example on a real store, and its promises under load and with old data."""
 
 from __future__ import annotations
 
@@ -67,11 +67,11 @@ def test_the_usage_example_runs_unchanged(dynamodb_url: str, client: Any, monkey
         "AWS_SECRET_ACCESS_KEY": "fakeSecretAccessKey",
     }.items():
         monkeypatch.setenv(name, value)
-    ran: dict[str, Any] = {}
+    namespace: dict[str, Any] = {}
 
-    exec(EXAMPLE, ran)  # noqa: S102 - it is the specification's own text
+    exec(EXAMPLE, namespace)  # noqa: S102 - the specification's own text
 
-    assert ran["formatted_history"] == [
+    assert namespace["formatted_history"] == [
         {"role": "user", "content": "Hello DadaCat!"},
         {"role": "assistant", "content": "meow, human!"},
     ]
@@ -79,9 +79,8 @@ def test_the_usage_example_runs_unchanged(dynamodb_url: str, client: Any, monkey
     assert table["KeySchema"] == [{"AttributeName": "user_id", "KeyType": "HASH"}]
     assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
     item = client.get_item(TableName="DadaCatConversations", Key={"user_id": {"S": "+1234567890"}})["Item"]
-    assert {name: next(iter(item[name])) for name in ("user_id", "created_at", "updated_at", "messages", "is_active")} == {
-        "user_id": "S", "created_at": "S", "updated_at": "S", "messages": "S", "is_active": "BOOL",
-    }  # fmt: skip
+    types = {"user_id": "S", "created_at": "S", "updated_at": "S", "messages": "S", "is_active": "BOOL"}
+    assert {name: next(iter(item[name])) for name in types} == types
     assert json.loads(item["messages"]["S"]) == []
 
 
@@ -115,16 +114,18 @@ def test_two_processes_with_sixteen_threads_lose_no_message(storage: DynamoDBSto
     assert {message.content for message in conversation.messages} <= expected
 
 
-def an_old_item(storage: DynamoDBStorage, client: Any, said: list[Any], **more: Any) -> None:
+def an_old_item(storage: DynamoDBStorage, client: Any, entries: list[Any], **attributes: Any) -> None:
     storage.ensure_tables()
-    item = {"user_id": {"S": OLD}, "messages": {"S": json.dumps(said)}, **more}
+    item = {"user_id": {"S": OLD}, "messages": {"S": json.dumps(entries)}, **attributes}
     client.put_item(TableName=storage.table_name, Item=item)
 
 
 def test_an_old_programs_item_is_read_as_it_is(storage: DynamoDBStorage, client: Any) -> None:
     an_old_item(
         storage, client,
-        [{"sender": "user", "content": "hi"}, {"sender": "dadacat", "content": "meow", "mood": "blue"}, {"content": "?"}],
+        [{"sender": "user", "content": "hi"},
+         {"sender": "dadacat", "content": "meow", "mood": "blue"},
+         {"content": "?"}],
     )  # fmt: skip
 
     conversation = storage.get(OLD)
@@ -156,7 +157,7 @@ def test_an_old_programs_item_is_rewritten_without_loss(storage: DynamoDBStorage
 
 
 def test_an_old_program_that_goes_on_writing_loses_nothing(storage: DynamoDBStorage, client: Any) -> None:
-    """It reads the item, and puts it whole while we write: our version is gone, and so must be our belief in it."""
+    """An old program puts the whole item while we write: our `version` is gone and must not be assumed."""
     manager = ConversationManager(storage=storage)
     an_old_item(storage, client, [{"sender": "user", "content": "one"}], updated_at={"S": "2025-01-01T00:00:00"})
     manager.add_user_message(OLD, "two")
@@ -204,8 +205,8 @@ def test_what_we_would_write_otherwise_is_kept_as_it_stood(storage: DynamoDBStor
 
     item = client.get_item(TableName=storage.table_name, Key={"user_id": {"S": OLD}})["Item"]
     kept = json.loads(item["messages"]["S"])[:3]
-    for was, now in zip(old, kept, strict=True):
-        assert {name: now[name] for name in was} == was
+    for before, after in zip(old, kept, strict=True):
+        assert {name: after[name] for name in before} == before
 
 
 def test_what_cannot_be_read_is_left_as_it_is(storage: DynamoDBStorage, client: Any) -> None:
@@ -223,13 +224,14 @@ def test_what_cannot_be_read_is_left_as_it_is(storage: DynamoDBStorage, client: 
 def test_the_item_of_a_conversation_of_ten_thousand_messages_is_no_larger(
     storage: DynamoDBStorage, client: Any
 ) -> None:
-    """9,990 messages are laid down in the journal by the batch; the last ten are added one by one, as any are."""
+    """Write 9,990 messages straight to the journal in batches, and add the last ten one by one."""
     storage.ensure_tables()
     manager = ConversationManager(storage=storage)
     for number in range(10):
         manager.add_user_message("+15550000010", f"text {number:05d}")
     rows = [
-        {"user_id": {"S": "+15550000011"}, "message_key": {"S": f"msg#{n:013d}#x"}, "arrived": {"S": f"{n:013d}-000000"},
+        {"user_id": {"S": "+15550000011"},
+         "message_key": {"S": f"msg#{n:013d}#x"}, "arrived": {"S": f"{n:013d}-000000"},
          "role": {"S": "user"}, "content": {"S": f"text {n:05d}"}, "state": {"S": "SETTLED"}}
         for n in range(9_990)
     ]  # fmt: skip
@@ -268,7 +270,7 @@ def count_calls(storage: DynamoDBStorage) -> Any:
 
 
 class Recorder:
-    """A client of a table that is not there, whose owner may or may not make it."""
+    """A DynamoDB client that records its calls, whose tables may be missing and calls denied."""
 
     def __init__(self, denied: set[str], *, exists: bool) -> None:
         self.denied, self.exists, self.calls = denied, exists, list[str]()

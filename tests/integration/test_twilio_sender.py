@@ -1,4 +1,4 @@
-"""One POST, one outcome, whatever the other end does with it."""
+"""One POST gives one outcome, whatever the server does."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Behaviour = Callable[[socket.socket, bytes], None]
 
 @contextmanager
 def a_server(behaviour: Behaviour) -> Iterator[tuple[str, list[bytes]]]:
-    """A server on a socket that reads each request whole and then behaves as it is told."""
+    """Start a server that reads each request to its end, then runs `behaviour`."""
     asked: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -181,7 +181,7 @@ def test_warming_needs_a_connection_and_nothing_more() -> None:
 
 
 def test_a_broken_tls_record_is_no_proof_and_a_refused_certificate_is() -> None:
-    """urllib3 wraps both in the same error; only the second means that no byte of the request left."""
+    """urllib3 wraps both in the same error; only a refused certificate proves that no byte was sent."""
 
     def wrapped(cause: ssl.SSLError) -> requests.exceptions.SSLError:
         return requests.exceptions.SSLError(MaxRetryError(HTTPSConnectionPool("x"), "/", SSLError(cause)))

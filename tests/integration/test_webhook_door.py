@@ -1,4 +1,7 @@
-"""The webhook's way into Redis: many in a round trip, each answered for itself, under a burst and while Redis is away."""
+"""The webhook's writes to Redis share round trips and are answered one by one.
+
+The tests cover a burst, a refused write, TLS, malformed answers, and a Redis that is away.
+"""
 
 from __future__ import annotations
 
@@ -27,14 +30,14 @@ KEY = b"k"
 
 
 def at_the_door(url: str, do: Callable[[RedisDoor], Awaitable[None]]) -> None:
-    async def come_and_go() -> None:
+    async def use_door() -> None:
         door = RedisDoor(url, who_key=KEY)
         try:
             await do(door)
         finally:
             await door.close()
 
-    asyncio.run(come_and_go())
+    asyncio.run(use_door())
 
 
 def person(number: int) -> str:
@@ -111,24 +114,26 @@ def test_a_bell_that_redis_makes_is_the_one_that_we_would_make(redis_client: red
 
     at_the_door(redis_url, some_in_two_calls)
 
-    bells = [json.loads(bell) for bell in redis_client.lrange(contract.QUEUE, 0, -1)]
+    messages = [json.loads(message) for message in redis_client.lrange(contract.QUEUE, 0, -1)]
     names = [contract.who(person(number), KEY) for number in reversed(range(40))]
-    ids = {one[where][name] for one in bells for where, name in (("headers", "id"), ("properties", "delivery_tag"))}
+    ids = {
+        each[where][name] for each in messages for where, name in (("headers", "id"), ("properties", "delivery_tag"))
+    }
     assert len(ids) == 80
-    for bell, name in zip(bells, names, strict=True):
+    for message, name in zip(messages, names, strict=True):
         ours = json.loads(doorbell.ring(contract.ANSWER_TASK, name))
         for where, slots in (("headers", ("id", "root_id")), ("properties", ("correlation_id", "delivery_tag"))):
             for slot in slots:
-                assert len(bell[where][slot]) == 36
-                ours[where][slot] = bell["headers"]["id"] if slot != "delivery_tag" else bell[where][slot]
-        assert bell == ours
+                assert len(message[where][slot]) == 36
+                ours[where][slot] = message["headers"]["id"] if slot != "delivery_tag" else message[where][slot]
+        assert message == ours
 
 
 @asynccontextmanager
 async def a_relay(
-    redis_url: str, *, tls: ssl.SSLContext | None = None, told: Callable[[bytes], bytes] = lambda answer: answer
+    redis_url: str, *, tls: ssl.SSLContext | None = None, rewrite: Callable[[bytes], bytes] = lambda answer: answer
 ) -> AsyncIterator[int]:
-    """Stands before Redis, and answers what `told` makes of its answers; its port."""
+    """Start a proxy for Redis that passes each answer through `rewrite`; yield its port."""
     there, carried = urlsplit(redis_url), set[asyncio.Task[None]]()
 
     async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, say: Callable[[bytes], bytes]) -> None:
@@ -144,11 +149,11 @@ async def a_relay(
         assert task is not None
         carried.add(task)
         back, on = await asyncio.open_connection(there.hostname, there.port)
-        await asyncio.gather(pipe(reader, on, bytes), pipe(back, writer, told))
+        await asyncio.gather(pipe(reader, on, bytes), pipe(back, writer, rewrite))
 
     async with await asyncio.start_server(carry, "127.0.0.1", 0, ssl=tls) as server:
         yield server.sockets[0].getsockname()[1]
-        # whoever came is gone, or will be: the door is closed
+        # wait for the connections to end: the door is closed by now
         await asyncio.wait(carried)
 
 
@@ -189,16 +194,16 @@ def test_an_answer_that_makes_no_sense_is_not_believed(
 ) -> None:
     spoilt: list[bytes] = []
 
-    def told(answer: bytes) -> bytes:
-        # the first outcome of our script; what comes before it is the login, and the digests of the scripts
-        before, found, _ = answer.partition(b"*5\r\n")
-        if found and not spoilt:
+    def rewrite(answer: bytes) -> bytes:
+        # the first outcome of our script; the answers before it are the login's and the scripts' digests
+        before, marker, _ = answer.partition(b"*5\r\n")
+        if marker and not spoilt:
             spoilt.append(answer)
             return before + instead
         return answer
 
     async def spoil_one() -> None:
-        async with a_relay(redis_url, told=told) as port:
+        async with a_relay(redis_url, rewrite=rewrite) as port:
             await kept_through(f"redis://127.0.0.1:{port}/0")
 
     if instead.startswith(b"!"):
@@ -212,11 +217,11 @@ def test_an_answer_that_makes_no_sense_is_not_believed(
 
 
 def test_what_redis_tells_unasked_is_no_answer(redis_client: redis.Redis, redis_url: str) -> None:
-    def told(answer: bytes) -> bytes:
+    def rewrite(answer: bytes) -> bytes:
         return answer.replace(b"*5\r\n", b">2\r\n+news\r\n+nothing\r\n*5\r\n")
 
     async def with_news() -> None:
-        async with a_relay(redis_url, told=told) as port:
+        async with a_relay(redis_url, rewrite=rewrite) as port:
             await kept_through(f"redis://127.0.0.1:{port}/0")
 
     asyncio.run(with_news())
@@ -267,10 +272,10 @@ def test_a_redis_that_does_not_answer_is_a_closed_door_until_it_does(
     async def during_and_after(door: RedisDoor) -> None:
         await door.accept(a_text(sender=person(1)))
         await asyncio.to_thread(redis_client.client_pause, 2000)
-        begun = asyncio.get_running_loop().time()
+        started_at = asyncio.get_running_loop().time()
         with pytest.raises(DoorClosed):
             await door.accept(a_text(sender=person(2)))
-        assert asyncio.get_running_loop().time() - begun < 1.8
+        assert asyncio.get_running_loop().time() - started_at < 1.8
         await asyncio.to_thread(redis_client.client_unpause)
         await door.accept(a_text(sender=person(3)))
 
@@ -287,8 +292,8 @@ def test_a_redis_that_is_not_there_is_a_closed_door() -> None:
         at_the_door("redis://127.0.0.1:1/0", knock)
 
 
-def test_whoever_still_waits_when_the_door_is_closed_is_told_so(redis_client: redis.Redis, redis_url: str) -> None:
-    async def close_on_somebody(door: RedisDoor) -> None:
+def test_the_one_that_still_waits_when_the_door_is_closed_is_told_so(redis_client: redis.Redis, redis_url: str) -> None:
+    async def close_while_waiting(door: RedisDoor) -> None:
         await door.accept(a_text(sender=person(1)))
         await asyncio.to_thread(redis_client.client_pause, 1000)
         waiting = door.accept(a_text(sender=person(2)))
@@ -296,7 +301,7 @@ def test_whoever_still_waits_when_the_door_is_closed_is_told_so(redis_client: re
         with pytest.raises(DoorClosed):
             await waiting
 
-    at_the_door(redis_url, close_on_somebody)
+    at_the_door(redis_url, close_while_waiting)
     redis_client.client_unpause()
 
 

@@ -1,4 +1,7 @@
-"""Several webhook processes at one port: what is answered is kept, whoever of them dies; they count together, and end together."""
+"""Several webhook processes on one port.
+
+An acknowledged text is kept if a process dies. The processes share their metrics, and end together.
+"""
 
 from __future__ import annotations
 
@@ -28,14 +31,14 @@ TOKEN, NEXT_TOKEN = "the-token-of-today", "the-token-of-tomorrow"
 
 
 class Webhook:
-    """`dadacat webhook --processes N`, and Twilio in front of it."""
+    """A running `dadacat webhook --processes N`, and a client that sends texts as Twilio does."""
 
     def __init__(self, process: subprocess.Popen[bytes], port: int, folder: Path) -> None:
         self.process, self.url, self.folder = process, f"http://127.0.0.1:{port}", folder
         self.http = httpx.Client(timeout=10, headers={"Connection": "close"})
 
     def processes(self) -> list[int]:
-        """Those that answer."""
+        """Return the process ids of the processes that answer requests."""
         listed = subprocess.run(
             ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(self.process.pid)],
             capture_output=True, text=True, check=False,
@@ -43,7 +46,7 @@ class Webhook:
         return [int(line.split()[0]) for line in listed.stdout.splitlines() if "spawn_main" in line]
 
     def text(self, number: int, *, token: str = TOKEN) -> int:
-        """Bring a text on a connection of its own, again where the connection broke, as Twilio does; the status."""
+        """Send a text on a new connection, again if the connection broke, as Twilio does; return the status."""
         fields = {
             "MessageSid": a_sid(), "AccountSid": "AC1", "From": f"+1555{number:07d}", "To": OUR_NUMBER, "Body": "hi",
         }  # fmt: skip
@@ -56,11 +59,11 @@ class Webhook:
         return 0
 
     def counted(self) -> int:
-        """How many texts `/metrics` says were acknowledged."""
-        figures = self.http.get(f"{self.url}/metrics").text
-        found = re.findall(r'^dadacat_webhook_requests_total\{path="/sms",status="200"\} (\S+)$', figures, re.MULTILINE)
-        assert len(found) == 1, figures
-        return int(float(found[0]))
+        """Return the number of acknowledged texts in `/metrics`."""
+        page = self.http.get(f"{self.url}/metrics").text
+        counts = re.findall(r'^dadacat_webhook_requests_total\{path="/sms",status="200"\} (\S+)$', page, re.MULTILINE)
+        assert len(counts) == 1, page
+        return int(float(counts[0]))
 
 
 @contextmanager
@@ -107,24 +110,24 @@ def test_a_process_that_dies_takes_nothing_along(webhook: Webhook, redis_client:
     bringing, answers = threading.Event(), Counter[int]()
 
     def bring(start: int) -> list[int]:
-        found = []
+        statuses = []
         for number in range(start, start + 60):
-            found.append(webhook.text(number))
+            statuses.append(webhook.text(number))
             bringing.set()
-        return found
+        return statuses
 
     with ThreadPoolExecutor(4) as pool:
-        brought = [pool.submit(bring, start) for start in (0, 1000, 2000, 3000)]
+        futures = [pool.submit(bring, start) for start in (0, 1000, 2000, 3000)]
         bringing.wait(20)
         os.kill(first[0], signal.SIGKILL)
-        for one in brought:
+        for one in futures:
             answers.update(one.result())
 
     assert answers == {200: 240}
     assert redis_client.zcard("waiting") == 240
     assert sum(redis_client.xlen(key) for key in redis_client.keys("inbox:*")) == 240
     wait_until(lambda: len(set(webhook.processes()) - {first[0]}) == 3, what="another process")
-    # they count together, the dead one too; what it answered into a connection that it took along was asked for again
+    # the count includes the dead process; a text is sent and counted again if its answer was lost with that process
     assert 240 <= webhook.counted() <= 244
 
 

@@ -233,7 +233,7 @@ def test_a_chunked_text_is_a_text(served: Served) -> None:
     assert [text.body for text in served.door.texts] == ["in pieces"]
 
 
-def test_whoever_asks_whether_to_go_on_is_told_to(served: Served) -> None:
+def test_the_one_that_asks_whether_to_go_on_is_told_to(served: Served) -> None:
     whole = a_request(more=("Expect: 100-continue",))
     head, _, body = whole.partition(b"\r\n\r\n")
     with served.connect() as one:

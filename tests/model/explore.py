@@ -1,4 +1,4 @@
-"""Looks at every world that can be reached from one, step by step, and tells the way to any of them."""
+"""Breadth-first search of every state that can be reached from a first one, with the path to each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ World = TypeVar("World", bound=Hashable)
 
 @dataclass(slots=True)
 class Finding:
-    """What a search found: a broken promise and the way to it, or a world from which there is no way out."""
+    """A broken promise, or a state from which no path leads to rest, and the path to it."""
 
     what: str
     way: list[str]
@@ -20,13 +20,13 @@ class Finding:
 
 @dataclass(slots=True)
 class Explored(Generic[World]):
-    """Every world that was reached: how it was come to, and from where it can be."""
+    """Every state that was reached: its first predecessor and step, and all its predecessors."""
 
     came: dict[World, tuple[World, str] | None] = field(default_factory=dict)
     backwards: dict[World, list[World]] = field(default_factory=dict)
 
     def way(self, world: World) -> list[str]:
-        """The steps that lead to a world."""
+        """Return the steps that lead to a state."""
         way: list[str] = []
         step = self.came[world]
         while step is not None:
@@ -38,15 +38,15 @@ class Explored(Generic[World]):
     def reaching(
         self, goals: Callable[[World], bool], *, not_through: Callable[[World], bool] = lambda _: False
     ) -> set[World]:
-        """The worlds from which one of these can be reached, by a way that passes through none of those."""
-        found = {world for world in self.came if goals(world)}
-        queue = deque(found)
+        """Return the states from which a goal can be reached without passing through `not_through`."""
+        reached = {world for world in self.came if goals(world)}
+        queue = deque(reached)
         while queue:
             for before in self.backwards.get(queue.popleft(), ()):
-                if before not in found and not not_through(before):
-                    found.add(before)
+                if before not in reached and not not_through(before):
+                    reached.add(before)
                     queue.append(before)
-        return found
+        return reached
 
 
 def explore(
@@ -54,7 +54,7 @@ def explore(
     steps: Callable[[World], Iterator[tuple[str, World]]],
     broken: Callable[[World, World], str | None],
 ) -> Explored[World] | Finding:
-    """Look at every reachable world, nearest first; the first step that breaks a promise ends the search."""
+    """Visit every reachable state, nearest first. The first step that breaks a promise ends the search."""
     seen: Explored[World] = Explored(came={start: None})
     queue = deque([start])
     while queue:

@@ -1,9 +1,17 @@
-"""The life of one part as a small state machine, every interleaving of which is looked at.
+"""The life of one part as a small state machine, of which every interleaving is checked.
 
-Two workers, up to three attempts, a carrier that creates or does not and whose answer comes or does not, callbacks, a holder that takes over, a
-reconciler that holds, and somebody who suppresses what is too old. Any of them may stop for ever after any step (a crash) or go on later from
-what it knew before (a pause). Nobody looks before he writes: what keeps a write from doing harm is the table of moves, which is the code's own,
-and the check that the attempt that is bound is the one that stands.
+The actors are:
+
+- two workers, with up to three attempts
+- a carrier that creates the message or not, and whose answer arrives or not
+- delivery callbacks
+- a lease holder that takes over
+- a reconciler that sets a part to HELD
+- a worker that suppresses a part that is too old
+
+Each of them may stop for ever after any step (a crash), or continue later from what it knew before (a pause). None of
+them reads before it writes. Two things prevent harmful writes: the table of moves, which is the code's own, and the
+check that the attempt to bind is the attempt in the row.
 """
 
 from __future__ import annotations
@@ -19,15 +27,15 @@ S = PartState
 Table = Mapping[PartState, frozenset[PartState]]
 
 MOST_ATTEMPTS = 3
-#: From these nothing leads away, but that a held part turns out to have been sent.
+#: No move leads out of these, except that a HELD part may turn out to have been sent.
 FINAL = frozenset({S.SENT, S.FAILED, S.SUPPRESSED, S.HELD})
-#: What a claimant may learn: the carrier's answer, and whether it created anything.
+#: The possible outcomes of a send: what the worker learns, and whether the carrier created the message.
 OUTCOMES = ((S.SENT, True), (S.UNKNOWN, True), (S.UNKNOWN, False), (S.RETRY, False), (S.FAILED, False))
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """What one worker knows: nothing, an attempt that it claimed, or that attempt's outcome."""
+    """The knowledge of one worker: nothing, an attempt that it claimed, or that attempt's outcome."""
 
     attempt: int | None = None
     outcome: PartState | None = None
@@ -35,7 +43,7 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """The row, the carrier, and the two workers."""
+    """The state of the row, the carrier and the two workers."""
 
     state: PartState = S.NEW
     attempt: int | None = None
@@ -46,16 +54,16 @@ class World:
 
 @dataclass(slots=True)
 class Rules:
-    """What guards a write."""
+    """The guards of a write."""
 
     table: Table
-    #: An outcome is bound only to the attempt that stands in the row.
+    #: Whether an outcome is bound only to the attempt in the row.
     attempt_is_checked: bool = True
-    #: Arrows that were walked, for whoever asks whether one matters.
+    #: The moves that were taken, to find out whether a move matters.
     walked: set[tuple[PartState, PartState]] = field(default_factory=set)
 
     def allow(self, world: World, target: PartState, attempt: int | None, *, any_attempt: bool = False) -> bool:
-        """Whether the row may move to `target` for this attempt."""
+        """Return whether the row may move to `target` for this attempt, and record the move."""
         if not any_attempt and self.attempt_is_checked and world.attempt != attempt:
             return False
         if target not in self.table[world.state]:
@@ -65,11 +73,11 @@ class Rules:
 
 
 def steps(world: World, rules: Rules) -> Iterator[tuple[str, World]]:
-    """Everything that can happen next."""
+    """Yield every possible next step."""
     for place, worker in enumerate(world.workers):
         yield from _worker_steps(world, rules, place, worker)
     for attempt in range(world.attempts):
-        # a holder with a higher fence found SENDING at some time, and acts on it now
+        # A lease holder with a higher fence read SENDING at some time, and acts on it now.
         if rules.allow(world, S.UNKNOWN, attempt):
             yield "take over", replace(world, state=S.UNKNOWN)
         if rules.allow(world, S.HELD, attempt):
@@ -78,7 +86,7 @@ def steps(world: World, rules: Rules) -> Iterator[tuple[str, World]]:
             yield "callback", replace(world, state=S.SENT)
     for attempt in (None, *range(world.attempts)):
         if world.state in (S.NEW, S.RETRY) and rules.allow(world, S.FAILED, attempt):
-            # a holder whom a bug keeps from claiming it; it looks at the state first, so nothing else is ever given up
+            # A lease holder that a bug keeps from claiming it reads the state first, so it gives up no other part.
             yield "give up", replace(world, state=S.FAILED)
         if rules.allow(world, S.SUPPRESSED, attempt):
             yield "suppress", replace(world, state=S.SUPPRESSED)
@@ -106,12 +114,12 @@ def _worker_steps(world: World, rules: Rules, place: int, worker: Worker) -> Ite
     if rules.allow(world, worker.outcome, worker.attempt):
         bound = replace(world, state=worker.outcome)
         yield f"worker {place} binds {worker.outcome}", knowing(Worker(), bound)
-        # the write took effect and its answer was lost: it will be written again
+        # The write took effect and its answer was lost: the worker will write again.
         yield f"worker {place} binds {worker.outcome}, unconfirmed", bound
 
 
 def broken(before: World, after: World) -> str | None:
-    """Which promise a step breaks."""
+    """Return the promise that a step breaks, or None."""
     if len(after.created) > 1:
         return "a second SMS"
     if before.state in FINAL and after.state is not before.state and (before.state, after.state) != (S.HELD, S.SENT):
@@ -128,16 +136,19 @@ def broken(before: World, after: World) -> str | None:
 
 
 def search(rules: Rules) -> Finding | None:
-    """Look at every reachable world. None: every promise holds, and every world can still come to rest."""
+    """Search all reachable states. Return None if every promise holds and every state can come to rest."""
     seen = explore(World(), lambda world: steps(world, rules), broken)
     return seen if isinstance(seen, Finding) else _stuck(seen)
 
 
 def _stuck(seen: Explored[World]) -> Finding | None:
-    """A world from which no rest can be reached: for ever in doubt, or for ever due; or created, and never to be known as sent."""
+    """Find a state from which no rest can be reached.
+
+    The part is for ever in doubt or for ever due, or its message was created and will never be known as sent.
+    """
     to_rest = seen.reaching(lambda world: world.state in FINAL)
     to_truth = seen.reaching(lambda world: world.state is S.SENT)
-    # evidence must be taken as it comes: not only after somebody has given up
+    # A proof of SENT must be accepted at once, not only after the reconciler has set HELD.
     at_once = seen.reaching(lambda world: world.state is S.SENT, not_through=lambda world: world.state is S.HELD)
     for world in seen.came:
         if world.attempts < MOST_ATTEMPTS and world not in to_rest:
@@ -150,7 +161,10 @@ def _stuck(seen: Explored[World]) -> Finding | None:
 
 
 def naive() -> Finding | None:
-    """What anybody would write first: look whether it was sent, send, mark it sent. Two workers, or one that dies and comes again."""
+    """Search the obvious design: read whether it was sent, send it, mark it as sent.
+
+    The interleavings are those of two workers, each of which may die and start again.
+    """
     start = (False, 0, ("idle", "idle"))
     came: dict[tuple[bool, int, tuple[str, str]], list[str]] = {start: []}
     queue = deque([start])

@@ -1,8 +1,10 @@
-"""The code itself, cut at every call that it makes to anything outside, before the call took effect and after, once and twice in a row.
+"""Inject a fault at every outside call of the real code, before and after its effect, once and twice.
 
-A visit, a drain of reports and a reconciliation talk to the inbox, the journal, the circuit and the carrier, and to nothing else. So whatever can
-happen to their process happens between two of these calls, and there are few enough of them to try them all: a worker that dies there, a call whose
-answer is lost there, a worker that sleeps there. In-memory keepers take the place of servers; they pass the same contract tests.
+A visit, a drain of reports and a reconciliation call only the inbox, the journal, the limits, the budget's counters,
+the circuit breaker and the carrier. So a fault of their process happens between two of these calls. The calls are few
+enough to try every fault at each of them: the worker dies, the answer is lost, or the worker sleeps.
+
+In-memory stores replace the servers; they pass the same contract tests.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from conversation.models import Conversation
 from conversation.ports import Answer, Filed
 from inbox import contract
 from inbox.errors import InboxAway
-from inbox.memory import InMemoryCircuit, InMemoryInbox, InMemoryLimits, InMemoryPurse
+from inbox.memory import InMemoryCircuit, InMemoryInbox, InMemoryLimits, InMemoryQuota
 from inbox.money import Caps
 from inbox.ports import Lease
 from sms.errors import CarrierAway
@@ -35,43 +37,46 @@ from sms.messages import DeliveryReport, MessageSid
 from sms.ports import Listed, Unknown
 from tests.builders import ANN, NOW, NOW_MS, OUR_NUMBER, a_text
 from tests.room import TARIFF, a_counting
-from worker.aftermath import Aftermath
+from worker.aftermath import DeliveryFailures
 from worker.budget import Budget
 from worker.delivery import Delivery, Terms
 from worker.limits import Limiter, Rates
 from worker.receipts import Receipts
 from worker.reconcile import Reconciler
 from worker.reconcile import Terms as ReconcileTerms
-from worker.turn import Habits, House, Visits
+from worker.turn import House, Visits, VisitSettings
 from worker.visit import LeaseKeeper
 
 WHO = contract.who(ANN, b"memory")
-#: While one of these is under way, nobody but the worker can know whether a request left.
+#: During these calls only the worker knows whether a request left.
 WINDOW = ("claim", "send", "bind")
 
 
 class Died(BaseException):
-    """A worker's process ends here: nothing in our code catches it."""
+    """The end of a worker's process: no product code catches it."""
 
 
 @dataclass(frozen=True)
 class Cut:
-    """What happens at one call: the worker dies, or its answer is lost, or the worker sleeps; before it took effect, or after."""
+    """A fault at one call, before or after the call takes effect.
+
+    The worker dies, or the answer is lost, or the worker sleeps.
+    """
 
     nth: int
     after: bool
     dies: bool = False
-    #: What happens while the worker sleeps at this call; it goes on as if nothing had been.
+    #: What happens while the worker sleeps at this call; the worker then continues unaware.
     meanwhile: Callable[[], None] | None = None
 
 
 @dataclass
 class Wire:
-    """Counts the calls of one visit and does what is due at one of them."""
+    """Counts the calls of one visit and injects the fault at one of them."""
 
     cut: Cut | None
     calls: list[str] = field(default_factory=list)
-    #: The call that was cut.
+    #: The name of the call at which the fault was injected.
     struck: str = ""
 
     def call(self, name: str, real: Callable[..., Any], lost: Callable[[], Any]) -> Callable[..., Any]:
@@ -92,7 +97,7 @@ class Wire:
 
 
 class Watched:
-    """A keeper behind a wire. `lost` is what a caller gets when an answer does not come."""
+    """A store behind a wire. `lost` returns or raises what the caller gets if the answer is lost."""
 
     def __init__(self, behind: object, wire: Wire, lost: Callable[[], Any]) -> None:
         self._behind, self._wire, self._lost = behind, wire, lost
@@ -102,8 +107,8 @@ class Watched:
         return self._wire.call(name, real, self._lost) if callable(real) else real
 
 
-class NobodyRenews(LeaseKeeper):
-    """The clock stands still while a visit runs, so that its lease needs no renewal."""
+class NoRenewal(LeaseKeeper):
+    """Renews no lease: the clock stands still while a visit runs."""
 
     @contextmanager
     def kept(self, lease: Lease) -> Iterator[None]:
@@ -112,7 +117,7 @@ class NobodyRenews(LeaseKeeper):
 
 
 class Parrot:
-    """Says back what it heard, in as many lines as it was told."""
+    """An engine that repeats what it heard, in a fixed number of lines."""
 
     def __init__(self, lines: int) -> None:
         self._lines = lines
@@ -135,7 +140,7 @@ def _raise(error: Exception) -> Callable[[], Any]:
 
 
 class World:
-    """One person's texts, and everything but the worker."""
+    """One person's texts, and all state outside the worker."""
 
     def __init__(self, policy: str, lines: int, store: InMemoryStorage | None = None, *, short: bool = False) -> None:
         self.ms = NOW_MS
@@ -145,7 +150,7 @@ class World:
         self.store = store or InMemoryStorage()
         self.sender = InMemorySender(clock=lambda: datetime.fromtimestamp(self.ms / 1000, UTC))
         self.circuit = InMemoryCircuit()
-        self.purse = InMemoryPurse(models=Caps(), messages=Caps(day=10**9))
+        self.purse = InMemoryQuota(models=Caps(), messages=Caps(day=10**9))
         if short:
             stand = self.purse.begin_count("w", now=NOW)
             assert stand is not None
@@ -154,19 +159,21 @@ class World:
         self.texts = [a_text("one"), a_text("two")]
         for text in self.texts:
             self.inbox.accept(text)
-        self.ms += 1000  # quiet since then
-        aftermath = Aftermath(self.inbox, self.store, self.circuit, rng=random.Random(1), max_age=timedelta(hours=6))
+        self.ms += 1000  # the quiet window is over
+        aftermath = DeliveryFailures(
+            self.inbox, self.store, self.circuit, rng=random.Random(1), max_age=timedelta(hours=6)
+        )
         terms = ReconcileTerms(
             validity=timedelta(hours=1), numbers=[OUR_NUMBER], who=lambda person: contract.who(person, b"memory")
         )
         self.reconciler = Reconciler(self.inbox, self.store, self.sender, aftermath, terms)
 
     def visit(self, cut: Cut | None = None) -> Wire:
-        """A worker serves; it may die, or fail with an error that is logged."""
+        """Run one visit of a worker, which may die or fail with an error that is logged."""
         wire = Wire(cut)
         inbox: Any = Watched(self.inbox, wire, _raise(InboxAway("redis")))
         journal: Any = Watched(self.store, wire, _raise(StoreAway("dynamodb")))
-        # a send whose answer is lost is an outcome; a carrier that cannot even be reached is an error
+        # A lost answer to a send is an outcome; a carrier that cannot be reached is an error.
         sender: Any = Watched(self.sender, wire, lambda: Unknown(reason="no answer"))
         circuit: Any = Watched(self.circuit, wire, _raise(InboxAway("redis")))
         purse: Any = Watched(self.purse, wire, _raise(InboxAway("redis")))
@@ -175,7 +182,7 @@ class World:
             Terms(public_url="https://cat.example", validity_seconds=3600, patience_seconds=60, max_age_seconds=21600),
             rng=random.Random(1), sleep=lambda _: None,
         )  # fmt: skip
-        # with limits, whose every call may be cut like any other
+        # Each call to the limits may be cut like any other.
         limits: Any = Watched(self.limits, wire, _raise(InboxAway("redis")))
         limiter = Limiter(limits if self.limited else None, Rates(texts_per_minute=100, loop=6))
         house = House(
@@ -185,10 +192,10 @@ class World:
             budget=Budget(a_counting(purse, journal), TARIFF),
             delivery=delivery,
             limiter=limiter,
-            leases=NobodyRenews(inbox, every_seconds=5, on_error=lambda _: None),
+            leases=NoRenewal(inbox, every_seconds=5, on_error=lambda _: None),
             worker="w",
         )
-        habits = Habits(
+        habits = VisitSettings(
             policy=self.policy, quiet_window_seconds=0.5, quiet_limit_seconds=3, max_age_seconds=21600,
             own_numbers=frozenset({OUR_NUMBER}),
         )  # fmt: skip
@@ -197,7 +204,7 @@ class World:
         return wire
 
     def come_to_rest(self) -> None:
-        """What the sweep and the reconciler would do in the hour after: visits, without any more mishap."""
+        """Do what the sweep and the reconciler would do within ten minutes, without further faults."""
         for _ in range(8):
             self.ms += 70_000
             self.reconciler.reconcile()
@@ -210,24 +217,27 @@ class World:
         return [part for sid in sids for part in self.store.parts(ANN, sid)]
 
     def account(self, *wires: Wire) -> None:
-        """Each text answered once, in order; or in doubt, where a cut between claim and bind explains it; and nobody waits."""
+        """Assert that each text is answered once, in order, and that no text waits.
+
+        A reply may be in doubt if a fault between claim and bind explains it.
+        """
         states = [turn.state for text in self.texts if (turn := self.store.get_turn(ANN, text.sid)) is not None]
         both = [TurnState.ANSWERED, TurnState.ANSWERED]
-        # a text that a worker died of is answered alone, whatever the policy
+        # A text during which a worker died is answered alone, under every policy.
         assert states == both or (self.policy == "latest" and states == [TurnState.SILENT, TurnState.ANSWERED])
         assert self.inbox.oldest_waiting_ms() is None
 
-        said = [message.body for _, message in self.sender.created]
-        assert len(said) == len(set(said)), "a second SMS"
+        created = [message.body for _, message in self.sender.created]
+        assert len(created) == len(set(created)), "a second SMS"
         written = [part.content for part in self.parts()]
-        assert said == [words for words in written if words in said], "out of order"
+        assert created == [words for words in written if words in created], "out of order"
         for part in self.parts():
             if part.state is PartState.SENT:
-                assert part.content in said
+                assert part.content in created
             else:
                 assert part.state is PartState.UNKNOWN, part
-                # what was created shows on the list, and the list settles it
-                assert part.content not in said
+                # A created message is on the carrier's list, which settles the doubt.
+                assert part.content not in created
                 assert any(wire.struck in WINDOW for wire in wires), [wire.struck for wire in wires]
 
 
@@ -243,7 +253,7 @@ def calls_of_a_visit(policy: str, lines: int, *, short: bool = False) -> int:
 )
 def test_a_cut_at_any_call_of_a_visit(policy: str, lines: int) -> None:
     calls = calls_of_a_visit(policy, lines)
-    assert calls > 12, "a visit that calls nobody proves nothing"
+    assert calls > 12, "a visit without calls proves nothing"
 
     for nth, (after, dies) in product(range(1, calls + 1), WAYS):
         world = World(policy, lines)
@@ -257,7 +267,7 @@ def test_a_cut_at_any_call_of_a_visit(policy: str, lines: int) -> None:
 
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
-    # of the sixteen ways in which both calls of a pair may be cut, so many are drawn for each pair; all of them take minutes
+    # `ways`: how many of the sixteen combinations of faults are drawn for each pair of calls. All sixteen take minutes.
     ("policy", "lines", "ways"),
     [
         ("each", 1, 3),
@@ -267,7 +277,8 @@ def test_a_cut_at_any_call_of_a_visit(policy: str, lines: int) -> None:
     ],
 )
 def test_a_second_cut_at_any_call_of_the_visit_that_carries_on(policy: str, lines: int, ways: int) -> None:
-    # without limits, and with sums that are counted: pairs of calls grow with the square, and these have been looked at above
+    # Without limits, and with the totals already counted: the number of pairs grows with the square of the calls, and
+    # the test above covers these calls.
     calls = calls_of_a_visit(policy, lines, short=True)
     struck_twice = pairs = 0
     rng = random.Random(f"{policy}{lines}")
@@ -280,19 +291,22 @@ def test_a_second_cut_at_any_call_of_the_visit_that_carries_on(policy: str, line
         pairs += 1
         world = World(policy, lines, short=True)
         first = world.visit(Cut(one, after=way[0], dies=way[1]))
-        world.ms += 21_000  # the dead worker's lease is over
+        world.ms += 21_000  # the dead worker's lease has expired
         second = world.visit(Cut(other, after=other_way[0], dies=other_way[1]))
         struck_twice += bool(second.struck)
 
         world.come_to_rest()
 
         world.account(first, second)
-    assert struck_twice > pairs / 4, "many pairs must meet two living visits"
+    assert struck_twice > pairs / 4, "the second fault must strike in many pairs"
 
 
 @pytest.mark.parametrize("policy", ["each", "coalesce"])
 def test_a_sleeper_at_any_call_while_another_worker_serves(policy: str) -> None:
-    """A worker stops at a call for longer than its lease, another serves meanwhile, and the first goes on from what it knew before."""
+    """Stop a worker at a call for longer than its lease, and let another serve meanwhile.
+
+    The first then continues from what it knew before.
+    """
     for nth, after in product(range(1, calls_of_a_visit(policy, 1) + 1), (False, True)):
         world = World(policy, 1)
 
@@ -309,18 +323,18 @@ def test_a_sleeper_at_any_call_while_another_worker_serves(policy: str) -> None:
 
 
 class ClaimsAnything(InMemoryStorage):
-    """Claims whatever it is asked to, whoever asks, whatever became of the part."""
+    """Claims every part, whatever the caller's fence and the part's state."""
 
     def claim(self, part: Part, *, fence: int, attempt_id: str, now: datetime) -> Part:
         del fence
         with self._lock:
-            was = self._parts[part.user_id, part.key]
-            facts = {**was.facts, "claimed_at": now.isoformat()}
-            return self._move_part(was, state=PartState.SENDING, attempt_id=attempt_id, facts=facts)
+            stored = self._parts[part.user_id, part.key]
+            facts = {**stored.facts, "claimed_at": now.isoformat()}
+            return self._move_part(stored, state=PartState.SENDING, attempt_id=attempt_id, facts=facts)
 
 
 class FilesAnew(InMemoryStorage):
-    """Puts a text's row whether there is one or not."""
+    """Puts a text's row even if there is one."""
 
     def file(self, turn: Turn, *, now: datetime) -> Filed:
         with self._lock:
@@ -329,20 +343,20 @@ class FilesAnew(InMemoryStorage):
 
 
 class PersistsAnything(InMemoryStorage):
-    """Freezes words over words, for whoever comes."""
+    """Overwrites a persisted reply, whatever the caller's fence."""
 
     def persist(self, answer: Answer, *, now: datetime) -> Conversation:
         with self._lock:
             first = answer.turns[0]
-            stands = self._turns[first.user_id, first.key]
-            self._turns[first.user_id, first.key] = replace(stands, state=TurnState.FILED)
+            stored = self._turns[first.user_id, first.key]
+            self._turns[first.user_id, first.key] = replace(stored, state=TurnState.FILED)
             conversation = self._conversations[first.user_id]
             return super().persist(replace(answer, conversation=conversation), now=now)
 
 
 @pytest.mark.parametrize("careless", [ClaimsAnything, FilesAnew, PersistsAnything])
 def test_a_journal_without_its_guards_is_found_out(careless: type[InMemoryStorage]) -> None:
-    """These tests would notice: without the guard some sleeper sends a second time, or a text is left behind."""
+    """Prove that these tests notice a missing guard: a sleeper sends twice, or a text is left behind."""
     offences: list[str] = []
     for nth, after in product(range(1, calls_of_a_visit("each", 1) + 1), (False, True)):
         world = World("each", 1, careless())
@@ -362,7 +376,11 @@ def test_a_journal_without_its_guards_is_found_out(careless: type[InMemoryStorag
 
 
 def a_world_with_everything_to_repair() -> World:
-    """Of five replies one was answered and failed, one is in doubt, one was never claimed; a report waits, and a text never came."""
+    """Build a world with one case of each repair.
+
+    One reply failed in delivery, one is in doubt, and one was never claimed. A report waits, and a text's webhook never
+    came.
+    """
     world = World("each", 1)
     world.reconciler.reconcile()
     world.visit()
@@ -400,12 +418,12 @@ def a_world_with_everything_to_repair() -> World:
 
 
 def repair(world: World, cut: Cut | None) -> Wire:
-    """One drain of the reports and one reconciliation, which may be cut at any call."""
+    """Run one drain of the reports and one reconciliation, which may be cut at any call."""
     wire = Wire(cut)
     inbox: Any = Watched(world.inbox, wire, _raise(InboxAway("redis")))
     journal: Any = Watched(world.store, wire, _raise(StoreAway("dynamodb")))
     ledger: Any = Watched(world.sender, wire, _raise(CarrierAway("twilio")))
-    aftermath = Aftermath(inbox, journal, world.circuit, rng=random.Random(1), max_age=timedelta(hours=6))
+    aftermath = DeliveryFailures(inbox, journal, world.circuit, rng=random.Random(1), max_age=timedelta(hours=6))
     receipts = Receipts(inbox, journal, aftermath, who_key=b"memory", noted=lambda *_: None)
     terms = ReconcileTerms(
         validity=timedelta(hours=1), numbers=[OUR_NUMBER], who=lambda person: contract.who(person, b"memory")
@@ -418,7 +436,7 @@ def repair(world: World, cut: Cut | None) -> Wire:
 
 def test_repairs_are_cut_at_any_call_and_done_again() -> None:
     calls = len(repair(a_world_with_everything_to_repair(), None).calls)
-    assert calls > 30, "repairs that call nobody prove nothing"
+    assert calls > 30, "repairs without calls prove nothing"
 
     for nth, (after, dies) in product(range(1, calls + 1), WAYS):
         world = a_world_with_everything_to_repair()
@@ -428,8 +446,8 @@ def test_repairs_are_cut_at_any_call_and_done_again() -> None:
             world.visit()
             repair(world, None)
 
-        said = [message.body for _, message in world.sender.created]
-        assert sorted(said) == sorted(
+        created = [message.body for _, message in world.sender.created]
+        assert sorted(created) == sorted(
             ["one 0", "one 0", "two 0", "in doubt 0", "left by a dead worker 0", "never came 0"]
         ), (nth, after, dies)
         assert {part.state for part in world.parts()} == {PartState.SENT}

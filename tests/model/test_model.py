@@ -1,4 +1,7 @@
-"""Every interleaving of the protocol, with the code's own table of moves; and each arrow of that table is shown to matter."""
+"""Every interleaving of a part's life, with the code's own table of moves.
+
+Each move of that table is shown to matter.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ def test_the_protocol_keeps_its_promises_in_every_interleaving() -> None:
     rules = Rules(PART_MOVES)
 
     assert search(rules) is None
-    # this one trusts nobody: evidence that contradicts a proof. No honest carrier leads there
+    # RETRY to SENT needs evidence that contradicts a proof of non-creation. An honest carrier never gives any.
     assert rules.walked == set(ARROWS) - {(PartState.RETRY, PartState.SENT)}
 
 
@@ -49,13 +52,13 @@ def test_binding_to_whatever_attempt_stands_sends_twice() -> None:
 
 @pytest.mark.parametrize(("source", "target"), MISSING, ids=str)
 def test_an_arrow_more_breaks_a_promise_or_is_never_walked(source: PartState, target: PartState) -> None:
-    """No guard can be taken out of the table unnoticed."""
+    """Removing a guard from the table is noticed."""
     rules = Rules(with_(source, target))
 
     finding = search(rules)
 
     assert finding is not None or (source, target) not in rules.walked, (
-        f"{source} -> {target} does no harm: why is it forbidden?"
+        f"{source} -> {target} does no harm, so why is it forbidden?"
     )
 
 
@@ -85,6 +88,6 @@ def test_sending_what_may_have_been_sent_is_found_to_send_twice(source: PartStat
         (PartState.HELD, PartState.SENT),
     ],
 )
-def test_an_arrow_less_leaves_somebody_in_doubt_for_ever(source: PartState, target: PartState) -> None:
-    """Each of these is the only way out of somewhere, or the only way to the truth."""
+def test_an_arrow_less_leaves_a_person_in_doubt_for_ever(source: PartState, target: PartState) -> None:
+    """Each of these moves is the only way out of a state, or the only way to SENT."""
     assert search(Rules(without(source, target))) is not None

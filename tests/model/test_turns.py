@@ -1,4 +1,7 @@
-"""Every interleaving of a text's life, with the code's own table of moves; and each guard of it is shown to matter."""
+"""Every interleaving of a text's life, with the code's own table of moves.
+
+Each guard is shown to matter.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ ARROWS = [(source, target) for source, targets in TURN_MOVES.items() for target 
 MISSING = [
     (source, target)
     for source in TurnState
-    # nothing in the code moves a turn back to FILED, but an operator
+    # Only an operator moves a turn back to FILED; the code never does.
     for target in TurnState
     if target is not TurnState.FILED and target not in TURN_MOVES[source]
 ]
@@ -37,7 +40,7 @@ def test_an_arrow_more_breaks_a_promise(source: TurnState, target: TurnState) ->
     finding = search(Rules(with_(source, target)))
 
     if source is target and source is not TurnState.ANSWERED:
-        # settled again as what it was: nobody can tell the difference
+        # It is settled again with the same state, which changes nothing.
         assert finding is None
         return
     assert finding is not None
@@ -56,7 +59,7 @@ def test_without_its_way_to_an_answer_a_text_is_lost() -> None:
     [
         (Rules(TURN_MOVES, absent_is_checked=False), "became FILED"),
         (Rules(TURN_MOVES, reconciled=False), "lost"),
-        # with the reconciler a text that left too early comes back; by itself the check is what keeps it
+        # The reconciler would bring back a text that left too early, so it is off to test the check alone.
         (Rules(TURN_MOVES, over_is_checked=False, reconciled=False, flushes=0), "lost"),
     ],
     ids=["absent", "reconciled", "over"],
@@ -68,5 +71,5 @@ def test_each_check_beside_the_table_matters(rules: Rules, harm: str) -> None:
     assert harm in finding.what
 
 
-def test_as_long_as_redis_keeps_what_it_has_nobody_needs_the_reconciler() -> None:
+def test_as_long_as_redis_keeps_what_it_has_no_one_needs_the_reconciler() -> None:
     assert search(Rules(TURN_MOVES, reconciled=False, flushes=0)) is None

@@ -1,8 +1,11 @@
-"""The life of one text as a small state machine, every interleaving of which is looked at.
+"""The life of one text as a small state machine, of which every interleaving is checked.
 
-Two workers that both think they serve, a webhook that comes twice, a Redis that is emptied, a reconciler, and a carrier whose list knows the text.
-Any worker may stop for ever after any step, or go on later from what it knew before, or write again because the answer to its write was lost. Nobody
-looks before he writes: what keeps a write from doing harm is the code's own table of moves and the three checks that `Rules` names.
+The actors are two workers that both believe they hold the lease, a webhook that comes twice, a Redis that is emptied, a
+reconciler, and a carrier whose list has the text.
+
+A worker may stop for ever after any step, continue later from what it knew before, or write again because the answer to
+its write was lost. No actor reads before it writes. Harmful writes are prevented by the code's own table of moves and
+by the three checks that `Rules` names.
 """
 
 from __future__ import annotations
@@ -16,28 +19,32 @@ from tests.model.explore import Finding, explore
 T = TurnState
 Table = Mapping[TurnState, frozenset[TurnState]]
 SETTLED = frozenset({T.ANSWERED, T.SILENT, T.STALE, T.DEAD})
-#: The most often that a webhook comes.
+#: How often the webhook comes at most.
 MOST_WEBHOOKS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """What one worker knows: nothing; the text, by its row or by its entry; the reply that it wrote and whether that was confirmed."""
+    """The knowledge of one worker.
+
+    It knows nothing, or the text by its row or its inbox entry, or the reply that it wrote and whether that was
+    confirmed.
+    """
 
     filed: bool = False
-    #: The token of the words that it tries to persist.
+    #: The token of the reply that it tries to persist.
     token: int | None = None
-    #: It was told that the turn is over.
+    #: Whether it learned that the turn is over.
     over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Inbox, row, and the two workers."""
+    """The state of the inbox, the row and the two workers."""
 
     inbox: bool = True
     row: TurnState | None = None
-    #: Whose words are kept, one token each.
+    #: The tokens of the replies that are persisted.
     words: frozenset[int] = frozenset()
     tokens: int = 0
     webhooks: int = 1
@@ -47,21 +54,21 @@ class World:
 
 @dataclass(slots=True)
 class Rules:
-    """What guards a write."""
+    """The guards of a write."""
 
     table: Table
-    #: A row is made only where there is none.
+    #: Whether a row is created only if there is none.
     absent_is_checked: bool = True
-    #: A text leaves the inbox only when its turn is over.
+    #: Whether a text leaves the inbox only when its turn is over.
     over_is_checked: bool = True
-    #: What Redis lost is put back from the journal and from the carrier's list.
+    #: Whether texts that Redis lost are put back from the journal and from the carrier's list.
     reconciled: bool = True
-    #: The most often that Redis is emptied.
+    #: How often Redis is emptied at most.
     flushes: int = 2
     walked: set[tuple[TurnState, TurnState]] = field(default_factory=set)
 
     def allow(self, row: TurnState | None, target: TurnState) -> bool:
-        """Whether a row may move to `target`."""
+        """Return whether a row may move to `target`, and record the move."""
         if row is None or target not in self.table[row]:
             return False
         self.walked.add((row, target))
@@ -69,7 +76,7 @@ class Rules:
 
 
 def steps(world: World, rules: Rules) -> Iterator[tuple[str, World]]:
-    """Everything that can happen next."""
+    """Yield every possible next step."""
     for place, worker in enumerate(world.workers):
         yield from _worker_steps(world, rules, place, worker)
     if world.webhooks < MOST_WEBHOOKS:
@@ -81,7 +88,7 @@ def steps(world: World, rules: Rules) -> Iterator[tuple[str, World]]:
 
 
 def _knowing(world: World, place: int, worker: Worker) -> World:
-    """`world` in which one worker knows something else."""
+    """Return `world` with the knowledge of one worker replaced."""
     one, other = world.workers
     return replace(world, workers=(worker, other) if place == 0 else (one, worker))
 
@@ -103,7 +110,7 @@ def _worker_steps(world: World, rules: Rules, place: int, worker: Worker) -> Ite
 
 
 def _ends(world: World, rules: Rules, place: int, worker: Worker) -> Iterator[tuple[str, World]]:
-    """A worker that has filed the text persists a reply, or settles it without one."""
+    """Yield the steps of a worker that filed the text: it persists a reply, or settles without one."""
     token = worker.token if worker.token is not None else world.tokens
     if token < len(world.workers) and rules.allow(world.row, T.ANSWERED):
         words, tokens = world.words | {token}, max(world.tokens, token + 1)
@@ -118,7 +125,7 @@ def _ends(world: World, rules: Rules, place: int, worker: Worker) -> Iterator[tu
 
 
 def broken(before: World, after: World) -> str | None:
-    """Which promise a step breaks."""
+    """Return the promise that a step breaks, or None."""
     if len(after.words) > 1:
         return "two replies"
     if before.row in SETTLED and after.row is not before.row:
@@ -131,7 +138,7 @@ def broken(before: World, after: World) -> str | None:
 
 
 def search(rules: Rules) -> Finding | None:
-    """Look at every reachable world. None: every promise holds, and no text is ever lost."""
+    """Search all reachable states. Return None if every promise holds and no text is ever lost."""
     seen = explore(World(), lambda world: steps(world, rules), broken)
     if isinstance(seen, Finding):
         return seen

@@ -1,4 +1,4 @@
-"""The whole product, started by its own command: real processes, real servers, a telephone network."""
+"""The whole product, started by `dadacat up`: real processes, real servers, a simulated carrier."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from tests.conftest import SLOWER
 ACCOUNT = "AC" + "5" * 32
 TOKEN = "a-token-of-the-tests"
 LOGIN = "cat:purr"
-#: As many as `dadacat up --model local` takes.
+#: The number of ports that `dadacat up --model local` takes.
 PORTS = 7
 
 
 @dataclass
 class House:
-    """A running tree and what a test asks of it."""
+    """A running process tree, and the operations that tests need."""
 
     data: Path
     settings: Mapping[str, str]
@@ -42,9 +42,9 @@ class House:
     process: subprocess.Popen[str] | None = None
     urls: dict[str, str] = field(default_factory=dict)
     port_base: int = 0
-    #: Of the account, as it is now.
+    #: The account's current auth token.
     token: str = TOKEN
-    #: Made once, since making one reads every certificate there is; without connections that outlive what a test kills.
+    #: Created once, because creating one reads all CA certificates. Without keep-alive, because tests kill servers.
     http: httpx.Client = field(
         default_factory=lambda: httpx.Client(timeout=30, limits=httpx.Limits(max_keepalive_connections=0))
     )
@@ -55,7 +55,7 @@ class House:
         command = [str(Path(sys.executable).parent / "dadacat"), "up", "--headless", "--port-base", str(base)]
         command += ["--data", str(self.data), "--workers", str(self.workers), *self.options]
         last = "model" if "--model" in self.options else "dynamodb"
-        # neither the developer's shell nor an .env of this folder may name a service that is not the test's own
+        # Neither the developer's shell nor an .env file here may name a service outside the test.
         environment = {**without_settings(os.environ), **self.settings}
         self.process = subprocess.Popen(command, env=environment, cwd=self.data, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
@@ -65,7 +65,7 @@ class House:
                 self.urls[words[0]] = words[1]
             if words[0] == last:
                 return
-        raise AssertionError(f"it did not start: {self.process.wait()}; logs in {self.data / 'logs'}")
+        raise AssertionError(f"the tree exited with {self.process.wait()} at its start; logs in {self.data / 'logs'}")
 
     def stop(self) -> int:
         assert self.process is not None
@@ -76,30 +76,30 @@ class House:
         return code
 
     def text(self, body: str, *, sender: str, number: str = OUR_NUMBER) -> str:
-        """A telephone of the network sends a text; its sid."""
+        """Send a text from a telephone of the simulated carrier; return its sid."""
         answer = self.http.post(f"{self.urls['twilio']}/phone/texts", json={"from": sender, "to": number, "body": body})
         assert answer.status_code == 201, answer.text
         return str(answer.json()["sid"])
 
     def post(self, form: Mapping[str, str], path: str = "/sms", token: str = TOKEN) -> httpx.Response:
-        """Post a form to the webhook, signed."""
+        """Post a signed form to the webhook."""
         url = self.urls["webhook"] + path
         return self.http.post(url, data=dict(form), headers={"X-Twilio-Signature": signature.sign(token, url, form)})
 
     def replies(self, person: str) -> list[dict[str, Any]]:
-        """What the network's list shows to one person, oldest first."""
+        """Return the messages to one person from the carrier's list, oldest first."""
         return list(reversed(self.messages(To=person)))
 
     def messages(self, **query: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
+        messages: list[dict[str, Any]] = []
         uri: str | None = f"/2010-04-01/Accounts/{ACCOUNT}/Messages.json"
         query["PageSize"] = "1000"
         while uri:
             answer = self.http.get(self.urls["twilio"] + uri, params=query, auth=(ACCOUNT, self.token))
             page = answer.json()
-            found += page["messages"]
+            messages += page["messages"]
             uri, query = page["next_page_uri"], {}
-        return found
+        return messages
 
     @cached_property
     def dynamodb(self) -> Any:  # Any: boto3's client
@@ -119,12 +119,12 @@ class House:
         return [{name: next(iter(value.values())) for name, value in item.items()} for item in answer["Items"]]
 
     def settled(self) -> bool:
-        """Whether nobody waits for a reply, and no worker is with anybody any more."""
+        """Return whether no text waits for a reply and no visit is in progress."""
         with self.redis as client:
             return client.zcard("waiting") == 0 and next(client.scan_iter("visit:*", count=1000), None) is None
 
     def processes(self, role: str) -> list[int]:
-        """The processes of this tree that play a role, by their command lines."""
+        """Return the process ids of this tree with a role such as `worker`, by their command lines."""
         assert self.process is not None
         listed = subprocess.run(
             ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(self.process.pid)],
@@ -137,8 +137,11 @@ class House:
 
 @contextmanager
 def houses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., House]]:
-    """Start trees, and stop at the end whatever a test left running: many at a time would starve each other."""
-    begun: list[House] = []
+    """Yield a function that starts a tree, and stop at the end those that tests left running.
+
+    Many trees at a time would starve each other.
+    """
+    started: list[House] = []
 
     def start(*, workers: int = 2, options: Sequence[str] = (), **settings: str) -> House:
         given = {
@@ -150,14 +153,14 @@ def houses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., H
             **settings,
         }
         house = House(data=tmp_path_factory.mktemp("house"), settings=given, workers=workers, options=options)
-        begun.append(house)
+        started.append(house)
         house.start()
         return house
 
     try:
         yield start
     finally:
-        for house in begun:
+        for house in started:
             if house.process is not None and house.process.poll() is None:
                 house.stop()
             house.http.close()
@@ -165,21 +168,21 @@ def houses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., H
 
 @pytest.fixture(scope="module")
 def start_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., House]]:
-    """Starts trees that live as long as a module's tests."""
+    """Yield a function that starts a tree which runs until the module's tests end."""
     with houses(tmp_path_factory) as start:
         yield start
 
 
 @pytest.fixture
 def own_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., House]]:
-    """Starts trees that live as long as one test."""
+    """Yield a function that starts a tree which runs until the test ends."""
     with houses(tmp_path_factory) as start:
         yield start
 
 
 @pytest.fixture(scope="module")
 def house(start_house: Callable[..., House]) -> House:
-    """One tree for all of a module's tests that leave it as they found it."""
+    """Start one tree for those of a module's tests that leave it unchanged."""
     return start_house()
 
 

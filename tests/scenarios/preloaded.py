@@ -1,7 +1,8 @@
-"""`dadacat` with its imports done: a command of it is a fork away, instead of a second of imports.
+"""The `dadacat` command with its imports done: a command costs a fork instead of a second of imports.
 
-Reads a line of JSON for each command: arguments, environment, folder, and the files for what it prints. Each runs in a process of its own, from the
-same entry point as the installed command, and its exit code is a line on standard output. The real command is what trees are started with.
+It reads one line of JSON per command: arguments, environment, folder, and the files for its output. Each command runs
+in its own process, from the same entry point as the installed command. Its exit code is written as a line to standard
+output. Process trees are started with the installed command.
 """
 
 from __future__ import annotations
@@ -11,24 +12,24 @@ import os
 import signal
 import sys
 
-import conversation.storage  # noqa: F401 - so that nobody else needs to
+import conversation.storage  # noqa: F401 - imported once, before the forks
 import dadacat.people  # noqa: F401
 import worker.wiring  # noqa: F401
 from dadacat.cli import main
 
-#: No command of the tests takes so long, on a busy machine either.
+#: Timeout of a command; none takes as long, even on a busy machine.
 SECONDS = 300
 
 
 def run(asked: dict[str, object]) -> int:
-    """Carry out one command in a process of its own; its exit code."""
+    """Run one command in its own process; return its exit code."""
     child = os.fork()
     if child:
         _, status = os.waitpid(child, 0)
         return os.waitstatus_to_exitcode(status)
     code = 1
     try:
-        # whoever hangs is ended, and is told by the code
+        # A command that hangs is killed, which its exit code shows.
         signal.alarm(SECONDS)
         os.environ.clear()
         os.environ.update(asked["env"])  # type: ignore[call-overload]  # a line of the test's own

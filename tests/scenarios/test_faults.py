@@ -1,4 +1,4 @@
-"""The network misbehaves, the person gets one reply all the same."""
+"""The carrier misbehaves; the person still gets exactly one reply."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.road
 
 @pytest.fixture(scope="module")
 def rough(start_house: Callable[..., House]) -> House:
-    """A house whose reconciler does not wait for minutes."""
+    """Start a tree with short reconcile intervals."""
     return start_house(
         workers=1, RECONCILE_INTERVAL_SECONDS="2", UNSETTLED_AFTER_SECONDS="1", UNKNOWN_PATIENCE_SECONDS="2",
         SWEEP_INTERVAL_SECONDS="1", SWEEP_PERSON_SECONDS="2", LEASE_SECONDS="4", LEASE_RENEW_SECONDS="1", WHATSAPP="on",
@@ -37,7 +37,7 @@ def misbehave(house: House, *rules: dict[str, Any]) -> None:
 
 
 def part(house: House, person: str, sid: str = "") -> dict[str, Any]:
-    """The reply to the text `sid`; or to the only one that this person sent."""
+    """Return the reply's row for the text `sid`, or for the only text that the person sent."""
     return next((row for row in house.rows(person) if row["message_key"].startswith(f"out#{sid}")), {})
 
 
@@ -86,11 +86,11 @@ def test_a_429_is_sent_again_when_it_was_asked_to(rough: House) -> None:
         {"at": "create", "do": "error", "status": 429, "code": 20429, "retry_after": 2, "person": person, "times": 1},
     )
 
-    begun = time.monotonic()
+    started_at = time.monotonic()
     rough.text("hello", sender=person)
     wait_until(lambda: rough.replies(person), seconds=30, what="the reply")
 
-    assert time.monotonic() - begun > 2
+    assert time.monotonic() - started_at > 2
     assert len(rough.replies(person)) == 1
 
 
@@ -179,8 +179,8 @@ def test_what_failed_on_its_way_is_sent_once_more_and_both_are_in_the_story(roug
     rows = {row["message_key"]: row for row in rough.rows(person)}
     assert set(rows) == {f"in#{sid}", f"out#{sid}#0", f"out#{sid}#0r"}
     page = httpx.get(f"{rough.urls['twilio']}/phone/explain/{sid}", timeout=10).text
-    for told in ("reported undelivered", "error 30022", "second try", "part 0 again sent as"):
-        assert told in page
+    for words in ("reported undelivered", "error 30022", "second try", "part 0 again sent as"):
+        assert words in page
 
 
 def test_segments_and_price_stand_in_the_journal_and_in_the_story(rough: House) -> None:
@@ -205,7 +205,7 @@ def test_a_full_queue_is_waited_for(rough: House) -> None:
     wait_until(lambda: part(rough, person).get("state") == "RETRY", seconds=20, what="the refusal")
 
     assert part(rough, person, sid)["error_code"] == "21611"
-    # ten minutes by Redis's clock
+    # The next try is due in ten minutes by Redis's clock.
     assert int(part(rough, person, sid)["due"]) > time.time() * 1000 + 500_000
 
 

@@ -1,4 +1,7 @@
-"""A hundred and more hostile texts through HTTP, queue, worker and back: one sane reply each, nothing breaks, nothing leaks."""
+"""At least 150 hostile texts through the whole product.
+
+Each gets one sane reply, nothing breaks, and nothing leaks.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the law, the carriers and an operator's hands need, on the whole product."""
+"""Requirements of the law, the carriers and the operator, on the whole product."""
 
 from __future__ import annotations
 
@@ -45,10 +45,11 @@ def test_after_stop_nothing_is_sent_and_the_audit_proves_it(house: House) -> Non
     house.text("STOP", sender=person)
     settled(house, person, 2)
 
-    # by another path: texts that Twilio signs, though the network itself knows that this person said STOP
+    # Post texts to the webhook directly, because the simulated carrier itself blocks replies after STOP.
     for number in range(50):
         form = {
-            "MessageSid": f"SM{number:032x}", "AccountSid": ACCOUNT, "From": person, "To": OUR_NUMBER, "Body": f"and? {number}",
+            "MessageSid": f"SM{number:032x}", "AccountSid": ACCOUNT, "From": person, "To": OUR_NUMBER,
+            "Body": f"and? {number}",
         }  # fmt: skip
         assert house.post(form).status_code == 200
     settled(house, person, 52)
@@ -61,21 +62,22 @@ def test_after_stop_nothing_is_sent_and_the_audit_proves_it(house: House) -> Non
     answered(house, person, 2)
     assert "0 offences" in dadacat(house, "audit")
 
-    # somebody sent something all the same: a row that no worker of ours would have written
+    # Forge a message sent after STOP: a row that no worker would have written.
     stop = next(row for row in house.rows(person) if row.get("reason") == "keyword stop")
     claim = {"state": {"S": "SENDING"}, "at": {"S": stop["settled_at"]}, "attempt": {"S": "x"}}
     forged = {
-        "user_id": {"S": person}, "message_key": {"S": "out#SMforged#0"}, "sid": {"S": "SMforged"}, "state": {"S": "SENT"},
+        "user_id": {"S": person}, "message_key": {"S": "out#SMforged#0"}, "sid": {"S": "SMforged"},
+        "state": {"S": "SENT"},
         "log": {"L": [{"M": claim}]},
     }  # fmt: skip
     house.dynamodb.put_item(TableName="DadaCatMessages", Item=forged)
     answer = run(house, "audit", "--numbers")
-    told = answer.stdout
+    output = answer.stdout
     assert answer.returncode == 1
-    assert "1 offences" in told
-    assert person in told
-    assert "sent after STOP" in told
-    assert "SMforged" in told
+    assert "1 offences" in output
+    assert person in output
+    assert "sent after STOP" in output
+    assert "SMforged" in output
 
 
 def test_help_is_answered_with_the_operators_line(house: House) -> None:
@@ -97,12 +99,9 @@ def test_over_a_limit_there_is_silence_and_it_is_shown(own_house: Callable[..., 
     assert "over the limit: texts a minute" in dadacat(house, "stats")
 
 
-# Keys
-
-
 @contextmanager
 def traffic(house: House, *, per_second: int) -> Iterator[list[str]]:
-    """Texts of ever new people, through the network, until the block ends: who texted."""
+    """Send texts of ever new people by the carrier until the block ends; yield the list of people."""
     over, people = threading.Event(), list[str]()
 
     def text() -> None:
@@ -128,7 +127,7 @@ def test_a_token_is_rotated_under_traffic_without_a_restart(own_house: Callable[
 
     with traffic(house, per_second=20) as people:
         wait_until(lambda: len(people) > 40, what="traffic")
-        # the next token beside the current one, then promoted, then alone
+        # First both tokens are in the file, then the next one is promoted at Twilio, then it is alone in the file.
         secret.write_text(f"{TOKEN}\nthe-next-token\n")
         read_anew(house)
         promoted = httpx.put(f"{house.urls['twilio']}/account/token", json={"token": "the-next-token"}, timeout=10)
@@ -150,17 +149,14 @@ def test_a_token_is_rotated_under_traffic_without_a_restart(own_house: Callable[
 
 
 def read_anew(house: House) -> None:
-    """Wait until the webhook has seen its file."""
+    """Wait until the webhook has read its token file again."""
     log = house.data / "logs" / "webhook.log"
     seen = log.read_text().count("tokens read anew")
     wait_until(lambda: log.read_text().count("tokens read anew") > seen, what="the webhook's look at its file")
 
 
-# Machines
-
-
 def test_two_cats_that_face_each_other_fall_silent(own_house: Callable[..., House]) -> None:
-    """Whatever either of them says is carried to the other at once."""
+    """Forward each message of either cat to the other at once."""
     one, other = (own_house(workers=1, LIMITS="on") for _ in range(2))
     cat_a, cat_b = "+15557770001", "+15557770002"
     carried = {"a": 0, "b": 0}
@@ -178,14 +174,11 @@ def test_two_cats_that_face_each_other_fall_silent(own_house: Callable[..., Hous
         carry(other, cat_a, one, "b")
         if carried != before:
             quiet_since = time.monotonic()
-        assert sum(carried.values()) < 60, "they talk all night"
+        assert sum(carried.values()) < 60, "the cats do not fall silent"
         threading.Event().wait(0.05)
 
     reasons = {str(row.get("reason")) for house, person in ((one, cat_b), (other, cat_a)) for row in house.rows(person)}
     assert "two machines seem to talk to each other" in reasons
-
-
-# Several numbers
 
 
 def test_each_number_has_its_own_conversation_where_that_is_wanted(own_house: Callable[..., House]) -> None:
@@ -198,14 +191,14 @@ def test_each_number_has_its_own_conversation_where_that_is_wanted(own_house: Ca
     assert {message["from"] for message in house.replies(person)} == {OUR_NUMBER, other}
     for number in (OUR_NUMBER, other):
         user = f"{person}/{number}"
-        wait_until(lambda user=user: any(row.get("status") == "delivered" for row in house.rows(user)), what="delivery")  # type: ignore[misc]
+        wait_until(
+            lambda user=user: any(row.get("status") == "delivered" for row in house.rows(user)),  # type: ignore[misc]
+            what="delivery",
+        )
         assert f"hello, {number}" in dadacat(house, "history", user)
     dadacat(house, "conversations", "forget", person, "--yes")
     assert house.replies(person) == []
     assert house.rows(f"{person}/{other}") == []
-
-
-# The doctor
 
 
 Broken = Mapping[str, str]
@@ -216,14 +209,14 @@ Broken = Mapping[str, str]
     [
         ({"REDIS_URL": "redis://127.0.0.1:1/0"}, "redis", "nothing answers at 127.0.0.1:1", "REDIS_URL"),
         ({"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, "dynamodb", "does not answer", "AWS_ENDPOINT_URL"),
-        ({"DYNAMODB_TABLE_NAME": "DadaCatMessages"}, "dynamodb", "somebody else's table", "DYNAMODB_TABLE_NAME"),
+        ({"DYNAMODB_TABLE_NAME": "DadaCatMessages"}, "dynamodb", "table of another application", "DYNAMODB_TABLE_NAME"),
         ({"TWILIO_AUTH_TOKEN": "wrong"}, "twilio", "TWILIO_AUTH_TOKEN is not this account's", "console"),
-        ({"TWILIO_AUTH_TOKEN": "wrong"}, "webhook", "refuses what our token signs", "TWILIO_AUTH_TOKEN"),
+        ({"TWILIO_AUTH_TOKEN": "wrong"}, "webhook", "refuses requests signed with our token", "TWILIO_AUTH_TOKEN"),
         ({"TWILIO_API_BASE_URL": "http://127.0.0.1:1"}, "twilio", "cannot be reached", "TWILIO_API_BASE_URL"),
-        ({"TWILIO_PHONE_NUMBER": "+15005550099"}, "twilio", "is no number of this account", "TWILIO_PHONE_NUMBER"),
+        ({"TWILIO_PHONE_NUMBER": "+15005550099"}, "twilio", "is not a number of this account", "TWILIO_PHONE_NUMBER"),
         ({"PUBLIC_URL": "http://127.0.0.1:1"}, "webhook", "does not answer", "PUBLIC_URL"),
-        ({"PUBLIC_URL": "{twilio}"}, "webhook", "no webhook of ours", "PUBLIC_URL"),
-        ({"PUBLIC_URL": "{webhook}/"}, "webhook", "believes Twilio's signature", ""),
+        ({"PUBLIC_URL": "{twilio}"}, "webhook", "not our webhook", "PUBLIC_URL"),
+        ({"PUBLIC_URL": "{webhook}/"}, "webhook", "accepts Twilio's signature", ""),
         (
             {"CAT_ENGINES": "openai:x", "OPENAI_BASE_URL": "http://127.0.0.1:1"},
             "engines", "does not answer", "OPENAI_BASE_URL",
@@ -233,17 +226,17 @@ Broken = Mapping[str, str]
 def test_the_doctor_names_what_is_wrong_and_the_remedy(
     house: House, broken: Broken, where: str, what: str, remedy: str
 ) -> None:
-    found = examined(house, {name: value.format(**house.urls) for name, value in broken.items()})
+    findings = examined(house, {name: value.format(**house.urls) for name, value in broken.items()})
 
-    assert any(f["where"] == where and what in f["what"] and remedy in f["remedy"] for f in found), found
+    assert any(f["where"] == where and what in f["what"] and remedy in f["remedy"] for f in findings), findings
 
 
 def examined(house: House, settings: Broken | None = None) -> list[dict[str, Any]]:
     answer = run(house, "doctor", "--json", **(settings or {}))
     assert "Traceback" not in answer.stderr
-    found: list[dict[str, Any]] = json.loads(answer.stdout)
-    assert answer.returncode == int(any(finding["level"] == "wrong" for finding in found))
-    return found
+    findings: list[dict[str, Any]] = json.loads(answer.stdout)
+    assert answer.returncode == int(any(finding["level"] == "wrong" for finding in findings))
+    return findings
 
 
 @pytest.mark.parametrize(
@@ -252,11 +245,13 @@ def examined(house: House, settings: Broken | None = None) -> list[dict[str, Any
 def test_the_doctor_looks_at_what_redis_keeps(house: House, name: str, value: str, good: str) -> None:
     house.redis.config_set(name, value)
     try:
-        found = examined(house)
+        findings = examined(house)
     finally:
         house.redis.config_set(name, good)
 
-    assert any(f"{name} is {value}" in f["what"] and f"config set {name} {good}" in f["remedy"] for f in found), found
+    assert any(f"{name} is {value}" in f["what"] and f"config set {name} {good}" in f["remedy"] for f in findings), (
+        findings
+    )
 
 
 def test_the_doctor_sees_where_twilio_posts_and_connect_mends_it(house: House) -> None:
@@ -275,7 +270,7 @@ def test_the_doctor_sees_where_twilio_posts_and_connect_mends_it(house: House) -
     answered(house, "+15556660009", 1)
 
 
-def test_the_doctor_sees_that_nobody_works(own_house: Callable[..., House]) -> None:
+def test_the_doctor_sees_that_no_one_works(own_house: Callable[..., House]) -> None:
     house = own_house(workers=0)
     house.text("anybody?", sender="+15556660010")
     wait_until(

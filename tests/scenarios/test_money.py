@@ -1,4 +1,4 @@
-"""What a day may cost, on the whole product: four workers, a model that is paid for, and a person with a phone."""
+"""Budgets on the whole product: four workers and a model with a price."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from worker.budget import LAST_LINES
 
 pytestmark = pytest.mark.road
 
-#: US dollars: what a reply of the model costs, and what a day may cost.
+#: US dollars: the price of one reply of the model, and the budget of a day.
 REPLY = (TOKENS_IN * 10 + TOKENS_OUT * 50) / 1e6
 DAY = 0.50
 PRICES = """
@@ -69,17 +69,17 @@ def test_what_left_the_window_is_remembered(house: House, model: Model) -> None:
         house.text(f"and another thing about trains, number {number}", sender=person)
     wait_until(lambda: metadata(house, person).get("memory", {}).get("summary"), seconds=40, what="a memory")
     wait_until(lambda: len(house.replies(person)) == 10, what="the replies")
-    # a worker that is still with him goes by the conversation as it was when it came
+    # A visit that is still in progress uses the conversation as it was at its beginning.
     wait_until(house.settled, what="the end of the visit")
 
     house.text("who am i?", sender=person)
     wait_until(lambda: len(house.replies(person)) == 11, what="the reply")
 
-    told = model.asked[-1]
-    assert told[1]["role"] == "user"
-    assert told[1]["content"].startswith("(from earlier. i told you about me: my name is ada.")
-    assert "ada and the cat talk about trains." in told[1]["content"]
-    assert "Ada" not in told[0]["content"]
+    prompt = model.asked[-1]
+    assert prompt[1]["role"] == "user"
+    assert prompt[1]["content"].startswith("(from earlier. i told you about me: my name is ada.")
+    assert "ada and the cat talk about trains." in prompt[1]["content"]
+    assert "Ada" not in prompt[0]["content"]
 
     house.text("reset", sender=person)
     house.text("and who am i now?", sender=person)
@@ -109,7 +109,7 @@ def test_a_picture_is_shown_to_a_model_that_sees(house: House, model: Model) -> 
     assert uploaded in str(row["media"])
 
 
-def test_the_day_ends_within_its_budget_whoever_spends_it(house: House, model: Model) -> None:
+def test_the_day_ends_within_its_budget_the_one_that_spends_it(house: House, model: Model) -> None:
     model.says = lambda request: f"prrt. {request['messages'][-1]['content'][-20:]}"
     people = [f"+1555777{number:04d}" for number in range(1000, 1060)]
     dice = random.Random(4)
@@ -122,7 +122,7 @@ def test_the_day_ends_within_its_budget_whoever_spends_it(house: House, model: M
     account = json.loads(dadacat(house, "costs", "--since", "1d", "--by", "engine", "--json"))
     engines = {line["name"]: line for line in account["lines"]}
     assert account["total"]["model_usd"] <= DAY
-    # and not much of it was left unused: what is set aside beforehand is about twice what a reply costs
+    # Little of the budget is left unused: each reservation is about twice the price of a reply.
     assert account["total"]["model_usd"] > DAY - 6 * REPLY
     assert engines["dada"]["replies"] > 0
     assert engines["openai:pricey"]["replies"] + engines["dada"]["replies"] == account["total"]["replies"]
@@ -154,7 +154,7 @@ def test_a_person_over_the_budget_hears_one_last_line(house: House) -> None:
     wait_until(lambda: len(house.rows(person)) >= 100 and house.settled(), seconds=60, what="the end")
 
     bodies = [message["body"] for message in house.replies(person)]
-    # 90 cents, a cent a message
+    # The person's budget is 90 cents, and a message costs one.
     assert len(bodies) == 91
     assert bodies[-1] == LAST_LINES["en"]
     assert bodies.count(LAST_LINES["en"]) == 1

@@ -1,4 +1,4 @@
-"""The operator's commands on the whole product: what happened, and what to do about it."""
+"""The operator's commands, on the whole product: explain, dead letters, reconcile."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def run(house: House, *arguments: str, **settings: str) -> subprocess.CompletedP
     return preloaded().run(
         arguments,
         env={
-            **without_settings(os.environ), **house.settings, "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local",
+            **without_settings(os.environ), **house.settings,
+            "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local",
             "REDIS_URL": house.urls["redis"], "AWS_ENDPOINT_URL": house.urls["dynamodb"],
             "TWILIO_API_BASE_URL": house.urls["twilio"], "PUBLIC_URL": house.urls["webhook"], **settings,
         },
@@ -41,7 +42,7 @@ def run(house: House, *arguments: str, **settings: str) -> subprocess.CompletedP
 
 
 class Preloaded:
-    """Commands of `dadacat` from a process that has done its imports."""
+    """Runs commands of `dadacat` in a server process that has its imports done."""
 
     def __init__(self) -> None:
         self._server = subprocess.Popen(
@@ -56,17 +57,23 @@ class Preloaded:
 
     def _end(self) -> None:
         self._server.kill()
-        with self._server:  # which waits for it, and closes what leads to it
+        with self._server:  # waits for the process, and closes its pipes
             pass
 
     def run(self, arguments: Sequence[str], *, env: Mapping[str, str], cwd: Path) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end."""
+        """Run a command and return its exit code and output."""
         assert self._server.stdin is not None
         assert self._server.stdout is not None
         with self._lock, tempfile.TemporaryDirectory() as folder:
             out, err = Path(folder) / "out", Path(folder) / "err"
-            asked = {"arguments": arguments, "env": dict(env), "cwd": str(cwd), "stdout": str(out), "stderr": str(err)}
-            self._server.stdin.write(json.dumps(asked) + "\n")
+            request = {
+                "arguments": arguments,
+                "env": dict(env),
+                "cwd": str(cwd),
+                "stdout": str(out),
+                "stderr": str(err),
+            }
+            self._server.stdin.write(json.dumps(request) + "\n")
             self._server.stdin.flush()
             code = int(self._server.stdout.readline())
             return subprocess.CompletedProcess(["dadacat", *arguments], code, out.read_text(), err.read_text())
@@ -74,7 +81,7 @@ class Preloaded:
 
 @cache
 def preloaded() -> Preloaded:
-    """One for all tests of this process."""
+    """Return the server process that all tests share."""
     return Preloaded()
 
 
@@ -90,7 +97,7 @@ def test_a_text_is_explained_by_its_own_sid_and_by_its_replys(house: House) -> N
     sid = house.text("explain me", sender=person)
     wait_until(lambda: any(row.get("status") == "delivered" for row in house.rows(person)), seconds=20, what="delivery")
 
-    told = dadacat(house, "explain", sid)
+    story = dadacat(house, "explain", sid)
     for station in (
         "received",
         "opened",
@@ -101,18 +108,18 @@ def test_a_text_is_explained_by_its_own_sid_and_by_its_replys(house: House) -> N
         "reported delivered",
         "engine=dada",
     ):
-        assert station in told
+        assert station in story
     reply = house.replies(person)[0]["sid"]
-    assert f"sent as {reply}" in told
-    assert "evidence=callback" in told
-    # the carrier may name its price in between
-    assert dadacat(house, "explain", reply) in {told, dadacat(house, "explain", sid)}
-    story = json.loads(dadacat(house, "explain", sid, "--json"))
-    assert story["sid"] == sid
-    assert [event["at"] for event in story["events"]] == sorted(event["at"] for event in story["events"])
+    assert f"sent as {reply}" in story
+    assert "evidence=callback" in story
+    # the carrier may report its price between the two commands
+    assert dadacat(house, "explain", reply) in {story, dadacat(house, "explain", sid)}
+    as_json = json.loads(dadacat(house, "explain", sid, "--json"))
+    assert as_json["sid"] == sid
+    assert [event["at"] for event in as_json["events"]] == sorted(event["at"] for event in as_json["events"])
 
 
-def test_a_sid_that_nobody_knows_is_told_so(house: House) -> None:
+def test_a_sid_that_no_one_knows_is_told_so(house: House) -> None:
     assert "nothing is known of SMnever" in dadacat(house, "explain", "SMnever", code=1)
 
 
@@ -128,9 +135,9 @@ def test_a_reply_refused_for_good_is_a_dead_letter_that_can_be_replayed_once(hou
     (letter,) = json.loads(dadacat(house, "dead-letters", "list", "--json"))
     assert (letter["key"], letter["code"]) == (key, 21211)
     assert json.loads(dadacat(house, "dead-letters", "show", key))["text"] == "hello"
-    assert "is on the road again" in dadacat(house, "dead-letters", "replay", key)
+    assert "is queued again" in dadacat(house, "dead-letters", "replay", key)
     wait_until(lambda: house.replies(person), seconds=20, what="the replayed reply")
-    assert "no dead letter" in dadacat(house, "dead-letters", "replay", key, code=1)
+    assert "not a dead letter" in dadacat(house, "dead-letters", "replay", key, code=1)
     wait_until(house.settled, what="an empty inbox")
     assert len(house.replies(person)) == 1
     assert "there are no dead letters" in dadacat(house, "dead-letters", "list")

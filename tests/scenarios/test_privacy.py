@@ -1,4 +1,4 @@
-"""What people said is where it belongs and nowhere else; and where they ask to be forgotten, nowhere at all."""
+"""A person's texts are only in the places meant for them; after an erasure they are in none."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.scenarios.test_operate import dadacat, run
 
 pytestmark = pytest.mark.road
 
-#: A number and a word that stand nowhere else.
+#: A number and a word that no other test uses.
 NUMBER, WORD = "+15553377991", "xyzzyplughfrotz"
 DIGITS = NUMBER[1:]
 
@@ -32,13 +32,13 @@ def house(start_house: Callable[..., House]) -> House:
 
 
 def who(house: House) -> str:
-    """The name under which Redis knows the number."""
+    """Return the name that stands for the number in Redis keys."""
     return contract.who(NUMBER, Settings.load(house.settings).who_key_bytes)
 
 
 def in_redis(house: House) -> dict[str, str]:
-    """Every key of Redis's and all that it holds, readable."""
-    client, found = house.redis, {}
+    """Return every Redis key and its whole value as readable text."""
+    client, contents = house.redis, {}
     for key in client.scan_iter():
         read: dict[bytes, Callable[[bytes], Any]] = {
             b"string": client.get,
@@ -47,13 +47,13 @@ def in_redis(house: House) -> dict[str, str]:
             b"zset": lambda key: client.zrange(key, 0, -1, withscores=True),
             b"set": client.smembers,
             b"stream": client.xrange,
-            # it is gone since it was listed
+            # The key expired or was deleted after it was listed.
             b"none": lambda _: None,
         }
         value = read[client.type(key)](key)  # type: ignore[index]  # typed for both kinds of client
-        found[key.decode()] = f"{key!r} {value!r}"
+        contents[key.decode()] = f"{key!r} {value!r}"
     client.close()
-    return found
+    return contents
 
 
 def in_tables(house: House) -> str:
@@ -64,19 +64,20 @@ def in_tables(house: House) -> str:
 
 
 def elsewhere(house: House) -> dict[str, str]:
-    """Logs, Flower, Celery's events and metrics."""
-    found = {path.name: path.read_text(errors="replace") for path in (house.data / "logs").glob("*.log")}
+    """Return the contents of logs, Flower, Celery's events and metrics."""
+    contents = {path.name: path.read_text(errors="replace") for path in (house.data / "logs").glob("*.log")}
     for page in ("/api/tasks?limit=10000", "/api/workers", "/metrics"):
         answer = httpx.get(f"http://127.0.0.1:{house.port_base + 2}{page}", auth=("cat", "purr"), timeout=30)
-        found[f"flower {page}"] = answer.text
-    found["metrics"] = httpx.get(f"{house.urls['webhook']}/metrics", timeout=10).text
-    return found
+        contents[f"flower {page}"] = answer.text
+    contents["metrics"] = httpx.get(f"{house.urls['webhook']}/metrics", timeout=10).text
+    return contents
 
 
 def a_day(house: House) -> list[str]:
-    """All sorts of traffic; the sids of the texts."""
+    """Send all sorts of traffic; return the sids of the texts."""
     sids = [house.text(f"{WORD} {number}", sender=NUMBER) for number in range(10)]
-    # once more the same webhook, one that nobody signed, one about another account, one that is too large, reports that fit nothing
+    # The same webhook again, a wrong signature, another account, a body that is too large, and a report that matches no
+    # attempt.
     form = {"MessageSid": sids[0], "AccountSid": ACCOUNT, "From": NUMBER, "To": OUR_NUMBER, "Body": f"{WORD} 0"}
     house.post(form)
     house.post(form, token="not-the-token")
@@ -87,7 +88,7 @@ def a_day(house: House) -> list[str]:
         "/sms/status?i=nonsense",
     )
     wait_until(lambda: len(house.replies(NUMBER)) >= 3, seconds=60, what="replies")
-    # an entry that no worker can read: it becomes a dead letter
+    # An entry that no worker can read becomes a dead letter.
     with_redis = house.redis
     with_redis.xadd(f"inbox:{who(house)}", {"text": f"garbage of {NUMBER}: {WORD}"})
     with_redis.close()
@@ -120,20 +121,20 @@ def test_a_planted_number_and_text_are_where_they_belong_and_then_nowhere(house:
         assert WORD not in value or key.startswith("inbox:"), key
     assert DIGITS in in_tables(house)
 
-    # once it is delivered and paid for, the carrier forgets the words
+    # After delivery and billing, the words are redacted at the carrier.
     def redacted() -> bool:
         messages = [*house.messages(To=NUMBER), *house.messages(From=NUMBER)]
         answered = [message for message in messages if message["direction"] != "inbound" or message["sid"] in sids[:3]]
         return bool(answered) and not any(message["body"] for message in answered)
 
-    wait_until(redacted, seconds=60, what="Twilio's oblivion")
+    wait_until(redacted, seconds=60, what="the redaction at Twilio")
 
     receipt = json.loads(dadacat(house, "conversations", "forget", NUMBER, "--yes", "--json"))
     assert receipt["rows"] > 10
     assert receipt["twilio"] >= 10
     nowhere(house)
 
-    # a webhook that comes late is acknowledged, answers nothing and brings nothing back
+    # A late webhook is acknowledged; it sends no reply and restores no data.
     sent = len(house.messages())
     form = {"MessageSid": sids[0], "AccountSid": ACCOUNT, "From": NUMBER, "To": OUR_NUMBER, "Body": f"{WORD} 0"}
     assert house.post(form).status_code == 200
@@ -141,13 +142,13 @@ def test_a_planted_number_and_text_are_where_they_belong_and_then_nowhere(house:
     wait_until(lambda: DIGITS not in "".join(in_redis(house).values()), seconds=30, what="an end of the visit")
     assert len(house.messages()) == sent
     nowhere(house)
-    # a second time there is nothing more
+    # A second erasure finds nothing.
     again = json.loads(dadacat(house, "conversations", "forget", NUMBER, "--yes", "--json"))
     assert (again["rows"], again["twilio"]) == (0, 0)
 
 
 def nowhere(house: House) -> None:
-    """The number and the word are in no table, not in Redis, not at Twilio, in no log, not in Flower."""
+    """Assert that the number and the word are not in tables, Redis, Twilio, logs, metrics or Flower."""
     places = {**elsewhere(house), **in_redis(house), "tables": in_tables(house), "twilio": json.dumps(house.messages())}
     for where, text in places.items():
         assert DIGITS not in text, where
@@ -159,8 +160,10 @@ def test_flower_shows_the_work_all_the_same(house: House) -> None:
 
 
 def test_who_is_not_known_is_told_so(house: House) -> None:
-    assert "nobody is known as +15550009999" in dadacat(house, "history", "+15550009999", code=1)
-    assert "nobody is known as +15550009999" in dadacat(house, "conversations", "show", "+15550009999", code=1)
+    assert "there is no conversation with +15550009999" in dadacat(house, "history", "+15550009999", code=1)
+    assert "there is no conversation with +15550009999" in dadacat(
+        house, "conversations", "show", "+15550009999", code=1
+    )
 
 
 def test_what_is_exported_comes_back_whole(house: House) -> None:
@@ -182,7 +185,7 @@ def test_what_is_exported_comes_back_whole(house: House) -> None:
     assert dadacat(house, "conversations", "import", str(file), "--yes") == "1 conversations, 2 rows\n"
 
     assert dadacat(house, "history", person, "--json") == before
-    # nothing of it is on the road
+    # The import queues no text.
     assert house.settled()
     dadacat(house, "conversations", "reset", person, "--yes")
     assert json.loads(dadacat(house, "conversations", "show", person))["window"] == 0

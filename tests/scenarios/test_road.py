@@ -1,4 +1,4 @@
-"""What a person with a telephone sees, and what an operator can check, on the whole product."""
+"""What a person and an operator see of the whole product."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_what_is_not_twilios_is_refused_and_nothing_is_a_500(house: House) -> No
 
 
 class At(TwilioHttpClient):  # type: ignore[misc]  # the official client has no types
-    """The stock client, sent to another host."""
+    """The official client's HTTP client, redirected to another host."""
 
     def __init__(self, base: str) -> None:
         super().__init__(timeout=10)
@@ -230,7 +230,7 @@ def test_a_picture_goes_along(house: House) -> None:
 
 
 def test_a_worker_killed_in_mid_thought_leaves_one_reply_to_another(own_house: Callable[..., House]) -> None:
-    """The model is a server that never answers the first question; whoever asks it dies."""
+    """Kill the worker whose request the model never answers."""
     over = threading.Event()
     with a_model() as model:
         model.says = lambda _: str(over.wait(60))
@@ -245,11 +245,11 @@ def test_a_worker_killed_in_mid_thought_leaves_one_reply_to_another(own_house: C
         model.says = lambda _: "a thought"
 
         os.kill(int(thinking.rpartition(":")[2]), signal.SIGKILL)
-        begun = time.monotonic()
+        started_at = time.monotonic()
         wait_until(lambda: house.replies(person), seconds=60, what="the reply of another worker")
         wait_until(house.settled, what="an empty inbox")
 
-        assert time.monotonic() - begun < 60
+        assert time.monotonic() - started_at < 60
         assert [reply["body"] for reply in house.replies(person)] == ["a thought"]
         wait_until(lambda: len(house.processes("worker")) == 2, what="the dead worker's successor")
         assert int(thinking.rpartition(":")[2]) not in house.processes("worker")

@@ -1,4 +1,4 @@
-"""What was sent to somebody who had said STOP is found, and nothing else is."""
+"""The audit finds every message sent to a person after STOP, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The auditor is told doctored histories, and names each offence."""
+"""The auditor gets falsified histories and must name each offence."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HISTORY = tuple(range(4))
 
 @dataclass
 class History:
-    """Four texts, each answered once, in order; a test changes what it likes."""
+    """Four texts, each answered once, in order. A test falsifies parts of it."""
 
     texts: list[SentText] = field(default_factory=lambda: [SentText(sid=f"SM{n}", person=ANN) for n in HISTORY])
     shown: list[Shown] = field(
@@ -48,7 +48,10 @@ class History:
     at_rest: bool = False
 
     def change(self, at: str, /, **fields: object) -> None:
-        self.rows = [replace(row, **fields) if row.key == at else row for row in self.rows]  # type: ignore[arg-type]  # a row's own fields
+        self.rows = [
+            replace(row, **fields) if row.key == at else row  # type: ignore[arg-type]  # a row's own fields
+            for row in self.rows
+        ]
 
     def verdict(self) -> Verdict:
         return audit(
@@ -106,14 +109,14 @@ def test_a_reply_that_the_conversation_forgot_is_a_loss() -> None:
     history = History()
     history.window.remove("out#SM3#0")
 
-    assert history.verdict().lost == ["SM3: out#SM3#0 stands 0 times in the conversation"]
+    assert history.verdict().lost == ["SM3: out#SM3#0 is 0 times in the conversation"]
 
 
 def test_what_stands_twice_in_the_conversation_is_named() -> None:
     history = History()
     history.window += ["in#SM3"]
 
-    assert history.verdict().lost == ["SM3: in#SM3 stands 2 times in the conversation"]
+    assert history.verdict().lost == ["SM3: in#SM3 is 2 times in the conversation"]
 
 
 def test_a_double_is_named() -> None:
@@ -122,7 +125,7 @@ def test_a_double_is_named() -> None:
 
     verdict = history.verdict()
 
-    assert verdict.doubled == ["OUT9: nobody's own"]
+    assert verdict.doubled == ["OUT9: belongs to no part"]
     assert not verdict.good
 
 
@@ -131,7 +134,7 @@ def test_one_message_that_two_parts_claim_is_named() -> None:
     history.shown.pop()
     history.change("out#SM3#0", sid="OUT2")
 
-    assert history.verdict().doubled == ["OUT2: 2 parts say that it is theirs"]
+    assert history.verdict().doubled == ["OUT2: 2 parts claim it"]
 
 
 def test_a_swap_is_named() -> None:
@@ -184,10 +187,10 @@ def test_a_doubt_that_the_list_could_settle_is_named_whatever_excuses_it() -> No
     history.change("out#SM2#0", state="HELD", sid="")
     history.excuses = {"SM2-0-a": "kill worker"}
 
-    assert history.verdict().unexcused == [f"a reply to {ANN} is in doubt, though the list shows it"]
+    assert history.verdict().unexcused == [f"a reply to {ANN} is in doubt, though it is on the list"]
 
 
-def test_doubts_that_nobody_can_tell_apart_stay_excused() -> None:
+def test_doubts_that_no_one_can_tell_apart_stay_excused() -> None:
     history = History()
     for key in ("out#SM2#0", "out#SM3#0"):
         history.change(key, state="HELD", sid="", content="re the same")
@@ -217,7 +220,7 @@ def test_what_failed_on_its_way_and_was_left_alone_is_a_loss() -> None:
     history.shown[1] = replace(history.shown[1], status="undelivered", error_code=30022)
 
     assert sids(history.verdict().lost) == ["SM1"]
-    # switched off, no such number: nothing more can be done
+    # Error 30005, unknown number: no second try would help.
     history.shown[1] = replace(history.shown[1], error_code=30005)
     assert history.verdict().good
 

@@ -1,4 +1,4 @@
-"""What may be spent is not overspent, whoever spends it, and a person hears of it once."""
+"""The budget is never overspent, by any number of workers, and a person gets one last line about it."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from cat.ports import Heard
 from conversation.errors import Fenced, StoreAway
 from conversation.journal import TurnState
 from inbox import contract
-from inbox.memory import InMemoryPurse
+from inbox.memory import InMemoryQuota
 from inbox.money import Caps
 from tests.builders import ANN, BEN, NOW, a_text
 from tests.room import CATALOGUE, TARIFF, WHO, Dying, Room
 from worker.budget import LAST_LINES, Asked, Budget
 from worker.counting import LAST_LINE, Counting
 
-#: What the parrot's reply and its message cost, in `tests.room`.
+#: Cost of the parrot's reply and of its message, in `tests.room`.
 MODEL, MESSAGE = 110, 10_000
 
 
 def a_room(*, models: Caps | None = None, messages: Caps | None = None, **more: Any) -> Room:
-    return Room(purse=InMemoryPurse(models=models or Caps(), messages=messages or Caps()), **more)
+    return Room(purse=InMemoryQuota(models=models or Caps(), messages=messages or Caps()), **more)
 
 
 def set_aside(text: str) -> int:
-    """What is set aside for a model's reply to a person's first text."""
-    return prompt.most_cost(CATALOGUE.of("parrot"), Heard(history=[], texts=[text], seed=""))
+    """Return what is set aside for a model's reply to a person's first text."""
+    return prompt.max_cost(CATALOGUE.of("parrot"), Heard(history=[], texts=[text], seed=""))
 
 
 def reply_of(room: Room, sid: str) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def test_the_last_line_speaks_the_persons_language() -> None:
     assert room.received == [LAST_LINES["de"]]
 
 
-def test_the_next_day_everybody_is_answered_again() -> None:
+def test_the_next_day_all_people_is_answered_again() -> None:
     room = a_room(messages=Caps(day=MESSAGE))
     room.texts("one", "two")
     room.serve()
@@ -121,7 +121,7 @@ def test_the_budget_of_a_month_lasts_longer_than_a_day() -> None:
     assert room.received == ["re: one", LAST_LINES["en"], "re: four"]
 
 
-def test_somebody_in_danger_is_answered_once_a_day_whatever_it_costs() -> None:
+def test_a_person_in_danger_is_answered_once_a_day_whatever_it_costs() -> None:
     room = a_room(messages=Caps(day=0))
     room.texts("hello", "i want to die", "i want to die")
 
@@ -178,7 +178,7 @@ def test_while_it_cannot_be_counted_the_text_waits() -> None:
 
     assert room.received == []
     assert room.state(text) is TurnState.FILED
-    # who could not count is taken to be dead after a while
+    # the process that could not count counts as dead after a while
     room.later(seconds=11)
     room.serve()
     assert room.received == ["re: one"]
@@ -195,11 +195,11 @@ def test_while_it_cannot_be_counted_the_poet_answers_where_messages_have_no_cap(
     first = reply_of(room, texts[0].sid)
     assert first["engine"] == "dada"
     assert first["silent_engines"] == ["all of them: it is not yet counted what was spent"]
-    # the same process goes on with the count at the next text
+    # the same process continues the recount at the next text
     assert room.received[1] == "re: two"
 
 
-def test_while_it_cannot_be_counted_somebody_in_danger_is_answered() -> None:
+def test_while_it_cannot_be_counted_a_person_in_danger_is_answered() -> None:
     room = a_room(messages=Caps(day=100 * MESSAGE))
     room.texts("i want to die")
 
@@ -216,7 +216,7 @@ def test_a_count_that_takes_longer_than_a_person_waits_is_carried_on_by_a_task()
         room.serve()
     assert room.received[-1] == "re: text 69"
     room.purse.empty()
-    asked, seconds = [], [0.0]
+    requests, seconds = [], [0.0]
 
     def counting() -> Counting:
         def clock() -> float:
@@ -225,7 +225,7 @@ def test_a_count_that_takes_longer_than_a_person_waits_is_carried_on_by_a_task()
 
         return Counting(
             room.purse, room.store, who=lambda person: contract.who(person, b"memory"),  # type: ignore[arg-type]
-            ask=lambda: asked.append(1), clock=clock,
+            ask=lambda: requests.append(1), clock=clock,
         )  # fmt: skip
 
     rounds = 0
@@ -236,7 +236,7 @@ def test_a_count_that_takes_longer_than_a_person_waits_is_carried_on_by_a_task()
         rounds += 1
 
     assert rounds > 1
-    assert len(asked) == rounds - 1
+    assert len(requests) == rounds - 1
     room.texts("one more")
     room.serve()
     assert room.received[-1] == LAST_LINES["en"]
@@ -269,7 +269,7 @@ def test_who_asks_to_be_forgotten_is_also_where_there_is_no_money_to_say_so() ->
     assert conversation.memory.through > 0
 
 
-def test_asking_for_help_takes_nobodys_answer_in_danger() -> None:
+def test_asking_for_help_takes_no_ones_answer_in_danger() -> None:
     room = a_room(messages=Caps(day=0), habits={"help_line": "a cat. STOP ends it."})
     room.texts("hello", "HELP", "i want to die", "HELP", "i want to die")
 
@@ -303,7 +303,7 @@ def test_what_was_set_aside_for_a_reply_that_another_gave_is_given_back() -> Non
     room.serve(journal=with_another)
 
     assert room.purse is not None
-    # the model was paid; nothing was sent
+    # the model was paid for; nothing was sent
     assert (room.purse._day[1]["model"], room.purse._day[1]["sms"]) == (str(MODEL), "0")
 
 
@@ -317,7 +317,7 @@ def test_of_a_reply_in_several_messages_no_more_is_sent_than_was_set_aside() -> 
     assert room.received == [room.parrot.words, room.parrot.words, LAST_LINES["en"]]
 
 
-def test_without_caps_it_is_noted_once_that_nobody_counts() -> None:
+def test_without_caps_it_is_noted_once_that_no_one_counts() -> None:
     noted: list[int] = []
     budget = Budget(None, TARIFF, uncounted=lambda: noted.append(1))
     asked = Asked(who=WHO, turn="SM1", to=ANN, model=5, last_line="x", urgent="")

@@ -1,4 +1,4 @@
-"""The cat always answers, in time, and never says what it must not."""
+"""The cat always replies in time, and its replies hold no forbidden content."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cat import fit, persona
-from cat.errors import EngineSilent
+from cat.errors import EngineFailed
 from cat.guarded import BREAKER_FAILURES
 from cat.ports import Heard, Reply
 from cat.reply import Cat, into_parts
@@ -23,7 +23,7 @@ def heard(text: str, *, seed: str = "SM1", history: tuple[dict[str, str], ...] =
 
 
 class Scripted:
-    """An engine that says what it was told to, or is silent."""
+    """An engine that gives a configured reply, or fails."""
 
     def __init__(self, name: str, words: str | None, *, takes: float = 0.0, clock: list[float] | None = None) -> None:
         self._name, self._words, self._takes, self._clock = name, words, takes, clock
@@ -39,7 +39,7 @@ class Scripted:
         if self._clock is not None:
             self._clock[0] += self._takes
         if self._words is None:
-            raise EngineSilent(f"{self._name}: silent")
+            raise EngineFailed(f"{self._name}: silent")
         return Reply(words=self._words, engine=self._name)
 
 
@@ -99,7 +99,7 @@ def test_of_a_reply_no_more_messages_are_made_than_may_be_paid_for() -> None:
 
     assert parts == ("line 0", "line 1", "\n".join(lines[2:]))
     assert into_parts("\n".join(lines), 8, max_segments=1) == ("\n".join(lines),)
-    # two lines that fill what there is, and more when they are charged by themselves
+    # two lines that take two segments together, and three as separate messages
     full = f"{'a' * 80}\n{'b' * 200}"
     assert segments.count(full) == 2
     assert into_parts(full, 2, max_segments=2) == (full,)
@@ -117,7 +117,7 @@ def test_an_engine_behind_which_others_stand_leaves_them_time() -> None:
 
 
 class Passing:
-    """An engine whose silence passes."""
+    """An engine that fails `silences` times with a transient error."""
 
     name = "passing"
 
@@ -128,7 +128,7 @@ class Passing:
         del heard, seconds
         self.asked += 1
         if self.asked <= self.silences:
-            raise EngineSilent("passing: 429", transient=True)
+            raise EngineFailed("passing: 429", transient=True)
         return Reply(words="purr", engine=self.name)
 
 
@@ -148,7 +148,7 @@ def test_an_engine_that_is_down_is_left_alone_for_a_while() -> None:
 
     assert len(down.given) == BREAKER_FAILURES
     assert {reply.engine for reply in replies} == {"dada"}
-    assert replies[-1].facts["silent_engines"] == ["down: left alone after 5 failures"]
+    assert replies[-1].facts["silent_engines"] == ["down: circuit breaker open after 5 failures"]
 
 
 def test_one_persons_model_call_does_not_wait_for_anothers() -> None:
@@ -198,7 +198,7 @@ def test_emoji_stay_where_they_are_wanted() -> None:
 def test_a_reply_that_gives_the_prompt_away_is_not_sent() -> None:
     assert fit.for_a_phone(f"my word is {persona.canary()}", max_segments=3) == ""
     assert fit.for_a_phone(persona.prose()[:400], max_segments=9) == ""
-    # its examples are the cat's own words
+    # the examples of the persona may be said
     assert fit.for_a_phone(
         "then be a coat on a chair. i sit on the coat. the fan hums, nobody is late.", max_segments=3
     )

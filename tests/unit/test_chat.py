@@ -1,4 +1,4 @@
-"""The cat in the terminal."""
+"""`dadacat chat`: the cat in the terminal."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_the_cat_answers_line_by_line_and_says_what_it_would_cost(
     assert answer.output.count("1 segment GSM-7") == 2
 
 
-def test_an_engine_that_nobody_knows_is_told_so(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_no_one_knows_is_told_so(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(str(tmp_path))
 
     answer = CliRunner().invoke(main, ["chat", "--engine", "parrot"], input="hello\n")

@@ -262,7 +262,7 @@ def test_an_entry_that_cannot_be_sent_breaks_nothing() -> None:
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("silent", [False, True])
-def test_nobody_waits_longer_than_told_behind_a_silent_call_and_a_silent_connection(*, silent: bool) -> None:
+def test_no_one_waits_longer_than_told_behind_a_silent_call_and_a_silent_connection(*, silent: bool) -> None:
     async def fall_silent(redis: Redis) -> None:
         loop = asyncio.get_running_loop()
         one = redis.keep("one")
@@ -329,7 +329,7 @@ def test_a_connection_that_ends_badly_is_followed_by_another() -> None:
     with_redis(badly)
 
 
-def test_a_redis_that_hangs_up_on_everybody_is_not_overrun() -> None:
+def test_a_redis_that_hangs_up_on_all_people_is_not_overrun() -> None:
     async def hang_up(redis: Redis) -> None:
         def connect() -> Connection:
             made = Redis.connect(redis)
@@ -358,7 +358,7 @@ def test_it_serves_one_loop_after_the_other() -> None:
 
 
 @pytest.mark.parametrize("swallows", [False, True])
-def test_whoever_waits_for_a_connection_is_told_when_it_is_closed(*, swallows: bool) -> None:
+def test_the_one_that_waits_for_a_connection_is_told_when_it_is_closed(*, swallows: bool) -> None:
     async def close_early(redis: Redis) -> None:
         redis.silent, redis.swallows = True, swallows
         one = redis.keep("one")

@@ -1,4 +1,4 @@
-"""A payload outlives a release, and a doorbell is what Celery itself would have sent."""
+"""A payload outlives a release, and a wake-up task is what Celery itself would have sent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sms.messages import DeliveryReport, Media, MessageSid
 from tests.builders import a_text
 from worker import wire
 
-#: As release 0.1.0 wrote them. Never change these lines: add the next release's below.
+#: As written by release 0.1.0. Never change these lines: add the next release's below.
 TEXT_0_1 = (
     b'{"v":1,"sid":"SM1","from":"+15551230001","to":"+15005550006","body":"hi","media":[["http://a","image/png"]],'
     b'"service":"MG1","opt_out":"STOP","repaired":true}'
@@ -73,7 +73,7 @@ def test_every_report_comes_back_as_it_went_in() -> None:
     "payload",
     [b"", b"\xff\xfe", b"[]", b"{}", b'{"v":"1"}', b'{"v":1}', b'{"v":99,"sid":"SM1"}', b'{"v":1,"sid":1,"media":3}'],
 )
-def test_what_nobody_wrote_is_unreadable_and_nothing_worse(payload: bytes) -> None:
+def test_what_no_one_wrote_is_unreadable_and_nothing_worse(payload: bytes) -> None:
     with pytest.raises(UnreadableEntry):
         contract.decode_text(payload)
     with pytest.raises(UnreadableEntry):
@@ -91,7 +91,7 @@ def test_a_name_is_the_same_under_one_key_and_hides_the_number() -> None:
 def test_the_pattern_of_a_doorbell_is_what_the_installed_celery_builds() -> None:
     built = json.loads(files("inbox").joinpath("doorbell.json").read_text())
 
-    assert built == wire.doorbell(), "another Celery sends another message: scripts/doorbell writes the pattern anew"
+    assert built == wire.doorbell(), "this Celery builds another message: run scripts/doorbell to write the template"
 
 
 @pytest.mark.parametrize("args", [("0123456789abcdef01234567",), ()])
@@ -101,7 +101,7 @@ def test_a_doorbell_is_what_celery_would_have_sent(args: tuple[str, ...]) -> Non
     theirs = wire.sent_by_celery(app, contract.ANSWER_TASK, *args)
     ours = json.loads(doorbell.ring(contract.ANSWER_TASK, *args))
 
-    # a sender that has the tasks at hand puts their time limit in; a worker takes its own where there is none
+    # Celery adds the time limit if the sender knows the tasks; without one a worker takes its own
     changing = {"id", "root_id", "origin", "timelimit", "argsrepr"}
     assert {k: v for k, v in ours["headers"].items() if k not in changing} == {
         k: v for k, v in theirs["headers"].items() if k not in changing
@@ -116,15 +116,15 @@ def test_a_doorbell_is_what_celery_would_have_sent(args: tuple[str, ...]) -> Non
 
 
 def test_every_doorbell_has_ids_of_its_own() -> None:
-    bells = [json.loads(doorbell.ring(contract.ANSWER_TASK, "ab")) for _ in range(100)]
+    tasks = [json.loads(doorbell.ring(contract.ANSWER_TASK, "ab")) for _ in range(100)]
 
     assert (
-        len({bell["headers"]["id"] for bell in bells} | {bell["properties"]["delivery_tag"] for bell in bells}) == 200
+        len({task["headers"]["id"] for task in tasks} | {task["properties"]["delivery_tag"] for task in tasks}) == 200
     )
-    assert all(bell["headers"]["id"] == bell["properties"]["correlation_id"] for bell in bells)
+    assert all(task["headers"]["id"] == task["properties"]["correlation_id"] for task in tasks)
 
 
-def test_ids_of_bells_that_are_made_elsewhere_are_nobody_elses() -> None:
+def test_ids_of_bells_that_are_made_elsewhere_are_no_one_elses() -> None:
     one, two = (doorbell.bells(contract.ANSWER_TASK, doorbell.MOST_IDS // 2) for _ in range(2))
     alone = json.loads(doorbell.ring(contract.ANSWER_TASK, "ab"))["headers"]["id"]
 

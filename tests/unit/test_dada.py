@@ -1,4 +1,4 @@
-"""The offline poet: always something, always in character, never what it must not say."""
+"""The offline engine `dada` always replies, in character, and repeats no secret and no slur."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_every_line_has_slots_that_can_be_filled_and_costs_one_segment(language:
 def test_every_language_has_a_line_for_every_kind() -> None:
     kinds = {language: set(hearing.lexicon(language).kinds) for language in hearing.LANGUAGES}
 
-    assert len({frozenset(found) for found in kinds.values()}) == 1
+    assert len({frozenset(names) for names in kinds.values()}) == 1
     for language in hearing.LANGUAGES:
         assert all(len(thing) == len(hearing.lexicon(language).things[0]) for thing in hearing.lexicon(language).things)
 
@@ -112,15 +112,15 @@ def test_a_thousand_varied_texts_get_a_thousand_replies_within_a_segment_in_a_mo
     said("warm up")
     for number, text in enumerate(texts):
         echoes = frozenset(echo(words) for words in replies[-ECHOES:])
-        begun = time.perf_counter()
+        started_at = time.perf_counter()
         replies.append(said(text, seed=f"SM{number}", history=history, echoes=echoes))
-        seconds.append(time.perf_counter() - begun)
+        seconds.append(time.perf_counter() - started_at)
         history = after(history, text, replies[-1])[-40:]
 
     assert all(len(set(replies[place : place + ECHOES])) == ECHOES for place in range(1001 - ECHOES))
     assert len(set(replies)) > 920
     assert max(segments.count(words) for words in replies) == 1
-    # measured in benchmarks; here only that nobody made it a hundred times slower
+    # benchmarks measure the speed; this only detects that it became a hundred times slower
     assert statistics.median(seconds) < 0.5
 
 

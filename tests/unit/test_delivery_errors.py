@@ -1,4 +1,4 @@
-"""Which error means what, and what is done about it: two tables."""
+"""The class of each carrier error, and the retry decision for each class."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from worker.retries import Again, GiveUp
         (400, 21611, ErrorClass.TRY_AGAIN),
         (500, None, ErrorClass.UNKNOWN),
         (503, 20503, ErrorClass.UNKNOWN),
-        # a 5xx proves nothing, whatever code it bears
+        # a 5xx proves nothing, also with a code
         (500, 21610, ErrorClass.UNKNOWN),
         (408, None, ErrorClass.UNKNOWN),
         (400, 21211, ErrorClass.PERMANENT),
@@ -31,7 +31,7 @@ from worker.retries import Again, GiveUp
         (400, 21617, ErrorClass.BUG),
         (400, 99999, ErrorClass.PERMANENT),
         (302, None, ErrorClass.UNKNOWN),
-        # no code: not the message API's own word, so it proves nothing
+        # an answer without a code is not from the message API, so it proves nothing
         (400, None, ErrorClass.UNKNOWN),
     ],
 )
@@ -88,10 +88,10 @@ def test_what_is_refused_for_good_is_given_up() -> None:
 @pytest.mark.parametrize(
     ("status", "code", "alarming"),
     [
-        (400, 21408, True),  # a country that is not enabled
+        (400, 21408, True),  # the country is not enabled
         (400, 21215, True),
         (400, 14107, True),
-        (400, 99999, True),  # nobody knows it
+        (400, 99999, True),  # not in the table
         (302, None, True),
         (400, None, True),
         (400, 21211, False),

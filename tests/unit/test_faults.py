@@ -1,4 +1,4 @@
-"""Rules strike by their seed, and an unusable rule is told so and changes nothing."""
+"""Rules strike by their seed; an unusable rule is refused and changes nothing."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_rule_strikes_so_often_and_only_its_person() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "said"),
+    ("rule", "message"),
     [
         ({"at": "moon", "do": "drop"}, "at"),
         ({"at": "create", "do": "explode"}, "do"),
@@ -50,11 +50,11 @@ def test_a_rule_strikes_so_often_and_only_its_person() -> None:
         ("drop", "object"),
     ],
 )
-def test_an_unusable_rule_is_told_so_and_changes_nothing(rule: object, said: str) -> None:
+def test_an_unusable_rule_is_told_so_and_changes_nothing(rule: object, message: str) -> None:
     faults = Faults()
     faults.set([{"at": "create", "do": "drop"}])
 
-    with pytest.raises(UnusableRule, match=said):
+    with pytest.raises(UnusableRule, match=message):
         faults.set([rule])
 
     assert [kept["do"] for kept in faults.describe()["rules"]] == ["drop"]

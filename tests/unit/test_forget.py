@@ -1,4 +1,7 @@
-"""Somebody who was forgotten is a stranger: his old texts are not answered when they come late, his new ones are, and his STOP holds."""
+"""A forgotten person is a stranger to the cat.
+
+Old texts that come late are not answered, new texts are answered, and a STOP holds.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from tests.room import WHO, Dying, Room
 
 
 def marked(room: Room, *sids: str, stopped: bool = False) -> None:
-    """What `dadacat conversations forget` leaves behind."""
+    """Set up what `dadacat conversations forget` leaves behind."""
     room.store._conversations.pop(ANN, None)
     for rows in (room.store._turns, room.store._parts, room.store._entries):
         for at in [at for at in rows if at[0] == ANN]:
@@ -59,7 +62,7 @@ def test_who_texts_anew_is_answered_and_old_texts_between_are_not() -> None:
     assert [line["content"] for line in room.parrot.heard[1].history] == []
 
 
-def test_an_old_stop_that_comes_late_silences_nobody() -> None:
+def test_an_old_stop_that_comes_late_silences_no_one() -> None:
     room = Room()
     (stop,) = room.texts("STOP")
     serve(room)
@@ -90,7 +93,7 @@ def test_a_stop_after_being_forgotten_is_heeded() -> None:
 @pytest.mark.parametrize(
     ("call", "after"), [("buried", False), ("set_reborn", False), ("set_active", False), ("set_active", True)]
 )
-def test_who_dies_or_is_turned_away_while_he_looks_is_followed_by_another_who_looks(call: str, *, after: bool) -> None:
+def test_who_dies_or_is_turned_away_while_it_looks_is_followed_by_another_who_looks(call: str, *, after: bool) -> None:
     for error in (None, StoreAway("throttled")):
         room = Room()
         (old,) = room.texts("hello")
@@ -117,7 +120,7 @@ def test_who_says_start_again_has_said_so_for_good() -> None:
     marked(room, stopped=True)
     room.texts("START")
     serve(room)
-    # forgotten once more, without another STOP
+    # the person is forgotten once more, without another STOP
     marked(room)
 
     room.texts("hello!")

@@ -1,4 +1,4 @@
-"""What `dadacat init` writes is right, or is not written."""
+"""`dadacat init` writes valid settings, or writes nothing."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from dadacat.settings import Settings
 
 SID = "AC" + "1" * 32
 RIGHT = [
-    "--account-sid", SID, "--auth-token", "t0ken", "--number", "+15005550006", "--public-url", "https://cat.example.org",
-    "--engines", "dada", "--no-check",
+    "--account-sid", SID, "--auth-token", "t0ken", "--number", "+15005550006",
+    "--public-url", "https://cat.example.org", "--engines", "dada", "--no-check",
 ]  # fmt: skip
 
 
@@ -30,11 +30,11 @@ def test_what_is_written_is_what_was_answered(tmp_path: Path) -> None:
 
     file = tmp_path / ".env"
     assert file.stat().st_mode & 0o777 == 0o600
-    read = {name: value or "" for name, value in dotenv_values(file).items()}
-    chosen = Settings.load(read)
+    values = {name: value or "" for name, value in dotenv_values(file).items()}
+    chosen = Settings.load(values)
     assert (chosen.twilio_account_sid, chosen.tokens, chosen.numbers) == (SID, ("t0ken",), ("+15005550006",))
-    # the real network, and not the simulator
-    assert read["TWILIO_API_BASE_URL"] == "https://api.twilio.com"
+    # Twilio itself, not the simulator
+    assert values["TWILIO_API_BASE_URL"] == "https://api.twilio.com"
     assert chosen.flower_basic_auth.startswith("cat:")
 
 

@@ -33,7 +33,10 @@ def test_every_state_has_its_moves() -> None:
 
 
 def test_nothing_is_ever_sent_again_by_itself() -> None:
-    """From what may have been sent there is no way back to sending, unless the claimant itself proved that it was not."""
+    """No move leads from a part that may have been sent back to sending.
+
+    The exception is a claimant that proves itself that nothing was created.
+    """
     assert journal.part_sources(PartState.SENDING) == (PartState.NEW, PartState.RETRY)
     for state in (PartState.SENT, PartState.HELD, PartState.FAILED, PartState.SUPPRESSED):
         assert PartState.RETRY not in journal.PART_MOVES[state]
@@ -74,7 +77,7 @@ def test_a_second_try_says_the_same_from_the_same_number_to_the_same_person() ->
         (PartState.HELD, PartState.SUPPRESSED),
     ],
 )
-def test_a_move_that_nobody_can_have_overtaken_is_an_error(was: PartState, target: PartState) -> None:
+def test_a_move_that_no_one_can_have_overtaken_is_an_error(was: PartState, target: PartState) -> None:
     with pytest.raises(IllegalMove, match=f"from {was} to {target}"):
         journal.check_refused(was, target, same_attempt=True)
     journal.check_refused(was, target, same_attempt=False)

@@ -1,4 +1,7 @@
-"""Keys change while a process runs: nothing that either of them signed is refused meanwhile, and nothing needs a restart."""
+"""Keys change while a process runs, without a restart.
+
+During the change the webhook accepts what the old key signed and what the new key signed.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,7 @@ def test_a_mounted_secret_is_read_anew_when_it_changes(tmp_path: Path) -> None:
     assert (accepted(may_sign, "old"), accepted(may_sign, "new")) == (True, True)
     assert keys.logins == ((SID, "old"), (SID, "new"))
 
-    # replaced as an orchestrator does it, by another file under the same name
+    # an orchestrator replaces the file by another one of the same name
     other = tmp_path / "other"
     other.write_text("new\n")
     other.replace(file)
@@ -100,7 +103,7 @@ def test_what_may_sign_is_pinned_by_configuration(how: str, *, token: bool, shar
 
     assert accepted(may_sign, "t") is token
     assert [accepted(may_sign, key, "sha256") for key in ("k1", "k2")] == [shared, shared]
-    # a key with the other's algorithm signs nothing
+    # a key is not accepted with the algorithm of the other kind
     assert not accepted(may_sign, "t", "sha256")
     assert not accepted(may_sign, "k1")
 

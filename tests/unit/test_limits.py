@@ -1,4 +1,4 @@
-"""Too many texts are met with silence; machines are, after a few; people who merely type fast are not."""
+"""Too many texts get silence; machines get it after a few replies; people who only type fast do not."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_over_a_limit_there_is_silence(rates: Rates, answered: int, why: str | N
     assert room.inbox.oldest_waiting_ms() is None
 
 
-def test_what_waited_while_nobody_worked_did_not_come_at_once() -> None:
+def test_what_waited_while_no_one_worked_did_not_come_at_once() -> None:
     room = Room(rates=Rates(texts_per_minute=2, turns_per_hour=40))
     for number in range(12):
         room.texts(f"text {number}")
@@ -72,7 +72,7 @@ def test_between_two_numbers_replies_wait_and_none_is_lost() -> None:
     assert room.received == [f"re: text {number}" for number in range(5)]
 
 
-def test_somebody_in_danger_is_not_turned_away_for_having_written_too_much() -> None:
+def test_a_person_in_danger_is_not_turned_away_for_having_written_too_much() -> None:
     room = Room(rates=Rates(texts_per_minute=1))
     room.texts("hello", "hello?", *[f"i want to die {number}" for number in range(5)])
     room.serve()
@@ -140,7 +140,7 @@ def test_several_texts_of_one_turn_are_one_turn() -> None:
 def test_a_text_that_begins_a_turn_after_all_counts_as_one() -> None:
     room = Room(rates=Rates(turns_per_minute=1, texts_per_minute=10), policy="coalesce")
     room.texts("one")
-    # another of our numbers: it is looked at together with the first, and then answered by itself, or not at all
+    # to another of our numbers: read together with the first text, then answered in a turn of its own or not at all
     room.inbox.accept(InboundSms(sid=MessageSid(a_sid()), sender=ANN, to="+15005550007", body="two"))
     room.serve()
 
@@ -158,9 +158,6 @@ def test_a_reply_waits_for_its_numbers_pace() -> None:
     assert room.state(text) is TurnState.ANSWERED
 
 
-# Machines
-
-
 def test_two_cats_that_face_each_other_fall_silent() -> None:
     room = Room(rates=Rates(loop=6))
     words = "first words of a machine that never tires"
@@ -171,13 +168,13 @@ def test_two_cats_that_face_each_other_fall_silent() -> None:
         room.serve()
         if len(room.received) == before:
             break
-        # what it says comes back two seconds later as another cat's reply
+        # another cat answers the reply two seconds later
         words = f"and so {rounds} i say: {room.received[-1][::-1]}"[:120]
         room.later(seconds=2)
 
     assert rounds <= 8
     assert room.alarms == [("loop", "too fast for a person, too often in a row")]
-    # and is silent for an hour, whatever comes
+    # there is silence for an hour, whatever arrives
     room.texts("hello?")
     room.serve()
     assert len(room.received) == rounds - 1
@@ -193,11 +190,11 @@ def test_an_echo_and_an_out_of_office_end_within_a_few_replies(says: str) -> Non
     room.texts("a first text, long enough to be told from an ok")
     room.serve()
     for _ in range(50):
-        heard = room.received[-1]
-        # both take their time
+        reply = room.received[-1]
+        # both answer slowly
         room.later(seconds=8)
         room.texts(
-            heard if says == "echo" else "I am out of the office until Monday. In urgent cases call my colleague."
+            reply if says == "echo" else "I am out of the office until Monday. In urgent cases call my colleague."
         )
         room.serve()
 
@@ -205,7 +202,7 @@ def test_an_echo_and_an_out_of_office_end_within_a_few_replies(says: str) -> Non
 
 
 def test_people_who_type_fast_are_answered_every_time() -> None:
-    """Ten typists at 60 to 110 words a minute, who read a reply in a second or so, in bursts now and then."""
+    """Simulate typists of 60 to 110 words a minute, who read a reply in about a second, some in bursts."""
     for typist in range(10):
         rng = random.Random(typist)
         room = Room(
@@ -217,7 +214,7 @@ def test_people_who_type_fast_are_answered_every_time() -> None:
                 words = rng.choice(["ok", "haha", "no way", "why?", "lol"])
             else:
                 words = " ".join(rng.choice(ESSAY.split()) for _ in range(rng.randint(3, 16))) + f" {number}"
-            # now and then it was written before the reply came, and is sent right after it
+            # one text in ten was written before the reply came and is sent right after it
             ahead = rng.random() < 0.1
             room.later(seconds=0.4 if ahead else rng.uniform(0.8, 2.5) + len(words) / speed)
             texts = room.texts(words)
@@ -251,9 +248,6 @@ def test_what_looks_like_a_machine(body: str, before: list[Message], like: int) 
     assert likeness(body, before, NOW) == like
 
 
-# HELP, senders, countries, pace
-
-
 def test_help_is_answered_with_the_line_and_by_no_engine() -> None:
     room = Room(habits={"help_line": "a cat. STOP ends it."})
     room.texts("hello", "HELP", "and then?")
@@ -274,7 +268,7 @@ def test_where_twilio_says_that_it_has_answered_help_we_do_not() -> None:
     assert room.received == []
 
 
-def test_help_of_somebody_who_said_stop_is_met_with_silence() -> None:
+def test_help_of_a_person_who_said_stop_is_met_with_silence() -> None:
     room = Room(habits={"help_line": "a cat. STOP ends it."})
     room.texts("STOP", "HELP")
 

@@ -1,4 +1,4 @@
-"""What the cat remembers, and what it forgets."""
+"""What the cat remembers: the window, the person's statements and the summary."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import pytest
 
 from cat import memory, prompt
 from cat.catalogue import Catalogue
-from cat.errors import EngineSilent
+from cat.errors import EngineFailed
 from cat.memory import INSTRUCTIONS, Terms, keep_told, recent, told_in
 from cat.ports import Heard, Reply
 from cat.reply import Cat
 from conversation import costs
 from conversation.models import Conversation, Memory, Message, Role, echo
-from inbox.memory import InMemoryPurse
+from inbox.memory import InMemoryQuota
 from inbox.money import Caps
 from tests.builders import ANN, NOW
 from tests.room import CATALOGUE, WHO, Room
@@ -26,14 +26,14 @@ from worker.memories import Memories
 
 
 def talk(*turns: tuple[str, ...], hours_ago: float = 0, minutes_apart: float = 1) -> Conversation:
-    """A conversation of turns, each of the person's texts and one answer."""
+    """Build a conversation of turns, each with the person's texts and one reply."""
     at = NOW - timedelta(hours=hours_ago)
-    said = []
+    messages = []
     for turn in turns:
         at += timedelta(minutes=minutes_apart)
-        said += [Message(role=Role.USER, content=text, timestamp=at, key=f"in#{text}") for text in turn]
-        said.append(Message(role=Role.ASSISTANT, content=f"re: {turn[-1]}", timestamp=at, key=f"out#{turn[-1]}"))
-    return replace(Conversation.new(ANN, NOW), messages=tuple(said))
+        messages += [Message(role=Role.USER, content=text, timestamp=at, key=f"in#{text}") for text in turn]
+        messages.append(Message(role=Role.ASSISTANT, content=f"re: {turn[-1]}", timestamp=at, key=f"out#{turn[-1]}"))
+    return replace(Conversation.new(ANN, NOW), messages=tuple(messages))
 
 
 def words(messages: tuple[Message, ...]) -> list[str]:
@@ -77,7 +77,7 @@ def test_messages_without_a_time_are_as_young_as_any() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "statements"),
     [
         ("hi, my name is Ada and i live in Bern!", ["my name is ada", "i live in bern"]),
         ("My dog's name is Rex. what is yours?", ["my dog's name is rex"]),
@@ -96,8 +96,8 @@ def test_messages_without_a_time_are_as_young_as_any() -> None:
         ("i\u202e live in \U000e0041bern", ["i live in bern"]),
     ],
 )
-def test_what_somebody_tells_about_itself(text: str, told: list[str]) -> None:
-    assert told_in(text) == told
+def test_what_a_person_tells_about_itself(text: str, statements: list[str]) -> None:
+    assert told_in(text) == statements
 
 
 def test_of_what_there_can_be_only_one_the_newest_is_kept() -> None:
@@ -117,7 +117,7 @@ def test_only_so_much_is_kept() -> None:
 
 @dataclass
 class Clerk:
-    """A scribe that writes what it was told to, and keeps what it was asked."""
+    """A summarizer that returns configured notes and records its requests; None makes it fail."""
 
     says: str | None = "ann likes tuna."
     asked: list[tuple[str, str]] = field(default_factory=list)
@@ -133,14 +133,14 @@ class Clerk:
         self.asked.append((instructions, talk))
         self.meanwhile()
         if self.says is None:
-            raise EngineSilent("clerk: away", transient=True, paid=self.paid)
+            raise EngineFailed("clerk: away", transient=True, paid=self.paid)
         return Reply(words=self.says, engine=self.name, facts={"model": "c", "tokens_in": 50, "tokens_out": 5})
 
 
 def memories(room: Room, clerk: Clerk | None, purse: Any = None) -> Memories:
     budget = room.budget(purse, room.store)
-    scribe = Cat([clerk], deadline_seconds=20, catalogue=CATALOGUE).scribe if clerk else None
-    return Memories(room.inbox, room.store, budget, scribe, Terms())
+    summarizer = Cat([clerk], deadline_seconds=20, catalogue=CATALOGUE).summarizer if clerk else None
+    return Memories(room.inbox, room.store, budget, summarizer, Terms())
 
 
 def chat(room: Room, *texts: str) -> None:
@@ -194,7 +194,7 @@ def test_the_scribe_reads_what_left_the_window_and_nothing_twice() -> None:
     assert conversation is not None
     shown = [f"person: {message.content}" for message in recent(conversation, Terms(), now=room.now())]
     everything = [f"person: {text}" for text in (*SMALL_TALK, *[f"more {number}" for number in range(12)])]
-    # nothing fell between the notes and the window
+    # each message is in the summarizer's input or in the window
     assert [text for text in everything if text in read or text in shown] == everything
     assert not set(read) & set(shown)
 
@@ -254,32 +254,32 @@ def test_a_reset_while_the_scribe_writes_is_not_undone() -> None:
 def test_what_others_keep_in_metadata_stays() -> None:
     room = Room()
     chat(room, "my name is Ada", *SMALL_TALK)
-    was = room.store.get(ANN)
-    assert was is not None
-    room.store._conversations[ANN] = replace(was, metadata={"crm": 7}, noted='{"crm": 7}')
+    conversation = room.store.get(ANN)
+    assert conversation is not None
+    room.store._conversations[ANN] = replace(conversation, metadata={"crm": 7}, noted='{"crm": 7}')
 
     memories(room, None).refresh(WHO)
     chat(room, "reset")
 
-    now = room.store.get(ANN)
-    assert now is not None
-    assert json.loads(now.metadata_json())["crm"] == 7
-    assert now.metadata["memory"]["through"] > 0
+    conversation = room.store.get(ANN)
+    assert conversation is not None
+    assert json.loads(conversation.metadata_json())["crm"] == 7
+    assert conversation.metadata["memory"]["through"] > 0
 
 
-def test_where_metadata_is_somebody_elses_nothing_is_folded_or_paid_for() -> None:
+def test_where_metadata_is_not_ours_nothing_is_folded_or_paid_for() -> None:
     room, clerk = Room(), Clerk()
     chat(room, *SMALL_TALK)
-    was = room.store.get(ANN)
-    assert was is not None
-    room.store._conversations[ANN] = replace(was, metadata={}, noted="not json", foreign=True)
+    conversation = room.store.get(ANN)
+    assert conversation is not None
+    room.store._conversations[ANN] = replace(conversation, metadata={}, noted="not json", foreign=True)
     room.inbox.reminded.clear()
     chat(room, "more")
 
     memories(room, clerk).refresh(WHO)
 
     assert (clerk.asked, room.inbox.reminded) == ([], [])
-    # what cannot be folded is not shown for ever on that account
+    # messages that cannot be folded leave the window when they are too old
     room.later(seconds=100 * 3600)
     conversation = room.store.get(ANN)
     assert conversation is not None
@@ -312,7 +312,7 @@ def test_talk_of_a_program_without_a_journal_is_folded_in(*, dated: bool) -> Non
 
 def test_without_money_what_was_told_is_kept_all_the_same_in_time() -> None:
     room, clerk = Room(), Clerk()
-    purse = InMemoryPurse(models=Caps(day=0), messages=Caps())
+    purse = InMemoryQuota(models=Caps(day=0), messages=Caps())
     chat(room, "my name is Ada", *SMALL_TALK)
     memories(room, clerk, purse).refresh(WHO)
     assert stands(room) == Memory()
@@ -327,26 +327,26 @@ def test_without_money_what_was_told_is_kept_all_the_same_in_time() -> None:
 def test_what_a_scribe_takes_to_say_nothing_is_on_the_bill() -> None:
     room, clerk = Room(), Clerk(says=None, paid=True)
     chat(room, *SMALL_TALK)
-    purse = InMemoryPurse(models=Caps(day=10**6), messages=Caps())
+    purse = InMemoryQuota(models=Caps(day=10**6), messages=Caps())
 
     memories(room, clerk, purse).refresh(WHO)
 
-    found = list(costs.since(room.store, room.now() - timedelta(days=1)))
-    (memo,) = [cost for cost in found if not cost.turn and cost.model]
+    entries = list(costs.since(room.store, room.now() - timedelta(days=1)))
+    (memo,) = [cost for cost in entries if not cost.turn and cost.model]
     assert memo.engine == "openai:parrot"
     assert memo.model > 100
-    assert purse._day[1]["model"] == str(sum(cost.model for cost in found))
+    assert purse._day[1]["model"] == str(sum(cost.model for cost in entries))
 
 
 def test_notes_cost_money_and_wait_where_there_is_none() -> None:
     room, clerk = Room(), Clerk()
     chat(room, *SMALL_TALK)
-    purse = InMemoryPurse(models=Caps(day=0), messages=Caps())
+    purse = InMemoryQuota(models=Caps(day=0), messages=Caps())
 
     memories(room, clerk, purse).refresh(WHO)
     assert (clerk.asked, stands(room)) == ([], Memory())
 
-    memories(room, clerk, InMemoryPurse(models=Caps(day=10**6), messages=Caps())).refresh(WHO)
+    memories(room, clerk, InMemoryQuota(models=Caps(day=10**6), messages=Caps())).refresh(WHO)
     assert stands(room).summary == "ann likes tuna."
     memo = [cost for cost in costs.since(room.store, room.now() - timedelta(days=1)) if cost.tokens_in == 50]
     assert [(cost.engine, cost.model, cost.replies) for cost in memo] == [("openai:parrot", 55, 0)]
@@ -369,7 +369,7 @@ def test_the_poet_plays_with_what_was_told_long_ago() -> None:
     from cat.dada import Dada  # noqa: PLC0415
 
     poet = Dada()
-    said = [
+    replies = [
         poet.reply(
             Heard(
                 history=[],
@@ -382,7 +382,7 @@ def test_the_poet_plays_with_what_was_told_long_ago() -> None:
         for n in range(60)
     ]
 
-    assert any("marmalade" in words or "rabbit" in words for words in said)
+    assert any("marmalade" in words or "rabbit" in words for words in replies)
 
 
 @pytest.mark.parametrize(
@@ -398,7 +398,7 @@ def test_lines_under_a_reply_stand_where_the_settings_want_them(habits: dict[str
     chat(room, "0", "1", "2", "3")
 
     assert room.received == bodies
-    # a reset makes nobody a stranger
+    # the first-contact line does not come again after a reset
     chat(room, "reset")
     assert "DadaCat." not in room.received[-1]
 
@@ -413,7 +413,7 @@ def test_a_stranger_in_danger_is_greeted_with_the_next_reply() -> None:
 def test_a_stranger_who_got_a_last_line_is_greeted_when_there_is_money_again() -> None:
     room = Room(
         habits={"first_contact": "DadaCat. STOP ends it."},
-        purse=InMemoryPurse(models=Caps(), messages=Caps(person=0)),
+        purse=InMemoryQuota(models=Caps(), messages=Caps(person=0)),
     )
     chat(room, "hello")
     room.purse = None
@@ -435,7 +435,7 @@ def test_lines_of_the_house_are_not_the_cats_own_words(max_parts: int) -> None:
     assert [message for message in room.received if "feed me" in message]
 
 
-def test_nothing_stands_under_words_for_somebody_in_danger() -> None:
+def test_nothing_stands_under_words_for_a_person_in_danger() -> None:
     room = Room(habits={"footer": "feed me", "footer_every": 1})
     chat(room, "hello", "hello again", "i want to die")
 

@@ -1,4 +1,4 @@
-"""Parsed once, at the edge: what comes in is a text or a clear refusal."""
+"""A webhook's form is parsed into a text or refused with a clear error; keywords are whole texts."""
 
 from __future__ import annotations
 

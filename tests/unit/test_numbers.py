@@ -1,4 +1,7 @@
-"""One person and two of our numbers: one conversation with both, or one with each; the reply leaves from the number that was texted."""
+"""One person and two of our numbers: one conversation with both, or one with each.
+
+The reply is sent from the number that was texted.
+"""
 
 from __future__ import annotations
 

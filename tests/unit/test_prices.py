@@ -1,4 +1,4 @@
-"""Prices are facts: each has a source, and none is out by a power of ten."""
+"""Each price has a source, and none is wrong by a power of ten."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_model_is_found_by_its_name_or_its_beginning(name: str, entry: str | N
     assert catalogue.shipped().entry(name) == entry
 
 
-def test_what_nobody_has_entered_is_taken_to_cost_what_the_dearest_does() -> None:
+def test_what_no_one_has_entered_is_taken_to_cost_what_the_dearest_does() -> None:
     shipped = catalogue.shipped()
     assumed = shipped.of("gpt-5-pro")
 
@@ -99,7 +99,7 @@ def test_a_longer_beginning_goes_before_a_shorter() -> None:
 
 
 def test_an_estimate_of_tokens_is_rather_too_high() -> None:
-    # 82 characters; o200k_base makes 24 tokens of it (https://openai.com/index/hello-gpt-4o, 2024-05-13)
+    # 82 characters, 24 tokens with o200k_base (https://openai.com/index/hello-gpt-4o, 2024-05-13)
     sentence = "Hello, my name is GPT-4o. I'm a new type of language model, it's nice to meet you!"
 
     assert 24 < catalogue.tokens([sentence]) < 48

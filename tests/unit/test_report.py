@@ -1,4 +1,4 @@
-"""What a measurement says of itself."""
+"""The report of a benchmark: ratios, goals, and signed requests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_a_ratio_is_of_pairs_that_were_measured_one_after_the_other() -> None:
 
 
 def test_every_goal_is_a_row_met_or_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report, "PAPERS", tmp_path)
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
     monkeypatch.setattr(report, "bars", lambda *_: None)
     study = Study(name="cats", title="Cats", command="scripts/bench cats")
     for sample in (1.0, 3.0, 2.0):

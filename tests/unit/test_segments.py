@@ -20,7 +20,7 @@ from sms import segments
         ("€" * 80, 1),
         ("€" * 81, 2),
         ("a" * 159 + "€", 2),
-        # the 153rd septet has no room for a character of two: it moves to the next segment whole
+        # the 153rd septet has no room for a character of two septets: the character moves to the next segment
         ("a" * 152 + "€" + "a" * 151, 2),
         ("a" * 152 + "€" + "a" * 152, 3),
         ("\u2019" * 70, 1),
@@ -28,7 +28,7 @@ from sms import segments
         ("a" * 70 + "\u2019", 2),
         ("\U0001f408" * 35, 1),
         ("\U0001f408" * 36, 2),
-        # 67 units hold 33 pairs and a half: no pair is split
+        # 67 units hold 33 pairs and a half; a pair is not split
         ("\U0001f408" * 66, 2),
         ("\U0001f408" * 67, 3),
     ],

@@ -1,4 +1,4 @@
-"""All that is wrong is said at once, by name and never by value."""
+"""Settings: all invalid ones are reported at once, by name and never by value."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def test_everything_wrong_is_said_at_once_and_no_value() -> None:
             }
         )
 
-    said = str(caught.value)
+    message = str(caught.value)
     for name in ("REDIS_URL", "DOUBLE_TEXT_POLICY", "WORKER_CONCURRENCY", "CAT_ENGINES"):
-        assert name in said
+        assert name in message
     for value in ("secret-host", "sometimes", "many", "dog", "the-token"):
-        assert value not in said
+        assert value not in message
 
 
 def test_an_empty_setting_is_an_unset_one() -> None:
@@ -101,7 +101,7 @@ def test_a_line_under_a_reply_is_one_short_line() -> None:
         Settings.load({"FOOTER_LINE": "x" * 121})
     with pytest.raises(SettingsError, match="FIRST_CONTACT_LINE"):
         Settings.load({"FIRST_CONTACT_LINE": "one\ntwo"})
-    with pytest.raises(SettingsError, match="FOOTER_EVERY wants a FOOTER_LINE"):
+    with pytest.raises(SettingsError, match="FOOTER_EVERY needs a FOOTER_LINE"):
         Settings.load({"FOOTER_EVERY": "5"})
 
 
@@ -111,8 +111,8 @@ def test_a_line_under_a_reply_is_one_short_line() -> None:
         (None, "No such file"),
         ("not toml", "Expected"),
         ('[segment]\n"+1" = "cheap"', "prices in US dollars"),
-        ('[segment]\n"+1" = -1', "not negative"),
-        ('[[models]]\n[models.known]\n"x" = { in = 1 }', "model x: wants in and out"),
+        ('[segment]\n"+1" = -1', "must not be negative"),
+        ('[[models]]\n[models.known]\n"x" = { in = 1 }', "model x: `in` and `out` are required"),
         ('[models]\n"x" = 1', "groups"),
     ],
 )
@@ -139,7 +139,7 @@ def test_a_price_file_lies_over_what_is_shipped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
         ("redis://127.0.0.1/0?nonsense=1", "nonsense"),
         ("redis://127.0.0.1/0?protocol=7", "protocol must be"),
@@ -147,7 +147,7 @@ def test_a_price_file_lies_over_what_is_shipped(tmp_path: Path) -> None:
     ],
 )
 def test_a_webhook_does_not_start_with_an_address_of_redis_that_it_cannot_use(
-    url: str, said: str, monkeypatch: pytest.MonkeyPatch
+    url: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {
         "REDIS_URL": url, "PUBLIC_URL": "https://cat.example", "TWILIO_ACCOUNT_SID": "AC" + "be" * 16,
@@ -159,4 +159,4 @@ def test_a_webhook_does_not_start_with_an_address_of_redis_that_it_cannot_use(
 
     assert answer.exit_code == 1
     assert answer.output.startswith("Error: REDIS_URL")
-    assert said in answer.output
+    assert message in answer.output

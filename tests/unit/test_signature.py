@@ -130,7 +130,7 @@ def test_a_form_of_very_many_fields_is_read_and_not_remembered(monkeypatch: pyte
     assert [len(names) for names in remembered] == [signature.MOST_NAMES_KEPT]
 
 
-def test_nobody_but_twilio_says_how_the_next_form_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_one_but_twilio_says_how_the_next_form_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     validator = Validator("https://cat.example", signature.tokens(TOKEN))
     remembered: list[tuple[str, ...]] = []
     monkeypatch.setattr(signature, "_shape", remembered.append)

@@ -1,4 +1,4 @@
-"""What the papers are worked out from: the simulation's lines, a profile's parts, DynamoDB's units, order at the carrier."""
+"""Calculations of the benchmarks: the simulation, a profile's parts, write units, and reply order."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def test_so_many_conversations_at_once_are_so_many_replies_a_model_s_time() -> N
     replies = simulate(steadily(100, 60), Fleet(workers=1, conversations=8, thinks=2.0, segments=1e6), MEASURED)
     ends = [came + took for came, took in replies]
 
-    # eight at once, each for the mean of its lognormal: 2 s times e to the half of 0.4 squared
+    # eight at once, each for the mean of the lognormal: 2 s * exp(0.4**2 / 2)
     assert len(ends) / max(ends) == pytest.approx(8 / 2.166, rel=0.05)
 
 
-def test_workers_that_die_lose_nobody_and_delay_whom_they_held_by_a_lease() -> None:
+def test_workers_that_die_lose_no_one_and_delay_whom_they_held_by_a_lease() -> None:
     fleet = Fleet(workers=4, lost_at=50, back_after=30)
     well = simulate(steadily(20, 100), Fleet(workers=4), MEASURED)
     hurt = simulate(steadily(20, 100), fleet, MEASURED)
@@ -67,8 +67,10 @@ def test_the_same_seed_says_the_same() -> None:
 @pytest.mark.parametrize(
     ("stack", "part"),
     [
-        ("answer (worker/tasks.py:26);serve (worker/turn.py:9);ask (conversation/dynamodb.py:1);urlopen (urllib3/x.py:3)", parts.DYNAMODB),
-        ("answer (benchmarks/plain/tasks.py:60);_api_call (botocore/client.py:606);send (http/client.py:1)", parts.DYNAMODB),
+        (("answer (worker/tasks.py:26);serve (worker/turn.py:9);"
+          "ask (conversation/dynamodb.py:1);urlopen (urllib3/x.py:3)"), parts.DYNAMODB),
+        ("answer (benchmarks/plain/tasks.py:60);_api_call (botocore/client.py:606);send (http/client.py:1)",
+         parts.DYNAMODB),
         ("serve (worker/turn.py:9);send (sms/twilio.py:136);send (requests/sessions.py:784)", parts.TWILIO),
         ("_say (cat/llm.py:65);post (openai/_base_client.py:1);loads (json/__init__.py:1)", parts.MODEL),
         ("trace_task (celery/app/trace.py:564);answer (worker/tasks.py:26);serve (worker/turn.py:9)", parts.OURS),

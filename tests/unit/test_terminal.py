@@ -1,4 +1,4 @@
-"""Commands find the tree that runs in the same folder, and nothing that one left behind."""
+"""Commands use the tree that runs in the same folder, and ignore what a stopped tree left behind."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def test_a_tree_that_runs_is_found_and_the_environment_goes_before_it(data: Path
     lock = os.open(data / "lock", os.O_RDWR)
     fcntl.flock(lock, fcntl.LOCK_EX)
 
-    found = _with_tree({"PUBLIC_URL": "https://cat.example", "REDIS_URL": ""})
+    settings = _with_tree({"PUBLIC_URL": "https://cat.example", "REDIS_URL": ""})
 
     os.close(lock)
-    assert (found["PUBLIC_URL"], found["REDIS_URL"]) == ("https://cat.example", "redis://127.0.0.1:24403/0")
+    assert (settings["PUBLIC_URL"], settings["REDIS_URL"]) == ("https://cat.example", "redis://127.0.0.1:24403/0")
 
 
 def test_what_a_killed_tree_left_behind_is_not_used(data: Path) -> None:

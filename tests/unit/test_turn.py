@@ -1,4 +1,4 @@
-"""The walk of a text, told with keepers in memory: what a person gets, whatever a worker lives to do."""
+"""The path of a text through the worker, with in-memory stores: what a person gets, whatever fails."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_a_worker_that_dies_at_the_journal_leaves_one_reply_at_most_and_says_so(
     room.serve()
 
     if (call, after) == ("claim", True):
-        # it may have been sent for all that anybody knows: no second SMS, and it is said
+        # it may have been sent: there is no second SMS, and the journal records the doubt
         assert room.received == []
         assert room.part(text) is PartState.UNKNOWN
     elif (call, after) == ("bind", False):
@@ -161,7 +161,7 @@ def test_while_the_store_is_away_the_text_waits(call: str, *, after: bool) -> No
     room.serve()
 
     if (call, after) == ("claim", True):
-        # an in-memory keeper cannot be read back between the two; the real one recognises its claim
+        # the in-memory store cannot be read between the two; the real one recognises its claim
         assert room.part(text) is PartState.UNKNOWN
     else:
         assert room.received == ["re: hello"]
@@ -390,7 +390,7 @@ def test_after_redis_was_emptied_what_was_filed_is_found_again(call: str) -> Non
     room.serve()
 
     if call == "open":
-        # it was never filed: only Twilio's own list knows of it
+        # the text was never filed: only Twilio's own list has it
         assert found == 0
     elif call == "claim":
         assert (room.received, room.part(text)) == ([], PartState.UNKNOWN)
@@ -439,7 +439,7 @@ def test_a_poisonous_text_does_not_take_its_neighbours_with_it() -> None:
 
 
 def lost_answers(room: Room, *bodies: str) -> list[InboundSms]:
-    """Each text's reply is created by the carrier, whose answer is lost."""
+    """Let the carrier create each text's reply, and lose its answer."""
     texts = []
     for body in bodies:
         texts += room.texts(body)
@@ -504,7 +504,7 @@ def test_an_entry_that_is_another_parts_own_is_no_evidence(room: Room) -> None:
     assert (room.part(first), room.part(second)) == (PartState.SENT, PartState.UNKNOWN)
 
 
-def test_with_fewer_entries_than_doubts_nobody_is_bound(room: Room) -> None:
+def test_with_fewer_entries_than_doubts_no_one_is_bound(room: Room) -> None:
     first, second = lost_answers(room, "hello", "hello")
     room.sender.hidden = {room.sender.created[0][0]}
 
@@ -640,7 +640,7 @@ class Broken(InMemorySender):
         raise RuntimeError("a bug")
 
 
-def test_a_bug_that_keeps_a_reply_from_being_sent_blocks_nobody_for_ever(room: Room) -> None:
+def test_a_bug_that_keeps_a_reply_from_being_sent_blocks_no_one_for_ever(room: Room) -> None:
     (text,) = room.texts("hello")
     with pytest.raises(RuntimeError, match="a bug"):
         room.serve(sender=Broken())
@@ -666,7 +666,7 @@ def test_a_bug_that_keeps_a_reply_from_being_sent_blocks_nobody_for_ever(room: R
 
 
 def reported(room: Room, text: InboundSms, status: str, code: int | None = None) -> None:
-    """The carrier reports on the first message of the reply to a text, and the report is written down."""
+    """Report a status for the first part of the reply to a text, and write it to the journal."""
     part = room.store.parts(ANN, text.sid)[0]
     assert part.attempt_id is not None
     assert part.sid is not None
@@ -707,7 +707,7 @@ def test_what_failed_on_its_way_is_tried_once_more_and_no_oftener(room: Room) ->
     assert room.inbox.oldest_waiting_ms() is None
 
 
-def test_a_daily_limit_is_waited_out_and_holds_nobody_up(room: Room) -> None:
+def test_a_daily_limit_is_waited_out_and_holds_no_one_up(room: Room) -> None:
     room.reconciler.reconcile()
     (text,) = room.texts("hello")
     room.serve()
@@ -769,7 +769,7 @@ def test_a_fate_that_no_callback_told_and_the_price_come_from_the_list(room: Roo
     assert (part.status, part.price) == ("delivered", None)
 
     room.sender.unpriced.clear()
-    # an hour later the price is there: the look went no further than to what had none
+    # an hour later the price is there: the last look stopped at the first message without one
     room.later(seconds=3600)
     assert room.reconciler.reconcile().charged == 1
     part = room.store.parts(ANN, text.sid)[0]
@@ -818,7 +818,7 @@ def test_a_person_who_opted_out_at_the_carrier_gets_nothing_more_in_the_same_vis
 
 @pytest.fixture
 def verse() -> Room:
-    """A cat that answers in three messages."""
+    """Return a room with a cat that answers in three messages."""
     room = Room()
     room.max_parts = 3
     room.parrot.words = "the box\nthe cat\nthe lid"
@@ -870,11 +870,12 @@ def test_of_a_long_backlog_only_the_newest_is_answered_where_that_is_the_policy(
 
 
 def test_an_outcome_is_written_down_before_anything_else_is_asked_of_redis(room: Room) -> None:
-    """Redis blinks while Twilio refuses us: the refusal was proof, and nobody doubts it afterwards."""
+    """Redis is away briefly while Twilio refuses a message: the refusal is proof, and no doubt remains."""
     room.sender.answers.append(NotCreated(error_class=ErrorClass.CONFIGURATION, code=20003, reason="refused"))
     (text,) = room.texts("hello")
     circuit = room.circuit
-    room.circuit = Dying(circuit, "open", after=False, error=InboxAway("redis"))  # type: ignore[assignment]  # in front of it
+    dying = Dying(circuit, "open", after=False, error=InboxAway("redis"))
+    room.circuit = dying  # type: ignore[assignment]  # wraps the circuit
 
     room.serve()
     assert room.part(text) is PartState.RETRY
@@ -890,7 +891,8 @@ def test_a_redis_that_blinks_again_and_again_kills_no_reply(room: Room, call: st
     (text,) = room.texts("hello")
     circuit = room.circuit
     for _ in range(14):
-        room.circuit = Dying(circuit, call, after=False, error=InboxAway("redis"))  # type: ignore[assignment]  # in front of it
+        dying = Dying(circuit, call, after=False, error=InboxAway("redis"))
+        room.circuit = dying  # type: ignore[assignment]  # wraps the circuit
         room.serve()
         room.later(seconds=6)
     room.circuit = circuit
@@ -903,7 +905,7 @@ def test_a_redis_that_blinks_again_and_again_kills_no_reply(room: Room, call: st
 
 def test_a_visit_that_cannot_tell_redis_that_it_ends_tries_again(room: Room) -> None:
     (text,) = room.texts("hello")
-    away = Dying(room.inbox, "park", after=False, error=InboxAway("redis"))
+    away = Dying(room.inbox, "release_until", after=False, error=InboxAway("redis"))
 
     room.serve(inbox=away, journal=Dying(room.store, "persist", after=False, error=StoreAway("throttled")))
     lease = room.inbox.take(WHO)
@@ -923,7 +925,7 @@ def test_a_visit_that_cannot_tell_redis_that_it_ends_tries_again(room: Room) -> 
         (NotCreated(error_class=ErrorClass.PERMANENT, code=21610, reason="STOP"), "opted out"),
     ],
 )
-def test_the_rest_of_a_reply_is_not_sent_to_somebody_who_is_to_get_nothing(
+def test_the_rest_of_a_reply_is_not_sent_to_a_person_who_is_to_get_nothing(
     verse: Room, refusal: NotCreated, reason: str
 ) -> None:
     verse.sender.answers.append(refusal)
@@ -937,7 +939,7 @@ def test_the_rest_of_a_reply_is_not_sent_to_somebody_who_is_to_get_nothing(
     assert [(part.state, part.reason) for part in others] == [(PartState.SUPPRESSED, reason)] * 2
 
 
-def test_a_second_try_is_not_sent_to_somebody_who_opted_out_meanwhile(room: Room) -> None:
+def test_a_second_try_is_not_sent_to_a_person_who_opted_out_meanwhile(room: Room) -> None:
     room.reconciler.reconcile()
     (text,) = room.texts("hello")
     room.serve()
@@ -1025,7 +1027,7 @@ def test_a_failure_that_no_table_knows_is_an_alarm(room: Room) -> None:
     assert room.alarms == [("carrier objects", "Twilio error 39999")]
 
 
-def test_a_reply_that_nobody_waits_for_any_more_is_not_tried_again(room: Room) -> None:
+def test_a_reply_that_no_one_waits_for_any_more_is_not_tried_again(room: Room) -> None:
     (text,) = room.texts("hello")
     room.serve()
     room.later(seconds=9 * 3600)
@@ -1057,7 +1059,7 @@ def test_a_holder_who_doubts_what_its_claimant_proves_meanwhile_is_only_late(roo
     room.sender.answers.append(NotCreated(error_class=ErrorClass.TRY_AGAIN, code=20429, reason="busy"))
 
     class Between:
-        """The journal as B sees it: what A writes comes between B's look and B's write."""
+        """The journal as B sees it: A writes between B's read and B's write."""
 
         def __init__(self) -> None:
             self.done = False
@@ -1113,7 +1115,7 @@ def test_a_dead_letter_that_is_replayed_days_later_is_sent(room: Room) -> None:
 
 
 class AnAlbum:
-    """Holds one picture, or none that can be had."""
+    """An album with one picture, or with one that cannot be fetched."""
 
     def __init__(self, fetched: Fetched | None) -> None:
         self._fetched = fetched
@@ -1169,7 +1171,7 @@ def test_one_worker_at_a_time_reconciles(room: Room) -> None:
     assert report.missed == 1
     assert seen
     assert set(seen) == {None}
-    # and whoever comes after it does
+    # the next reconciliation runs
     room.sender.received_by = real  # type: ignore[method-assign]
     assert other.reconcile_alone(leases) is not None
     assert text
@@ -1191,7 +1193,7 @@ def test_a_reconciliation_that_fails_leaves_its_place(room: Room) -> None:
 
 
 def test_a_text_that_comes_back_when_its_reply_is_sent_is_not_excused_from_order(room: Room) -> None:
-    """The reconciler saw its part unsent, and put it back just after it was sent: it was never late."""
+    """The reconciler saw the part unsent and put the text back just after the send: it was never late."""
     (text,) = room.texts("hello")
     room.serve()
     turn = room.store.get_turn(ANN, text.sid)

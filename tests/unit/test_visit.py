@@ -1,4 +1,4 @@
-"""Leases are renewed for as long as somebody holds them, and no longer."""
+"""Leases are renewed for as long as a visit holds them, and no longer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EVERY_SECONDS = 0.01
 
 
 class Renewed(InMemoryInbox):
-    """Notes which leases were renewed, and can be away."""
+    """An inbox that records which leases were renewed, and can be away."""
 
     def __init__(self) -> None:
         super().__init__(clock_ms=lambda: 0, lease=timedelta(seconds=20))
@@ -40,7 +40,7 @@ def keepers() -> set[threading.Thread]:
     return {thread for thread in threading.enumerate() if thread.name == "lease-keeper"}
 
 
-def test_leases_are_renewed_while_they_are_held_and_nobody_is_left_when_none_is() -> None:
+def test_leases_are_renewed_while_they_are_held_and_no_one_is_left_when_none_is() -> None:
     inbox, before, errors = Renewed(), keepers(), list[Exception]()
     leases = LeaseKeeper(inbox, every_seconds=EVERY_SECONDS, on_error=errors.append)
     one, other = a_lease(inbox, "one"), a_lease(inbox, "other")

@@ -182,7 +182,7 @@ def test_readiness_says_when_the_road_is_stuck(app: WebhookApp, door: InMemoryDo
     assert "nothing is sent: authentication failed" in ask(app, "GET", "/readyz").text
 
 
-def test_the_age_of_the_oldest_text_is_a_metric_that_nobody_has_to_ask_readiness_for(
+def test_the_age_of_the_oldest_text_is_a_metric_that_no_one_has_to_ask_readiness_for(
     app: WebhookApp, door: InMemoryDoor
 ) -> None:
     door.road = Road(oldest_waiting_seconds=321.0, stopped="authentication failed")

@@ -1,0 +1,82 @@
+"""The language of the code and of the documents: plain, short, with the actor named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.architecture import prose
+from tests.architecture.test_code import TRACKED
+from tests.conftest import ROOT
+
+#: What the cat says, and how it shall say it.
+THE_CATS_OWN = {"docs/gallery.md", "cat/persona.md", "cat/persona.py", "cat/gallery.py"}
+#: Tables of data, one row a line.
+TABLES = {"tests/hostile.py", "tests/unit/test_dada.py"}
+#: Files that are about to be deleted or written anew.
+NOT_YET = {
+    "conversation/dynamodb.py",
+    "conversation/endpoint.py",
+    "conversation/memory.py",
+    "conversation/rows.py",
+    "conversation/signing.py",
+    "conversation/storage.py",
+    "conversation/values.py",
+    "conversation/wire.py",
+    "inbox/doorbell.py",
+    "inbox/memory.py",
+    "sms/signature.py",
+    "tests/integration/test_endpoint.py",
+    "tests/integration/test_webhook_server.py",
+    "tests/unit/test_commit.py",
+    "tests/unit/test_values.py",
+    "tests/unit/test_webhook.py",
+    "webhook",
+    "worker/turn.py",
+    "worker/wire.py",
+    "worker/wiring.py",
+}
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def _is_shell(path: Path) -> bool:
+    if path.suffix == "":
+        return path.read_bytes().startswith(b"#!/usr/bin/env bash")
+    return path.suffix == ".sh"
+
+
+def _of_kind(*suffixes: str) -> list[Path]:
+    return [path for path in TRACKED if path.suffix in suffixes or (".sh" in suffixes and _is_shell(path))]
+
+
+def _spared(name: str, *lists: set[str]) -> bool:
+    return any(name == spared or name.startswith(f"{spared}/") for entry in lists for spared in entry)
+
+
+READ = [path for path in _of_kind(".py", ".lua", ".sh", ".md") if not _spared(_name(path), THE_CATS_OWN, NOT_YET)]
+PYTHON = [path for path in _of_kind(".py") if not _spared(_name(path), NOT_YET)]
+CODE = [path for path in _of_kind(".py", ".lua", ".sh") if not _spared(_name(path), TABLES, NOT_YET)]
+
+
+@pytest.mark.parametrize("path", READ, ids=_name)
+def test_the_actor_is_named(path: Path) -> None:
+    assert prose.banned_words(path) == []
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=_name)
+def test_a_summary_fits_a_line(path: Path) -> None:
+    assert prose.long_summaries(path) == []
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=_name)
+def test_a_docstring_says_what_it_documents(path: Path) -> None:
+    assert prose.pointers(path) == []
+
+
+@pytest.mark.parametrize("path", CODE, ids=_name)
+def test_a_line_fits_a_screen(path: Path) -> None:
+    assert prose.long_lines(path) == []
