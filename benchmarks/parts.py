@@ -32,10 +32,11 @@ DYNAMODB, MODEL, TWILIO, INBOX, CELERY, OURS = (
 #: Path fragment of a frame, and its part. The first match counts, from the innermost frame outwards.
 PLACES: Final = (
     ("(conversation/", DYNAMODB), ("(boto3/", DYNAMODB), ("(botocore/", DYNAMODB),
-    ("(cat/llm.py", MODEL), ("(openai/", MODEL), ("(sms/twilio.py", TWILIO), ("(twilio/", TWILIO), ("(inbox/", INBOX),
+    ("(cat/engines/openai.py", MODEL), ("(openai/", MODEL), ("(sms/twilio.py", TWILIO), ("(twilio/", TWILIO),
+    ("(inbox/", INBOX),
     ("(celery/", CELERY), ("(kombu/", CELERY), ("(billiard/", CELERY),
     ("(worker/broker.py", CELERY), ("(worker/tasks.py", CELERY),
-    ("(worker/", OURS), ("(cat/", OURS), ("(sms/", OURS), ("(dadacat/", OURS), ("(benchmarks/plain/", OURS),
+    ("(worker/", OURS), ("(cat/", OURS), ("(sms/", OURS), ("(runtime/", OURS), ("(benchmarks/plain/", OURS),
 )  # fmt: skip
 
 

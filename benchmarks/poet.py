@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from itertools import product
 
-from cat.dada import Dada
+from cat.engines.dada import Dada
 from cat.ports import Heard
 from conversation.models import ECHOES, echo
 

@@ -22,11 +22,11 @@ from typing import Final, Self
 from benchmarks import load, turns
 from benchmarks.lab import ROOT, Proc, listens
 from benchmarks.report import Goal, Study
+from chaos.tree import free_port
 from conversation import journal
 from conversation.journal import Turn, TurnState
 from conversation.ports import Answer
 from conversation.storage import DynamoDBStorage
-from dadacat.chaos.tree import free_port
 
 #: Milliseconds at half load: in total, and without the store's own time.
 GOAL_MS: Final = 60.0

@@ -27,9 +27,9 @@ import httpx
 from benchmarks import load
 from benchmarks.lab import BENCH_PYTHON, ROOT, Lab, Proc, listens
 from benchmarks.report import Study
-from dadacat.chaos.tree import free_port
-from inbox import redis as inbox_redis
-from inbox.redis import RedisInbox
+from chaos.tree import free_port
+from inbox import inbox as inbox_redis
+from inbox.inbox import RedisInbox
 from sms.messages import InboundSms, MessageSid
 
 TIMES_IN_FLIGHT: Final = 20
@@ -63,7 +63,7 @@ def house(*, thinks: float) -> Iterator[House]:
         (lab.data / "dynamodb").mkdir()
         lab.start(
             "dynamodb",
-            [ROOT / ".venv/dynamodb/bin/python", "-P", ROOT / "dadacat/embedded/dynamodb.py", "--port", str(store),
+            [ROOT / ".venv/dynamodb/bin/python", "-P", ROOT / "local/dynamodb.py", "--port", str(store),
              "--data", lab.data / "dynamodb"],
             until=listens(store),
         )  # fmt: skip

@@ -21,5 +21,5 @@ class EngineFailed(CatError):
         self.transient = transient
         self.paid = paid
         self.refused = refused
-        #: What the call may have cost, in millionths of a dollar; `cat.guarded` sets it.
+        #: What the call may have cost, in millionths of a dollar; `cat.engines.guarded` sets it.
         self.cost = 0

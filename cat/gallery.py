@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cat.dada import Dada
+from cat.engines.dada import Dada
 from cat.ports import Heard
 
 #: The person's texts: one dialogue per line, with bars between the texts.

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from cat import catalogue, fit, persona
-from cat.catalogue import Model
+from cat import persona, prices, sanitize
 from cat.ports import Heard
+from cat.prices import Model
 
 #: Enough for one segment, even from a model that counts badly. A longer reply would be paid for and then cut.
 MAX_TOKENS: Final = 160
@@ -34,7 +34,7 @@ def conversation_of(heard: Heard) -> Sequence[tuple[str, str]]:
     ]
     lines: list[tuple[str, str]] = [("user", remembered)] if (remembered := _remembered(heard)) else []
     for role, words in messages:
-        speaker, content = "assistant" if role == "assistant" else "user", fit.visible(words) or "(nothing)"
+        speaker, content = "assistant" if role == "assistant" else "user", sanitize.visible(words) or "(nothing)"
         # the templates of many models require alternating roles, so consecutive messages of one role are joined
         if lines and lines[-1][0] == speaker:
             lines[-1] = (speaker, f"{lines[-1][1]}\n{content}")
@@ -45,8 +45,8 @@ def conversation_of(heard: Heard) -> Sequence[tuple[str, str]]:
 
 def _remembered(heard: Heard) -> str:
     """Return the memory as a message of the person, since it was made from the person's words."""
-    statements = "; ".join(fit.visible(words) for words in heard.told)
-    summary = fit.visible(heard.summary)
+    statements = "; ".join(sanitize.visible(words) for words in heard.told)
+    summary = sanitize.visible(heard.summary)
     if not statements and not summary:
         return ""
     pieces = [
@@ -70,4 +70,4 @@ def max_cost(model: Model, heard: Heard) -> int:
 def most_cost_of(model: Model, shown: Iterable[str], *, pictures: int = 0) -> int:
     """Return the most that an answer to this input may cost, in millionths of a dollar."""
     picture_tokens = PICTURE_TOKENS * pictures if model.sees else 0
-    return model.cost(catalogue.tokens(shown) + picture_tokens, most_tokens(model))
+    return model.cost(prices.tokens(shown) + picture_tokens, most_tokens(model))

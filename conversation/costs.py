@@ -1,4 +1,4 @@
-"""Read costs from journal rows. Amounts are in the unit of `dadacat.money`."""
+"""Read costs from journal rows. Amounts are in the unit of `runtime.money`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Final
 from conversation.journal import PartState
 from conversation.models import in_milliseconds
 from conversation.ports import Cost, Journal
-from dadacat.money import MICRO
+from runtime.money import MICRO
 
 #: In these states nothing was sent, so nothing is charged, unless the carrier says otherwise.
 _NOT_SENT: Final = frozenset({PartState.FAILED, PartState.SUPPRESSED})

@@ -13,7 +13,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final, Protocol
 
 from conversation.journal import Part, PartState, Turn, TurnState
-from dadacat.money import dollars
+from runtime.money import dollars
 
 #: How many of a person's newest rows are searched for a reply's sid.
 RECENT_ROWS: Final = 1000

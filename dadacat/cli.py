@@ -20,7 +20,7 @@ from dadacat.terminal import asked, checked, naming, print_json, progress, steps
 
 if TYPE_CHECKING:
     from conversation.ports import Cost
-    from dadacat.operate import DeadLetters
+    from operations.dead_letters import DeadLetters
 
 Answer = TypeVar("Answer")
 
@@ -86,12 +86,12 @@ def up(*, headless: bool, port_base: int, data: Path, workers: int, dynamodb: st
     REDIS_URL, AWS_ENDPOINT_URL and TWILIO_API_BASE_URL each replace an embedded service by the service they name.
     Prints `ready`, then a line `name url` for each service. Ctrl-C stops everything.
     """
-    from dadacat import launcher
+    from local import tree
 
-    wanted = launcher.UpOptions(
+    wanted = tree.UpOptions(
         port_base=port_base, data=data.absolute(), workers=workers, aws=dynamodb == "aws", model=model == "local"
     )
-    sys.exit(launcher.up(wanted, headless=headless))
+    sys.exit(tree.up(wanted, headless=headless))
 
 
 @main.command()
@@ -114,7 +114,7 @@ def webhook(*, host: str, port: int, processes: int) -> None:
     from webhook.processes import counted_together
 
     with counted_together() if processes > 1 else nullcontext():
-        from dadacat.settings import SettingsError
+        from runtime.settings import SettingsError
         from webhook import wiring
         from webhook.server import WebhookProtocol
 
@@ -187,7 +187,7 @@ def settings(*, markdown: bool) -> None:
         checked(twilio=True, prices=True)
         click.echo("the settings are valid")
         return
-    from dadacat import reference
+    from operations import reference
 
     click.echo(reference.settings_markdown(), nl=False)
 
@@ -211,8 +211,8 @@ def chat(*, engines: tuple[str, ...], person: str | None) -> None:
 
     from conversation.manager import ConversationManager
     from conversation.memory import InMemoryStorage
-    from dadacat.chat import Chat, footnote
-    from dadacat.settings import environment
+    from operations.chat import Chat, footnote
+    from runtime.settings import environment
     from sms import segments
     from worker import wiring
 
@@ -329,7 +329,7 @@ def chaos(  # noqa: PLR0913 - each is an option
     import secrets
     import tempfile
 
-    from dadacat.chaos import runner, tree
+    from chaos import runner, tree
 
     plan = runner.Plan(
         seconds=minutes * 60,
@@ -364,13 +364,13 @@ def chaos(  # noqa: PLR0913 - each is an option
 def explain(*, sid: str, person: str | None, as_json: bool) -> None:
     """Show what happened to one text, by its MessageSid or by the MessageSid of its reply."""
     from conversation.story import as_lines
-    from dadacat import operate
-    from dadacat.explain import NothingKnown
+    from operations import dead_letters
+    from operations.explain import NothingKnown
     from worker import wiring
 
     chosen = checked(twilio=True, tree=True)
     try:
-        story = operate.story(wiring.store(chosen), wiring.ledger(chosen), sid, person)
+        story = dead_letters.story(wiring.store(chosen), wiring.ledger(chosen), sid, person)
     except NothingKnown as exc:
         raise click.ClickException(str(exc)) from None
     if as_json:
@@ -386,7 +386,7 @@ def explain(*, sid: str, person: str | None, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON.")
 def reconcile(*, since: str | None, as_json: bool) -> None:
     """Queue unfinished turns again, settle unknown outcomes, and fetch texts whose webhook never came."""
-    from dadacat import operate
+    from operations import dead_letters
     from sms.errors import CarrierAway
     from worker import wiring
 
@@ -395,8 +395,8 @@ def reconcile(*, since: str | None, as_json: bool) -> None:
     reconciler = wiring.reconciler(chosen, client, wiring.inbox_on(client, chosen), wiring.store(chosen))
     with progress() as step:
         try:
-            report = operate.reconcile(reconciler, since, step)
-        except (operate.BadRequest, CarrierAway) as exc:
+            report = dead_letters.reconcile(reconciler, since, step)
+        except (dead_letters.BadRequest, CarrierAway) as exc:
             raise click.ClickException(str(exc)) from None
     counts = dataclasses.asdict(report)
     if as_json:
@@ -431,9 +431,9 @@ def costs(*, since: str, by: str, numbers: bool, limit: int, as_json: bool, plot
     Twilio reports a price. Reads every row of the journal, which takes time if the table is large.
     """
     from conversation.costs import since as spent_since
-    from dadacat import costs as accounts
-    from dadacat import operate
-    from dadacat.money import dollars
+    from operations import costs as accounts
+    from operations import dead_letters
+    from runtime.money import dollars
     from worker import wiring
 
     chosen = checked(twilio=True, tree=True)
@@ -444,7 +444,7 @@ def costs(*, since: str, by: str, numbers: bool, limit: int, as_json: bool, plot
         return name(cost.user_id)
 
     key = {"day": accounts.by_day, "engine": accounts.by_engine, "person": by_person}[by]
-    begin = asked(lambda: operate.ago(since))
+    begin = asked(lambda: dead_letters.ago(since))
     with steps() as step:
         lines, total = accounts.summed(watched(spent_since(wiring.store(chosen), begin), "costs", step), key)
     lines.sort(key=lambda line: line.name if by == "day" else -line.total)
@@ -473,7 +473,7 @@ def dead_letters() -> None:
 
 
 def _dead_letters() -> DeadLetters:
-    from dadacat.operate import DeadLetters
+    from operations.dead_letters import DeadLetters
     from worker import wiring
 
     chosen = checked(twilio=True, tree=True)

@@ -54,8 +54,8 @@ def init(  # noqa: PLR0913 - each is an option
     no_check: bool,
 ) -> None:
     """Write .env: ask for missing answers, check all of them, then write the file."""
-    from dadacat import init as setup
-    from dadacat.settings import Settings, SettingsError
+    from operations import init as setup
+    from runtime.settings import Settings, SettingsError
     from sms.errors import CarrierAway
     from worker import wiring
 
@@ -107,8 +107,8 @@ def doctor(*, as_json: bool) -> None:
     """
     import dataclasses
 
-    from dadacat import doctor as checks
-    from dadacat.doctor import Level
+    from operations import doctor as checks
+    from operations.doctor import Level
 
     findings = checks.examine(checked(twilio=True, prices=True, tree=True))
     wrong = sum(finding.level is Level.WRONG for finding in findings)
@@ -135,7 +135,7 @@ def connect(*, yes: bool, dry_run: bool, as_json: bool) -> None:
     """
     import dataclasses
 
-    from dadacat import connect as wires
+    from operations import connect as wires
     from worker import wiring
 
     chosen = checked(twilio=True, tree=True)
@@ -174,7 +174,7 @@ def connect(*, yes: bool, dry_run: bool, as_json: bool) -> None:
 @AS_JSON
 def text(*, body: str, person: str, to: str, wait: float, as_json: bool) -> None:
     """Send a text to the cat from a telephone of the simulator, and print the reply."""
-    from dadacat import telephone
+    from operations import telephone
 
     chosen = checked(twilio=True, tree=True)
     sid, reply = asked(lambda: telephone.text(chosen, person, to, body, seconds=wait))
@@ -194,13 +194,13 @@ def history(*, person: str, limit: int | None, as_json: bool) -> None:
     from collections import deque
 
     from conversation.journal import milliseconds
-    from dadacat import people
+    from operations import conversations
     from worker import wiring
 
     storage = wiring.store(checked(tree=True))
-    asked(lambda: people.known(storage, person))
-    for entry in deque(people.transcript(storage, person), maxlen=limit):
-        at = people.moment(milliseconds(entry.arrived))
+    asked(lambda: conversations.known(storage, person))
+    for entry in deque(conversations.transcript(storage, person), maxlen=limit):
+        at = conversations.moment(milliseconds(entry.arrived))
         if as_json:
             print_line({"at": at, "role": entry.role, "content": entry.content, "state": entry.state, "key": entry.key})
         else:
@@ -217,14 +217,14 @@ def stats(*, since: str, as_json: bool) -> None:
 
     Reads every row of the journal.
     """
-    from dadacat import operate
-    from dadacat import stats as figures
     from inbox.ports import moment
+    from operations import dead_letters
+    from operations import stats as figures
     from worker import wiring
 
     chosen = checked(twilio=True, tree=True)
     inbox = wiring.inbox_on(wiring.redis_client(chosen), chosen)
-    begin = asked(lambda: operate.ago(since))
+    begin = asked(lambda: dead_letters.ago(since))
     archive = wiring.store(chosen).archive()
     with steps() as step:
         report = asked(lambda: figures.counted(watched(archive.states(), "rows", step), since=begin)).to_json()
@@ -296,12 +296,12 @@ def list_conversations(*, limit: int, numbers: bool, as_json: bool) -> None:
     """List conversations. Of numbers only the last digits are shown, unless --numbers is given."""
     from itertools import islice
 
-    from dadacat import people
+    from operations import conversations
     from worker import wiring
 
     chosen = checked(twilio=True, tree=True)
     name = naming(chosen, numbers=numbers)
-    lines = islice(people.listed(wiring.store(chosen).archive()), limit)
+    lines = islice(conversations.listed(wiring.store(chosen).archive()), limit)
     for line in asked(lambda: list(lines)):
         line["person"] = name(line["person"])
         if as_json:
@@ -315,11 +315,11 @@ def list_conversations(*, limit: int, numbers: bool, as_json: bool) -> None:
 @PERSON
 def show(*, person: str) -> None:
     """Print what is known about a person as JSON; `dadacat history` prints the messages."""
-    from dadacat import people
+    from operations import conversations
     from worker import wiring
 
     storage = wiring.store(checked(tree=True))
-    print_json(asked(lambda: people.shown(storage, person)))
+    print_json(asked(lambda: conversations.shown(storage, person)))
 
 
 @conversations.command()
@@ -329,11 +329,11 @@ def reset(*, person: str, yes: bool) -> None:
     """Clear the cat's window and memory of a person; the journal keeps its record."""
     from datetime import UTC, datetime
 
-    from dadacat import people
+    from operations import conversations
     from worker import wiring
 
     storage = wiring.store(checked(tree=True))
-    asked(lambda: people.known(storage, person))
+    asked(lambda: conversations.known(storage, person))
     sure(f"The cat will remember nothing of {person}. Reset?", yes=yes)
     # a reset by the operator does not undo a STOP of the person
     storage.reset(person, now=datetime.now(UTC), wake=False)
@@ -354,7 +354,7 @@ def reset(*, person: str, yes: bool) -> None:
 )
 def export(*, people: tuple[str, ...], all_people: bool, as_page: bool, output: Path | None) -> None:
     """Export conversations as JSON lines, which `import` reads, or as a page."""
-    from dadacat import people as desk
+    from operations import conversations as desk
     from worker import wiring
 
     if all_people == bool(people) or (as_page and len(people) != 1):
@@ -383,14 +383,14 @@ def import_(*, file: Any, yes: bool) -> None:
 
     If a person in the file is already known, nothing is written.
     """
-    from dadacat import people
+    from operations import conversations
     from worker import wiring
 
     storage = wiring.store(checked(tree=True))
     storage.ensure_tables()
     lines = list(file)
     sure(f"Write {len(lines)} lines into {storage.table_name} and {storage.messages_table_name}?", yes=yes)
-    items, rows = asked(lambda: people.imported(storage.archive(), lines))
+    items, rows = asked(lambda: conversations.imported(storage.archive(), lines))
     click.echo(f"{items} conversations, {rows} rows")
 
 
@@ -411,8 +411,8 @@ def forget(*, person: str, yes: bool, keep_twilio: bool, as_json: bool) -> None:
     """
     import dataclasses
 
-    from dadacat.forget import Eraser
-    from inbox import contract
+    from inbox import payloads
+    from operations.forget import Eraser
     from sms.messages import address_of, number_of, user_of
     from worker import wiring
     from worker.visit import LeaseKeeper
@@ -428,7 +428,7 @@ def forget(*, person: str, yes: bool, keep_twilio: bool, as_json: bool) -> None:
         inbox=inbox,
         leases=LeaseKeeper(inbox, every_seconds=chosen.lease_renew_seconds, on_error=lambda _: None),
         account=account,
-        who=lambda name: contract.who(name, chosen.who_key_bytes),
+        who=lambda name: payloads.who(name, chosen.who_key_bytes),
     )
     users = [person]
     if chosen.per_number and not number_of(person):

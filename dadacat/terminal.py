@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from dadacat.settings import Settings
+    from runtime.settings import Settings
     from worker.reconcile import Step
 
 Answer = TypeVar("Answer")
@@ -35,8 +35,8 @@ def checked(
     If `tree` is set and `dadacat up` runs in this folder, what the environment and `.env` leave out
     is taken from the settings of its processes.
     """
-    from dadacat import logs
-    from dadacat.settings import Settings, SettingsError, environment
+    from runtime import logs
+    from runtime.settings import Settings, SettingsError, environment
 
     try:
         source = environment() if given is None else given
@@ -88,8 +88,8 @@ def _runs(data: Path) -> bool:
 def asked(call: Callable[[], Answer]) -> Answer:
     """Return what `call` returns, or end the process with a sentence that says why it failed."""
     from conversation.errors import ConversationError
-    from dadacat.operate import BadRequest
     from inbox.errors import InboxAway
+    from operations.dead_letters import BadRequest
     from sms.errors import CarrierAway
 
     try:
@@ -119,12 +119,12 @@ def naming(chosen: Settings, *, numbers: bool) -> Callable[[str], str]:
 
     With `numbers` it returns the whole `user_id`, otherwise the last digits and the hash that the logs show.
     """
-    from dadacat.costs import hidden
-    from inbox import contract
+    from inbox import payloads
+    from operations.costs import hidden
 
     if numbers:
         return str
-    return lambda person: hidden(person, contract.who(person, chosen.who_key_bytes))
+    return lambda person: hidden(person, payloads.who(person, chosen.who_key_bytes))
 
 
 def sure(question: str, *, yes: bool) -> None:

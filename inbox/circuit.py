@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import redis
 
+from inbox.inbox import script, translated
 from inbox.ports import PROBE_EVERY, Passage, milliseconds
-from inbox.redis import script, translated
 
 if TYPE_CHECKING:
     from redis.commands.core import Script

@@ -1,6 +1,6 @@
 """Rate limits over all workers: token buckets, and a count of texts that look like a machine's.
 
-`inbox.buckets` implements them on Redis, `inbox.memory` in memory. A verdict is stored with the sid of its text.
+`inbox.rates` implements them on Redis, `inbox.memory` in memory. A verdict is stored with the sid of its text.
 A second call for that sid, as the successor of a dead worker makes, gets the same answer and takes no token.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, Protocol
 
-from inbox.contract import Who
+from inbox.payloads import Who
 
 #: A verdict outlives nearly every retry of its text: after that the text is too old to be answered.
 VERDICT_KEPT: Final = timedelta(hours=6)

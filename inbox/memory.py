@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from inbox import contract
-from inbox.contract import Who
+from inbox import payloads
 from inbox.limits import STREAK_KEPT, Rate
 from inbox.money import COUNTER_LIVES, Ask, BudgetVerdict, Caps, Grant, RecountProgress, Spent, day_of, sums_of
+from inbox.payloads import Who
 from inbox.ports import (
     GRACE,
     LEASE,
@@ -72,7 +72,7 @@ class InMemoryInbox:
         """See `inbox.ports.Inbox.accept`."""
         with self._changed:
             user_id = user_of(text.sender, text.to, per_number=self._per_number)
-            who = contract.who(user_id, self._who_key)
+            who = payloads.who(user_id, self._who_key)
             self._agenda[who] = min(
                 self._agenda.get(who, self._clock_ms() + milliseconds(GRACE)), self._clock_ms() + milliseconds(GRACE)
             )
@@ -135,7 +135,7 @@ class InMemoryInbox:
         with self._changed:
             mine = list(self._texts.get(lease.who, {}).items())[:limit]
             return [
-                Waiting(entry_id=entry_id, text=text, payload=contract.encode_text(text)) for entry_id, text in mine
+                Waiting(entry_id=entry_id, text=text, payload=payloads.encode_text(text)) for entry_id, text in mine
             ]
 
     def wait_for_more(self, lease: Lease, after: str, *, seconds: float) -> bool:

@@ -1,6 +1,6 @@
 """The budget of all workers: money is reserved before a model call and a send, settled afterwards.
 
-Amounts are in the unit of `dadacat.money`. `inbox.purse` implements the budget on Redis, `inbox.memory` in memory.
+Amounts are in the unit of `runtime.money`. `inbox.purse` implements the budget on Redis, `inbox.memory` in memory.
 Days and months are in UTC. A reservation never exceeds a cap, with two exceptions: a last line may exceed a cap for all
 people once, and an urgent reply, such as to a person in danger, may exceed any cap.
 
@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from typing import Final, Protocol
 
-from inbox.contract import Who
+from inbox.payloads import Who
 
 #: A process that recounts and adds no page for this long counts as dead.
 COUNTER_LIVES: Final = timedelta(seconds=10)

@@ -1,7 +1,7 @@
 """The ports of the inbox.
 
 An accepted text stays until its turn is over, and one worker at a time serves a person.
-`inbox.redis` implements this on Redis, where each operation is one atomic script; `inbox.memory` in memory.
+`inbox.inbox` implements this on Redis, where each operation is one atomic script; `inbox.memory` in memory.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
-from inbox.contract import Who
+from inbox.payloads import Who
 from sms.messages import DeliveryReport, InboundSms
 
 #: Length of a lease. It must outlast a pause of the process that renews it. After a crash, another worker waits for

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import redis
 
+from inbox.inbox import script, translated
 from inbox.money import (
     COUNTER_LIVES,
     DAY_KEPT,
@@ -31,7 +32,6 @@ from inbox.money import (
     day_of,
     sums_of,
 )
-from inbox.redis import script, translated
 
 if TYPE_CHECKING:
     from redis.commands.core import Script

@@ -20,7 +20,7 @@ from uuid import uuid4
 
 import httpx
 
-from dadacat import logs
+from runtime import logs
 from simulator.faults import Faults
 from simulator.store import Message, Number, Picture, Store
 from sms import keywords, segments, signature

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from conversation.errors import ConversationError
 from conversation.story import Rows
-from dadacat import logs
+from runtime import logs
 from simulator.store import Message
 from sms.messages import user_of
 

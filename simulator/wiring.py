@@ -10,8 +10,8 @@ from pathlib import Path
 from starlette.types import ASGIApp
 
 from conversation.storage import DynamoDBStorage
-from dadacat import logs
-from dadacat.settings import Settings, environment
+from runtime import logs
+from runtime.settings import Settings, environment
 from simulator.app import create_app
 from simulator.faults import Faults
 from simulator.network import Account, Network

@@ -12,7 +12,7 @@ from sms.messages import Media, MessageSid, OutboundSms
 
 
 class ErrorClass(StrEnum):
-    """What an error means for a message. The letters are those of `twilio_errors.toml`."""
+    """What an error means for a message. The letters are those of `sms/codes.toml`."""
 
     #: Proven not created: the same message may be sent again.
     TRY_AGAIN = "T"

@@ -31,7 +31,7 @@ from twilio.rest import Client
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NameResolutionError, NewConnectionError, SSLError
 from urllib3.util import Retry
 
-from sms import carrier_errors
+from sms import codes
 from sms.errors import CarrierAway
 from sms.login import Login
 from sms.messages import Media, MessageSid, OutboundSms
@@ -318,9 +318,9 @@ def _outcome(status: int, text: str, headers: dict[str, str]) -> Outcome:
         return Unknown(reason=f"HTTP {status} without a sid")
     code = body.get("code")
     code = code if isinstance(code, int) else None
-    error_class = carrier_errors.classify(status, code)
-    reason = carrier_errors.meaning(code) if code is not None else f"HTTP {status}"
-    alarming = carrier_errors.is_alarming(status, code)
+    error_class = codes.classify(status, code)
+    reason = codes.meaning(code) if code is not None else f"HTTP {status}"
+    alarming = codes.is_alarming(status, code)
     if error_class is ErrorClass.UNKNOWN:
         return Unknown(reason=reason, alarming=alarming)
     return NotCreated(

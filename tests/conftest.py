@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from dadacat.chaos.tree import free_port
-from dadacat.launcher import _redis_server
-from dadacat.settings import without_settings
+from chaos.tree import free_port
+from local.tree import _redis_server
+from runtime.settings import without_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -100,7 +100,7 @@ def dynamodb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def start_dynamodb(port: int, folder: Path) -> subprocess.Popen[bytes]:
     python = Path(sys.prefix) / "dynamodb" / "bin" / "python"
     assert python.exists(), "the embedded DynamoDB is not installed: run scripts/install"
-    server = ROOT / "dadacat" / "embedded" / "dynamodb.py"
+    server = ROOT / "local" / "dynamodb.py"
     with (folder / "server.txt").open("wb") as log:
         process = subprocess.Popen(
             [str(python), "-P", str(server), "--port", str(port), "--data", str(folder)], stdout=log, stderr=log

@@ -11,22 +11,22 @@ from typing import Any
 
 import pytest
 
-from cat.catalogue import Catalogue, Model
+from cat.chain import Cat
 from cat.ports import Heard, Reply
-from cat.reply import Cat
+from cat.prices import Catalogue, Model
 from conversation.journal import PartState, TurnState
 from conversation.memory import InMemoryStorage
-from inbox import contract
+from inbox import payloads
 from inbox.memory import InMemoryCircuit, InMemoryInbox, InMemoryLimits, InMemoryQuota
 from sms.memory import InMemorySender
 from sms.messages import InboundSms, MessageSid
 from sms.ports import Listed
-from sms.tariff import Tariff
+from sms.prices import Tariff
 from tests.builders import ANN, OUR_NUMBER, a_sid, a_text
-from worker.aftermath import DeliveryFailures, Told
 from worker.budget import Budget
 from worker.counting import Counting
 from worker.delivery import Delivery, Terms
+from worker.delivery_failures import DeliveryFailures, Told
 from worker.limits import Limiter, Rates
 from worker.receipts import Receipts
 from worker.reconcile import Reconciler
@@ -39,7 +39,7 @@ CATALOGUE = Catalogue({"parrot": Model(price_in=1, price_out=1, sees=True)})
 #: A message costs 10,000 millionths of a dollar.
 TARIFF = Tariff(segment={"+": 10_000}, channel={})
 
-WHO = contract.who(ANN, b"memory")
+WHO = payloads.who(ANN, b"memory")
 
 
 class Parrot:
@@ -63,7 +63,7 @@ class Parrot:
 
 
 def a_counting(purse: Any, journal: Any) -> Counting | None:
-    return Counting(purse, journal, who=lambda person: contract.who(person, b"memory")) if purse else None
+    return Counting(purse, journal, who=lambda person: payloads.who(person, b"memory")) if purse else None
 
 
 class Died(BaseException):
@@ -114,7 +114,7 @@ class Room:
         terms = ReconcileTerms(
             validity=timedelta(hours=1),
             numbers=[OUR_NUMBER],
-            who=lambda person: contract.who(person, b"memory"),
+            who=lambda person: payloads.who(person, b"memory"),
             per_number=self.per_number,
         )
         return Reconciler(self.inbox, self.store, self.sender, self.aftermath, terms)

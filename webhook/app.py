@@ -20,7 +20,7 @@ from urllib.parse import parse_qs
 
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, generate_latest
 
-from dadacat import logs, metrics
+from runtime import logs, metrics
 from sms.errors import UnusableText
 from sms.messages import DeliveryReport, InboundSms, bare
 from sms.signature import Validator

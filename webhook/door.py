@@ -1,6 +1,6 @@
 """The webhook's one move: a text or a report becomes durable in Redis, in one atomic round trip.
 
-The scripts are those of `inbox.redis`; only who carries them out differs, because this side is asynchronous.
+The scripts are those of `inbox.inbox`; only who carries them out differs, because this side is asynchronous.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from inbox import redis as scripts
+from inbox import inbox as scripts
 from sms.messages import DeliveryReport, InboundSms
 from webhook.commit import KEEP_SECONDS, GroupCommit, Kind
 from webhook.errors import DoorClosed

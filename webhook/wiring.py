@@ -8,9 +8,9 @@ from typing import Final
 
 from redis.exceptions import RedisError
 
-from dadacat import logs
-from dadacat.keys import Keys, reload_on_hangup
-from dadacat.settings import Settings, SettingsError, environment
+from runtime import logs
+from runtime.secrets import Keys, reload_on_hangup
+from runtime.settings import Settings, SettingsError, environment
 from sms.signature import Key, Validator
 from webhook.app import Ours, WebhookApp, create_app
 from webhook.door import RedisDoor

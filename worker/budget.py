@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from cat.reply import MAX_SEGMENTS
+from cat.chain import MAX_SEGMENTS
 from conversation.errors import StoreAway
-from inbox.contract import Who
 from inbox.money import Ask, BudgetVerdict, Grant
+from inbox.payloads import Who
 from sms import segments
-from sms.tariff import Tariff
+from sms.prices import Tariff
 from worker.counting import AT_ONCE_SECONDS, TASK_SECONDS, Counting
 
 #: What the cat says when the budget does not pay for a reply, in the poet's languages. After that it is silent.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, Final
 
-from inbox import contract
+from inbox import payloads
 
 #: Longer than the longest visit (60 s), a reply of 20 s and a send of 10 s, with room to spare.
 #: A child of a prefork pool that is still busy by then hangs.
@@ -72,7 +72,7 @@ def celery_settings(
         "result_serializer": "json",
         "event_serializer": "json",
         "accept_content": ["json"],
-        "task_default_queue": contract.QUEUE,
+        "task_default_queue": payloads.QUEUE,
         "task_create_missing_queues": True,
         # Flower needs these events; they cost 2 ms of CPU a task
         "worker_send_task_events": True,
@@ -102,7 +102,7 @@ def celery_settings(
         "beat_schedule": {
             # no `expires`: it compares beat's clock with the worker's, and a worker whose clock is ahead would drop
             # every sweep
-            "sweep": {"task": contract.SWEEP_TASK, "schedule": sweep_interval},
-            "reconcile": {"task": contract.RECONCILE_TASK, "schedule": reconcile_interval},
+            "sweep": {"task": payloads.SWEEP_TASK, "schedule": sweep_interval},
+            "reconcile": {"task": payloads.RECONCILE_TASK, "schedule": reconcile_interval},
         },
     }

@@ -14,8 +14,8 @@ from datetime import datetime
 from typing import Final
 
 from conversation.ports import Cost, Journal
-from inbox.contract import Who
 from inbox.money import Quota, Spent
+from inbox.payloads import Who
 
 #: The engine recorded for a reply that consists of the last line alone.
 LAST_LINE: Final = "last line"

@@ -27,7 +27,7 @@ from conversation.ports import Binding, Journal
 from inbox.ports import Circuit, Passage
 from sms.messages import OutboundSms, address_of
 from sms.ports import ErrorClass, NotCreated, Outcome, Sender, Sent
-from worker import retries
+from worker import retry_policy
 from worker.visit import Visit
 
 #: An older claim is not acted upon: the next lease holder may have turned it into UNKNOWN.
@@ -41,7 +41,7 @@ BIND_PAUSE_SECONDS: Final = 0.5
 #: The reason for which a person gets no reply for a while.
 LOOP: Final = "two machines seem to talk to each other"
 #: A second try that is due later than this does not hold back the person's other replies.
-_LONGEST_WAIT_MS: Final = int(retries.LONGEST_PAUSE.total_seconds() * 1000)
+_LONGEST_WAIT_MS: Final = int(retry_policy.LONGEST_PAUSE.total_seconds() * 1000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +197,7 @@ class Delivery:
 
     def _heed(self, visit: Visit, refusal: NotCreated) -> None:
         """Act on what a refusal says about the person, beyond this one message."""
-        if refusal.code == retries.OPTED_OUT:
+        if refusal.code == retry_policy.OPTED_OUT:
             self._journal.set_active(visit.user_id, active=False, fence=visit.fence, now=visit.now())
             visit.opened = replace(visit.conversation, is_active=False)
         elif refusal.error_class is ErrorClass.LOOP:
@@ -205,7 +205,7 @@ class Delivery:
 
     def end_loop(self, visit: Visit, reason: str) -> None:
         """Send this person no reply for a while."""
-        until_ms = visit.now_ms() + int(retries.LOOP_QUIET.total_seconds() * 1000)
+        until_ms = visit.now_ms() + int(retry_policy.LOOP_QUIET.total_seconds() * 1000)
         self._journal.set_quiet(visit.user_id, until_ms=until_ms, fence=visit.fence, now=visit.now())
         visit.opened = replace(visit.conversation, quiet_until=until_ms)
         self._alarm(Alarm.LOOP, reason)
@@ -243,8 +243,8 @@ class Delivery:
             return Binding(state=PartState.SENT, sid=outcome.sid, status=outcome.status, segments=outcome.segments)
         if not isinstance(outcome, NotCreated):
             return _unknown(visit, outcome.reason)
-        decision = retries.decide(outcome, tries=part.tries, rng=self._rng)
-        if isinstance(decision, retries.Again):
+        decision = retry_policy.decide(outcome, tries=part.tries, rng=self._rng)
+        if isinstance(decision, retry_policy.Again):
             due = visit.now_ms() + int(decision.in_.total_seconds() * 1000)
             return Binding(state=PartState.RETRY, due=due, error_code=outcome.code, reason=outcome.reason)
         return Binding(state=PartState.FAILED, error_code=outcome.code, reason=decision.reason)

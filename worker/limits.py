@@ -16,8 +16,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from conversation.models import Message, Role
-from inbox.contract import Who
 from inbox.limits import Limits, Rate
+from inbox.payloads import Who
 from sms.messages import InboundSms, bare
 
 #: No person reads a reply and writes faster than this many characters a second.

@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
-from cat import memory
-from cat.guarded import GuardedEngine
+from cat import recall
+from cat.engines.guarded import GuardedEngine
 from conversation.journal import Entry, TurnState
 from conversation.models import Conversation, Message, in_milliseconds
 from conversation.ports import Folding, Journal
-from inbox.contract import Who
+from inbox.payloads import Who
 from inbox.ports import Inbox, moment
 from worker.budget import Budget
 
@@ -39,7 +39,7 @@ class Memories:
         journal: Journal,
         budget: Budget,
         summarizer: GuardedEngine | None,
-        terms: memory.Terms,
+        terms: recall.Terms,
         *,
         noted: Callable[[Who, str], None] = lambda *_: None,
     ) -> None:
@@ -66,24 +66,24 @@ class Memories:
         """Do the same for a user id, such as `+15551230001`. A second call finds nothing to do."""
         conversation = self._journal.get(person)
         now = moment(self._inbox.now_ms())
-        if conversation is not None and memory.is_due(conversation, self._terms, now=now):
+        if conversation is not None and recall.is_due(conversation, self._terms, now=now):
             self._noted(who, self._fold(who, conversation, now))
 
     def _fold(self, who: Who, conversation: Conversation, now: datetime) -> str:
         """Fold, and return the outcome in a few words."""
         known = conversation.memory
-        before = memory.horizon(conversation, self._terms, now=now)
-        item = memory.unfolded(conversation, before=before)
+        before = recall.horizon(conversation, self._terms, now=now)
+        item = recall.unfolded(conversation, before=before)
         talk = self._talk(conversation, item, before)
         if not talk and not item:
             return "nothing to fold"
         summarizer = self._scribe
         grant = None
         if summarizer is not None and talk:
-            grant = self._budget.ask_model(who, memory.max_cost(summarizer.known, known, talk), now=now)
-            if grant is None and len(talk) < memory.PATIENCE_MESSAGES:
+            grant = self._budget.ask_model(who, recall.max_cost(summarizer.known, known, talk), now=now)
+            if grant is None and len(talk) < recall.PATIENCE_MESSAGES:
                 return "no money"
-        folded = memory.fold(known, talk, through=in_milliseconds(before) - 1, summarizer=summarizer if grant else None)
+        folded = recall.fold(known, talk, through=in_milliseconds(before) - 1, summarizer=summarizer if grant else None)
         folding = Folding(conversation=conversation, memory=folded.memory, facts=folded.facts)
         written = self._journal.remember(folding, now=now)
         if grant is not None:
@@ -99,7 +99,7 @@ class Memories:
         """
         after_ms, before_ms = conversation.memory.through, in_milliseconds(before)
         rows = self._journal.talk(
-            conversation.user_id, after_ms=after_ms, before_ms=before_ms, limit=memory.FOLDED_AT_ONCE
+            conversation.user_id, after_ms=after_ms, before_ms=before_ms, limit=recall.FOLDED_AT_ONCE
         )
         entries = [row for row in rows if row.state not in _UNHEARD]
         # programs without a journal write to the item alone
@@ -113,4 +113,4 @@ class Memories:
             for message in item
             if message.key is None and message.timestamp is not None
         ]
-        return sorted(entries, key=lambda entry: entry.arrived)[-memory.FOLDED_AT_ONCE :]
+        return sorted(entries, key=lambda entry: entry.arrived)[-recall.FOLDED_AT_ONCE :]

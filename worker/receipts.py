@@ -8,10 +8,10 @@ from typing import Final
 from conversation import journal
 from conversation.journal import PartState
 from conversation.ports import Journal, Reported
-from inbox import contract
+from inbox import payloads
 from inbox.ports import Inbox, moment
 from sms.messages import DeliveryReport, user_of
-from worker.aftermath import DeliveryFailures
+from worker.delivery_failures import DeliveryFailures
 
 #: How many reports one read takes; each costs one write.
 BATCH: Final = 100
@@ -71,5 +71,5 @@ class Receipts:
         self._aftermath.consider(part)
         if part.unknown_since and part.state is PartState.SENT:
             # the report ended a wait for evidence, so the parts behind this one may go now
-            self._inbox.wake(contract.who(person, self._who_key))
+            self._inbox.wake(payloads.who(person, self._who_key))
         return "bound"

@@ -16,13 +16,13 @@ from typing import Final
 from conversation import journal
 from conversation.journal import Part, PartState
 from conversation.ports import Binding, Charge, Journal, Reported, Unsettled
-from inbox.contract import Who
 from inbox.errors import InboxAway
+from inbox.payloads import Who
 from inbox.ports import Inbox, moment
 from sms.messages import InboundSms, address_of, user_of
 from sms.ports import Ledger, Listed
 from worker import evidence
-from worker.aftermath import DeliveryFailures, text_of
+from worker.delivery_failures import DeliveryFailures, text_of
 from worker.visit import LeaseKeeper
 
 #: For how many people one sweep enqueues a wake-up task.

@@ -11,11 +11,11 @@ from dataclasses import asdict
 from celery import shared_task
 from celery.signals import setup_logging, worker_init, worker_process_init, worker_ready, worker_shutting_down
 
-from dadacat import logs
-from dadacat.keys import reload_on_hangup
-from inbox import contract
-from inbox.contract import Who
+from inbox import payloads
+from inbox.payloads import Who
 from inbox.ports import moment
+from runtime import logs
+from runtime.secrets import reload_on_hangup
 from sms.errors import CarrierAway
 from worker import wiring
 from worker.config import RECONCILE_TIME_LIMIT_SECONDS
@@ -23,25 +23,25 @@ from worker.config import RECONCILE_TIME_LIMIT_SECONDS
 log = logs.get("worker")
 
 
-@shared_task(name=contract.ANSWER_TASK)
+@shared_task(name=payloads.ANSWER_TASK)
 def answer(who: str) -> None:
     """Answer this person's waiting texts. `who` is the hash of the user id."""
     wiring.worker().visits.serve(Who(who))
 
 
-@shared_task(name=contract.REMEMBER_TASK)
+@shared_task(name=payloads.REMEMBER_TASK)
 def remember(who: str) -> None:
     """Fold the messages that left this person's window into the memory."""
     wiring.worker().memories.refresh(Who(who))
 
 
-@shared_task(name=contract.RECEIPTS_TASK)
+@shared_task(name=payloads.RECEIPTS_TASK)
 def receipts() -> None:
     """Write waiting delivery reports to the journal."""
     wiring.worker().receipts.drain()
 
 
-@shared_task(name=contract.COUNT_TASK)
+@shared_task(name=payloads.COUNT_TASK)
 def count() -> None:
     """Continue the recount of the spending after Redis was emptied.
 
@@ -51,7 +51,7 @@ def count() -> None:
     worker.budget.count(now=moment(worker.inbox.now_ms()))
 
 
-@shared_task(name=contract.SWEEP_TASK)
+@shared_task(name=payloads.SWEEP_TASK)
 def sweep() -> None:
     """Enqueue wake-up tasks for all people who are due; reconcile at once if Redis was emptied."""
     worker = wiring.worker()
@@ -63,7 +63,7 @@ def sweep() -> None:
 
 
 # it takes as long as there is work to repair. Beat enqueues it anyway, so it is not redelivered if its worker dies
-@shared_task(name=contract.RECONCILE_TASK, acks_late=False, time_limit=RECONCILE_TIME_LIMIT_SECONDS)
+@shared_task(name=payloads.RECONCILE_TASK, acks_late=False, time_limit=RECONCILE_TIME_LIMIT_SECONDS)
 def reconcile() -> None:
     """Resume what the journal shows as unfinished, and find messages that only the carrier knows of."""
     _reconcile(wiring.worker())

@@ -16,17 +16,17 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final
 
-from cat import hearing, memory
+from cat import hearing, recall
+from cat.chain import Cat
 from cat.ports import Heard, Picture, Reply
-from cat.reply import Cat
 from conversation import journal
 from conversation.errors import Fenced, StoreAway, TooMuchContention
 from conversation.journal import MAX_DELIVERY_TRIES, MAX_TRIES, Part, Turn, TurnState
 from conversation.models import Conversation
 from conversation.ports import Answer, Journal
-from inbox.contract import Who
 from inbox.errors import InboxAway
 from inbox.money import BudgetVerdict, Grant
+from inbox.payloads import Who
 from inbox.ports import Inbox, Waiting
 from sms import countries, keywords, messages
 from sms.errors import CarrierAway
@@ -69,7 +69,7 @@ class VisitSettings:
     #: Our own numbers: whatever they send is not a person's.
     own_numbers: frozenset[str] = frozenset()
     #: How much of a conversation a model is shown.
-    memory: memory.Terms = field(default_factory=memory.Terms)
+    memory: recall.Terms = field(default_factory=recall.Terms)
     #: A line under the first reply that somebody ever gets, and one under every so-and-so-many-th; empty, and 0: none.
     first_contact: str = ""
     footer: str = ""
@@ -548,7 +548,7 @@ class Visits:
         answered, superseded, texts = gathered.answer, [], gathered.texts
         if self._habits.policy == "latest" and not gathered.alone:
             superseded, answered, texts = answered[:-1], answered[-1:], texts[-1:]
-        heard = memory.hear(
+        heard = recall.hear(
             visit.conversation,
             [text.body for text in texts],
             self._habits.memory,
@@ -616,7 +616,7 @@ class Visits:
         with suppress(InboxAway):
             if thought.grant is not None:
                 self._budget.settle(thought.grant, model=thought.model, sms=thought.sms)
-                if memory.is_due(visit.conversation, self._habits.memory, now=visit.now()):
+                if recall.is_due(visit.conversation, self._habits.memory, now=visit.now()):
                     self._inbox.request_memory(visit.lease.who)
 
     def _asked(self, visit: Visit, gathered: _Gathered, heard: Heard) -> Asked:

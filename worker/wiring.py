@@ -21,41 +21,42 @@ from typing import Final
 import redis
 from celery import Celery
 
-from cat import catalogue, memory
-from cat.catalogue import Catalogue
-from cat.guarded import SPARE_CALLS
+from cat import prices as model_prices
+from cat import recall
+from cat.chain import Cat
+from cat.engines.guarded import SPARE_CALLS
 from cat.ports import Engine, Reply
-from cat.reply import Cat
+from cat.prices import Catalogue
 from conversation.journal import Part, Turn, TurnState
 from conversation.ports import Journal
 from conversation.storage import DynamoDBStorage
-from dadacat import logs, metrics
-from dadacat.keys import Keys
-from dadacat.money import MICRO
-from dadacat.settings import Settings, SettingsError, environment
-from inbox import contract
-from inbox import redis as inbox_redis
-from inbox.buckets import RedisLimits
+from inbox import inbox as inbox_redis
+from inbox import payloads
 from inbox.circuit import RedisCircuit
-from inbox.contract import Who
+from inbox.inbox import RedisInbox
 from inbox.memory import InMemoryInbox
 from inbox.money import Caps
+from inbox.payloads import Who
 from inbox.purse import RedisQuota
-from inbox.redis import RedisInbox
-from sms import tariff as sms_tariff
+from inbox.rates import RedisLimits
+from runtime import logs, metrics
+from runtime.money import MICRO
+from runtime.secrets import Keys
+from runtime.settings import Settings, SettingsError, environment
+from sms import prices as message_prices
 from sms.account import TwilioAccount
 from sms.errors import CarrierAway
 from sms.login import Login
 from sms.media import TwilioMedia
 from sms.messages import DeliveryReport
-from sms.tariff import Tariff
+from sms.prices import Tariff
 from sms.twilio import TwilioLedger, TwilioSender
 from worker import broker
-from worker.aftermath import DeliveryFailures, Told
 from worker.budget import Budget
 from worker.config import celery_settings
 from worker.counting import Counting
 from worker.delivery import Alarm, Delivery, Terms
+from worker.delivery_failures import DeliveryFailures, Told
 from worker.limits import Limiter, Pace, Rates
 from worker.memories import Memories
 from worker.receipts import Receipts
@@ -161,7 +162,7 @@ def engines(chosen: Settings) -> list[Engine]:
             log.warning("no price is known of this model; one is assumed, PRICES_FILE tells a better", engine=name)
         if kind == "openai":
             # OpenAI's library takes longer to import than all the rest of a worker
-            from cat.llm import ChatModel  # noqa: PLC0415 - only where it is asked for
+            from cat.engines.openai import ChatModel  # noqa: PLC0415 - only where it is asked for
 
             found.append(
                 ChatModel(
@@ -172,7 +173,7 @@ def engines(chosen: Settings) -> list[Engine]:
                 )
             )
         elif kind == "bedrock":
-            from cat.bedrock import BedrockModel  # noqa: PLC0415 - only where it is asked for
+            from cat.engines.bedrock import BedrockModel  # noqa: PLC0415 - only where it is asked for
 
             found.append(
                 BedrockModel(
@@ -200,15 +201,15 @@ def cat(chosen: Settings) -> Cat:
     )
 
 
-def memory_terms(chosen: Settings) -> memory.Terms:
+def memory_terms(chosen: Settings) -> recall.Terms:
     """How much of a conversation the settings let a model see."""
-    return memory.Terms(tokens=chosen.memory_tokens, age=timedelta(hours=chosen.memory_hours))
+    return recall.Terms(tokens=chosen.memory_tokens, age=timedelta(hours=chosen.memory_hours))
 
 
 @cache
 def prices(chosen: Settings) -> tuple[Catalogue, Tariff]:
     """The price tables, with the operator's own file laid over them. Raises `SettingsError` for a file that cannot be read."""
-    known, tariff = catalogue.shipped(), sms_tariff.shipped()
+    known, tariff = model_prices.shipped(), message_prices.shipped()
     if chosen.prices_file:
         try:
             given = tomllib.loads(Path(chosen.prices_file).read_text())
@@ -228,7 +229,7 @@ def budget(chosen: Settings, client: redis.Redis, inbox: RedisInbox, storage: Dy
     counting = Counting(
         purse,
         storage,
-        who=lambda person: contract.who(person, chosen.who_key_bytes),
+        who=lambda person: payloads.who(person, chosen.who_key_bytes),
         ask=inbox.ask_for_count,
         begun=lambda: log.warning("what was spent is counted again: redis was empty"),
     )
@@ -281,7 +282,7 @@ def memories_of(chosen: Settings, thinker: Cat, storage: Journal) -> Callable[[s
     """Who brings a person's memory up to date here and now, for somebody at a terminal: at no budget, and without Redis."""
     _, tariff = prices(chosen)
     here = Memories(InMemoryInbox(), storage, Budget(None, tariff), thinker.summarizer, memory_terms(chosen))
-    return lambda person: here.bring_up_to_date(contract.who(person, chosen.who_key_bytes), person)
+    return lambda person: here.bring_up_to_date(payloads.who(person, chosen.who_key_bytes), person)
 
 
 _building = threading.Lock()
@@ -339,7 +340,7 @@ def _built() -> Worker:
             album=TwilioMedia(login=login, api_base_url=chosen.twilio_api_base_url),
             leases=leases,
             worker=f"{socket.gethostname()}:{os.getpid()}",
-            mark=lambda sid: contract.who(sid, chosen.who_key_bytes),
+            mark=lambda sid: payloads.who(sid, chosen.who_key_bytes),
         ),
         VisitSettings(
             policy=chosen.double_text_policy,
@@ -431,7 +432,7 @@ def reconciler(
             validity=timedelta(seconds=chosen.sms_validity_seconds),
             numbers=chosen.addresses,
             per_number=chosen.per_number,
-            who=lambda person: contract.who(person, chosen.who_key_bytes),
+            who=lambda person: payloads.who(person, chosen.who_key_bytes),
             unsettled_after=timedelta(seconds=chosen.unsettled_after_seconds),
             redact=account(chosen, login).redact if chosen.redact_after_delivery == "on" else None,
         ),

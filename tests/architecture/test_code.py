@@ -14,9 +14,9 @@ import pytest
 from celery.app.defaults import DEFAULTS
 from click.testing import CliRunner
 
-from dadacat import reference
 from dadacat.cli import main
-from inbox import contract
+from inbox import payloads
+from operations import reference
 from tests.conftest import ROOT
 from worker.app import app
 from worker.config import TASK_TIME_LIMIT_SECONDS, celery_settings
@@ -37,7 +37,7 @@ def test_the_settings_reference_is_the_code() -> None:
 
 def test_every_task_that_is_rung_for_exists() -> None:
     app.loader.import_default_modules()
-    rung = {contract.ANSWER_TASK, contract.RECEIPTS_TASK, contract.SWEEP_TASK, contract.RECONCILE_TASK}
+    rung = {payloads.ANSWER_TASK, payloads.RECEIPTS_TASK, payloads.SWEEP_TASK, payloads.RECONCILE_TASK}
 
     assert rung <= set(app.tasks)
     assert {entry["task"] for entry in app.conf.beat_schedule.values()} <= rung
@@ -56,7 +56,7 @@ def test_celery_knows_every_setting_that_it_is_given() -> None:
 
 
 def test_no_visit_is_taken_for_a_child_that_hangs() -> None:
-    from dadacat.settings import Settings  # noqa: PLC0415 - one use
+    from runtime.settings import Settings  # noqa: PLC0415 - one use
     from sms.twilio import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS  # noqa: PLC0415 - one use
 
     longest = VISIT_SECONDS + Settings.load({}).reply_deadline_seconds + CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS

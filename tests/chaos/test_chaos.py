@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from dadacat.chaos import points, runner
-from dadacat.chaos.tree import ChaosFailed
+from chaos import points, runner
+from chaos.tree import ChaosFailed
 
 pytestmark = pytest.mark.road
 

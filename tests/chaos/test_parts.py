@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from dadacat.chaos.outside import Outside
-from dadacat.chaos.proxy import CUT, Deed, Exchange, When
-from dadacat.chaos.steps import Step, step_of, took_effect
-from dadacat.chaos.tree import Member, Tree
+from chaos.outside import Outside
+from chaos.proxy import CUT, Deed, Exchange, When
+from chaos.steps import Step, step_of, took_effect
+from chaos.tree import Member, Tree
 from tests.conftest import wait_until
 from tests.models import a_model
 

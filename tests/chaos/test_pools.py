@@ -15,8 +15,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from dadacat.chaos.outside import Outside
-from dadacat.chaos.tree import Member, Tree
+from chaos.outside import Outside
+from chaos.tree import Member, Tree
 from tests.conftest import wait_until
 
 pytestmark = [

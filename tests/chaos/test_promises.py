@@ -17,11 +17,11 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from dadacat.chaos.auditor import SentText, Verdict, audit
-from dadacat.chaos.outside import Outside
-from dadacat.chaos.proxy import Deed, Exchange
-from dadacat.chaos.tree import ACCOUNT, NUMBER, TOKEN, Member, Tree
-from dadacat.chaos.witness import Witness
+from chaos.auditor import SentText, Verdict, audit
+from chaos.outside import Outside
+from chaos.proxy import Deed, Exchange
+from chaos.tree import ACCOUNT, NUMBER, TOKEN, Member, Tree
+from chaos.witness import Witness
 from sms import signature
 from tests.builders import a_sid
 from tests.conftest import SLOWER, wait_until

@@ -12,7 +12,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from dadacat.chaos.proxy import CUT, CuttingProxy, Deed, Exchange, When
+from chaos.proxy import CUT, CuttingProxy, Deed, Exchange, When
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from chaos.proxy import CuttingProxy, Deed, Exchange, When
+from chaos.steps import Step, attempt_of, step_of, took_effect
+from chaos.witness import IN_FLIGHT_SECONDS, Witness
 from conversation import journal
 from conversation.ports import Answer, Binding, Reported
 from conversation.storage import DynamoDBStorage
-from dadacat.chaos.proxy import CuttingProxy, Deed, Exchange, When
-from dadacat.chaos.steps import Step, attempt_of, step_of, took_effect
-from dadacat.chaos.witness import IN_FLIGHT_SECONDS, Witness
-from inbox.redis import RedisInbox, connect
+from inbox.inbox import RedisInbox, connect
 from sms.login import Login
 from sms.messages import OutboundSms
 from sms.twilio import TwilioSender
@@ -66,9 +66,9 @@ def test_the_steps_at_redis_are_recognised_on_the_wire(redis_client: object, red
     text = a_text()
     inbox.accept(text)
     popped = client.brpop(["doorbells"], timeout=1)
-    from inbox import contract  # noqa: PLC0415 - one use
+    from inbox import payloads  # noqa: PLC0415 - one use
 
-    lease = inbox.take(contract.who(text.sender, b"k"))
+    lease = inbox.take(payloads.who(text.sender, b"k"))
     assert popped
     assert lease is not None
     (entry,) = inbox.waiting(lease, limit=1)

@@ -16,14 +16,14 @@ from uuid import uuid4
 import pytest
 import redis
 
+from chaos.tree import free_port
 from conversation.memory import InMemoryStorage
 from conversation.storage import DynamoDBStorage
-from dadacat.chaos.tree import free_port
-from inbox import redis as inbox_redis
+from inbox import inbox as inbox_redis
+from inbox.inbox import RedisInbox
 from inbox.memory import InMemoryInbox, InMemoryQuota
 from inbox.money import Caps
 from inbox.purse import RedisQuota
-from inbox.redis import RedisInbox
 from tests.conftest import end, wait_until
 
 LEASE = timedelta(seconds=1)

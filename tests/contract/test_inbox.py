@@ -7,18 +7,18 @@ from dataclasses import replace
 
 import redis
 
-from inbox import contract
-from inbox.contract import Who
+from inbox import payloads
+from inbox.inbox import RedisInbox
 from inbox.memory import InMemoryInbox
+from inbox.payloads import Who
 from inbox.ports import Lease
-from inbox.redis import RedisInbox
 from tests.builders import ANN, BEN, a_text
 from tests.conftest import wait_until
 
 Inbox = InMemoryInbox | RedisInbox
 
-ANN_ = contract.who(ANN, b"memory")
-BEN_ = contract.who(BEN, b"memory")
+ANN_ = payloads.who(ANN, b"memory")
+BEN_ = payloads.who(BEN, b"memory")
 
 
 def next_lease(inbox: Inbox) -> Lease:
@@ -184,13 +184,13 @@ def test_those_who_are_served_do_not_hide_who_waits_behind_them(inbox: Inbox) ->
     people = [f"+1555000{number:04d}" for number in range(6)]
     for person in people:
         inbox.accept(a_text(sender=person))
-        lease = inbox.take(contract.who(person, b"memory"))
+        lease = inbox.take(payloads.who(person, b"memory"))
         assert lease is not None
         inbox.release_until(lease, due_ms=inbox.now_ms() - 1000 + people.index(person))
-    served = [inbox.take(contract.who(person, b"memory")) for person in people[:4]]
+    served = [inbox.take(payloads.who(person, b"memory")) for person in people[:4]]
     assert all(served)
 
-    assert list(inbox.due(limit=2)[0]) == [contract.who(person, b"memory") for person in people[4:]]
+    assert list(inbox.due(limit=2)[0]) == [payloads.who(person, b"memory") for person in people[4:]]
 
 
 def test_a_text_that_is_brought_again_while_it_waits_is_counted(inbox: Inbox) -> None:
@@ -222,8 +222,8 @@ def test_a_memory_is_asked_for_once_in_a_while(inbox: Inbox, redis_url: str) -> 
         assert inbox.reminded == [ANN_, BEN_]
     else:
         with redis.Redis.from_url(redis_url) as client:
-            tasks = client.lrange(contract.QUEUE, 0, -1)
-        assert sum(contract.REMEMBER_TASK.encode() in task for task in tasks) == 2
+            tasks = client.lrange(payloads.QUEUE, 0, -1)
+        assert sum(payloads.REMEMBER_TASK.encode() in task for task in tasks) == 2
 
 
 def test_a_person_is_rung_for_once_until_a_person_hears_it(inbox: Inbox, redis_url: str) -> None:
@@ -231,7 +231,7 @@ def test_a_person_is_rung_for_once_until_a_person_hears_it(inbox: Inbox, redis_u
         if isinstance(inbox, InMemoryInbox):
             return len(inbox.rung)
         with redis.Redis.from_url(redis_url) as client:
-            return int(client.llen(contract.QUEUE))
+            return int(client.llen(payloads.QUEUE))
 
     for body in ("one", "two", "three"):
         inbox.accept(a_text(body))

@@ -9,11 +9,11 @@ from datetime import timedelta
 import pytest
 import redis
 
-from inbox import redis as inbox_redis
-from inbox.buckets import RedisLimits
-from inbox.contract import Who
+from inbox import inbox as inbox_redis
 from inbox.limits import Limits, Rate
 from inbox.memory import InMemoryLimits
+from inbox.payloads import Who
+from inbox.rates import RedisLimits
 from tests.builders import NOW_MS
 
 ANN = Who("ann")

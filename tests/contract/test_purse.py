@@ -9,9 +9,9 @@ from datetime import timedelta
 
 import pytest
 
-from inbox.contract import Who
 from inbox.memory import InMemoryQuota
 from inbox.money import COUNTER_LIVES, Ask, BudgetVerdict, Caps, Grant, Spent
+from inbox.payloads import Who
 from inbox.purse import RedisQuota
 from tests.builders import NOW
 from tests.conftest import wait_until

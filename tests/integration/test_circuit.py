@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from inbox import redis as inbox_redis
+from inbox import inbox as inbox_redis
 from inbox.circuit import RedisCircuit
 from tests.conftest import wait_until
 

@@ -8,10 +8,10 @@ import sys
 import threading
 from pathlib import Path
 
+from chaos.tree import free_port
 from conversation.errors import StoreAway
 from conversation.manager import ConversationManager
 from conversation.storage import DynamoDBStorage
-from dadacat.chaos.tree import free_port
 from tests.conftest import ROOT, end, start_dynamodb
 
 
@@ -77,7 +77,7 @@ def test_two_servers_do_not_share_one_folder(tmp_path: Path) -> None:
     python = Path(sys.prefix) / "dynamodb" / "bin" / "python"
 
     second = subprocess.run(
-        [str(python), "-P", str(ROOT / "dadacat/embedded/dynamodb.py"),
+        [str(python), "-P", str(ROOT / "local/dynamodb.py"),
          "--port", str(free_port()), "--data", str(tmp_path)],
         capture_output=True, text=True, check=False, timeout=30,
     )  # fmt: skip
@@ -101,7 +101,7 @@ def test_a_damaged_journal_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
 
     python = Path(sys.prefix) / "dynamodb" / "bin" / "python"
     answer = subprocess.run(
-        [str(python), "-P", str(ROOT / "dadacat/embedded/dynamodb.py"), "--port", str(port), "--data", str(tmp_path)],
+        [str(python), "-P", str(ROOT / "local/dynamodb.py"), "--port", str(port), "--data", str(tmp_path)],
         capture_output=True, text=True, check=False, timeout=30,
     )  # fmt: skip
 

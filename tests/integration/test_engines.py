@@ -13,13 +13,13 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 
 from cat import prompt
-from cat.bedrock import BedrockModel
-from cat.catalogue import Catalogue, Model
+from cat.chain import Cat
+from cat.engines.bedrock import BedrockModel
+from cat.engines.guarded import BREAKER_FAILURES
+from cat.engines.openai import ChatModel
 from cat.errors import EngineFailed
-from cat.guarded import BREAKER_FAILURES
-from cat.llm import ChatModel
 from cat.ports import Heard, Picture, Reply
-from cat.reply import Cat
+from cat.prices import Catalogue, Model
 from tests.servers import a_server, asked_of, send, trickle
 
 HEARD = Heard(history=[{"role": "assistant", "content": "prrt"}], texts=["hello"], seed="SM1")

@@ -8,10 +8,10 @@ from uuid import uuid4
 
 import pytest
 
+from chaos.proxy import CuttingProxy, Exchange, When
 from conversation.journal import PartState, Turn, TurnState
 from conversation.ports import Answer, Binding
 from conversation.storage import DynamoDBStorage
-from dadacat.chaos.proxy import CuttingProxy, Exchange, When
 from tests.builders import ANN, NOW, NOW_MS, a_turn
 
 

@@ -13,7 +13,7 @@ import requests
 from urllib3 import HTTPSConnectionPool
 from urllib3.exceptions import MaxRetryError, SSLError
 
-from dadacat.chaos.tree import free_port
+from chaos.tree import free_port
 from sms import twilio
 from sms.errors import CarrierAway
 from sms.login import Login

@@ -18,7 +18,7 @@ import pytest
 import redis
 import trustme
 
-from inbox import contract, doorbell
+from inbox import doorbell, payloads
 from sms.messages import DeliveryReport, MessageSid
 from tests.builders import a_text
 from webhook import commit
@@ -60,7 +60,7 @@ def test_a_burst_larger_than_what_goes_together_waits_and_loses_nothing(
     at_the_door(redis_url, burst)
 
     assert redis_client.zcard("waiting") == total
-    assert redis_client.llen(contract.QUEUE) == total
+    assert redis_client.llen(payloads.QUEUE) == total
 
 
 def test_texts_that_wait_at_the_same_time_share_a_round_trip(redis_client: redis.Redis, redis_url: str) -> None:
@@ -76,7 +76,7 @@ def test_texts_that_wait_at_the_same_time_share_a_round_trip(redis_client: redis
 
 
 def test_a_text_that_redis_refuses_keeps_no_other_out(redis_client: redis.Redis, redis_url: str) -> None:
-    redis_client.set(f"inbox:{contract.who(person(3), KEY)}", "not a stream")
+    redis_client.set(f"inbox:{payloads.who(person(3), KEY)}", "not a stream")
 
     async def five(door: RedisDoor) -> None:
         kept = await asyncio.gather(
@@ -87,7 +87,7 @@ def test_a_text_that_redis_refuses_keeps_no_other_out(redis_client: redis.Redis,
 
     at_the_door(redis_url, five)
 
-    assert redis_client.llen(contract.QUEUE) == 4
+    assert redis_client.llen(payloads.QUEUE) == 4
 
 
 def test_texts_and_reports_that_come_together_are_both_kept(redis_client: redis.Redis, redis_url: str) -> None:
@@ -114,14 +114,14 @@ def test_a_bell_that_redis_makes_is_the_one_that_we_would_make(redis_client: red
 
     at_the_door(redis_url, some_in_two_calls)
 
-    messages = [json.loads(message) for message in redis_client.lrange(contract.QUEUE, 0, -1)]
-    names = [contract.who(person(number), KEY) for number in reversed(range(40))]
+    messages = [json.loads(message) for message in redis_client.lrange(payloads.QUEUE, 0, -1)]
+    names = [payloads.who(person(number), KEY) for number in reversed(range(40))]
     ids = {
         each[where][name] for each in messages for where, name in (("headers", "id"), ("properties", "delivery_tag"))
     }
     assert len(ids) == 80
     for message, name in zip(messages, names, strict=True):
-        ours = json.loads(doorbell.ring(contract.ANSWER_TASK, name))
+        ours = json.loads(doorbell.ring(payloads.ANSWER_TASK, name))
         for where, slots in (("headers", ("id", "root_id")), ("properties", ("correlation_id", "delivery_tag"))):
             for slot in slots:
                 assert len(message[where][slot]) == 36
@@ -237,7 +237,7 @@ def test_one_persons_texts_keep_their_order(redis_client: redis.Redis, redis_url
 
     [inbox] = redis_client.keys("inbox:*")
     entries: Any = redis_client.xrange(inbox)  # two protocol versions, two types
-    texts = [contract.decode_text(fields[b"text"]) for _, fields in entries]
+    texts = [payloads.decode_text(fields[b"text"]) for _, fields in entries]
     assert [text.body for text in texts] == [str(number) for number in range(400)]
 
 
@@ -281,7 +281,7 @@ def test_a_redis_that_does_not_answer_is_a_closed_door_until_it_does(
 
     at_the_door(redis_url, during_and_after)
 
-    assert redis_client.hexists("people", contract.who(person(3), KEY))
+    assert redis_client.hexists("people", payloads.who(person(3), KEY))
 
 
 def test_a_redis_that_is_not_there_is_a_closed_door() -> None:

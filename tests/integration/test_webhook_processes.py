@@ -21,8 +21,8 @@ import httpx
 import pytest
 import redis
 
-from dadacat.chaos.tree import free_port
-from dadacat.settings import without_settings
+from chaos.tree import free_port
+from runtime.settings import without_settings
 from sms import signature
 from tests.builders import OUR_NUMBER, a_sid
 from tests.conftest import end, wait_until

@@ -19,14 +19,14 @@ from typing import Any
 
 import pytest
 
+from cat.chain import Cat
 from cat.ports import Heard, Reply
-from cat.reply import Cat
 from conversation.errors import StoreAway
 from conversation.journal import Part, PartState, Turn, TurnState
 from conversation.memory import InMemoryStorage
 from conversation.models import Conversation
 from conversation.ports import Answer, Filed
-from inbox import contract
+from inbox import payloads
 from inbox.errors import InboxAway
 from inbox.memory import InMemoryCircuit, InMemoryInbox, InMemoryLimits, InMemoryQuota
 from inbox.money import Caps
@@ -37,9 +37,9 @@ from sms.messages import DeliveryReport, MessageSid
 from sms.ports import Listed, Unknown
 from tests.builders import ANN, NOW, NOW_MS, OUR_NUMBER, a_text
 from tests.room import TARIFF, a_counting
-from worker.aftermath import DeliveryFailures
 from worker.budget import Budget
 from worker.delivery import Delivery, Terms
+from worker.delivery_failures import DeliveryFailures
 from worker.limits import Limiter, Rates
 from worker.receipts import Receipts
 from worker.reconcile import Reconciler
@@ -47,7 +47,7 @@ from worker.reconcile import Terms as ReconcileTerms
 from worker.turn import House, Visits, VisitSettings
 from worker.visit import LeaseKeeper
 
-WHO = contract.who(ANN, b"memory")
+WHO = payloads.who(ANN, b"memory")
 #: During these calls only the worker knows whether a request left.
 WINDOW = ("claim", "send", "bind")
 
@@ -164,7 +164,7 @@ class World:
             self.inbox, self.store, self.circuit, rng=random.Random(1), max_age=timedelta(hours=6)
         )
         terms = ReconcileTerms(
-            validity=timedelta(hours=1), numbers=[OUR_NUMBER], who=lambda person: contract.who(person, b"memory")
+            validity=timedelta(hours=1), numbers=[OUR_NUMBER], who=lambda person: payloads.who(person, b"memory")
         )
         self.reconciler = Reconciler(self.inbox, self.store, self.sender, aftermath, terms)
 
@@ -426,7 +426,7 @@ def repair(world: World, cut: Cut | None) -> Wire:
     aftermath = DeliveryFailures(inbox, journal, world.circuit, rng=random.Random(1), max_age=timedelta(hours=6))
     receipts = Receipts(inbox, journal, aftermath, who_key=b"memory", noted=lambda *_: None)
     terms = ReconcileTerms(
-        validity=timedelta(hours=1), numbers=[OUR_NUMBER], who=lambda person: contract.who(person, b"memory")
+        validity=timedelta(hours=1), numbers=[OUR_NUMBER], who=lambda person: payloads.who(person, b"memory")
     )
     with suppress(Died, InboxAway, StoreAway, CarrierAway):
         receipts.drain()

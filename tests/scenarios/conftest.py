@@ -18,8 +18,8 @@ import httpx
 import pytest
 import redis
 
-from dadacat.chaos.tree import free_base
-from dadacat.settings import without_settings
+from chaos.tree import free_base
+from runtime.settings import without_settings
 from sms import signature
 from tests.builders import OUR_NUMBER
 from tests.conftest import SLOWER

@@ -13,7 +13,7 @@ import signal
 import sys
 
 import conversation.storage  # noqa: F401 - imported once, before the forks
-import dadacat.people  # noqa: F401
+import operations.conversations  # noqa: F401
 import worker.wiring  # noqa: F401
 from dadacat.cli import main
 

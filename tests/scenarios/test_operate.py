@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from dadacat.settings import without_settings
+from runtime.settings import without_settings
 from tests.conftest import ROOT, wait_until
 from tests.scenarios.conftest import House
 

@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from dadacat.settings import Settings
-from inbox import contract
+from inbox import payloads
+from runtime.settings import Settings
 from tests.builders import OUR_NUMBER
 from tests.conftest import wait_until
 from tests.scenarios.conftest import ACCOUNT, House, flower
@@ -33,7 +33,7 @@ def house(start_house: Callable[..., House]) -> House:
 
 def who(house: House) -> str:
     """Return the name that stands for the number in Redis keys."""
-    return contract.who(NUMBER, Settings.load(house.settings).who_key_bytes)
+    return payloads.who(NUMBER, Settings.load(house.settings).who_key_bytes)
 
 
 def in_redis(house: House) -> dict[str, str]:

@@ -18,8 +18,8 @@ from twilio.base.exceptions import TwilioRestException
 from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 
-from dadacat.chaos.tree import free_base
-from dadacat.settings import without_settings
+from chaos.tree import free_base
+from runtime.settings import without_settings
 from tests.builders import OUR_NUMBER, a_sid
 from tests.conftest import ROOT, wait_until
 from tests.models import a_model

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from dadacat.chaos.auditor import Evidence, Row, SentText, Shown, Talk, Verdict, audit
+from chaos.auditor import Evidence, Row, SentText, Shown, Talk, Verdict, audit
 
 ANN = "+15551230001"
 HISTORY = tuple(range(4))

@@ -11,7 +11,7 @@ from cat import prompt
 from cat.ports import Heard
 from conversation.errors import Fenced, StoreAway
 from conversation.journal import TurnState
-from inbox import contract
+from inbox import payloads
 from inbox.memory import InMemoryQuota
 from inbox.money import Caps
 from tests.builders import ANN, BEN, NOW, a_text
@@ -224,7 +224,7 @@ def test_a_count_that_takes_longer_than_a_person_waits_is_carried_on_by_a_task()
             return seconds[0]
 
         return Counting(
-            room.purse, room.store, who=lambda person: contract.who(person, b"memory"),  # type: ignore[arg-type]
+            room.purse, room.store, who=lambda person: payloads.who(person, b"memory"),  # type: ignore[arg-type]
             ask=lambda: requests.append(1), clock=clock,
         )  # fmt: skip
 
@@ -250,7 +250,7 @@ def test_a_last_line_goes_over_a_cap_of_all_people_only_once() -> None:
     spent_on_ann = list(room.received)
 
     room.inbox.accept(a_text("hello", sender=BEN))
-    room.worker().serve(contract.who(BEN, b"memory"))
+    room.worker().serve(payloads.who(BEN, b"memory"))
 
     assert spent_on_ann == ["re: one", LAST_LINES["en"]]
     assert room.received == spent_on_ann

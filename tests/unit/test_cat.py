@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cat import fit, persona
+from cat import persona, sanitize
+from cat.chain import Cat, into_parts
+from cat.engines.guarded import BREAKER_FAILURES
 from cat.errors import EngineFailed
-from cat.guarded import BREAKER_FAILURES
 from cat.ports import Heard, Reply
-from cat.reply import Cat, into_parts
 from sms import segments
 
 
@@ -188,25 +188,25 @@ def test_one_persons_model_call_does_not_wait_for_anothers() -> None:
     ],
 )
 def test_what_a_model_says_is_made_fit_for_a_phone(words: str, fit_for_a_phone: str) -> None:
-    assert fit.for_a_phone(words, max_segments=3) == fit_for_a_phone
+    assert sanitize.for_a_phone(words, max_segments=3) == fit_for_a_phone
 
 
 def test_emoji_stay_where_they_are_wanted() -> None:
-    assert fit.for_a_phone("prrt \U0001f63a", max_segments=3, emoji=True) == "prrt \U0001f63a"
+    assert sanitize.for_a_phone("prrt \U0001f63a", max_segments=3, emoji=True) == "prrt \U0001f63a"
 
 
 def test_a_reply_that_gives_the_prompt_away_is_not_sent() -> None:
-    assert fit.for_a_phone(f"my word is {persona.canary()}", max_segments=3) == ""
-    assert fit.for_a_phone(persona.prose()[:400], max_segments=9) == ""
+    assert sanitize.for_a_phone(f"my word is {persona.canary()}", max_segments=3) == ""
+    assert sanitize.for_a_phone(persona.prose()[:400], max_segments=9) == ""
     # the examples of the persona may be said
-    assert fit.for_a_phone(
+    assert sanitize.for_a_phone(
         "then be a coat on a chair. i sit on the coat. the fan hums, nobody is late.", max_segments=3
     )
 
 
 @given(st.text(max_size=3000), st.integers(1, 3))
 def test_whatever_a_model_says_costs_no_more_than_it_may(words: str, most: int) -> None:
-    fitted = fit.for_a_phone(words, max_segments=most)
+    fitted = sanitize.for_a_phone(words, max_segments=most)
 
     assert segments.count(fitted) <= most
     assert not any(unicodedata.category(c) in ("Cf", "Cs", "Co") for c in fitted if c != "\u200d")
@@ -215,4 +215,4 @@ def test_whatever_a_model_says_costs_no_more_than_it_may(words: str, most: int) 
 def test_a_long_reply_is_cut_behind_a_sentence() -> None:
     words = "one short sentence about a box. " * 9
 
-    assert fit.for_a_phone(words, max_segments=1) == ("one short sentence about a box. " * 5).strip()
+    assert sanitize.for_a_phone(words, max_segments=1) == ("one short sentence about a box. " * 5).strip()

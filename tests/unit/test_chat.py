@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from cat.reply import Cat
+from cat.chain import Cat
 from conversation.manager import ConversationManager
 from conversation.memory import InMemoryStorage
-from dadacat.chat import Chat
 from dadacat.cli import main
+from operations.chat import Chat
 from tests.builders import ANN
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inbox import contract, doorbell
-from inbox.contract import UnreadableEntry
+from inbox import doorbell, payloads
+from inbox.payloads import UnreadableEntry
 from sms.messages import DeliveryReport, Media, MessageSid
 from tests.builders import a_text
 from worker import wire
@@ -25,7 +25,7 @@ REPORT_0_1 = b'{"v":1,"sid":"SM9","to":"+15551230001","status":"failed","attempt
 
 
 def test_a_text_of_the_first_release_is_read() -> None:
-    text = contract.decode_text(TEXT_0_1)
+    text = payloads.decode_text(TEXT_0_1)
 
     assert (text.sid, text.sender, text.body, text.opt_out_type, text.repaired) == (
         "SM1",
@@ -38,7 +38,7 @@ def test_a_text_of_the_first_release_is_read() -> None:
 
 
 def test_a_report_of_the_first_release_is_read() -> None:
-    report = contract.decode_report(REPORT_0_1)
+    report = payloads.decode_report(REPORT_0_1)
 
     assert (report.sid, report.status, report.attempt_id, report.error_code) == ("SM9", "failed", "SM1-0-a", 30003)
 
@@ -48,7 +48,7 @@ def test_every_text_comes_back_as_it_went_in(body: str) -> None:
     body = body.encode(errors="replace").decode()
     text = a_text(body)
 
-    assert contract.decode_text(contract.encode_text(text)) == text
+    assert payloads.decode_text(payloads.encode_text(text)) == text
 
 
 def test_what_is_rare_comes_back_too() -> None:
@@ -57,8 +57,8 @@ def test_what_is_rare_comes_back_too() -> None:
         messaging_service_sid="MG1", opt_out_type="STOP", repaired=True, found_after_seconds=7,
     )  # fmt: skip
 
-    assert contract.decode_text(contract.encode_text(text)) == text
-    assert set(json.loads(contract.encode_text(text))) == {
+    assert payloads.decode_text(payloads.encode_text(text)) == text
+    assert set(json.loads(payloads.encode_text(text))) == {
         "v", "sid", "from", "to", "body", "media", "service", "opt_out", "repaired", "late",
     }  # fmt: skip
 
@@ -66,7 +66,7 @@ def test_what_is_rare_comes_back_too() -> None:
 def test_every_report_comes_back_as_it_went_in() -> None:
     report = DeliveryReport(sid=MessageSid("SM1"), to="+1", status="sent", attempt_id="SM1-0-a", error_code=None)
 
-    assert contract.decode_report(contract.encode_report(report)) == report
+    assert payloads.decode_report(payloads.encode_report(report)) == report
 
 
 @pytest.mark.parametrize(
@@ -75,16 +75,16 @@ def test_every_report_comes_back_as_it_went_in() -> None:
 )
 def test_what_no_one_wrote_is_unreadable_and_nothing_worse(payload: bytes) -> None:
     with pytest.raises(UnreadableEntry):
-        contract.decode_text(payload)
+        payloads.decode_text(payload)
     with pytest.raises(UnreadableEntry):
-        contract.decode_report(payload)
+        payloads.decode_report(payload)
 
 
 def test_a_name_is_the_same_under_one_key_and_hides_the_number() -> None:
-    name = contract.who("+15551230001", b"key")
+    name = payloads.who("+15551230001", b"key")
 
-    assert name == contract.who("+15551230001", b"key")
-    assert name != contract.who("+15551230001", b"other")
+    assert name == payloads.who("+15551230001", b"key")
+    assert name != payloads.who("+15551230001", b"other")
     assert "555" not in name
 
 
@@ -98,8 +98,8 @@ def test_the_pattern_of_a_doorbell_is_what_the_installed_celery_builds() -> None
 def test_a_doorbell_is_what_celery_would_have_sent(args: tuple[str, ...]) -> None:
     from worker.app import app  # noqa: PLC0415 - it reads settings
 
-    theirs = wire.sent_by_celery(app, contract.ANSWER_TASK, *args)
-    ours = json.loads(doorbell.ring(contract.ANSWER_TASK, *args))
+    theirs = wire.sent_by_celery(app, payloads.ANSWER_TASK, *args)
+    ours = json.loads(doorbell.ring(payloads.ANSWER_TASK, *args))
 
     # Celery adds the time limit if the sender knows the tasks; without one a worker takes its own
     changing = {"id", "root_id", "origin", "timelimit", "argsrepr"}
@@ -116,7 +116,7 @@ def test_a_doorbell_is_what_celery_would_have_sent(args: tuple[str, ...]) -> Non
 
 
 def test_every_doorbell_has_ids_of_its_own() -> None:
-    tasks = [json.loads(doorbell.ring(contract.ANSWER_TASK, "ab")) for _ in range(100)]
+    tasks = [json.loads(doorbell.ring(payloads.ANSWER_TASK, "ab")) for _ in range(100)]
 
     assert (
         len({task["headers"]["id"] for task in tasks} | {task["properties"]["delivery_tag"] for task in tasks}) == 200
@@ -125,24 +125,24 @@ def test_every_doorbell_has_ids_of_its_own() -> None:
 
 
 def test_ids_of_bells_that_are_made_elsewhere_are_no_one_elses() -> None:
-    one, two = (doorbell.bells(contract.ANSWER_TASK, doorbell.MOST_IDS // 2) for _ in range(2))
-    alone = json.loads(doorbell.ring(contract.ANSWER_TASK, "ab"))["headers"]["id"]
+    one, two = (doorbell.bells(payloads.ANSWER_TASK, doorbell.MOST_IDS // 2) for _ in range(2))
+    alone = json.loads(doorbell.ring(payloads.ANSWER_TASK, "ab"))["headers"]["id"]
 
     assert one.ids == two.ids == alone[:-12].encode()
     assert two.first - one.first == doorbell.MOST_IDS
     assert int(alone[-12:], 16) == two.first + doorbell.MOST_IDS
     with pytest.raises(ValueError, match="no more than"):
-        doorbell.bells(contract.ANSWER_TASK, doorbell.MOST_IDS // 2 + 1)
+        doorbell.bells(payloads.ANSWER_TASK, doorbell.MOST_IDS // 2 + 1)
     for bad in ("ab", '"]}'):
         with pytest.raises(ValueError, match="a plain name"):
             doorbell.encoded(bad)
 
 
 def test_a_forked_process_makes_ids_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    ours = doorbell.bells(contract.ANSWER_TASK, 1), json.loads(doorbell.ring(contract.ANSWER_TASK, "ab"))
+    ours = doorbell.bells(payloads.ANSWER_TASK, 1), json.loads(doorbell.ring(payloads.ANSWER_TASK, "ab"))
 
     monkeypatch.setattr("os.getpid", lambda: -1)
-    theirs = doorbell.bells(contract.ANSWER_TASK, 1), json.loads(doorbell.ring(contract.ANSWER_TASK, "ab"))
+    theirs = doorbell.bells(payloads.ANSWER_TASK, 1), json.loads(doorbell.ring(payloads.ANSWER_TASK, "ab"))
 
     assert ours[0].ids != theirs[0].ids
     assert ours[1]["headers"]["id"][:24] != theirs[1]["headers"]["id"][:24]
@@ -151,4 +151,4 @@ def test_a_forked_process_makes_ids_of_its_own(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_doorbell_carries_plain_names_only() -> None:
     with pytest.raises(ValueError, match="plain names"):
-        doorbell.ring(contract.ANSWER_TASK, 'x"], {}, {}]')
+        doorbell.ring(payloads.ANSWER_TASK, 'x"], {}, {}]')

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cat import dada, gallery, hearing
-from cat.dada import Dada
+from cat import gallery, hearing
+from cat.engines import dada
+from cat.engines.dada import Dada
 from cat.ports import Heard, Reply
 from conversation.models import ECHOES, echo
 from sms import segments

@@ -7,10 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from sms import carrier_errors
+from sms import codes
 from sms.ports import ErrorClass, NotCreated
-from worker import retries
-from worker.retries import Again, GiveUp
+from worker import retry_policy
+from worker.retry_policy import Again, GiveUp
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ from worker.retries import Again, GiveUp
     ],
 )
 def test_an_answer_is_classified(status: int, code: int | None, expected: ErrorClass) -> None:
-    assert carrier_errors.classify(status, code) is expected
+    assert codes.classify(status, code) is expected
 
 
 def refused(error_class: ErrorClass, code: int | None = None, retry_after: float | None = None) -> NotCreated:
@@ -51,38 +51,42 @@ def refused(error_class: ErrorClass, code: int | None = None, retry_after: float
 def test_pauses_grow_and_end_at_the_longest() -> None:
     pauses = []
     for tries in range(1, 12):
-        decision = retries.decide(refused(ErrorClass.TRY_AGAIN), tries=tries, rng=random.Random(1))
+        decision = retry_policy.decide(refused(ErrorClass.TRY_AGAIN), tries=tries, rng=random.Random(1))
         assert isinstance(decision, Again)
         pauses.append(decision.in_)
 
     assert pauses == sorted(pauses)
     assert pauses[0] < timedelta(seconds=5)
-    assert pauses[-1] <= retries.LONGEST_PAUSE
+    assert pauses[-1] <= retry_policy.LONGEST_PAUSE
 
 
 def test_the_carriers_own_wish_is_honoured_within_reason() -> None:
-    asked = retries.decide(refused(ErrorClass.TRY_AGAIN, 20429, 30), tries=1, rng=random.Random(1))
-    absurd = retries.decide(refused(ErrorClass.TRY_AGAIN, 20429, 1e6), tries=1, rng=random.Random(1))
+    asked = retry_policy.decide(refused(ErrorClass.TRY_AGAIN, 20429, 30), tries=1, rng=random.Random(1))
+    absurd = retry_policy.decide(refused(ErrorClass.TRY_AGAIN, 20429, 1e6), tries=1, rng=random.Random(1))
 
     assert asked == Again(timedelta(seconds=30))
-    assert absurd == Again(retries.LONGEST_RETRY_AFTER)
+    assert absurd == Again(retry_policy.LONGEST_RETRY_AFTER)
 
 
 def test_a_full_queue_and_a_wrong_account_are_waited_for() -> None:
     rng = random.Random(1)
 
-    assert retries.decide(refused(ErrorClass.TRY_AGAIN, 21611), tries=1, rng=rng) == Again(retries.QUEUE_FULL_PAUSE)
-    assert retries.decide(refused(ErrorClass.CONFIGURATION, 20003), tries=9, rng=rng) == Again(
-        retries.CONFIGURATION_PAUSE
+    assert retry_policy.decide(refused(ErrorClass.TRY_AGAIN, 21611), tries=1, rng=rng) == Again(
+        retry_policy.QUEUE_FULL_PAUSE
+    )
+    assert retry_policy.decide(refused(ErrorClass.CONFIGURATION, 20003), tries=9, rng=rng) == Again(
+        retry_policy.CONFIGURATION_PAUSE
     )
 
 
 def test_what_is_refused_for_good_is_given_up() -> None:
     rng = random.Random(1)
 
-    assert retries.decide(refused(ErrorClass.PERMANENT, 21211), tries=1, rng=rng) == GiveUp("refused")
-    assert retries.decide(refused(ErrorClass.BUG, 21602), tries=1, rng=rng) == GiveUp("refused")
-    assert retries.decide(refused(ErrorClass.PERMANENT, 21610), tries=1, rng=rng) == GiveUp("refused", opted_out=True)
+    assert retry_policy.decide(refused(ErrorClass.PERMANENT, 21211), tries=1, rng=rng) == GiveUp("refused")
+    assert retry_policy.decide(refused(ErrorClass.BUG, 21602), tries=1, rng=rng) == GiveUp("refused")
+    assert retry_policy.decide(refused(ErrorClass.PERMANENT, 21610), tries=1, rng=rng) == GiveUp(
+        "refused", opted_out=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -101,12 +105,12 @@ def test_what_is_refused_for_good_is_given_up() -> None:
     ],
 )
 def test_what_a_person_should_look_at_is_an_alarm(status: int, code: int | None, *, alarming: bool) -> None:
-    assert carrier_errors.is_alarming(status, code) is alarming
+    assert codes.is_alarming(status, code) is alarming
 
 
 def test_what_failed_on_its_way_is_tried_soon_or_on_the_next_day() -> None:
-    soon = retries.after_failure(30022, rng=random.Random(1)).in_
-    tomorrow = retries.after_failure(30023, rng=random.Random(1)).in_
+    soon = retry_policy.after_failure(30022, rng=random.Random(1)).in_
+    tomorrow = retry_policy.after_failure(30023, rng=random.Random(1)).in_
 
     assert timedelta(seconds=15) < soon < timedelta(minutes=1)
     assert tomorrow == timedelta(hours=24)

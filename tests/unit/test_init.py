@@ -8,9 +8,9 @@ import pytest
 from click.testing import CliRunner
 from dotenv import dotenv_values
 
-from dadacat import init
 from dadacat.cli import main
-from dadacat.settings import Settings
+from operations import init
+from runtime.settings import Settings
 
 SID = "AC" + "1" * 32
 RIGHT = [

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from dadacat.keys import Keys
-from dadacat.settings import Settings, SettingsError
+from runtime.secrets import Keys
+from runtime.settings import Settings, SettingsError
 from sms import signature
 from sms.login import Login
 from sms.signature import Key, Validator

@@ -291,12 +291,12 @@ def test_help_of_a_person_who_said_stop_is_met_with_silence() -> None:
     ],
 )
 def test_who_is_answered(sender: str, habits: dict[str, object], answered: bool) -> None:  # noqa: FBT001 - a parameter
-    from inbox import contract  # noqa: PLC0415 - one use
+    from inbox import payloads  # noqa: PLC0415 - one use
 
     room = Room(habits=habits)
     room.inbox.accept(a_text("hello", sender=sender))
 
-    room.worker().serve(contract.who(sender, b"memory"))
+    room.worker().serve(payloads.who(sender, b"memory"))
 
     assert bool(room.received) is answered
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from cat import memory, prompt
-from cat.catalogue import Catalogue
+from cat import prompt, recall
+from cat.chain import Cat
 from cat.errors import EngineFailed
-from cat.memory import INSTRUCTIONS, Terms, keep_told, recent, told_in
 from cat.ports import Heard, Reply
-from cat.reply import Cat
+from cat.prices import Catalogue
+from cat.recall import INSTRUCTIONS, Terms, keep_told, recent, told_in
 from conversation import costs
 from conversation.models import Conversation, Memory, Message, Role, echo
 from inbox.memory import InMemoryQuota
@@ -63,17 +63,17 @@ def test_old_talk_is_shown_until_it_is_remembered() -> None:
     through = int((NOW - timedelta(hours=90)).timestamp() * 1000)
 
     assert words(recent(old, Terms(), now=NOW)) == ["one", "re: one", "two", "re: two"]
-    assert memory.is_due(old, Terms(), now=NOW)
+    assert recall.is_due(old, Terms(), now=NOW)
     folded = old.remembering(Memory(through=through))
     assert recent(folded, Terms(), now=NOW) == ()
-    assert not memory.is_due(folded, Terms(), now=NOW)
+    assert not recall.is_due(folded, Terms(), now=NOW)
 
 
 def test_messages_without_a_time_are_as_young_as_any() -> None:
     undated = replace(talk(), messages=(Message(role=Role.USER, content="hello", key="old#0"),))
 
     assert words(recent(undated, Terms(), now=NOW)) == ["hello"]
-    assert not memory.is_due(undated, Terms(), now=NOW)
+    assert not recall.is_due(undated, Terms(), now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_of_what_there_can_be_only_one_the_newest_is_kept() -> None:
 def test_only_so_much_is_kept() -> None:
     kept = keep_told([], [f"i like fish number {number}" for number in range(100)])
 
-    assert len(kept) == memory.TOLD_KEPT
+    assert len(kept) == recall.TOLD_KEPT
     assert kept[-1] == "i like fish number 99"
 
 
@@ -307,7 +307,7 @@ def test_talk_of_a_program_without_a_journal_is_folded_in(*, dated: bool) -> Non
     assert stands(room).told == ("my name is ada",)
     read = [line.partition(": ")[2] for _, talk in clerk.asked for line in talk.splitlines()]
     assert [read.count(message.content) for message in old] == [1] * len(old)
-    assert not any(memory.is_due(room.store._conversations[ANN], Terms(), now=room.now()) for _ in range(2))
+    assert not any(recall.is_due(room.store._conversations[ANN], Terms(), now=room.now()) for _ in range(2))
 
 
 def test_without_money_what_was_told_is_kept_all_the_same_in_time() -> None:
@@ -366,7 +366,7 @@ def test_a_model_is_told_in_the_persons_mouth_and_never_in_the_prompt() -> None:
 
 
 def test_the_poet_plays_with_what_was_told_long_ago() -> None:
-    from cat.dada import Dada  # noqa: PLC0415
+    from cat.engines.dada import Dada  # noqa: PLC0415
 
     poet = Dada()
     replies = [

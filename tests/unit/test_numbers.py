@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from conversation.journal import PartState
-from inbox import contract
+from inbox import payloads
 from sms.messages import DeliveryReport, InboundSms, MessageSid, address_of, number_of, user_of
 from tests.builders import ANN, OUR_NUMBER, a_sid
 from tests.room import Room
@@ -23,7 +23,7 @@ def to(number: str, body: str, *, service: str | None = None) -> InboundSms:
 def serve(room: Room, *numbers: str) -> None:
     users = [user_of(ANN, number, per_number=True) for number in numbers] if room.per_number else [ANN]
     for user in users:
-        room.worker().serve(contract.who(user, b"memory"))
+        room.worker().serve(payloads.who(user, b"memory"))
 
 
 @pytest.mark.parametrize(("per_number", "seen"), [(False, ["one", "re: one"]), (True, [])])

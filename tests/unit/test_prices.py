@@ -8,19 +8,19 @@ from importlib.resources import files
 
 import pytest
 
-from cat import catalogue
-from sms import tariff
+from cat import prices as model_prices
+from sms import prices as message_prices
 
 
 def test_every_group_of_models_names_its_source() -> None:
-    groups = tomllib.loads(files("cat").joinpath("catalogue.toml").read_text())["models"]
+    groups = tomllib.loads(files("cat").joinpath("prices.toml").read_text())["models"]
 
     assert all(group["source"] for group in groups)
     assert all(re.search(r"20\d\d", group["source"]) for group in groups[:-1])
 
 
 def test_prices_of_models_are_plausible() -> None:
-    known = catalogue.shipped().models
+    known = model_prices.shipped().models
 
     assert len(known) > 40
     for name, model in known.items():
@@ -28,7 +28,7 @@ def test_prices_of_models_are_plausible() -> None:
 
 
 def test_prices_of_messages_are_plausible() -> None:
-    shipped = tariff.shipped()
+    shipped = message_prices.shipped()
 
     for begin, price in shipped.segment.items():
         assert re.fullmatch(r"\+\d{0,4}", begin)
@@ -51,22 +51,22 @@ def test_prices_of_messages_are_plausible() -> None:
     ],
 )
 def test_a_model_is_found_by_its_name_or_its_beginning(name: str, entry: str | None) -> None:
-    assert catalogue.shipped().entry(name) == entry
+    assert model_prices.shipped().entry(name) == entry
 
 
 def test_what_no_one_has_entered_is_taken_to_cost_what_the_dearest_does() -> None:
-    shipped = catalogue.shipped()
+    shipped = model_prices.shipped()
     assumed = shipped.of("gpt-5-pro")
 
     assert assumed.price_in == max(model.price_in for model in shipped.models.values())
     assert assumed.price_out == max(model.price_out for model in shipped.models.values())
     assert not assumed.thinks
-    mine = catalogue.Catalogue.parse({"models": [{"known": {"unknown": {"in": 0, "out": 0}}}]}).over(shipped)
+    mine = model_prices.Catalogue.parse({"models": [{"known": {"unknown": {"in": 0, "out": 0}}}]}).over(shipped)
     assert mine.of("llama3:8b").cost(10**6, 10**6) == 0
 
 
 def test_islands_that_share_a_prefix_with_the_united_states_are_not_charged_like_them() -> None:
-    shipped = tariff.shipped()
+    shipped = message_prices.shipped()
 
     for area in (
         "242",
@@ -91,7 +91,7 @@ def test_islands_that_share_a_prefix_with_the_united_states_are_not_charged_like
 
 
 def test_a_longer_beginning_goes_before_a_shorter() -> None:
-    shipped = tariff.shipped()
+    shipped = message_prices.shipped()
 
     assert shipped.cost("+17875550001", 1) > shipped.cost("+12125550001", 1)
     assert shipped.cost("+8501234", 1) == shipped.segment["+"]
@@ -102,4 +102,4 @@ def test_an_estimate_of_tokens_is_rather_too_high() -> None:
     # 82 characters, 24 tokens with o200k_base (https://openai.com/index/hello-gpt-4o, 2024-05-13)
     sentence = "Hello, my name is GPT-4o. I'm a new type of language model, it's nice to meet you!"
 
-    assert 24 < catalogue.tokens([sentence]) < 48
+    assert 24 < model_prices.tokens([sentence]) < 48

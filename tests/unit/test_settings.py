@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from dadacat.cli import main
-from dadacat.settings import Settings, SettingsError, without_settings
+from runtime.settings import Settings, SettingsError, without_settings
 from worker import wiring
 
 

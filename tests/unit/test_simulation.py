@@ -72,7 +72,7 @@ def test_the_same_seed_says_the_same() -> None:
         ("answer (benchmarks/plain/tasks.py:60);_api_call (botocore/client.py:606);send (http/client.py:1)",
          parts.DYNAMODB),
         ("serve (worker/turn.py:9);send (sms/twilio.py:136);send (requests/sessions.py:784)", parts.TWILIO),
-        ("_say (cat/llm.py:65);post (openai/_base_client.py:1);loads (json/__init__.py:1)", parts.MODEL),
+        ("_say (cat/engines/openai.py:65);post (openai/_base_client.py:1);loads (json/__init__.py:1)", parts.MODEL),
         ("trace_task (celery/app/trace.py:564);answer (worker/tasks.py:26);serve (worker/turn.py:9)", parts.OURS),
         ("run (threading.py:982);ack (kombu/message.py:126);execute (redis/client.py:2233)", parts.CELERY),
     ],

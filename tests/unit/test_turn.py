@@ -12,7 +12,7 @@ import pytest
 from conversation.errors import StoreAway
 from conversation.journal import MAX_DELIVERY_TRIES, PartState, TurnState
 from conversation.ports import Binding
-from inbox import contract
+from inbox import payloads
 from inbox.errors import InboxAway
 from inbox.memory import InMemoryInbox
 from sms.errors import CarrierAway
@@ -21,7 +21,7 @@ from sms.messages import DeliveryReport, InboundSms, Media, MessageSid
 from sms.ports import ErrorClass, Fetched, Listed, Listing, NotCreated, Sent, Unknown
 from tests.builders import ANN, OUR_NUMBER, a_text
 from tests.room import WHO, Died, Dying, Room
-from worker.aftermath import text_of
+from worker.delivery_failures import text_of
 from worker.receipts import Receipts
 from worker.visit import LeaseKeeper
 
@@ -316,7 +316,7 @@ def test_machines_are_not_answered(sender: str) -> None:
     room = Room()
     room.inbox.accept(a_text("hello", sender=sender))
 
-    room.worker().serve(contract.who(sender, b"memory"))
+    room.worker().serve(payloads.who(sender, b"memory"))
 
     assert room.sender.asked == []
     assert room.inbox.oldest_waiting_ms() is None

@@ -1,0 +1,175 @@
+"""Make one reply from a conversation: ask the engines in order, within one deadline.
+
+- Each engine gets a share of the time, a second try if it may help, and a circuit breaker. Because of the breaker, an
+  engine that is down does not delay every reply.
+- `cat.sanitize` makes the output fit for a text message. If nothing is left, the next engine is asked.
+- `dada` comes after the last engine and always answers.
+- The reply's facts hold what was spent, in millionths of a dollar, including calls whose output was not used.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from cat import prompt, sanitize
+from cat.engines.dada import Dada
+from cat.engines.guarded import CALLS, GuardedEngine
+from cat.errors import EngineFailed
+from cat.ports import Engine, Heard, Reply
+from cat.prices import Catalogue
+from sms import segments
+
+#: Kept of the deadline for `dada`, which needs milliseconds, and for the work after the reply is made.
+RESERVE_SECONDS: Final = 0.5
+#: With less time left a model is not asked: its call would be paid for and then cut off.
+WORTH_ASKING_SECONDS: Final = 1.0
+#: Share of the remaining time for an engine that has others after it, so that those can be asked too.
+SHARE: Final = 0.6
+#: Calls to one engine for one reply at most: a second follows a transient failure or a refused picture.
+ASKED: Final = 2
+#: Longest reply, in segments.
+MAX_SEGMENTS: Final = 3
+
+_SENTENCE_END: Final = re.compile(r"(?<=[.!?])\s+")
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Failures and cost of the engines asked for one reply."""
+
+    silent: list[str] = field(default_factory=list)
+    cost: int = 0
+
+    def facts(self) -> dict[str, Any]:  # Any: JSON
+        return {
+            **({"silent_engines": self.silent} if self.silent else {}),
+            **({"model_cost": self.cost} if self.cost else {}),
+        }
+
+
+class Cat:
+    """Asks its engines in order; `dada` is always the last, wherever the list names it.
+
+    `deadline_seconds` applies to all engines together. `max_segments` applies to all messages of a reply together.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is a limit with a name
+        self,
+        engines: Sequence[Engine],
+        *,
+        deadline_seconds: float,
+        max_segments: int = MAX_SEGMENTS,
+        max_parts: int = 1,
+        emoji: bool = False,
+        catalogue: Catalogue | None = None,
+        calls: int = CALLS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        models = [engine for engine in engines if engine.name != "dada"]
+        known = catalogue or Catalogue({})
+        pool = ThreadPoolExecutor(calls, thread_name_prefix="engine") if models else None
+        self._engines = tuple(
+            GuardedEngine(engine, known.of(engine.name.partition(":")[2]), pool) for engine in models if pool
+        )
+        self._poet = Dada()
+        self._deadline_seconds = deadline_seconds
+        self._max_segments = max_segments
+        self._max_parts = max_parts
+        self._emoji = emoji
+        self._clock = clock
+
+    def reply(self, heard: Heard, *, below: str = "", used_seconds: float = 0.0) -> Reply:
+        """Return a reply with the line `below` under it. Never raises, and never exceeds the deadline.
+
+        `used_seconds` of the deadline have already passed.
+        """
+        until = self._clock() + self._deadline_seconds - RESERVE_SECONDS - used_seconds
+        tally = _Tally()
+        for place, engine in enumerate(self._engines):
+            left = until - self._clock()
+            if left < WORTH_ASKING_SECONDS:
+                tally.silent.append(f"{engine.name}: no time left")
+                continue
+            is_last = place == len(self._engines) - 1
+            answer = self._ask(engine, heard, left if is_last else max(left * SHARE, WORTH_ASKING_SECONDS), tally)
+            if answer is not None:
+                return self._ready(answer, tally, below)
+        return self._ready(self._poet.reply(heard, seconds=RESERVE_SECONDS), tally, below)
+
+    def by_heart(self, heard: Heard, *, below: str = "") -> Reply:
+        """Return a reply by `dada`, without asking a model. Never raises."""
+        return self._ready(self._poet.reply(heard, seconds=RESERVE_SECONDS), _Tally(), below)
+
+    @property
+    def summarizer(self) -> GuardedEngine | None:
+        """The first engine that can write notes; None if there is none."""
+        return next((engine for engine in self._engines if engine.writes), None)
+
+    @property
+    def sees(self) -> bool:
+        """Whether any engine accepts pictures."""
+        return any(engine.known.sees for engine in self._engines)
+
+    def max_cost(self, heard: Heard) -> int:
+        """Return the most that all engines together may cost for a reply, in millionths of a dollar."""
+        return sum(prompt.max_cost(engine.known, heard) for engine in self._engines)
+
+    def _ask(self, engine: GuardedEngine, heard: Heard, seconds: float, tally: _Tally) -> Reply | None:
+        """Return an engine's fitted reply; None if there is none, with the reason in the tally."""
+        until = self._clock() + seconds
+        for _ in range(ASKED):
+            try:
+                answer = engine.reply(heard, seconds=until - self._clock())
+            except EngineFailed as exc:
+                tally.silent.append(str(exc))
+                tally.cost += exc.cost
+                blind = exc.refused and engine.known.sees and bool(heard.shown)
+                if not (exc.transient or blind) or until - self._clock() < WORTH_ASKING_SECONDS:
+                    return None
+                if blind:
+                    # the engine may have refused the picture: ask again without it
+                    heard = replace(heard, shown=())
+                continue
+            tally.cost += answer.facts["model_cost"]
+            words = sanitize.for_a_phone(answer.words, max_segments=self._max_segments, emoji=self._emoji)
+            if words:
+                return replace(answer, words=words)
+            tally.silent.append(f"{engine.name}: unusable output")
+            return None
+        return None
+
+    def _ready(self, reply: Reply, tally: _Tally, below: str) -> Reply:
+        # the segment limit includes the line: it is dropped if it leaves no room for a word of the reply
+        tail = f"\n{below}" if below and segments.count(f"x\n{below}") <= self._max_segments else ""
+        words = segments.trim(reply.words, self._max_segments, ending=tail)
+        return Reply(
+            words=words,
+            engine=reply.engine,
+            facts={**reply.facts, **tally.facts()},
+            parts=into_parts(words + tail, self._max_parts, max_segments=self._max_segments),
+        )
+
+
+def into_parts(words: str, most: int, *, max_segments: int) -> tuple[str, ...]:
+    """Split `words` into at most `most` messages, in order.
+
+    Each line becomes a message. A single line longer than one segment is split into sentences instead. The last message
+    takes what is left over.
+
+    The carrier charges each message separately, so splitting can add segments. If the messages would take more than
+    `max_segments` together, fewer are made.
+    """
+    pieces = [line.strip() for line in words.splitlines() if line.strip()] or [words]
+    between = "\n"
+    if len(pieces) == 1 and segments.count(words) > 1:
+        pieces, between = _SENTENCE_END.split(pieces[0]), " "
+    for messages in range(min(most, len(pieces)), 1, -1):
+        parts = (*pieces[: messages - 1], between.join(pieces[messages - 1 :]))
+        if sum(map(segments.count, parts)) <= max_segments:
+            return parts
+    return (words,)

@@ -1,0 +1,1 @@
+"""The engines that write replies, one module each."""

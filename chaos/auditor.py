@@ -1,0 +1,301 @@
+"""Account for every text from the outside: texts sent, the carrier's message list, and both tables.
+
+A text has one of these outcomes:
+
+- It is answered once, in order.
+- It is settled without a reply, for a reason that the policy allows.
+- Its reply is in doubt. Only a fault log entry that names the attempt in the part's row excuses this.
+- It is lost, doubled or out of order, and the auditor names it.
+
+The auditor trusts no state that it can check:
+
+- A part in state SENT must be on the carrier's list.
+- A message on the list must belong to exactly one part.
+- A reply must have as many parts as its turn's row says.
+- A part that failed in delivery must have a second try, and no other part may have one.
+- The conversation must contain the last text and its reply.
+
+Order means the order of the inbox, which is the order in which texts reached the webhook.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Final
+
+from chaos.witness import Fault
+from sms import codes
+from sms.ports import ErrorClass
+
+IN_DOUBT: Final = frozenset({"UNKNOWN", "HELD", "SENDING"})
+FAILED: Final = frozenset({"failed", "undelivered"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentText:
+    """A text that a person sent."""
+
+    sid: str
+    person: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A message from the application on the carrier's list."""
+
+    sid: str
+    person: str
+    body: str
+    status: str = "delivered"
+    error_code: int | None = None
+
+    @property
+    def wants_second_try(self) -> bool:
+        """Return whether it failed in delivery with an error code after which it is sent once more, soon."""
+        code = self.error_code
+        return (
+            self.status in FAILED
+            and code is not None
+            and codes.class_of(code) is ErrorClass.FAILED_LATER
+            and not codes.waits_for_tomorrow(code)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A row of the journal."""
+
+    person: str
+    key: str
+    state: str
+    sid: str = ""
+    arrived: str = ""
+    #: When a turn was persisted.
+    answered: str = ""
+    turn: str = ""
+    content: str = ""
+    number: int = 0
+    #: For a turn: how many parts its reply has.
+    parts: int = 0
+    #: Whether it is the second try at a part that failed in delivery.
+    again: bool = False
+    #: The id of the attempt in the row, such as `SM0123-0-0123456789abcdef`.
+    attempt: str = ""
+    #: Whether the reconciler fetched it or put it back; if so, it is exempt from the order check.
+    repaired: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Talk:
+    """A person's row in the conversations table: the keys of the messages in its window, oldest first."""
+
+    person: str
+    window: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Everything that the auditor judges by."""
+
+    texts: Sequence[SentText]
+    #: Oldest first, by creation.
+    shown: Sequence[Shown]
+    rows: Sequence[Row]
+    talks: Sequence[Talk]
+    #: Attempt id to the fault that may have hidden its outcome.
+    excuses: Mapping[str, str]
+    #: Reasons for which a text may be settled without a reply. If empty, every text must get one.
+    silences: frozenset[str] = frozenset()
+    #: Whether the wait for pending work is over. If so, a state that should still change is an offence.
+    at_rest: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Verdict:
+    """The outcome of all texts."""
+
+    texts: int = 0
+    answered: int = 0
+    #: Settled without a reply for an expected reason.
+    silent: int = 0
+    #: In doubt, and excused by a fault: text to its excuse.
+    held: dict[str, str] = field(default_factory=dict)
+    lost: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+    swapped: list[str] = field(default_factory=list)
+    #: In doubt without an excuse, or in doubt although the carrier's list proves the outcome.
+    unexcused: list[str] = field(default_factory=list)
+    #: How many texts the order check skipped because the reconciler fetched them or put them back.
+    excused_from_order: int = 0
+
+    @property
+    def good(self) -> bool:
+        """Return whether no text is lost, doubled, out of order or in doubt without an excuse."""
+        return not (self.lost or self.doubled or self.swapped or self.unexcused)
+
+
+def audit(evidence: Evidence) -> Verdict:
+    """Account for every text."""
+    return _Audit(evidence).verdict()
+
+
+class _Audit:
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+        self._verdict = Verdict(texts=len(evidence.texts))
+        self._rows = {(row.person, row.key): row for row in evidence.rows}
+        self._parts: dict[tuple[str, str], list[Row]] = defaultdict(list)
+        for row in evidence.rows:
+            if row.key.startswith("out#"):
+                self._parts[row.person, row.key.split("#")[1]].append(row)
+        self._listed = {message.sid: message for message in evidence.shown}
+
+    def verdict(self) -> Verdict:
+        for text in self._evidence.texts:
+            turn = self._rows.get((text.person, f"in#{text.sid}"))
+            if turn is None or turn.state == "FILED":
+                self._verdict.lost.append(f"{text.sid}: {'never filed' if turn is None else 'never answered'}")
+            elif turn.state == "SILENT" and turn.reason in self._evidence.silences:
+                self._verdict.silent += 1
+            elif turn.state != "ANSWERED":
+                self._verdict.lost.append(f"{text.sid}: {turn.state} ({turn.reason})")
+            else:
+                self._answered(text, turn)
+        self._strangers()
+        self._order()
+        self._remembered()
+        return self._verdict
+
+    def _answered(self, text: SentText, turn: Row) -> None:
+        parts = self._parts.get((text.person, turn.turn or text.sid), [])
+        if not parts:
+            self._verdict.lost.append(f"{text.sid}: answered without a reply")
+            return
+        offences = len(self._verdict.lost) + len(self._verdict.unexcused)
+        self._counted(text, turn, sum(not part.again for part in parts))
+        for part in parts:
+            if part.again:
+                self._second_try(text, part)
+            if part.state == "SENT":
+                self._sent(text, part)
+            elif part.state in IN_DOUBT:
+                self._doubt(text, part)
+            else:
+                self._verdict.lost.append(f"{text.sid}: its reply is {part.state} ({part.reason})")
+        if len(self._verdict.lost) + len(self._verdict.unexcused) == offences and text.sid not in self._verdict.held:
+            self._verdict.answered += 1
+
+    def _counted(self, text: SentText, turn: Row, parts: int) -> None:
+        if parts != turn.parts:
+            offences = self._verdict.doubled if parts > turn.parts else self._verdict.lost
+            offences.append(f"{text.sid}: its reply has {parts} parts, and should have {turn.parts}")
+
+    def _sent(self, text: SentText, part: Row) -> None:
+        shown = self._listed.get(part.sid)
+        if shown is None:
+            self._verdict.lost.append(f"{text.sid}: its reply {part.sid} is not on the list")
+        elif not part.again and shown.wants_second_try:
+            self._has_second_try(text, part)
+
+    def _has_second_try(self, text: SentText, part: Row) -> None:
+        if (part.person, f"{part.key}r") not in self._rows:
+            self._verdict.lost.append(f"{text.sid}: its reply failed in delivery, and was not tried again")
+
+    def _second_try(self, text: SentText, part: Row) -> None:
+        first = self._rows.get((part.person, part.key.removesuffix("r")))
+        if first is None or first.sid not in self._listed or self._listed[first.sid].status not in FAILED:
+            self._verdict.doubled.append(f"{text.sid}: tried again, though the first try did not fail")
+
+    def _doubt(self, text: SentText, part: Row) -> None:
+        excuse = self._evidence.excuses.get(part.attempt)
+        if excuse and self._evidence.at_rest and part.state != "HELD":
+            self._verdict.unexcused.append(f"{text.sid}: {part.state}, and never came to rest")
+        elif excuse:
+            self._verdict.held[text.sid] = f"{part.state}: {excuse}"
+        else:
+            self._verdict.unexcused.append(f"{text.sid}: {part.state}, and no fault touched attempt {part.attempt}")
+
+    def _strangers(self) -> None:
+        """Name each message that belongs to no part.
+
+        Such a message is a second SMS, unless a part in doubt has the same person and words: the message may be that
+        part's own.
+        """
+        owners = Counter(row.sid for row in self._rows.values() if row.key.startswith("out#") and row.sid)
+        doubtful = Counter(
+            (row.person, row.content)
+            for row in self._rows.values()
+            if row.key.startswith("out#") and row.state in IN_DOUBT
+        )
+        strangers: Counter[tuple[str, str]] = Counter()
+        for message in self._evidence.shown:
+            if owners[message.sid] > 1:
+                self._verdict.doubled.append(f"{message.sid}: {owners[message.sid]} parts claim it")
+            elif owners[message.sid] == 0:
+                strangers[message.person, message.body] += 1
+                if strangers[message.person, message.body] > doubtful[message.person, message.body]:
+                    self._verdict.doubled.append(f"{message.sid}: belongs to no part")
+        for words, number in strangers.items():
+            # With fewer messages than parts in doubt with these words, the list cannot tell which part each belongs to.
+            if number == doubtful[words]:
+                self._verdict.unexcused.append(f"a reply to {words[0]} is in doubt, though it is on the list")
+
+    def _order(self) -> None:
+        """Check that replies were created in the order in which their texts reached the webhook.
+
+        Only texts that the reconciler fetched or put back are exempt.
+        """
+        created = {message.sid: place for place, message in enumerate(self._evidence.shown)}
+        people: dict[str, list[tuple[str, int, int, str]]] = defaultdict(list)
+        for text in self._evidence.texts:
+            turn = self._rows.get((text.person, f"in#{text.sid}"))
+            if turn is None or turn.turn not in ("", text.sid):
+                continue
+            if turn.repaired:
+                self._verdict.excused_from_order += 1
+                continue
+            for part in self._parts.get((text.person, text.sid), ()):
+                if part.sid in created and not part.again:
+                    people[text.person].append((turn.arrived, part.number, created[part.sid], text.sid))
+        for replies in people.values():
+            for (_, _, earlier, _), (_, _, later, sid) in pairwise(sorted(replies)):
+                if later < earlier:
+                    self._verdict.swapped.append(f"{sid}: answered before the text before it")
+
+    def _remembered(self) -> None:
+        """Check that the conversation has each person's last answered text and its reply exactly once."""
+        talks = {talk.person: talk for talk in self._evidence.talks}
+        last: dict[str, Row] = {}
+        for text in self._evidence.texts:
+            turn = self._rows.get((text.person, f"in#{text.sid}"))
+            if turn is not None and turn.state == "ANSWERED":
+                # A restored text is answered late: the window ends with the turn that was persisted last.
+                last[text.person] = max(last.get(text.person, turn), turn, key=lambda row: (row.answered, row.arrived))
+        for person, turn in last.items():
+            window = talks[person].window if person in talks else ()
+            for key in (turn.key, f"out#{turn.turn or turn.sid}#0"):
+                if window.count(key) != 1:
+                    self._verdict.lost.append(f"{turn.sid}: {key} is {window.count(key)} times in the conversation")
+
+
+def describe(verdict: Verdict, faults: Sequence[Fault]) -> dict[str, Any]:  # Any: JSON
+    """Return the verdict and the injected faults as JSON data."""
+    return {
+        "good": verdict.good,
+        "texts": verdict.texts,
+        "answered": verdict.answered,
+        "silent": verdict.silent,
+        "held": verdict.held,
+        "lost": verdict.lost,
+        "doubled": verdict.doubled,
+        "swapped": verdict.swapped,
+        "unexcused": verdict.unexcused,
+        "excused_from_order": verdict.excused_from_order,
+        "faults": dict(Counter(fault.what for fault in faults)),
+        "kills": sum(fault.kind == "kill" for fault in faults),
+        "cuts": sum(fault.kind == "cut" for fault in faults),
+    }

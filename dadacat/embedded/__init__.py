@@ -1,1 +1,0 @@
-"""Servers that `dadacat up` starts on a machine that has none."""

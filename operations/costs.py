@@ -1,0 +1,112 @@
+"""Sum the costs in the journal by day, engine or person, for a table or a chart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pygal
+from pygal.style import Style
+
+from conversation.ports import Cost
+from runtime.money import MICRO
+from sms.messages import masked
+
+#: A chart with more bars than this cannot be read.
+BARS: Final = 60
+
+
+@dataclass(slots=True)
+class Line:
+    """The cost of one day, engine or person; money is in millionths of a dollar."""
+
+    name: str
+    replies: int = 0
+    segments: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    model: int = 0
+    sms: int = 0
+    #: The part of `sms` that the carrier has reported; the rest is from the price table.
+    reported: int = 0
+
+    @property
+    def total(self) -> int:
+        """The cost of models and messages together."""
+        return self.model + self.sms
+
+    def add(self, cost: Cost) -> None:
+        """Add the cost of one reply or message."""
+        self.replies += cost.replies
+        self.segments += cost.segments
+        self.tokens_in += cost.tokens_in
+        self.tokens_out += cost.tokens_out
+        self.model += cost.model
+        self.sms += cost.sms
+        self.reported += cost.sms if cost.reported else 0
+
+    def to_json(self) -> dict[str, Any]:  # Any: JSON
+        """Return the line as a JSON object, with its money in dollars."""
+        return {
+            "name": self.name,
+            "replies": self.replies,
+            "segments": self.segments,
+            "tokens_in": self.tokens_in,
+            "tokens_out": self.tokens_out,
+            "model_usd": self.model / MICRO,
+            "sms_usd": self.sms / MICRO,
+            "sms_reported_usd": self.reported / MICRO,
+            "total_usd": self.total / MICRO,
+        }
+
+
+def by_day(cost: Cost) -> str:
+    """Return the day in UTC, such as `2025-01-31`."""
+    return cost.at.date().isoformat()
+
+
+def by_engine(cost: Cost) -> str:
+    """Return the engine that generated the reply."""
+    return cost.engine or "unknown"
+
+
+def hidden(person: str, who: str) -> str:
+    """Return a name for a person that hides the number, such as `**01 4f6c2a9b`.
+
+    It consists of the last digits and the beginning of the hash that the logs and Flower show.
+    """
+    return f"{masked(person)[-4:]} {who[:8]}"
+
+
+def summed(costs: Iterable[Cost], key: Callable[[Cost], str]) -> tuple[list[Line], Line]:
+    """Return one line for each day, engine or person, and the line of their total."""
+    lines: dict[str, Line] = {}
+    total = Line("total")
+    for cost in costs:
+        name = key(cost)
+        lines.setdefault(name, Line(name)).add(cost)
+        total.add(cost)
+    return list(lines.values()), total
+
+
+def draw(lines: Sequence[Line], title: str, path: Path) -> None:
+    """Draw the lines as stacked bars into a self-contained SVG file, which loads nothing from a server."""
+    chart = pygal.StackedBar(
+        js=[],
+        style=Style(
+            background="white", plot_background="white", colors=("#4477aa", "#ee7733"), font_family="sans-serif"
+        ),
+        title=title,
+        y_title="US dollars",
+        x_label_rotation=40,
+        legend_at_bottom=True,
+        value_formatter=lambda value: f"{value:.4f}",
+        width=1000,
+        height=520,
+    )
+    chart.x_labels = [line.name for line in lines]
+    chart.add("models", [line.model / MICRO for line in lines])
+    chart.add("messages", [line.sms / MICRO for line in lines])
+    chart.render_to_file(str(path))

@@ -1,0 +1,4 @@
+"""The ground floor: settings, logs, metrics, secrets and money.
+
+Imports no other package of the product.
+"""
