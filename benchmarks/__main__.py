@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from benchmarks import acknowledge, calls, growth, memory, parts, queues, road, scale, simulate, start, turns
+from benchmarks import acknowledge, growth, memory, parts, queues, road, scale, simulate, start, turns
 from benchmarks.lab import ROOT
 from benchmarks.report import Study
 
@@ -16,7 +16,6 @@ STUDIES = {
     "queues": queues.study,
     "memory": memory.study,
     "turns": turns.study,
-    "calls": calls.study,
     "parts": parts.study,
     "road": road.study,
     "growth": growth.study,
@@ -43,7 +42,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="dadacat-base-") as folder:
             base = Path(folder) / options.compare.replace("/", "-")
             git = ["git", "-C", str(ROOT), "worktree"]
-            subprocess.run([*git, "add", "--quiet", "--detach", str(base), options.compare], check=True)  # noqa: S603
+            subprocess.run([*git, "add", "--quiet", "--detach", str(base), options.compare], check=True)
             try:
                 results = Study(
                     name="compare", title=f"This checkout beside {base.name}", command="scripts/bench --compare"
@@ -52,7 +51,7 @@ def main() -> None:
                     COMPARED[name](results, base, quick=options.quick)
                 print(results.table())
             finally:
-                subprocess.run([*git, "remove", "--force", str(base)], check=True)  # noqa: S603
+                subprocess.run([*git, "remove", "--force", str(base)], check=True)
         return
     for name in options.names or STUDIES:
         results = STUDIES[name](quick=options.quick)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,13 +25,13 @@ from urllib3 import HTTPConnectionPool
 
 from benchmarks import load, turns
 from benchmarks.report import Goal, Study
-from conversation import journal
-from conversation.dynamodb import BATCH
-from conversation.journal import PartState, Turn, TurnState
+from conversation.entries import arrived
 from conversation.models import in_milliseconds
-from conversation.ports import Answer, Binding
 from conversation.storage import DynamoDBStorage
-from conversation.wire import Wire
+from conversation.table import PUT_BATCH as BATCH
+from journal.model import Binding, FrozenReply, Turn, new_attempt_id
+from journal.states import PartState, TurnState
+from journal.store import Journal
 
 LENGTHS: Final = (10, 100, 1_000, 10_000)
 #: Most calls of a one-part turn, without status callbacks.
@@ -52,8 +52,8 @@ class Counted:
 
 @contextmanager
 def counted() -> Iterator[Counted]:
-    """Count requests over urllib3, which boto3 uses, and over our own `Wire`."""
-    total, urlopen, post = Counted(), HTTPConnectionPool.urlopen, Wire.post
+    """Count requests over urllib3, which boto3 uses."""
+    total, urlopen = Counted(), HTTPConnectionPool.urlopen
 
     def count_urllib3(
         pool: HTTPConnectionPool, method: str, url: str, body: Any = None, **options: Any
@@ -62,12 +62,7 @@ def counted() -> Iterator[Counted]:
         total.sent += len(body or b"")
         return urlopen(pool, method, url, body=body, **options)
 
-    def count_wire(wire: Wire, body: bytes, headers: Sequence[str]) -> tuple[int, Mapping[str, str], bytes]:
-        total.calls += 1
-        total.sent += len(body)
-        return post(wire, body, headers)
-
-    with patch.object(HTTPConnectionPool, "urlopen", count_urllib3), patch.object(Wire, "post", count_wire):
+    with patch.object(HTTPConnectionPool, "urlopen", count_urllib3):
         yield total
 
 
@@ -110,34 +105,35 @@ class Ours:
     """One conversation, stored in our two tables."""
 
     def __init__(self, url: str, user: str) -> None:
-        self._storage, self._user, self._number = DynamoDBStorage(endpoint_url=url, region_name="us-east-1"), user, 0
+        storage = DynamoDBStorage(endpoint_url=url, region_name="us-east-1")
+        self._journal, self._names, self._user, self._number = Journal.on(storage), storage.names, user, 0
 
     def turn(self) -> None:
         """Store one text and its reply of one part."""
         self._number += 1
         now, sid = datetime.now(UTC), f"SM{self._number:032x}"
-        conversation = self._storage.open(self._user, now=now)
-        filed = self._storage.file(
+        conversation = self._journal.conversations.open(self._user, now=now)
+        filed = self._journal.turns.file(
             Turn(
                 user_id=self._user, sid=sid, state=TurnState.FILED, content=WORDS, to=load.NUMBER,
-                arrived=journal.arrived(f"{in_milliseconds(now)}-{self._number}"),
+                arrived=arrived(f"{in_milliseconds(now)}-{self._number}"),
             ),
             now=now,
         )  # fmt: skip
-        answer = Answer(
+        answer = FrozenReply(
             conversation=conversation, turns=[filed.turn], parts=[WORDS], token=sid, facts={"engine": "dada"}
         )
-        self._storage.persist(answer, now=now)
+        self._journal.turns.persist(answer, now=now)
         [part] = answer.new_parts()
-        claimed = self._storage.claim(part, fence=conversation.fence, attempt_id=journal.new_attempt_id(part), now=now)
-        self._storage.bind(
+        claimed = self._journal.outbox.claim(part, fence=conversation.fence, attempt_id=new_attempt_id(part), now=now)
+        self._journal.outbox.bind(
             claimed, Binding(state=PartState.SENT, sid=f"SM9{self._number:031x}", status="queued"), now=now
         )
 
     def units(self) -> int:
         """Return the write units of the last turn."""
-        conversations, rows = self._storage.table_name, self._storage.messages_table_name
-        sid, read = f"SM{self._number:032x}", self._storage._db.read  # noqa: SLF001 - the stored form
+        conversations, rows = self._names.conversations, self._names.messages
+        sid, read = f"SM{self._number:032x}", self._journal.storage.tables.get
         key = {"user_id": self._user}
         stored = [
             read(conversations, key),
@@ -157,7 +153,7 @@ class Ours:
                 {**row, "message_key": f"old#{texts}#{n}", "arrived": f"{n:013d}-000000"}
                 for n in range(at, min(at + BATCH, texts))
             ]
-            self._storage._db.put_all(self._storage.messages_table_name, rows)  # noqa: SLF001 - faster than turns
+            self._journal.archive.keep(None, rows)
 
 
 class Blob:

@@ -23,10 +23,10 @@ from benchmarks import load, turns
 from benchmarks.lab import ROOT, Proc, listens
 from benchmarks.report import Goal, Study
 from chaos.tree import free_port
-from conversation import journal
-from conversation.journal import Turn, TurnState
-from conversation.ports import Answer
+from conversation import entries
 from conversation.storage import DynamoDBStorage
+from journal.model import FrozenReply, Turn
+from journal.states import TurnState
 
 #: Milliseconds at half load: in total, and without the store's own time.
 GOAL_MS: Final = 60.0
@@ -49,7 +49,7 @@ class Probe:
     def __init__(self, url: str) -> None:
         turns.local_credentials()
         self._storage = DynamoDBStorage(endpoint_url=url, region_name="us-east-1")
-        wire = self._storage._db.connect()._wire  # noqa: SLF001 - to time the exchange alone
+        wire = self._storage._db.connect()._wire
         self._post, self._waited, self._asked = wire.post, 0.0, 0
         wire.post = self._timed  # type: ignore[method-assign]
         self.took: list[float] = []
@@ -82,13 +82,13 @@ class Probe:
         now = datetime.now(UTC)
         turn = Turn(
             user_id="+15559999999", sid=f"SM{self._asked:032x}", state=TurnState.FILED,
-            arrived=journal.arrived(f"{int(now.timestamp() * 1000)}-0"), content="hello", to=load.NUMBER,
+            arrived=entries.arrived(f"{int(now.timestamp() * 1000)}-0"), content="hello", to=load.NUMBER,
         )  # fmt: skip
-        opened = self._storage.open(turn.user_id, now=now)
-        turn = self._storage.file(turn, now=now).turn
-        answer = Answer(conversation=opened, turns=(turn,), parts=("prrt. tuna.",), token=f"{self._asked}")
-        fence = self._storage.persist(answer, now=now).fence
-        self._storage.claim(answer.new_parts()[0], fence=fence, attempt_id=f"{turn.sid}-0-a", now=now)
+        opened = self._storage.conversations.open(turn.user_id, now=now)
+        turn = self._storage.turns.file(turn, now=now).turn
+        answer = FrozenReply(conversation=opened, turns=(turn,), parts=("prrt. tuna.",), token=f"{self._asked}")
+        fence = self._storage.turns.persist(answer, now=now).fence
+        self._storage.outbox.claim(answer.new_parts()[0], fence=fence, attempt_id=f"{turn.sid}-0-a", now=now)
 
 
 class Road:
@@ -130,7 +130,7 @@ class Road:
     def took(self, *, rate: float, texts: int) -> list[float]:
         """Send texts at random moments; return their latencies in milliseconds, sorted."""
         turns.forget(self._at)
-        pauses, due = random.Random(texts), time.monotonic()  # noqa: S311 - the same moments each time
+        pauses, due = random.Random(texts), time.monotonic()
         sent_at: dict[tuple[str, str], float] = {}
         for _ in range(texts):
             due += pauses.expovariate(rate)

@@ -19,7 +19,8 @@ from cat import hearing, persona, prices, prompt, sanitize
 from cat.errors import EngineFailed
 from cat.ports import Heard, Summarizer
 from cat.prices import Model
-from conversation.journal import Entry
+from conversation import window
+from conversation.entries import Entry
 from conversation.models import Conversation, Memory, Message, Role, in_milliseconds
 from sms.messages import address_of
 
@@ -162,16 +163,11 @@ def unfolded(conversation: Conversation, *, before: datetime) -> list[Message]:
 
 
 def _dated(messages: Sequence[Message]) -> list[Message]:
-    """Return the messages with times as far as possible.
-
-    A message without a time gets the time of the next message that has one.
-    """
-    dated: list[Message] = []
-    later: datetime | None = None
-    for message in reversed(messages):
-        later = message.timestamp or later
-        dated.append(message if message.timestamp == later else replace(message, timestamp=later))
-    return dated[::-1]
+    """Return the messages with times as far as possible."""
+    return [
+        message if message.timestamp == moment else replace(message, timestamp=moment)
+        for message, moment in zip(messages, window.times(messages), strict=True)
+    ]
 
 
 def _turns(messages: Sequence[Message]) -> list[list[Message]]:

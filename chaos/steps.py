@@ -75,16 +75,16 @@ def _digests() -> dict[bytes, Step]:
 
 def _dynamodb_step(request: bytes) -> Step | None:
     if b".TransactWriteItems" in request:
-        if b'":sending"' in request:
+        if b'"#claimed_at"' in request:
             return Step.CLAIM
-        return Step.PERSIST if b'":answered"' in request else None
+        return Step.PERSIST if b'"#answered_at"' in request else None
     if b".UpdateItem" not in request:
         return None
     for mark, step in (
         (b'"#filed_at"', Step.FILE),
-        (b"contains(#attempts", Step.REPORT),
-        (b'"#claimed_at"', None),
-        (b'":attempt"', Step.BIND),
+        (b'"#status_at"', Step.REPORT),
+        # a part that no attempt ever claimed may be bound, too
+        (b'"#log"', Step.BIND if attempt_of(request) else None),
         (b"if_not_exists(#fence", Step.OPEN),
     ):
         if mark in request:

@@ -1,29 +1,50 @@
-"""Define the errors of the two tables: one leaf class for each decision that a caller takes."""
+"""Errors between the caller and the two tables: one class for each decision that a caller takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 class ConversationError(Exception):
-    """Root of what this package raises."""
+    """Root of the errors that the conversation and journal packages raise."""
 
 
 class Fenced(ConversationError):
-    """Another worker has taken this person over; the refused write must not be repeated."""
+    """Another worker raised the fence since; the pending write must not be made."""
 
 
 class StoreAway(ConversationError):
-    """The store is unreachable or throttles, and the last write may or may not have happened. Retry later."""
+    """The store cannot be reached or throttles. The outcome of the last write is unknown; try again later."""
 
 
 class TableMissing(ConversationError):
-    """A table is missing and could not be created; the message names it and the permission to grant."""
+    """A table does not exist and could not be created; the message says which and what to grant."""
 
 
 class CorruptConversation(ConversationError):
-    """A conversation's item cannot be read; it is left unchanged."""
+    """A conversation's item cannot be read; it is left as it is."""
 
 
 class IllegalMove(ConversationError):
-    """A turn or a part was asked for a move that is in no table of moves: a bug."""
+    """A turn or a reply part was asked to make a move that the table of moves does not hold: a bug."""
 
 
 class TooMuchContention(ConversationError):
-    """Other writers changed this conversation again and again until the deadline; nothing was written."""
+    """Other writers changed this conversation repeatedly until the deadline; nothing was written."""
+
+
+class ConditionFailed(ConversationError):
+    """A condition did not hold, so nothing was written.
+
+    `rows`: one entry for each write of the call, in order. The row as it stood before the write if its condition
+    failed; None if the condition held or the row does not exist.
+    """
+
+    def __init__(self, rows: Sequence[Mapping[str, Any] | None]) -> None:  # Any: DynamoDB's values
+        super().__init__("a condition did not hold")
+        self.rows = rows
+
+
+class Conflict(ConversationError):
+    """Another transaction held the same rows, so nothing was written."""

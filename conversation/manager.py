@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
-from conversation.journal import Entry
+from conversation.entries import Entry
 from conversation.models import Conversation, Message, Role, in_milliseconds
 from conversation.ports import Conversations
 

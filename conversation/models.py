@@ -25,27 +25,6 @@ _PEOPLE: Final = frozenset({"user", "human", "person", "from_user", "inbound"})
 ECHOES: Final = 256
 ECHO_CHARACTERS: Final = 4
 
-#: Attributes of an item that this package owns. Every other attribute belongs to another program and survives.
-OWNED: Final = frozenset(
-    {
-        "user_id",
-        "created_at",
-        "updated_at",
-        "messages",
-        "is_active",
-        "metadata",
-        "version",
-        "fence",
-        "carried",
-        "quiet_until",
-        "echoes",
-        "replies",
-        "unintroduced",
-        "reborn",
-        "expires",
-    }
-)
-
 #: The name of our memory in `metadata`, beside the entries of other programs.
 MEMORY: Final = "memory"
 
@@ -186,7 +165,7 @@ class Conversation:
     #: The first reply had no room for the introduction that a new person gets; the next one adds it.
     unintroduced: bool = False
     #: The person was erased once and has texted again. Late old texts are recognised by their tombstones.
-    reborn: bool = False
+    returned_after_erasure: bool = False
     #: `metadata` as read from the item; None if there was none.
     noted: str | None = field(default=None, compare=False, repr=False)
     #: `metadata` is not a JSON object in a string: another program owns it, and it stays unchanged.
@@ -225,12 +204,14 @@ class Conversation:
         """Return `metadata` in the specification's form."""
         return json.dumps(dict(self.metadata), ensure_ascii=False, separators=(",", ":"))
 
-    def saying(self, *messages: Message, at: datetime, found: str = "") -> Self:
+    def saying(self, *messages: Message, at: datetime, reply_text: str = "") -> Self:
         """Return this conversation with `messages` added; the window is not yet cut.
 
-        `found` is the reply before it was cut into messages and a fixed line was added below it.
+        `reply_text` is the reply before it was cut into messages and a fixed line was added below it.
         """
-        replies = (found,) if found else (message.content for message in messages if message.role is Role.ASSISTANT)
+        replies = (
+            (reply_text,) if reply_text else (message.content for message in messages if message.role is Role.ASSISTANT)
+        )
         echoes = (*self.echoes, *map(echo, replies))
         return replace(
             self,
@@ -270,17 +251,17 @@ class Conversation:
             quiet_until=int(item.get("quiet_until", 0)),
             echoes=_echoes(item.get("echoes")),
             replies=int(item.get("replies", 0)),
-            reborn=bool(item.get("reborn", False)),
+            returned_after_erasure=bool(item.get("reborn", False)),
             unintroduced=bool(item.get("unintroduced", False)),
             noted=noted if isinstance(noted, str) else None,
             foreign=not isinstance(metadata, dict) or not isinstance(noted, str | None),
             stamp=item.get("updated_at"),
         )
 
-    def written(self, was: Conversation) -> Self:
-        """Return this conversation as stored after it was written over `was`."""
-        noted = was.noted if self.metadata == was.metadata else self.metadata_json()
-        return replace(self, version=was.version + 1, stamp=self.updated_at.isoformat(), noted=noted)
+    def written(self, previous: Conversation) -> Self:
+        """Return this conversation as stored after it was written over `previous`."""
+        noted = previous.noted if self.metadata == previous.metadata else self.metadata_json()
+        return replace(self, version=previous.version + 1, stamp=self.updated_at.isoformat(), noted=noted)
 
     def messages_json(self) -> str:
         """Return the window in the specification's form."""

@@ -7,7 +7,9 @@ the cost of a turn constant. A message that leaves it is in the journal already,
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Final
 
 from conversation.models import Conversation, Message
@@ -25,11 +27,6 @@ class Cut:
     conversation: Conversation
     evicted: tuple[Message, ...]
 
-    @property
-    def unjournaled(self) -> tuple[Message, ...]:
-        """Return the evicted messages that no journal row holds yet."""
-        return tuple(message for message in self.evicted if message.key is None)
-
 
 def cut(conversation: Conversation, *, forgotten: tuple[Message, ...] = ()) -> Cut:
     """Fit the window: keep the newest messages, and always the newest one, whatever its size.
@@ -46,3 +43,25 @@ def cut(conversation: Conversation, *, forgotten: tuple[Message, ...] = ()) -> C
     evicted, window = (*forgotten, *conversation.messages[:at]), conversation.messages[at:]
     carried = conversation.carried + sum(message.key is None for message in evicted)
     return Cut(replace(conversation, messages=window, carried=carried), evicted)
+
+
+def times(messages: Sequence[Message]) -> list[datetime | None]:
+    """Return when each message was said, as far as it can be told.
+
+    A message without a time, of an older program, lies a millisecond before the next one, and never before the last
+    one. Without a later time there is None.
+    """
+    said_at: list[datetime | None] = []
+    later: datetime | None = None
+    for message in reversed(messages):
+        if message.timestamp is not None:
+            later = message.timestamp
+        elif later is not None:
+            later -= timedelta(milliseconds=1)
+        said_at.append(later)
+    earliest = None
+    for place, moment in reversed(list(enumerate(said_at))):
+        if moment is not None:
+            earliest = max(moment, earliest or moment)
+            said_at[place] = messages[-1 - place].timestamp or earliest
+    return said_at[::-1]

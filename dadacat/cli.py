@@ -17,9 +17,9 @@ import click
 
 from dadacat import desk
 from dadacat.terminal import asked, checked, naming, print_json, progress, steps, watched
+from journal.spending import Cost
 
 if TYPE_CHECKING:
-    from conversation.ports import Cost
     from operations.dead_letters import DeadLetters
 
 Answer = TypeVar("Answer")
@@ -210,7 +210,8 @@ def chat(*, engines: tuple[str, ...], person: str | None) -> None:
     import time
 
     from conversation.manager import ConversationManager
-    from conversation.memory import InMemoryStorage
+    from conversation.storage import InMemoryStorage
+    from journal.store import Journal
     from operations.chat import Chat, footnote
     from runtime.settings import environment
     from sms import segments
@@ -222,10 +223,10 @@ def chat(*, engines: tuple[str, ...], person: str | None) -> None:
     chosen = checked(given=given, prices=True)
     cat, terms = wiring.cat(chosen), wiring.memory_terms(chosen)
     _, tariff = wiring.prices(chosen)
-    storage = wiring.store(chosen) if person else InMemoryStorage()
+    journal = wiring.store(chosen) if person else Journal.on(InMemoryStorage())
     user_id = person or "a person at a terminal"
-    talk = Chat(cat, ConversationManager(storage), user_id, terms)
-    memories = wiring.memories_of(chosen, cat, storage)
+    talk = Chat(cat, ConversationManager(journal.storage), user_id, terms)
+    memories = wiring.memories_of(chosen, cat, journal)
     for role, words in talk.before():
         click.echo(f"{'you' if role == 'user' else 'cat'}: {words}")
     while True:
@@ -307,7 +308,7 @@ def gallery() -> None:
     "--row", "rows", multiple=True, help="With --each: strike only at this row, such as K6; repeat it for several."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def chaos(  # noqa: PLR0913 - each is an option
+def chaos(
     *,
     minutes: float,
     each: int,
@@ -363,7 +364,7 @@ def chaos(  # noqa: PLR0913 - each is an option
 @click.option("--json", "as_json", is_flag=True, help="Print the events as JSON.")
 def explain(*, sid: str, person: str | None, as_json: bool) -> None:
     """Show what happened to one text, by its MessageSid or by the MessageSid of its reply."""
-    from conversation.story import as_lines
+    from journal.story import as_lines
     from operations import dead_letters
     from operations.explain import NothingKnown
     from worker import wiring
@@ -430,7 +431,7 @@ def costs(*, since: str, by: str, numbers: bool, limit: int, as_json: bool, plot
     Models are priced by the price table. Messages are priced by what Twilio charged, or by the price table until
     Twilio reports a price. Reads every row of the journal, which takes time if the table is large.
     """
-    from conversation.costs import since as spent_since
+
     from operations import costs as accounts
     from operations import dead_letters
     from runtime.money import dollars
@@ -446,7 +447,7 @@ def costs(*, since: str, by: str, numbers: bool, limit: int, as_json: bool, plot
     key = {"day": accounts.by_day, "engine": accounts.by_engine, "person": by_person}[by]
     begin = asked(lambda: dead_letters.ago(since))
     with steps() as step:
-        lines, total = accounts.summed(watched(spent_since(wiring.store(chosen), begin), "costs", step), key)
+        lines, total = accounts.summed(watched(wiring.store(chosen).costs.since(begin), "costs", step), key)
     lines.sort(key=lambda line: line.name if by == "day" else -line.total)
     shown = lines[-limit:] if by == "day" else lines[:limit]
     if plot is not None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from conversation.entries import milliseconds
 from dadacat.terminal import asked, checked, naming, print_json, print_line, steps, sure, watched
 
 PERSON = click.argument("person")
@@ -41,7 +42,7 @@ NUMBERS = click.option("--numbers", is_flag=True, help="Show whole numbers inste
 )
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @click.option("--no-check", is_flag=True, help="Do not check the login at Twilio.")
-def init(  # noqa: PLR0913 - each is an option
+def init(
     *,
     account_sid: str | None,
     auth_token: str | None,
@@ -193,13 +194,12 @@ def history(*, person: str, limit: int | None, as_json: bool) -> None:
     """Print all texts and replies of a person, oldest first."""
     from collections import deque
 
-    from conversation.journal import milliseconds
     from operations import conversations
     from worker import wiring
 
-    storage = wiring.store(checked(tree=True))
-    asked(lambda: conversations.known(storage, person))
-    for entry in deque(conversations.transcript(storage, person), maxlen=limit):
+    journal = wiring.store(checked(tree=True))
+    asked(lambda: conversations.known(journal, person))
+    for entry in deque(conversations.transcript(journal, person), maxlen=limit):
         at = conversations.moment(milliseconds(entry.arrived))
         if as_json:
             print_line({"at": at, "role": entry.role, "content": entry.content, "state": entry.state, "key": entry.key})
@@ -225,7 +225,7 @@ def stats(*, since: str, as_json: bool) -> None:
     chosen = checked(twilio=True, tree=True)
     inbox = wiring.inbox_on(wiring.redis_client(chosen), chosen)
     begin = asked(lambda: dead_letters.ago(since))
-    archive = wiring.store(chosen).archive()
+    archive = wiring.store(chosen).archive
     with steps() as step:
         report = asked(lambda: figures.counted(watched(archive.states(), "rows", step), since=begin)).to_json()
     oldest = asked(inbox.oldest_waiting_ms)
@@ -258,13 +258,13 @@ def audit(*, as_json: bool, numbers: bool) -> None:
     from worker import wiring
 
     chosen = checked(twilio=True, tree=True)
-    storage = wiring.store(chosen)
-    archive = storage.archive()
+    journal = wiring.store(chosen)
+    archive = journal.archive
     stopped = asked(lambda: archive.users_with_reason(proof.STOPPED))
     findings: list[proof.Finding] = []
     with steps() as step:
         for person in watched(stopped, "people who said STOP", step):
-            conversation = asked(partial(storage.get, person))
+            conversation = asked(partial(journal.conversations.get, person))
             findings += proof.audit(
                 person, archive.rows(person), is_active=bool(conversation and conversation.is_active)
             )
@@ -301,7 +301,7 @@ def list_conversations(*, limit: int, numbers: bool, as_json: bool) -> None:
 
     chosen = checked(twilio=True, tree=True)
     name = naming(chosen, numbers=numbers)
-    lines = islice(conversations.listed(wiring.store(chosen).archive()), limit)
+    lines = islice(conversations.listed(wiring.store(chosen).archive), limit)
     for line in asked(lambda: list(lines)):
         line["person"] = name(line["person"])
         if as_json:
@@ -318,8 +318,8 @@ def show(*, person: str) -> None:
     from operations import conversations
     from worker import wiring
 
-    storage = wiring.store(checked(tree=True))
-    print_json(asked(lambda: conversations.shown(storage, person)))
+    journal = wiring.store(checked(tree=True))
+    print_json(asked(lambda: conversations.shown(journal, person)))
 
 
 @conversations.command()
@@ -332,11 +332,11 @@ def reset(*, person: str, yes: bool) -> None:
     from operations import conversations
     from worker import wiring
 
-    storage = wiring.store(checked(tree=True))
-    asked(lambda: conversations.known(storage, person))
+    journal = wiring.store(checked(tree=True))
+    asked(lambda: conversations.known(journal, person))
     sure(f"The cat will remember nothing of {person}. Reset?", yes=yes)
     # a reset by the operator does not undo a STOP of the person
-    storage.reset(person, now=datetime.now(UTC), wake=False)
+    journal.storage.reset(person, now=datetime.now(UTC), wake=False)
     click.echo("reset")
 
 
@@ -359,12 +359,12 @@ def export(*, people: tuple[str, ...], all_people: bool, as_page: bool, output: 
 
     if all_people == bool(people) or (as_page and len(people) != 1):
         raise click.UsageError("name people or give --all; --html needs exactly one person")
-    storage = wiring.store(checked(tree=True))
-    archive = storage.archive()
+    journal = wiring.store(checked(tree=True))
+    archive = journal.archive
     for person in people:
-        asked(partial(desk.known, storage, person))
+        asked(partial(desk.known, journal, person))
     named = (str(item["user_id"]) for item in archive.items()) if all_people else iter(people)
-    lines = desk.page(people[0], desk.transcript(storage, people[0])) if as_page else desk.exported(archive, named)
+    lines = desk.page(people[0], desk.transcript(journal, people[0])) if as_page else desk.exported(archive, named)
     count = 0
     with click.open_file(str(output) if output else "-", "w", encoding="utf-8") as file, steps() as step:
         for line in watched(lines, "lines", step):
@@ -386,11 +386,12 @@ def import_(*, file: Any, yes: bool) -> None:
     from operations import conversations
     from worker import wiring
 
-    storage = wiring.store(checked(tree=True))
-    storage.ensure_tables()
+    journal = wiring.store(checked(tree=True))
+    journal.storage.ensure_tables()
+    names = journal.storage.names
     lines = list(file)
-    sure(f"Write {len(lines)} lines into {storage.table_name} and {storage.messages_table_name}?", yes=yes)
-    items, rows = asked(lambda: conversations.imported(storage.archive(), lines))
+    sure(f"Write {len(lines)} lines into {names.conversations} and {names.messages}?", yes=yes)
+    items, rows = asked(lambda: conversations.imported(journal.archive, lines))
     click.echo(f"{items} conversations, {rows} rows")
 
 
@@ -419,12 +420,11 @@ def forget(*, person: str, yes: bool, keep_twilio: bool, as_json: bool) -> None:
 
     chosen = checked(twilio=True, tree=True)
     sure(f"Everything about {person} will be deleted and cannot be restored. Forget?", yes=yes)
-    storage = wiring.store(chosen)
+    journal = wiring.store(chosen)
     account = None if keep_twilio else wiring.account(chosen)
     inbox = wiring.inbox_on(wiring.redis_client(chosen), chosen)
     eraser = Eraser(
-        storage=storage,
-        archive=storage.archive(),
+        journal=journal,
         inbox=inbox,
         leases=LeaseKeeper(inbox, every_seconds=chosen.lease_renew_seconds, on_error=lambda _: None),
         account=account,
@@ -433,7 +433,7 @@ def forget(*, person: str, yes: bool, keep_twilio: bool, as_json: bool) -> None:
     users = [person]
     if chosen.per_number and not number_of(person):
         # one conversation per number that the person texted, also a number that is no longer ours
-        known = asked(lambda: [str(item["user_id"]) for item in eraser.archive.items()])
+        known = asked(lambda: [str(item["user_id"]) for item in journal.archive.items()])
         both = [user_of(person, number, per_number=True) for number in chosen.addresses]
         users += sorted({*both, *(user for user in known if number_of(user) and address_of(user) == person)})
     with steps() as step:

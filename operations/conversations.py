@@ -14,16 +14,16 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from conversation import journal
-from conversation.archive import INTERNAL_PREFIX, Archive
-from conversation.dynamodb import Row
-from conversation.journal import Entry
+from conversation.entries import Entry, milliseconds
 from conversation.models import Conversation
-from conversation.storage import DynamoDBStorage
+from conversation.table import Row
+from journal.archive import INTERNAL_PREFIX, Archive
+from journal.states import UNFINISHED_TURNS, UNSETTLED_PARTS
+from journal.store import Journal
 from operations.dead_letters import BadRequest
 
 #: States of unfinished rows: if one were imported, a worker would continue it.
-_OPEN: Final = frozenset(map(str, (*journal.UNFINISHED_TURNS, *journal.UNSETTLED_PARTS))) - {"ANSWERED"}
+_OPEN: Final = frozenset(map(str, (*UNFINISHED_TURNS, *UNSETTLED_PARTS))) - {"ANSWERED"}
 
 
 def listed(archive: Archive) -> Iterator[dict[str, Any]]:  # Any: JSON
@@ -39,12 +39,12 @@ def listed(archive: Archive) -> Iterator[dict[str, Any]]:  # Any: JSON
         }
 
 
-def shown(storage: DynamoDBStorage, person: str) -> dict[str, Any]:  # Any: JSON
+def shown(journal: Journal, person: str) -> dict[str, Any]:  # Any: JSON
     """Return what is known about a person apart from the messages: state, memory, counts.
 
     Raises `BadRequest` if there is no conversation with that person.
     """
-    conversation = known(storage, person)
+    conversation = known(journal, person)
     memory = conversation.memory
     return {
         "person": person,
@@ -58,28 +58,28 @@ def shown(storage: DynamoDBStorage, person: str) -> dict[str, Any]:  # Any: JSON
     }
 
 
-def known(storage: DynamoDBStorage, person: str) -> Conversation:
+def known(journal: Journal, person: str) -> Conversation:
     """Return a person's conversation. Raises `BadRequest` if there is none."""
-    conversation = storage.get(person)
+    conversation = journal.storage.get(person)
     if conversation is None:
         raise BadRequest(f"there is no conversation with {person}")
     return conversation
 
 
-def transcript(storage: DynamoDBStorage, person: str) -> Iterator[Entry]:
+def transcript(journal: Journal, person: str) -> Iterator[Entry]:
     """Yield all texts and replies, oldest first."""
     cursor: str | None = None
     while True:
-        page = storage.page(person, cursor=cursor)
+        page = journal.storage.page(person, cursor=cursor)
         yield from page.entries
         cursor = page.cursor
         if cursor is None:
             return
 
 
-def moment(milliseconds: int) -> str:
+def moment(at_ms: int) -> str:
     """Format a time of Redis's clock, such as `2025-01-31T12:00:00+00:00`."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="seconds")
 
 
 def exported(archive: Archive, people: Iterable[str]) -> Iterator[str]:
@@ -144,7 +144,7 @@ def page(person: str, entries: Iterable[Entry]) -> Iterator[str]:
         f"<h1>{html.escape(person)}</h1>"
     )
     for entry in entries:
-        at = moment(journal.milliseconds(entry.arrived))
+        at = moment(milliseconds(entry.arrived))
         role = "assistant" if entry.role == "assistant" else "user"
         yield f'<p class="{role}">{html.escape(entry.content)}<small>{at} {html.escape(entry.state or "")}</small></p>'
     yield "</html>"

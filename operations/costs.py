@@ -10,7 +10,7 @@ from typing import Any, Final
 import pygal
 from pygal.style import Style
 
-from conversation.ports import Cost
+from journal.spending import Cost
 from runtime.money import MICRO
 from sms.messages import masked
 

@@ -12,10 +12,10 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from conversation.journal import Turn
-from conversation.storage import DynamoDBStorage
-from conversation.story import Story
 from inbox.inbox import RedisInbox
+from journal.model import RowName, Turn, in_key
+from journal.store import Journal
+from journal.story import Story
 from operations.explain import explain
 from sms.errors import CarrierAway
 from sms.twilio import TwilioLedger
@@ -42,14 +42,14 @@ def ago(given: str) -> datetime:
     return datetime.now(UTC) - duration(given)
 
 
-def story(storage: DynamoDBStorage, ledger: TwilioLedger, sid: str, person: str | None) -> Story:
+def story(journal: Journal, ledger: TwilioLedger, sid: str, person: str | None) -> Story:
     """Return everything known about one text. Raises `NothingKnown`."""
     if person is None:
         try:
             person = ledger.person_of(sid)
         except CarrierAway:
             person = None
-    return explain(storage, sid, person=person)
+    return explain(journal, sid, person=person)
 
 
 def reconcile(reconciler: Reconciler, since: str | None, progress: Callable[[Step], None]) -> Report:
@@ -60,30 +60,30 @@ def reconcile(reconciler: Reconciler, since: str | None, progress: Callable[[Ste
 class DeadLetters:
     """The dead letters: dead turns, and reply parts that were refused for good."""
 
-    def __init__(self, storage: DynamoDBStorage, inbox: RedisInbox) -> None:
-        self._storage = storage
+    def __init__(self, journal: Journal, inbox: RedisInbox) -> None:
+        self._journal = journal
         self._inbox = inbox
 
     def list(self, limit: int) -> Iterator[dict[str, Any]]:  # Any: JSON
         """Yield the dead letters, oldest first: key, state, reason and time."""
-        for row in islice(self._storage.dead_letters(), limit):
-            yield {"key": row.key, **self._summary(row.user_id, row.key)}
+        for row in islice(self._journal.dead_letters.list(), limit):
+            yield {"key": row.key, **self._summary(row)}
 
     def show(self, name: str) -> dict[str, Any]:  # Any: JSON
         """Return one dead letter, with its traceback. Raises `BadRequest`.
 
         `name` is a MessageSid, or a key such as `out#SM123#0`.
         """
-        user_id, key = self._find(name)
-        turn = self._turn(user_id, key)
-        parts = self._storage.parts(user_id, turn.turn or turn.sid)
+        row = self._find(name)
+        turn = self._turn(row)
+        parts = self._journal.outbox.parts(row.user_id, turn.reply_sid)
         return {
-            "key": key,
-            "person": user_id,
-            **self._summary(user_id, key),
+            "key": row.key,
+            "person": row.user_id,
+            **self._summary(row),
             "text": turn.content,
             "tries": turn.tries,
-            "error": turn.facts.get("error"),
+            "error": turn.error,
             "payload": turn.facts.get("payload"),
             "parts": [{**asdict(part), "facts": None} for part in parts],
         }
@@ -93,40 +93,40 @@ class DeadLetters:
 
         A second replay finds no dead letter and does nothing (False).
         """
-        user_id, key = self._find(name)
-        turn = self._turn(user_id, key)
-        if turn.sid.startswith("unreadable-"):
+        row = self._find(name)
+        turn = self._turn(row)
+        if turn.is_unreadable:
             raise BadRequest("this entry can never be read: discard it")
-        if not self._storage.revive(user_id, key, now=datetime.now(UTC)):
+        if not self._journal.dead_letters.revive(row, now=datetime.now(UTC)):
             return False
         self._inbox.accept(text_of(turn))
         return True
 
     def discard(self, name: str) -> bool:
         """Take a dead letter off the list; its row stays. Raises `BadRequest`."""
-        user_id, key = self._find(name)
-        return self._storage.discard(user_id, key, now=datetime.now(UTC))
+        return self._journal.dead_letters.discard(self._find(name), now=datetime.now(UTC))
 
-    def _find(self, name: str) -> tuple[str, str]:
-        keys = {name, f"in#{name}"}
-        for row in self._storage.dead_letters():
+    def _find(self, name: str) -> RowName:
+        keys = {name, in_key(name)}
+        for row in self._journal.dead_letters.list():
             if row.key in keys:
-                return row.user_id, row.key
+                return row
         raise BadRequest(f"{name} is not a dead letter")
 
-    def _turn(self, user_id: str, key: str) -> Turn:
-        turn = self._storage.get_turn(user_id, key.split("#")[1])
+    def _turn(self, row: RowName) -> Turn:
+        turn = self._journal.turns.get(row.user_id, row.sid)
         if turn is None:
-            raise BadRequest(f"{key} belongs to a turn that no longer exists")
+            raise BadRequest(f"{row.key} belongs to a turn that no longer exists")
         return turn
 
-    def _summary(self, user_id: str, key: str) -> dict[str, Any]:  # Any: JSON
-        turn = self._storage.get_turn(user_id, key.split("#")[1])
-        if key.startswith("in#"):
-            return (
-                {"state": str(turn.state), "reason": turn.reason, "since": turn.facts.get("settled_at")} if turn else {}
-            )
-        part = next((part for part in self._storage.parts(user_id, key.split("#")[1]) if part.key == key), None)
+    def _summary(self, row: RowName) -> dict[str, Any]:  # Any: JSON
+        if row.is_turn:
+            turn = self._journal.turns.get(row.user_id, row.sid)
+            if turn is None:
+                return {}
+            return {"state": str(turn.state), "reason": turn.reason, "since": turn.facts.get("settled_at")}
+        parts = self._journal.outbox.parts(row.user_id, row.sid)
+        part = next((part for part in parts if part.key == row.key), None)
         if part is None:
             return {}
         return {

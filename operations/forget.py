@@ -20,13 +20,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from conversation.archive import Archive
-from conversation.journal import STILL_STOPPED, milliseconds, stop_mark
+from conversation.entries import milliseconds
 from conversation.models import in_milliseconds
-from conversation.storage import DynamoDBStorage
 from inbox.inbox import RedisInbox
 from inbox.payloads import Who
 from inbox.ports import Lease, Waiting, moment
+from journal.model import STILL_STOPPED, stop_mark
+from journal.store import Journal
 from operations.dead_letters import BadRequest
 from sms import keywords
 from sms.account import TwilioAccount
@@ -66,8 +66,7 @@ class Receipt:
 class Eraser:
     """Forgets people. If `account` is None, Twilio keeps its copies."""
 
-    storage: DynamoDBStorage
-    archive: Archive
+    journal: Journal
     inbox: RedisInbox
     account: TwilioAccount | None
     who: Callable[[str], Who]
@@ -85,9 +84,9 @@ class Eraser:
         with self.leases.kept(lease) if lease else nullcontext():
             try:
                 waiting = list(self.inbox.waiting(lease, limit=MOST_MARKS)) if lease else []
-                if self.archive.item(person) is not None:
+                if self.journal.archive.item(person) is not None:
                     # a higher fence: a worker that held this person before can no longer write
-                    self.storage.open(person, now=now)
+                    self.journal.conversations.open(person, now=now)
                 listed = self._listed(person)
                 self._mark(
                     person, who, [*(entry.text.sid for entry in waiting if entry.text), *listed], now=now, until=until
@@ -95,7 +94,7 @@ class Eraser:
                 self._keep_stop(person, who, waiting, now=now)
                 deleted, kept = self._at_twilio(listed, progress)
                 self._still_alone(lease, person)
-                rows = self.archive.erase(person)
+                rows = self.journal.archive.erase(person)
                 progress("the tables", rows)
                 removed = self.inbox.forget(who, person)
                 progress("redis", removed)
@@ -133,20 +132,20 @@ class Eraser:
         begin = in_milliseconds(now - MARKED)
         sids = sorted(
             (row["arrived"], row["sid"])
-            for row in self.archive.rows(person)
+            for row in self.journal.archive.rows(person)
             if row["message_key"].startswith("in#") and milliseconds(row.get("arrived", "0-")) >= begin
         )
         newest = list(dict.fromkeys([*more, *(sid for _, sid in reversed(sids))]))
-        self.storage.bury(who, [self.who(sid) for sid in newest[:MOST_MARKS]], until=until)
+        self.journal.tombstones.add(who, [self.who(sid) for sid in newest[:MOST_MARKS]], until=until)
 
     def _keep_stop(self, person: str, who: Who, waiting: Sequence[Waiting], *, now: datetime) -> None:
         """Keep the person's STOP under its hash, also a STOP that waits and was not acted on yet."""
-        conversation = self.storage.get(person)
+        conversation = self.journal.conversations.get(person)
         texts = (entry.text for entry in waiting if entry.text is not None)
         if keywords.opted_out_after(texts, opted_out=conversation is not None and not conversation.is_active):
-            self.storage.bury(stop_mark(who), [STILL_STOPPED], until=now + STOP_KEPT)
+            self.journal.tombstones.add(stop_mark(who), [STILL_STOPPED], until=now + STOP_KEPT)
         elif conversation is not None:
-            self.storage.lift_stop(who)
+            self.journal.tombstones.lift_stop(who)
 
     def _listed(self, person: str) -> list[str]:
         if self.account is None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from conversation.journal import milliseconds
+from conversation.entries import milliseconds
 from conversation.models import in_milliseconds
 
 
@@ -68,6 +68,6 @@ def counted(rows: Iterable[Mapping[str, Any]], *, since: datetime) -> Stats:  # 
 
 
 def _part(values: list[int], percent: int) -> int | None:
-    if len(values) < 2:  # noqa: PLR2004 - quantiles need two values
+    if len(values) < 2:
         return values[0] if values else None
     return int(statistics.quantiles(values, n=100)[percent - 1])

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
-from conversation.story import Rows
+from journal.story import Rows
 from simulator import phone, rest
 from simulator.cut import Cuttable
 from simulator.faults import Faults

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
-from conversation import story
 from conversation.errors import ConversationError
-from conversation.story import Rows, Story
+from journal import story
+from journal.story import Rows, Story
 from simulator.store import Message
 from sms.messages import user_of
 

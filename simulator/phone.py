@@ -30,7 +30,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from conversation.story import Rows
+from journal.story import Rows
 from simulator import explain, road
 from simulator.faults import Faults, UnusableRule
 from simulator.network import Network, describe

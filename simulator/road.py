@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from conversation.errors import ConversationError
-from conversation.story import Rows
+from journal.story import Rows
 from runtime import logs
 from simulator.store import Message
 from sms.messages import user_of
@@ -30,10 +30,10 @@ def of(message: Message, journal: Rows, messages: Iterable[Message]) -> dict[str
         "webhook": next((name for name, _ in message.stations if name.startswith(("lost", "no webhook"))), None)
     }
     try:
-        turn = journal.get_turn(message.sender, message.sid) or journal.get_turn(
+        turn = journal.turns.get(message.sender, message.sid) or journal.turns.get(
             user_of(message.sender, message.recipient, per_number=True), message.sid
         )
-        parts = journal.parts(turn.user_id, turn.turn) if turn and turn.turn else ()
+        parts = journal.outbox.parts(turn.user_id, turn.turn) if turn and turn.turn else ()
     except ConversationError as exc:
         log.warning("journal not read", error=type(exc).__name__)
         turn, parts = None, ()

@@ -10,6 +10,7 @@ from pathlib import Path
 from starlette.types import ASGIApp
 
 from conversation.storage import DynamoDBStorage
+from journal.store import Journal
 from runtime import logs
 from runtime.settings import Settings, environment
 from simulator.app import create_app
@@ -47,13 +48,13 @@ def app() -> ASGIApp:
         faults=faults,
         base_url=chosen.twilio_api_base_url,
     )
-    journal = DynamoDBStorage(
+    storage = DynamoDBStorage(
         chosen.dynamodb_table_name,
         messages_table_name=chosen.dynamodb_messages_table_name,
         endpoint_url=chosen.aws_endpoint_url,
         region_name=chosen.aws_region,
     )
-    return create_app(network, journal=journal, faults=faults)
+    return create_app(network, journal=Journal.on(storage), faults=faults)
 
 
 def _own(store: Store, number: str, public_url: str) -> None:

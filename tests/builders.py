@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
-from conversation import journal
-from conversation.journal import Turn, TurnState
+from conversation import entries
 from conversation.storage import DynamoDBStorage
+from conversation.table import DynamoDB
+from journal.model import Turn
+from journal.states import TurnState
 from sms.messages import InboundSms, MessageSid
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -33,7 +35,7 @@ def a_turn(content: str = "hello", *, user_id: str = ANN, sid: str | None = None
         user_id=user_id,
         sid=sid or a_sid(),
         state=TurnState.FILED,
-        arrived=journal.arrived(f"{NOW_MS + at}-0"),
+        arrived=entries.arrived(f"{NOW_MS + at}-0"),
         content=content,
         to=OUR_NUMBER,
     )
@@ -41,12 +43,8 @@ def a_turn(content: str = "hello", *, user_id: str = ANN, sid: str | None = None
 
 def asked_of(storage: DynamoDBStorage) -> list[str]:
     """Record the names of all DynamoDB operations from now on, in order, in the returned list."""
-    database, seen = storage._db, list[str]()
-    ask = database.ask
-
-    def noted(operation: str, **request: Any) -> dict[str, Any]:
-        seen.append(operation)
-        return ask(operation, **request)
-
-    database.ask = noted  # type: ignore[method-assign]
+    assert isinstance(storage.tables, DynamoDB)
+    seen: list[str] = []
+    events = storage.tables.ready().meta.events
+    events.register("before-call.dynamodb", lambda model, **_: seen.append(model.name))
     return seen

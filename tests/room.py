@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 
 import pytest
@@ -14,10 +15,13 @@ import pytest
 from cat.chain import Cat
 from cat.ports import Heard, Reply
 from cat.prices import Catalogue, Model
-from conversation.journal import PartState, TurnState
-from conversation.memory import InMemoryStorage
+from conversation import schema
+from conversation.memory_table import MemoryTables
+from conversation.storage import DynamoDBStorage
 from inbox import payloads
 from inbox.memory import InMemoryCircuit, InMemoryInbox, InMemoryLimits, InMemoryQuota
+from journal.states import PartState, TurnState
+from journal.store import Journal
 from sms.memory import InMemorySender
 from sms.messages import InboundSms, MessageSid
 from sms.ports import Listed
@@ -87,7 +91,8 @@ class Room:
 
     def __post_init__(self) -> None:
         self.inbox = InMemoryInbox(clock_ms=lambda: self.ms, lease=timedelta(seconds=20), per_number=self.per_number)
-        self.store = InMemoryStorage()
+        self.tables = MemoryTables(schema.conversations(), schema.messages())
+        self.store = Journal.on(DynamoDBStorage(tables=self.tables))
         self.sender = InMemorySender()
         self.circuit = InMemoryCircuit()
         self.parrot = Parrot()
@@ -189,39 +194,48 @@ class Room:
     def received(self) -> list[str]:
         return [message.body for _, message in self.sender.created]
 
+    def rewrite_item(self, **attributes: Any) -> None:
+        """Change attributes of the person's item as another program may, without raising the version."""
+        tables, names = self.store.storage.tables, self.store.storage.names
+        item = tables.get(names.conversations, {"user_id": ANN}) or {"user_id": ANN}
+        tables.put_all(names.conversations, [{**item, **attributes}])
+
     def state(self, text: InboundSms) -> TurnState:
-        turn = self.store.get_turn(ANN, text.sid)
+        turn = self.store.turns.get(ANN, text.sid)
         assert turn is not None
         return turn.state
 
     def part(self, text: InboundSms) -> PartState:
-        return self.store.parts(ANN, text.sid)[0].state
+        return self.store.outbox.parts(ANN, text.sid)[0].state
 
 
 class Dying:
-    """A store in front of another, which ends the process at the `nth` call named `call`.
+    """A value in front of another, whose call `path`, such as `turns.persist`, fails or ends the process.
 
-    With `after` the call takes effect first. `error` is raised in place of `Died`.
+    `after`: once the call took effect. `nth`: which of the calls it is.
     """
 
     def __init__(
-        self, behind: object, call: str, *, after: bool, error: BaseException | None = None, nth: int = 1
+        self, behind: object, path: str, *, after: bool, error: BaseException | None = None, nth: int = 1
     ) -> None:
-        self._behind, self._call, self._after, self._nth = behind, call, after, nth
-        self._error = error or Died()
+        self._behind, self._after, self._error = behind, after, error or Died()
+        self._path = path.split(".")
+        self._left = count(nth - 1, -1)
 
     def __getattr__(self, name: str) -> Any:
         real = getattr(self._behind, name)
-        if name != self._call:
+        if name != self._path[0]:
             return real
+        if len(self._path) > 1:
+            inner = Dying(real, ".".join(self._path[1:]), after=self._after, error=self._error)
+            inner._left = self._left
+            return inner
 
         def cut(*args: object, **options: object) -> object:
-            self._nth -= 1
-            if self._nth > 0:
+            if next(self._left) != 0:
                 return real(*args, **options)
             if self._after:
                 real(*args, **options)
-            self._call = ""
             raise self._error
 
         return cut

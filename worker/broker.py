@@ -7,7 +7,7 @@ on `None`. Celery handles connection errors there and takes any other error for 
 dies because its broker restarted (`tests/chaos/test_pools.py` shows it without this file).
 As a connection error it is logged and ignored. That is right: the person of that task is still on the agenda.
 
-Two costs are saved, together a fifth of a turn's CPU (`docs/decisions/0019-dynamodb-without-the-model.md`).
+Two costs are saved, together a fifth of a turn's CPU (`docs/decisions/0019-cpu-of-a-turn.md`).
 Kombu builds a Redis client, with its table of some three hundred commands, for each message taken or published.
 Celery publishes its task events one by one.
 """
@@ -31,13 +31,13 @@ class Channel(redis.Channel):
 
     _kept: Any = None  # Any: kombu's choice of a Redis client
 
-    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 - kombu's own signature
+    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
         if self.connection is None or self.connection.client is None:
             raise RedisConnectionError("the connection of this channel is closed")
         params: dict[str, Any] = super()._connparams(asynchronous=asynchronous)  # type: ignore[misc]  # not in stubs
         return params
 
-    def _create_client(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 - kombu's own signature
+    def _create_client(self, asynchronous: bool = False) -> Any:
         """Return the pool's one client.
 
         Threads can share it, since each command takes its own connection out of the pool.

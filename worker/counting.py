@@ -13,9 +13,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from conversation.ports import Cost, Journal
 from inbox.money import Quota, Spent
 from inbox.payloads import Who
+from journal.ports import Journal
+from journal.spending import Cost
 
 #: The engine recorded for a reply that consists of the last line alone.
 LAST_LINE: Final = "last line"
@@ -61,7 +62,7 @@ class Counting:
         if progress is not None and not progress.cursor:
             self._begun()
         while progress is not None:
-            page = self._journal.costs(since=progress.since, cursor=progress.cursor or None)
+            page = self._journal.costs.page(since=progress.since, cursor=progress.cursor or None)
             over = self._clock() >= until
             spent = [self._entry(cost) for cost in page.costs]
             if not self.purse.add_page(progress, spent, cursor=page.cursor, leave=over) or page.cursor is None:

@@ -19,12 +19,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from conversation import journal
 from conversation.errors import StoreAway
-from conversation.journal import Part, PartState
 from conversation.models import in_milliseconds
-from conversation.ports import Binding, Journal
 from inbox.ports import Circuit, Passage
+from journal.model import Binding, ReplyPart, new_attempt_id
+from journal.ports import Journal
+from journal.states import PartState
 from sms.messages import OutboundSms, address_of
 from sms.ports import ErrorClass, NotCreated, Outcome, Sender, Sent
 from worker import retry_policy
@@ -93,7 +93,7 @@ class Delivery:
     long, and that no place in the queue was taken.
     """
 
-    def __init__(  # noqa: PLR0913 - three stores, the terms, and what a test replaces
+    def __init__(
         self,
         journal_: Journal,
         sender: Sender,
@@ -101,9 +101,9 @@ class Delivery:
         terms: Terms,
         *,
         rng: random.Random,
-        noted: Callable[[Part], None] = lambda _: None,
+        noted: Callable[[ReplyPart], None] = lambda _: None,
         alarm: Callable[[Alarm, str], None] = lambda *_: None,
-        pace: Callable[[Part], int] = lambda _: 0,
+        pace: Callable[[ReplyPart], int] = lambda _: 0,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._journal = journal_
@@ -117,7 +117,7 @@ class Delivery:
         self._pace = pace
         self._gate = threading.Semaphore(CLAIMS_AT_A_TIME)
 
-    def deliver(self, visit: Visit, parts: Sequence[Part]) -> int | None:
+    def deliver(self, visit: Visit, parts: Sequence[ReplyPart]) -> int | None:
         """Advance every part as far as it goes.
 
         Returns None if all are over, else when to look again, in milliseconds of Redis's clock.
@@ -129,7 +129,7 @@ class Delivery:
                 return due
         return None
 
-    def give_up(self, visit: Visit, parts: Sequence[Part], reason: str) -> tuple[Part, ...]:
+    def give_up(self, visit: Visit, parts: Sequence[ReplyPart], reason: str) -> tuple[ReplyPart, ...]:
         """Fail the parts that were never claimed or were proven not created, and list them as dead letters.
 
         The person's other texts then no longer wait for them.
@@ -138,16 +138,16 @@ class Delivery:
         for part in parts:
             if part.state in (PartState.NEW, PartState.RETRY):
                 failed = Binding(state=PartState.FAILED, reason=reason)
-                given_up.append(self._journal.bind(part, failed, now=visit.now()))
+                given_up.append(self._journal.outbox.bind(part, failed, now=visit.now()))
                 self._noted(given_up[-1])
             else:
                 given_up.append(part)
         return tuple(given_up)
 
-    def _advance(self, visit: Visit, part: Part) -> int | None:
+    def _advance(self, visit: Visit, part: ReplyPart) -> int | None:
         if part.state is PartState.SENDING:
             # its claimant held a lower fence, so it is gone; whether its request left cannot be known here
-            part = self._journal.bind(part, _unknown(visit, "its sender died"), now=visit.now())
+            part = self._journal.outbox.bind(part, _unknown(visit, "its sender died"), now=visit.now())
             self._noted(part)
         if part.state in (PartState.NEW, PartState.RETRY):
             if visit.now_ms() < part.due:
@@ -156,7 +156,7 @@ class Delivery:
             unwanted = self._unwanted(visit, part)
             if unwanted:
                 binding = Binding(state=PartState.SUPPRESSED, reason=unwanted)
-                self._noted(self._journal.bind(part, binding, now=visit.now()))
+                self._noted(self._journal.outbox.bind(part, binding, now=visit.now()))
                 return None
             passage = self._circuit.passage()
             if not passage.allowed:
@@ -175,13 +175,13 @@ class Delivery:
             return patient_until if visit.now_ms() < patient_until else None
         return None
 
-    def _attempt(self, visit: Visit, part: Part, passage: Passage) -> Part:
+    def _attempt(self, visit: Visit, part: ReplyPart, passage: Passage) -> ReplyPart:
         self._sender.warm()
         with self._window() as window:
-            claimed = self._journal.claim(
+            claimed = self._journal.outbox.claim(
                 part,
                 fence=visit.fence,
-                attempt_id=journal.new_attempt_id(part),
+                attempt_id=new_attempt_id(part),
                 now=visit.now(),
             )
             outcome = self._sender.send(self._message(claimed), may_begin=window.first_byte)
@@ -198,7 +198,7 @@ class Delivery:
     def _heed(self, visit: Visit, refusal: NotCreated) -> None:
         """Act on what a refusal says about the person, beyond this one message."""
         if refusal.code == retry_policy.OPTED_OUT:
-            self._journal.set_active(visit.user_id, active=False, fence=visit.fence, now=visit.now())
+            self._journal.conversations.set_active(visit.user_id, active=False, fence=visit.fence, now=visit.now())
             visit.opened = replace(visit.conversation, is_active=False)
         elif refusal.error_class is ErrorClass.LOOP:
             self.end_loop(visit, refusal.reason)
@@ -206,7 +206,7 @@ class Delivery:
     def end_loop(self, visit: Visit, reason: str) -> None:
         """Send this person no reply for a while."""
         until_ms = visit.now_ms() + int(retry_policy.LOOP_QUIET.total_seconds() * 1000)
-        self._journal.set_quiet(visit.user_id, until_ms=until_ms, fence=visit.fence, now=visit.now())
+        self._journal.conversations.set_quiet(visit.user_id, until_ms=until_ms, fence=visit.fence, now=visit.now())
         visit.opened = replace(visit.conversation, quiet_until=until_ms)
         self._alarm(Alarm.LOOP, reason)
 
@@ -228,7 +228,7 @@ class Delivery:
         finally:
             window.leave()
 
-    def _message(self, part: Part) -> OutboundSms:
+    def _message(self, part: ReplyPart) -> OutboundSms:
         return OutboundSms(
             to=address_of(part.user_id),
             sender=part.sender,
@@ -238,7 +238,7 @@ class Delivery:
             validity_seconds=self._terms.validity_seconds,
         )
 
-    def _binding(self, visit: Visit, part: Part, outcome: Outcome) -> Binding:
+    def _binding(self, visit: Visit, part: ReplyPart, outcome: Outcome) -> Binding:
         if isinstance(outcome, Sent):
             return Binding(state=PartState.SENT, sid=outcome.sid, status=outcome.status, segments=outcome.segments)
         if not isinstance(outcome, NotCreated):
@@ -249,22 +249,22 @@ class Delivery:
             return Binding(state=PartState.RETRY, due=due, error_code=outcome.code, reason=outcome.reason)
         return Binding(state=PartState.FAILED, error_code=outcome.code, reason=decision.reason)
 
-    def _bind(self, visit: Visit, part: Part, binding: Binding) -> Part:
+    def _bind(self, visit: Visit, part: ReplyPart, binding: Binding) -> ReplyPart:
         """Store the outcome, retrying while the journal is away: a lost one must be recovered by evidence."""
         for _ in range(BIND_TRIES - 1):
             try:
-                return self._journal.bind(part, binding, now=visit.now())
+                return self._journal.outbox.bind(part, binding, now=visit.now())
             except StoreAway:
                 self._sleep(BIND_PAUSE_SECONDS)
-        return self._journal.bind(part, binding, now=visit.now())
+        return self._journal.outbox.bind(part, binding, now=visit.now())
 
-    def _unwanted(self, visit: Visit, part: Part) -> str:
+    def _unwanted(self, visit: Visit, part: ReplyPart) -> str:
         """Return why a part must not be sent any more; empty if it may."""
         if not visit.conversation.is_active:
             return "opted out"
         if visit.now_ms() < visit.conversation.quiet_until:
             return LOOP
-        born_ms = max(int(part.arrived.partition("-")[0]), _milliseconds(part.facts.get("revived_at")))
+        born_ms = max(int(part.arrived.partition("-")[0]), _milliseconds(part.revived_at))
         return "too old to send" if visit.now_ms() - born_ms > self._terms.max_age_seconds * 1000 else ""
 
 

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from conversation.journal import Part, Turn
 from conversation.models import in_milliseconds
-from conversation.ports import Journal
 from inbox.ports import Circuit, Inbox, moment
+from journal.model import ReplyPart, Turn
+from journal.ports import Journal
 from sms import codes
 from sms.messages import InboundSms, Media, MessageSid, address_of
 from sms.ports import ErrorClass
@@ -34,7 +34,7 @@ FAILED: Final = frozenset({"failed", "undelivered"})
 class Told:
     """Callbacks: `second_try` receives each new second try, `alarm` what an operator should look at."""
 
-    second_try: Callable[[Part], None] = lambda _: None
+    second_try: Callable[[ReplyPart], None] = lambda _: None
     alarm: Callable[[Alarm, str], None] = lambda *_: None
 
 
@@ -58,7 +58,7 @@ class DeliveryFailures:
         self._max_age = max_age
         self._told = told or Told()
 
-    def consider(self, part: Part) -> None:
+    def consider(self, part: ReplyPart) -> None:
         """Act on the part's status as the carrier last reported it.
 
         A second call repeats the action and changes nothing.
@@ -71,12 +71,12 @@ class DeliveryFailures:
             if self._circuit.open(reason):
                 self._told.alarm(Alarm.STOPPED, reason)
         elif code == retry_policy.OPTED_OUT:
-            self._journal.opt_out(part.user_id, now=self._now())
+            self._journal.conversations.opt_out(part.user_id, now=self._now())
         if codes.is_alarming_code(code):
             self._told.alarm(Alarm.STRANGE, codes.meaning(code))
         self.try_again(part)
 
-    def try_again(self, part: Part) -> None:
+    def try_again(self, part: ReplyPart) -> None:
         """Create the part's second try, if it is to have one. A second call changes nothing."""
         code = part.error_code
         if part.again or part.status not in FAILED or code is None:
@@ -90,9 +90,9 @@ class DeliveryFailures:
             return  # the reply is too old to be of use
         due = now + decision.in_
         second = part.second_try(due=in_milliseconds(due), fresh=tomorrow)
-        if self._journal.send_again(second, now=now):
+        if self._journal.outbox.send_again(second, now=now):
             self._told.second_try(second)
-            turn = self._journal.get_turn(part.user_id, part.turn)
+            turn = self._journal.turns.get(part.user_id, part.turn)
             if turn is not None and not tomorrow:
                 self._inbox.accept(text_of(turn))
 
@@ -108,6 +108,6 @@ def text_of(turn: Turn) -> InboundSms:
         to=turn.to,
         body=turn.content,
         media=tuple(Media(url=item["url"], content_type=item["content_type"]) for item in turn.facts.get("media", ())),
-        messaging_service_sid=turn.facts.get("messaging_service_sid"),
+        messaging_service_sid=turn.messaging_service_sid,
         repaired=True,
     )

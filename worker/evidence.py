@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from conversation.journal import Part, PartState
+from journal.model import ReplyPart
+from journal.states import PartState
 from sms.messages import address_of
 from sms.ports import Listed, Listing
 
@@ -25,11 +26,11 @@ SLACK: Final = timedelta(seconds=30)
 class Found:
     """A part and the entry that is bound to it."""
 
-    part: Part
+    part: ReplyPart
     entry: Listed
 
 
-def match(listing: Listing, parts: Sequence[Part], *, now: datetime) -> list[Found]:
+def match(listing: Listing, parts: Sequence[ReplyPart], *, now: datetime) -> list[Found]:
     """Return which entry belongs to which part of unknown outcome.
 
     `parts` are the person's newest parts in any state: an entry bound to one of them is no evidence for another.
@@ -55,12 +56,12 @@ def match(listing: Listing, parts: Sequence[Part], *, now: datetime) -> list[Fou
     return matches
 
 
-def window(parts: Iterable[Part], *, now: datetime) -> timedelta:
+def window(parts: Iterable[ReplyPart], *, now: datetime) -> timedelta:
     """Return how far back the carrier's list must be read for these parts."""
     return max((now - _claimed(part) for part in parts), default=timedelta(0)) + SLACK
 
 
-def _is_like(entry: Listed, alike: Collection[Part]) -> bool:
+def _is_like(entry: Listed, alike: Collection[ReplyPart]) -> bool:
     part = next(iter(alike))
     sender = _sender(part)
     return (
@@ -71,10 +72,11 @@ def _is_like(entry: Listed, alike: Collection[Part]) -> bool:
     )
 
 
-def _sender(part: Part) -> str | None:
+def _sender(part: ReplyPart) -> str | None:
     """Return the number the part left from, or None if a Messaging Service chose it."""
     return None if part.messaging_service_sid else part.sender
 
 
-def _claimed(part: Part) -> datetime:
-    return datetime.fromisoformat(part.facts["claimed_at"])
+def _claimed(part: ReplyPart) -> datetime:
+    assert part.claimed_at is not None, "a part in doubt was claimed"
+    return datetime.fromisoformat(part.claimed_at)

@@ -13,11 +13,12 @@ from typing import Final
 
 from cat import recall
 from cat.engines.guarded import GuardedEngine
-from conversation.journal import Entry, TurnState
+from conversation.entries import Entry
 from conversation.models import Conversation, Message, in_milliseconds
-from conversation.ports import Folding, Journal
 from inbox.payloads import Who
 from inbox.ports import Inbox, moment
+from journal.ports import Journal
+from journal.states import TurnState
 from worker.budget import Budget
 
 #: How many people's memories a process folds at a time: its other threads answer texts.
@@ -64,7 +65,7 @@ class Memories:
 
     def bring_up_to_date(self, who: Who, person: str) -> None:
         """Do the same for a user id, such as `+15551230001`. A second call finds nothing to do."""
-        conversation = self._journal.get(person)
+        conversation = self._journal.conversations.get(person)
         now = moment(self._inbox.now_ms())
         if conversation is not None and recall.is_due(conversation, self._terms, now=now):
             self._noted(who, self._fold(who, conversation, now))
@@ -84,8 +85,10 @@ class Memories:
             if grant is None and len(talk) < recall.PATIENCE_MESSAGES:
                 return "no money"
         folded = recall.fold(known, talk, through=in_milliseconds(before) - 1, summarizer=summarizer if grant else None)
-        folding = Folding(conversation=conversation, memory=folded.memory, facts=folded.facts)
-        written = self._journal.remember(folding, now=now)
+        if folded.facts:
+            self._journal.costs.record_memory(conversation.user_id, folded.facts, now=now)
+        memory = folded.memory
+        written = memory is not None and self._journal.conversations.remember(conversation, memory)
         if grant is not None:
             self._budget.settle(grant, model=int(folded.facts.get("model_cost", 0)), sms=0)
         if folded.memory is None:
@@ -98,7 +101,7 @@ class Memories:
         They come from the journal, or from the conversation item if the journal does not hold them yet.
         """
         after_ms, before_ms = conversation.memory.through, in_milliseconds(before)
-        rows = self._journal.talk(
+        rows = self._journal.transcript.between(
             conversation.user_id, after_ms=after_ms, before_ms=before_ms, limit=recall.FOLDED_AT_ONCE
         )
         entries = [row for row in rows if row.state not in _UNHEARD]

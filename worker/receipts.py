@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from conversation import journal
-from conversation.journal import PartState
-from conversation.ports import Journal, Reported
 from inbox import payloads
 from inbox.ports import Inbox, moment
+from journal.model import Reported, part_of_attempt
+from journal.ports import Journal
+from journal.states import PartState
 from sms.messages import DeliveryReport, user_of
 from worker.delivery_failures import DeliveryFailures
 
@@ -58,14 +58,14 @@ class Receipts:
     def _write(self, report: DeliveryReport | None) -> str:
         if report is None:
             return "unreadable"
-        key = journal.part_of_attempt(report.attempt_id)
+        key = part_of_attempt(report.attempt_id)
         if key is None:
             return "foreign"
         reported = Reported(
             attempt_id=report.attempt_id, sid=report.sid, status=report.status, error_code=report.error_code
         )
         person = user_of(report.to, report.sender, per_number=self._per_number)
-        part = self._journal.report(person, key, reported, now=moment(self._inbox.now_ms()))
+        part = self._journal.outbox.report(person, key, reported, now=moment(self._inbox.now_ms()))
         if part is None:
             return "foreign"
         self._aftermath.consider(part)

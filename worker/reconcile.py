@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from conversation import journal
-from conversation.journal import Part, PartState
-from conversation.ports import Binding, Charge, Journal, Reported, Unsettled
+from conversation.entries import milliseconds
 from inbox.errors import InboxAway
 from inbox.payloads import Who
 from inbox.ports import Inbox, moment
+from journal.model import ALL_BUCKETS, Binding, Charge, ReplyPart, Reported, RowName
+from journal.ports import Journal
+from journal.states import STATUS_RANK, PartState
 from sms.messages import InboundSms, address_of, user_of
 from sms.ports import Ledger, Listed
 from worker import evidence
@@ -98,6 +99,8 @@ class Terms:
     numbers: Sequence[str]
     who: Callable[[str], Who]
     unsettled_after: timedelta = UNSETTLED_AFTER
+    #: The buckets of the unsettled index that are read.
+    buckets: Sequence[str] = ALL_BUCKETS
     #: Each of our numbers has its own conversation with a person.
     per_number: bool = False
     #: Asks the carrier to delete the words of a message with a final status; None: the carrier keeps them.
@@ -156,7 +159,7 @@ class Reconciler:
         Raises `CarrierAway` if the list cannot be read; the journal's unfinished rows are handled by then.
         """
         now = self._now()
-        done, total = 0, journal.BUCKETS + 2 * len(self._terms.numbers)
+        done, total = 0, len(self._terms.buckets) + 2 * len(self._terms.numbers)
 
         def passed(what: str) -> None:
             nonlocal done
@@ -164,8 +167,8 @@ class Reconciler:
             progress(Step(what, done, total))
 
         unfinished = 0
-        doubtful: dict[str, list[Part]] = {}
-        for bucket in range(journal.BUCKETS):
+        doubtful: dict[str, list[ReplyPart]] = {}
+        for bucket in self._terms.buckets:
             for row in self._unsettled(bucket, now):
                 part = self._part(row)
                 if part is not None and part.state is PartState.UNKNOWN:
@@ -193,22 +196,21 @@ class Reconciler:
 
     # The journal
 
-    def _unsettled(self, bucket: int, now: datetime) -> Iterator[Unsettled]:
-        return self._journal.unsettled(f"{bucket:02d}", before=now - self._terms.unsettled_after, limit=ROWS)
+    def _unsettled(self, bucket: str, now: datetime) -> Iterator[RowName]:
+        return self._journal.unsettled.rows(bucket, before=now - self._terms.unsettled_after, limit=ROWS)
 
-    def _part(self, row: Unsettled) -> Part | None:
-        kind, sid, *_ = row.key.split("#")
-        if kind != "out":
+    def _part(self, row: RowName) -> ReplyPart | None:
+        if not row.is_part:
             return None
-        return next((part for part in self._journal.parts(row.user_id, sid) if part.key == row.key), None)
+        return next((part for part in self._journal.outbox.parts(row.user_id, row.sid) if part.key == row.key), None)
 
-    def _restore(self, row: Unsettled) -> int:
+    def _restore(self, row: RowName) -> int:
         """Put the text of an unfinished turn back into the inbox, unless it already waits there.
 
         The visit that opens the turn marks it as restored.
         """
-        turn = self._journal.get_turn(row.user_id, row.key.split("#")[1])
-        if turn is None or turn.sid.startswith("unreadable-"):
+        turn = self._journal.turns.get(row.user_id, row.sid)
+        if turn is None or turn.is_unreadable:
             return 0
         if not self._inbox.accept(text_of(turn)):
             return 0
@@ -223,13 +225,13 @@ class Reconciler:
 
     # The carrier's list
 
-    def _settle_unknown(self, person: str, doubtful: Sequence[Part]) -> int:
+    def _settle_unknown(self, person: str, doubtful: Sequence[ReplyPart]) -> int:
         """Settle a person's parts of unknown outcome by the entries of the carrier's list.
 
         The clock is read anew for each person: many people take minutes, and an entry's age counts from the moment at
         which its list was read.
         """
-        recent = self._journal.newest_parts(person, limit=RECENT_ROWS)
+        recent = self._journal.outbox.newest_parts(person, limit=RECENT_ROWS)
         parts = [*recent, *(part for part in doubtful if part.key not in {other.key for other in recent})]
         listing = self._ledger.sent_to(address_of(person), for_the_last=evidence.window(doubtful, now=self._now()))
         now = self._now()
@@ -239,17 +241,17 @@ class Reconciler:
                 state=PartState.SENT, sid=match.entry.sid, status=match.entry.status, error_code=match.entry.error_code,
                 segments=match.entry.segments, evidence="list",
             )  # fmt: skip
-            self._aftermath.consider(self._journal.bind(match.part, binding, now=now))
+            self._aftermath.consider(self._journal.outbox.bind(match.part, binding, now=now))
             self._noted("settled", match.part.key)
         if matches:
             self._inbox.wake(self._terms.who(person))
         return len(matches)
 
-    def _hold(self, part: Part, now: datetime) -> int:
+    def _hold(self, part: ReplyPart, now: datetime) -> int:
         """Hold a part that stayed unknown until Twilio can no longer send it, if no evidence came meanwhile."""
         if now - moment(part.unknown_since) <= self._terms.validity:
             return 0
-        bound = self._journal.bind(part, Binding(state=PartState.HELD, reason="no evidence in time"), now=now)
+        bound = self._journal.outbox.bind(part, Binding(state=PartState.HELD, reason="no evidence in time"), now=now)
         if bound.state is not PartState.HELD:
             return 0
         self._noted("held", part.key)
@@ -259,10 +261,12 @@ class Reconciler:
         """Accept every listed text to our numbers that the journal does not know."""
         if not self._terms.numbers:
             return 0, 0
-        mark = self._journal.watermark(RECEIVED)
+        mark = self._journal.unsettled.watermark(RECEIVED)
         if mark is None and since is None:
             # the first look ever: texts from before this installation are not answered
-            self._journal.set_watermark(RECEIVED, self._ledger.received_by(self._terms.numbers[0], since=None).read_at)
+            self._journal.unsettled.set_watermark(
+                RECEIVED, self._ledger.received_by(self._terms.numbers[0], since=None).read_at
+            )
             return 0, 0
         if since is not None:
             mark = self._ledger.received_by(self._terms.numbers[0], since=None).read_at - since + OVERLAP
@@ -273,7 +277,7 @@ class Reconciler:
             listing = self._ledger.received_by(number, since=mark - OVERLAP)
             read_at.append(listing.read_at)
             texts = [entry for entry in reversed(listing.messages) if entry.inbound]
-            known = self._journal.known([(self._user(entry.sender, entry.to), entry.sid) for entry in texts])
+            known = self._journal.unsettled.known([(self._user(entry.sender, entry.to), entry.sid) for entry in texts])
             for entry in texts:
                 age = listing.read_at - entry.created
                 # a text that the journal knows or that waits in the inbox had its webhook
@@ -282,7 +286,7 @@ class Reconciler:
                     late += age > LATE
                     self._noted("missed late" if age > LATE else "missed", entry.sid)
             passed("texts that we may have missed")
-        self._journal.set_watermark(RECEIVED, min(read_at))
+        self._journal.unsettled.set_watermark(RECEIVED, min(read_at))
         return missed, late
 
     # The carrier's statement: charges, and final statuses that no callback reported
@@ -294,9 +298,11 @@ class Reconciler:
         """
         if not self._terms.numbers:
             return 0, 0
-        mark = self._journal.watermark(CHARGED)
+        mark = self._journal.unsettled.watermark(CHARGED)
         if mark is None:
-            self._journal.set_watermark(CHARGED, self._ledger.received_by(self._terms.numbers[0], since=None).read_at)
+            self._journal.unsettled.set_watermark(
+                CHARGED, self._ledger.received_by(self._terms.numbers[0], since=None).read_at
+            )
             return 0, 0
         reported = charged = 0
         looked_to: list[datetime] = []
@@ -317,7 +323,7 @@ class Reconciler:
             ]
             looked_to.append(min([listing.read_at, *pending]))
             passed("segments and prices")
-        self._journal.set_watermark(CHARGED, min(looked_to))
+        self._journal.unsettled.set_watermark(CHARGED, min(looked_to))
         return reported, charged
 
     def _note_entries(self, person: str, entries: Sequence[Listed], now: datetime) -> tuple[int, int]:
@@ -332,21 +338,21 @@ class Reconciler:
                     attempt_id=part.attempt_id, sid=entry.sid, status=entry.status, error_code=entry.error_code,
                     evidence="list",
                 )  # fmt: skip
-                part = self._journal.report(person, part.key, reported_status, now=now) or part
+                part = self._journal.outbox.report(person, part.key, reported_status, now=now) or part
                 reported += 1
                 self._aftermath.consider(part)
             # the worker that recorded the failure may have died before it wrote the second try
             self._aftermath.try_again(part)
             if entry.price is not None and part.price is None:
                 charge = Charge(segments=entry.segments, price=entry.price, unit=entry.price_unit)
-                self._journal.charge(part, charge)
+                self._journal.outbox.charge(part, charge)
                 charged += 1
             if not _is_open(entry) and _rank(entry.status) >= _rank("canceled"):
                 self._redact(entry, part)
                 self._remember(entry.sid)
         return reported, charged
 
-    def _redact(self, entry: Listed, part: Part) -> None:
+    def _redact(self, entry: Listed, part: ReplyPart) -> None:
         """Have the carrier delete the words of a reply with a final status, and of the texts it answers.
 
         Raises `CarrierAway`; a later look continues.
@@ -354,23 +360,24 @@ class Reconciler:
         redact = self._terms.redact
         if redact is None or not entry.body:
             return
-        turn = self._journal.get_turn(part.user_id, part.turn)
-        begin = journal.milliseconds(turn.arrived if turn else part.arrived)
-        answered = self._journal.talk(
-            part.user_id, after_ms=begin - 1, before_ms=journal.milliseconds(part.arrived) + 1, limit=RECENT_ROWS
+        turn = self._journal.turns.get(part.user_id, part.turn)
+        begin = milliseconds(turn.arrived if turn else part.arrived)
+        answered = self._journal.transcript.between(
+            part.user_id, after_ms=begin - 1, before_ms=milliseconds(part.arrived) + 1, limit=RECENT_ROWS
         )
         for text in answered:
-            if text.key.startswith("in#"):
-                redact(text.key.removeprefix("in#"))
+            name = RowName(user_id=part.user_id, key=text.key)
+            if name.is_turn:
+                redact(name.sid)
         # the reply comes last: as long as the carrier has its words, a later look repeats all of this
         redact(entry.sid)
 
-    def _mine(self, person: str, entries: Sequence[Listed]) -> dict[str, Part]:
+    def _mine(self, person: str, entries: Sequence[Listed]) -> dict[str, ReplyPart]:
         """Return the person's parts by sid, searching further back if some of the entries are not found."""
         wanted = {entry.sid for entry in entries}
-        parts: dict[str, Part] = {}
+        parts: dict[str, ReplyPart] = {}
         for limit in (RECENT_ROWS, MANY_ROWS):
-            parts = {part.sid: part for part in self._journal.newest_parts(person, limit=limit) if part.sid}
+            parts = {part.sid: part for part in self._journal.outbox.newest_parts(person, limit=limit) if part.sid}
             if wanted <= parts.keys():
                 break
         return parts
@@ -399,4 +406,4 @@ def _is_open(entry: Listed) -> bool:
 
 
 def _rank(status: str | None) -> int:
-    return journal.STATUS_RANK.get(status or "", 0)
+    return STATUS_RANK.get(status or "", 0)

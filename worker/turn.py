@@ -19,15 +19,16 @@ from typing import Any, Final
 from cat import hearing, recall
 from cat.chain import Cat
 from cat.ports import Heard, Picture, Reply
-from conversation import journal
+from conversation.entries import arrived, milliseconds
 from conversation.errors import Fenced, StoreAway, TooMuchContention
-from conversation.journal import MAX_DELIVERY_TRIES, MAX_TRIES, Part, Turn, TurnState
 from conversation.models import Conversation
-from conversation.ports import Answer, Journal
 from inbox.errors import InboxAway
 from inbox.money import BudgetVerdict, Grant
 from inbox.payloads import Who
 from inbox.ports import Inbox, Waiting
+from journal.model import STILL_STOPPED, UNREADABLE, FrozenReply, ReplyPart, Turn
+from journal.ports import Journal
+from journal.states import MAX_DELIVERY_TRIES, MAX_TRIES, UNSETTLED_PARTS, TurnState
 from sms import countries, keywords, messages
 from sms.errors import CarrierAway
 from sms.keywords import Keyword
@@ -127,7 +128,7 @@ class _Gathered:
 class _Thought:
     """What came of thinking: messages whose words are frozen, and what they cost of what was set aside for them."""
 
-    parts: tuple[Part, ...] = ()
+    parts: tuple[ReplyPart, ...] = ()
     #: None: nothing was set aside.
     grant: Grant | None = None
     model: int = 0
@@ -190,7 +191,7 @@ class Visits:
         self._sleep = sleep
 
     def serve(self, who: Who) -> None:
-        """Answer whatever waits for this person; return at once where another worker does, or nobody is known by that name."""
+        """FrozenReply whatever waits for this person; return at once where another worker does, or nobody is known by that name."""
         lease = self._inbox.take(who)
         if lease is None:
             return
@@ -198,7 +199,7 @@ class Visits:
         with self._leases.kept(lease):
             visit = Visit(lease=lease, begun=begun)
             try:
-                visit.opened = self._journal.open(lease.user_id, now=visit.now())
+                visit.opened = self._journal.conversations.open(lease.user_id, now=visit.now())
                 self._remember_forgotten(visit)
                 due_ms = self._drain(visit)
                 if due_ms is None and visit.buried and not visit.filed:
@@ -221,17 +222,17 @@ class Visits:
         """Whoever is opened for the first time may be somebody who was forgotten, whose old texts are not to be answered when they come late."""
         conversation = visit.conversation
         # as long as nothing was ever written: whoever looked before may have died before he wrote down what he saw
-        if conversation.version and not conversation.reborn:
+        if conversation.version and not conversation.returned_after_erasure:
             return
-        visit.buried = self._journal.buried(visit.lease.who, now=visit.now())
-        if visit.buried and not conversation.reborn:
-            if journal.STILL_STOPPED in visit.buried:
+        visit.buried = self._journal.tombstones.of(visit.lease.who, now=visit.now())
+        if visit.buried and not conversation.returned_after_erasure:
+            if STILL_STOPPED in visit.buried:
                 self._obey(visit, Keyword.STOP)
-            self._journal.set_reborn(visit.user_id, fence=visit.fence, now=visit.now())
+            self._journal.conversations.set_returned(visit.user_id, fence=visit.fence, now=visit.now())
 
     def _unknow(self, visit: Visit) -> None:
         """Where nothing but old texts came, nothing is left of the visit."""
-        if self._journal.unmake(visit.user_id, fence=visit.fence):
+        if self._journal.conversations.delete_if_untouched(visit.user_id, fence=visit.fence):
             self._inbox.drop_identity(visit.lease.who)
 
     def _is_buried(self, visit: Visit, text: InboundSms) -> bool:
@@ -241,7 +242,7 @@ class Visits:
         """Keep the traceback with the turns in hand: should this be their last try, somebody will read it."""
         for turn in visit.in_hand:
             with suppress(StoreAway):
-                self._journal.note_error(turn, traceback.format_exc())
+                self._journal.turns.note_error(turn, traceback.format_exc())
 
     def _drain(self, visit: Visit) -> int | None:
         """Turn by turn until the inbox is empty (None) or the person is to be left until some time."""
@@ -305,7 +306,7 @@ class Visits:
         if again is None:
             raise Fenced("the lease was lost")
         for sid, times in again.items():
-            self._journal.note_duplicates(visit.user_id, sid, times, now=visit.now())
+            self._journal.turns.note_duplicates(visit.user_id, sid, times, now=visit.now())
 
     # Look: wait until the person is quiet
 
@@ -344,7 +345,7 @@ class Visits:
         """Whether a text has not been settled before: an old STOP that is brought again means nothing."""
         if self._is_buried(visit, text):
             return False
-        turn = self._journal.get_turn(visit.user_id, text.sid)
+        turn = self._journal.turns.get(visit.user_id, text.sid)
         return turn is None or turn.state is TurnState.FILED
 
     # File: what is known of each text decides what happens to it
@@ -391,7 +392,7 @@ class Visits:
         if known is not None and known.state is TurnState.FILED:
             self._note_return(visit, entry, known)
             return known
-        filed = self._journal.file(
+        filed = self._journal.turns.file(
             _turn(visit.user_id, entry, text, worker=self._worker, opened_at=visit.now().isoformat()),
             now=visit.now(),
         )
@@ -399,29 +400,29 @@ class Visits:
         self._note_return(visit, entry, turn)
         if not filed.fresh and turn.state is TurnState.FILED:
             if visit.lease.after_death:
-                turn = self._journal.retry(turn)
+                turn = self._journal.turns.retry(turn)
         elif self._may_have_failed(visit, turn):
-            turn = self._journal.retry(turn)
-        elif not filed.fresh and not text.repaired and journal.arrived(entry.entry_id) != turn.arrived:
-            self._journal.note_duplicates(visit.user_id, turn.sid, 1, now=visit.now())
+            turn = self._journal.turns.retry(turn)
+        elif not filed.fresh and not text.repaired and arrived(entry.entry_id) != turn.arrived:
+            self._journal.turns.note_duplicates(visit.user_id, turn.sid, 1, now=visit.now())
         visit.filed[text.sid] = turn
         return turn
 
     def _note_return(self, visit: Visit, entry: Waiting, turn: Turn) -> None:
         """Redis lost a text whose turn is not over, and it came back: it may be answered behind its successors, and its row says so first."""
-        if journal.arrived(entry.entry_id) == turn.arrived or "restored_at" in turn.facts:
+        if arrived(entry.entry_id) == turn.arrived or turn.restored_at is not None:
             return
         if turn.state is TurnState.FILED or self._is_unsent(turn):
-            self._journal.note_restored(turn, now=visit.now())
+            self._journal.turns.note_restored(turn, now=visit.now())
 
     def _is_unsent(self, turn: Turn) -> bool:
-        parts = self._journal.parts(turn.user_id, turn.turn or turn.sid) if turn.state is TurnState.ANSWERED else ()
-        return any(part.state in journal.UNSETTLED_PARTS for part in parts)
+        parts = self._journal.outbox.parts(turn.user_id, turn.reply_sid) if turn.state is TurnState.ANSWERED else ()
+        return any(part.state in UNSETTLED_PARTS for part in parts)
 
     def _may_have_failed(self, visit: Visit, turn: Turn) -> bool:
         """Whether the last visit ended by a bug with this reply in hand: it had the oldest text in hand, and its error was noted."""
         oldest = not visit.filed
-        return turn.state is TurnState.ANSWERED and visit.lease.after_death and oldest and "error" in turn.facts
+        return turn.state is TurnState.ANSWERED and visit.lease.after_death and oldest and turn.error is not None
 
     def _admit(self, visit: Visit, found: _Gathered, entry: Waiting, text: InboundSms, turn: Turn) -> bool:
         """Settle a text that gets no reply, or add it to those that are answered together; False where it must wait its turn."""
@@ -500,13 +501,13 @@ class Visits:
         active = keyword is Keyword.START
         if active and visit.stop_waits:
             return  # he has thought better of it since: nothing is sent in between
-        if active and journal.STILL_STOPPED in visit.buried:
-            self._journal.lift_stop(visit.lease.who)
-        self._journal.set_active(visit.user_id, active=active, fence=visit.fence, now=visit.now())
+        if active and STILL_STOPPED in visit.buried:
+            self._journal.tombstones.lift_stop(visit.lease.who)
+        self._journal.conversations.set_active(visit.user_id, active=active, fence=visit.fence, now=visit.now())
         visit.opened = replace(visit.conversation, is_active=active)
 
     def _settle(self, visit: Visit, turn: Turn, verdict: Settle) -> None:
-        self._journal.settle(turn, verdict.state, reason=verdict.reason, now=visit.now())
+        self._journal.turns.settle(turn, verdict.state, reason=verdict.reason, now=visit.now())
         visit.filed[turn.sid] = replace(turn, state=verdict.state)
         self._noted.turn(visit, turn, verdict.state, verdict.reason)
 
@@ -514,25 +515,27 @@ class Visits:
         """An entry that cannot be read goes whole to the dead letters: it must neither block nor vanish."""
         turn = Turn(
             user_id=visit.user_id,
-            sid=f"unreadable-{entry.entry_id}",
+            sid=f"{UNREADABLE}{entry.entry_id}",
             state=TurnState.FILED,
-            arrived=journal.arrived(entry.entry_id),
+            arrived=arrived(entry.entry_id),
             content="",
             to="",
             facts={"payload": entry.payload.decode(errors="replace")},
         )
-        self._settle(visit, self._journal.file(turn, now=visit.now()).turn, Settle(TurnState.DEAD, "unreadable entry"))
+        self._settle(
+            visit, self._journal.turns.file(turn, now=visit.now()).turn, Settle(TurnState.DEAD, "unreadable entry")
+        )
 
     def _resume(self, visit: Visit, turn: Turn, *, put_back: bool) -> int | None:
         """Carry on a reply whose words are frozen; nothing is left to do where all its parts are over.
 
         `put_back`: somebody put the text back into the inbox, because there is something to do, since this visit saw it last.
         """
-        sid = turn.turn or turn.sid
+        sid = turn.reply_sid
         if sid in visit.over and not put_back:
             return None
         visit.in_hand = (turn,)
-        parts = self._journal.parts(visit.user_id, sid)
+        parts = self._journal.outbox.parts(visit.user_id, sid)
         if visit.lease.after_death and turn.tries > MAX_DELIVERY_TRIES:
             parts = self._delivery.give_up(visit, parts, f"not sent in {MAX_DELIVERY_TRIES - MAX_TRIES} tries")
         due_ms = self._delivery.deliver(visit, parts)
@@ -562,8 +565,8 @@ class Visits:
         if grant.leave is BudgetVerdict.SILENCE:
             if gathered.alone is Keyword.RESET:
                 # who asks to be forgotten is, also where there is no money to say so
-                through = journal.milliseconds(answered[-1].arrived)
-                visit.opened = self._journal.forget(
+                through = milliseconds(answered[-1].arrived)
+                visit.opened = self._journal.conversations.forget(
                     visit.user_id, through_ms=through, fence=visit.fence, now=visit.now()
                 )
             for turn in (*superseded, *answered):
@@ -577,13 +580,13 @@ class Visits:
         seconds = time.monotonic() - begun
         self._noted.thought(visit, reply, seconds)
         parts = reply.parts or (reply.words,)
-        answer = Answer(
+        answer = FrozenReply(
             conversation=visit.conversation,
             turns=answered,
             silent=superseded,
             parts=parts,
             expected=self._budget.expected(address_of(visit.user_id), parts),
-            found=reply.words,
+            reply_text=reply.words,
             unintroduced=self._habits.owes(visit.conversation, asked, grant),
             token=secrets.token_hex(12),
             forget=gathered.alone is Keyword.RESET,
@@ -596,7 +599,7 @@ class Visits:
         )
         cost = int(reply.facts.get("model_cost", 0))
         try:
-            visit.opened = self._journal.persist(answer, now=visit.now())
+            visit.opened = self._journal.turns.persist(answer, now=visit.now())
         except (Fenced, TooMuchContention):
             # the model is paid all the same; the reply is somebody else's to send
             with suppress(InboxAway):
@@ -667,20 +670,19 @@ class Visits:
 
 def _turn(user_id: str, entry: Waiting, text: InboundSms, *, worker: str, opened_at: str) -> Turn:
     facts: dict[str, Any] = {"worker": worker, "opened_at": opened_at}  # Any: DynamoDB's values
+    # a service chooses the number that a reply leaves from, unless each number has a conversation of its own
+    service = text.messaging_service_sid if user_id == text.sender else None
     if text.media:
         facts["media"] = [{"url": media.url, "content_type": media.content_type} for media in text.media]
-    # a service chooses the number that a reply leaves from; where each number has its own conversation, it is the one that was texted
-    if text.messaging_service_sid and user_id == text.sender:
-        facts["messaging_service_sid"] = text.messaging_service_sid
-    if text.repaired:
-        facts["repaired"] = True
     return Turn(
         user_id=user_id,
         sid=text.sid,
         state=TurnState.FILED,
-        arrived=journal.arrived(entry.entry_id),
+        arrived=arrived(entry.entry_id),
         content=text.body,
         to=text.to,
+        messaging_service_sid=service,
+        repaired=text.repaired,
         facts=facts,
     )
 

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from conversation.journal import Turn
 from conversation.models import Conversation
 from inbox.ports import Inbox, Lease, moment
+from journal.model import Turn
 
 
 @dataclass(slots=True, kw_only=True)
@@ -110,5 +110,5 @@ class LeaseKeeper:
                     if not self._inbox.renew(lease):
                         with self._lock:
                             self._held.pop(lease.token, None)
-                except Exception as exc:  # noqa: BLE001 - the keeper must outlive every error: it serves all visits
+                except Exception as exc:
                     self._on_error(exc)

@@ -27,8 +27,6 @@ from cat.chain import Cat
 from cat.engines.guarded import SPARE_CALLS
 from cat.ports import Engine, Reply
 from cat.prices import Catalogue
-from conversation.journal import Part, Turn, TurnState
-from conversation.ports import Journal
 from conversation.storage import DynamoDBStorage
 from inbox import inbox as inbox_redis
 from inbox import payloads
@@ -39,6 +37,9 @@ from inbox.money import Caps
 from inbox.payloads import Who
 from inbox.purse import RedisQuota
 from inbox.rates import RedisLimits
+from journal.model import ReplyPart, Turn
+from journal.states import TurnState
+from journal.store import Journal
 from runtime import logs, metrics
 from runtime.money import MICRO
 from runtime.secrets import Keys
@@ -162,7 +163,7 @@ def engines(chosen: Settings) -> list[Engine]:
             log.warning("no price is known of this model; one is assumed, PRICES_FILE tells a better", engine=name)
         if kind == "openai":
             # OpenAI's library takes longer to import than all the rest of a worker
-            from cat.engines.openai import ChatModel  # noqa: PLC0415 - only where it is asked for
+            from cat.engines.openai import ChatModel
 
             found.append(
                 ChatModel(
@@ -173,7 +174,7 @@ def engines(chosen: Settings) -> list[Engine]:
                 )
             )
         elif kind == "bedrock":
-            from cat.engines.bedrock import BedrockModel  # noqa: PLC0415 - only where it is asked for
+            from cat.engines.bedrock import BedrockModel
 
             found.append(
                 BedrockModel(
@@ -220,7 +221,7 @@ def prices(chosen: Settings) -> tuple[Catalogue, Tariff]:
     return known, tariff
 
 
-def budget(chosen: Settings, client: redis.Redis, inbox: RedisInbox, storage: DynamoDBStorage) -> Budget:
+def budget(chosen: Settings, client: redis.Redis, inbox: RedisInbox, journal: Journal) -> Budget:
     """What may be spent; where nothing is capped that could cost anything, Redis is hardly ever asked."""
     _, tariff = prices(chosen)
     models = _caps(chosen.model_budget_person_day, chosen.model_budget_day, chosen.model_budget_month)
@@ -228,7 +229,7 @@ def budget(chosen: Settings, client: redis.Redis, inbox: RedisInbox, storage: Dy
     purse = RedisQuota(client, models=models, messages=messages)
     counting = Counting(
         purse,
-        storage,
+        journal,
         who=lambda person: payloads.who(person, chosen.who_key_bytes),
         ask=inbox.ask_for_count,
         begun=lambda: log.warning("what was spent is counted again: redis was empty"),
@@ -258,12 +259,12 @@ def limiter(chosen: Settings, client: redis.Redis) -> Limiter:
     return Limiter(RedisLimits(client) if chosen.limits == "on" else None, rates)
 
 
-def pace(chosen: Settings, client: redis.Redis) -> Callable[[Part], int]:
+def pace(chosen: Settings, client: redis.Redis) -> Callable[[ReplyPart], int]:
     """In how many milliseconds it is a part's turn to leave its number; Redis is not asked where nothing is paced."""
     paces = Pace(long_code=chosen.pace_long_code, toll_free=chosen.pace_toll_free, short_code=chosen.pace_short_code)
     limits = RedisLimits(client)
 
-    def wait_ms(part: Part) -> int:
+    def wait_ms(part: ReplyPart) -> int:
         per_second = paces.of(part.sender)
         if not per_second:
             return 0
@@ -278,10 +279,10 @@ def _caps(person: float | None, day: float | None, month: float | None) -> Caps:
     return Caps(person=in_millionths[0], day=in_millionths[1], month=in_millionths[2])
 
 
-def memories_of(chosen: Settings, thinker: Cat, storage: Journal) -> Callable[[str], None]:
+def memories_of(chosen: Settings, thinker: Cat, journal: Journal) -> Callable[[str], None]:
     """Who brings a person's memory up to date here and now, for somebody at a terminal: at no budget, and without Redis."""
     _, tariff = prices(chosen)
-    here = Memories(InMemoryInbox(), storage, Budget(None, tariff), thinker.summarizer, memory_terms(chosen))
+    here = Memories(InMemoryInbox(), journal, Budget(None, tariff), thinker.summarizer, memory_terms(chosen))
     return lambda person: here.bring_up_to_date(payloads.who(person, chosen.who_key_bytes), person)
 
 
@@ -305,15 +306,15 @@ def _built() -> Worker:
     chosen.require_twilio()
     client = redis_client(chosen)
     inbox = inbox_on(client, chosen)
-    storage = store(chosen)
-    storage.ensure_tables()
+    journal = store(chosen)
+    journal.storage.ensure_tables()
     login = Login(lambda: keys().logins)
     sender = TwilioSender(account_sid=chosen.twilio_account_sid, login=login, api_base_url=chosen.twilio_api_base_url)
     # the official client imports its parts at their first use: half a second that no reply should wait for
     with suppress(CarrierAway):
         sender.warm()
     delivery = Delivery(
-        storage,
+        journal,
         sender,
         circuit_on(client, chosen),
         Terms(
@@ -322,17 +323,17 @@ def _built() -> Worker:
             patience_seconds=chosen.unknown_patience_seconds,
             max_age_seconds=chosen.max_age_seconds,
         ),
-        rng=random.Random(),  # noqa: S311 - jitter, not cryptography
+        rng=random.Random(),
         noted=_part,
         alarm=_alarm,
         pace=pace(chosen, client),
     )
-    thinker, purse, terms = cat(chosen), budget(chosen, client, inbox, storage), memory_terms(chosen)
+    thinker, purse, terms = cat(chosen), budget(chosen, client, inbox, journal), memory_terms(chosen)
     leases = LeaseKeeper(inbox, every_seconds=chosen.lease_renew_seconds, on_error=_renewal_failed)
     visits = Visits(
         House(
             inbox=inbox,
-            journal=storage,
+            journal=journal,
             cat=thinker,
             budget=purse,
             delivery=delivery,
@@ -359,23 +360,23 @@ def _built() -> Worker:
         noted=Noted(turn=_turn, thought=_thought, parked=_parked),
         stopping=stopping.is_set,
     )
-    after = aftermath(chosen, client, inbox, storage)
+    after = aftermath(chosen, client, inbox, journal)
     return Worker(
         visits=visits,
         receipts=Receipts(
-            inbox, storage, after, who_key=chosen.who_key_bytes, per_number=chosen.per_number, noted=_receipt
+            inbox, journal, after, who_key=chosen.who_key_bytes, per_number=chosen.per_number, noted=_receipt
         ),
-        reconciler=reconciler(chosen, client, inbox, storage, login),
+        reconciler=reconciler(chosen, client, inbox, journal, login),
         leases=leases,
-        memories=Memories(inbox, storage, purse, thinker.summarizer, terms, noted=_remembered),
+        memories=Memories(inbox, journal, purse, thinker.summarizer, terms, noted=_remembered),
         budget=purse,
         inbox=inbox,
     )
 
 
-def store(chosen: Settings) -> DynamoDBStorage:
+def store(chosen: Settings) -> Journal:
     """The tables that the settings name."""
-    return DynamoDBStorage(
+    storage = DynamoDBStorage(
         chosen.dynamodb_table_name,
         messages_table_name=chosen.dynamodb_messages_table_name,
         endpoint_url=chosen.aws_endpoint_url,
@@ -383,6 +384,7 @@ def store(chosen: Settings) -> DynamoDBStorage:
         retention=timedelta(days=chosen.retention_days) if chosen.retention_days else None,
         connections=chosen.worker_concurrency + SPARE_CONNECTIONS,
     )
+    return Journal.on(storage)
 
 
 def ledger(chosen: Settings, login: Login | None = None) -> TwilioLedger:
@@ -420,14 +422,14 @@ def inbox_on(client: redis.Redis, chosen: Settings) -> RedisInbox:
 
 
 def reconciler(
-    chosen: Settings, client: redis.Redis, inbox: RedisInbox, storage: DynamoDBStorage, login: Login | None = None
+    chosen: Settings, client: redis.Redis, inbox: RedisInbox, journal: Journal, login: Login | None = None
 ) -> Reconciler:
     """Who looks for what was lost; `login`: of a process that outlives a rotation."""
     return Reconciler(
         inbox,
-        storage,
+        journal,
         ledger(chosen, login),
-        aftermath(chosen, client, inbox, storage),
+        aftermath(chosen, client, inbox, journal),
         ReconcileTerms(
             validity=timedelta(seconds=chosen.sms_validity_seconds),
             numbers=chosen.addresses,
@@ -440,13 +442,13 @@ def reconciler(
     )
 
 
-def aftermath(chosen: Settings, client: redis.Redis, inbox: RedisInbox, storage: DynamoDBStorage) -> DeliveryFailures:
+def aftermath(chosen: Settings, client: redis.Redis, inbox: RedisInbox, journal: Journal) -> DeliveryFailures:
     """Who draws the consequences of what failed on its way."""
     return DeliveryFailures(
         inbox,
-        storage,
+        journal,
         circuit_on(client, chosen),
-        rng=random.Random(),  # noqa: S311 - jitter, not cryptography
+        rng=random.Random(),
         max_age=timedelta(seconds=chosen.max_age_seconds),
         told=Told(second_try=_second_try, alarm=_alarm),
     )
@@ -482,7 +484,7 @@ def _thought(visit: Visit, reply: Reply, seconds: float) -> None:
         log.warning("engines silent", who=visit.lease.who, engines=reply.facts["silent_engines"])
 
 
-def _part(part: Part) -> None:
+def _part(part: ReplyPart) -> None:
     metrics.PARTS.labels(state=part.state).inc()
     event = log.info if part.state == "SENT" else log.warning
     event(
@@ -496,7 +498,7 @@ def _alarm(alarm: Alarm, reason: str) -> None:
     log.error(str(alarm), reason=reason)
 
 
-def _second_try(part: Part) -> None:
+def _second_try(part: ReplyPart) -> None:
     metrics.REPAIRED.labels(kind="sent again").inc()
     log.warning("second try", turn=part.turn, number=part.number, due=part.due)
 

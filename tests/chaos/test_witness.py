@@ -9,10 +9,11 @@ import pytest
 from chaos.proxy import CuttingProxy, Deed, Exchange, When
 from chaos.steps import Step, attempt_of, step_of, took_effect
 from chaos.witness import IN_FLIGHT_SECONDS, Witness
-from conversation import journal
-from conversation.ports import Answer, Binding, Reported
 from conversation.storage import DynamoDBStorage
 from inbox.inbox import RedisInbox, connect
+from journal.model import Binding, FrozenReply, Reported, new_attempt_id
+from journal.states import PartState
+from journal.store import Journal
 from sms.login import Login
 from sms.messages import OutboundSms
 from sms.twilio import TwilioSender
@@ -38,16 +39,16 @@ class Tap:
 
 def test_the_steps_at_dynamodb_are_recognised_on_the_wire(dynamodb_url: str) -> None:
     tap = Tap("dynamodb", int(dynamodb_url.rpartition(":")[2]), http=True)
-    store = DynamoDBStorage("Tapped", endpoint_url=f"http://127.0.0.1:{tap.proxy.port}")
-    conversation = store.open(ANN, now=NOW)
-    turn = store.file(a_turn(), now=NOW).turn
-    answer = Answer(conversation=conversation, turns=[turn], parts=("prrt",), token="t")
-    store.persist(answer, now=NOW)
+    store = Journal.on(DynamoDBStorage("Tapped", endpoint_url=f"http://127.0.0.1:{tap.proxy.port}"))
+    conversation = store.conversations.open(ANN, now=NOW)
+    turn = store.turns.file(a_turn(), now=NOW).turn
+    answer = FrozenReply(conversation=conversation, turns=[turn], parts=("prrt",), token="t")
+    store.turns.persist(answer, now=NOW)
     part = answer.new_parts()[0]
-    attempt = journal.new_attempt_id(part)
-    claimed = store.claim(part, fence=conversation.fence, attempt_id=attempt, now=NOW)
-    bound = store.bind(claimed, Binding(state=journal.PartState.SENT, sid="SMout"), now=NOW)
-    store.report(ANN, bound.key, Reported(attempt_id=attempt, sid="SMout", status="delivered"), now=NOW)
+    attempt = new_attempt_id(part)
+    claimed = store.outbox.claim(part, fence=conversation.fence, attempt_id=attempt, now=NOW)
+    bound = store.outbox.bind(claimed, Binding(state=PartState.SENT, sid="SMout"), now=NOW)
+    store.outbox.report(ANN, bound.key, Reported(attempt_id=attempt, sid="SMout", status="delivered"), now=NOW)
     tap.proxy.stop()
 
     assert tap.steps() == [Step.OPEN, Step.FILE, Step.PERSIST, Step.CLAIM, Step.BIND, Step.REPORT]
@@ -66,7 +67,7 @@ def test_the_steps_at_redis_are_recognised_on_the_wire(redis_client: object, red
     text = a_text()
     inbox.accept(text)
     popped = client.brpop(["doorbells"], timeout=1)
-    from inbox import payloads  # noqa: PLC0415 - one use
+    from inbox import payloads
 
     lease = inbox.take(payloads.who(text.sender, b"k"))
     assert popped
@@ -83,9 +84,9 @@ def test_the_steps_at_redis_are_recognised_on_the_wire(redis_client: object, red
 
 def exchange(step: str, attempt: str, when: When, answer: bytes = b"HTTP/1.1 200 OK\r\n\r\n") -> Exchange:
     requests = {
-        "claim": f'x-amz-target: DynamoDB_20120810.TransactWriteItems {{":sending": 1, "a": "{attempt}"}}',
+        "claim": f'x-amz-target: DynamoDB_20120810.TransactWriteItems {{"#claimed_at": 1, "a": "{attempt}"}}',
         "send": f"POST /2010-04-01/Accounts/AC1/Messages.json HTTP/1.1\r\n\r\ni%3D{attempt}",
-        "bind": f'x-amz-target: DynamoDB_20120810.UpdateItem {{":attempt": {{"S": "{attempt}"}}}}',
+        "bind": f'x-amz-target: DynamoDB_20120810.UpdateItem {{"#log": 1, "a": {{"S": "{attempt}"}}}}',
     }
     service = "twilio" if step == "send" else "dynamodb"
     return Exchange(service=service, when=when, request=requests[step].encode(), answer=answer)
@@ -179,8 +180,8 @@ def test_a_carrier_that_hangs_up_is_a_fault_of_that_attempt() -> None:
 
 def test_a_send_is_recognised_by_its_own_bytes() -> None:
     """Capture what the real sender writes, on a server that reads one request and closes the connection."""
-    import socket  # noqa: PLC0415 - one use
-    import threading  # noqa: PLC0415 - one use
+    import socket
+    import threading
 
     taken: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as server:

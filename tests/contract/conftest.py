@@ -17,13 +17,13 @@ import pytest
 import redis
 
 from chaos.tree import free_port
-from conversation.memory import InMemoryStorage
-from conversation.storage import DynamoDBStorage
+from conversation.storage import DynamoDBStorage, InMemoryStorage
 from inbox import inbox as inbox_redis
 from inbox.inbox import RedisInbox
 from inbox.memory import InMemoryInbox, InMemoryQuota
 from inbox.money import Caps
 from inbox.purse import RedisQuota
+from journal.store import Journal
 from tests.conftest import end, wait_until
 
 LEASE = timedelta(seconds=1)
@@ -51,7 +51,7 @@ def dynamodb_local_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
     def answers() -> bool:
         try:
             storage.ensure_tables()
-        except Exception:  # noqa: BLE001 - not there yet
+        except Exception:
             return False
         return True
 
@@ -61,12 +61,12 @@ def dynamodb_local_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
 
 
 @pytest.fixture(params=STORES)
-def store(request: pytest.FixtureRequest) -> InMemoryStorage | DynamoDBStorage:
+def store(request: pytest.FixtureRequest) -> Journal:
     if request.param == "memory":
-        return InMemoryStorage()
+        return Journal.on(InMemoryStorage())
     url = request.getfixturevalue("dynamodb_url" if request.param == "embedded" else "dynamodb_local_url")
     name = f"T{uuid4().hex[:12]}"
-    return DynamoDBStorage(name, messages_table_name=f"{name}M", endpoint_url=url)
+    return Journal.on(DynamoDBStorage(name, messages_table_name=f"{name}M", endpoint_url=url))
 
 
 @pytest.fixture(params=["memory", "redis"])

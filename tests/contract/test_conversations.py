@@ -7,27 +7,24 @@ from datetime import timedelta
 
 from conversation import window
 from conversation.manager import ConversationManager
-from conversation.memory import InMemoryStorage
 from conversation.models import Message, Role, echo
-from conversation.storage import DynamoDBStorage
+from journal.store import Journal
 from tests.builders import ANN, BEN, NOW
-
-Store = InMemoryStorage | DynamoDBStorage
 
 
 def said(content: str, key: str, role: Role = Role.USER, seconds: int = 0) -> Message:
     return Message(role=role, content=content, timestamp=NOW + timedelta(seconds=seconds), key=key)
 
 
-def test_no_one_is_known_before_something_was_said(store: Store) -> None:
-    assert store.get(ANN) is None
+def test_no_one_is_known_before_something_was_said(store: Journal) -> None:
+    assert store.storage.get(ANN) is None
 
 
-def test_messages_are_kept_in_the_order_in_which_they_were_added(store: Store) -> None:
-    store.append(ANN, said("hello", "msg#1"), now=NOW)
-    store.append(ANN, said("prrt", "msg#2", Role.ASSISTANT, 1), now=NOW)
+def test_messages_are_kept_in_the_order_in_which_they_were_added(store: Journal) -> None:
+    store.storage.append(ANN, said("hello", "msg#1"), now=NOW)
+    store.storage.append(ANN, said("prrt", "msg#2", Role.ASSISTANT, 1), now=NOW)
 
-    conversation = store.get(ANN)
+    conversation = store.storage.get(ANN)
 
     assert conversation is not None
     assert conversation.get_formatted_history() == [
@@ -36,41 +33,41 @@ def test_messages_are_kept_in_the_order_in_which_they_were_added(store: Store) -
     ]
 
 
-def test_adding_the_same_message_twice_changes_nothing(store: Store) -> None:
-    store.append(ANN, said("hello", "msg#1"), now=NOW)
-    again = store.append(ANN, said("hello", "msg#1"), now=NOW)
+def test_adding_the_same_message_twice_changes_nothing(store: Journal) -> None:
+    store.storage.append(ANN, said("hello", "msg#1"), now=NOW)
+    again = store.storage.append(ANN, said("hello", "msg#1"), now=NOW)
 
     assert [message.content for message in again.messages] == ["hello"]
-    assert [entry.content for entry in store.page(ANN).entries] == ["hello"]
+    assert [entry.content for entry in store.storage.page(ANN).entries] == ["hello"]
 
 
-def test_people_do_not_hear_each_other(store: Store) -> None:
-    store.append(ANN, said("ann", "msg#1"), now=NOW)
-    store.append(BEN, said("ben", "msg#1"), now=NOW)
+def test_people_do_not_hear_each_other(store: Journal) -> None:
+    store.storage.append(ANN, said("ann", "msg#1"), now=NOW)
+    store.storage.append(BEN, said("ben", "msg#1"), now=NOW)
 
-    assert [entry.content for entry in store.page(ANN).entries] == ["ann"]
+    assert [entry.content for entry in store.storage.page(ANN).entries] == ["ann"]
 
 
-def test_the_window_is_bounded_and_the_transcript_is_whole(store: Store) -> None:
+def test_the_window_is_bounded_and_the_transcript_is_whole(store: Journal) -> None:
     total = window.WINDOW_MESSAGES + 15
     for number in range(total):
-        store.append(ANN, said(f"text {number}", f"msg#{number:03d}", seconds=number), now=NOW)
+        store.storage.append(ANN, said(f"text {number}", f"msg#{number:03d}", seconds=number), now=NOW)
 
-    conversation = store.get(ANN)
+    conversation = store.storage.get(ANN)
     assert conversation is not None
     assert len(conversation.messages) == window.WINDOW_MESSAGES
     assert conversation.messages[-1].content == f"text {total - 1}"
-    history = ConversationManager(storage=store).history(ANN)
+    history = ConversationManager(storage=store.storage).history(ANN)
     assert [entry.content for entry in history] == [f"text {number}" for number in range(total)]
 
 
-def test_pages_follow_one_another_without_gap_or_repetition(store: Store) -> None:
+def test_pages_follow_one_another_without_gap_or_repetition(store: Journal) -> None:
     for number in range(7):
-        store.append(ANN, said(f"text {number}", f"msg#{number}", seconds=number), now=NOW)
+        store.storage.append(ANN, said(f"text {number}", f"msg#{number}", seconds=number), now=NOW)
 
     contents, cursor = [], None
     for _ in range(4):
-        page = store.page(ANN, cursor=cursor, limit=2)
+        page = store.storage.page(ANN, cursor=cursor, limit=2)
         contents += [entry.content for entry in page.entries]
         cursor = page.cursor
         if cursor is None:
@@ -80,53 +77,53 @@ def test_pages_follow_one_another_without_gap_or_repetition(store: Store) -> Non
     assert cursor is None
 
 
-def test_a_reset_empties_the_window_and_keeps_the_record(store: Store) -> None:
-    store.append(ANN, said("my name is Ann", "msg#1"), now=NOW)
+def test_a_reset_empties_the_window_and_keeps_the_record(store: Journal) -> None:
+    store.storage.append(ANN, said("my name is Ann", "msg#1"), now=NOW)
 
-    store.reset(ANN, now=NOW + timedelta(seconds=5))
+    store.storage.reset(ANN, now=NOW + timedelta(seconds=5))
 
-    conversation = store.get(ANN)
+    conversation = store.storage.get(ANN)
     assert conversation is not None
     assert conversation.messages == ()
     assert conversation.is_active
-    assert [entry.content for entry in store.page(ANN).entries] == ["my name is Ann"]
+    assert [entry.content for entry in store.storage.page(ANN).entries] == ["my name is Ann"]
 
 
-def test_one_message_larger_than_the_window_is_still_there(store: Store) -> None:
+def test_one_message_larger_than_the_window_is_still_there(store: Journal) -> None:
     big = "x" * (window.WINDOW_BYTES + 1)
-    store.append(ANN, said("before", "msg#1"), now=NOW)
+    store.storage.append(ANN, said("before", "msg#1"), now=NOW)
 
-    conversation = store.append(ANN, said(big, "msg#2", seconds=1), now=NOW)
+    conversation = store.storage.append(ANN, said(big, "msg#2", seconds=1), now=NOW)
 
     assert [message.content for message in conversation.messages] == [big]
 
 
-def test_any_string_is_a_user(store: Store) -> None:
+def test_any_string_is_a_user(store: Journal) -> None:
     for user_id in ("+1234567890", "whatsapp:+15551230001", "BANK", "12345", "名前"):
-        store.append(user_id, said("hello", "msg#1"), now=NOW)
-        conversation = store.get(user_id)
+        store.storage.append(user_id, said("hello", "msg#1"), now=NOW)
+        conversation = store.storage.get(user_id)
         assert conversation is not None
         assert conversation.user_id == user_id
 
 
-def test_unknown_fields_of_a_message_survive(store: Store) -> None:
+def test_unknown_fields_of_a_message_survive(store: Journal) -> None:
     odd = replace(said("hello", "msg#1"), extra={"mood": "blue", "sender": "user"})
-    store.append(ANN, odd, now=NOW)
-    store.append(ANN, said("again", "msg#2", seconds=1), now=NOW)
+    store.storage.append(ANN, odd, now=NOW)
+    store.storage.append(ANN, said("again", "msg#2", seconds=1), now=NOW)
 
-    conversation = store.get(ANN)
+    conversation = store.storage.get(ANN)
 
     assert conversation is not None
     assert conversation.messages[0].extra == {"mood": "blue", "sender": "user"}
 
 
-def test_what_was_said_is_remembered_by_its_echo_when_its_words_are_gone(store: Store) -> None:
+def test_what_was_said_is_remembered_by_its_echo_when_its_words_are_gone(store: Journal) -> None:
     for number in range(30):
         for role in (Role.USER, Role.ASSISTANT):
             message = Message(role=role, content=f"{role} {number}", timestamp=NOW, key=f"msg#{number:03d}#{role}")
-            store.append(ANN, message, now=NOW)
+            store.storage.append(ANN, message, now=NOW)
 
-    kept = store.get(ANN)
+    kept = store.storage.get(ANN)
 
     assert kept is not None
     assert len(kept.messages) < 60

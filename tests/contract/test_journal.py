@@ -9,56 +9,70 @@ from uuid import uuid4
 import boto3
 import pytest
 
-from conversation import archive, costs, journal
-from conversation.dynamodb import BATCH
+from conversation.entries import arrived
 from conversation.errors import Fenced, IllegalMove
-from conversation.journal import Part, PartState, Turn, TurnState
-from conversation.memory import InMemoryStorage
 from conversation.models import Conversation, Memory, Message, Role
-from conversation.ports import Answer, Binding, Charge, Folding, Reported
 from conversation.storage import DynamoDBStorage
+from conversation.table import PUT_BATCH as BATCH
+from journal import archive, model
+from journal.model import (
+    STILL_STOPPED,
+    Binding,
+    Charge,
+    FrozenReply,
+    ReplyPart,
+    Reported,
+    RowName,
+    Turn,
+    new_attempt_id,
+    out_key,
+    part_of_attempt,
+    stop_mark,
+)
+from journal.states import PartState, TurnState
+from journal.store import Journal
 from tests.builders import ANN, NOW, NOW_MS, OUR_NUMBER, a_turn
 
-Store = InMemoryStorage | DynamoDBStorage
 
-
-def answered(store: Store, conversation: Conversation, *turns: Turn, words: str = "prrt", token: str = "t1") -> Answer:
-    answer = Answer(conversation=conversation, turns=turns, parts=(words,), token=token, facts={"engine": "dada"})
-    store.persist(answer, now=NOW)
+def answered(
+    store: Journal, conversation: Conversation, *turns: Turn, words: str = "prrt", token: str = "t1"
+) -> FrozenReply:
+    answer = FrozenReply(conversation=conversation, turns=turns, parts=(words,), token=token, facts={"engine": "dada"})
+    store.turns.persist(answer, now=NOW)
     return answer
 
 
-def a_persisted_part(store: Store) -> tuple[Conversation, Part]:
-    conversation = store.open(ANN, now=NOW)
-    turn = store.file(a_turn(), now=NOW).turn
+def a_persisted_part(store: Journal) -> tuple[Conversation, ReplyPart]:
+    conversation = store.conversations.open(ANN, now=NOW)
+    turn = store.turns.file(a_turn(), now=NOW).turn
     answer = answered(store, conversation, turn)
     return conversation, answer.new_parts()[0]
 
 
-def a_claimed_part(store: Store, attempt_id: str = "") -> tuple[Conversation, Part]:
+def a_claimed_part(store: Journal, attempt_id: str = "") -> tuple[Conversation, ReplyPart]:
     conversation, part = a_persisted_part(store)
-    attempt_id = attempt_id or journal.new_attempt_id(part)
-    return conversation, store.claim(part, fence=conversation.fence, attempt_id=attempt_id, now=NOW)
+    attempt_id = attempt_id or new_attempt_id(part)
+    return conversation, store.outbox.claim(part, fence=conversation.fence, attempt_id=attempt_id, now=NOW)
 
 
 def said(attempt_id: str, sid: str, status: str, code: int | None = None) -> Reported:
     return Reported(attempt_id=attempt_id, sid=sid, status=status, error_code=code)
 
 
-def test_opening_raises_the_fence_and_returns_what_was_said(store: Store) -> None:
-    store.append(ANN, Message(role=Role.USER, content="hello", timestamp=NOW, key="msg#1"), now=NOW)
+def test_opening_raises_the_fence_and_returns_what_was_said(store: Journal) -> None:
+    store.storage.append(ANN, Message(role=Role.USER, content="hello", timestamp=NOW, key="msg#1"), now=NOW)
 
-    first = store.open(ANN, now=NOW)
-    second = store.open(ANN, now=NOW)
+    first = store.conversations.open(ANN, now=NOW)
+    second = store.conversations.open(ANN, now=NOW)
 
     assert second.fence == first.fence + 1
     assert [message.content for message in second.messages] == ["hello"]
 
 
-def test_a_text_is_filed_once_and_the_second_call_returns_its_row(store: Store) -> None:
+def test_a_text_is_filed_once_and_the_second_call_returns_its_row(store: Journal) -> None:
     turn = a_turn("hello")
 
-    first, second = store.file(turn, now=NOW), store.file(turn, now=NOW)
+    first, second = store.turns.file(turn, now=NOW), store.turns.file(turn, now=NOW)
 
     assert (first.fresh, second.fresh) == (True, False)
     assert second.turn.content == "hello"
@@ -66,518 +80,527 @@ def test_a_text_is_filed_once_and_the_second_call_returns_its_row(store: Store) 
     assert second.turn.tries == 1
 
 
-def test_a_try_is_counted_only_while_the_turn_is_open(store: Store) -> None:
-    turn = store.file(a_turn(), now=NOW).turn
-    assert store.retry(turn).tries == 2
+def test_a_try_is_counted_only_while_the_turn_is_open(store: Journal) -> None:
+    turn = store.turns.file(a_turn(), now=NOW).turn
+    assert store.turns.retry(turn).tries == 2
 
-    store.settle(turn, TurnState.SILENT, reason="keyword stop", now=NOW)
+    store.turns.settle(turn, TurnState.SILENT, reason="keyword stop", now=NOW)
 
-    after = store.retry(turn)
+    after = store.turns.retry(turn)
     assert (after.state, after.tries, after.reason) == (TurnState.SILENT, 2, "keyword stop")
 
 
-def test_a_settled_turn_is_not_settled_again(store: Store) -> None:
-    turn = store.file(a_turn(), now=NOW).turn
-    store.settle(turn, TurnState.STALE, reason="too old", now=NOW)
-    store.settle(turn, TurnState.DEAD, reason="a bug", now=NOW)
+def test_a_settled_turn_is_not_settled_again(store: Journal) -> None:
+    turn = store.turns.file(a_turn(), now=NOW).turn
+    store.turns.settle(turn, TurnState.STALE, reason="too old", now=NOW)
+    store.turns.settle(turn, TurnState.DEAD, reason="a bug", now=NOW)
 
-    kept = store.get_turn(ANN, turn.sid)
+    kept = store.turns.get(ANN, turn.sid)
 
     assert kept is not None
     assert (kept.state, kept.reason) == (TurnState.STALE, "too old")
 
 
-def test_an_answer_freezes_words_window_and_turn_together(store: Store) -> None:
-    conversation = store.open(ANN, now=NOW)
-    turn = store.file(a_turn("hello"), now=NOW).turn
+def test_an_answer_freezes_words_window_and_turn_together(store: Journal) -> None:
+    conversation = store.conversations.open(ANN, now=NOW)
+    turn = store.turns.file(a_turn("hello"), now=NOW).turn
 
     answer = answered(store, conversation, turn, words="prrt. hello.")
 
-    part = store.parts(ANN, turn.sid)[0]
+    part = store.outbox.parts(ANN, turn.sid)[0]
     assert (part.state, part.content, part.sender) == (PartState.NEW, "prrt. hello.", OUR_NUMBER)
-    kept = store.get_turn(ANN, turn.sid)
+    kept = store.turns.get(ANN, turn.sid)
     assert kept is not None
     assert (kept.state, kept.token, kept.parts, kept.turn) == (TurnState.ANSWERED, answer.token, 1, turn.sid)
-    fresh = store.get(ANN)
+    fresh = store.storage.get(ANN)
     assert fresh is not None
     assert [m.content for m in fresh.messages] == ["hello", "prrt. hello."]
-    assert [e.content for e in store.page(ANN).entries] == ["hello", "prrt. hello."]
+    assert [e.content for e in store.storage.page(ANN).entries] == ["hello", "prrt. hello."]
 
 
-def test_one_reply_answers_several_texts_and_bears_the_first_ones_sid(store: Store) -> None:
-    conversation = store.open(ANN, now=NOW)
-    first, second = (store.file(a_turn(body, at=place), now=NOW).turn for place, body in enumerate(("one", "two")))
+def test_one_reply_answers_several_texts_and_bears_the_first_ones_sid(store: Journal) -> None:
+    conversation = store.conversations.open(ANN, now=NOW)
+    first, second = (
+        store.turns.file(a_turn(body, at=place), now=NOW).turn for place, body in enumerate(("one", "two"))
+    )
 
     answered(store, conversation, first, second)
 
-    kept = store.get_turn(ANN, second.sid)
+    kept = store.turns.get(ANN, second.sid)
     assert kept is not None
     assert kept.turn == first.sid
-    assert [part.key for part in store.parts(ANN, first.sid)] == [journal.out_key(first.sid, 0)]
+    assert [part.key for part in store.outbox.parts(ANN, first.sid)] == [out_key(first.sid, 0)]
 
 
-def test_an_answer_whose_confirmation_was_lost_is_recognised_as_mine(store: Store) -> None:
-    conversation = store.open(ANN, now=NOW)
-    turn = store.file(a_turn(), now=NOW).turn
+def test_an_answer_whose_confirmation_was_lost_is_recognised_as_mine(store: Journal) -> None:
+    conversation = store.conversations.open(ANN, now=NOW)
+    turn = store.turns.file(a_turn(), now=NOW).turn
     answered(store, conversation, turn, token="mine")
 
     answered(store, conversation, turn, token="mine")
 
-    assert len(store.parts(ANN, turn.sid)) == 1
-    kept = store.get(ANN)
+    assert len(store.outbox.parts(ANN, turn.sid)) == 1
+    kept = store.storage.get(ANN)
     assert kept is not None
     assert len(kept.messages) == 2
 
 
-def test_another_workers_answer_is_not_overwritten(store: Store) -> None:
-    conversation = store.open(ANN, now=NOW)
-    turn = store.file(a_turn(), now=NOW).turn
+def test_another_workers_answer_is_not_overwritten(store: Journal) -> None:
+    conversation = store.conversations.open(ANN, now=NOW)
+    turn = store.turns.file(a_turn(), now=NOW).turn
     answered(store, conversation, turn, words="the first", token="theirs")
 
     with pytest.raises(Fenced):
         answered(store, conversation, turn, words="the second", token="mine")
 
-    assert store.parts(ANN, turn.sid)[0].content == "the first"
+    assert store.outbox.parts(ANN, turn.sid)[0].content == "the first"
 
 
-def test_a_worker_that_slept_through_its_lease_cannot_persist(store: Store) -> None:
-    sleeper = store.open(ANN, now=NOW)
-    turn = store.file(a_turn(), now=NOW).turn
-    store.open(ANN, now=NOW)
+def test_a_worker_that_slept_through_its_lease_cannot_persist(store: Journal) -> None:
+    sleeper = store.conversations.open(ANN, now=NOW)
+    turn = store.turns.file(a_turn(), now=NOW).turn
+    store.conversations.open(ANN, now=NOW)
 
     with pytest.raises(Fenced):
         answered(store, sleeper, turn)
 
-    assert store.parts(ANN, turn.sid) == ()
-    kept = store.get_turn(ANN, turn.sid)
+    assert store.outbox.parts(ANN, turn.sid) == ()
+    kept = store.turns.get(ANN, turn.sid)
     assert kept is not None
     assert kept.state is TurnState.FILED
 
 
-def test_a_writer_of_the_window_alone_is_merged_with(store: Store) -> None:
-    conversation = store.open(ANN, now=NOW)
-    turn = store.file(a_turn("hello"), now=NOW).turn
-    store.append(ANN, Message(role=Role.USER, content="meanwhile", timestamp=NOW, key="msg#1"), now=NOW)
+def test_a_writer_of_the_window_alone_is_merged_with(store: Journal) -> None:
+    conversation = store.conversations.open(ANN, now=NOW)
+    turn = store.turns.file(a_turn("hello"), now=NOW).turn
+    store.storage.append(ANN, Message(role=Role.USER, content="meanwhile", timestamp=NOW, key="msg#1"), now=NOW)
 
     answered(store, conversation, turn)
 
-    kept = store.get(ANN)
+    kept = store.storage.get(ANN)
     assert kept is not None
     assert [m.content for m in kept.messages] == ["meanwhile", "hello", "prrt"]
 
 
-def test_forgetting_begins_the_window_anew_and_keeps_the_record(store: Store) -> None:
-    store.append(ANN, Message(role=Role.USER, content="a secret", timestamp=NOW, key="msg#1"), now=NOW)
-    conversation = store.open(ANN, now=NOW)
-    turn = store.file(a_turn("reset", at=1), now=NOW).turn
+def test_forgetting_begins_the_window_anew_and_keeps_the_record(store: Journal) -> None:
+    store.storage.append(ANN, Message(role=Role.USER, content="a secret", timestamp=NOW, key="msg#1"), now=NOW)
+    conversation = store.conversations.open(ANN, now=NOW)
+    turn = store.turns.file(a_turn("reset", at=1), now=NOW).turn
 
-    store.persist(Answer(conversation=conversation, turns=(turn,), parts=("who?",), token="t", forget=True), now=NOW)
+    store.turns.persist(
+        FrozenReply(conversation=conversation, turns=(turn,), parts=("who?",), token="t", forget=True), now=NOW
+    )
 
-    kept = store.get(ANN)
+    kept = store.storage.get(ANN)
     assert kept is not None
     assert [m.content for m in kept.messages] == ["reset", "who?"]
-    assert "a secret" in [e.content for e in store.page(ANN).entries]
+    assert "a secret" in [e.content for e in store.storage.page(ANN).entries]
 
 
-def test_superseded_texts_are_settled_in_the_same_moment(store: Store) -> None:
-    conversation = store.open(ANN, now=NOW)
-    old, new = (store.file(a_turn(body, at=place), now=NOW).turn for place, body in enumerate(("old", "new")))
+def test_superseded_texts_are_settled_in_the_same_moment(store: Journal) -> None:
+    conversation = store.conversations.open(ANN, now=NOW)
+    old, new = (store.turns.file(a_turn(body, at=place), now=NOW).turn for place, body in enumerate(("old", "new")))
 
-    store.persist(Answer(conversation=conversation, turns=(new,), silent=(old,), parts=("prrt",), token="t"), now=NOW)
+    store.turns.persist(
+        FrozenReply(conversation=conversation, turns=(new,), silent=(old,), parts=("prrt",), token="t"), now=NOW
+    )
 
-    kept = store.get_turn(ANN, old.sid)
+    kept = store.turns.get(ANN, old.sid)
     assert kept is not None
     assert (kept.state, kept.reason) == (TurnState.SILENT, "superseded")
 
 
-def test_a_claim_is_had_once(store: Store) -> None:
+def test_a_claim_is_had_once(store: Journal) -> None:
     conversation, part = a_persisted_part(store)
-    store.claim(part, fence=conversation.fence, attempt_id="SM1-0-a", now=NOW)
+    store.outbox.claim(part, fence=conversation.fence, attempt_id="SM1-0-a", now=NOW)
 
     with pytest.raises(Fenced):
-        store.claim(part, fence=conversation.fence, attempt_id="SM1-0-b", now=NOW)
+        store.outbox.claim(part, fence=conversation.fence, attempt_id="SM1-0-b", now=NOW)
 
-    assert store.parts(ANN, part.turn)[0].attempt_id == "SM1-0-a"
+    assert store.outbox.parts(ANN, part.turn)[0].attempt_id == "SM1-0-a"
 
 
-def test_a_claim_whose_confirmation_was_lost_is_still_mine(store: Store) -> None:
+def test_a_claim_whose_confirmation_was_lost_is_still_mine(store: Journal) -> None:
     conversation, part = a_persisted_part(store)
-    store.claim(part, fence=conversation.fence, attempt_id="SM1-0-a", now=NOW)
+    store.outbox.claim(part, fence=conversation.fence, attempt_id="SM1-0-a", now=NOW)
 
-    again = store.claim(part, fence=conversation.fence, attempt_id="SM1-0-a", now=NOW)
+    again = store.outbox.claim(part, fence=conversation.fence, attempt_id="SM1-0-a", now=NOW)
 
     assert (again.state, again.attempt_id) == (PartState.SENDING, "SM1-0-a")
 
 
-def test_a_worker_that_slept_through_its_lease_cannot_claim(store: Store) -> None:
+def test_a_worker_that_slept_through_its_lease_cannot_claim(store: Journal) -> None:
     conversation, part = a_persisted_part(store)
-    store.open(ANN, now=NOW)
+    store.conversations.open(ANN, now=NOW)
 
     with pytest.raises(Fenced):
-        store.claim(part, fence=conversation.fence, attempt_id="SM1-0-a", now=NOW)
+        store.outbox.claim(part, fence=conversation.fence, attempt_id="SM1-0-a", now=NOW)
 
-    assert store.parts(ANN, part.turn)[0].state is PartState.NEW
+    assert store.outbox.parts(ANN, part.turn)[0].state is PartState.NEW
 
 
-def test_an_outcome_is_bound_to_its_attempt(store: Store) -> None:
+def test_an_outcome_is_bound_to_its_attempt(store: Journal) -> None:
     _, part = a_claimed_part(store)
 
-    bound = store.bind(part, Binding(state=PartState.SENT, sid="SMout", status="queued"), now=NOW)
+    bound = store.outbox.bind(part, Binding(state=PartState.SENT, sid="SMout", status="queued"), now=NOW)
 
     assert (bound.state, bound.sid, bound.status) == (PartState.SENT, "SMout", "queued")
-    assert list(store.unsettled(journal.bucket(ANN), before=NOW + timedelta(hours=1), limit=10)) == []
+    assert list(store.unsettled.rows(model.bucket(ANN), before=NOW + timedelta(hours=1), limit=10)) == []
 
 
-def test_an_outcome_of_an_attempt_that_no_longer_stands_changes_nothing(store: Store) -> None:
+def test_an_outcome_of_an_attempt_that_no_longer_stands_changes_nothing(store: Journal) -> None:
     conversation, part = a_claimed_part(store, "SM1-0-first")
-    store.bind(part, Binding(state=PartState.RETRY, due=5, reason="429"), now=NOW)
-    second = store.claim(part, fence=conversation.fence, attempt_id="SM1-0-second", now=NOW)
+    store.outbox.bind(part, Binding(state=PartState.RETRY, due=5, reason="429"), now=NOW)
+    second = store.outbox.claim(part, fence=conversation.fence, attempt_id="SM1-0-second", now=NOW)
 
-    store.bind(part, Binding(state=PartState.FAILED, reason="late"), now=NOW)
+    store.outbox.bind(part, Binding(state=PartState.FAILED, reason="late"), now=NOW)
 
-    kept = store.parts(ANN, part.turn)[0]
+    kept = store.outbox.parts(ANN, part.turn)[0]
     assert (kept.state, kept.attempt_id, kept.tries) == (PartState.SENDING, "SM1-0-second", 2)
     assert second.tries == 2
 
 
-def test_a_report_that_overtakes_the_answer_binds_the_part(store: Store) -> None:
+def test_a_report_that_overtakes_the_answer_binds_the_part(store: Journal) -> None:
     _, part = a_claimed_part(store, "SM1-0-a")
 
-    store.report(ANN, part.key, said("SM1-0-a", "SMout", "delivered"), now=NOW)
-    late = store.bind(part, Binding(state=PartState.SENT, sid="SMout", status="queued"), now=NOW)
+    store.outbox.report(ANN, part.key, said("SM1-0-a", "SMout", "delivered"), now=NOW)
+    late = store.outbox.bind(part, Binding(state=PartState.SENT, sid="SMout", status="queued"), now=NOW)
 
     assert (late.state, late.sid, late.status) == (PartState.SENT, "SMout", "delivered")
 
 
-def test_an_unknown_part_is_settled_by_a_report_of_any_of_its_attempts(store: Store) -> None:
+def test_an_unknown_part_is_settled_by_a_report_of_any_of_its_attempts(store: Journal) -> None:
     conversation, part = a_claimed_part(store, "SM1-0-first")
-    store.bind(part, Binding(state=PartState.RETRY, due=1), now=NOW)
-    part = store.claim(part, fence=conversation.fence, attempt_id="SM1-0-second", now=NOW)
-    store.bind(part, Binding(state=PartState.UNKNOWN, unknown_since=7, reason="reset"), now=NOW)
+    store.outbox.bind(part, Binding(state=PartState.RETRY, due=1), now=NOW)
+    part = store.outbox.claim(part, fence=conversation.fence, attempt_id="SM1-0-second", now=NOW)
+    store.outbox.bind(part, Binding(state=PartState.UNKNOWN, unknown_since=7, reason="reset"), now=NOW)
 
-    reported = store.report(ANN, part.key, said("SM1-0-first", "SMout", "sent"), now=NOW)
+    reported = store.outbox.report(ANN, part.key, said("SM1-0-first", "SMout", "sent"), now=NOW)
 
     assert reported is not None
     assert (reported.state, reported.sid, reported.status) == (PartState.SENT, "SMout", "sent")
 
 
-def test_a_status_never_goes_back(store: Store) -> None:
+def test_a_status_never_goes_back(store: Journal) -> None:
     _, part = a_claimed_part(store, "SM1-0-a")
-    store.bind(part, Binding(state=PartState.SENT, sid="SMout", status="queued"), now=NOW)
+    store.outbox.bind(part, Binding(state=PartState.SENT, sid="SMout", status="queued"), now=NOW)
 
     seen = []
     for status in ("delivered", "sent", "queued", "delivered"):
-        reported = store.report(ANN, part.key, said("SM1-0-a", "SMout", status), now=NOW)
+        reported = store.outbox.report(ANN, part.key, said("SM1-0-a", "SMout", status), now=NOW)
         assert reported is not None
         seen.append(reported.status)
 
     assert seen == ["delivered"] * 4
 
 
-def test_a_report_for_an_attempt_that_never_was_is_no_ones(store: Store) -> None:
+def test_a_report_for_an_attempt_that_never_was_is_no_ones(store: Journal) -> None:
     _, part = a_claimed_part(store, "SM1-0-a")
 
-    def report(key: str, attempt_id: str) -> Part | None:
-        return store.report(ANN, key, said(attempt_id, "SMx", "sent"), now=NOW)
+    def report(key: str, attempt_id: str) -> ReplyPart | None:
+        return store.outbox.report(ANN, key, said(attempt_id, "SMx", "sent"), now=NOW)
 
     assert report(part.key, "SM1-0-forged") is None
     assert report("out#SMnone#0", "SMnone-0-a") is None
-    assert store.parts(ANN, part.turn)[0].state is PartState.SENDING
+    assert store.outbox.parts(ANN, part.turn)[0].state is PartState.SENDING
 
 
-def test_a_failed_part_is_not_revived_by_a_report(store: Store) -> None:
+def test_a_failed_part_is_not_revived_by_a_report(store: Journal) -> None:
     _, part = a_claimed_part(store, "SM1-0-a")
-    store.bind(part, Binding(state=PartState.FAILED, error_code=21211, reason="no telephone"), now=NOW)
+    store.outbox.bind(part, Binding(state=PartState.FAILED, error_code=21211, reason="no telephone"), now=NOW)
 
-    reported = store.report(ANN, part.key, said("SM1-0-a", "SMout", "sent"), now=NOW)
+    reported = store.outbox.report(ANN, part.key, said("SM1-0-a", "SMout", "sent"), now=NOW)
 
     assert reported is not None
     assert reported.state is PartState.FAILED
 
 
-def test_a_part_that_was_never_attempted_can_be_suppressed(store: Store) -> None:
+def test_a_part_that_was_never_attempted_can_be_suppressed(store: Journal) -> None:
     _, part = a_persisted_part(store)
 
-    bound = store.bind(part, Binding(state=PartState.SUPPRESSED, reason="too old to send"), now=NOW)
+    bound = store.outbox.bind(part, Binding(state=PartState.SUPPRESSED, reason="too old to send"), now=NOW)
 
     assert (bound.state, bound.reason) == (PartState.SUPPRESSED, "too old to send")
 
 
-def test_what_is_unsettled_is_found_until_it_is_settled(store: Store) -> None:
-    bucket = journal.bucket(ANN)
-    conversation = store.open(ANN, now=NOW)
-    turn = store.file(a_turn(), now=NOW).turn
+def test_what_is_unsettled_is_found_until_it_is_settled(store: Journal) -> None:
+    bucket = model.bucket(ANN)
+    conversation = store.conversations.open(ANN, now=NOW)
+    turn = store.turns.file(a_turn(), now=NOW).turn
 
     def listed() -> list[str]:
-        return [row.key for row in store.unsettled(bucket, before=NOW + timedelta(seconds=1), limit=10)]
+        return [row.key for row in store.unsettled.rows(bucket, before=NOW + timedelta(seconds=1), limit=10)]
 
     assert listed() == [turn.key]
     answer = answered(store, conversation, turn)
     part = answer.new_parts()[0]
     assert listed() == [part.key]
-    claimed = store.claim(part, fence=conversation.fence, attempt_id="SM1-0-a", now=NOW)
+    claimed = store.outbox.claim(part, fence=conversation.fence, attempt_id="SM1-0-a", now=NOW)
     assert listed() == [part.key]
-    store.bind(claimed, Binding(state=PartState.SENT, sid="SMout", status="queued"), now=NOW)
+    store.outbox.bind(claimed, Binding(state=PartState.SENT, sid="SMout", status="queued"), now=NOW)
     assert listed() == []
-    assert list(store.unsettled(bucket, before=NOW, limit=10)) == []
+    assert list(store.unsettled.rows(bucket, before=NOW, limit=10)) == []
 
 
-def test_opting_out_is_noted_under_the_fence(store: Store) -> None:
-    conversation = store.open(ANN, now=NOW)
-    store.set_active(ANN, active=False, fence=conversation.fence, now=NOW)
+def test_opting_out_is_noted_under_the_fence(store: Journal) -> None:
+    conversation = store.conversations.open(ANN, now=NOW)
+    store.conversations.set_active(ANN, active=False, fence=conversation.fence, now=NOW)
 
-    kept = store.get(ANN)
+    kept = store.storage.get(ANN)
     assert kept is not None
     assert not kept.is_active
     with pytest.raises(Fenced):
-        store.set_active(ANN, active=True, fence=conversation.fence + 1, now=NOW)
+        store.conversations.set_active(ANN, active=True, fence=conversation.fence + 1, now=NOW)
 
 
-def test_the_newest_parts_come_first(store: Store) -> None:
-    conversation = store.open(ANN, now=NOW)
+def test_the_newest_parts_come_first(store: Journal) -> None:
+    conversation = store.conversations.open(ANN, now=NOW)
     for place in range(3):
-        turn = store.file(a_turn(at=place), now=NOW).turn
-        conversation = store.persist(
-            Answer(conversation=conversation, turns=(turn,), parts=(f"words {place}",), token=f"t{place}"), now=NOW
+        turn = store.turns.file(a_turn(at=place), now=NOW).turn
+        conversation = store.turns.persist(
+            FrozenReply(conversation=conversation, turns=(turn,), parts=(f"words {place}",), token=f"t{place}"), now=NOW
         )
 
-    assert [part.content for part in store.newest_parts(ANN, limit=100)] == ["words 2", "words 1", "words 0"]
+    assert [part.content for part in store.outbox.newest_parts(ANN, limit=100)] == ["words 2", "words 1", "words 0"]
 
 
-def test_it_is_known_which_texts_have_a_row(store: Store) -> None:
-    turns = [store.file(a_turn(at=place), now=NOW).turn for place in range(3)]
+def test_it_is_known_which_texts_have_a_row(store: Journal) -> None:
+    turns = [store.turns.file(a_turn(at=place), now=NOW).turn for place in range(3)]
 
-    known = store.known([*((ANN, turn.sid) for turn in turns), (ANN, "SMnever"), ("+15559999999", turns[0].sid)])
+    known = store.unsettled.known(
+        [*((ANN, turn.sid) for turn in turns), (ANN, "SMnever"), ("+15559999999", turns[0].sid)]
+    )
 
     assert known == {turn.sid for turn in turns}
-    assert store.known([]) == frozenset()
+    assert store.unsettled.known([]) == frozenset()
 
 
-def test_the_watermark_only_rises(store: Store) -> None:
-    assert store.watermark("received") is None
-    store.set_watermark("received", NOW)
-    store.set_watermark("received", NOW - timedelta(hours=1))
-    assert store.watermark("received") == NOW
-    store.set_watermark("received", NOW + timedelta(hours=1))
-    assert store.watermark("received") == NOW + timedelta(hours=1)
+def test_the_watermark_only_rises(store: Journal) -> None:
+    assert store.unsettled.watermark("received") is None
+    store.unsettled.set_watermark("received", NOW)
+    store.unsettled.set_watermark("received", NOW - timedelta(hours=1))
+    assert store.unsettled.watermark("received") == NOW
+    store.unsettled.set_watermark("received", NOW + timedelta(hours=1))
+    assert store.unsettled.watermark("received") == NOW + timedelta(hours=1)
 
 
-def dead(store: Store) -> list[str]:
-    return [row.key for row in store.dead_letters()]
+def dead(store: Journal) -> list[str]:
+    return [row.key for row in store.dead_letters.list()]
 
 
-def test_a_dead_turn_is_listed_brought_back_once_and_listed_no_more(store: Store) -> None:
-    turn = store.file(a_turn("poison"), now=NOW).turn
-    store.note_error(turn, "Traceback: a bug")
-    store.settle(turn, TurnState.DEAD, reason="not finished in 5 tries", now=NOW)
+def test_a_dead_turn_is_listed_brought_back_once_and_listed_no_more(store: Journal) -> None:
+    turn = store.turns.file(a_turn("poison"), now=NOW).turn
+    store.turns.note_error(turn, "Traceback: a bug")
+    store.turns.settle(turn, TurnState.DEAD, reason="not finished in 5 tries", now=NOW)
     assert dead(store) == [turn.key]
-    assert list(store.unsettled(journal.bucket(ANN), before=NOW + timedelta(hours=1), limit=10)) == []
+    assert list(store.unsettled.rows(model.bucket(ANN), before=NOW + timedelta(hours=1), limit=10)) == []
 
-    assert store.revive(ANN, turn.key, now=NOW) is True
-    assert store.revive(ANN, turn.key, now=NOW) is False
+    assert store.dead_letters.revive(RowName(user_id=ANN, key=turn.key), now=NOW) is True
+    assert store.dead_letters.revive(RowName(user_id=ANN, key=turn.key), now=NOW) is False
 
-    kept = store.get_turn(ANN, turn.sid)
+    kept = store.turns.get(ANN, turn.sid)
     assert kept is not None
-    assert (kept.state, kept.tries, kept.reason, kept.facts["error"]) == (TurnState.FILED, 0, None, "Traceback: a bug")
+    assert (kept.state, kept.tries, kept.reason, kept.error) == (TurnState.FILED, 0, None, "Traceback: a bug")
     assert dead(store) == []
-    assert [row.key for row in store.unsettled(journal.bucket(ANN), before=NOW + timedelta(hours=1), limit=10)] == [
+    assert [row.key for row in store.unsettled.rows(model.bucket(ANN), before=NOW + timedelta(hours=1), limit=10)] == [
         turn.key
     ]
 
 
-def test_a_dead_turn_can_be_let_rest(store: Store) -> None:
-    turn = store.file(a_turn(), now=NOW).turn
-    store.settle(turn, TurnState.DEAD, reason="a bug", now=NOW)
+def test_a_dead_turn_can_be_let_rest(store: Journal) -> None:
+    turn = store.turns.file(a_turn(), now=NOW).turn
+    store.turns.settle(turn, TurnState.DEAD, reason="a bug", now=NOW)
 
-    assert store.discard(ANN, turn.key, now=NOW) is True
-    assert store.discard(ANN, turn.key, now=NOW) is False
-    assert store.revive(ANN, turn.key, now=NOW) is False
+    assert store.dead_letters.discard(RowName(user_id=ANN, key=turn.key), now=NOW) is True
+    assert store.dead_letters.discard(RowName(user_id=ANN, key=turn.key), now=NOW) is False
+    assert store.dead_letters.revive(RowName(user_id=ANN, key=turn.key), now=NOW) is False
 
-    kept = store.get_turn(ANN, turn.sid)
+    kept = store.turns.get(ANN, turn.sid)
     assert kept is not None
     assert kept.state is TurnState.SILENT
     assert dead(store) == []
 
 
-def test_a_part_refused_for_good_is_a_dead_letter_too(store: Store) -> None:
+def test_a_part_refused_for_good_is_a_dead_letter_too(store: Journal) -> None:
     conversation, part = a_claimed_part(store, "SM1-0-a")
-    store.bind(part, Binding(state=PartState.FAILED, error_code=21211, reason="no telephone"), now=NOW)
+    store.outbox.bind(part, Binding(state=PartState.FAILED, error_code=21211, reason="no telephone"), now=NOW)
     assert dead(store) == [part.key]
 
-    assert store.revive(ANN, part.key, now=NOW) is True
+    assert store.dead_letters.revive(RowName(user_id=ANN, key=part.key), now=NOW) is True
 
-    revived = store.parts(ANN, part.turn)[0]
+    revived = store.outbox.parts(ANN, part.turn)[0]
     assert (revived.state, revived.due) == (PartState.RETRY, 0)
-    again = store.claim(revived, fence=conversation.fence, attempt_id="SM1-0-b", now=NOW)
+    again = store.outbox.claim(revived, fence=conversation.fence, attempt_id="SM1-0-b", now=NOW)
     assert again.state is PartState.SENDING
     assert dead(store) == []
 
 
-def test_what_is_no_dead_letter_is_left_alone(store: Store) -> None:
-    turn = store.file(a_turn(), now=NOW).turn
+def test_what_is_no_dead_letter_is_left_alone(store: Journal) -> None:
+    turn = store.turns.file(a_turn(), now=NOW).turn
 
-    assert store.revive(ANN, turn.key, now=NOW) is False
-    assert store.discard(ANN, turn.key, now=NOW) is False
-    assert store.revive(ANN, "in#SMnever", now=NOW) is False
+    assert store.dead_letters.revive(RowName(user_id=ANN, key=turn.key), now=NOW) is False
+    assert store.dead_letters.discard(RowName(user_id=ANN, key=turn.key), now=NOW) is False
+    assert store.dead_letters.revive(RowName(user_id=ANN, key="in#SMnever"), now=NOW) is False
 
-    kept = store.get_turn(ANN, turn.sid)
+    kept = store.turns.get(ANN, turn.sid)
     assert kept is not None
     assert kept.state is TurnState.FILED
 
 
-def test_found_again_is_counted(store: Store) -> None:
-    turn = store.file(a_turn(), now=NOW).turn
-    store.note_duplicates(ANN, turn.sid, 1, now=NOW)
-    store.note_duplicates(ANN, turn.sid, 2, now=NOW + timedelta(seconds=1))
-    store.note_duplicates(ANN, "SMnever", 1, now=NOW)
+def test_found_again_is_counted(store: Journal) -> None:
+    turn = store.turns.file(a_turn(), now=NOW).turn
+    store.turns.note_duplicates(ANN, turn.sid, 1, now=NOW)
+    store.turns.note_duplicates(ANN, turn.sid, 2, now=NOW + timedelta(seconds=1))
+    store.turns.note_duplicates(ANN, "SMnever", 1, now=NOW)
 
-    kept = store.get_turn(ANN, turn.sid)
+    kept = store.turns.get(ANN, turn.sid)
     assert kept is not None
     assert kept.facts["duplicates"] == 3
     assert kept.facts["duplicate_at"] == (NOW + timedelta(seconds=1)).isoformat()
-    assert store.get_turn(ANN, "SMnever") is None
+    assert store.turns.get(ANN, "SMnever") is None
 
 
-def test_a_restored_text_is_marked(store: Store) -> None:
-    turn = store.file(a_turn(), now=NOW).turn
-    store.note_restored(turn, now=NOW)
+def test_a_restored_text_is_marked(store: Journal) -> None:
+    turn = store.turns.file(a_turn(), now=NOW).turn
+    store.turns.note_restored(turn, now=NOW)
 
-    kept = store.get_turn(ANN, turn.sid)
+    kept = store.turns.get(ANN, turn.sid)
     assert kept is not None
-    assert kept.facts["restored_at"] == NOW.isoformat()
+    assert kept.restored_at == NOW.isoformat()
 
 
-def test_segments_and_price_are_noted_once(store: Store) -> None:
+def test_segments_and_price_are_noted_once(store: Journal) -> None:
     _, part = a_claimed_part(store)
-    bound = store.bind(part, Binding(state=PartState.SENT, sid="SMout", status="queued", segments=2), now=NOW)
+    bound = store.outbox.bind(part, Binding(state=PartState.SENT, sid="SMout", status="queued", segments=2), now=NOW)
     assert (bound.segments, bound.price) == (2, None)
 
-    store.charge(bound, Charge(segments=2, price="-0.01500", unit="USD"))
-    store.charge(bound, Charge(segments=9, price="-9.00000", unit="EUR"))
+    store.outbox.charge(bound, Charge(segments=2, price="-0.01500", unit="USD"))
+    store.outbox.charge(bound, Charge(segments=9, price="-9.00000", unit="EUR"))
 
-    kept = store.parts(ANN, part.turn)[0]
+    kept = store.outbox.parts(ANN, part.turn)[0]
     assert (kept.segments, kept.price, kept.price_unit) == (2, "-0.01500", "USD")
 
 
-def test_a_second_try_is_written_once_and_listed_when_it_is_due(store: Store) -> None:
+def test_a_second_try_is_written_once_and_listed_when_it_is_due(store: Journal) -> None:
     _, part = a_claimed_part(store)
-    sent = store.bind(part, Binding(state=PartState.SENT, sid="SMout", status="queued"), now=NOW)
+    sent = store.outbox.bind(part, Binding(state=PartState.SENT, sid="SMout", status="queued"), now=NOW)
     due = NOW + timedelta(hours=24)
     second = sent.second_try(due=int(due.timestamp() * 1000))
 
-    assert store.send_again(second, now=NOW) is True
-    assert store.send_again(replace(second, due=0), now=NOW) is False
+    assert store.outbox.send_again(second, now=NOW) is True
+    assert store.outbox.send_again(replace(second, due=0), now=NOW) is False
 
-    first, again = store.parts(ANN, part.turn)
+    first, again = store.outbox.parts(ANN, part.turn)
     assert (first.state, first.sid, again.again) == (PartState.SENT, "SMout", True)
     assert (again.state, again.due, again.content, again.sid) == (PartState.NEW, second.due, first.content, None)
 
     def listed(at: datetime) -> list[str]:
-        return [row.key for row in store.unsettled(journal.bucket(ANN), before=at, limit=10)]
+        return [row.key for row in store.unsettled.rows(model.bucket(ANN), before=at, limit=10)]
 
     assert second.key not in listed(due - timedelta(minutes=1))
     assert second.key in listed(due + timedelta(minutes=1))
     # a second try adds no line to the transcript
-    assert [entry.role for entry in store.page(ANN).entries] == ["user", "assistant"]
+    assert [entry.role for entry in store.storage.page(ANN).entries] == ["user", "assistant"]
 
 
-def test_a_second_try_is_claimed_and_reported_by_its_own_attempt(store: Store) -> None:
+def test_a_second_try_is_claimed_and_reported_by_its_own_attempt(store: Journal) -> None:
     conversation, part = a_claimed_part(store)
-    sent = store.bind(part, Binding(state=PartState.SENT, sid="SMone", status="queued"), now=NOW)
+    sent = store.outbox.bind(part, Binding(state=PartState.SENT, sid="SMone", status="queued"), now=NOW)
     second = sent.second_try(due=int(NOW.timestamp() * 1000))
-    store.send_again(second, now=NOW)
-    attempt = journal.new_attempt_id(second)
+    store.outbox.send_again(second, now=NOW)
+    attempt = new_attempt_id(second)
 
-    claimed = store.claim(second, fence=conversation.fence, attempt_id=attempt, now=NOW)
-    store.report(ANN, journal.part_of_attempt(attempt) or "", said(attempt, "SMtwo", "delivered"), now=NOW)
+    claimed = store.outbox.claim(second, fence=conversation.fence, attempt_id=attempt, now=NOW)
+    store.outbox.report(ANN, part_of_attempt(attempt) or "", said(attempt, "SMtwo", "delivered"), now=NOW)
 
-    first, again = store.parts(ANN, part.turn)
+    first, again = store.outbox.parts(ANN, part.turn)
     assert (claimed.key, again.state, again.sid) == (second.key, PartState.SENT, "SMtwo")
     assert first.sid == "SMone"
 
 
-def test_a_person_is_kept_quiet_under_the_fence_only(store: Store) -> None:
-    old = store.open(ANN, now=NOW)
-    new = store.open(ANN, now=NOW)
+def test_a_person_is_kept_quiet_under_the_fence_only(store: Journal) -> None:
+    old = store.conversations.open(ANN, now=NOW)
+    new = store.conversations.open(ANN, now=NOW)
     with pytest.raises(Fenced):
-        store.set_quiet(ANN, until_ms=5, fence=old.fence, now=NOW)
+        store.conversations.set_quiet(ANN, until_ms=5, fence=old.fence, now=NOW)
 
-    store.set_quiet(ANN, until_ms=1_700_000_000_000, fence=new.fence, now=NOW)
+    store.conversations.set_quiet(ANN, until_ms=1_700_000_000_000, fence=new.fence, now=NOW)
 
-    assert store.open(ANN, now=NOW).quiet_until == 1_700_000_000_000
+    assert store.conversations.open(ANN, now=NOW).quiet_until == 1_700_000_000_000
 
 
-def test_a_move_that_stands_in_no_table_is_an_error(store: Store) -> None:
+def test_a_move_that_stands_in_no_table_is_an_error(store: Journal) -> None:
     _, part = a_persisted_part(store)
 
     with pytest.raises(IllegalMove, match="from NEW to SENT"):
-        store.bind(part, Binding(state=PartState.SENT, sid="SMnever"), now=NOW)
+        store.outbox.bind(part, Binding(state=PartState.SENT, sid="SMnever"), now=NOW)
     with pytest.raises(IllegalMove, match="FILED"):
-        store.settle(a_turn(), TurnState.FILED, reason="", now=NOW)
+        store.turns.settle(a_turn(), TurnState.FILED, reason="", now=NOW)
 
-    assert store.parts(ANN, part.turn)[0].state is PartState.NEW
-
-
-def test_what_the_carrier_says_of_an_opt_out_needs_no_fence(store: Store) -> None:
-    store.opt_out(ANN, now=NOW)  # without a conversation nothing happens
-    assert store.get(ANN) is None
-    store.open(ANN, now=NOW)
-
-    store.opt_out(ANN, now=NOW)
-
-    assert store.open(ANN, now=NOW).is_active is False
+    assert store.outbox.parts(ANN, part.turn)[0].state is PartState.NEW
 
 
-def test_a_replayed_part_begins_anew(store: Store) -> None:
+def test_what_the_carrier_says_of_an_opt_out_needs_no_fence(store: Journal) -> None:
+    store.conversations.opt_out(ANN, now=NOW)  # without a conversation nothing happens
+    assert store.storage.get(ANN) is None
+    store.conversations.open(ANN, now=NOW)
+
+    store.conversations.opt_out(ANN, now=NOW)
+
+    assert store.conversations.open(ANN, now=NOW).is_active is False
+
+
+def test_a_replayed_part_begins_anew(store: Journal) -> None:
     _, part = a_claimed_part(store)
-    store.bind(part, Binding(state=PartState.FAILED, error_code=21211, reason="no telephone"), now=NOW)
-    turn = store.get_turn(ANN, part.turn)
+    store.outbox.bind(part, Binding(state=PartState.FAILED, error_code=21211, reason="no telephone"), now=NOW)
+    turn = store.turns.get(ANN, part.turn)
     assert turn is not None
-    store.retry(turn)
-    store.note_error(turn, "Traceback")
+    store.turns.retry(turn)
+    store.turns.note_error(turn, "Traceback")
 
-    assert store.revive(ANN, part.key, now=NOW) is True
+    assert store.dead_letters.revive(RowName(user_id=ANN, key=part.key), now=NOW) is True
 
-    turn = store.get_turn(ANN, part.turn)
+    turn = store.turns.get(ANN, part.turn)
     assert turn is not None
-    assert (turn.tries, turn.facts.get("error")) == (0, None)
-    assert store.parts(ANN, part.turn)[0].facts["revived_at"] == NOW.isoformat()
+    assert (turn.tries, turn.error) == (0, None)
+    assert store.outbox.parts(ANN, part.turn)[0].revived_at == NOW.isoformat()
 
 
-def test_a_memory_takes_the_place_of_the_one_that_was_read(store: Store) -> None:
-    conversation = store.open(ANN, now=NOW)
-    first = Folding(conversation=conversation, memory=Memory(summary="likes tuna", told=("my name is ann",), through=5))
+def test_a_memory_takes_the_place_of_the_one_that_was_read(store: Journal) -> None:
+    conversation = store.conversations.open(ANN, now=NOW)
+    first = Memory(summary="likes tuna", told=("my name is ann",), through=5)
 
-    assert store.remember(first, now=NOW)
-    assert not store.remember(first, now=NOW)
+    assert store.conversations.remember(conversation, first)
+    assert not store.conversations.remember(conversation, first)
 
-    read = store.get(ANN)
+    read = store.storage.get(ANN)
     assert read is not None
-    assert read.memory == first.memory
-    assert store.remember(Folding(conversation=read, memory=Memory(summary="and sardines", through=6)), now=NOW)
+    assert read.memory == first
+    assert store.conversations.remember(read, Memory(summary="and sardines", through=6))
 
 
-def test_a_memory_does_not_keep_others_from_writing(store: Store) -> None:
-    conversation = store.open(ANN, now=NOW)
-    turn = store.file(a_turn(), now=NOW).turn
-    store.remember(Folding(conversation=conversation, memory=Memory(through=5)), now=NOW)
+def test_a_memory_does_not_keep_others_from_writing(store: Journal) -> None:
+    conversation = store.conversations.open(ANN, now=NOW)
+    turn = store.turns.file(a_turn(), now=NOW).turn
+    store.conversations.remember(conversation, Memory(through=5))
 
     answered(store, conversation, turn)
 
-    read = store.get(ANN)
+    read = store.storage.get(ANN)
     assert read is not None
     assert (read.memory.through, len(read.messages)) == (5, 2)
 
 
-def test_what_was_forgotten_is_not_remembered_by_who_read_it_before(store: Store) -> None:
-    conversation = store.open(ANN, now=NOW)
-    turn = store.file(a_turn("reset", at=700), now=NOW).turn
-    before = Folding(conversation=conversation, memory=Memory(summary="a secret", through=5))
+def test_what_was_forgotten_is_not_remembered_by_who_read_it_before(store: Journal) -> None:
+    conversation = store.conversations.open(ANN, now=NOW)
+    turn = store.turns.file(a_turn("reset", at=700), now=NOW).turn
 
-    store.persist(Answer(conversation=conversation, turns=(turn,), parts=("who?",), token="t", forget=True), now=NOW)
+    store.turns.persist(
+        FrozenReply(conversation=conversation, turns=(turn,), parts=("who?",), token="t", forget=True), now=NOW
+    )
 
-    assert not store.remember(before, now=NOW)
-    read = store.get(ANN)
+    assert not store.conversations.remember(conversation, Memory(summary="a secret", through=5))
+    read = store.storage.get(ANN)
     assert read is not None
     assert (read.memory.summary, read.memory.told) == ("", ())
     # no message from before the reset is ever folded in again
@@ -585,25 +608,25 @@ def test_what_was_forgotten_is_not_remembered_by_who_read_it_before(store: Store
     assert [message.content for message in read.messages] == ["reset", "who?"]
 
 
-def test_resetting_forgets_the_memory_too(store: Store) -> None:
-    conversation = store.open(ANN, now=NOW)
-    store.remember(Folding(conversation=conversation, memory=Memory(summary="a secret", through=5)), now=NOW)
+def test_resetting_forgets_the_memory_too(store: Journal) -> None:
+    conversation = store.conversations.open(ANN, now=NOW)
+    store.conversations.remember(conversation, Memory(summary="a secret", through=5))
 
-    reset = store.reset(ANN, now=NOW)
+    reset = store.storage.reset(ANN, now=NOW)
 
     assert reset.memory == Memory(through=NOW_MS)
-    assert store.get(ANN) == reset
+    assert store.storage.get(ANN) == reset
 
 
-def test_talk_is_read_newest_first_and_told_in_order(store: Store) -> None:
-    conversation = store.open(ANN, now=NOW)
+def test_talk_is_read_newest_first_and_told_in_order(store: Journal) -> None:
+    conversation = store.conversations.open(ANN, now=NOW)
     for number in range(5):
-        turn = store.file(a_turn(f"text {number}", at=number * 1000), now=NOW).turn
+        turn = store.turns.file(a_turn(f"text {number}", at=number * 1000), now=NOW).turn
         answered(store, conversation, turn, words=f"reply {number}", token=f"t{number}")
-        conversation = store.get(ANN) or conversation
+        conversation = store.storage.get(ANN) or conversation
 
-    entries = store.talk(ANN, after_ms=NOW_MS, before_ms=NOW_MS + 4000, limit=100)
-    newest = store.talk(ANN, after_ms=0, before_ms=NOW_MS + 4000, limit=3)
+    entries = store.transcript.between(ANN, after_ms=NOW_MS, before_ms=NOW_MS + 4000, limit=100)
+    newest = store.transcript.between(ANN, after_ms=0, before_ms=NOW_MS + 4000, limit=3)
 
     assert [entry.content for entry in entries] == [
         "text 1", "reply 1", "text 2", "reply 2", "text 3", "reply 3",
@@ -611,20 +634,21 @@ def test_talk_is_read_newest_first_and_told_in_order(store: Store) -> None:
     assert [entry.content for entry in newest] == ["reply 2", "text 3", "reply 3"]
 
 
-def test_costs_are_those_of_replies_messages_and_memories(store: Store) -> None:
-    conversation = store.open(ANN, now=NOW)
-    one, two = (store.file(a_turn(text, at=at), now=NOW).turn for at, text in enumerate(("one", "two")))
-    answer = Answer(
+def test_costs_are_those_of_replies_messages_and_memories(store: Journal) -> None:
+    conversation = store.conversations.open(ANN, now=NOW)
+    one, two = (store.turns.file(a_turn(text, at=at), now=NOW).turn for at, text in enumerate(("one", "two")))
+    answer = FrozenReply(
         conversation=conversation, turns=(one, two), parts=("a", "b"), expected=((1, 100), (2, 200)), token="t",
         facts={"engine": "openai:x", "model_cost": 7, "tokens_in": 30, "tokens_out": 4},
     )  # fmt: skip
-    conversation = store.persist(answer, now=NOW)
+    conversation = store.turns.persist(answer, now=NOW)
     first, _ = answer.new_parts()
-    store.charge(first, Charge(segments=3, price="-0.00750", unit="USD"))
+    store.outbox.charge(first, Charge(segments=3, price="-0.00750", unit="USD"))
     facts = {"engine": "openai:x", "model_cost": 9, "tokens_in": 60, "tokens_out": 8}
-    store.remember(Folding(conversation=conversation, memory=Memory(through=1), facts=facts), now=NOW)
+    store.costs.record_memory(conversation.user_id, facts, now=NOW)
+    store.conversations.remember(conversation, Memory(through=1))
 
-    spent = list(costs.since(store, NOW))
+    spent = list(store.costs.since(NOW))
 
     assert {cost.engine for cost in spent} == {"openai:x"}
     assert sum(cost.replies for cost in spent) == 1
@@ -634,181 +658,186 @@ def test_costs_are_those_of_replies_messages_and_memories(store: Store) -> None:
         (200, 2, False),
         (7500, 3, True),
     ]
-    assert list(costs.since(store, NOW + timedelta(seconds=1))) == []
+    assert list(store.costs.since(NOW + timedelta(seconds=1))) == []
 
 
-def test_what_a_second_try_costs_stands_under_whose_words_it_carries(store: Store) -> None:
-    conversation = store.open(ANN, now=NOW)
-    turn = store.file(a_turn(), now=NOW).turn
-    answer = Answer(
+def test_what_a_second_try_costs_stands_under_whose_words_it_carries(store: Journal) -> None:
+    conversation = store.conversations.open(ANN, now=NOW)
+    turn = store.turns.file(a_turn(), now=NOW).turn
+    answer = FrozenReply(
         conversation=conversation, turns=(turn,), parts=("a",), expected=((1, 100),), token="t",
         facts={"engine": "dada"},
     )  # fmt: skip
-    store.persist(answer, now=NOW)
-    (part,) = store.parts(ANN, turn.sid)
-    failed = store.bind(part, Binding(state=PartState.FAILED, reason="unreachable"), now=NOW)
-    assert store.send_again(failed.second_try(due=NOW_MS + 60_000), now=NOW)
+    store.turns.persist(answer, now=NOW)
+    (part,) = store.outbox.parts(ANN, turn.sid)
+    failed = store.outbox.bind(part, Binding(state=PartState.FAILED, reason="unreachable"), now=NOW)
+    assert store.outbox.send_again(failed.second_try(due=NOW_MS + 60_000), now=NOW)
 
-    assert [(cost.engine, cost.sms) for cost in costs.since(store, NOW) if cost.sms] == [("dada", 100)]
+    assert [(cost.engine, cost.sms) for cost in store.costs.since(NOW) if cost.sms] == [("dada", 100)]
 
 
-def test_costs_are_read_a_page_at_a_time_and_each_row_once(store: Store) -> None:
-    conversation = store.open(ANN, now=NOW)
+def test_costs_are_read_a_page_at_a_time_and_each_row_once(store: Journal) -> None:
+    conversation = store.conversations.open(ANN, now=NOW)
     for number in range(60):
         facts = {"engine": "openai:x", "model_cost": 1, "tokens_in": number}
-        store.remember(Folding(conversation=conversation, memory=None, facts=facts), now=NOW)
+        store.costs.record_memory(conversation.user_id, facts, now=NOW)
 
-    pages = [store.costs(since=NOW)]
+    pages = [store.costs.page(since=NOW)]
     while pages[-1].cursor is not None:
-        pages.append(store.costs(since=NOW, cursor=pages[-1].cursor))
+        pages.append(store.costs.page(since=NOW, cursor=pages[-1].cursor))
 
     assert sorted(cost.tokens_in for page in pages for cost in page.costs) == list(range(60))
     # the costs are recorded, and the memory is unchanged
-    now = store.get(ANN)
+    now = store.storage.get(ANN)
     assert now is not None
     assert now.memory == Memory()
 
 
-def test_talk_of_no_time_is_nothing(store: Store) -> None:
-    assert store.talk(ANN, after_ms=NOW_MS, before_ms=NOW_MS, limit=10) == ()
-    assert store.talk(ANN, after_ms=NOW_MS, before_ms=NOW_MS - 5, limit=10) == ()
+def test_talk_of_no_time_is_nothing(store: Journal) -> None:
+    assert store.transcript.between(ANN, after_ms=NOW_MS, before_ms=NOW_MS, limit=10) == ()
+    assert store.transcript.between(ANN, after_ms=NOW_MS, before_ms=NOW_MS - 5, limit=10) == ()
 
 
-def test_what_was_not_sent_costs_nothing(store: Store) -> None:
-    conversation = store.open(ANN, now=NOW)
-    turn = store.file(a_turn(), now=NOW).turn
-    answer = Answer(
+def test_what_was_not_sent_costs_nothing(store: Journal) -> None:
+    conversation = store.conversations.open(ANN, now=NOW)
+    turn = store.turns.file(a_turn(), now=NOW).turn
+    answer = FrozenReply(
         conversation=conversation, turns=(turn,), parts=("a",), expected=((1, 100),), token="t",
         facts={"engine": "dada"},
     )  # fmt: skip
-    store.persist(answer, now=NOW)
+    store.turns.persist(answer, now=NOW)
     (part,) = answer.new_parts()
-    assert sum(cost.sms for cost in costs.since(store, NOW)) == 100
+    assert sum(cost.sms for cost in store.costs.since(NOW)) == 100
 
-    store.bind(part, Binding(state=PartState.SUPPRESSED, reason="opted out"), now=NOW)
+    store.outbox.bind(part, Binding(state=PartState.SUPPRESSED, reason="opted out"), now=NOW)
 
-    assert sum(cost.sms for cost in costs.since(store, NOW)) == 0
+    assert sum(cost.sms for cost in store.costs.since(NOW)) == 0
 
 
-def test_replies_are_counted_however_many_parts_they_have(store: Store) -> None:
-    conversation = store.open(ANN, now=NOW)
+def test_replies_are_counted_however_many_parts_they_have(store: Journal) -> None:
+    conversation = store.conversations.open(ANN, now=NOW)
     for number in range(3):
-        turn = store.file(a_turn(at=number), now=NOW).turn
-        answer = Answer(conversation=conversation, turns=(turn,), parts=("a", "b"), token=f"t{number}")
-        conversation = store.persist(answer, now=NOW)
+        turn = store.turns.file(a_turn(at=number), now=NOW).turn
+        answer = FrozenReply(conversation=conversation, turns=(turn,), parts=("a", "b"), token=f"t{number}")
+        conversation = store.turns.persist(answer, now=NOW)
 
-    read = store.get(ANN)
+    read = store.storage.get(ANN)
     assert read is not None
     assert read.replies == 3
 
 
-def test_forgetting_empties_window_and_memory_under_the_fence(store: Store) -> None:
-    conversation = store.open(ANN, now=NOW)
-    turn = store.file(a_turn("a secret"), now=NOW).turn
-    conversation = store.persist(Answer(conversation=conversation, turns=(turn,), parts=("prrt",), token="t"), now=NOW)
-    store.remember(Folding(conversation=conversation, memory=Memory(summary="a secret", through=5)), now=NOW)
+def test_forgetting_empties_window_and_memory_under_the_fence(store: Journal) -> None:
+    conversation = store.conversations.open(ANN, now=NOW)
+    turn = store.turns.file(a_turn("a secret"), now=NOW).turn
+    conversation = store.turns.persist(
+        FrozenReply(conversation=conversation, turns=(turn,), parts=("prrt",), token="t"), now=NOW
+    )
+    store.conversations.remember(conversation, Memory(summary="a secret", through=5))
 
-    forgotten = store.forget(ANN, through_ms=NOW_MS + 9, fence=conversation.fence, now=NOW)
+    forgotten = store.conversations.forget(ANN, through_ms=NOW_MS + 9, fence=conversation.fence, now=NOW)
 
     assert (forgotten.messages, forgotten.memory) == ((), Memory(through=NOW_MS + 9))
-    assert store.get(ANN) == forgotten
+    assert store.storage.get(ANN) == forgotten
     # the journal keeps its record
-    assert [entry.content for entry in store.page(ANN).entries] == ["a secret", "prrt"]
-    store.open(ANN, now=NOW)
+    assert [entry.content for entry in store.storage.page(ANN).entries] == ["a secret", "prrt"]
+    store.conversations.open(ANN, now=NOW)
     with pytest.raises(Fenced):
-        store.forget(ANN, through_ms=NOW_MS + 9, fence=conversation.fence, now=NOW)
+        store.conversations.forget(ANN, through_ms=NOW_MS + 9, fence=conversation.fence, now=NOW)
 
 
-def test_marks_of_who_was_forgotten_are_kept_for_a_while(store: Store) -> None:
-    assert store.buried("ann", now=NOW) == frozenset()
-    store.bury("ann", ["one"], until=NOW + timedelta(days=30))
-    store.bury("ann", ["two"], until=NOW + timedelta(days=30))
-    store.bury("ann#stop", ["stop"], until=NOW + timedelta(days=3650))
-    store.bury("ben", ["three"], until=NOW + timedelta(days=30))
+def test_marks_of_who_was_forgotten_are_kept_for_a_while(store: Journal) -> None:
+    assert store.tombstones.of("ann", now=NOW) == frozenset()
+    store.tombstones.add("ann", ["one"], until=NOW + timedelta(days=30))
+    store.tombstones.add("ann", ["two"], until=NOW + timedelta(days=30))
+    store.tombstones.add("ann#stop", ["stop"], until=NOW + timedelta(days=3650))
+    store.tombstones.add("ben", ["three"], until=NOW + timedelta(days=30))
 
-    assert store.buried("ann", now=NOW) == {"one", "two", "stop"}
-    assert store.buried("ann", now=NOW + timedelta(days=31)) == {"stop"}
-
-
-def test_a_conversation_that_was_only_opened_can_be_unmade(store: Store) -> None:
-    first = store.open(ANN, now=NOW)
-    second = store.open(ANN, now=NOW)
-    assert not store.unmake(ANN, fence=first.fence)
-    assert store.unmake(ANN, fence=second.fence)
-    assert store.get(ANN) is None
-    assert store.unmake(ANN, fence=second.fence)
+    assert store.tombstones.of("ann", now=NOW) == {"one", "two", "stop"}
+    assert store.tombstones.of("ann", now=NOW + timedelta(days=31)) == {"stop"}
 
 
-def test_a_conversation_in_which_something_was_said_cannot_be_unmade(store: Store) -> None:
-    conversation = store.open(ANN, now=NOW)
-    turn = store.file(a_turn(), now=NOW).turn
-    store.persist(Answer(conversation=conversation, turns=(turn,), parts=("a",), token="t"), now=NOW)
-
-    assert not store.unmake(ANN, fence=conversation.fence)
-    assert store.get(ANN) is not None
-
-
-def test_a_conversation_in_which_a_person_said_stop_cannot_be_unmade(store: Store) -> None:
-    conversation = store.open(ANN, now=NOW)
-    store.set_active(ANN, active=False, fence=conversation.fence, now=NOW)
-
-    assert not store.unmake(ANN, fence=conversation.fence)
+def test_a_conversation_that_was_only_opened_can_be_unmade(store: Journal) -> None:
+    first = store.conversations.open(ANN, now=NOW)
+    second = store.conversations.open(ANN, now=NOW)
+    assert not store.conversations.delete_if_untouched(ANN, fence=first.fence)
+    assert store.conversations.delete_if_untouched(ANN, fence=second.fence)
+    assert store.storage.get(ANN) is None
+    assert store.conversations.delete_if_untouched(ANN, fence=second.fence)
 
 
-def test_a_kept_stop_is_lifted_and_the_other_marks_stay(store: Store) -> None:
-    store.bury("ann", ["one"], until=NOW + timedelta(days=30))
-    store.bury(journal.stop_mark("ann"), [journal.STILL_STOPPED], until=NOW + timedelta(days=3650))
+def test_a_conversation_in_which_something_was_said_cannot_be_unmade(store: Journal) -> None:
+    conversation = store.conversations.open(ANN, now=NOW)
+    turn = store.turns.file(a_turn(), now=NOW).turn
+    store.turns.persist(FrozenReply(conversation=conversation, turns=(turn,), parts=("a",), token="t"), now=NOW)
 
-    store.lift_stop("ann")
-    store.lift_stop("ann")
-
-    assert store.buried("ann", now=NOW) == {"one"}
-
-
-def test_a_reset_wakes_up_or_lets_sleep(store: Store) -> None:
-    conversation = store.open(ANN, now=NOW)
-    store.set_active(ANN, active=False, fence=conversation.fence, now=NOW)
-
-    assert not store.reset(ANN, now=NOW, wake=False).is_active
-    assert store.reset(ANN, now=NOW).is_active
+    assert not store.conversations.delete_if_untouched(ANN, fence=conversation.fence)
+    assert store.storage.get(ANN) is not None
 
 
-def test_who_is_born_again_is_known_by_it(store: Store) -> None:
-    conversation = store.open(ANN, now=NOW)
-    store.set_reborn(ANN, fence=conversation.fence, now=NOW)
+def test_a_conversation_in_which_a_person_said_stop_cannot_be_unmade(store: Journal) -> None:
+    conversation = store.conversations.open(ANN, now=NOW)
+    store.conversations.set_active(ANN, active=False, fence=conversation.fence, now=NOW)
 
-    again = store.open(ANN, now=NOW)
-    assert again.reborn
+    assert not store.conversations.delete_if_untouched(ANN, fence=conversation.fence)
+
+
+def test_a_kept_stop_is_lifted_and_the_other_marks_stay(store: Journal) -> None:
+    store.tombstones.add("ann", ["one"], until=NOW + timedelta(days=30))
+    store.tombstones.add(stop_mark("ann"), [STILL_STOPPED], until=NOW + timedelta(days=3650))
+
+    store.tombstones.lift_stop("ann")
+    store.tombstones.lift_stop("ann")
+
+    assert store.tombstones.of("ann", now=NOW) == {"one"}
+
+
+def test_a_reset_wakes_up_or_lets_sleep(store: Journal) -> None:
+    conversation = store.conversations.open(ANN, now=NOW)
+    store.conversations.set_active(ANN, active=False, fence=conversation.fence, now=NOW)
+
+    assert not store.storage.reset(ANN, now=NOW, wake=False).is_active
+    assert store.storage.reset(ANN, now=NOW).is_active
+
+
+def test_who_is_born_again_is_known_by_it(store: Journal) -> None:
+    conversation = store.conversations.open(ANN, now=NOW)
+    store.conversations.set_returned(ANN, fence=conversation.fence, now=NOW)
+
+    again = store.conversations.open(ANN, now=NOW)
+    assert again.returned_after_erasure
     with pytest.raises(Fenced):
-        store.set_reborn(ANN, fence=conversation.fence, now=NOW)
+        store.conversations.set_returned(ANN, fence=conversation.fence, now=NOW)
     # and a reply does not undo it
-    turn = store.file(a_turn(), now=NOW).turn
-    store.persist(Answer(conversation=again, turns=(turn,), parts=("a",), token="t"), now=NOW)
-    assert store.open(ANN, now=NOW).reborn
+    turn = store.turns.file(a_turn(), now=NOW).turn
+    store.turns.persist(FrozenReply(conversation=again, turns=(turn,), parts=("a",), token="t"), now=NOW)
+    assert store.conversations.open(ANN, now=NOW).returned_after_erasure
 
 
 def test_what_is_past_its_time_is_shown_to_no_one(dynamodb_url: str) -> None:
     name = f"T{uuid4().hex[:12]}"
-    store = DynamoDBStorage(
+    storage = DynamoDBStorage(
         name, messages_table_name=f"{name}M", endpoint_url=dynamodb_url, retention=timedelta(days=30)
     )
+    store = Journal.on(storage)
     now = datetime.now(UTC)
     for days, sid in ((31, "SMold"), (1, "SMnew")):
         at = now - timedelta(days=days)
-        conversation = store.open(ANN, now=at)
-        turn = store.file(
-            replace(a_turn(sid, sid=sid), arrived=journal.arrived(str(int(at.timestamp() * 1000)))), now=at
+        conversation = store.conversations.open(ANN, now=at)
+        turn = store.turns.file(
+            replace(a_turn(sid, sid=sid), arrived=arrived(str(int(at.timestamp() * 1000)))), now=at
         ).turn
-        store.persist(Answer(conversation=conversation, turns=(turn,), parts=(f"re: {sid}",), token=sid), now=at)
+        store.turns.persist(
+            FrozenReply(conversation=conversation, turns=(turn,), parts=(f"re: {sid}",), token=sid), now=at
+        )
 
-    assert [entry.content for entry in store.page(ANN).entries] == ["SMnew", "re: SMnew"]
-    (item,) = store.archive().items()
+    assert [entry.content for entry in store.storage.page(ANN).entries] == ["SMnew", "re: SMnew"]
+    (item,) = store.archive.items()
     assert item["expires"] == int((now - timedelta(days=1) + timedelta(days=30)).timestamp())
     # a STOP stays, however long there are no messages
-    conversation = store.open(ANN, now=now)
-    store.set_active(ANN, active=False, fence=conversation.fence, now=now)
-    store.reset(ANN, now=now, wake=False)
-    (item,) = store.archive().items()
+    conversation = store.conversations.open(ANN, now=now)
+    store.conversations.set_active(ANN, active=False, fence=conversation.fence, now=now)
+    store.storage.reset(ANN, now=now, wake=False)
+    (item,) = store.archive.items()
     assert "expires" not in item
     client = boto3.client("dynamodb", endpoint_url=dynamodb_url, region_name="us-east-1")
     for table in (name, f"{name}M"):
@@ -819,14 +848,14 @@ def test_what_is_past_its_time_is_shown_to_no_one(dynamodb_url: str) -> None:
 
 def test_an_archive_longer_than_a_page_is_walked_through_whole(dynamodb_url: str) -> None:
     name = f"T{uuid4().hex[:12]}"
-    store = DynamoDBStorage(name, messages_table_name=f"{name}M", endpoint_url=dynamodb_url)
+    store = Journal.on(DynamoDBStorage(name, messages_table_name=f"{name}M", endpoint_url=dynamodb_url))
     people = [f"+1555000{number:04d}" for number in range(archive.ITEMS_A_PAGE + 5)]
     for person in people:
-        store.open(person, now=NOW)
+        store.conversations.open(person, now=NOW)
     many = archive.ROWS_A_PAGE + 5
     texts = [{"user_id": people[0], "message_key": f"in#SM{number:06d}"} for number in range(many)]
     for at in range(0, many, BATCH):
-        store.archive().keep(None, texts[at : at + BATCH])
+        store.archive.keep(None, texts[at : at + BATCH])
 
-    assert sorted(item["user_id"] for item in store.archive().items()) == people
-    assert [row["message_key"] for row in store.archive().rows(people[0])] == [row["message_key"] for row in texts]
+    assert sorted(item["user_id"] for item in store.archive.items()) == people
+    assert [row["message_key"] for row in store.archive.rows(people[0])] == [row["message_key"] for row in texts]

@@ -12,6 +12,7 @@ from chaos.tree import free_port
 from conversation.errors import StoreAway
 from conversation.manager import ConversationManager
 from conversation.storage import DynamoDBStorage
+from conversation.table import Query
 from tests.conftest import ROOT, end, start_dynamodb
 
 
@@ -57,17 +58,17 @@ def test_a_long_journal_is_written_anew_and_says_the_same(tmp_path: Path) -> Non
     port = free_port()
     server = start_dynamodb(port, tmp_path)
     storage = DynamoDBStorage("Kept", endpoint_url=f"http://127.0.0.1:{port}")
-    database = storage._db
+    storage.ensure_tables()
     for number in range(2_100):
-        database.ask("PutItem", TableName="Kept", Item={"user_id": {"S": f"+{number % 20}"}, "n": {"N": str(number)}})
+        storage.tables.put_all("Kept", [{"user_id": f"+{number % 20}", "n": number}])
     end(server)
     long = (tmp_path / "journal.jsonl").stat().st_size
 
     server = start_dynamodb(port, tmp_path)
-    items = database.ask("Scan", TableName="Kept")["Items"]
+    items = storage.tables.query(Query(table="Kept")).rows
     end(server)
 
-    assert sorted(int(item["n"]["N"]) for item in items) == list(range(2_080, 2_100))
+    assert sorted(item["n"] for item in items) == list(range(2_080, 2_100))
     assert (tmp_path / "journal.jsonl").stat().st_size < long / 50
     assert all(json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines())
 
@@ -90,9 +91,9 @@ def test_two_servers_do_not_share_one_folder(tmp_path: Path) -> None:
 def test_a_damaged_journal_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     port = free_port()
     server = start_dynamodb(port, tmp_path)
-    database = DynamoDBStorage("Kept", endpoint_url=f"http://127.0.0.1:{port}")._db
+    tables = DynamoDBStorage("Kept", endpoint_url=f"http://127.0.0.1:{port}").tables
     for number in range(5):
-        database.ask("PutItem", TableName="Kept", Item={"user_id": {"S": f"+{number}"}})
+        tables.put_all("Kept", [{"user_id": f"+{number}"}])
     end(server)
     path = tmp_path / "journal.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)

@@ -6,20 +6,22 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
+from botocore.stub import Stubber
 
-from conversation import dynamodb, window
+from conversation import window
 from conversation.errors import CorruptConversation, TableMissing
 from conversation.manager import ConversationManager
 from conversation.models import Message, Role
 from conversation.storage import DynamoDBStorage
+from conversation.table import DynamoDB
 from tests.builders import NOW, asked_of
 from tests.conftest import ROOT
 
@@ -69,7 +71,7 @@ def test_the_usage_example_runs_unchanged(dynamodb_url: str, client: Any, monkey
         monkeypatch.setenv(name, value)
     namespace: dict[str, Any] = {}
 
-    exec(EXAMPLE, namespace)  # noqa: S102 - the specification's own text
+    exec(EXAMPLE, namespace)
 
     assert namespace["formatted_history"] == [
         {"role": "user", "content": "Hello DadaCat!"},
@@ -100,7 +102,7 @@ threads = [threading.Thread(target=write, args=(n,)) for n in range(16)]
 
 def test_two_processes_with_sixteen_threads_lose_no_message(storage: DynamoDBStorage, dynamodb_url: str) -> None:
     storage.ensure_tables()
-    command = [sys.executable, "-c", WRITER, dynamodb_url, storage.table_name]
+    command = [sys.executable, "-c", WRITER, dynamodb_url, storage.names.conversations]
     processes = [subprocess.Popen([*command, name], cwd=ROOT) for name in ("a", "b")]
 
     assert [process.wait(150) for process in processes] == [0, 0]
@@ -117,7 +119,7 @@ def test_two_processes_with_sixteen_threads_lose_no_message(storage: DynamoDBSto
 def an_old_item(storage: DynamoDBStorage, client: Any, entries: list[Any], **attributes: Any) -> None:
     storage.ensure_tables()
     item = {"user_id": {"S": OLD}, "messages": {"S": json.dumps(entries)}, **attributes}
-    client.put_item(TableName=storage.table_name, Item=item)
+    client.put_item(TableName=storage.names.conversations, Item=item)
 
 
 def test_an_old_programs_item_is_read_as_it_is(storage: DynamoDBStorage, client: Any) -> None:
@@ -145,7 +147,7 @@ def test_an_old_programs_item_is_rewritten_without_loss(storage: DynamoDBStorage
 
     ConversationManager(storage=storage).add_user_message(OLD, "new")
 
-    item = client.get_item(TableName=storage.table_name, Key={"user_id": {"S": OLD}})["Item"]
+    item = client.get_item(TableName=storage.names.conversations, Key={"user_id": {"S": OLD}})["Item"]
     assert item["favourite_colour"] == {"S": "blue"}
     assert item["is_active"] == {"BOOL": False}
     kept = json.loads(item["messages"]["S"])
@@ -162,7 +164,7 @@ def test_an_old_program_that_goes_on_writing_loses_nothing(storage: DynamoDBStor
     an_old_item(storage, client, [{"sender": "user", "content": "one"}], updated_at={"S": "2025-01-01T00:00:00"})
     manager.add_user_message(OLD, "two")
     ours = json.loads(
-        client.get_item(TableName=storage.table_name, Key={"user_id": {"S": OLD}})["Item"]["messages"]["S"]
+        client.get_item(TableName=storage.names.conversations, Key={"user_id": {"S": OLD}})["Item"]["messages"]["S"]
     )
     an_old_item(
         storage, client, [*ours, {"sender": "bot", "content": "three"}], updated_at={"S": "2026-01-01T00:00:00"}
@@ -189,7 +191,7 @@ def test_an_odd_item_is_written_to_like_any(storage: DynamoDBStorage, client: An
     conversation = ConversationManager(storage=storage).add_user_message(OLD, "new")
 
     assert [m.content for m in conversation.messages] == ["hi", "new"]
-    item = client.get_item(TableName=storage.table_name, Key={"user_id": {"S": OLD}})["Item"]
+    item = client.get_item(TableName=storage.names.conversations, Key={"user_id": {"S": OLD}})["Item"]
     assert item.get("metadata") == odd.get("metadata")
 
 
@@ -203,7 +205,7 @@ def test_what_we_would_write_otherwise_is_kept_as_it_stood(storage: DynamoDBStor
 
     ConversationManager(storage=storage).add_user_message(OLD, "new")
 
-    item = client.get_item(TableName=storage.table_name, Key={"user_id": {"S": OLD}})["Item"]
+    item = client.get_item(TableName=storage.names.conversations, Key={"user_id": {"S": OLD}})["Item"]
     kept = json.loads(item["messages"]["S"])[:3]
     for before, after in zip(old, kept, strict=True):
         assert {name: after[name] for name in before} == before
@@ -211,12 +213,12 @@ def test_what_we_would_write_otherwise_is_kept_as_it_stood(storage: DynamoDBStor
 
 def test_what_cannot_be_read_is_left_as_it_is(storage: DynamoDBStorage, client: Any) -> None:
     storage.ensure_tables()
-    client.put_item(TableName=storage.table_name, Item={"user_id": {"S": OLD}, "messages": {"S": "[{"}})
+    client.put_item(TableName=storage.names.conversations, Item={"user_id": {"S": OLD}, "messages": {"S": "[{"}})
 
     with pytest.raises(CorruptConversation, match="messages"):
         ConversationManager(storage=storage).add_user_message(OLD, "new")
 
-    item = client.get_item(TableName=storage.table_name, Key={"user_id": {"S": OLD}})["Item"]
+    item = client.get_item(TableName=storage.names.conversations, Key={"user_id": {"S": OLD}})["Item"]
     assert item["messages"] == {"S": "[{"}
 
 
@@ -237,13 +239,13 @@ def test_the_item_of_a_conversation_of_ten_thousand_messages_is_no_larger(
     ]  # fmt: skip
     for at in range(0, len(rows), 25):
         client.batch_write_item(
-            RequestItems={storage.messages_table_name: [{"PutRequest": {"Item": r}} for r in rows[at : at + 25]]}
+            RequestItems={storage.names.messages: [{"PutRequest": {"Item": r}} for r in rows[at : at + 25]]}
         )
     window_messages = [
         {"role": "user", "content": f"text {n:05d}", "key": f"msg#{n:013d}#x"} for n in range(9_950, 9_990)
     ]
     client.put_item(
-        TableName=storage.table_name,
+        TableName=storage.names.conversations,
         Item={
             "user_id": {"S": "+15550000011"},
             "messages": {"S": json.dumps(window_messages)},
@@ -260,7 +262,7 @@ def test_the_item_of_a_conversation_of_ten_thousand_messages_is_no_larger(
 
     assert consumed[0] == consumed[1]
     assert sum(1 for _ in manager.history("+15550000011")) == 10_000
-    item = client.get_item(TableName=storage.table_name, Key={"user_id": {"S": "+15550000011"}})["Item"]
+    item = client.get_item(TableName=storage.names.conversations, Key={"user_id": {"S": "+15550000011"}})["Item"]
     assert len(item["messages"]["S"].encode()) < window.WINDOW_BYTES
 
 
@@ -269,57 +271,60 @@ def count_calls(storage: DynamoDBStorage) -> Any:
     return lambda: sorted(seen)
 
 
-class Recorder:
-    """A DynamoDB client that records its calls, whose tables may be missing and calls denied."""
-
-    def __init__(self, denied: set[str], *, exists: bool) -> None:
-        self.denied, self.exists, self.calls = denied, exists, list[str]()
-
-    def ask(self, operation: str, _: object) -> dict[str, Any]:
-        self._call(operation)
-        if operation == "CreateTable":
-            self.exists = True
-        elif not self.exists:
-            raise ClientError({"Error": {"Code": "ResourceNotFoundException"}}, operation)
-        return {"Table": {"TableStatus": "ACTIVE"}}
-
-    def _call(self, name: str) -> None:
-        self.calls.append(name)
-        if name in self.denied:
-            raise ClientError({"Error": {"Code": "AccessDeniedException"}}, name)
+ACTIVE = {"Table": {"TableStatus": "ACTIVE"}}
+MISSING = "ResourceNotFoundException"
+DENIED = "AccessDeniedException"
 
 
-@pytest.fixture
-def recorded(monkeypatch: pytest.MonkeyPatch) -> Callable[[Recorder], Recorder]:
-    def record(recorder: Recorder) -> Recorder:
-        monkeypatch.setattr(dynamodb, "Endpoint", lambda *_, **__: recorder)
-        return recorder
+@contextmanager
+def dynamodb_that_answers(*answers: tuple[str, dict[str, Any] | str]) -> Iterator[DynamoDBStorage]:
+    """A storage whose client gives these answers to these calls, in order, and refuses every other call.
 
-    return record
-
-
-def test_tables_that_are_found_are_never_created(recorded: Any) -> None:
-    recorder = recorded(Recorder(set(), exists=True))
-    DynamoDBStorage().ensure_tables()
-    assert recorder.calls == ["DescribeTable", "DescribeTable"]
-
-
-def test_tables_that_are_missing_are_created(recorded: Any) -> None:
-    recorder = recorded(Recorder(set(), exists=False))
-    DynamoDBStorage().ensure_tables()
-    assert recorder.calls[:2] == ["DescribeTable", "CreateTable"]
+    A string is the code of an error.
+    """
+    storage = DynamoDBStorage(endpoint_url="http://127.0.0.1:9")
+    assert isinstance(storage.tables, DynamoDB)
+    with Stubber(storage.tables.client) as stubber:
+        for call, answer in answers:
+            if isinstance(answer, str):
+                stubber.add_client_error(call, answer)
+            else:
+                stubber.add_response(call, answer)
+        yield storage
+        stubber.assert_no_pending_responses()
 
 
-def test_missing_and_denied_is_a_clear_error(recorded: Any) -> None:
-    recorded(Recorder({"CreateTable"}, exists=False))
-    with pytest.raises(TableMissing, match=r"DadaCatConversations.*dynamodb:CreateTable"):
-        DynamoDBStorage().ensure_tables()
+def test_tables_that_are_found_are_never_created() -> None:
+    with dynamodb_that_answers(("describe_table", ACTIVE), ("describe_table", ACTIVE)) as storage:
+        storage.ensure_tables()
 
 
-def test_who_may_not_look_may_still_write(recorded: Any) -> None:
-    recorder = recorded(Recorder({"DescribeTable", "CreateTable"}, exists=False))
-    DynamoDBStorage().ensure_tables()
-    assert recorder.calls == ["DescribeTable", "DescribeTable"]
+def test_tables_that_are_missing_are_created() -> None:
+    with dynamodb_that_answers(
+        ("describe_table", MISSING), ("create_table", {}), ("describe_table", ACTIVE), ("describe_table", ACTIVE)
+    ) as storage:
+        storage.ensure_tables()
+
+
+def test_a_table_that_another_process_just_made_is_awaited() -> None:
+    with dynamodb_that_answers(
+        ("describe_table", MISSING), ("create_table", "ResourceInUseException"), ("describe_table", ACTIVE),
+        ("describe_table", ACTIVE),
+    ) as storage:  # fmt: skip
+        storage.ensure_tables()
+
+
+def test_missing_and_denied_is_a_clear_error() -> None:
+    with (
+        dynamodb_that_answers(("describe_table", MISSING), ("create_table", DENIED)) as storage,
+        pytest.raises(TableMissing, match=r"DadaCatConversations.*dynamodb:CreateTable"),
+    ):
+        storage.ensure_tables()
+
+
+def test_who_may_not_look_may_still_write() -> None:
+    with dynamodb_that_answers(("describe_table", DENIED), ("describe_table", DENIED)) as storage:
+        storage.ensure_tables()
 
 
 def test_one_storage_serves_many_threads_from_its_first_call(storage: DynamoDBStorage) -> None:

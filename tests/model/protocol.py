@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from conversation.journal import PartState
+from journal.states import PartState
 from tests.model.explore import Explored, Finding, explore
 
 S = PartState

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from conversation.journal import PART_MOVES, PartState
+from journal.states import PART_MOVES, PartState
 from tests.model.protocol import Rules, Table, naive, search
 
 ARROWS = [(source, target) for source, targets in PART_MOVES.items() for target in sorted(targets)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from conversation.journal import TURN_MOVES, TurnState
+from journal.states import TURN_MOVES, TurnState
 from tests.model.turns import Rules, Table, search
 
 ARROWS = [(source, target) for source, targets in TURN_MOVES.items() for target in sorted(targets)]

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from conversation.journal import TurnState
+from journal.states import TurnState
 from tests.model.explore import Finding, explore
 
 T = TurnState

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from conversation import audit
-from conversation.audit import FORGOTTEN, SENT, UNDER_WAY
+from journal import audit
+from journal.audit import FORGOTTEN, SENT, UNDER_WAY
 from tests.builders import ANN, NOW, NOW_MS
 
 

@@ -10,10 +10,10 @@ import pytest
 from cat import prompt
 from cat.ports import Heard
 from conversation.errors import Fenced, StoreAway
-from conversation.journal import TurnState
 from inbox import payloads
 from inbox.memory import InMemoryQuota
 from inbox.money import Caps
+from journal.states import TurnState
 from tests.builders import ANN, BEN, NOW, a_text
 from tests.room import CATALOGUE, TARIFF, WHO, Dying, Room
 from worker.budget import LAST_LINES, Asked, Budget
@@ -33,7 +33,7 @@ def set_aside(text: str) -> int:
 
 
 def reply_of(room: Room, sid: str) -> dict[str, Any]:
-    turn = room.store.get_turn(ANN, sid)
+    turn = room.store.turns.get(ANN, sid)
     assert turn is not None
     return dict(turn.facts)
 
@@ -47,7 +47,7 @@ def test_a_reply_says_what_it_cost() -> None:
     facts = reply_of(room, text.sid)
     assert (facts["engine"], facts["tokens_in"], facts["tokens_out"]) == ("openai:parrot", 100, 10)
     assert facts["model_cost"] == MODEL
-    (part,) = room.store.parts(ANN, text.sid)
+    (part,) = room.store.outbox.parts(ANN, text.sid)
     assert (part.expected, part.cost) == (1, MESSAGE)
 
 
@@ -82,7 +82,7 @@ def test_over_the_messages_budget_there_is_one_last_line_and_then_silence() -> N
     assert room.received[2:] == [LAST_LINES["en"]]
     assert reply_of(room, texts[2].sid)["engine"] == LAST_LINE
     assert [room.state(text) for text in texts[3:]] == [TurnState.SILENT] * 2
-    assert room.store.get_turn(ANN, texts[4].sid).reason == "over the budget"  # type: ignore[union-attr]
+    assert room.store.turns.get(ANN, texts[4].sid).reason == "over the budget"  # type: ignore[union-attr]
     assert room.inbox.oldest_waiting_ms() is None
 
 
@@ -174,7 +174,7 @@ def test_while_it_cannot_be_counted_the_text_waits() -> None:
     room = a_room(messages=Caps(day=100 * MESSAGE))
     (text,) = room.texts("one")
 
-    room.serve(journal=Dying(room.store, "costs", after=False, error=StoreAway("throttled")))
+    room.serve(journal=Dying(room.store, "costs.page", after=False, error=StoreAway("throttled")))
 
     assert room.received == []
     assert room.state(text) is TurnState.FILED
@@ -188,8 +188,7 @@ def test_while_it_cannot_be_counted_the_poet_answers_where_messages_have_no_cap(
     room = a_room(models=Caps(day=10**6))
     texts = room.texts("one", "two")
 
-    away = Dying(room.store, "costs", after=False, error=StoreAway("throttled"))
-    away._nth = 1
+    away = Dying(room.store, "costs.page", after=False, error=StoreAway("throttled"))
     room.serve(journal=away)
 
     first = reply_of(room, texts[0].sid)
@@ -203,7 +202,7 @@ def test_while_it_cannot_be_counted_a_person_in_danger_is_answered() -> None:
     room = a_room(messages=Caps(day=100 * MESSAGE))
     room.texts("i want to die")
 
-    room.serve(journal=Dying(room.store, "costs", after=False, error=StoreAway("throttled")))
+    room.serve(journal=Dying(room.store, "costs.page", after=False, error=StoreAway("throttled")))
 
     assert "988" in room.received[0]
 
@@ -228,6 +227,7 @@ def test_a_count_that_takes_longer_than_a_person_waits_is_carried_on_by_a_task()
             ask=lambda: requests.append(1), clock=clock,
         )  # fmt: skip
 
+    room.tables.page_rows = 2
     rounds = 0
     while room.purse.begin_count("look", now=room.now()) is not None:
         room.later(seconds=11)
@@ -263,7 +263,7 @@ def test_who_asks_to_be_forgotten_is_also_where_there_is_no_money_to_say_so() ->
     room.serve()
 
     assert room.received == ["re: a secret", LAST_LINES["en"]]
-    conversation = room.store.get(ANN)
+    conversation = room.store.storage.get(ANN)
     assert conversation is not None
     assert conversation.messages == ()
     assert conversation.memory.through > 0
@@ -299,7 +299,9 @@ def test_what_was_set_aside_for_a_reply_that_another_gave_is_given_back() -> Non
     room = a_room(models=Caps(day=10**6), messages=Caps(day=10 * MESSAGE))
     room.texts("hello")
 
-    with_another = Dying(room.store, "persist", after=False, error=Fenced("another worker opened this conversation"))
+    with_another = Dying(
+        room.store, "turns.persist", after=False, error=Fenced("another worker opened this conversation")
+    )
     room.serve(journal=with_another)
 
     assert room.purse is not None

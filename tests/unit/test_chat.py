@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from cat.chain import Cat
 from conversation.manager import ConversationManager
-from conversation.memory import InMemoryStorage
+from conversation.storage import InMemoryStorage
 from dadacat.cli import main
 from operations.chat import Chat
 from tests.builders import ANN

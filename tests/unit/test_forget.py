@@ -10,20 +10,18 @@ from datetime import timedelta
 import pytest
 
 from conversation.errors import StoreAway
-from conversation.journal import STILL_STOPPED, TurnState, stop_mark
+from journal.model import STILL_STOPPED, stop_mark
+from journal.states import TurnState
 from tests.builders import ANN
 from tests.room import WHO, Dying, Room
 
 
 def marked(room: Room, *sids: str, stopped: bool = False) -> None:
     """Set up what `dadacat conversations forget` leaves behind."""
-    room.store._conversations.pop(ANN, None)
-    for rows in (room.store._turns, room.store._parts, room.store._entries):
-        for at in [at for at in rows if at[0] == ANN]:
-            del rows[at]
-    room.store.bury(WHO, [f"mark of {sid}" for sid in sids], until=room.now() + timedelta(days=30))
+    room.store.archive.erase(ANN)
+    room.store.tombstones.add(WHO, [f"mark of {sid}" for sid in sids], until=room.now() + timedelta(days=30))
     if stopped:
-        room.store.bury(stop_mark(WHO), [STILL_STOPPED], until=room.now() + timedelta(days=3650))
+        room.store.tombstones.add(stop_mark(WHO), [STILL_STOPPED], until=room.now() + timedelta(days=3650))
 
 
 def serve(room: Room) -> None:
@@ -40,8 +38,8 @@ def test_a_text_that_comes_late_is_not_answered_and_leaves_nothing() -> None:
     serve(room)
 
     assert room.received == ["re: hello"]
-    assert room.store.get(ANN) is None
-    assert room.store.get_turn(ANN, text.sid) is None
+    assert room.store.storage.get(ANN) is None
+    assert room.store.turns.get(ANN, text.sid) is None
     assert room.inbox.person(WHO) is None
     assert room.inbox.oldest_waiting_ms() is None
 
@@ -91,7 +89,13 @@ def test_a_stop_after_being_forgotten_is_heeded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "after"), [("buried", False), ("set_reborn", False), ("set_active", False), ("set_active", True)]
+    ("call", "after"),
+    [
+        ("tombstones.of", False),
+        ("conversations.set_returned", False),
+        ("conversations.set_active", False),
+        ("conversations.set_active", True),
+    ],
 )
 def test_who_dies_or_is_turned_away_while_it_looks_is_followed_by_another_who_looks(call: str, *, after: bool) -> None:
     for error in (None, StoreAway("throttled")):

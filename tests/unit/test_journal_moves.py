@@ -8,14 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conversation import journal
+from conversation import entries
 from conversation.errors import IllegalMove
-from conversation.journal import Part, PartState, TurnState
+from journal.model import ReplyPart, new_attempt_id, part_of_attempt
+from journal.states import PART_MOVES, TURN_MOVES, PartState, TurnState, check_refused, part_sources, turn_sources
 from tests.builders import ANN, OUR_NUMBER
 
 
-def a_part() -> Part:
-    return Part(
+def a_part() -> ReplyPart:
+    return ReplyPart(
         user_id=ANN,
         turn="SM1",
         number=0,
@@ -28,8 +29,8 @@ def a_part() -> Part:
 
 
 def test_every_state_has_its_moves() -> None:
-    assert set(journal.TURN_MOVES) == set(TurnState)
-    assert set(journal.PART_MOVES) == set(PartState)
+    assert set(TURN_MOVES) == set(TurnState)
+    assert set(PART_MOVES) == set(PartState)
 
 
 def test_nothing_is_ever_sent_again_by_itself() -> None:
@@ -37,24 +38,24 @@ def test_nothing_is_ever_sent_again_by_itself() -> None:
 
     The exception is a claimant that proves itself that nothing was created.
     """
-    assert journal.part_sources(PartState.SENDING) == (PartState.NEW, PartState.RETRY)
+    assert part_sources(PartState.SENDING) == (PartState.NEW, PartState.RETRY)
     for state in (PartState.SENT, PartState.HELD, PartState.FAILED, PartState.SUPPRESSED):
-        assert PartState.RETRY not in journal.PART_MOVES[state]
-        assert PartState.SENDING not in journal.PART_MOVES[state]
+        assert PartState.RETRY not in PART_MOVES[state]
+        assert PartState.SENDING not in PART_MOVES[state]
 
 
 def test_a_move_that_stands_in_no_table_is_an_error() -> None:
     with pytest.raises(IllegalMove, match="NEW"):
-        journal.part_sources(PartState.NEW)
+        part_sources(PartState.NEW)
     with pytest.raises(IllegalMove, match="FILED"):
-        journal.turn_sources(TurnState.FILED)
+        turn_sources(TurnState.FILED)
 
 
 @given(sid=st.from_regex(r"(SM|MM)[0-9a-f]{32}", fullmatch=True), number=st.integers(0, 99), again=st.booleans())
 def test_an_attempt_id_leads_back_to_its_part(*, sid: str, number: int, again: bool) -> None:
     part = replace(a_part(), turn=sid, number=number, again=again)
 
-    assert journal.part_of_attempt(journal.new_attempt_id(part)) == part.key
+    assert part_of_attempt(new_attempt_id(part)) == part.key
 
 
 def test_a_second_try_says_the_same_from_the_same_number_to_the_same_person() -> None:
@@ -79,8 +80,8 @@ def test_a_second_try_says_the_same_from_the_same_number_to_the_same_person() ->
 )
 def test_a_move_that_no_one_can_have_overtaken_is_an_error(was: PartState, target: PartState) -> None:
     with pytest.raises(IllegalMove, match=f"from {was} to {target}"):
-        journal.check_refused(was, target, same_attempt=True)
-    journal.check_refused(was, target, same_attempt=False)
+        check_refused(was, target, same_attempt=True)
+    check_refused(was, target, same_attempt=False)
 
 
 @pytest.mark.parametrize(
@@ -96,18 +97,18 @@ def test_a_move_that_no_one_can_have_overtaken_is_an_error(was: PartState, targe
     ],
 )
 def test_a_move_that_others_overtook_is_late_and_no_error(was: PartState, target: PartState) -> None:
-    journal.check_refused(was, target, same_attempt=True)
+    check_refused(was, target, same_attempt=True)
 
 
 @pytest.mark.parametrize(
     "forged", ["", "-", "SM1", "SM1-0", "SM1-x-a", "SM1--a", "-0-a", "SM1-\u0661-a", "SM1-0x-a", "SM1-r-a"]
 )
 def test_an_id_that_is_not_ours_leads_nowhere(forged: str) -> None:
-    assert journal.part_of_attempt(forged) is None
+    assert part_of_attempt(forged) is None
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**13 - 1), st.integers(0, 999_999)), min_size=2, max_size=20))
 def test_text_order_is_arrival_order(ids: list[tuple[int, int]]) -> None:
-    padded = [journal.arrived(f"{ms}-{seq}") for ms, seq in ids]
+    padded = [entries.arrived(f"{ms}-{seq}") for ms, seq in ids]
 
-    assert sorted(padded) == [journal.arrived(f"{ms}-{seq}") for ms, seq in sorted(ids)]
+    assert sorted(padded) == [entries.arrived(f"{ms}-{seq}") for ms, seq in sorted(ids)]

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from conversation.journal import TurnState
 from conversation.models import Message, Role
+from journal.states import TurnState
 from sms import countries
 from sms.messages import InboundSms, MessageSid
 from tests.builders import ANN, NOW, OUR_NUMBER, a_sid, a_text
@@ -19,7 +19,7 @@ ESSAY = "the quick brown cat sat on the warm server and hummed"
 
 
 def reason(room: Room, sid: str) -> str | None:
-    turn = room.store.get_turn(ANN, sid)
+    turn = room.store.turns.get(ANN, sid)
     assert turn is not None
     return turn.reason
 
@@ -124,7 +124,7 @@ def test_the_words_that_the_law_wants_heard_have_no_limit() -> None:
     room.texts("one", "two", "STOP")
     room.serve()
 
-    conversation = room.store.get(ANN)
+    conversation = room.store.storage.get(ANN)
     assert conversation is not None
     assert not conversation.is_active
 
@@ -290,8 +290,8 @@ def test_help_of_a_person_who_said_stop_is_met_with_silence() -> None:
         (OUR_NUMBER, {}, False),
     ],
 )
-def test_who_is_answered(sender: str, habits: dict[str, object], answered: bool) -> None:  # noqa: FBT001 - a parameter
-    from inbox import payloads  # noqa: PLC0415 - one use
+def test_who_is_answered(sender: str, habits: dict[str, object], answered: bool) -> None:
+    from inbox import payloads
 
     room = Room(habits=habits)
     room.inbox.accept(a_text("hello", sender=sender))

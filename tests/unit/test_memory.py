@@ -16,7 +16,6 @@ from cat.errors import EngineFailed
 from cat.ports import Heard, Reply
 from cat.prices import Catalogue
 from cat.recall import INSTRUCTIONS, Terms, keep_told, recent, told_in
-from conversation import costs
 from conversation.models import Conversation, Memory, Message, Role, echo
 from inbox.memory import InMemoryQuota
 from inbox.money import Caps
@@ -154,7 +153,7 @@ SMALL_TALK = [f"small talk number {number}" for number in range(20)]
 
 
 def stands(room: Room) -> Memory:
-    conversation = room.store.get(ANN)
+    conversation = room.store.storage.get(ANN)
     assert conversation is not None
     return conversation.memory
 
@@ -190,7 +189,7 @@ def test_the_scribe_reads_what_left_the_window_and_nothing_twice() -> None:
     assert "Notes so far: ann likes tuna." in second
     read = [line for line in (first + "\n" + second).splitlines() if line.startswith("person: ")]
     assert len(read) == len(set(read))
-    conversation = room.store.get(ANN)
+    conversation = room.store.storage.get(ANN)
     assert conversation is not None
     shown = [f"person: {message.content}" for message in recent(conversation, Terms(), now=room.now())]
     everything = [f"person: {text}" for text in (*SMALL_TALK, *[f"more {number}" for number in range(12)])]
@@ -254,14 +253,12 @@ def test_a_reset_while_the_scribe_writes_is_not_undone() -> None:
 def test_what_others_keep_in_metadata_stays() -> None:
     room = Room()
     chat(room, "my name is Ada", *SMALL_TALK)
-    conversation = room.store.get(ANN)
-    assert conversation is not None
-    room.store._conversations[ANN] = replace(conversation, metadata={"crm": 7}, noted='{"crm": 7}')
+    room.rewrite_item(metadata='{"crm": 7}')
 
     memories(room, None).refresh(WHO)
     chat(room, "reset")
 
-    conversation = room.store.get(ANN)
+    conversation = room.store.storage.get(ANN)
     assert conversation is not None
     assert json.loads(conversation.metadata_json())["crm"] == 7
     assert conversation.metadata["memory"]["through"] > 0
@@ -270,9 +267,7 @@ def test_what_others_keep_in_metadata_stays() -> None:
 def test_where_metadata_is_not_ours_nothing_is_folded_or_paid_for() -> None:
     room, clerk = Room(), Clerk()
     chat(room, *SMALL_TALK)
-    conversation = room.store.get(ANN)
-    assert conversation is not None
-    room.store._conversations[ANN] = replace(conversation, metadata={}, noted="not json", foreign=True)
+    room.rewrite_item(metadata="not json")
     room.inbox.reminded.clear()
     chat(room, "more")
 
@@ -281,7 +276,7 @@ def test_where_metadata_is_not_ours_nothing_is_folded_or_paid_for() -> None:
     assert (clerk.asked, room.inbox.reminded) == ([], [])
     # messages that cannot be folded leave the window when they are too old
     room.later(seconds=100 * 3600)
-    conversation = room.store.get(ANN)
+    conversation = room.store.storage.get(ANN)
     assert conversation is not None
     assert recent(conversation, Terms(), now=room.now()) == ()
 
@@ -297,7 +292,7 @@ def test_talk_of_a_program_without_a_journal_is_folded_in(*, dated: bool) -> Non
         )
         for number in range(26)
     ]
-    room.store._conversations[ANN] = replace(Conversation.new(ANN, room.now()), messages=tuple(old))
+    room.rewrite_item(messages=json.dumps([message.to_json() for message in old]))
     chat(room, *[f"new talk {number}" for number in range(8)])
 
     memories(room, clerk).refresh(WHO)
@@ -307,7 +302,9 @@ def test_talk_of_a_program_without_a_journal_is_folded_in(*, dated: bool) -> Non
     assert stands(room).told == ("my name is ada",)
     read = [line.partition(": ")[2] for _, talk in clerk.asked for line in talk.splitlines()]
     assert [read.count(message.content) for message in old] == [1] * len(old)
-    assert not any(recall.is_due(room.store._conversations[ANN], Terms(), now=room.now()) for _ in range(2))
+    conversation = room.store.storage.get(ANN)
+    assert conversation is not None
+    assert not recall.is_due(conversation, Terms(), now=room.now())
 
 
 def test_without_money_what_was_told_is_kept_all_the_same_in_time() -> None:
@@ -331,7 +328,7 @@ def test_what_a_scribe_takes_to_say_nothing_is_on_the_bill() -> None:
 
     memories(room, clerk, purse).refresh(WHO)
 
-    entries = list(costs.since(room.store, room.now() - timedelta(days=1)))
+    entries = list(room.store.costs.since(room.now() - timedelta(days=1)))
     (memo,) = [cost for cost in entries if not cost.turn and cost.model]
     assert memo.engine == "openai:parrot"
     assert memo.model > 100
@@ -348,7 +345,7 @@ def test_notes_cost_money_and_wait_where_there_is_none() -> None:
 
     memories(room, clerk, InMemoryQuota(models=Caps(day=10**6), messages=Caps())).refresh(WHO)
     assert stands(room).summary == "ann likes tuna."
-    memo = [cost for cost in costs.since(room.store, room.now() - timedelta(days=1)) if cost.tokens_in == 50]
+    memo = [cost for cost in room.store.costs.since(room.now() - timedelta(days=1)) if cost.tokens_in == 50]
     assert [(cost.engine, cost.model, cost.replies) for cost in memo] == [("openai:parrot", 55, 0)]
 
 
@@ -366,7 +363,7 @@ def test_a_model_is_told_in_the_persons_mouth_and_never_in_the_prompt() -> None:
 
 
 def test_the_poet_plays_with_what_was_told_long_ago() -> None:
-    from cat.engines.dada import Dada  # noqa: PLC0415
+    from cat.engines.dada import Dada
 
     poet = Dada()
     replies = [

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from conversation.journal import PartState
 from inbox import payloads
+from journal.states import PartState
 from sms.messages import DeliveryReport, InboundSms, MessageSid, address_of, number_of, user_of
 from tests.builders import ANN, OUR_NUMBER, a_sid
 from tests.room import Room
@@ -57,7 +57,7 @@ def test_reports_and_the_list_find_the_right_conversation() -> None:
     room.inbox.accept(text)
     serve(room, OTHER)
     user = user_of(ANN, OTHER, per_number=True)
-    (part,) = room.store.parts(user, text.sid)
+    (part,) = room.store.outbox.parts(user, text.sid)
     assert part.attempt_id is not None
 
     room.inbox.receive(
@@ -67,7 +67,7 @@ def test_reports_and_the_list_find_the_right_conversation() -> None:
     )
     room.receipts.drain()
 
-    (part,) = room.store.parts(user, text.sid)
+    (part,) = room.store.outbox.parts(user, text.sid)
     assert (part.state, part.status) == (PartState.SENT, "delivered")
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from conversation.errors import StoreAway
-from conversation.journal import MAX_DELIVERY_TRIES, PartState, TurnState
-from conversation.ports import Binding
 from inbox import payloads
 from inbox.errors import InboxAway
 from inbox.memory import InMemoryInbox
+from journal.model import Binding, RowName
+from journal.states import MAX_DELIVERY_TRIES, PartState, TurnState
 from sms.errors import CarrierAway
 from sms.memory import InMemorySender
 from sms.messages import DeliveryReport, InboundSms, Media, MessageSid
@@ -111,7 +111,7 @@ def test_the_same_webhook_again_changes_nothing(room: Room) -> None:
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("call", ["open", "file", "persist", "claim", "bind"])
+@pytest.mark.parametrize("call", ["conversations.open", "turns.file", "turns.persist", "outbox.claim", "outbox.bind"])
 def test_a_worker_that_dies_at_the_journal_leaves_one_reply_at_most_and_says_so(call: str, *, after: bool) -> None:
     room = Room()
     (text,) = room.texts("hello")
@@ -121,11 +121,11 @@ def test_a_worker_that_dies_at_the_journal_leaves_one_reply_at_most_and_says_so(
     room.later(seconds=61)
     room.serve()
 
-    if (call, after) == ("claim", True):
+    if (call, after) == ("outbox.claim", True):
         # it may have been sent: there is no second SMS, and the journal records the doubt
         assert room.received == []
         assert room.part(text) is PartState.UNKNOWN
-    elif (call, after) == ("bind", False):
+    elif (call, after) == ("outbox.bind", False):
         assert room.received == ["re: hello"]
         assert room.part(text) is PartState.UNKNOWN
     else:
@@ -148,7 +148,7 @@ def test_a_worker_that_dies_at_the_inbox_leaves_one_reply(call: str, *, after: b
     assert room.inbox.oldest_waiting_ms() is None
 
 
-@pytest.mark.parametrize("call", ["open", "file", "persist", "claim"])
+@pytest.mark.parametrize("call", ["conversations.open", "turns.file", "turns.persist", "outbox.claim"])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_while_the_store_is_away_the_text_waits(call: str, *, after: bool) -> None:
     room = Room()
@@ -160,7 +160,7 @@ def test_while_the_store_is_away_the_text_waits(call: str, *, after: bool) -> No
     assert room.inbox.due(limit=1)[0] == [WHO]
     room.serve()
 
-    if (call, after) == ("claim", True):
+    if (call, after) == ("outbox.claim", True):
         # the in-memory store cannot be read between the two; the real one recognises its claim
         assert room.part(text) is PartState.UNKNOWN
     else:
@@ -188,7 +188,7 @@ def test_a_bug_does_not_keep_the_person_waiting_for_a_lease(room: Room) -> None:
     room.texts("hello")
 
     with pytest.raises(RuntimeError):
-        room.serve(journal=Dying(room.store, "persist", after=False, error=RuntimeError("a bug")))
+        room.serve(journal=Dying(room.store, "turns.persist", after=False, error=RuntimeError("a bug")))
 
     assert room.inbox.take(WHO) is not None
 
@@ -254,7 +254,7 @@ def test_a_report_ends_the_wait_for_an_unknown_outcome(room: Room) -> None:
     room.sender.answers.append(Unknown(reason="reset"))
     room.sender.creates_anyway = True
     room.serve()
-    part = room.store.parts(ANN, text.sid)[0]
+    part = room.store.outbox.parts(ANN, text.sid)[0]
     assert part.attempt_id is not None
 
     room.inbox.receive(DeliveryReport(sid=MessageSid("SMout"), to=ANN, status="sent", attempt_id=part.attempt_id))
@@ -375,7 +375,7 @@ def test_a_carrier_that_is_away_is_not_claimed_for(room: Room) -> None:
     assert room.received == ["re: hello"]
 
 
-@pytest.mark.parametrize("call", ["open", "file", "persist", "claim"])
+@pytest.mark.parametrize("call", ["conversations.open", "turns.file", "turns.persist", "outbox.claim"])
 def test_after_redis_was_emptied_what_was_filed_is_found_again(call: str) -> None:
     room = Room()
     (text,) = room.texts("hello")
@@ -389,17 +389,17 @@ def test_after_redis_was_emptied_what_was_filed_is_found_again(call: str) -> Non
     room.later(seconds=61)
     room.serve()
 
-    if call == "open":
+    if call == "conversations.open":
         # the text was never filed: only Twilio's own list has it
         assert found == 0
-    elif call == "claim":
+    elif call == "outbox.claim":
         assert (room.received, room.part(text)) == ([], PartState.UNKNOWN)
     else:
         assert room.received == ["re: hello"]
 
 
 @pytest.mark.parametrize("back", ["by the reconciler", "by Twilio's second post"])
-@pytest.mark.parametrize("call", ["file", "persist"])
+@pytest.mark.parametrize("call", ["turns.file", "turns.persist"])
 def test_a_text_that_came_back_says_so_before_it_is_answered_behind_its_successor(call: str, back: str) -> None:
     room = Room()
     (first,) = room.texts("first")
@@ -417,8 +417,8 @@ def test_a_text_that_came_back_says_so_before_it_is_answered_behind_its_successo
     with pytest.raises(Died):
         room.serve(sender=Dying(room.sender, "send", after=False))
 
-    turns = [room.store.get_turn(ANN, text.sid) for text in (first, second)]
-    assert ["restored_at" in turn.facts for turn in turns if turn is not None] == [True, False]
+    turns = [room.store.turns.get(ANN, text.sid) for text in (first, second)]
+    assert [turn.restored_at is not None for turn in turns if turn is not None] == [True, False]
 
 
 def test_a_poisonous_text_does_not_take_its_neighbours_with_it() -> None:
@@ -458,7 +458,7 @@ def test_the_carriers_list_settles_an_unknown_outcome(room: Room) -> None:
     report = room.reconciler.reconcile()
 
     assert report.settled == 1
-    part = room.store.parts(ANN, text.sid)[0]
+    part = room.store.outbox.parts(ANN, text.sid)[0]
     assert (part.state, part.sid) == (PartState.SENT, room.sender.created[0][0])
     assert room.received == ["re: hello"]
 
@@ -511,7 +511,7 @@ def test_with_fewer_entries_than_doubts_no_one_is_bound(room: Room) -> None:
     assert room.reconciler.reconcile().settled == 0
     room.sender.hidden.clear()
     assert room.reconciler.reconcile().settled == 2
-    bound = [room.store.parts(ANN, text.sid)[0].sid for text in (first, second)]
+    bound = [room.store.outbox.parts(ANN, text.sid)[0].sid for text in (first, second)]
     assert bound == [sid for sid, _ in room.sender.created]
 
 
@@ -548,7 +548,7 @@ def test_a_missed_text_that_is_too_old_is_stale(room: Room) -> None:
     assert room.reconciler.reconcile(since=timedelta(hours=24)).missed == 1
     room.serve()
 
-    turn = room.store.get_turn(ANN, sid)
+    turn = room.store.turns.get(ANN, sid)
     assert turn is not None
     assert turn.state is TurnState.STALE
     assert room.received == []
@@ -600,7 +600,7 @@ def test_a_wrong_account_stops_all_sending_keeps_every_turn_and_one_probe_opens_
 def test_a_store_that_throttles_again_and_again_kills_no_text(room: Room) -> None:
     (text,) = room.texts("hello")
     for _ in range(8):
-        room.serve(journal=Dying(room.store, "persist", after=False, error=StoreAway("throttled")))
+        room.serve(journal=Dying(room.store, "turns.persist", after=False, error=StoreAway("throttled")))
         room.later(seconds=6)
 
     room.serve()
@@ -654,12 +654,12 @@ def test_a_bug_that_keeps_a_reply_from_being_sent_blocks_no_one_for_ever(room: R
 
     assert room.received == ["re: and now?"]
     assert room.part(text) is PartState.FAILED
-    assert [row.key for row in room.store.dead_letters()] == [f"out#{text.sid}#0"]
-    turn = room.store.get_turn(ANN, text.sid)
+    assert [row.key for row in room.store.dead_letters.list()] == [f"out#{text.sid}#0"]
+    turn = room.store.turns.get(ANN, text.sid)
     assert turn is not None
-    assert "RuntimeError: a bug" in turn.facts["error"]
+    assert "RuntimeError: a bug" in (turn.error or "")
 
-    room.store.revive(ANN, f"out#{text.sid}#0", now=room.now())
+    room.store.dead_letters.revive(RowName(user_id=ANN, key=f"out#{text.sid}#0"), now=room.now())
     room.inbox.accept(text)
     room.serve()
     assert room.received == ["re: and now?", "re: hello"]
@@ -667,7 +667,7 @@ def test_a_bug_that_keeps_a_reply_from_being_sent_blocks_no_one_for_ever(room: R
 
 def reported(room: Room, text: InboundSms, status: str, code: int | None = None) -> None:
     """Report a status for the first part of the reply to a text, and write it to the journal."""
-    part = room.store.parts(ANN, text.sid)[0]
+    part = room.store.outbox.parts(ANN, text.sid)[0]
     assert part.attempt_id is not None
     assert part.sid is not None
     room.inbox.receive(
@@ -688,7 +688,7 @@ def test_what_failed_on_its_way_is_tried_once_more_and_no_oftener(room: Room) ->
     room.serve()
     assert room.received == ["re: hello", "re: hello"]
 
-    first, second = room.store.parts(ANN, text.sid)
+    first, second = room.store.outbox.parts(ANN, text.sid)
     assert (first.state, first.status, first.error_code) == (PartState.SENT, "undelivered", 30022)
     assert (second.key, second.state) == (f"{first.key}r", PartState.SENT)
     room.inbox.receive(
@@ -736,7 +736,7 @@ def test_what_was_refused_by_the_telephone_is_not_tried_again(room: Room) -> Non
     room.serve()
 
     assert room.received == ["re: hello"]
-    assert len(room.store.parts(ANN, text.sid)) == 1
+    assert len(room.store.outbox.parts(ANN, text.sid)) == 1
 
 
 def test_a_worker_that_dies_before_it_rings_for_a_second_try_leaves_it_to_the_reconciler(room: Room) -> None:
@@ -764,7 +764,7 @@ def test_a_fate_that_no_callback_told_and_the_price_come_from_the_list(room: Roo
     room.later(seconds=30)
 
     report = room.reconciler.reconcile()
-    part = room.store.parts(ANN, text.sid)[0]
+    part = room.store.outbox.parts(ANN, text.sid)[0]
     assert (report.reported, report.charged) == (1, 0)
     assert (part.status, part.price) == ("delivered", None)
 
@@ -772,7 +772,7 @@ def test_a_fate_that_no_callback_told_and_the_price_come_from_the_list(room: Roo
     # an hour later the price is there: the last look stopped at the first message without one
     room.later(seconds=3600)
     assert room.reconciler.reconcile().charged == 1
-    part = room.store.parts(ANN, text.sid)[0]
+    part = room.store.outbox.parts(ANN, text.sid)[0]
     assert (part.segments, part.price, part.price_unit) == (1, "-0.00750", "USD")
     assert room.reconciler.reconcile().charged == 0
 
@@ -833,12 +833,12 @@ def test_a_reply_in_several_parts_is_sent_in_order(verse: Room) -> None:
     assert verse.received == ["the box", "the cat", "the lid"]
 
 
-@pytest.mark.parametrize("call", ["claim", "bind"])
+@pytest.mark.parametrize("call", ["outbox.claim", "outbox.bind"])
 @pytest.mark.parametrize("nth", [1, 2, 3])
 def test_a_reply_in_parts_goes_on_at_the_part_that_is_missing(verse: Room, call: str, nth: int) -> None:
     verse.texts("a poem")
 
-    verse.dies(journal=Dying(verse.store, call, after=call == "bind", nth=nth))
+    verse.dies(journal=Dying(verse.store, call, after=call == "outbox.bind", nth=nth))
     verse.serve()
 
     assert verse.received == ["the box", "the cat", "the lid"]
@@ -907,7 +907,7 @@ def test_a_visit_that_cannot_tell_redis_that_it_ends_tries_again(room: Room) -> 
     (text,) = room.texts("hello")
     away = Dying(room.inbox, "release_until", after=False, error=InboxAway("redis"))
 
-    room.serve(inbox=away, journal=Dying(room.store, "persist", after=False, error=StoreAway("throttled")))
+    room.serve(inbox=away, journal=Dying(room.store, "turns.persist", after=False, error=StoreAway("throttled")))
     lease = room.inbox.take(WHO)
 
     assert lease is not None
@@ -934,7 +934,7 @@ def test_the_rest_of_a_reply_is_not_sent_to_a_person_who_is_to_get_nothing(
     verse.serve()
 
     assert verse.received == []
-    first, *others = verse.store.parts(ANN, text.sid)
+    first, *others = verse.store.outbox.parts(ANN, text.sid)
     assert first.state is PartState.FAILED
     assert [(part.state, part.reason) for part in others] == [(PartState.SUPPRESSED, reason)] * 2
 
@@ -952,7 +952,7 @@ def test_a_second_try_is_not_sent_to_a_person_who_opted_out_meanwhile(room: Room
     room.serve()
 
     assert room.received == ["re: hello"]
-    assert room.store.parts(ANN, text.sid)[1].state is PartState.SUPPRESSED
+    assert room.store.outbox.parts(ANN, text.sid)[1].state is PartState.SUPPRESSED
 
 
 def test_a_stop_acts_at_once_though_a_reply_before_it_waits_for_its_retry(room: Room) -> None:
@@ -1037,7 +1037,7 @@ def test_a_reply_that_no_one_waits_for_any_more_is_not_tried_again(room: Room) -
     room.serve()
 
     assert room.received == ["re: hello"]
-    assert len(room.store.parts(ANN, text.sid)) == 1
+    assert len(room.store.outbox.parts(ANN, text.sid)) == 1
 
 
 def test_waiting_for_a_retry_is_no_duplicate(room: Room) -> None:
@@ -1047,7 +1047,7 @@ def test_waiting_for_a_retry_is_no_duplicate(room: Room) -> None:
         room.serve()
         room.later(seconds=10)
 
-    turn = room.store.get_turn(ANN, text.sid)
+    turn = room.store.turns.get(ANN, text.sid)
     assert turn is not None
     assert "duplicates" not in turn.facts
     assert room.received == ["re: hello"]
@@ -1059,26 +1059,21 @@ def test_a_holder_who_doubts_what_its_claimant_proves_meanwhile_is_only_late(roo
     room.sender.answers.append(NotCreated(error_class=ErrorClass.TRY_AGAIN, code=20429, reason="busy"))
 
     class Between:
-        """The journal as B sees it: A writes between B's read and B's write."""
+        """The outbox as B sees it: A writes between B's read and B's write."""
 
-        def __init__(self) -> None:
-            self.done = False
+        done = False
 
         def __getattr__(self, name: str) -> Any:
-            real = getattr(room.store, name)
-            if name != "bind":
-                return real
+            return getattr(room.store.outbox, name)
 
-            def bind(part: Any, binding: Any, *, now: datetime) -> Any:
-                if not self.done and binding.state is PartState.UNKNOWN:
-                    self.done = True
-                    room.store.bind(part, Binding(state=PartState.RETRY, due=room.ms + 1000), now=now)
-                return real(part, binding, now=now)
+        def bind(self, part: Any, binding: Any, *, now: datetime) -> Any:
+            if not self.done and binding.state is PartState.UNKNOWN:
+                self.done = True
+                room.store.outbox.bind(part, Binding(state=PartState.RETRY, due=room.ms + 1000), now=now)
+            return room.store.outbox.bind(part, binding, now=now)
 
-            return bind
-
-    room.dies(journal=Dying(room.store, "bind", after=False))
-    room.serve(journal=Between())
+    room.dies(journal=Dying(room.store, "outbox.bind", after=False))
+    room.serve(journal=replace(room.store, outbox=cast(Any, Between())))
 
     assert room.part(text) is PartState.RETRY
     room.later(seconds=10)
@@ -1107,7 +1102,7 @@ def test_a_dead_letter_that_is_replayed_days_later_is_sent(room: Room) -> None:
     room.serve()
     room.later(seconds=48 * 3600)
 
-    room.store.revive(ANN, f"out#{text.sid}#0", now=room.now())
+    room.store.dead_letters.revive(RowName(user_id=ANN, key=f"out#{text.sid}#0"), now=room.now())
     room.inbox.accept(replace(text, repaired=True))
     room.serve()
 
@@ -1162,7 +1157,7 @@ def test_one_worker_at_a_time_reconciles(room: Room) -> None:
         return real(*args, **options)
 
     room.sender.received_by = meanwhile  # type: ignore[method-assign]
-    room.store.set_watermark("watermark", room.now() - timedelta(hours=1))
+    room.store.unsettled.set_watermark("watermark", room.now() - timedelta(hours=1))
     room.later(seconds=60)
 
     report = room.reconciler.reconcile_alone(leases)
@@ -1196,16 +1191,16 @@ def test_a_text_that_comes_back_when_its_reply_is_sent_is_not_excused_from_order
     """The reconciler saw the part unsent and put the text back just after the send: it was never late."""
     (text,) = room.texts("hello")
     room.serve()
-    turn = room.store.get_turn(ANN, text.sid)
+    turn = room.store.turns.get(ANN, text.sid)
     assert turn is not None
     room.later(seconds=1)
 
     assert room.inbox.accept(text_of(turn))
     room.serve()
 
-    after = room.store.get_turn(ANN, text.sid)
+    after = room.store.turns.get(ANN, text.sid)
     assert after is not None
-    assert "restored_at" not in after.facts
+    assert after.restored_at is None
     assert room.received == ["re: hello"]
 
 

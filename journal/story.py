@@ -12,7 +12,9 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, Protocol
 
-from conversation.journal import Part, PartState, Turn, TurnState
+from journal.model import ReplyPart, Turn
+from journal.ports import Outbox, Turns
+from journal.states import PartState, TurnState
 from runtime.money import dollars
 
 #: How many of a person's newest rows are searched for a reply's sid.
@@ -22,14 +24,13 @@ RECENT_ROWS: Final = 1000
 class Rows(Protocol):
     """The rows that a story is made from."""
 
-    def get_turn(self, user_id: str, sid: str) -> Turn | None:
-        """Return a text's row."""
+    @property
+    def turns(self) -> Turns:
+        """Return the rows of texts."""
 
-    def parts(self, user_id: str, sid: str) -> tuple[Part, ...]:
-        """Return the parts of the reply that carries `sid`."""
-
-    def newest_parts(self, user_id: str, *, limit: int) -> tuple[Part, ...]:
-        """Return the parts among a person's newest rows."""
+    @property
+    def outbox(self) -> Outbox:
+        """Return the rows of reply parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +64,18 @@ class Story:
 
 def turn_of(rows: Rows, person: str, sid: str) -> Turn | None:
     """Return the turn of `person` that `sid` belongs to: the sid of a text or of its reply."""
-    turn = rows.get_turn(person, sid)
+    turn = rows.turns.get(person, sid)
     if turn is not None:
         return turn
-    for part in rows.newest_parts(person, limit=RECENT_ROWS):
+    for part in rows.outbox.newest_parts(person, limit=RECENT_ROWS):
         if part.sid == sid:
-            return rows.get_turn(person, part.turn)
+            return rows.turns.get(person, part.turn)
     return None
 
 
 def tell(rows: Rows, turn: Turn) -> Story:
     """Return the story of a turn."""
-    parts = rows.parts(turn.user_id, turn.turn or turn.sid)
+    parts = rows.outbox.parts(turn.user_id, turn.reply_sid)
     unsorted = (*_turn_events(turn), *(event for part in parts for event in _part_events(part)))
     # the sort is stable: events with the same time keep the order in which they happen
     events = sorted(unsorted, key=lambda event: event.at)
@@ -85,7 +86,7 @@ def tell(rows: Rows, turn: Turn) -> Story:
 
 def _turn_events(turn: Turn) -> Iterator[Event]:
     facts = turn.facts
-    yield Event(turn.arrived_at.isoformat(), "received", {"repaired": True} if facts.get("repaired") else {})
+    yield Event(turn.arrived_at.isoformat(), "received", {"repaired": True} if turn.repaired else {})
     if "opened_at" in facts:
         yield Event(facts["opened_at"], "opened", {"worker": facts.get("worker"), "tries": turn.tries})
     if "thought_at" in facts:
@@ -97,12 +98,14 @@ def _turn_events(turn: Turn) -> Iterator[Event]:
         yield Event(facts["settled_at"], f"settled {turn.state}", {"reason": turn.reason})
     if "duplicate_at" in facts:
         yield Event(facts["duplicate_at"], "brought again", {"times": facts.get("duplicates")})
-    for name in ("restored_at", "revived_at", "discarded_at"):
+    if turn.restored_at is not None:
+        yield Event(turn.restored_at, "restored")
+    for name in ("revived_at", "discarded_at"):
         if name in facts:
             yield Event(facts[name], name.removesuffix("_at"))
 
 
-def _part_events(part: Part) -> Iterator[Event]:
+def _part_events(part: ReplyPart) -> Iterator[Event]:
     if part.again and "persisted_at" in part.facts:
         yield Event(part.facts["persisted_at"], "second try", {"part": part.number})
     for entry in part.facts.get("log", ()):
@@ -114,7 +117,7 @@ def _part_events(part: Part) -> Iterator[Event]:
             yield Event(entry["at"], "claimed" if entry["state"] == "SENDING" else f"attempt: {entry['state']}", detail)
 
 
-def _verdict(turn: Turn, parts: Sequence[Part]) -> str:
+def _verdict(turn: Turn, parts: Sequence[ReplyPart]) -> str:
     if turn.state is TurnState.DEAD:
         return f"a dead letter: {turn.reason}; `dadacat dead-letters show {turn.sid}` has its traceback"
     if turn.state is not TurnState.ANSWERED:
@@ -124,7 +127,7 @@ def _verdict(turn: Turn, parts: Sequence[Part]) -> str:
     return "; ".join(_fate(part) for part in parts)
 
 
-def _fate(part: Part) -> str:
+def _fate(part: ReplyPart) -> str:
     words = {
         PartState.SENT: f"sent as {part.sid}, last reported {part.status}"
         + (f" with error {part.error_code}" if part.error_code else ""),
@@ -139,7 +142,7 @@ def _fate(part: Part) -> str:
     return f"part {part.number}{' again' if part.again else ''} {words[part.state]}"
 
 
-def _cost(turn: Turn, parts: Sequence[Part]) -> str:
+def _cost(turn: Turn, parts: Sequence[ReplyPart]) -> str:
     """Return segments and money, of messages and models: as charged, or as expected if not yet charged."""
     sent = [part for part in parts if part.state is PartState.SENT]
     costs = []
@@ -153,7 +156,7 @@ def _cost(turn: Turn, parts: Sequence[Part]) -> str:
     return ", ".join(costs)
 
 
-def _price(sent: Sequence[Part]) -> str:
+def _price(sent: Sequence[ReplyPart]) -> str:
     prices = [part.price for part in sent if part.price is not None]
     if len(prices) < len(sent):
         expected = sum(part.cost for part in sent)

@@ -1,34 +1,51 @@
-"""Read costs from journal rows. Amounts are in the unit of `runtime.money`."""
+"""What one row of the journal cost. Amounts: see `runtime.money`."""
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-from conversation.journal import PartState
-from conversation.models import in_milliseconds
-from conversation.ports import Cost, Journal
+from journal.model import RowName
+from journal.states import PartState
 from runtime.money import MICRO
 
 #: In these states nothing was sent, so nothing is charged, unless the carrier says otherwise.
 _NOT_SENT: Final = frozenset({PartState.FAILED, PartState.SUPPRESSED})
 
 
-def memo(user_id: str, facts: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """Return the row that records the cost of updating a memory.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """The cost of one model call or one message."""
 
-    It has no `arrived`, because it is not a line of the transcript.
+    user_id: str
+    at: datetime
+    #: The engine that wrote the words; for a message, the engine whose words it carried.
+    engine: str
+    #: The cost, in millionths of a dollar.
+    model: int = 0
+    sms: int = 0
+    replies: int = 0
+    segments: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    #: The carrier itself has reported what it charged.
+    reported: bool = False
+    #: The turn, for a reply.
+    turn: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostPage:
+    """One page of the journal's costs; it may be empty and not the last.
+
+    `cursor` is where the next page starts; None: this is the last.
     """
-    return {
-        "user_id": user_id,
-        "message_key": f"memo#{in_milliseconds(now):013d}#{secrets.token_hex(4)}",
-        "state": "SETTLED",
-        "answered_at": now.isoformat(),
-        **facts,
-    }
+
+    costs: tuple[Cost, ...]
+    cursor: str | None
 
 
 def charge_of(price: str | None, unit: str | None) -> int | None:
@@ -46,9 +63,9 @@ def charge_of(price: str | None, unit: str | None) -> int | None:
 
 def cost_of(row: Mapping[str, Any]) -> Cost | None:  # Any: DynamoDB's values
     """Return the cost that a row records; None if it records none."""
-    key = str(row["message_key"])
+    name = RowName(user_id=row["user_id"], key=row["message_key"])
     engine = str(row.get("engine", ""))
-    if key.startswith("out#"):
+    if name.is_part:
         charged = charge_of(row.get("price"), row.get("price_unit"))
         if charged is None and row.get("state") in _NOT_SENT:
             return None
@@ -60,27 +77,15 @@ def cost_of(row: Mapping[str, Any]) -> Cost | None:  # Any: DynamoDB's values
             segments=int(row.get("segments") or row.get("expected", 0)),
             reported=charged is not None,
         )
-    replied = key.startswith("in#")
-    if replied and row.get("turn") != row.get("sid"):
+    if name.is_turn and row.get("turn") != row.get("sid"):
         return None  # answered together with another text, whose row has the cost of the reply
     return Cost(
         user_id=row["user_id"],
         at=datetime.fromisoformat(row["answered_at"]),
         engine=engine,
         model=int(row.get("model_cost", 0)),
-        replies=int(replied),
+        replies=int(name.is_turn),
         tokens_in=int(row.get("tokens_in", 0)),
         tokens_out=int(row.get("tokens_out", 0)),
         turn=str(row.get("turn", "")),
     )
-
-
-def since(journal: Journal, begin: datetime) -> Iterator[Cost]:
-    """Yield all costs since `begin`, in no order, by scanning every row."""
-    cursor: str | None = None
-    while True:
-        page = journal.costs(since=begin, cursor=cursor)
-        yield from page.costs
-        cursor = page.cursor
-        if cursor is None:
-            return

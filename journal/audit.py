@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from conversation.journal import PartState, milliseconds
+from conversation.entries import milliseconds
 from conversation.models import parse_time
+from journal.states import PartState
 
 #: The reasons recorded for a turn that was a keyword.
 STOPPED, STARTED = "keyword stop", "keyword start"

@@ -1,0 +1,128 @@
+"""What a worker writes on a conversation's item, under the fencing token that it raised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from boto3.dynamodb.conditions import Attr, ConditionBase
+
+from conversation import schema
+from conversation.contention import holds
+from conversation.errors import ConditionFailed, Fenced
+from conversation.models import Conversation, Memory
+from conversation.storage import DynamoDBStorage
+from conversation.table import Delete, IfMissing, Plus, Tables, Update
+
+
+class FencedConversations:
+    """Opens conversations and changes them for the worker that opened them last."""
+
+    def __init__(self, storage: DynamoDBStorage) -> None:
+        self._storage = storage
+        self._tables: Tables = storage.tables
+        self._names: schema.Names = storage.names
+
+    def get(self, user_id: str) -> Conversation | None:
+        """Return the conversation as it stands, read consistently; None if there is none."""
+        return self._storage.get(user_id)
+
+    def open(self, user_id: str, *, now: datetime) -> Conversation:
+        """Raise the fence and return the conversation, in one write; create it if there is none.
+
+        A second call raises the fence again: every earlier holder's writes then fail with `Fenced`.
+        """
+        stamp = now.isoformat()
+        update = Update(
+            table=self._names.conversations,
+            key={"user_id": user_id},
+            set={
+                "fence": Plus(1),
+                "created_at": IfMissing(stamp),
+                "updated_at": IfMissing(stamp),
+                "messages": IfMissing("[]"),
+                "is_active": IfMissing(True),
+            },
+        )
+        return Conversation.from_item(self._tables.update(update), now)
+
+    def forget(self, user_id: str, *, through_ms: int, fence: int, now: datetime) -> Conversation:
+        """Empty window and memory. Raises `Fenced`.
+
+        No message that arrived up to `through_ms` is folded in again. A second call changes nothing more.
+        """
+        return self._storage.begin_anew(user_id, through_ms=through_ms, now=now, fence=fence)
+
+    def set_active(self, user_id: str, *, active: bool, fence: int, now: datetime) -> None:
+        """Record that the person opted out or in. Raises `Fenced`."""
+        self._set(user_id, {"is_active": active}, fence=fence, now=now)
+
+    def set_quiet(self, user_id: str, *, until_ms: int, fence: int, now: datetime) -> None:
+        """Record until when, by Redis's clock, the person gets no reply. Raises `Fenced`."""
+        self._set(user_id, {"quiet_until": until_ms}, fence=fence, now=now)
+
+    def set_returned(self, user_id: str, *, fence: int, now: datetime) -> None:
+        """Record that an erased person texts again: late old texts may still come. Raises `Fenced`."""
+        self._set(user_id, {"reborn": True}, fence=fence, now=now)
+
+    def remember(self, conversation: Conversation, memory: Memory) -> bool:
+        """Replace the memory of a conversation as read; False if `metadata` changed or is not ours."""
+        remembered = conversation.remembering(memory)
+        if remembered is conversation:
+            return False
+        unchanged: ConditionBase = Attr("metadata").not_exists()
+        if conversation.noted is not None:
+            unchanged = Attr("metadata").eq(conversation.noted)
+        update = Update(
+            table=self._names.conversations,
+            key={"user_id": conversation.user_id},
+            set={"metadata": remembered.metadata_json()},
+            when=Attr("user_id").exists() & unchanged,
+        )
+        return holds(self._tables, update)
+
+    def opt_out(self, user_id: str, *, now: datetime) -> None:
+        """Record that the carrier reports an opt-out; a worker sees it when it opens the conversation next."""
+        update = Update(
+            table=self._names.conversations,
+            key={"user_id": user_id},
+            set={"is_active": False, "updated_at": now.isoformat()},
+            remove=("expires",),  # a STOP is kept for good
+            when=Attr("user_id").exists(),
+        )
+        holds(self._tables, update)
+
+    def delete_if_untouched(self, user_id: str, *, fence: int) -> bool:
+        """Delete a conversation that was only opened; return whether there is none now.
+
+        A conversation in which a message was said, or a STOP, stays.
+        """
+        untouched = Attr("version").not_exists() | Attr("version").eq(0)
+        ours = Attr("fence").eq(fence) & Attr("is_active").eq(True) & untouched
+        try:
+            # without an item, an earlier delete took it, whose answer was lost
+            self._tables.delete(
+                Delete(
+                    table=self._names.conversations,
+                    key={"user_id": user_id},
+                    when=Attr("user_id").not_exists() | ours,
+                )
+            )
+        except ConditionFailed:
+            return False
+        return True
+
+    def _set(self, user_id: str, values: Mapping[str, Any], *, fence: int, now: datetime) -> None:
+        update = Update(
+            table=self._names.conversations,
+            key={"user_id": user_id},
+            set={**values, "updated_at": now.isoformat()},
+            # a STOP is kept for good, however long nothing more is said
+            remove=("expires",) if values.get("is_active") is False else (),
+            when=Attr("fence").eq(fence),
+        )
+        try:
+            self._tables.update(update)
+        except ConditionFailed:
+            raise Fenced("another worker opened this conversation since") from None

@@ -1,0 +1,86 @@
+"""Both tables as an operator reads and writes them: whole rows of whole people.
+
+Reads are consistent and paged, so a table of any size can be read through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from boto3.dynamodb.conditions import Attr, Key
+
+from conversation.storage import DynamoDBStorage
+from conversation.table import PUT_BATCH, Delete, Query, Row, each
+from journal.model import RowName
+
+#: About 350 KB a page, which arrives within the store's read timeout even over one megabit per second.
+#: DynamoDB's own page is a megabyte.
+ITEMS_A_PAGE: Final = 20
+ROWS_A_PAGE: Final = 250
+#: The user id of a row that belongs to no person begins with this.
+INTERNAL_PREFIX: Final = "#"
+#: What is known of a row's fate, without a word that was said.
+_FATE: Final = (
+    "user_id", "message_key", "state", "reason", "arrived", "engine", "thought_ms", "status", "error_code",
+)  # fmt: skip
+
+
+class Archive:
+    """The tables of one installation."""
+
+    def __init__(self, storage: DynamoDBStorage) -> None:
+        self._tables = storage.tables
+        self._names = storage.names
+
+    def items(self) -> Iterator[Row]:
+        """Yield every conversation's item, in no order."""
+        return each(self._tables, Query(table=self._names.conversations, limit=ITEMS_A_PAGE))
+
+    def item(self, user_id: str) -> Row | None:
+        """Return a person's item."""
+        return self._tables.get(self._names.conversations, {"user_id": user_id})
+
+    def rows(self, user_id: str) -> Iterator[Row]:
+        """Yield all journal rows of a person, by key."""
+        return each(self._tables, self._rows(user_id))
+
+    def find(self, sid: str) -> RowName | None:
+        """Return where the row of a text or a reply stands, by scanning every row; None if there is none."""
+        query = Query(table=self._names.messages, only=Attr("sid").eq(sid), attributes=("user_id", "message_key"))
+        rows = each(self._tables, query)
+        return next((RowName(user_id=row["user_id"], key=row["message_key"]) for row in rows), None)
+
+    def users_with_reason(self, reason: str) -> list[str]:
+        """Return the user ids with a text that was settled for this reason, by scanning every row."""
+        query = Query(table=self._names.messages, only=Attr("reason").eq(reason), attributes=("user_id",))
+        return sorted({row["user_id"] for row in each(self._tables, query)})
+
+    def states(self) -> Iterator[Row]:
+        """Yield the state, times and errors of every journal row, without any message text."""
+        rows = each(self._tables, Query(table=self._names.messages, attributes=_FATE, consistent=False))
+        return (row for row in rows if not row["user_id"].startswith(INTERNAL_PREFIX))
+
+    def keep(self, item: Row | None, rows: Sequence[Row]) -> None:
+        """Write an item and rows as given, replacing what is there: for an import."""
+        if item is not None:
+            self._tables.put_all(self._names.conversations, [item])
+        for start in range(0, len(rows), PUT_BATCH):
+            self._tables.put_all(self._names.messages, rows[start : start + PUT_BATCH])
+
+    def erase(self, user_id: str) -> int:
+        """Delete a person's rows, then the item; return how many rows there were.
+
+        A second call finds nothing more.
+        """
+        erased = 0
+        for row in each(self._tables, self._rows(user_id, "user_id", "message_key")):
+            self._tables.delete(Delete(table=self._names.messages, key=row))
+            erased += 1
+        self._tables.delete(Delete(table=self._names.conversations, key={"user_id": user_id}))
+        return erased
+
+    def _rows(self, user_id: str, *attributes: str) -> Query:
+        return Query(
+            table=self._names.messages, where=Key("user_id").eq(user_id), limit=ROWS_A_PAGE, attributes=attributes
+        )

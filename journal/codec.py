@@ -1,0 +1,72 @@
+"""Rows of the journal as dataclasses and back, derived from the fields.
+
+A field is stored in the attribute of the same name. A field with a default is stored only if its value is not empty,
+so a row holds what is known. Attributes without a field are read into `facts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields
+from enum import StrEnum
+from typing import Any, Final, TypeVar, get_type_hints
+
+from conversation.table import Row
+from journal.model import ReplyPart, Turn
+
+_Record = TypeVar("_Record", Turn, ReplyPart)
+
+#: The key's attributes: `user_id` is a field, `message_key` is derived from the others.
+_KEY = ("user_id", "message_key")
+
+
+def decode(kind: type[_Record], row: Row) -> _Record:
+    """Read a row as a `Turn` or a `ReplyPart`. Raises `KeyError` if a column without a default is missing."""
+    columns = _COLUMNS[kind]
+    values = {name: parse(row[name]) for name, (parse, _) in columns.items() if name in row}
+    missing = [name for name, (_, is_required) in columns.items() if is_required and name not in row]
+    if missing:
+        raise KeyError(f"a row lacks {', '.join(missing)}")
+    facts = {name: value for name, value in row.items() if name not in columns and name not in _KEY}
+    return kind(**values, facts=facts)
+
+
+def encode(record: Turn | ReplyPart) -> dict[str, Any]:  # Any: DynamoDB's values
+    """Return the attributes of a new row, without its key."""
+    columns = _COLUMNS[type(record)]
+    values = {name: getattr(record, name) for name in columns if name not in _KEY}
+    known = {name: value for name, value in values.items() if columns[name][1] or value}
+    return {
+        **record.facts,
+        **{name: str(value) if isinstance(value, StrEnum) else value for name, value in known.items()},
+    }
+
+
+def _columns(kind: Any) -> Mapping[str, tuple[Callable[[Any], Any], bool]]:
+    """Return, for each stored field, how its value is read, and whether it has no default."""
+    hints = get_type_hints(kind)
+    return {
+        column.name: (
+            hints[column.name]
+            if isinstance(hints[column.name], type) and issubclass(hints[column.name], StrEnum)
+            else _plain,
+            column.default is MISSING and column.default_factory is MISSING,
+        )
+        for column in fields(kind)
+        if column.name != "facts"
+    }
+
+
+def _stored(value: Any) -> Any:  # Any: DynamoDB's values
+    return str(value) if isinstance(value, StrEnum) else value
+
+
+def _parser(hint: Any) -> Callable[[Any], Any]:
+    return hint if isinstance(hint, type) and issubclass(hint, StrEnum) else _plain
+
+
+def _plain(value: Any) -> Any:  # Any: DynamoDB's values
+    return value
+
+
+_COLUMNS: Final = {kind: _columns(kind) for kind in (Turn, ReplyPart)}

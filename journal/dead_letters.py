@@ -1,0 +1,90 @@
+"""Dead letters: turns that could not be finished, and reply parts that were refused for good."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from boto3.dynamodb.conditions import Attr
+
+from conversation.contention import holds, wins
+from conversation.storage import DynamoDBStorage
+from conversation.table import READ_BATCH, Update
+from journal import listing, states
+from journal.model import RowName, bucket, in_key
+from journal.states import PartState, TurnState
+from journal.unsettled import Unsettled
+
+_END_OF_TIME: Final = datetime.max.replace(tzinfo=UTC)
+
+
+class DeadLetters:
+    """Dead letters in the sparse index. Only an operator moves them."""
+
+    def __init__(self, storage: DynamoDBStorage) -> None:
+        self._tables = storage.tables
+        self._names = storage.names
+        self._unsettled = Unsettled(storage)
+
+    def list(self) -> Iterator[RowName]:
+        """Return every dead letter, oldest first."""
+        return self._unsettled.rows(states.DEAD_LETTERS, before=_END_OF_TIME, limit=READ_BATCH)
+
+    def revive(self, row: RowName, *, now: datetime) -> bool:
+        """Bring a dead letter back: its turn FILED, its part RETRY and due, with no tries counted.
+
+        False, and nothing changed, if it is not a dead letter any more.
+        """
+        if row.is_turn:
+            state: TurnState | PartState = TurnState.FILED
+            sources: Sequence[TurnState | PartState] = states.turn_sources(TurnState.FILED, states.OPERATOR_TURN_MOVES)
+            counters = {"tries": 0}
+        else:
+            state = PartState.RETRY
+            sources = states.part_sources(PartState.RETRY, states.OPERATOR_PART_MOVES)
+            counters = {"due": 0}
+        update = Update(
+            table=self._names.messages,
+            key=_key(row),
+            set={
+                "state": str(state),
+                "unsettled": bucket(row.user_id),
+                "since": now.isoformat(),
+                "revived_at": now.isoformat(),
+                **counters,
+            },
+            remove=("reason",),
+            when=Attr("state").is_in([*sources]) & Attr("unsettled").eq(states.DEAD_LETTERS),
+        )
+        if not wins(self._tables, update):
+            return False
+        if row.is_part:
+            self._clear_tries(row)
+        return True
+
+    def discard(self, row: RowName, *, now: datetime) -> bool:
+        """Take a dead letter off the list; its row stays. False, and nothing changed, if it is none."""
+        before, after = (TurnState.DEAD, TurnState.SILENT) if row.is_turn else (PartState.FAILED, PartState.FAILED)
+        update = Update(
+            table=self._names.messages,
+            key=_key(row),
+            set={"state": str(after), "discarded_at": now.isoformat()},
+            remove=listing.ATTRIBUTES,
+            when=Attr("state").eq(str(before)) & Attr("unsettled").eq(states.DEAD_LETTERS),
+        )
+        return wins(self._tables, update)
+
+    def _clear_tries(self, row: RowName) -> None:
+        turn = Update(
+            table=self._names.messages,
+            key={"user_id": row.user_id, "message_key": in_key(row.sid)},
+            set={"tries": 0},
+            remove=("error",),
+            when=Attr("user_id").exists(),
+        )
+        holds(self._tables, turn)
+
+
+def _key(row: RowName) -> dict[str, str]:
+    return {"user_id": row.user_id, "message_key": row.key}

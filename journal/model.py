@@ -1,0 +1,341 @@
+"""Define the rows of the journal: turns and reply parts, and what is written on them.
+
+A turn is one inbound text (`in#<MessageSid>`). A reply part is one message of its reply
+(`out#<MessageSid>#<n>`). A part that the carrier accepted and then failed may have one sibling (`out#<MessageSid>#<n>r`), a second try with the same
+words.
+
+A column of the table is a field of `Turn` or `ReplyPart`, by the same name; `journal.codec` derives the rows from the
+fields. Attributes without a field are kept in `facts`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from conversation.entries import arrived, milliseconds
+from conversation.models import Conversation, Message, Role
+from journal.states import PartState, TurnState
+
+#: The sparse index is spread over this many partitions, so that no single one takes every write.
+BUCKETS: Final = 16
+ALL_BUCKETS: Final = tuple(f"{number:02d}" for number in range(BUCKETS))
+#: The sid of a turn that records an inbox entry which cannot be read begins with this.
+UNREADABLE: Final = "unreadable-"
+
+#: The tombstone of an erased person who had sent STOP.
+STILL_STOPPED: Final = "stop"
+
+#: Marks a part's second try, in its key and in its attempt ids.
+_AGAIN: Final = "r"
+_ATTEMPT: Final = re.compile(r"([^-]+)-([0-9]{1,4})(r?)-.+")
+#: Fields with this metadata belong to one attempt at a part, and not to its second try.
+_OF_AN_ATTEMPT: Final = {"attempt": True}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One text's row in the journal."""
+
+    user_id: str
+    sid: str
+    state: TurnState
+    #: The inbox's stream id, zero-padded so that text order is arrival order: `1732312345678-000007`.
+    arrived: str
+    content: str
+    to: str
+    #: How many visits have started on it.
+    tries: int = 1
+    #: The text whose sid the reply carries; several texts may share one reply.
+    turn: str | None = None
+    #: How many parts its reply has.
+    parts: int = 0
+    #: Set by the worker that froze the words: if the answer to its write is lost, it recognizes the write by this.
+    token: str | None = None
+    reason: str | None = None
+    messaging_service_sid: str | None = None
+    #: The reconciler found it on the carrier's list: its webhook never arrived.
+    repaired: bool = False
+    #: When Redis lost it and it was put back into the inbox; it may be answered behind its successors.
+    restored_at: str | None = None
+    #: The traceback of the last try that failed.
+    error: str | None = None
+    #: Everything else in the row: media, times, engine.
+    facts: Mapping[str, Any] = field(default_factory=dict)  # Any: DynamoDB's values
+
+    @property
+    def key(self) -> str:
+        """Return the row's key."""
+        return in_key(self.sid)
+
+    @property
+    def arrived_at(self) -> datetime:
+        """Return when the text was accepted, by Redis's clock."""
+        return _moment(self.arrived)
+
+    @property
+    def reply_sid(self) -> str:
+        """Return the sid that the keys of its reply's parts carry."""
+        return self.turn or self.sid
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Return whether this records an inbox entry that cannot be read."""
+        return self.sid.startswith(UNREADABLE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyPart:
+    """One message of a reply."""
+
+    user_id: str
+    #: The sid of the first text that the reply answers.
+    turn: str
+    number: int
+    state: PartState
+    arrived: str
+    content: str
+    #: Which of our numbers it leaves from, such as `+15005550006`.
+    sender: str
+    messaging_service_sid: str | None = None
+    #: The engine that wrote the words: what the message costs is booked under its name.
+    engine: str | None = None
+    #: Twilio's id, once there is one.
+    sid: str | None = field(default=None, metadata=_OF_AN_ATTEMPT)
+    attempt_id: str | None = field(default=None, metadata=_OF_AN_ATTEMPT)
+    tries: int = field(default=0, metadata=_OF_AN_ATTEMPT)
+    #: A RETRY is not tried again before this time of Redis's clock, in milliseconds.
+    due: int = field(default=0, metadata=_OF_AN_ATTEMPT)
+    #: When it became UNKNOWN, in milliseconds of Redis's clock.
+    unknown_since: int = field(default=0, metadata=_OF_AN_ATTEMPT)
+    fence: int = field(default=0, metadata=_OF_AN_ATTEMPT)
+    #: When its last attempt was claimed, by Redis's clock.
+    claimed_at: str | None = field(default=None, metadata=_OF_AN_ATTEMPT)
+    #: When an operator replayed it, by the operator's clock.
+    revived_at: str | None = field(default=None, metadata=_OF_AN_ATTEMPT)
+    status: str | None = field(default=None, metadata=_OF_AN_ATTEMPT)
+    error_code: int | None = field(default=None, metadata=_OF_AN_ATTEMPT)
+    reason: str | None = field(default=None, metadata=_OF_AN_ATTEMPT)
+    #: This is the second try at a part that the carrier accepted and then failed.
+    again: bool = False
+    #: How many segments the carrier counted; 0 until it reports them.
+    segments: int = field(default=0, metadata=_OF_AN_ATTEMPT)
+    #: What the carrier charged, in `price_unit`, as it writes it (`-0.00750`); None until it reports it.
+    price: str | None = field(default=None, metadata=_OF_AN_ATTEMPT)
+    price_unit: str | None = field(default=None, metadata=_OF_AN_ATTEMPT)
+    #: The expected segments, and their expected cost in millionths of a US dollar.
+    expected: int = 0
+    cost: int = 0
+    facts: Mapping[str, Any] = field(default_factory=dict, metadata=_OF_AN_ATTEMPT)  # Any: DynamoDB's values
+
+    @property
+    def key(self) -> str:
+        """Return the row's key."""
+        return out_key(self.turn, self.number, again=self.again)
+
+    @property
+    def arrived_at(self) -> datetime:
+        """Return when the text that it answers was accepted, by Redis's clock."""
+        return _moment(self.arrived)
+
+    def second_try(self, *, due: int, fresh: bool = False) -> ReplyPart:
+        """Return the sibling part that tries the same words again, from `due` on.
+
+        `due` is in milliseconds of Redis's clock. `fresh`: its age counts from `due`, because it must wait that long.
+        Otherwise it is as old as the text that it answers.
+        """
+        words = {name: getattr(self, name) for name in _WORDS}
+        placed = arrived(str(due)) if fresh else self.arrived
+        return ReplyPart(**{**words, "state": PartState.NEW, "arrived": placed, "again": True}, due=due)
+
+
+#: The fields that a second try shares with the first.
+_WORDS: Final = tuple(column.name for column in fields(ReplyPart) if not column.metadata.get("attempt"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filed:
+    """A text's row, and whether this call created it."""
+
+    turn: Turn
+    fresh: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrozenReply:
+    """The content of the one transaction that freezes a turn's reply."""
+
+    #: As read under the caller's fence.
+    conversation: Conversation
+    #: The texts that the reply answers, in order; the reply carries the first one's sid.
+    turns: Sequence[Turn]
+    #: Texts that the same transaction settles without a reply of their own.
+    silent: Sequence[Turn] = ()
+    #: The reply, one string a part.
+    parts: Sequence[str]
+    #: The worker's own token: if the answer to its write is lost, it recognizes the write by this.
+    token: str
+    #: The reply before it was cut into parts and a fixed line was added below; empty: the same as the parts.
+    reply_text: str = ""
+    #: The person asked the cat to forget: the window starts empty.
+    forget: bool = False
+    #: This reply had no room for the introduction that a new person gets; the next reply adds it.
+    unintroduced: bool = False
+    #: Each part's expected segments and expected cost in millionths of a dollar; empty: not computed.
+    expected: Sequence[tuple[int, int]] = ()
+    #: Recorded with the reply: engine, model, milliseconds, tokens, what the model cost.
+    facts: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
+
+    @property
+    def asked(self) -> tuple[Turn, ...]:
+        """Return every text that this settles, in the order of arrival."""
+        return tuple(sorted((*self.silent, *self.turns), key=lambda turn: turn.arrived))
+
+    def new_parts(self) -> tuple[ReplyPart, ...]:
+        """Return the reply's parts in state NEW, placed in the transcript behind the last text they answer."""
+        first = self.turns[0]
+        expected = self.expected or [(0, 0)] * len(self.parts)
+        return tuple(
+            ReplyPart(
+                user_id=first.user_id,
+                turn=first.sid,
+                number=number,
+                state=PartState.NEW,
+                arrived=self.asked[-1].arrived,
+                content=words,
+                sender=first.to,
+                messaging_service_sid=first.messaging_service_sid,
+                engine=self.facts.get("engine"),
+                expected=segments,
+                cost=cost,
+            )
+            for number, (words, (segments, cost)) in enumerate(zip(self.parts, expected, strict=True))
+        )
+
+    def after(self, previous: Conversation, now: datetime) -> Conversation:
+        """Return the conversation `previous` with this reply added; the window is not yet cut."""
+        kept = previous.forgetting(milliseconds(self.asked[-1].arrived)) if self.forget else previous
+        return replace(
+            kept.saying(*self._messages(now), at=now, reply_text=self.reply_text), unintroduced=self.unintroduced
+        )
+
+    def _messages(self, now: datetime) -> tuple[Message, ...]:
+        """Return the messages that the window gains: the texts in order, then the reply."""
+        texts = (
+            Message(role=Role.USER, content=turn.content, timestamp=turn.arrived_at, key=turn.key)
+            for turn in self.asked
+        )
+        parts = (
+            Message(role=Role.ASSISTANT, content=part.content, timestamp=now, key=part.key) for part in self.new_parts()
+        )
+        return (*texts, *parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """The outcome of an attempt, to be written on its part. A field is written if it has a value."""
+
+    state: PartState
+    sid: str | None = None
+    #: Written only if no status was reported yet.
+    status: str | None = None
+    due: int = 0
+    unknown_since: int = 0
+    error_code: int | None = None
+    reason: str | None = None
+    segments: int = 0
+    #: The evidence that settled an unknown outcome: `list`, or empty for the carrier's own answer. Logged only.
+    evidence: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reported:
+    """The carrier's report on one attempt: from a signed callback, or from its list."""
+
+    attempt_id: str
+    sid: str
+    status: str
+    error_code: int | None = None
+    #: `callback` or `list`.
+    evidence: str = "callback"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """The segments and price that the carrier reports for one message."""
+
+    segments: int
+    price: str
+    unit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowName:
+    """The place of a row in the journal: whose it is, and its key."""
+
+    user_id: str
+    key: str
+
+    @property
+    def sid(self) -> str:
+        """Return the sid in the row's key: of the text, or of the first text that the part answers."""
+        return self.key.split("#")[1]
+
+    @property
+    def is_turn(self) -> bool:
+        """Return whether the row is a text's."""
+        return self.key.startswith("in#")
+
+    @property
+    def is_part(self) -> bool:
+        """Return whether the row is a reply part's."""
+        return self.key.startswith("out#")
+
+
+def stop_mark(mark: str) -> str:
+    """Return the key of the tombstone that records an erased person's STOP."""
+    return f"{mark}#{STILL_STOPPED}"
+
+
+def in_key(sid: str) -> str:
+    """Return the journal key of a text, such as `in#SM1`."""
+    return f"in#{sid}"
+
+
+def out_key(sid: str, number: int, *, again: bool = False) -> str:
+    """Return the journal key of a reply part, such as `out#SM1#0`, or `out#SM1#0r` for its second try.
+
+    `sid` is the first text that the reply answers; `number` counts from 0.
+    """
+    return f"out#{sid}#{number}{_AGAIN if again else ''}"
+
+
+def new_attempt_id(part: ReplyPart) -> str:
+    """Return a new attempt id, such as `SM1-0-9f86d081884c7d65`.
+
+    With the person's address it leads back to the row.
+    """
+    return f"{part.turn}-{part.number}{_AGAIN if part.again else ''}-{secrets.token_hex(8)}"
+
+
+def part_of_attempt(attempt_id: str) -> str | None:
+    """Return the journal key of an attempt id, or None if the id is not ours."""
+    match = _ATTEMPT.fullmatch(attempt_id)
+    if match is None:
+        return None
+    sid, number, again = match.groups()
+    return out_key(sid, int(number), again=bool(again))
+
+
+def bucket(user_id: str) -> str:
+    """Return the partition, such as `07`, of the sparse index that lists this person's unsettled rows."""
+    return ALL_BUCKETS[hashlib.blake2b(user_id.encode(), digest_size=2).digest()[0] % BUCKETS]
+
+
+def _moment(arrived_: str) -> datetime:
+    return datetime.fromtimestamp(milliseconds(arrived_) / 1000, UTC)

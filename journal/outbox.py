@@ -1,0 +1,213 @@
+"""The rows of reply parts: claimed before the request leaves, bound to its outcome, and reported on.
+
+out#<MessageSid>#<n>   state turn number content sender            frozen when the reply was persisted
+                       attempt_id attempts tries fence claimed_at  the latest attempt, and the ids of all
+                       sid status rank error_code reason due       what became of it
+                       segments price price_unit                   what the carrier counted and charged
+                       log                                         each event with its time
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from boto3.dynamodb.conditions import Attr, ConditionBase, Key
+
+from conversation import schema
+from conversation.contention import holds, until_it_holds, wins
+from conversation.errors import ConditionFailed, Fenced, StoreAway
+from conversation.storage import DynamoDBStorage
+from conversation.table import Append, Check, IfMissing, Plus, Query, Row, Update, each
+from journal import codec, listing, states
+from journal.model import Binding, Charge, ReplyPart, Reported
+from journal.states import PartState
+
+#: Fields of a binding that are written in a way of their own.
+_OWN_WAY: Final = {"state", "status", "evidence"}
+
+
+class Outbox:
+    """Reply parts in the messages table. `now` is always a time of Redis's clock."""
+
+    def __init__(self, storage: DynamoDBStorage) -> None:
+        self._tables = storage.tables
+        self._names = storage.names
+        self._contention_seconds = storage.contention_seconds
+
+    def parts(self, user_id: str, sid: str) -> tuple[ReplyPart, ...]:
+        """Return the parts of the reply that carries `sid`, in order, read consistently."""
+        query = Query(
+            table=self._names.messages,
+            where=Key("user_id").eq(user_id) & Key("message_key").begins_with(f"out#{sid}#"),
+        )
+        rows = (codec.decode(ReplyPart, row) for row in each(self._tables, query))
+        return tuple(sorted(rows, key=lambda part: (part.number, part.again)))
+
+    def newest_parts(self, user_id: str, *, limit: int) -> tuple[ReplyPart, ...]:
+        """Return the parts among the person's newest rows, newest first; `limit` counts rows."""
+        query = Query(
+            table=self._names.messages,
+            index=schema.BY_ARRIVAL,
+            where=Key("user_id").eq(user_id),
+            newest_first=True,
+            limit=limit,
+        )
+        rows = self._tables.query(query).rows
+        return tuple(codec.decode(ReplyPart, row) for row in rows if row["message_key"].startswith("out#"))
+
+    def claim(self, part: ReplyPart, *, fence: int, attempt_id: str, now: datetime) -> ReplyPart:
+        """Move a NEW or RETRY part to SENDING. The idempotency key is `attempt_id`.
+
+        Raises `Fenced` if another worker opened the conversation since, or another attempt has the part.
+        """
+        stamp = now.isoformat()
+        update = self._update(
+            part,
+            {
+                "state": str(PartState.SENDING),
+                "attempt_id": attempt_id,
+                "fence": fence,
+                "claimed_at": stamp,
+                "tries": Plus(1),
+                "log": _event(at=stamp, state="SENDING", attempt=attempt_id, fence=fence),
+            },
+            when=_state_in(*states.part_sources(PartState.SENDING)),
+            attempt_id=attempt_id,
+        )
+        check = Check(table=self._names.conversations, key={"user_id": part.user_id}, when=Attr("fence").eq(fence))
+
+        def attempt() -> ReplyPart:
+            try:
+                self._tables.transact(check, update)
+            except (ConditionFailed, StoreAway) as exc:
+                row = self._row(part)
+                if row and row.get("attempt_id") == attempt_id and row.get("state") == PartState.SENDING:
+                    return codec.decode(ReplyPart, row)  # the claim took effect and its answer was lost
+                if isinstance(exc, StoreAway):
+                    raise
+                raise Fenced("another worker opened the conversation, or another attempt has this part") from exc
+            row = {**codec.encode(part), **_key(part), **update.set, "tries": part.tries + 1}
+            return codec.decode(ReplyPart, {name: value for name, value in row.items() if name != "log"})
+
+        return until_it_holds(attempt, seconds=self._contention_seconds)
+
+    def bind(self, part: ReplyPart, binding: Binding, *, now: datetime) -> ReplyPart:
+        """Write an attempt's outcome, if that attempt still stands in the row and the move is legal.
+
+        The idempotency key is the part's `attempt_id`. If evidence or another attempt was faster, the row is returned
+        as it is. Raises `IllegalMove` for a move that no table holds.
+        """
+        stamp = now.isoformat()
+        same_attempt: ConditionBase = Attr("attempt_id").not_exists()
+        if part.attempt_id is not None:
+            same_attempt = Attr("attempt_id").eq(part.attempt_id)
+        values: dict[str, Any] = {
+            "state": str(binding.state),
+            f"{binding.state.lower()}_at": stamp,
+            "log": _event(
+                at=stamp,
+                state=str(binding.state),
+                attempt=part.attempt_id,
+                code=binding.error_code,
+                reason=binding.reason,
+                sid=binding.sid,
+                evidence=binding.evidence or None,
+            ),
+            **{name: value for name, value in asdict(binding).items() if value and name not in _OWN_WAY},
+        }
+        if binding.status is not None:
+            # a report that overtook the answer to the POST knows more
+            rank = states.STATUS_RANK.get(binding.status, 0)
+            values |= {"status": IfMissing(binding.status), "rank": IfMissing(rank)}
+        when = same_attempt & _state_in(*states.part_sources(binding.state))
+        try:
+            row = self._tables.update(listing.moved(self._update(part, values, when=when), binding.state, now))
+        except ConditionFailed as failed:
+            if failed.rows[0] is None:
+                return part
+            stands = codec.decode(ReplyPart, failed.rows[0])
+            states.check_refused(stands.state, binding.state, same_attempt=stands.attempt_id == part.attempt_id)
+            return stands
+        return codec.decode(ReplyPart, row)
+
+    def report(self, user_id: str, key: str, report: Reported, *, now: datetime) -> ReplyPart | None:
+        """Write what the carrier reported of an attempt; None if the part never made that attempt.
+
+        A status of no higher rank changes nothing, so a second call does not. SENDING, RETRY, UNKNOWN and HELD become
+        SENT.
+        """
+        stamp = now.isoformat()
+        rank = states.STATUS_RANK.get(report.status, 0)
+        values: dict[str, Any] = {
+            "sid": report.sid,
+            "status": report.status,
+            "rank": rank,
+            "status_at": stamp,
+            "state": str(PartState.SENT),
+            f"{report.status}_at": IfMissing(stamp),
+            "log": _event(
+                at=stamp,
+                report=report.status,
+                attempt=report.attempt_id,
+                code=report.error_code,
+                sid=report.sid,
+                evidence=report.evidence,
+            ),
+        }
+        if report.error_code is not None:
+            values["error_code"] = report.error_code
+        is_news = Attr("rank").not_exists() | Attr("rank").lt(rank) | Attr("state").ne(str(PartState.SENT))
+        update = Update(
+            table=self._names.messages,
+            key={"user_id": user_id, "message_key": key},
+            set=values,
+            remove=listing.ATTRIBUTES,
+            when=Attr("attempts").contains(report.attempt_id)
+            & _state_in(*states.part_sources(PartState.SENT), PartState.SENT)
+            & is_news,
+        )
+        try:
+            return codec.decode(ReplyPart, self._tables.update(update))
+        except ConditionFailed as failed:
+            row = failed.rows[0]
+            if row is None or report.attempt_id not in row.get("attempts", ()):
+                return None
+            return codec.decode(ReplyPart, row)
+
+    def charge(self, part: ReplyPart, charge: Charge) -> None:
+        """Record what the carrier charged for a part's message. A second call changes nothing."""
+        values = {"segments": charge.segments, "price": charge.price, "price_unit": charge.unit}
+        when = Attr("user_id").exists() & Attr("price").not_exists()
+        holds(self._tables, self._update(part, values, when=when))
+
+    def send_again(self, part: ReplyPart, *, now: datetime) -> bool:
+        """Write down a second try (`ReplyPart.second_try`), NEW; False, and nothing changed, if there is one.
+
+        The sparse index lists it from its due time on, so that the reconciler finds it when it may be sent.
+        """
+        since = datetime.fromtimestamp(part.due / 1000, UTC).isoformat()
+        return wins(self._tables, listing.new_part(self._names, part, "", now, since=since))
+
+    def _row(self, part: ReplyPart) -> Row | None:
+        return self._tables.get(self._names.messages, _key(part))
+
+    def _update(
+        self, part: ReplyPart, values: dict[str, Any], *, when: ConditionBase, attempt_id: str | None = None
+    ) -> Update:
+        add: dict[str, int | frozenset[str]] = {"attempts": frozenset({attempt_id})} if attempt_id else {}
+        return Update(table=self._names.messages, key=_key(part), set=values, add=add, when=when)
+
+
+def _key(part: ReplyPart) -> dict[str, str]:
+    return {"user_id": part.user_id, "message_key": part.key}
+
+
+def _state_in(*sources: PartState) -> ConditionBase:
+    return Attr("state").is_in([str(state) for state in sources])
+
+
+def _event(**event: Any) -> Append:
+    """Append an event to a part's log, without what is not known."""
+    return Append({name: value for name, value in event.items() if value is not None})

@@ -1,0 +1,66 @@
+"""What the reconciler reads: unsettled rows, known texts, and how far the carrier's list was read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Final
+
+from boto3.dynamodb.conditions import Attr, Key
+
+from conversation import schema
+from conversation.errors import ConditionFailed
+from conversation.storage import DynamoDBStorage
+from conversation.table import READ_BATCH, Query, Update, each
+from journal.model import RowName, in_key
+
+#: The `user_id` of the rows that hold watermarks; no telephone is called that.
+_RECONCILER: Final = "#reconciler"
+
+
+class Unsettled:
+    """The sparse index, and the reconciler's own rows."""
+
+    def __init__(self, storage: DynamoDBStorage) -> None:
+        self._tables = storage.tables
+        self._names = storage.names
+
+    def rows(self, bucket: str, *, before: datetime, limit: int) -> Iterator[RowName]:
+        """Return every row of a bucket that is unsettled since before that moment, oldest first.
+
+        `limit` rows are read at a time. The index is eventually consistent: it finds work and never proves that there
+        is none.
+        """
+        query = Query(
+            table=self._names.messages,
+            index=schema.UNSETTLED,
+            where=Key("unsettled").eq(bucket) & Key("since").lt(before.isoformat()),
+            limit=limit,
+            consistent=False,
+        )
+        return (RowName(user_id=row["user_id"], key=row["message_key"]) for row in each(self._tables, query))
+
+    def known(self, texts: Sequence[tuple[str, str]]) -> frozenset[str]:
+        """Return the sids of those texts, pairs of `user_id` and sid, that have a row; read consistently."""
+        keys = [{"user_id": user_id, "message_key": in_key(sid)} for user_id, sid in texts]
+        batches = (keys[start : start + READ_BATCH] for start in range(0, len(keys), READ_BATCH))
+        rows = (row for batch in batches for row in self._tables.get_all(self._names.messages, batch, ["message_key"]))
+        return frozenset(row["message_key"].removeprefix("in#") for row in rows)
+
+    def watermark(self, name: str) -> datetime | None:
+        """Return up to when, by the carrier's clock, its list was read for `name`; None before the first look."""
+        row = self._tables.get(self._names.messages, {"user_id": _RECONCILER, "message_key": name})
+        return datetime.fromisoformat(row["at"]) if row else None
+
+    def set_watermark(self, name: str, moment: datetime) -> None:
+        """Record how far the carrier's list was read. An earlier time than the recorded one changes nothing."""
+        stamp = moment.astimezone(UTC).isoformat()
+        update = Update(
+            table=self._names.messages,
+            key={"user_id": _RECONCILER, "message_key": name},
+            set={"at": stamp},
+            when=Attr("at").not_exists() | Attr("at").lt(stamp),
+        )
+        with suppress(ConditionFailed):
+            self._tables.update(update)
