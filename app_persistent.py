@@ -16,8 +16,8 @@ def main() -> None:
     """Replace this process by `dadacat up` in the project's environment, which `scripts/up` creates."""
     dadacat = HERE / ".venv" / "bin" / "dadacat"
     if dadacat.exists():
-        os.execv(dadacat, [str(dadacat), "up", *sys.argv[1:]])
-    os.execv(HERE / "scripts" / "up", ["scripts/up", *sys.argv[1:]])
+        os.execv(dadacat, [str(dadacat), "up", *sys.argv[1:]])  # noqa: S606 - no shell is wanted
+    os.execv(HERE / "scripts" / "up", ["scripts/up", *sys.argv[1:]])  # noqa: S606 - no shell is wanted
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="dadacat-base-") as folder:
             base = Path(folder) / options.compare.replace("/", "-")
             git = ["git", "-C", str(ROOT), "worktree"]
-            subprocess.run([*git, "add", "--quiet", "--detach", str(base), options.compare], check=True)
+            subprocess.run([*git, "add", "--quiet", "--detach", str(base), options.compare], check=True)  # noqa: S603
             try:
                 results = Study(
                     name="compare", title=f"This checkout beside {base.name}", command="scripts/bench --compare"
@@ -51,7 +51,7 @@ def main() -> None:
                     COMPARED[name](results, base, quick=options.quick)
                 print(results.table())
             finally:
-                subprocess.run([*git, "remove", "--force", str(base)], check=True)
+                subprocess.run([*git, "remove", "--force", str(base)], check=True)  # noqa: S603
         return
     for name in options.names or STUDIES:
         results = STUDIES[name](quick=options.quick)

@@ -150,13 +150,13 @@ class Lab:
         path = self.data / f"{name}.log"
         log = path.open("ab")
         inherited = {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "TMPDIR") if key in os.environ}
-        popen = subprocess.Popen(
+        popen = subprocess.Popen(  # noqa: S603 - programs that the benchmarks name
             [str(part) for part in command],
             env={**inherited, "PYTHONPATH": str(root), **(env or {})},
             cwd=root,
             stdout=log,
             stderr=log,
-            preexec_fn=lambda: os.sched_setaffinity(0, cores),
+            preexec_fn=lambda: os.sched_setaffinity(0, cores),  # noqa: PLW1509 - this process has no threads
         )
         proc = Proc(name, popen, log)
         self._stack.callback(proc.stop)
@@ -197,7 +197,7 @@ def listens(port: int) -> Callable[[], bool]:
 
 def bring(plan: Plan) -> Result:
     """Run a load plan in a separate process, off the first core."""
-    finished = subprocess.run(
+    finished = subprocess.run(  # noqa: S603 - this package
         [sys.executable, "-m", "benchmarks.load", json.dumps(asdict(plan))],
         cwd=ROOT,
         capture_output=True,

@@ -213,7 +213,7 @@ class Loader:
                     self._send(handle, following, now)
 
     def _open(self, wanted: Iterator[bytes], started_at: float, most: int) -> None:
-        pauses = random.Random(self._plan.first)
+        pauses = random.Random(self._plan.first)  # noqa: S311 - the same moments each time
         until, due = started_at + self._plan.seconds, started_at
         queue: deque[float] = deque()
         left = most

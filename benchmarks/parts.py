@@ -60,7 +60,7 @@ def shares(lines: Iterable[str]) -> dict[str, float]:
 
 def profiled(at: turns.House, name: str, proc: Proc, first: int, *, form: str, where: Path) -> float:
     """Run rounds of texts under the profiler; return their milliseconds of CPU a turn."""
-    spy = subprocess.Popen(
+    spy = subprocess.Popen(  # noqa: S603 - a program of the benchmark environment
         [str(BENCH_PYTHON.parent / "py-spy"), "record", "--subprocesses", "--rate", str(SAMPLES_A_SECOND), "--gil",
          "--format", form, "--output", str(where), "--pid", str(proc.pid), "--duration", "3600"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

@@ -99,7 +99,7 @@ def backlog(study: Study, *, texts: int, of_one: int) -> None:
         Goal(goal="one person's thousand texts do not delay the others: "
                   "when half of the others' texts are answered, at most half of the thousand are",
              figure=f"{share:.0%} of the thousand".replace("%", " %"),
-             met=share <= 0.6)
+             met=share <= 0.6)  # noqa: PLR2004 - half, with room for the last visit
     )  # fmt: skip
 
 

@@ -124,7 +124,7 @@ class _Evening:
 
     def __init__(self, fleet: Fleet, measured: Measured, seed: int) -> None:
         self._fleet, self._measured = fleet, measured
-        self._rng = random.Random(seed)
+        self._rng = random.Random(seed)  # noqa: S311 - a simulation
         self._webhooks = [_Line() for _ in range(fleet.webhooks)]
         self._shards = [_Line() for _ in range(fleet.shards)]
         self._cores = [_Line() for _ in range(fleet.workers)]
@@ -209,14 +209,14 @@ def simulate(
 
 def steadily(rate: float, seconds: float, *, seed: int = SEED) -> Iterator[float]:
     """Yield arrivals at random moments, `rate` a second on average."""
-    rng, now = random.Random(seed), 0.0
+    rng, now = random.Random(seed), 0.0  # noqa: S311 - a simulation
     while (now := now + rng.expovariate(rate)) < seconds:
         yield now
 
 
 def after_a_broadcast(people: int, share: float, mean_seconds: float, *, seed: int = SEED) -> Iterator[float]:
     """Yield arrivals after a message to all people at once: a share of them answers, most of them soon."""
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311 - a simulation
     yield from sorted(rng.expovariate(1 / mean_seconds) for _ in range(int(people * share)))
 
 
@@ -280,7 +280,7 @@ def study(*, quick: bool = False) -> Study:
     lines: dict[str, list[tuple[float, float]]] = {}
     for name, scenario in SCENARIOS.items():
         arrivals, deployment = scenario()
-        texts = (one for number, one in enumerate(arrivals) if not quick or number < 2_000)
+        texts = (one for number, one in enumerate(arrivals) if not quick or number < 2_000)  # noqa: PLR2004
         replies = simulate(texts, deployment, measured)
         latencies = [seconds for _, seconds in replies]
         results.add(name, "p50, s", at(latencies, 0.5))
@@ -294,7 +294,7 @@ def study(*, quick: bool = False) -> Study:
     usual = at([seconds for _, seconds in lines["a usual evening of a million people: 87 texts/s, a short code"]], 0.99)
     results.goals.append(
         Goal(goal="a million people on a usual evening, simulated: 99 of 100 have their reply within 10 s",
-             figure=f"{usual:.1f} s", met=usual < 10)
+             figure=f"{usual:.1f} s", met=usual < 10)  # noqa: PLR2004 - the goal's
     )  # fmt: skip
     if not quick:
         draw(lines)
@@ -303,8 +303,8 @@ def study(*, quick: bool = False) -> Study:
 
 def draw(lines: dict[str, list[tuple[float, float]]]) -> None:
     """Plot the slowest reply of every ten seconds, by scenario."""
-    import pygal
-    from pygal.style import CleanStyle
+    import pygal  # noqa: PLC0415 - as in `benchmarks.report`
+    from pygal.style import CleanStyle  # noqa: PLC0415
 
     chart = pygal.XY(
         title="Seconds until the reply, by when the text came", style=CleanStyle(colors=COLOURS),

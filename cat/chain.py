@@ -58,7 +58,7 @@ class Cat:
     `deadline_seconds` applies to all engines together. `max_segments` applies to all messages of a reply together.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a limit with a name
         self,
         engines: Sequence[Engine],
         *,

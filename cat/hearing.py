@@ -251,7 +251,7 @@ def _looks_of(text: str, low: str) -> str:
     letters = [character for character in text if character.isalpha()]
     if len(letters) == 1:
         return "tiny"
-    if len(letters) > 3 and all(c.isupper() for c in letters if c.upper() != c.lower()):
+    if len(letters) > 3 and all(c.isupper() for c in letters if c.upper() != c.lower()):  # noqa: PLR2004 - "OK"
         return "shout"
     if len(low) > WALL:
         return "wall"

@@ -82,6 +82,11 @@ def _unmarked(text: str) -> str:
 
 def _unquoted(text: str) -> str:
     for opening, closing in ('""', "\u201c\u201d", "''"):
-        if len(text) > 2 and text[0] == opening and text[-1] == closing and opening not in text[1:-1]:
+        if (
+            len(text) > 2  # noqa: PLR2004 - two quotes and something between them
+            and text[0] == opening
+            and text[-1] == closing
+            and opening not in text[1:-1]
+        ):
             return text[1:-1].strip()
     return text

@@ -334,7 +334,7 @@ class Day:
         until = time.monotonic() + self.plan.seconds
         breaker = threading.Thread(target=self._break_things, args=(until,), name="breaker")
         breaker.start()
-        dice = random.Random(f"{self.plan.seed}|people")
+        dice = random.Random(f"{self.plan.seed}|people")  # noqa: S311 - a seed makes a day repeatable
         counts = dict.fromkeys((f"+1555{number:07d}" for number in range(self.plan.people)), 0)
         while time.monotonic() < until:
             person = dice.choice(list(counts))
@@ -347,7 +347,7 @@ class Day:
             self._armed.clear()
 
     def _break_things(self, until: float) -> None:
-        dice = random.Random(f"{self.plan.seed}|faults")
+        dice = random.Random(f"{self.plan.seed}|faults")  # noqa: S311 - a seed makes a day repeatable
         faults, weights = zip(*self._menu(), strict=True)
         while True:
             pause = dice.expovariate(1 / self.plan.fault_every)
@@ -377,7 +377,7 @@ class Day:
         self._kill(self._some(dice, "worker"), "kill worker")
 
     def _kill_webhook(self, dice: random.Random) -> None:
-        if dice.random() < 0.5:
+        if dice.random() < 0.5:  # noqa: PLR2004 - a coin
             self._kill(self._some(dice, "webhook"), "kill webhook")
         elif self.tree.kill_in_up("dadacat webhook"):
             self.witness.struck(time.time(), "kill the fallback's webhook", kind="kill")
@@ -403,11 +403,11 @@ class Day:
         self._cut(dice, self._some(dice, "worker"), "twilio", 1)
 
     def _cut_redis(self, dice: random.Random) -> None:
-        member = self._some(dice, "worker" if dice.random() < 0.8 else "webhook")
+        member = self._some(dice, "worker" if dice.random() < 0.8 else "webhook")  # noqa: PLR2004 - dice
         self._cut(dice, member, "redis", dice.randint(1, 12))
 
     def _cut(self, dice: random.Random, member: Member, service: str, nth: int) -> None:
-        when = When.BEFORE if dice.random() < 0.45 else When.AFTER
+        when = When.BEFORE if dice.random() < 0.45 else When.AFTER  # noqa: PLR2004 - dice
 
         def struck(exchange: Exchange) -> None:
             step = step_of(service, exchange.request)

@@ -160,7 +160,9 @@ class Tree:
         command = [str(Path(sys.executable).parent / "dadacat"), "up", "--headless", "--workers", "0"]
         command += ["--port-base", str(free_base()), "--data", str(self.data)]
         self.data.mkdir(parents=True, exist_ok=True)
-        self._up = subprocess.Popen(command, env=self._environment(), cwd=self.data, stdout=subprocess.PIPE, text=True)
+        self._up = subprocess.Popen(  # noqa: S603 - our own command
+            command, env=self._environment(), cwd=self.data, stdout=subprocess.PIPE, text=True
+        )
         assert self._up.stdout is not None
         for line in self._up.stdout:
             name, _, url = line.strip().partition(" ")
@@ -229,7 +231,9 @@ class Tree:
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             }
         with (self.data / "logs" / f"chaos-{member.name}.log").open("ab") as log:
-            member.process = subprocess.Popen(command, env=environment, cwd=self.data, stdout=log, stderr=log)
+            member.process = subprocess.Popen(  # noqa: S603 - our own command
+                command, env=environment, cwd=self.data, stdout=log, stderr=log
+            )
 
     def _ready_file(self, member: Member) -> Path:
         return self.data / "run" / f"chaos-{member.name}.ready"
@@ -300,7 +304,7 @@ def is_alive(port: int) -> bool:
     """Return whether a webhook answers on a port of this machine."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/livez", timeout=2) as answer:
-            return bool(answer.status == 200)
+            return bool(answer.status == 200)  # noqa: PLR2004 - HTTP's OK
     except OSError:
         return False
 
@@ -325,7 +329,7 @@ def free_port() -> int:
 def free_base(ports: int = 6) -> int:
     """Return the first of `ports` consecutive free ports."""
     while True:
-        base = random.randrange(*PORTS)
+        base = random.randrange(*PORTS)  # noqa: S311 - no secret
         if all(_is_free(port) for port in range(base, base + ports)):
             return base
 

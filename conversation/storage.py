@@ -37,7 +37,7 @@ class DynamoDBStorage:
     `contention_seconds`: how long writers of one conversation compete before one of them gives up.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each has a default
         self,
         table_name: str = schema.CONVERSATIONS,
         *,

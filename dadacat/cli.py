@@ -308,7 +308,7 @@ def gallery() -> None:
     "--row", "rows", multiple=True, help="With --each: strike only at this row, such as K6; repeat it for several."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def chaos(
+def chaos(  # noqa: PLR0913 - each is an option
     *,
     minutes: float,
     each: int,
@@ -431,7 +431,6 @@ def costs(*, since: str, by: str, numbers: bool, limit: int, as_json: bool, plot
     Models are priced by the price table. Messages are priced by what Twilio charged, or by the price table until
     Twilio reports a price. Reads every row of the journal, which takes time if the table is large.
     """
-
     from operations import costs as accounts
     from operations import dead_letters
     from runtime.money import dollars

@@ -42,7 +42,7 @@ NUMBERS = click.option("--numbers", is_flag=True, help="Show whole numbers inste
 )
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @click.option("--no-check", is_flag=True, help="Do not check the login at Twilio.")
-def init(
+def init(  # noqa: PLR0913 - each is an option
     *,
     account_sid: str | None,
     auth_token: str | None,

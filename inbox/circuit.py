@@ -37,7 +37,7 @@ class RedisCircuit:
         answer = self._pass(keys=["circuit", "circuit:probe"], args=[self._probe_ms])
         if int(answer[0]) == 0:
             return Passage(allowed=False, wait_ms=max(int(answer[1]), 1), reason=answer[2].decode())
-        return Passage(allowed=True, probe=int(answer[0]) == 2)
+        return Passage(allowed=True, probe=int(answer[0]) == 2)  # noqa: PLR2004 - the script's code for a probe
 
     @translated()
     def open(self, reason: str) -> bool:

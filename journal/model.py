@@ -1,8 +1,8 @@
 """Define the rows of the journal: turns and reply parts, and what is written on them.
 
-A turn is one inbound text (`in#<MessageSid>`). A reply part is one message of its reply
-(`out#<MessageSid>#<n>`). A part that the carrier accepted and then failed may have one sibling (`out#<MessageSid>#<n>r`), a second try with the same
-words.
+A turn is one inbound text (`in#<MessageSid>`). A reply part is one message of its reply (`out#<MessageSid>#<n>`). If
+the carrier accepted a part and then failed it, it may have one sibling (`out#<MessageSid>#<n>r`), a second try with the
+same words.
 
 A column of the table is a field of `Turn` or `ReplyPart`, by the same name; `journal.codec` derives the rows from the
 fields. Attributes without a field are kept in `facts`.

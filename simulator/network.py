@@ -351,7 +351,7 @@ class Network:
         if "xml" not in posted.content_type or "<Message" not in posted.body:
             return
         try:
-            root = ET.fromstring(posted.body)
+            root = ET.fromstring(posted.body)  # noqa: S314 - from the webhook that the operator configured
         except ET.ParseError:
             self._keep(message.at("invalid TwiML", time.time()))
             return

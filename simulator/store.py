@@ -138,7 +138,7 @@ class Store:
         if below is not None:
             clauses, values = [*clauses, "seq < ?"], [*values, below]
         rows = self._db.execute(
-            f"SELECT seq, doc FROM messages WHERE {' AND '.join(clauses)} ORDER BY seq DESC",
+            f"SELECT seq, doc FROM messages WHERE {' AND '.join(clauses)} ORDER BY seq DESC",  # noqa: S608 - no values
             values,
         )
         for seq, doc in rows:

@@ -16,7 +16,7 @@ def of(address: str) -> str:
 
     The address is a number in E.164, with or without a channel: `+15551230001` or `whatsapp:+15551230001`.
     """
-    import phonenumbers
+    import phonenumbers  # noqa: PLC0415 - its tables load slowly, and few installations need them
 
     try:
         number = phonenumbers.parse(bare(address))

@@ -69,7 +69,7 @@ class _TimedClient(TwilioHttpClient):  # type: ignore[misc]  # the official clie
         self.may_begin: Callable[[], bool] = lambda: True
         self.last_used = float("-inf")
 
-    def request(
+    def request(  # noqa: PLR0913 - the official client's own signature
         self,
         method: str,
         url: str,
@@ -77,8 +77,8 @@ class _TimedClient(TwilioHttpClient):  # type: ignore[misc]  # the official clie
         data: dict[str, object] | None = None,
         headers: dict[str, str] | None = None,
         auth: tuple[str, str] | None = None,
-        timeout: float | None = None,
-        allow_redirects: bool = False,
+        timeout: float | None = None,  # noqa: ARG002 - constants are used instead
+        allow_redirects: bool = False,  # noqa: ARG002, FBT001, FBT002 - a redirect of a POST would lose or repeat it
     ) -> Response:
         if not self.may_begin():
             raise _TooLateError

@@ -45,7 +45,7 @@ class Connection(Protocol):
     async def connect(self) -> None:
         """Connect, log in, choose the database."""
 
-    async def disconnect(self, nowait: bool = False) -> None:
+    async def disconnect(self, nowait: bool = False) -> None:  # noqa: FBT001, FBT002 - redis-py's own signatures
         """Let go."""
 
 
@@ -112,9 +112,9 @@ class _Line(asyncio.Protocol):
     # Any: redis-py's own, which has its transport behind a private name
     def take(self, connection: Any, scripts: Iterable[bytes]) -> None:
         """Everything that comes from now on is read here; Redis is told the scripts. Raises `ConnectionError` where it has hung up already."""
-        self._transport = connection._writer.transport
+        self._transport = connection._writer.transport  # noqa: SLF001 - there is no public one; a test tells when it moves
         self._transport.set_protocol(self)
-        if self._transport.is_closing() or connection._reader.at_eof():
+        if self._transport.is_closing() or connection._reader.at_eof():  # noqa: SLF001 - the same
             raise ConnectionError
         for script in scripts:
             self._idle += 1
@@ -218,7 +218,7 @@ class GroupCommit:
                 if self._is_closed():
                     return
                 broken = self._taken(connection, loop)
-            except Exception as exc:
+            except Exception as exc:  # noqa: BLE001 - whatever it was, nobody must be left waiting
                 # nobody is asked to wait for a Redis that is not there
                 self._give_up_all(type(exc).__name__)
             else:
@@ -264,7 +264,7 @@ class GroupCommit:
         while len(self._under_way) < IN_FLIGHT and (call := self._next()):
             try:
                 packed = call.packed()
-            except Exception as exc:
+            except Exception as exc:  # noqa: BLE001 - an entry that cannot be sent keeps nobody waiting but those with it
                 self._give_up(call.requests, type(exc).__name__)
             else:
                 self._under_way.append(call)

@@ -49,7 +49,7 @@ class WebhookProtocol(asyncio.Protocol):
         self,
         config: Any,  # Any: uvicorn's configuration and state, of which five names are used
         server_state: Any,
-        app_state: object = None,
+        app_state: object = None,  # noqa: ARG002 - uvicorn's own signature
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self._app: WebhookApp = config.loaded_app
@@ -80,7 +80,7 @@ class WebhookProtocol(asyncio.Protocol):
         self._state.connections.add(self)
         self._look()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's own signature
         """The client is gone. What is being made durable for it becomes so, and is settled as a duplicate when Twilio brings it again."""
         self._state.connections.discard(self)
         self._ahead.clear()

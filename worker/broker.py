@@ -31,13 +31,13 @@ class Channel(redis.Channel):
 
     _kept: Any = None  # Any: kombu's choice of a Redis client
 
-    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
+    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 - kombu's own signature
         if self.connection is None or self.connection.client is None:
             raise RedisConnectionError("the connection of this channel is closed")
         params: dict[str, Any] = super()._connparams(asynchronous=asynchronous)  # type: ignore[misc]  # not in stubs
         return params
 
-    def _create_client(self, asynchronous: bool = False) -> Any:
+    def _create_client(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 - kombu's own signature
         """Return the pool's one client.
 
         Threads can share it, since each command takes its own connection out of the pool.

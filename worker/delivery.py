@@ -93,7 +93,7 @@ class Delivery:
     long, and that no place in the queue was taken.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - three stores, the terms, and what a test replaces
         self,
         journal_: Journal,
         sender: Sender,

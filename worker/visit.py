@@ -110,5 +110,5 @@ class LeaseKeeper:
                     if not self._inbox.renew(lease):
                         with self._lock:
                             self._held.pop(lease.token, None)
-                except Exception as exc:
+                except Exception as exc:  # noqa: BLE001 - the keeper must outlive every error: it serves all visits
                     self._on_error(exc)

@@ -33,6 +33,6 @@ def sent_by_celery(app: Celery, task: str, *args: str) -> dict[str, Any]:  # Any
         assert isinstance(channel, Channel)
         producer = app.amqp.Producer(channel)
         app.send_task(task, args=args, queue=payloads.QUEUE, producer=producer, ignore_result=True)
-        message = channel._get(payloads.QUEUE)
+        message = channel._get(payloads.QUEUE)  # noqa: SLF001 - as its own consumers take one
         assert isinstance(message, dict)
         return message

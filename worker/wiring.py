@@ -163,7 +163,7 @@ def engines(chosen: Settings) -> list[Engine]:
             log.warning("no price is known of this model; one is assumed, PRICES_FILE tells a better", engine=name)
         if kind == "openai":
             # OpenAI's library takes longer to import than all the rest of a worker
-            from cat.engines.openai import ChatModel
+            from cat.engines.openai import ChatModel  # noqa: PLC0415 - only where it is asked for
 
             found.append(
                 ChatModel(
@@ -174,7 +174,7 @@ def engines(chosen: Settings) -> list[Engine]:
                 )
             )
         elif kind == "bedrock":
-            from cat.engines.bedrock import BedrockModel
+            from cat.engines.bedrock import BedrockModel  # noqa: PLC0415 - only where it is asked for
 
             found.append(
                 BedrockModel(
@@ -323,7 +323,7 @@ def _built() -> Worker:
             patience_seconds=chosen.unknown_patience_seconds,
             max_age_seconds=chosen.max_age_seconds,
         ),
-        rng=random.Random(),
+        rng=random.Random(),  # noqa: S311 - jitter, not cryptography
         noted=_part,
         alarm=_alarm,
         pace=pace(chosen, client),
@@ -448,7 +448,7 @@ def aftermath(chosen: Settings, client: redis.Redis, inbox: RedisInbox, journal:
         inbox,
         journal,
         circuit_on(client, chosen),
-        rng=random.Random(),
+        rng=random.Random(),  # noqa: S311 - jitter, not cryptography
         max_age=timedelta(seconds=chosen.max_age_seconds),
         told=Told(second_try=_second_try, alarm=_alarm),
     )

@@ -70,7 +70,7 @@ class Dada:
         """The engine's name as in `CAT_ENGINES`."""
         return "dada"
 
-    def reply(self, heard: Heard, *, seconds: float) -> Reply:
+    def reply(self, heard: Heard, *, seconds: float) -> Reply:  # noqa: ARG002 - a reply takes about a millisecond
         """Compose a reply from the person's words. Never raises."""
         text = heard.said
         hat = _fill_hat(heard, text)
@@ -78,7 +78,7 @@ class Dada:
             words = hat.words.serious.format(help=hearing.help_for(heard.person, hat.words))
             return Reply(words=words, engine=self.name, facts={"language": hat.words.language, "kind": hat.kind})
         # a replay must repeat the reply, so the generator is seeded
-        dice = random.Random(f"{heard.seed}|{text}|{len(heard.history)}")
+        dice = random.Random(f"{heard.seed}|{text}|{len(heard.history)}")  # noqa: S311 - guards no secret
         return Reply(words=_best(hat, dice), engine=self.name, facts={"language": hat.words.language, "kind": hat.kind})
 
 
@@ -190,7 +190,7 @@ def _thing(hat: _Hat, mouse: str, dice: random.Random) -> Mapping[str, str]:
 def _nearness(word: str, thing: str) -> int:
     """Return how alike two words sound at their beginnings and at their ends."""
     last = thing.rsplit(maxsplit=1)[-1]
-    nouns = [part for part in thing.split() if len(part) > 2]
+    nouns = [part for part in thing.split() if len(part) > 2]  # noqa: PLR2004 - leaves the articles out
     begins = any(part[0] == word[0] for part in nouns) if word else False
     return 2 * begins + sum(a == b for a, b in zip(reversed(word), reversed(last), strict=False))
 

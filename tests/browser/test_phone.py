@@ -32,7 +32,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def house(start_house: Callable[..., House]) -> House:
+def house(start_house: Callable[..., House]) -> House:  # noqa: F811 - the fixture that this one uses
     return start_house()
 
 

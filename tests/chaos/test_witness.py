@@ -67,7 +67,7 @@ def test_the_steps_at_redis_are_recognised_on_the_wire(redis_client: object, red
     text = a_text()
     inbox.accept(text)
     popped = client.brpop(["doorbells"], timeout=1)
-    from inbox import payloads
+    from inbox import payloads  # noqa: PLC0415 - one use
 
     lease = inbox.take(payloads.who(text.sender, b"k"))
     assert popped
@@ -180,8 +180,8 @@ def test_a_carrier_that_hangs_up_is_a_fault_of_that_attempt() -> None:
 
 def test_a_send_is_recognised_by_its_own_bytes() -> None:
     """Capture what the real sender writes, on a server that reads one request and closes the connection."""
-    import socket
-    import threading
+    import socket  # noqa: PLC0415 - one use
+    import threading  # noqa: PLC0415 - one use
 
     taken: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -71,7 +71,7 @@ def test_the_usage_example_runs_unchanged(dynamodb_url: str, client: Any, monkey
         monkeypatch.setenv(name, value)
     namespace: dict[str, Any] = {}
 
-    exec(EXAMPLE, namespace)
+    exec(EXAMPLE, namespace)  # noqa: S102 - the specification's own text
 
     assert namespace["formatted_history"] == [
         {"role": "user", "content": "Hello DadaCat!"},

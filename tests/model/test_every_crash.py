@@ -388,8 +388,8 @@ class Careless(MemoryTables):
         self._purposes = purposes
 
     def update(self, update: Update) -> Row:
-        careless = (
-            _purpose("update", [update]) in self._purposes or "filed_at" in update.set and "file" in self._purposes
+        careless = _purpose("update", [update]) in self._purposes or (
+            "filed_at" in update.set and "file" in self._purposes
         )
         return super().update(replace(update, when=None) if careless else update)
 

@@ -42,7 +42,7 @@ def run(asked: dict[str, object]) -> int:
         main()
     except SystemExit as exc:
         code = exc.code if isinstance(exc.code, int) else int(exc.code is not None)
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - as the interpreter would
         sys.excepthook(*sys.exc_info())
     finally:
         sys.stdout.flush()

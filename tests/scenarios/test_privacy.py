@@ -93,7 +93,7 @@ def a_day(house: House) -> list[str]:
     with_redis.xadd(f"inbox:{who(house)}", {"text": f"garbage of {NUMBER}: {WORD}"})
     with_redis.close()
     house.text(f"{WORD} last", sender=NUMBER)
-    letters = lambda: json.loads(dadacat(house, "dead-letters", "list", "--json"))
+    letters = lambda: json.loads(dadacat(house, "dead-letters", "list", "--json"))  # noqa: E731 - awaited
     wait_until(letters, seconds=60, what="a dead letter")
     wait_until(house.settled, seconds=90, what="an end of the day")
     for command in (

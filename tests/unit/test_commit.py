@@ -82,7 +82,7 @@ class Connection:
                 if not self._redis.swallows:
                     raise
 
-    async def disconnect(self, nowait: bool = False) -> None:
+    async def disconnect(self, nowait: bool = False) -> None:  # noqa: FBT001, FBT002 - redis-py's own
         assert nowait
         self.gone = True
         if self._redis.bad_end:

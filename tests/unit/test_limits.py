@@ -290,8 +290,8 @@ def test_help_of_a_person_who_said_stop_is_met_with_silence() -> None:
         (OUR_NUMBER, {}, False),
     ],
 )
-def test_who_is_answered(sender: str, habits: dict[str, object], answered: bool) -> None:
-    from inbox import payloads
+def test_who_is_answered(sender: str, habits: dict[str, object], answered: bool) -> None:  # noqa: FBT001 - a parameter
+    from inbox import payloads  # noqa: PLC0415 - one use
 
     room = Room(habits=habits)
     room.inbox.accept(a_text("hello", sender=sender))

@@ -363,7 +363,7 @@ def test_a_model_is_told_in_the_persons_mouth_and_never_in_the_prompt() -> None:
 
 
 def test_the_poet_plays_with_what_was_told_long_ago() -> None:
-    from cat.engines.dada import Dada
+    from cat.engines.dada import Dada  # noqa: PLC0415
 
     poet = Dada()
     replies = [

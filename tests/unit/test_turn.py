@@ -1073,7 +1073,7 @@ def test_a_holder_who_doubts_what_its_claimant_proves_meanwhile_is_only_late(roo
             return room.store.outbox.bind(part, binding, now=now)
 
     room.dies(journal=Dying(room.store, "outbox.bind", after=False))
-    room.serve(journal=replace(room.store, outbox=cast(Any, Between())))
+    room.serve(journal=replace(room.store, outbox=cast("Any", Between())))
 
     assert room.part(text) is PartState.RETRY
     room.later(seconds=10)
