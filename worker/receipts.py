@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from conversation import journal
@@ -12,6 +11,7 @@ from inbox import payloads
 from inbox.ports import Inbox, moment
 from sms.messages import DeliveryReport, user_of
 from worker.delivery_failures import DeliveryFailures
+from worker.telemetry import SILENT, ReportWritten, Telemetry
 
 #: How many reports one read takes; each costs one write.
 BATCH: Final = 100
@@ -21,7 +21,7 @@ LOOKS: Final = 50
 
 
 class Receipts:
-    """Drain the reports. `noted` receives the result of each: bound, foreign or unreadable."""
+    """Drain the reports."""
 
     def __init__(
         self,
@@ -31,14 +31,14 @@ class Receipts:
         *,
         who_key: bytes,
         per_number: bool = False,
-        noted: Callable[[str, DeliveryReport | None], None],
+        telemetry: Telemetry = SILENT,
     ) -> None:
         self._inbox = inbox
         self._journal = journal_
         self._aftermath = aftermath
         self._who_key = who_key
         self._per_number = per_number
-        self._noted = noted
+        self._telemetry = telemetry
 
     def drain(self) -> None:
         """Write every waiting report to the journal.
@@ -52,7 +52,8 @@ class Receipts:
             if not receipts:
                 return
             for receipt in receipts:
-                self._noted(self._write(receipt.report), receipt.report)
+                outcome, sid = self._write(receipt.report), receipt.report.sid if receipt.report else None
+                self._telemetry.emit(ReportWritten(outcome, sid))
                 self._inbox.receipts_done([receipt.entry_id])
 
     def _write(self, report: DeliveryReport | None) -> str:

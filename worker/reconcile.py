@@ -19,16 +19,14 @@ from conversation.ports import Binding, Charge, Journal, Reported, Unsettled
 from inbox.errors import InboxAway
 from inbox.payloads import Who
 from inbox.ports import Inbox, moment
-from sms.messages import InboundSms, address_of, user_of
+from sms import messages
 from sms.ports import Ledger, Listed
-from worker import evidence
+from worker import evidence, telemetry
 from worker.delivery_failures import DeliveryFailures, text_of
 from worker.visit import LeaseKeeper
 
 #: For how many people one sweep enqueues a wake-up task.
 SWEEP_LIMIT: Final = 200
-#: A row unsettled for less than this belongs to a visit in progress.
-UNSETTLED_AFTER: Final = timedelta(seconds=60)
 #: How many rows of a bucket are read at a time.
 ROWS: Final = 200
 #: A person's newest rows, among which a listed entry's part is looked for first.
@@ -97,7 +95,8 @@ class Terms:
     #: Our own numbers, such as `+15005550006`; the list is searched for texts to them.
     numbers: Sequence[str]
     who: Callable[[str], Who]
-    unsettled_after: timedelta = UNSETTLED_AFTER
+    #: A row unsettled for less than this belongs to a visit in progress.
+    unsettled_after: timedelta
     #: Each of our numbers has its own conversation with a person.
     per_number: bool = False
     #: Asks the carrier to delete the words of a message with a final status; None: the carrier keeps them.
@@ -105,7 +104,7 @@ class Terms:
 
 
 class Reconciler:
-    """Find lost work. `noted` receives the kind of each repair and the key of the repaired row."""
+    """Find lost work."""
 
     def __init__(
         self,
@@ -115,14 +114,14 @@ class Reconciler:
         aftermath: DeliveryFailures,
         terms: Terms,
         *,
-        noted: Callable[[str, str], None] = lambda *_: None,
+        telemetry: telemetry.Telemetry = telemetry.SILENT,
     ) -> None:
         self._inbox = inbox
         self._journal = journal_
         self._ledger = ledger
         self._aftermath = aftermath
         self._terms = terms
-        self._noted = noted
+        self._telemetry = telemetry
         self._remembered: dict[str, None] = {}
 
     def sweep(self) -> Sweep:
@@ -212,11 +211,11 @@ class Reconciler:
             return 0
         if not self._inbox.accept(text_of(turn)):
             return 0
-        self._noted("unfinished", row.key)
+        self._telemetry.emit(telemetry.Repaired("unfinished", row.key))
         return 1
 
     def _user(self, person: str, number: str) -> str:
-        return user_of(person, number, per_number=self._terms.per_number)
+        return messages.user_of(person, number, per_number=self._terms.per_number)
 
     def _now(self) -> datetime:
         return moment(self._inbox.now_ms())
@@ -231,7 +230,9 @@ class Reconciler:
         """
         recent = self._journal.newest_parts(person, limit=RECENT_ROWS)
         parts = [*recent, *(part for part in doubtful if part.key not in {other.key for other in recent})]
-        listing = self._ledger.sent_to(address_of(person), for_the_last=evidence.window(doubtful, now=self._now()))
+        listing = self._ledger.sent_to(
+            messages.address_of(person), for_the_last=evidence.window(doubtful, now=self._now())
+        )
         now = self._now()
         matches = evidence.match(listing, parts, now=now)
         for match in matches:
@@ -240,7 +241,7 @@ class Reconciler:
                 segments=match.entry.segments, evidence="list",
             )  # fmt: skip
             self._aftermath.consider(self._journal.bind(match.part, binding, now=now))
-            self._noted("settled", match.part.key)
+            self._telemetry.emit(telemetry.Repaired("settled", match.part.key))
         if matches:
             self._inbox.wake(self._terms.who(person))
         return len(matches)
@@ -252,7 +253,7 @@ class Reconciler:
         bound = self._journal.bind(part, Binding(state=PartState.HELD, reason="no evidence in time"), now=now)
         if bound.state is not PartState.HELD:
             return 0
-        self._noted("held", part.key)
+        self._telemetry.emit(telemetry.Repaired("held", part.key))
         return 1
 
     def _missed(self, since: timedelta | None, passed: Callable[[str], None]) -> tuple[int, int]:
@@ -280,7 +281,7 @@ class Reconciler:
                 if entry.sid not in known and age > GRACE and self._inbox.accept(_text_from(entry, age)):
                     missed += 1
                     late += age > LATE
-                    self._noted("missed late" if age > LATE else "missed", entry.sid)
+                    self._telemetry.emit(telemetry.Repaired("missed late" if age > LATE else "missed", entry.sid))
             passed("texts that we may have missed")
         self._journal.set_watermark(RECEIVED, min(read_at))
         return missed, late
@@ -381,8 +382,8 @@ class Reconciler:
             del self._remembered[next(iter(self._remembered))]
 
 
-def _text_from(entry: Listed, age: timedelta) -> InboundSms:
-    return InboundSms(
+def _text_from(entry: Listed, age: timedelta) -> messages.InboundSms:
+    return messages.InboundSms(
         sid=entry.sid,
         sender=entry.sender,
         to=entry.to,

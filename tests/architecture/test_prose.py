@@ -35,7 +35,6 @@ NOT_YET = {
     "webhook",
     "worker/turn.py",
     "worker/wire.py",
-    "worker/wiring.py",
 }
 
 
