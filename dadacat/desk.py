@@ -57,7 +57,7 @@ def init(  # noqa: PLR0913 - each is an option
     from operations import init as setup
     from runtime.settings import Settings, SettingsError
     from sms.errors import CarrierAway
-    from worker import wiring
+    from worker.build.twilio import twilio_account
 
     if path.exists() and not force:
         raise click.ClickException(f"{path} exists already; --force replaces it")
@@ -85,7 +85,7 @@ def init(  # noqa: PLR0913 - each is an option
     except SettingsError as exc:
         raise click.ClickException(f"{exc}\nnothing was written") from None
     if not no_check:
-        twilio = wiring.account(Settings.load(values))
+        twilio = twilio_account(Settings.load(values))
         try:
             twilio.status()
         except CarrierAway as exc:
@@ -136,12 +136,12 @@ def connect(*, yes: bool, dry_run: bool, as_json: bool) -> None:
     import dataclasses
 
     from operations import connect as wires
-    from worker import wiring
+    from worker.build.twilio import twilio_account
 
     chosen = checked(twilio=True, tree=True)
-    if not chosen.numbers:
+    if not chosen.twilio.numbers:
         raise click.ClickException("TWILIO_PHONE_NUMBER is empty: no number to connect")
-    account = wiring.account(chosen)
+    account = twilio_account(chosen)
     try:
         changes = asked(lambda: wires.changes(chosen, account))
         if as_json:
@@ -195,9 +195,9 @@ def history(*, person: str, limit: int | None, as_json: bool) -> None:
 
     from conversation.journal import milliseconds
     from operations import conversations
-    from worker import wiring
+    from worker.build.store import conversation_store
 
-    storage = wiring.store(checked(tree=True))
+    storage = conversation_store(checked(tree=True))
     asked(lambda: conversations.known(storage, person))
     for entry in deque(conversations.transcript(storage, person), maxlen=limit):
         at = conversations.moment(milliseconds(entry.arrived))
@@ -220,12 +220,13 @@ def stats(*, since: str, as_json: bool) -> None:
     from inbox.ports import moment
     from operations import dead_letters
     from operations import stats as figures
-    from worker import wiring
+    from worker.build.inbox import redis_client, redis_inbox
+    from worker.build.store import conversation_store
 
     chosen = checked(twilio=True, tree=True)
-    inbox = wiring.inbox_on(wiring.redis_client(chosen), chosen)
+    inbox = redis_inbox(chosen, redis_client(chosen))
     begin = asked(lambda: dead_letters.ago(since))
-    archive = wiring.store(chosen).archive()
+    archive = conversation_store(chosen).archive()
     with steps() as step:
         report = asked(lambda: figures.counted(watched(archive.states(), "rows", step), since=begin)).to_json()
     oldest = asked(inbox.oldest_waiting_ms)
@@ -255,10 +256,10 @@ def audit(*, as_json: bool, numbers: bool) -> None:
     import dataclasses
 
     from conversation import audit as proof
-    from worker import wiring
+    from worker.build.store import conversation_store
 
     chosen = checked(twilio=True, tree=True)
-    storage = wiring.store(chosen)
+    storage = conversation_store(chosen)
     archive = storage.archive()
     stopped = asked(lambda: archive.users_with_reason(proof.STOPPED))
     findings: list[proof.Finding] = []
@@ -297,11 +298,11 @@ def list_conversations(*, limit: int, numbers: bool, as_json: bool) -> None:
     from itertools import islice
 
     from operations import conversations
-    from worker import wiring
+    from worker.build.store import conversation_store
 
     chosen = checked(twilio=True, tree=True)
     name = naming(chosen, numbers=numbers)
-    lines = islice(conversations.listed(wiring.store(chosen).archive()), limit)
+    lines = islice(conversations.listed(conversation_store(chosen).archive()), limit)
     for line in asked(lambda: list(lines)):
         line["person"] = name(line["person"])
         if as_json:
@@ -316,9 +317,9 @@ def list_conversations(*, limit: int, numbers: bool, as_json: bool) -> None:
 def show(*, person: str) -> None:
     """Print what is known about a person as JSON; `dadacat history` prints the messages."""
     from operations import conversations
-    from worker import wiring
+    from worker.build.store import conversation_store
 
-    storage = wiring.store(checked(tree=True))
+    storage = conversation_store(checked(tree=True))
     print_json(asked(lambda: conversations.shown(storage, person)))
 
 
@@ -330,9 +331,9 @@ def reset(*, person: str, yes: bool) -> None:
     from datetime import UTC, datetime
 
     from operations import conversations
-    from worker import wiring
+    from worker.build.store import conversation_store
 
-    storage = wiring.store(checked(tree=True))
+    storage = conversation_store(checked(tree=True))
     asked(lambda: conversations.known(storage, person))
     sure(f"The cat will remember nothing of {person}. Reset?", yes=yes)
     # a reset by the operator does not undo a STOP of the person
@@ -355,11 +356,11 @@ def reset(*, person: str, yes: bool) -> None:
 def export(*, people: tuple[str, ...], all_people: bool, as_page: bool, output: Path | None) -> None:
     """Export conversations as JSON lines, which `import` reads, or as a page."""
     from operations import conversations as desk
-    from worker import wiring
+    from worker.build.store import conversation_store
 
     if all_people == bool(people) or (as_page and len(people) != 1):
         raise click.UsageError("name people or give --all; --html needs exactly one person")
-    storage = wiring.store(checked(tree=True))
+    storage = conversation_store(checked(tree=True))
     archive = storage.archive()
     for person in people:
         asked(partial(desk.known, storage, person))
@@ -384,9 +385,9 @@ def import_(*, file: Any, yes: bool) -> None:
     If a person in the file is already known, nothing is written.
     """
     from operations import conversations
-    from worker import wiring
+    from worker.build.store import conversation_store
 
-    storage = wiring.store(checked(tree=True))
+    storage = conversation_store(checked(tree=True))
     storage.ensure_tables()
     lines = list(file)
     sure(f"Write {len(lines)} lines into {storage.table_name} and {storage.messages_table_name}?", yes=yes)
@@ -414,27 +415,29 @@ def forget(*, person: str, yes: bool, keep_twilio: bool, as_json: bool) -> None:
     from inbox import payloads
     from operations.forget import Eraser
     from sms.messages import address_of, number_of, user_of
-    from worker import wiring
+    from worker.build.inbox import redis_client, redis_inbox
+    from worker.build.store import conversation_store
+    from worker.build.twilio import twilio_account
     from worker.visit import LeaseKeeper
 
     chosen = checked(twilio=True, tree=True)
     sure(f"Everything about {person} will be deleted and cannot be restored. Forget?", yes=yes)
-    storage = wiring.store(chosen)
-    account = None if keep_twilio else wiring.account(chosen)
-    inbox = wiring.inbox_on(wiring.redis_client(chosen), chosen)
+    storage = conversation_store(chosen)
+    account = None if keep_twilio else twilio_account(chosen)
+    inbox = redis_inbox(chosen, redis_client(chosen))
     eraser = Eraser(
         storage=storage,
         archive=storage.archive(),
         inbox=inbox,
-        leases=LeaseKeeper(inbox, every_seconds=chosen.lease_renew_seconds, on_error=lambda _: None),
+        leases=LeaseKeeper(inbox, every_seconds=chosen.visit.lease_renew_seconds),
         account=account,
-        who=lambda name: payloads.who(name, chosen.who_key_bytes),
+        who=lambda name: payloads.who(name, chosen.who_key),
     )
     users = [person]
-    if chosen.per_number and not number_of(person):
+    if chosen.people.per_number and not number_of(person):
         # one conversation per number that the person texted, also a number that is no longer ours
         known = asked(lambda: [str(item["user_id"]) for item in eraser.archive.items()])
-        both = [user_of(person, number, per_number=True) for number in chosen.addresses]
+        both = [user_of(person, number, per_number=True) for number in chosen.twilio.addresses]
         users += sorted({*both, *(user for user in known if number_of(user) and address_of(user) == person)})
     with steps() as step:
         receipts = [asked(partial(eraser.forget, user, progress=step)) for user in users]
