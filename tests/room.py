@@ -17,6 +17,7 @@ from conversation.journal import PartState, TurnState
 from conversation.memory import InMemoryStorage
 from inbox import payloads
 from inbox.memory import InMemoryCircuit, InMemoryInbox, InMemoryLimits, InMemoryQuota
+from runtime import metrics
 from sms.memory import InMemorySender
 from sms.messages import InboundSms, MessageSid
 from sms.ports import Listed
@@ -30,7 +31,7 @@ from worker.limits import Limiter, Rates
 from worker.receipts import Receipts
 from worker.reconcile import Reconciler
 from worker.reconcile import Terms as ReconcileTerms
-from worker.telemetry import Alarmed, Event
+from worker.telemetry import Event
 from worker.turn import House, Visits, VisitSettings
 from worker.visit import LeaseKeeper
 
@@ -196,7 +197,9 @@ class Room:
 
     @property
     def alarms(self) -> list[tuple[str, str]]:
-        return [(event.alarm, event.reason) for event in self.telemetry.events if isinstance(event, Alarmed)]
+        return [
+            (event.name, event.fields["reason"]) for event in self.telemetry.events if event.metric is metrics.ALARMS
+        ]
 
     @property
     def received(self) -> list[str]:

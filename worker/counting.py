@@ -16,7 +16,7 @@ from typing import Final
 from conversation.ports import Cost, Journal
 from inbox.money import Quota, Spent
 from inbox.payloads import Who
-from worker.telemetry import SILENT, RecountBegan, Telemetry
+from worker import telemetry
 
 #: The engine recorded for a reply that consists of the last line alone.
 LAST_LINE: Final = "last line"
@@ -39,7 +39,7 @@ class Counting:
         journal: Journal,
         *,
         who: Callable[[str], Who],
-        telemetry: Telemetry = SILENT,
+        telemetry: telemetry.Telemetry = telemetry.SILENT,
         ask: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -60,7 +60,7 @@ class Counting:
         until = self._clock() + seconds
         progress = self.purse.begin_count(self._name, now=now)
         if progress is not None and not progress.cursor:
-            self._telemetry.emit(RecountBegan())
+            self._telemetry.emit(telemetry.recount_began())
         while progress is not None:
             page = self._journal.costs(since=progress.since, cursor=progress.cursor or None)
             over = self._clock() >= until

@@ -124,7 +124,7 @@ class Delivery:
             if part.state in (PartState.NEW, PartState.RETRY):
                 failed = Binding(state=PartState.FAILED, reason=reason)
                 given_up.append(self._journal.bind(part, failed, now=visit.now()))
-                self._telemetry.emit(telemetry.PartAttempted(given_up[-1]))
+                self._telemetry.emit(telemetry.part_attempted(given_up[-1]))
             else:
                 given_up.append(part)
         return tuple(given_up)
@@ -133,7 +133,7 @@ class Delivery:
         if part.state is PartState.SENDING:
             # its claimant held a lower fence, so it is gone; whether its request left cannot be known here
             part = self._journal.bind(part, _unknown(visit, "its sender died"), now=visit.now())
-            self._telemetry.emit(telemetry.PartAttempted(part))
+            self._telemetry.emit(telemetry.part_attempted(part))
         if part.state in (PartState.NEW, PartState.RETRY):
             if visit.now_ms() < part.due:
                 # no visit waits until tomorrow for a second try: the reconciler finds it when it is due
@@ -141,7 +141,7 @@ class Delivery:
             unwanted = self._unwanted(visit, part)
             if unwanted:
                 binding = Binding(state=PartState.SUPPRESSED, reason=unwanted)
-                self._telemetry.emit(telemetry.PartAttempted(self._journal.bind(part, binding, now=visit.now())))
+                self._telemetry.emit(telemetry.part_attempted(self._journal.bind(part, binding, now=visit.now())))
                 return None
             passage = self._circuit.passage()
             if not passage.allowed:
@@ -172,12 +172,12 @@ class Delivery:
             outcome = self._sender.send(self._message(claimed), may_begin=window.first_byte)
         # before anything else: an outcome that is not stored is in doubt, whatever else can be reached
         bound = self._bind(visit, claimed, self._binding(visit, claimed, outcome))
-        self._telemetry.emit(telemetry.PartAttempted(bound))
+        self._telemetry.emit(telemetry.part_attempted(bound))
         self._switch(outcome, passage)
         if isinstance(outcome, NotCreated):
             self._heed(visit, outcome)
         if not isinstance(outcome, Sent) and outcome.alarming:
-            self._telemetry.emit(telemetry.Alarmed(telemetry.Alarm.STRANGE, outcome.reason))
+            self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.STRANGE, outcome.reason))
         return bound
 
     def _heed(self, visit: Visit, refusal: NotCreated) -> None:
@@ -193,13 +193,13 @@ class Delivery:
         until_ms = visit.now_ms() + int(retry_policy.LOOP_QUIET.total_seconds() * 1000)
         self._journal.set_quiet(visit.user_id, until_ms=until_ms, fence=visit.fence, now=visit.now())
         visit.opened = replace(visit.conversation, quiet_until=until_ms)
-        self._telemetry.emit(telemetry.Alarmed(telemetry.Alarm.LOOP, reason))
+        self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.LOOP, reason))
 
     def _switch(self, outcome: Outcome, passage: Passage) -> None:
         """Open the circuit breaker if the carrier refused us; close it if a probe shows that it accepts us."""
         if isinstance(outcome, NotCreated) and outcome.error_class is ErrorClass.CONFIGURATION:
             if self._circuit.open(outcome.reason):
-                self._telemetry.emit(telemetry.Alarmed(telemetry.Alarm.STOPPED, outcome.reason))
+                self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.STOPPED, outcome.reason))
         elif passage.probe and (isinstance(outcome, Sent) or _about_the_message(outcome)):
             self._circuit.close()
 

@@ -21,8 +21,7 @@ from inbox.ports import Circuit, Inbox, moment
 from sms import codes
 from sms.messages import InboundSms, Media, MessageSid, address_of
 from sms.ports import ErrorClass
-from worker import retry_policy
-from worker.telemetry import SILENT, Alarm, Alarmed, SecondTry, Telemetry
+from worker import retry_policy, telemetry
 
 #: Final statuses of a message that was not delivered.
 FAILED: Final = frozenset({"failed", "undelivered"})
@@ -39,7 +38,7 @@ class DeliveryFailures:
         *,
         rng: random.Random,
         max_age: timedelta,
-        telemetry: Telemetry = SILENT,
+        telemetry: telemetry.Telemetry = telemetry.SILENT,
     ) -> None:
         self._inbox = inbox
         self._journal = journal_
@@ -59,11 +58,11 @@ class DeliveryFailures:
         if kind is ErrorClass.CONFIGURATION:
             reason = codes.meaning(code)
             if self._circuit.open(reason):
-                self._telemetry.emit(Alarmed(Alarm.STOPPED, reason))
+                self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.STOPPED, reason))
         elif code == retry_policy.OPTED_OUT:
             self._journal.opt_out(part.user_id, now=self._now())
         if codes.is_alarming_code(code):
-            self._telemetry.emit(Alarmed(Alarm.STRANGE, codes.meaning(code)))
+            self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.STRANGE, codes.meaning(code)))
         self.try_again(part)
 
     def try_again(self, part: Part) -> None:
@@ -81,7 +80,7 @@ class DeliveryFailures:
         due = now + decision.in_
         second = part.second_try(due=in_milliseconds(due), fresh=tomorrow)
         if self._journal.send_again(second, now=now):
-            self._telemetry.emit(SecondTry(second))
+            self._telemetry.emit(telemetry.second_try(second))
             turn = self._journal.get_turn(part.user_id, part.turn)
             if turn is not None and not tomorrow:
                 self._inbox.accept(text_of(turn))

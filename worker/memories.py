@@ -18,8 +18,8 @@ from conversation.models import Conversation, Message, in_milliseconds
 from conversation.ports import Folding, Journal
 from inbox.payloads import Who
 from inbox.ports import moment
+from worker import telemetry
 from worker.budget import Budget
-from worker.telemetry import SILENT, MemoryFolded, Telemetry
 
 #: How many people's memories a process folds at a time: its other threads answer texts.
 AT_ONCE: Final = 2
@@ -51,7 +51,7 @@ class Memories:
         summarizer: GuardedEngine | None,
         terms: recall.Terms,
         *,
-        telemetry: Telemetry = SILENT,
+        telemetry: telemetry.Telemetry = telemetry.SILENT,
     ) -> None:
         self._people = people
         self._journal = journal
@@ -77,7 +77,7 @@ class Memories:
         conversation = self._journal.get(person)
         now = moment(self._people.now_ms())
         if conversation is not None and recall.is_due(conversation, self._terms, now=now):
-            self._telemetry.emit(MemoryFolded(who, self._fold(who, conversation, now)))
+            self._telemetry.emit(telemetry.memory_folded(who, self._fold(who, conversation, now)))
 
     def _fold(self, who: Who, conversation: Conversation, now: datetime) -> str:
         """Fold, and return the outcome in a few words."""

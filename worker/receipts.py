@@ -10,8 +10,8 @@ from conversation.ports import Journal, Reported
 from inbox import payloads
 from inbox.ports import Inbox, moment
 from sms.messages import DeliveryReport, user_of
+from worker import telemetry
 from worker.delivery_failures import DeliveryFailures
-from worker.telemetry import SILENT, ReportWritten, Telemetry
 
 #: How many reports one read takes; each costs one write.
 BATCH: Final = 100
@@ -31,7 +31,7 @@ class Receipts:
         *,
         who_key: bytes,
         per_number: bool = False,
-        telemetry: Telemetry = SILENT,
+        telemetry: telemetry.Telemetry = telemetry.SILENT,
     ) -> None:
         self._inbox = inbox
         self._journal = journal_
@@ -53,7 +53,7 @@ class Receipts:
                 return
             for receipt in receipts:
                 outcome, sid = self._write(receipt.report), receipt.report.sid if receipt.report else None
-                self._telemetry.emit(ReportWritten(outcome, sid))
+                self._telemetry.emit(telemetry.report_written(outcome, sid))
                 self._inbox.receipts_done([receipt.entry_id])
 
     def _write(self, report: DeliveryReport | None) -> str:

@@ -211,7 +211,7 @@ class Reconciler:
             return 0
         if not self._inbox.accept(text_of(turn)):
             return 0
-        self._telemetry.emit(telemetry.Repaired("unfinished", row.key))
+        self._telemetry.emit(telemetry.repaired("unfinished", row.key))
         return 1
 
     def _user(self, person: str, number: str) -> str:
@@ -241,7 +241,7 @@ class Reconciler:
                 segments=match.entry.segments, evidence="list",
             )  # fmt: skip
             self._aftermath.consider(self._journal.bind(match.part, binding, now=now))
-            self._telemetry.emit(telemetry.Repaired("settled", match.part.key))
+            self._telemetry.emit(telemetry.repaired("settled", match.part.key))
         if matches:
             self._inbox.wake(self._terms.who(person))
         return len(matches)
@@ -253,7 +253,7 @@ class Reconciler:
         bound = self._journal.bind(part, Binding(state=PartState.HELD, reason="no evidence in time"), now=now)
         if bound.state is not PartState.HELD:
             return 0
-        self._telemetry.emit(telemetry.Repaired("held", part.key))
+        self._telemetry.emit(telemetry.repaired("held", part.key))
         return 1
 
     def _missed(self, since: timedelta | None, passed: Callable[[str], None]) -> tuple[int, int]:
@@ -281,7 +281,7 @@ class Reconciler:
                 if entry.sid not in known and age > GRACE and self._inbox.accept(_text_from(entry, age)):
                     missed += 1
                     late += age > LATE
-                    self._telemetry.emit(telemetry.Repaired("missed late" if age > LATE else "missed", entry.sid))
+                    self._telemetry.emit(telemetry.repaired("missed late" if age > LATE else "missed", entry.sid))
             passed("texts that we may have missed")
         self._journal.set_watermark(RECEIVED, min(read_at))
         return missed, late

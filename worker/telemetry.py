@@ -5,10 +5,13 @@ The names of events and metrics are an interface: dashboards and alarms are buil
 
 from __future__ import annotations
 
-import logging
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
+from logging import DEBUG, ERROR, INFO, WARNING
 from typing import Any, Final, Protocol
+
+from prometheus_client import Counter, Histogram
 
 from conversation.journal import Part, PartState, Turn, TurnState
 from inbox.payloads import Who
@@ -20,22 +23,26 @@ log = logs.get("worker")
 _GRAVE = frozenset({"held", "missed late"})
 
 
-class Event(Protocol):
-    """Something that happened."""
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened: one log line, and one metric where there is one.
 
-    @property
-    def line(self) -> tuple[int, str, dict[str, Any]]:  # Any: the fields of a log line
-        """The log line: its level, its name, and its fields."""
+    `seconds` is observed by a histogram; a counter counts one.
+    """
 
-    def count(self) -> None:
-        """Add the event to its metric, if it has one."""
+    level: int
+    name: str
+    fields: Mapping[str, Any]  # Any: the fields of a log line
+    metric: Counter | Histogram | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
 class Telemetry(Protocol):
     """Where events go."""
 
     def emit(self, event: Event) -> None:
-        """Log and count the event. Never raises."""
+        """Log and count the event."""
 
 
 class LogsAndMetrics:
@@ -43,9 +50,11 @@ class LogsAndMetrics:
 
     def emit(self, event: Event) -> None:
         """Write the event's log line and add it to its metric."""
-        event.count()
-        level, name, fields = event.line
-        log.log(level, name, **fields)
+        if isinstance(event.metric, Counter):
+            event.metric.labels(**event.labels).inc()
+        elif event.metric is not None:
+            event.metric.labels(**event.labels).observe(event.seconds)
+        log.log(event.level, event.name, **event.fields)
 
 
 class Silent:
@@ -56,13 +65,6 @@ class Silent:
 
 
 SILENT: Final = Silent()
-
-
-class _Uncounted:
-    """An event without a metric."""
-
-    def count(self) -> None:
-        """Do nothing."""
 
 
 class Alarm(StrEnum):
@@ -76,188 +78,70 @@ class Alarm(StrEnum):
     STRANGE = "carrier objects"
 
 
-@dataclass(frozen=True, slots=True)
-class Alarmed:
+def alarmed(alarm: Alarm, reason: str) -> Event:
     """The operator should look at something."""
-
-    alarm: Alarm
-    reason: str
-
-    @property
-    def line(self) -> tuple[int, str, dict[str, Any]]:
-        """The alarm, with its reason."""
-        return logging.ERROR, str(self.alarm), {"reason": self.reason}
-
-    def count(self) -> None:
-        """Count alarms by name."""
-        metrics.ALARMS.labels(alarm=self.alarm.name.lower()).inc()
+    return Event(ERROR, str(alarm), {"reason": reason}, metrics.ALARMS, {"alarm": alarm.name.lower()})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TurnSettled:
+def turn_settled(who: Who, turn: Turn, state: TurnState, reason: str, fence: int) -> Event:
     """A turn got its reply, or the verdict that it gets none."""
-
-    who: Who
-    turn: Turn
-    state: TurnState
-    reason: str
-    fence: int
-
-    @property
-    def line(self) -> tuple[int, str, dict[str, Any]]:
-        """The turn's new state; a dead letter is an error."""
-        level = logging.ERROR if self.state is TurnState.DEAD else logging.INFO
-        fields = {"sid": self.turn.sid, "state": str(self.state), "reason": self.reason or None, "fence": self.fence}
-        return level, "turn settled", {"who": self.who, **fields}
-
-    def count(self) -> None:
-        """Count turns by state."""
-        metrics.TURNS.labels(state=self.state).inc()
+    level = ERROR if state is TurnState.DEAD else INFO
+    fields = {"who": who, "sid": turn.sid, "state": str(state), "reason": reason or None, "fence": fence}
+    return Event(level, "turn settled", fields, metrics.TURNS, {"state": state})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplyComposed:
-    """An engine wrote a reply in `seconds`, after the engines in `silent` had written none."""
-
-    who: Who
-    engine: str
-    seconds: float
-    silent: tuple[str, ...]
-
-    @property
-    def line(self) -> tuple[int, str, dict[str, Any]]:
-        """The silent engines; without any, nothing that is worth a line by default."""
-        if self.silent:
-            return logging.WARNING, "engines silent", {"who": self.who, "engines": list(self.silent)}
-        return logging.DEBUG, "reply composed", {"who": self.who, "engine": self.engine}
-
-    def count(self) -> None:
-        """Observe the time by engine."""
-        metrics.THINK_SECONDS.labels(engine=self.engine).observe(self.seconds)
+def reply_composed(who: Who, engine: str, seconds: float, silent: Sequence[str]) -> Event:
+    """An engine wrote a reply, after the engines in `silent` had written none."""
+    labels = {"engine": engine}
+    if silent:
+        fields = {"who": who, "engines": list(silent)}
+        return Event(WARNING, "engines silent", fields, metrics.THINK_SECONDS, labels, seconds)
+    return Event(DEBUG, "reply composed", {"who": who, **labels}, metrics.THINK_SECONDS, labels, seconds)
 
 
-@dataclass(frozen=True, slots=True)
-class Parked(_Uncounted):
+def parked(who: Who, why: str) -> Event:
     """A visit left a person until later."""
-
-    who: Who
-    why: str
-
-    @property
-    def line(self) -> tuple[int, str, dict[str, Any]]:
-        """The reason."""
-        return logging.INFO, "parked", {"who": self.who, "why": self.why}
+    return Event(INFO, "parked", {"who": who, "why": why})
 
 
-@dataclass(frozen=True, slots=True)
-class PartAttempted:
+def part_attempted(part: Part) -> Event:
     """A part of a reply changed its state."""
-
-    part: Part
-
-    @property
-    def line(self) -> tuple[int, str, dict[str, Any]]:
-        """The part; anything but SENT is a warning."""
-        part = self.part
-        level = logging.INFO if part.state is PartState.SENT else logging.WARNING
-        return level, "part attempted", {
-            "turn": part.turn, "number": part.number, "state": str(part.state), "sid": part.sid,
-            "tries": part.tries, "error_code": part.error_code, "reason": part.reason,
-        }  # fmt: skip
-
-    def count(self) -> None:
-        """Count parts by state."""
-        metrics.PARTS.labels(state=self.part.state).inc()
+    fields = {
+        "turn": part.turn, "number": part.number, "state": str(part.state), "sid": part.sid,
+        "tries": part.tries, "error_code": part.error_code, "reason": part.reason,
+    }  # fmt: skip
+    level = INFO if part.state is PartState.SENT else WARNING
+    return Event(level, "part attempted", fields, metrics.PARTS, {"state": part.state})
 
 
-@dataclass(frozen=True, slots=True)
-class SecondTry:
+def second_try(part: Part) -> Event:
     """A message that was not delivered is sent once more."""
-
-    part: Part
-
-    @property
-    def line(self) -> tuple[int, str, dict[str, Any]]:
-        """The new part, and when it is due."""
-        fields = {"turn": self.part.turn, "number": self.part.number, "due": self.part.due}
-        return logging.WARNING, "second try", fields
-
-    def count(self) -> None:
-        """Count it as a repair."""
-        metrics.REPAIRED.labels(kind="sent again").inc()
+    fields = {"turn": part.turn, "number": part.number, "due": part.due}
+    return Event(WARNING, "second try", fields, metrics.REPAIRED, {"kind": "sent again"})
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryFolded:
+def memory_folded(who: Who, outcome: str) -> Event:
     """A folding of a person's memory ended."""
-
-    who: Who
-    outcome: str
-
-    @property
-    def line(self) -> tuple[int, str, dict[str, Any]]:
-        """The outcome."""
-        return logging.INFO, "memory", {"who": self.who, "outcome": self.outcome}
-
-    def count(self) -> None:
-        """Count foldings by outcome."""
-        metrics.MEMORIES.labels(outcome=self.outcome).inc()
+    return Event(INFO, "memory", {"who": who, "outcome": outcome}, metrics.MEMORIES, {"outcome": outcome})
 
 
-@dataclass(frozen=True, slots=True)
-class ReportWritten:
-    """A delivery report was taken from the inbox. `outcome`: bound, foreign or unreadable."""
-
-    outcome: str
-    sid: str | None
-
-    @property
-    def line(self) -> tuple[int, str, dict[str, Any]]:
-        """The report; only a dropped one is worth a line by default."""
-        if self.outcome == "bound":
-            return logging.DEBUG, "report written", {"sid": self.sid}
-        return logging.WARNING, "report dropped", {"outcome": self.outcome, "sid": self.sid}
-
-    def count(self) -> None:
-        """Count reports by outcome."""
-        metrics.RECEIPTS.labels(outcome=self.outcome).inc()
+def report_written(outcome: str, sid: str | None) -> Event:
+    """A delivery report was taken from the inbox; `outcome` is bound, foreign or unreadable."""
+    level, name = (DEBUG, "report bound") if outcome == "bound" else (WARNING, "report dropped")
+    return Event(level, name, {"outcome": outcome, "sid": sid}, metrics.RECEIPTS, {"outcome": outcome})
 
 
-@dataclass(frozen=True, slots=True)
-class Repaired:
+def repaired(kind: str, key: str) -> Event:
     """The reconciler repaired the row `key`."""
-
-    kind: str
-    key: str
-
-    @property
-    def line(self) -> tuple[int, str, dict[str, Any]]:
-        """The repair; an operator should look at some kinds."""
-        level = logging.ERROR if self.kind in _GRAVE else logging.WARNING
-        return level, "repaired", {"kind": self.kind, "key": self.key}
-
-    def count(self) -> None:
-        """Count repairs by kind."""
-        metrics.REPAIRED.labels(kind=self.kind).inc()
+    level = ERROR if kind in _GRAVE else WARNING
+    return Event(level, "repaired", {"kind": kind, "key": key}, metrics.REPAIRED, {"kind": kind})
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseNotRenewed(_Uncounted):
+def lease_not_renewed(error: Exception) -> Event:
     """A renewal failed; the fence decides what the lease's holder may still write."""
-
-    error: Exception
-
-    @property
-    def line(self) -> tuple[int, str, dict[str, Any]]:
-        """The error's name."""
-        return logging.WARNING, "lease not renewed", {"error": type(self.error).__name__}
+    return Event(WARNING, "lease not renewed", {"error": type(error).__name__})
 
 
-@dataclass(frozen=True, slots=True)
-class RecountBegan(_Uncounted):
+def recount_began() -> Event:
     """The spending is counted again."""
-
-    @property
-    def line(self) -> tuple[int, str, dict[str, Any]]:
-        """The reason."""
-        return logging.WARNING, "what was spent is counted again: redis was empty", {}
+    return Event(WARNING, "what was spent is counted again: redis was empty", {})

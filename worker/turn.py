@@ -33,11 +33,11 @@ from sms.errors import CarrierAway
 from sms.keywords import Keyword
 from sms.messages import InboundSms, address_of
 from sms.ports import MediaSource
+from worker import telemetry
 from worker.budget import LAST_LINES, Asked, Budget, NotCounted
 from worker.counting import LAST_LINE
 from worker.delivery import LOOP, Delivery
 from worker.limits import Limiter
-from worker.telemetry import SILENT, Parked, ReplyComposed, Telemetry, TurnSettled
 from worker.visit import LeaseKeeper, Visit
 
 #: A visit ends after so many turns or so long, so that one talkative person does not keep a thread for ever.
@@ -162,7 +162,7 @@ class Visits:
         house: House,
         habits: VisitSettings,
         *,
-        telemetry: Telemetry = SILENT,
+        telemetry: telemetry.Telemetry = telemetry.SILENT,
         stopping: Callable[[], bool] = lambda: False,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -280,7 +280,7 @@ class Visits:
 
     def _park(self, visit: Visit, due_ms: int, why: str, *, failed: bool = False) -> None:
         """Leave the person until later; several times if need be, because whoever does not park counts as dead."""
-        self._telemetry.emit(Parked(visit.lease.who, why))
+        self._telemetry.emit(telemetry.parked(visit.lease.who, why))
         for _ in range(PARK_TRIES - 1):
             try:
                 self._inbox.release_until(visit.lease, due_ms=due_ms, failed=failed)
@@ -504,7 +504,7 @@ class Visits:
 
     def _note_turn(self, visit: Visit, turn: Turn, state: TurnState, reason: str) -> None:
         who, fence = visit.lease.who, visit.fence
-        self._telemetry.emit(TurnSettled(who=who, turn=turn, state=state, reason=reason, fence=fence))
+        self._telemetry.emit(telemetry.turn_settled(who=who, turn=turn, state=state, reason=reason, fence=fence))
 
     def _bury(self, visit: Visit, entry: Waiting) -> None:
         """An entry that cannot be read goes whole to the dead letters: it must neither block nor vanish."""
@@ -572,7 +572,9 @@ class Visits:
             reply = self._think(visit, heard, asked, grant, texts)
         seconds = time.monotonic() - begun
         silent = tuple(reply.facts.get("silent_engines", ()))
-        self._telemetry.emit(ReplyComposed(who=visit.lease.who, engine=reply.engine, seconds=seconds, silent=silent))
+        self._telemetry.emit(
+            telemetry.reply_composed(who=visit.lease.who, engine=reply.engine, seconds=seconds, silent=silent)
+        )
         parts = reply.parts or (reply.words,)
         answer = Answer(
             conversation=visit.conversation,

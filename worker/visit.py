@@ -12,7 +12,7 @@ from datetime import datetime
 from conversation.journal import Turn
 from conversation.models import Conversation
 from inbox.ports import Inbox, Lease, moment
-from worker.telemetry import SILENT, LeaseNotRenewed, Telemetry
+from worker import telemetry
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,7 +74,9 @@ class LeaseKeeper:
     A lease that could not be renewed is dropped. The fence decides what its holder may still write.
     """
 
-    def __init__(self, inbox: Inbox, *, every_seconds: float, telemetry: Telemetry = SILENT) -> None:
+    def __init__(
+        self, inbox: Inbox, *, every_seconds: float, telemetry: telemetry.Telemetry = telemetry.SILENT
+    ) -> None:
         self._inbox = inbox
         self._every_seconds = every_seconds
         self._telemetry = telemetry
@@ -112,4 +114,4 @@ class LeaseKeeper:
                         with self._lock:
                             self._held.pop(lease.token, None)
                 except Exception as exc:  # noqa: BLE001 - the keeper must outlive every error: it serves all visits
-                    self._telemetry.emit(LeaseNotRenewed(exc))
+                    self._telemetry.emit(telemetry.lease_not_renewed(exc))

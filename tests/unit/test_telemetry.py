@@ -11,22 +11,7 @@ from structlog.testing import capture_logs
 from conversation.journal import Part, PartState, TurnState
 from inbox.payloads import Who
 from tests.builders import ANN, NOW_MS, OUR_NUMBER, a_turn
-from worker.telemetry import (
-    Alarm,
-    Alarmed,
-    Event,
-    LeaseNotRenewed,
-    LogsAndMetrics,
-    MemoryFolded,
-    Parked,
-    PartAttempted,
-    RecountBegan,
-    Repaired,
-    ReplyComposed,
-    ReportWritten,
-    SecondTry,
-    TurnSettled,
-)  # fmt: skip
+from worker import telemetry
 
 WHO = Who("w")
 PART = Part(
@@ -34,12 +19,12 @@ PART = Part(
 )
 
 
-def settled(state: TurnState) -> TurnSettled:
-    return TurnSettled(who=WHO, turn=a_turn(sid="SM1"), state=state, reason="", fence=2)
+def settled(state: TurnState) -> telemetry.Event:
+    return telemetry.turn_settled(who=WHO, turn=a_turn(sid="SM1"), state=state, reason="", fence=2)
 
 
-def composed(*silent: str) -> ReplyComposed:
-    return ReplyComposed(who=WHO, engine="dada", seconds=0.1, silent=silent)
+def composed(*silent: str) -> telemetry.Event:
+    return telemetry.reply_composed(who=WHO, engine="dada", seconds=0.1, silent=silent)
 
 
 @pytest.mark.parametrize(
@@ -49,26 +34,44 @@ def composed(*silent: str) -> ReplyComposed:
         (settled(TurnState.DEAD), "error", "turn settled", "dadacat_turns_total", {"state": "DEAD"}),
         (composed(), "debug", "reply composed", "dadacat_think_seconds_count", {"engine": "dada"}),
         (composed("x: down"), "warning", "engines silent", "dadacat_think_seconds_count", {"engine": "dada"}),
-        (Parked(WHO, "due later"), "info", "parked", None, {}),
-        (PartAttempted(PART), "info", "part attempted", "dadacat_parts_total", {"state": "SENT"}),
-        (SecondTry(PART), "warning", "second try", "dadacat_repaired_total", {"kind": "sent again"}),
-        (MemoryFolded(WHO, "folded"), "info", "memory", "dadacat_memories_total", {"outcome": "folded"}),
-        (ReportWritten("bound", "SM1"), "debug", "report written", "dadacat_receipts_total", {"outcome": "bound"}),
-        (ReportWritten("foreign", None), "warning", "report dropped", "dadacat_receipts_total", {"outcome": "foreign"}),
-        (Repaired("settled", "k"), "warning", "repaired", "dadacat_repaired_total", {"kind": "settled"}),
-        (Repaired("held", "k"), "error", "repaired", "dadacat_repaired_total", {"kind": "held"}),
-        (Alarmed(Alarm.STOPPED, "why"), "error", "sending stopped", "dadacat_alarms_total", {"alarm": "stopped"}),
-        (LeaseNotRenewed(OSError()), "warning", "lease not renewed", None, {}),
-        (RecountBegan(), "warning", "what was spent is counted again: redis was empty", None, {}),
+        (telemetry.parked(WHO, "due later"), "info", "parked", None, {}),
+        (telemetry.part_attempted(PART), "info", "part attempted", "dadacat_parts_total", {"state": "SENT"}),
+        (telemetry.second_try(PART), "warning", "second try", "dadacat_repaired_total", {"kind": "sent again"}),
+        (telemetry.memory_folded(WHO, "folded"), "info", "memory", "dadacat_memories_total", {"outcome": "folded"}),
+        (
+            telemetry.report_written("bound", "SM1"),
+            "debug",
+            "report bound",
+            "dadacat_receipts_total",
+            {"outcome": "bound"},
+        ),
+        (
+            telemetry.report_written("foreign", None),
+            "warning",
+            "report dropped",
+            "dadacat_receipts_total",
+            {"outcome": "foreign"},
+        ),
+        (telemetry.repaired("settled", "k"), "warning", "repaired", "dadacat_repaired_total", {"kind": "settled"}),
+        (telemetry.repaired("held", "k"), "error", "repaired", "dadacat_repaired_total", {"kind": "held"}),
+        (
+            telemetry.alarmed(telemetry.Alarm.STOPPED, "why"),
+            "error",
+            "sending stopped",
+            "dadacat_alarms_total",
+            {"alarm": "stopped"},
+        ),
+        (telemetry.lease_not_renewed(OSError()), "warning", "lease not renewed", None, {}),
+        (telemetry.recount_began(), "warning", "what was spent is counted again: redis was empty", None, {}),
     ],
 )
 def test_an_event_is_one_line_and_one_count(
-    event: Event, level: str, line: str, metric: str | None, labels: dict[str, Any]
+    event: telemetry.Event, level: str, line: str, metric: str | None, labels: dict[str, Any]
 ) -> None:
     before = REGISTRY.get_sample_value(metric, labels) or 0.0 if metric else 0.0
 
     with capture_logs() as lines:
-        LogsAndMetrics().emit(event)
+        telemetry.LogsAndMetrics().emit(event)
 
     assert [(entry["log_level"], entry["event"]) for entry in lines] == [(level, line)]
     assert metric is None or REGISTRY.get_sample_value(metric, labels) == before + 1
