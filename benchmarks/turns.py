@@ -11,7 +11,6 @@ Memory is the highest PSS of the workers in that run.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import time
@@ -29,8 +28,9 @@ from benchmarks.lab import BENCH_PYTHON, ROOT, Lab, Proc, listens
 from benchmarks.report import Study
 from chaos.tree import free_port
 from inbox import inbox as inbox_redis
-from inbox.inbox import RedisInbox
+from runtime.settings import Settings
 from sms.messages import InboundSms, MessageSid
+from worker.build.inbox import redis_inbox
 
 TIMES_IN_FLIGHT: Final = 20
 #: Each person texts once a round. The first `EXCHANGES` rounds do not count: by then each conversation has the twenty
@@ -130,7 +130,7 @@ def plain(at: House, *, concurrency: int) -> Proc:
 def accept(at: House, texts: Iterable[tuple[int, str]]) -> None:
     """Put texts into our inbox, each as its number and its sender, such as `(7, "+15550000007")`."""
     with inbox_redis.connect(at.env["REDIS_URL"]) as client:
-        inbox = RedisInbox(client, who_key=hashlib.blake2b(WHO_KEY.encode()).digest())
+        inbox = redis_inbox(Settings.load(at.env), client)
         for number, sender in texts:
             inbox.accept(
                 InboundSms(sid=MessageSid(f"SM{number:032x}"), sender=sender, to=load.NUMBER, body=f"hello {number}")

@@ -32,8 +32,6 @@ WORTH_ASKING_SECONDS: Final = 1.0
 SHARE: Final = 0.6
 #: Calls to one engine for one reply at most: a second follows a transient failure or a refused picture.
 ASKED: Final = 2
-#: Longest reply, in segments.
-MAX_SEGMENTS: Final = 3
 
 _SENTENCE_END: Final = re.compile(r"(?<=[.!?])\s+")
 
@@ -63,8 +61,8 @@ class Cat:
         engines: Sequence[Engine],
         *,
         deadline_seconds: float,
-        max_segments: int = MAX_SEGMENTS,
-        max_parts: int = 1,
+        max_segments: int,
+        max_parts: int,
         emoji: bool = False,
         catalogue: Catalogue | None = None,
         calls: int = CALLS,

@@ -24,10 +24,6 @@ from conversation.entries import Entry
 from conversation.models import Conversation, Memory, Message, Role, in_milliseconds
 from sms.messages import address_of
 
-#: Tokens in the window, estimated by `cat.prices.tokens`: about twenty exchanges of ordinary length.
-WINDOW_TOKENS: Final = 2000
-#: Messages older than this no longer belong to the current exchange.
-WINDOW_AGE: Final = timedelta(hours=72)
 #: Messages in the window at most. The conversation item carries more, so that a message can be folded before it
 #: leaves the item.
 WINDOW_MESSAGES: Final = 28
@@ -55,8 +51,10 @@ INSTRUCTIONS: Final = (
 class Terms:
     """The limits of the window."""
 
-    tokens: int = WINDOW_TOKENS
-    age: timedelta = WINDOW_AGE
+    #: Tokens in the window, estimated by `cat.prices.tokens`.
+    tokens: int
+    #: Older messages no longer belong to the current exchange.
+    age: timedelta
 
 
 def recent(conversation: Conversation, terms: Terms, *, now: datetime) -> tuple[Message, ...]:

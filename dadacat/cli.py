@@ -151,7 +151,7 @@ def worker(*, name: str, celery_arguments: tuple[str, ...]) -> None:
             f"--hostname={node}",
             "--without-gossip",
             "--without-mingle",
-            f"--loglevel={chosen.log_level}",
+            f"--loglevel={chosen.logs.level}",
             *celery_arguments,
         ]
     )
@@ -164,7 +164,7 @@ def beat(*, celery_arguments: tuple[str, ...]) -> None:
     chosen = checked()
     from worker.app import app
 
-    app.start(["beat", f"--loglevel={chosen.log_level}", "--pidfile=", *celery_arguments])
+    app.start(["beat", f"--loglevel={chosen.logs.level}", "--pidfile=", *celery_arguments])
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
@@ -215,18 +215,21 @@ def chat(*, engines: tuple[str, ...], person: str | None) -> None:
     from operations.chat import Chat, footnote
     from runtime.settings import environment
     from sms import segments
-    from worker import wiring
+    from worker.build.cat import build_cat, memory_terms
+    from worker.build.journal import build_journal
+    from worker.build.memories import terminal_memories
+    from worker.build.prices import price_tables
 
     given = dict(environment())
     if engines:
         given["CAT_ENGINES"] = ",".join(engines)
     chosen = checked(given=given, prices=True)
-    cat, terms = wiring.cat(chosen), wiring.memory_terms(chosen)
-    _, tariff = wiring.prices(chosen)
-    journal = wiring.store(chosen) if person else Journal.on(InMemoryStorage())
+    cat, terms = build_cat(chosen), memory_terms(chosen)
+    _, tariff = price_tables(chosen)
+    journal = build_journal(chosen) if person else Journal.on(InMemoryStorage())
     user_id = person or "a person at a terminal"
     talk = Chat(cat, ConversationManager(journal.storage), user_id, terms)
-    memories = wiring.memories_of(chosen, cat, journal)
+    memories = terminal_memories(chosen, cat, journal)
     for role, words in talk.before():
         click.echo(f"{'you' if role == 'user' else 'cat'}: {words}")
     while True:
@@ -367,11 +370,12 @@ def explain(*, sid: str, person: str | None, as_json: bool) -> None:
     from journal.story import as_lines
     from operations import dead_letters
     from operations.explain import NothingKnown
-    from worker import wiring
+    from worker.build.journal import build_journal
+    from worker.build.twilio import twilio_ledger
 
     chosen = checked(twilio=True, tree=True)
     try:
-        story = dead_letters.story(wiring.store(chosen), wiring.ledger(chosen), sid, person)
+        story = dead_letters.story(build_journal(chosen), twilio_ledger(chosen), sid, person)
     except NothingKnown as exc:
         raise click.ClickException(str(exc)) from None
     if as_json:
@@ -389,11 +393,13 @@ def reconcile(*, since: str | None, as_json: bool) -> None:
     """Queue unfinished turns again, settle unknown outcomes, and fetch texts whose webhook never came."""
     from operations import dead_letters
     from sms.errors import CarrierAway
-    from worker import wiring
+    from worker.build.inbox import redis_client, redis_inbox
+    from worker.build.journal import build_journal
+    from worker.build.reconcile import build_reconciler
 
     chosen = checked(twilio=True, tree=True)
-    client = wiring.redis_client(chosen)
-    reconciler = wiring.reconciler(chosen, client, wiring.inbox_on(client, chosen), wiring.store(chosen))
+    client = redis_client(chosen)
+    reconciler = build_reconciler(chosen, client, redis_inbox(chosen, client), build_journal(chosen))
     with progress() as step:
         try:
             report = dead_letters.reconcile(reconciler, since, step)
@@ -434,7 +440,7 @@ def costs(*, since: str, by: str, numbers: bool, limit: int, as_json: bool, plot
     from operations import costs as accounts
     from operations import dead_letters
     from runtime.money import dollars
-    from worker import wiring
+    from worker.build.journal import build_journal
 
     chosen = checked(twilio=True, tree=True)
 
@@ -446,7 +452,7 @@ def costs(*, since: str, by: str, numbers: bool, limit: int, as_json: bool, plot
     key = {"day": accounts.by_day, "engine": accounts.by_engine, "person": by_person}[by]
     begin = asked(lambda: dead_letters.ago(since))
     with steps() as step:
-        lines, total = accounts.summed(watched(wiring.store(chosen).costs.since(begin), "costs", step), key)
+        lines, total = accounts.summed(watched(build_journal(chosen).costs.since(begin), "costs", step), key)
     lines.sort(key=lambda line: line.name if by == "day" else -line.total)
     shown = lines[-limit:] if by == "day" else lines[:limit]
     if plot is not None:
@@ -474,10 +480,11 @@ def dead_letters() -> None:
 
 def _dead_letters() -> DeadLetters:
     from operations.dead_letters import DeadLetters
-    from worker import wiring
+    from worker.build.inbox import redis_client, redis_inbox
+    from worker.build.journal import build_journal
 
     chosen = checked(twilio=True, tree=True)
-    return DeadLetters(wiring.store(chosen), wiring.inbox_on(wiring.redis_client(chosen), chosen))
+    return DeadLetters(build_journal(chosen), redis_inbox(chosen, redis_client(chosen)))
 
 
 @dead_letters.command("list")

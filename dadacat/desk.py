@@ -58,7 +58,7 @@ def init(  # noqa: PLR0913 - each is an option
     from operations import init as setup
     from runtime.settings import Settings, SettingsError
     from sms.errors import CarrierAway
-    from worker import wiring
+    from worker.build.twilio import twilio_account
 
     if path.exists() and not force:
         raise click.ClickException(f"{path} exists already; --force replaces it")
@@ -86,7 +86,7 @@ def init(  # noqa: PLR0913 - each is an option
     except SettingsError as exc:
         raise click.ClickException(f"{exc}\nnothing was written") from None
     if not no_check:
-        twilio = wiring.account(Settings.load(values))
+        twilio = twilio_account(Settings.load(values))
         try:
             twilio.status()
         except CarrierAway as exc:
@@ -137,12 +137,12 @@ def connect(*, yes: bool, dry_run: bool, as_json: bool) -> None:
     import dataclasses
 
     from operations import connect as wires
-    from worker import wiring
+    from worker.build.twilio import twilio_account
 
     chosen = checked(twilio=True, tree=True)
-    if not chosen.numbers:
+    if not chosen.twilio.numbers:
         raise click.ClickException("TWILIO_PHONE_NUMBER is empty: no number to connect")
-    account = wiring.account(chosen)
+    account = twilio_account(chosen)
     try:
         changes = asked(lambda: wires.changes(chosen, account))
         if as_json:
@@ -195,9 +195,9 @@ def history(*, person: str, limit: int | None, as_json: bool) -> None:
     from collections import deque
 
     from operations import conversations
-    from worker import wiring
+    from worker.build.journal import build_journal
 
-    journal = wiring.store(checked(tree=True))
+    journal = build_journal(checked(tree=True))
     asked(lambda: conversations.known(journal, person))
     for entry in deque(conversations.transcript(journal, person), maxlen=limit):
         at = conversations.moment(milliseconds(entry.arrived))
@@ -220,12 +220,13 @@ def stats(*, since: str, as_json: bool) -> None:
     from inbox.ports import moment
     from operations import dead_letters
     from operations import stats as figures
-    from worker import wiring
+    from worker.build.inbox import redis_client, redis_inbox
+    from worker.build.journal import build_journal
 
     chosen = checked(twilio=True, tree=True)
-    inbox = wiring.inbox_on(wiring.redis_client(chosen), chosen)
+    inbox = redis_inbox(chosen, redis_client(chosen))
     begin = asked(lambda: dead_letters.ago(since))
-    archive = wiring.store(chosen).archive
+    archive = build_journal(chosen).archive
     with steps() as step:
         report = asked(lambda: figures.counted(watched(archive.states(), "rows", step), since=begin)).to_json()
     oldest = asked(inbox.oldest_waiting_ms)
@@ -255,10 +256,10 @@ def audit(*, as_json: bool, numbers: bool) -> None:
     import dataclasses
 
     from conversation import audit as proof
-    from worker import wiring
+    from worker.build.journal import build_journal
 
     chosen = checked(twilio=True, tree=True)
-    journal = wiring.store(chosen)
+    journal = build_journal(chosen)
     archive = journal.archive
     stopped = asked(lambda: archive.users_with_reason(proof.STOPPED))
     findings: list[proof.Finding] = []
@@ -297,11 +298,11 @@ def list_conversations(*, limit: int, numbers: bool, as_json: bool) -> None:
     from itertools import islice
 
     from operations import conversations
-    from worker import wiring
+    from worker.build.journal import build_journal
 
     chosen = checked(twilio=True, tree=True)
     name = naming(chosen, numbers=numbers)
-    lines = islice(conversations.listed(wiring.store(chosen).archive), limit)
+    lines = islice(conversations.listed(build_journal(chosen).archive), limit)
     for line in asked(lambda: list(lines)):
         line["person"] = name(line["person"])
         if as_json:
@@ -316,9 +317,9 @@ def list_conversations(*, limit: int, numbers: bool, as_json: bool) -> None:
 def show(*, person: str) -> None:
     """Print what is known about a person as JSON; `dadacat history` prints the messages."""
     from operations import conversations
-    from worker import wiring
+    from worker.build.journal import build_journal
 
-    journal = wiring.store(checked(tree=True))
+    journal = build_journal(checked(tree=True))
     print_json(asked(lambda: conversations.shown(journal, person)))
 
 
@@ -330,9 +331,9 @@ def reset(*, person: str, yes: bool) -> None:
     from datetime import UTC, datetime
 
     from operations import conversations
-    from worker import wiring
+    from worker.build.journal import build_journal
 
-    journal = wiring.store(checked(tree=True))
+    journal = build_journal(checked(tree=True))
     asked(lambda: conversations.known(journal, person))
     sure(f"The cat will remember nothing of {person}. Reset?", yes=yes)
     # a reset by the operator does not undo a STOP of the person
@@ -355,11 +356,11 @@ def reset(*, person: str, yes: bool) -> None:
 def export(*, people: tuple[str, ...], all_people: bool, as_page: bool, output: Path | None) -> None:
     """Export conversations as JSON lines, which `import` reads, or as a page."""
     from operations import conversations as desk
-    from worker import wiring
+    from worker.build.journal import build_journal
 
     if all_people == bool(people) or (as_page and len(people) != 1):
         raise click.UsageError("name people or give --all; --html needs exactly one person")
-    journal = wiring.store(checked(tree=True))
+    journal = build_journal(checked(tree=True))
     archive = journal.archive
     for person in people:
         asked(partial(desk.known, journal, person))
@@ -384,9 +385,9 @@ def import_(*, file: Any, yes: bool) -> None:
     If a person in the file is already known, nothing is written.
     """
     from operations import conversations
-    from worker import wiring
+    from worker.build.journal import build_journal
 
-    journal = wiring.store(checked(tree=True))
+    journal = build_journal(checked(tree=True))
     journal.storage.ensure_tables()
     names = journal.storage.names
     lines = list(file)
@@ -415,26 +416,28 @@ def forget(*, person: str, yes: bool, keep_twilio: bool, as_json: bool) -> None:
     from inbox import payloads
     from operations.forget import Eraser
     from sms.messages import address_of, number_of, user_of
-    from worker import wiring
+    from worker.build.inbox import redis_client, redis_inbox
+    from worker.build.journal import build_journal
+    from worker.build.twilio import twilio_account
     from worker.visit import LeaseKeeper
 
     chosen = checked(twilio=True, tree=True)
     sure(f"Everything about {person} will be deleted and cannot be restored. Forget?", yes=yes)
-    journal = wiring.store(chosen)
-    account = None if keep_twilio else wiring.account(chosen)
-    inbox = wiring.inbox_on(wiring.redis_client(chosen), chosen)
+    journal = build_journal(chosen)
+    account = None if keep_twilio else twilio_account(chosen)
+    inbox = redis_inbox(chosen, redis_client(chosen))
     eraser = Eraser(
         journal=journal,
         inbox=inbox,
-        leases=LeaseKeeper(inbox, every_seconds=chosen.lease_renew_seconds, on_error=lambda _: None),
+        leases=LeaseKeeper(inbox, every_seconds=chosen.visit.lease_renew_seconds),
         account=account,
-        who=lambda name: payloads.who(name, chosen.who_key_bytes),
+        who=lambda name: payloads.who(name, chosen.who_key),
     )
     users = [person]
-    if chosen.per_number and not number_of(person):
+    if chosen.people.per_number and not number_of(person):
         # one conversation per number that the person texted, also a number that is no longer ours
         known = asked(lambda: [str(item["user_id"]) for item in journal.archive.items()])
-        both = [user_of(person, number, per_number=True) for number in chosen.addresses]
+        both = [user_of(person, number, per_number=True) for number in chosen.twilio.addresses]
         users += sorted({*both, *(user for user in known if number_of(user) and address_of(user) == person)})
     with steps() as step:
         receipts = [asked(partial(eraser.forget, user, progress=step)) for user in users]

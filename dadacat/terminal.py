@@ -42,15 +42,15 @@ def checked(
         source = environment() if given is None else given
         chosen = Settings.load(_with_tree(source) if tree else source)
         if twilio:
-            chosen.require_twilio()
-        if prices and chosen.prices_file:
-            from worker import wiring
+            chosen.twilio.require()
+        if prices:
+            from worker.build.cat import check_cat
 
-            wiring.prices(chosen)
+            check_cat(chosen)
     except SettingsError as exc:
         raise click.ClickException(str(exc)) from None
     # before anything can be logged: logs go to standard error, standard output is for the result
-    logs.configure(click.get_current_context().info_name or "cli", form=chosen.log_format, level=chosen.log_level)
+    logs.configure(click.get_current_context().info_name or "cli", form=chosen.logs.format, level=chosen.logs.level)
     return chosen
 
 
@@ -124,7 +124,7 @@ def naming(chosen: Settings, *, numbers: bool) -> Callable[[str], str]:
 
     if numbers:
         return str
-    return lambda person: hidden(person, payloads.who(person, chosen.who_key_bytes))
+    return lambda person: hidden(person, payloads.who(person, chosen.who_key))
 
 
 def sure(question: str, *, yes: bool) -> None:

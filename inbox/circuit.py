@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import redis
 
 from inbox.inbox import script, translated
-from inbox.ports import PROBE_EVERY, Passage, milliseconds
+from inbox.ports import Passage, milliseconds
 
 if TYPE_CHECKING:
     from redis.commands.core import Script
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class RedisCircuit:
     """`inbox.ports.Circuit` on Redis."""
 
-    def __init__(self, client: redis.Redis, *, probe_every: timedelta = PROBE_EVERY) -> None:
+    def __init__(self, client: redis.Redis, *, probe_every: timedelta) -> None:
         self._redis = client
         self._probe_ms = milliseconds(probe_every)
         self._pass: Script = client.register_script(script("pass"))

@@ -37,7 +37,7 @@ from redis.retry import Retry
 from inbox import doorbell, payloads
 from inbox.errors import InboxAway
 from inbox.payloads import UnreadableEntry, Who
-from inbox.ports import COUNT_AGAIN, GRACE, LEASE, REMIND_AGAIN, WAKE_AGAIN, Lease, Receipt, Waiting, milliseconds
+from inbox.ports import COUNT_AGAIN, GRACE, REMIND_AGAIN, Lease, Receipt, Waiting, milliseconds
 from sms.messages import DeliveryReport, InboundSms, address_of, user_of
 
 if TYPE_CHECKING:
@@ -157,8 +157,8 @@ class RedisInbox:
         client: redis.Redis,
         *,
         who_key: bytes,
-        lease: timedelta = LEASE,
-        wake_again: timedelta = WAKE_AGAIN,
+        lease: timedelta,
+        wake_again: timedelta,
         per_number: bool = False,
     ) -> None:
         self._redis = client

@@ -17,10 +17,7 @@ from inbox.money import COUNTER_LIVES, Ask, BudgetVerdict, Caps, Grant, RecountP
 from inbox.payloads import Who
 from inbox.ports import (
     GRACE,
-    LEASE,
-    PROBE_EVERY,
     REMIND_AGAIN,
-    WAKE_AGAIN,
     Lease,
     Passage,
     Receipt,
@@ -41,8 +38,8 @@ class InMemoryInbox:
         self,
         *,
         who_key: bytes = b"memory",
-        lease: timedelta = LEASE,
-        wake_again: timedelta = WAKE_AGAIN,
+        lease: timedelta = timedelta(seconds=20),
+        wake_again: timedelta = timedelta(seconds=60),
         clock_ms: Callable[[], int] = _wall_ms,
         per_number: bool = False,
     ) -> None:
@@ -270,7 +267,7 @@ class InMemoryCircuit:
         if self.probing:
             self.probing = False
             return Passage(allowed=True, probe=True)
-        return Passage(allowed=False, wait_ms=milliseconds(PROBE_EVERY), reason=self.reason)
+        return Passage(allowed=False, wait_ms=30_000, reason=self.reason)
 
     def open(self, reason: str) -> bool:
         """See `Circuit.open`."""

@@ -14,21 +14,12 @@ from typing import Final, Protocol
 from inbox.payloads import Who
 from sms.messages import DeliveryReport, InboundSms
 
-#: Length of a lease. It must outlast a pause of the process that renews it. After a crash, another worker waits for
-#: this long.
-LEASE: Final = timedelta(seconds=20)
 #: The first sweep after this time replaces a lost wake-up task.
 GRACE: Final = timedelta(seconds=5)
-#: The sweep pushes a wake-up task for the same person at most this often.
-WAKE_AGAIN: Final = timedelta(seconds=60)
-
 #: A memory task for the same person is pushed at most this often.
 REMIND_AGAIN: Final = timedelta(seconds=30)
 #: A task that continues a recount is pushed at most this often.
 COUNT_AGAIN: Final = timedelta(seconds=5)
-
-#: How often one send goes through an open circuit as a probe, to see whether the operator has repaired the fault.
-PROBE_EVERY: Final = timedelta(seconds=30)
 
 
 def moment(ms: int) -> datetime:

@@ -29,6 +29,8 @@ from typing import IO, Any, Final
 from urllib.parse import urlsplit
 
 from runtime.settings import Settings, SettingsError, environment
+from runtime.settings import names as settings_names
+from worker.build.cat import check_cat
 
 #: Time for a process to answer. On a slow machine, Python alone needs several seconds to start them all.
 START_SECONDS: Final = 120.0
@@ -253,7 +255,8 @@ def make_plan(given: Mapping[str, str], wanted: UpOptions) -> Plan:
     run.mkdir(parents=True, exist_ok=True)
     env = _environment(given, wanted, own, at)
     chosen = Settings.load(env)
-    chosen.require_twilio()
+    chosen.twilio.require()
+    check_cat(chosen)
 
     stores = []
     if "redis" in own:
@@ -269,14 +272,14 @@ def make_plan(given: Mapping[str, str], wanted: UpOptions) -> Plan:
     # Flower asks for the workers when it starts, so the workers start first
     flower = _http("flower", ports["flower"], "/healthcheck", env)
 
-    login = chosen.flower_basic_auth
-    urls = [("webhook", chosen.public_url)]
+    login = chosen.flower.basic_auth
+    urls = [("webhook", chosen.webhook.public_url)]
     urls += [("phone", f"{at['simulator']}/phone")] if "simulator" in own else []
     urls += [
-        ("twilio", chosen.twilio_api_base_url),
+        ("twilio", chosen.twilio.api_base_url),
         ("flower", f"http://{login}@127.0.0.1:{ports['flower']}"),
-        ("redis", chosen.redis_url),
-        ("dynamodb", chosen.aws_endpoint_url or f"https://dynamodb.{chosen.aws_region}.amazonaws.com"),
+        ("redis", chosen.redis.url),
+        ("dynamodb", chosen.dynamodb.endpoint_url or f"https://dynamodb.{chosen.dynamodb.region}.amazonaws.com"),
     ]
     urls += [("model", f"{at['model']}/v1")] if "model" in own else []
     return Plan(groups=(stores, processes, (flower,)), urls=urls, environment=env)
@@ -431,7 +434,7 @@ def note_tree(data: Path, env: Mapping[str, str]) -> None:
 
     `up` removes the file when the tree stops.
     """
-    ours = [name.upper() for name in Settings.model_fields] + ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
+    ours = [*settings_names(), "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
     path = data / TREE_FILE
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "w") as file:

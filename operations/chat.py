@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cat import recall
@@ -23,7 +23,7 @@ class Chat:
     cat: Cat
     conversations: ConversationManager
     person: str
-    terms: recall.Terms = field(default_factory=recall.Terms)
+    terms: recall.Terms
 
     def before(self) -> Iterator[tuple[str, str]]:
         """Yield what the cat remembers of the conversation, as pairs such as `("user", "hello")`."""

@@ -51,7 +51,7 @@ class Change:
 
 def wanted(chosen: Settings) -> tuple[str, str]:
     """Return the address for texts and the fallback address, which Twilio uses if the first one fails."""
-    return f"{chosen.public_url}/sms{OVERRIDES}", f"{chosen.public_url}/sms/fallback"
+    return f"{chosen.webhook.public_url}/sms{OVERRIDES}", f"{chosen.webhook.public_url}/sms/fallback"
 
 
 def changes(chosen: Settings, account: TwilioAccount) -> Sequence[Change]:
@@ -60,7 +60,7 @@ def changes(chosen: Settings, account: TwilioAccount) -> Sequence[Change]:
     Short codes are left out: they are set in Twilio's console.
     """
     url, fallback = wanted(chosen)
-    numbers = [number for number in chosen.numbers if number.startswith("+")]
+    numbers = [number for number in chosen.twilio.numbers if number.startswith("+")]
     return [Change(number=number, stands=account.number(number), url=url, fallback=fallback) for number in numbers]
 
 

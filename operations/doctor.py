@@ -30,7 +30,7 @@ from runtime.settings import TWILIO_API, Settings
 from sms import signature
 from sms.account import Refused
 from sms.errors import CarrierAway
-from worker import wiring
+from worker.build.twilio import twilio_account
 
 #: Time limit of one check, and of all checks together.
 CHECK_SECONDS: Final = 6.0
@@ -96,7 +96,7 @@ def _listed(check: Callable[[Settings], Findings], chosen: Settings) -> list[Fin
 
 def _settings(chosen: Settings) -> Findings:
     yield Finding(where="settings", level=Level.OK, what=f"are valid; DadaCat {version('dadacat')}")
-    if not chosen.numbers and not chosen.twilio_messaging_service_sid:
+    if not chosen.twilio.numbers and not chosen.twilio.messaging_service_sid:
         yield Finding(
             where="settings",
             level=Level.WARNING,
@@ -107,7 +107,7 @@ def _settings(chosen: Settings) -> Findings:
 
 def _redis_client(chosen: Settings) -> redis.Redis:
     return redis.Redis.from_url(
-        chosen.redis_url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS
+        chosen.redis.url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS
     )
 
 
@@ -124,7 +124,7 @@ def _redis(chosen: Settings) -> Findings:
             remedy="put user and password into REDIS_URL: redis://user:password@host:6379/0",
         )
     except (redis.ConnectionError, redis.TimeoutError) as exc:
-        address = urlsplit(chosen.redis_url)
+        address = urlsplit(chosen.redis.url)
         yield Finding(
             where=where,
             level=Level.WRONG,
@@ -210,8 +210,8 @@ def _dynamodb(chosen: Settings) -> Findings:
     where = "dynamodb"
     client = boto3.session.Session().client(
         "dynamodb",
-        region_name=chosen.aws_region,
-        endpoint_url=chosen.aws_endpoint_url,
+        region_name=chosen.dynamodb.region,
+        endpoint_url=chosen.dynamodb.endpoint_url,
         config=Config(
             connect_timeout=TIMEOUT_SECONDS,
             read_timeout=TIMEOUT_SECONDS,
@@ -219,13 +219,13 @@ def _dynamodb(chosen: Settings) -> Findings:
         ),
     )
     tables = (
-        schema.conversations(chosen.dynamodb_table_name),
-        schema.messages(chosen.dynamodb_messages_table_name),
+        schema.conversations(chosen.dynamodb.conversations_table),
+        schema.messages(chosen.dynamodb.messages_table),
     )
     try:
         for table in tables:
             yield from _table(client, table)
-            if chosen.retention_days:
+            if chosen.dynamodb.retention_days:
                 yield from _expiry(client, table["TableName"])
     except NoCredentialsError:
         yield Finding(
@@ -243,7 +243,7 @@ def _dynamodb(chosen: Settings) -> Findings:
             remedy="grant dynamodb:DescribeTable on both tables, or use other credentials",
         )
     except (BotoCoreError, ValueError) as exc:
-        place = chosen.aws_endpoint_url or f"DynamoDB in {chosen.aws_region}"
+        place = chosen.dynamodb.endpoint_url or f"DynamoDB in {chosen.dynamodb.region}"
         yield Finding(
             where=where,
             level=Level.WRONG,
@@ -317,7 +317,7 @@ def _expiry(client: Any, name: str) -> Findings:  # Any: boto3's own shapes
 
 def _twilio(chosen: Settings) -> Findings:
     where = "twilio"
-    twilio = wiring.account(chosen)
+    twilio = twilio_account(chosen)
     try:
         status, date = twilio.status()
         if status != "active":
@@ -350,7 +350,7 @@ def _twilio(chosen: Settings) -> Findings:
             else:
                 yield Finding(where=where, level=Level.OK, what=f"texts to {change.number} are posted to us")
     except Refused as exc:
-        key = "TWILIO_API_KEY and TWILIO_API_SECRET are" if chosen.twilio_api_key else "TWILIO_AUTH_TOKEN is"
+        key = "TWILIO_API_KEY and TWILIO_API_SECRET are" if chosen.twilio.api_key else "TWILIO_AUTH_TOKEN is"
         what = f"{key} not this account's" if exc.status == HTTPStatus.UNAUTHORIZED else str(exc)
         yield Finding(
             where=where,
@@ -362,7 +362,7 @@ def _twilio(chosen: Settings) -> Findings:
         yield Finding(
             where=where,
             level=Level.WRONG,
-            what=f"{chosen.twilio_api_base_url}: {exc}",
+            what=f"{chosen.twilio.api_base_url}: {exc}",
             remedy="check whether this machine can reach it, and check TWILIO_API_BASE_URL",
         )
     finally:
@@ -371,8 +371,8 @@ def _twilio(chosen: Settings) -> Findings:
 
 def _webhook(chosen: Settings) -> Findings:
     """Check that the public address leads to our webhook, and that it accepts what our token signs."""
-    where, url = "webhook", chosen.public_url
-    if chosen.twilio_api_base_url == TWILIO_API and urlsplit(url).scheme != "https":
+    where, url = "webhook", chosen.webhook.public_url
+    if chosen.twilio.api_base_url == TWILIO_API and urlsplit(url).scheme != "https":
         yield Finding(
             where=where,
             level=Level.WARNING,
@@ -418,9 +418,9 @@ def _webhook(chosen: Settings) -> Findings:
 
 
 def _signed(chosen: Settings, url: str, form: Mapping[str, str]) -> str:
-    if chosen.webhook_signing == "shared-keys":
-        return signature.sign(chosen.shared_keys[0], url, form, algorithm="sha256")
-    return signature.sign(chosen.tokens[0], url, form)
+    if chosen.twilio.webhook_signing == "shared-keys":
+        return signature.sign(chosen.twilio.shared_keys[0], url, form, algorithm="sha256")
+    return signature.sign(chosen.twilio.tokens[0], url, form)
 
 
 def _workers(chosen: Settings) -> Findings:
@@ -434,7 +434,7 @@ def _workers(chosen: Settings) -> Findings:
         seconds, _ = client.time()
         stopped: Any = client.hget("circuit", "reason")
         # a worker that does not answer in this time is fully busy, or absent
-        with Celery(broker=chosen.redis_url, set_as_current=False) as app:
+        with Celery(broker=chosen.redis.url, set_as_current=False) as app:
             workers = app.control.ping(timeout=PING_SECONDS)
     except Exception as exc:  # noqa: BLE001 - any error of kombu's transport; the redis check reports it
         yield Finding(
@@ -480,15 +480,15 @@ def _engines(chosen: Settings) -> Findings:
     yield Finding(
         where=where,
         level=Level.OK,
-        what=f"{', '.join(chosen.engine_names) or 'dada'}; dada answers if all of them fail",
+        what=f"{', '.join(chosen.engines.names) or 'dada'}; dada answers if all of them fail",
     )
-    if not any(name.startswith("openai:") for name in chosen.engine_names):
+    if not any(name.startswith("openai:") for name in chosen.engines.names):
         return
-    base = chosen.openai_base_url or "https://api.openai.com/v1"
+    base = chosen.engines.openai_base_url or "https://api.openai.com/v1"
     try:
         answer = requests.get(
             f"{base}/models",
-            headers={"Authorization": f"Bearer {chosen.openai_api_key or 'none'}"},
+            headers={"Authorization": f"Bearer {chosen.engines.openai_api_key or 'none'}"},
             timeout=TIMEOUT_SECONDS,
         )
     except requests.RequestException as exc:

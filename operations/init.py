@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from runtime.settings import TWILIO_API, Settings
+from worker.build.cat import check_cat
 
 #: First line of the file; every setting that the file does not name has a default.
 _HEAD: Final = (
@@ -22,7 +23,9 @@ def complete(given: Mapping[str, str]) -> dict[str, str]:
     values.setdefault("FLOWER_BASIC_AUTH", f"cat:{secrets.token_urlsafe(12)}")
     # without this setting `dadacat up` and compose use the simulator
     values.setdefault("TWILIO_API_BASE_URL", TWILIO_API)
-    Settings.load(values).require_twilio()
+    chosen = Settings.load(values)
+    chosen.twilio.require()
+    check_cat(chosen)
     return values
 
 

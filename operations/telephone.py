@@ -20,17 +20,17 @@ def text(chosen: Settings, person: str, to: str, body: str, *, seconds: float) -
 
     The reply is None if none comes within `seconds`.
     """
-    if chosen.twilio_api_base_url == TWILIO_API:
+    if chosen.twilio.api_base_url == TWILIO_API:
         raise BadRequest(
             "only the simulator has telephones to text from: "
             "set TWILIO_API_BASE_URL to a simulator, or start one with dadacat up"
         )
-    number = to or next(iter(chosen.numbers), "")
+    number = to or next(iter(chosen.twilio.numbers), "")
     if not number:
         raise BadRequest("no number to text: give --to, or set TWILIO_PHONE_NUMBER")
-    login = chosen.api_logins[0]
-    path = f"/2010-04-01/Accounts/{chosen.twilio_account_sid}/Messages.json"
-    with httpx.Client(base_url=chosen.twilio_api_base_url, auth=login, timeout=TIMEOUT_SECONDS) as network:
+    login = chosen.twilio.logins[0]
+    path = f"/2010-04-01/Accounts/{chosen.twilio.account_sid}/Messages.json"
+    with httpx.Client(base_url=chosen.twilio.api_base_url, auth=login, timeout=TIMEOUT_SECONDS) as network:
 
         def received() -> list[dict[str, Any]]:  # Any: Twilio's JSON
             answer = network.get(path, params={"To": person, "PageSize": "50"}).raise_for_status()
@@ -51,5 +51,5 @@ def text(chosen: Settings, person: str, to: str, body: str, *, seconds: float) -
                     return sid, str(replies[-1]["body"])
                 time.sleep(POLL_SECONDS)
         except (httpx.HTTPError, KeyError) as exc:
-            raise BadRequest(f"no simulator answers at {chosen.twilio_api_base_url}: {type(exc).__name__}") from None
+            raise BadRequest(f"no simulator answers at {chosen.twilio.api_base_url}: {type(exc).__name__}") from None
     return sid, None

@@ -35,21 +35,21 @@ class Keys:
         self._lock = threading.Lock()
         self._seen = self._mark()
         self._looked = clock()
-        self._tokens, self._shared_keys = chosen.tokens, chosen.shared_keys
+        self._tokens, self._shared_keys = chosen.twilio.tokens, chosen.twilio.shared_keys
         self._hung_up = False
 
     @property
     def tokens(self) -> tuple[str, ...]:
         """The account's auth tokens, at most a second old."""
         self._heed_hangup()
-        path = self._chosen.twilio_auth_token_file
+        path = self._chosen.twilio.auth_token_file
         if path and self._clock() - self._looked >= LOOK_SECONDS:
             with self._lock:
                 self._looked = self._clock()
                 mark = self._mark()
                 if mark != self._seen:
                     # while the file is being replaced, or is gone, the known tokens stay
-                    self._tokens, self._seen = self._chosen.tokens or self._tokens, mark
+                    self._tokens, self._seen = self._chosen.twilio.tokens or self._tokens, mark
                     log.info("tokens read anew", count=len(self._tokens))
         return self._tokens
 
@@ -63,7 +63,7 @@ class Keys:
     def logins(self) -> tuple[tuple[str, str], ...]:
         """User names and passwords for Twilio's API, such as `(("AC…", "token"),)`."""
         tokens = self.tokens
-        return self._chosen.logins_with(tokens)
+        return self._chosen.twilio.logins_with(tokens)
 
     def hang_up(self) -> None:
         """Have the settings read again at the next access.
@@ -81,18 +81,18 @@ class Keys:
         """Read the settings again; if they are invalid, keep the known keys."""
         try:
             fresh = Settings.load(self._read())
-            fresh.require_twilio()
+            fresh.twilio.require()
         except SettingsError as exc:
             log.error("settings not read anew", reason=str(exc))  # noqa: TRY400 - the reason says it all
             return
         with self._lock:
-            self._chosen, self._tokens, self._shared_keys = fresh, fresh.tokens, fresh.shared_keys
+            self._chosen, self._tokens, self._shared_keys = fresh, fresh.twilio.tokens, fresh.twilio.shared_keys
             self._seen = self._mark()
         log.info("keys read anew", tokens=len(self._tokens), shared=len(self._shared_keys))
 
     def _mark(self) -> tuple[int, int, int]:
         try:
-            status = Path(self._chosen.twilio_auth_token_file or os.devnull).stat()
+            status = Path(self._chosen.twilio.auth_token_file or os.devnull).stat()
         except OSError:
             return (0, 0, 0)
         return (status.st_mtime_ns, status.st_size, status.st_ino)

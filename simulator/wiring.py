@@ -27,32 +27,32 @@ FIRST_PHONE = ("+15551230001", "Tristan")
 def app() -> ASGIApp:
     """Build the simulator from the environment. Raises `SettingsError`."""
     chosen = Settings.load(environment())
-    chosen.require_twilio()
-    logs.configure("simulator", form=chosen.log_format, level=chosen.log_level)
-    store = Store(chosen.simulator_data)
-    numbers = chosen.numbers or tuple(part.strip() for part in chosen.simulator_numbers.split(","))
+    chosen.twilio.require()
+    logs.configure("simulator", form=chosen.logs.format, level=chosen.logs.level)
+    store = Store(chosen.simulator.data)
+    numbers = chosen.twilio.numbers or chosen.simulator.numbers
     for number in numbers:
-        _own(store, number, chosen.public_url)
+        _own(store, number, chosen.webhook.public_url)
     if not store.phones():
         store.save_phone(*FIRST_PHONE)
-    faults = Faults.from_file(Path(chosen.simulator_faults)) if chosen.simulator_faults else Faults()
+    faults = Faults.from_file(Path(chosen.simulator.faults)) if chosen.simulator.faults else Faults()
     network = Network(
         store,
         Account(
-            sid=chosen.twilio_account_sid,
-            token=chosen.tokens[0],
-            api_key=chosen.twilio_api_key,
-            api_secret=chosen.twilio_api_secret,
-            messaging_service_sid=chosen.twilio_messaging_service_sid,
+            sid=chosen.twilio.account_sid,
+            token=chosen.twilio.tokens[0],
+            api_key=chosen.twilio.api_key,
+            api_secret=chosen.twilio.api_secret,
+            messaging_service_sid=chosen.twilio.messaging_service_sid,
         ),
         faults=faults,
-        base_url=chosen.twilio_api_base_url,
+        base_url=chosen.twilio.api_base_url,
     )
     storage = DynamoDBStorage(
-        chosen.dynamodb_table_name,
-        messages_table_name=chosen.dynamodb_messages_table_name,
-        endpoint_url=chosen.aws_endpoint_url,
-        region_name=chosen.aws_region,
+        chosen.dynamodb.conversations_table,
+        messages_table_name=chosen.dynamodb.messages_table,
+        endpoint_url=chosen.dynamodb.endpoint_url,
+        region_name=chosen.dynamodb.region,
     )
     return create_app(network, journal=Journal.on(storage), faults=faults)
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
+from cat import recall
+from cat.chain import Cat
+from cat.ports import Engine
 from conversation import entries
 from conversation.storage import DynamoDBStorage
 from conversation.table import DynamoDB
@@ -19,6 +23,9 @@ ANN = "+15551230001"
 BEN = "+15551230002"
 OUR_NUMBER = "+15005550006"
 
+#: A window that holds a whole short conversation.
+WINDOW = recall.Terms(tokens=2000, age=timedelta(hours=72))
+
 _numbers = count(1)
 
 
@@ -28,6 +35,10 @@ def a_sid() -> str:
 
 def a_text(body: str = "hello", *, sender: str = ANN, sid: str | None = None, **more: Any) -> InboundSms:
     return InboundSms(sid=MessageSid(sid or a_sid()), sender=sender, to=OUR_NUMBER, body=body, **more)
+
+
+def a_cat(engines: Sequence[Engine], **more: Any) -> Cat:
+    return Cat(engines, **{"deadline_seconds": 20, "max_segments": 3, "max_parts": 1, **more})
 
 
 def a_turn(content: str = "hello", *, user_id: str = ANN, sid: str | None = None, at: int = 0) -> Turn:

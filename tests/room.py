@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from cat.chain import Cat
 from cat.ports import Heard, Reply
 from cat.prices import Catalogue, Model
 from conversation import schema
@@ -22,19 +21,21 @@ from inbox import payloads
 from inbox.memory import InMemoryCircuit, InMemoryInbox, InMemoryLimits, InMemoryQuota
 from journal.states import PartState, TurnState
 from journal.store import Journal
+from runtime import metrics
 from sms.memory import InMemorySender
 from sms.messages import InboundSms, MessageSid
 from sms.ports import Listed
 from sms.prices import Tariff
-from tests.builders import ANN, OUR_NUMBER, a_sid, a_text
+from tests.builders import ANN, OUR_NUMBER, WINDOW, a_cat, a_sid, a_text
 from worker.budget import Budget
 from worker.counting import Counting
 from worker.delivery import Delivery, Terms
-from worker.delivery_failures import DeliveryFailures, Told
+from worker.delivery_failures import DeliveryFailures
 from worker.limits import Limiter, Rates
 from worker.receipts import Receipts
 from worker.reconcile import Reconciler
 from worker.reconcile import Terms as ReconcileTerms
+from worker.telemetry import Event
 from worker.turn import House, Visits, VisitSettings
 from worker.visit import LeaseKeeper
 
@@ -70,6 +71,16 @@ def a_counting(purse: Any, journal: Any) -> Counting | None:
     return Counting(purse, journal, who=lambda person: payloads.who(person, b"memory")) if purse else None
 
 
+class Recorder:
+    """Telemetry that keeps the events."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def emit(self, event: Event) -> None:
+        self.events.append(event)
+
+
 class Died(BaseException):
     """The end of a worker's process: no product code catches it."""
 
@@ -96,11 +107,9 @@ class Room:
         self.sender = InMemorySender()
         self.circuit = InMemoryCircuit()
         self.parrot = Parrot()
-        self.alarms: list[tuple[str, str]] = []
+        self.telemetry = Recorder()
         self.aftermath = self.an_aftermath(self.inbox)
-        self.receipts = Receipts(
-            self.inbox, self.store, self.aftermath, who_key=b"memory", per_number=self.per_number, noted=lambda *_: None
-        )
+        self.receipts = Receipts(self.inbox, self.store, self.aftermath, who_key=b"memory", per_number=self.per_number)
         self.sender.clock = self.now
         limits = InMemoryLimits(clock_ms=lambda: self.ms) if self.rates else None
         self.limiter = Limiter(limits, self.rates or Rates())
@@ -112,7 +121,7 @@ class Room:
     def an_aftermath(self, inbox: Any) -> DeliveryFailures:
         return DeliveryFailures(
             inbox, self.store, self.circuit, rng=random.Random(1), max_age=timedelta(hours=6),
-            told=Told(alarm=lambda alarm, reason: self.alarms.append((alarm, reason))),
+            telemetry=self.telemetry,
         )  # fmt: skip
 
     def a_reconciler(self) -> Reconciler:
@@ -120,9 +129,10 @@ class Room:
             validity=timedelta(hours=1),
             numbers=[OUR_NUMBER],
             who=lambda person: payloads.who(person, b"memory"),
+            unsettled_after=timedelta(seconds=60),
             per_number=self.per_number,
         )
-        return Reconciler(self.inbox, self.store, self.sender, self.aftermath, terms)
+        return Reconciler(self.inbox, self.store, self.sender, self.aftermath, terms, telemetry=self.telemetry)
 
     def heard_of(self, body: str) -> MessageSid:
         """Put a text on the carrier's list without a webhook request; return its sid."""
@@ -144,10 +154,10 @@ class Room:
             terms,
             rng=random.Random(1),
             sleep=lambda _: None,
-            alarm=lambda alarm, reason: self.alarms.append((alarm, reason)),
+            telemetry=self.telemetry,
             pace=replaced.get("pace", lambda _: 0),
         )
-        cat = Cat(
+        cat = a_cat(
             [self.parrot], deadline_seconds=20, max_parts=self.max_parts, max_segments=self.max_segments,
             catalogue=CATALOGUE,
         )  # fmt: skip
@@ -159,18 +169,18 @@ class Room:
             delivery=delivery,
             limiter=self.limiter,
             album=replaced.get("album"),
-            leases=LeaseKeeper(self.inbox, every_seconds=5, on_error=lambda _: None),
+            leases=LeaseKeeper(self.inbox, every_seconds=5),
             worker="w",
             mark=replaced.get("mark", str),
         )
         habits = VisitSettings(
             policy=self.policy, quiet_window_seconds=0.05, quiet_limit_seconds=0.2, max_age_seconds=21600,
-            own_numbers=frozenset({OUR_NUMBER}), **self.habits,
+            memory=WINDOW, own_numbers=frozenset({OUR_NUMBER}), **self.habits,
         )  # fmt: skip
-        return Visits(house, habits, stopping=lambda: self.stopping, sleep=lambda _: None)
+        return Visits(house, habits, telemetry=self.telemetry, stopping=lambda: self.stopping, sleep=lambda _: None)
 
     def budget(self, purse: Any, journal: Any) -> Budget:
-        return Budget(a_counting(purse, journal), TARIFF, max_segments=1)
+        return Budget(a_counting(purse, journal), TARIFF, max_segments=1, max_parts=1)
 
     def texts(self, *bodies: str) -> list[InboundSms]:
         texts = [a_text(body) for body in bodies]
@@ -189,6 +199,12 @@ class Room:
 
     def later(self, *, seconds: float) -> None:
         self.ms += int(seconds * 1000)
+
+    @property
+    def alarms(self) -> list[tuple[str, str]]:
+        return [
+            (event.name, event.fields["reason"]) for event in self.telemetry.events if event.metric is metrics.ALARMS
+        ]
 
     @property
     def received(self) -> list[str]:

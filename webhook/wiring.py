@@ -21,7 +21,7 @@ STUCK_AFTER_SECONDS: Final = 120.0
 
 def signing(chosen: Settings, keys: Keys) -> Callable[[], Sequence[Key]]:
     """What may have signed a request, at the moment of each."""
-    by_token, by_key = chosen.webhook_signing != "shared-keys", chosen.webhook_signing != "tokens"
+    by_token, by_key = chosen.twilio.webhook_signing != "shared-keys", chosen.twilio.webhook_signing != "tokens"
 
     @lru_cache(maxsize=1)
     def made(secrets: tuple[str, ...], shared: tuple[str, ...]) -> tuple[Key, ...]:
@@ -33,7 +33,7 @@ def signing(chosen: Settings, keys: Keys) -> Callable[[], Sequence[Key]]:
 def door(chosen: Settings) -> RedisDoor:
     """Where texts are kept. Raises `SettingsError` for an address with an option that redis-py does not know, or not with that value."""
     try:
-        return RedisDoor(chosen.redis_url, who_key=chosen.who_key_bytes, per_number=chosen.per_number)
+        return RedisDoor(chosen.redis.url, who_key=chosen.who_key, per_number=chosen.people.per_number)
     except (TypeError, ValueError, RedisError) as exc:
         raise SettingsError(f"REDIS_URL: {exc}") from None
 
@@ -41,16 +41,16 @@ def door(chosen: Settings) -> RedisDoor:
 def app() -> WebhookApp:
     """The webhook as the environment describes it. Raises `SettingsError`."""
     chosen = Settings.load(environment())
-    chosen.require_twilio()
-    logs.configure("webhook", form=chosen.log_format, level=chosen.log_level)
+    chosen.twilio.require()
+    logs.configure("webhook", form=chosen.logs.format, level=chosen.logs.level)
     keys = Keys(chosen, environment)
     reload_on_hangup(keys)
     return create_app(
-        validator=Validator(chosen.public_url, signing(chosen, keys)),
+        validator=Validator(chosen.webhook.public_url, signing(chosen, keys)),
         ours=Ours(
-            account_sid=chosen.twilio_account_sid,
-            numbers=frozenset(chosen.numbers),
-            messaging_service_sid=chosen.twilio_messaging_service_sid,
+            account_sid=chosen.twilio.account_sid,
+            numbers=frozenset(chosen.twilio.numbers),
+            messaging_service_sid=chosen.twilio.messaging_service_sid,
         ),
         door=door(chosen),
         stuck_after_seconds=STUCK_AFTER_SECONDS,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from worker import wiring
+from worker import process
+from worker.build import celery
 
-wiring.guard_flower(sys.argv)
-app = wiring.celery_app()
+celery.guard_flower(sys.argv, process.settings())
+app = celery.app(process.settings())

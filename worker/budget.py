@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from cat.chain import MAX_SEGMENTS
 from conversation.errors import StoreAway
 from inbox.money import Ask, BudgetVerdict, Grant
 from inbox.payloads import Who
@@ -63,8 +62,8 @@ class Budget:
         counting: Counting | None,
         tariff: Tariff,
         *,
-        max_segments: int = MAX_SEGMENTS,
-        max_parts: int = 1,
+        max_segments: int,
+        max_parts: int,
         uncounted: Callable[[], None] = lambda: None,
     ) -> None:
         self._counting = counting

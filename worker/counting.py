@@ -17,6 +17,7 @@ from inbox.money import Quota, Spent
 from inbox.payloads import Who
 from journal.ports import Journal
 from journal.spending import Cost
+from worker import telemetry
 
 #: The engine recorded for a reply that consists of the last line alone.
 LAST_LINE: Final = "last line"
@@ -30,7 +31,7 @@ TASK_SECONDS: Final = 60.0
 class Counting:
     """Recount for `purse` the spending that `journal` records.
 
-    `ask` is called if the count must be continued, `begun` when a count begins.
+    `ask` is called if the count must be continued.
     """
 
     def __init__(
@@ -39,15 +40,15 @@ class Counting:
         journal: Journal,
         *,
         who: Callable[[str], Who],
+        telemetry: telemetry.Telemetry = telemetry.SILENT,
         ask: Callable[[], None] = lambda: None,
-        begun: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.purse = purse
         self._journal = journal
         self._who = who
         self._ask = ask
-        self._begun = begun
+        self._telemetry = telemetry
         self._clock = clock
         self._name = secrets.token_hex(6)
 
@@ -60,7 +61,7 @@ class Counting:
         until = self._clock() + seconds
         progress = self.purse.begin_count(self._name, now=now)
         if progress is not None and not progress.cursor:
-            self._begun()
+            self._telemetry.emit(telemetry.recount_began())
         while progress is not None:
             page = self._journal.costs.page(since=progress.since, cursor=progress.cursor or None)
             over = self._clock() >= until

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
 from typing import Final
 
 from conversation.errors import StoreAway
@@ -27,7 +26,7 @@ from journal.ports import Journal
 from journal.states import PartState
 from sms.messages import OutboundSms, address_of
 from sms.ports import ErrorClass, NotCreated, Outcome, Sender, Sent
-from worker import retry_policy
+from worker import retry_policy, telemetry
 from worker.visit import Visit
 
 #: An older claim is not acted upon: the next lease holder may have turned it into UNKNOWN.
@@ -55,17 +54,6 @@ class Terms:
     max_age_seconds: float
 
 
-class Alarm(StrEnum):
-    """What an operator should look at."""
-
-    #: The carrier refuses our account or its configuration: nothing is sent any more.
-    STOPPED = "sending stopped"
-    #: The carrier says that two machines talk to each other.
-    LOOP = "loop"
-    #: An answer about one message that an operator should know of.
-    STRANGE = "carrier objects"
-
-
 class _Window:
     """The time between one claim and its first byte."""
 
@@ -88,7 +76,6 @@ class _Window:
 class Delivery:
     """Send the parts of a reply to the carrier, in order.
 
-    `noted` receives each part after an attempt, `alarm` what an operator should look at.
     `pace` returns in how many milliseconds a part may leave its number. A negative result means that the wait is too
     long, and that no place in the queue was taken.
     """
@@ -101,8 +88,7 @@ class Delivery:
         terms: Terms,
         *,
         rng: random.Random,
-        noted: Callable[[ReplyPart], None] = lambda _: None,
-        alarm: Callable[[Alarm, str], None] = lambda *_: None,
+        telemetry: telemetry.Telemetry = telemetry.SILENT,
         pace: Callable[[ReplyPart], int] = lambda _: 0,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -110,10 +96,9 @@ class Delivery:
         self._sender = sender
         self._terms = terms
         self._rng = rng
-        self._noted = noted
+        self._telemetry = telemetry
         self._sleep = sleep
         self._circuit = circuit
-        self._alarm = alarm
         self._pace = pace
         self._gate = threading.Semaphore(CLAIMS_AT_A_TIME)
 
@@ -139,7 +124,7 @@ class Delivery:
             if part.state in (PartState.NEW, PartState.RETRY):
                 failed = Binding(state=PartState.FAILED, reason=reason)
                 given_up.append(self._journal.outbox.bind(part, failed, now=visit.now()))
-                self._noted(given_up[-1])
+                self._telemetry.emit(telemetry.part_attempted(given_up[-1]))
             else:
                 given_up.append(part)
         return tuple(given_up)
@@ -148,7 +133,7 @@ class Delivery:
         if part.state is PartState.SENDING:
             # its claimant held a lower fence, so it is gone; whether its request left cannot be known here
             part = self._journal.outbox.bind(part, _unknown(visit, "its sender died"), now=visit.now())
-            self._noted(part)
+            self._telemetry.emit(telemetry.part_attempted(part))
         if part.state in (PartState.NEW, PartState.RETRY):
             if visit.now_ms() < part.due:
                 # no visit waits until tomorrow for a second try: the reconciler finds it when it is due
@@ -156,7 +141,8 @@ class Delivery:
             unwanted = self._unwanted(visit, part)
             if unwanted:
                 binding = Binding(state=PartState.SUPPRESSED, reason=unwanted)
-                self._noted(self._journal.outbox.bind(part, binding, now=visit.now()))
+                suppressed = self._journal.outbox.bind(part, binding, now=visit.now())
+                self._telemetry.emit(telemetry.part_attempted(suppressed))
                 return None
             passage = self._circuit.passage()
             if not passage.allowed:
@@ -187,12 +173,12 @@ class Delivery:
             outcome = self._sender.send(self._message(claimed), may_begin=window.first_byte)
         # before anything else: an outcome that is not stored is in doubt, whatever else can be reached
         bound = self._bind(visit, claimed, self._binding(visit, claimed, outcome))
-        self._noted(bound)
+        self._telemetry.emit(telemetry.part_attempted(bound))
         self._switch(outcome, passage)
         if isinstance(outcome, NotCreated):
             self._heed(visit, outcome)
         if not isinstance(outcome, Sent) and outcome.alarming:
-            self._alarm(Alarm.STRANGE, outcome.reason)
+            self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.STRANGE, outcome.reason))
         return bound
 
     def _heed(self, visit: Visit, refusal: NotCreated) -> None:
@@ -208,13 +194,13 @@ class Delivery:
         until_ms = visit.now_ms() + int(retry_policy.LOOP_QUIET.total_seconds() * 1000)
         self._journal.conversations.set_quiet(visit.user_id, until_ms=until_ms, fence=visit.fence, now=visit.now())
         visit.opened = replace(visit.conversation, quiet_until=until_ms)
-        self._alarm(Alarm.LOOP, reason)
+        self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.LOOP, reason))
 
     def _switch(self, outcome: Outcome, passage: Passage) -> None:
         """Open the circuit breaker if the carrier refused us; close it if a probe shows that it accepts us."""
         if isinstance(outcome, NotCreated) and outcome.error_class is ErrorClass.CONFIGURATION:
             if self._circuit.open(outcome.reason):
-                self._alarm(Alarm.STOPPED, outcome.reason)
+                self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.STOPPED, outcome.reason))
         elif passage.probe and (isinstance(outcome, Sent) or _about_the_message(outcome)):
             self._circuit.close()
 

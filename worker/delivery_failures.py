@@ -11,8 +11,6 @@ dies between writing the row and enqueuing the wake-up task, the reconciler find
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -23,19 +21,10 @@ from journal.ports import Journal
 from sms import codes
 from sms.messages import InboundSms, Media, MessageSid, address_of
 from sms.ports import ErrorClass
-from worker import retry_policy
-from worker.delivery import Alarm
+from worker import retry_policy, telemetry
 
 #: Final statuses of a message that was not delivered.
 FAILED: Final = frozenset({"failed", "undelivered"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """Callbacks: `second_try` receives each new second try, `alarm` what an operator should look at."""
-
-    second_try: Callable[[ReplyPart], None] = lambda _: None
-    alarm: Callable[[Alarm, str], None] = lambda *_: None
 
 
 class DeliveryFailures:
@@ -49,14 +38,14 @@ class DeliveryFailures:
         *,
         rng: random.Random,
         max_age: timedelta,
-        told: Told | None = None,
+        telemetry: telemetry.Telemetry = telemetry.SILENT,
     ) -> None:
         self._inbox = inbox
         self._journal = journal_
         self._circuit = circuit
         self._rng = rng
         self._max_age = max_age
-        self._told = told or Told()
+        self._telemetry = telemetry
 
     def consider(self, part: ReplyPart) -> None:
         """Act on the part's status as the carrier last reported it.
@@ -69,11 +58,11 @@ class DeliveryFailures:
         if kind is ErrorClass.CONFIGURATION:
             reason = codes.meaning(code)
             if self._circuit.open(reason):
-                self._told.alarm(Alarm.STOPPED, reason)
+                self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.STOPPED, reason))
         elif code == retry_policy.OPTED_OUT:
             self._journal.conversations.opt_out(part.user_id, now=self._now())
         if codes.is_alarming_code(code):
-            self._told.alarm(Alarm.STRANGE, codes.meaning(code))
+            self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.STRANGE, codes.meaning(code)))
         self.try_again(part)
 
     def try_again(self, part: ReplyPart) -> None:
@@ -91,7 +80,7 @@ class DeliveryFailures:
         due = now + decision.in_
         second = part.second_try(due=in_milliseconds(due), fresh=tomorrow)
         if self._journal.outbox.send_again(second, now=now):
-            self._told.second_try(second)
+            self._telemetry.emit(telemetry.second_try(second))
             turn = self._journal.turns.get(part.user_id, part.turn)
             if turn is not None and not tomorrow:
                 self._inbox.accept(text_of(turn))

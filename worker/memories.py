@@ -7,18 +7,19 @@ visit sees that they are not, and enqueues another memory task.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, Protocol
 
 from cat import recall
 from cat.engines.guarded import GuardedEngine
 from conversation.entries import Entry
 from conversation.models import Conversation, Message, in_milliseconds
 from inbox.payloads import Who
-from inbox.ports import Inbox, moment
+from inbox.ports import moment
 from journal.ports import Journal
 from journal.states import TurnState
+from worker import telemetry
 from worker.budget import Budget
 
 #: How many people's memories a process folds at a time: its other threads answer texts.
@@ -27,29 +28,38 @@ AT_ONCE: Final = 2
 _UNHEARD: Final = frozenset({TurnState.FILED, TurnState.SILENT, TurnState.STALE, TurnState.DEAD})
 
 
+class People(Protocol):
+    """What memories ask of the inbox."""
+
+    def person(self, who: Who) -> str | None:
+        """Return the user id behind the hash; None if it is not known."""
+
+    def now_ms(self) -> int:
+        """Return the time, in milliseconds."""
+
+
 class Memories:
     """Fold messages into memories. `summarizer` is the summarizer.
 
     If `summarizer` is None, no summary is written, and only the facts that the person stated are kept.
-    `noted` receives the outcome of each folding.
     """
 
     def __init__(
         self,
-        inbox: Inbox,
+        people: People,
         journal: Journal,
         budget: Budget,
         summarizer: GuardedEngine | None,
         terms: recall.Terms,
         *,
-        noted: Callable[[Who, str], None] = lambda *_: None,
+        telemetry: telemetry.Telemetry = telemetry.SILENT,
     ) -> None:
-        self._inbox = inbox
+        self._people = people
         self._journal = journal
         self._budget = budget
         self._scribe = summarizer
         self._terms = terms
-        self._noted = noted
+        self._telemetry = telemetry
         self._places = threading.BoundedSemaphore(AT_ONCE)
 
     def refresh(self, who: Who) -> None:
@@ -57,7 +67,7 @@ class Memories:
         if not self._places.acquire(blocking=False):
             return
         try:
-            person = self._inbox.person(who)
+            person = self._people.person(who)
             if person is not None:
                 self.bring_up_to_date(who, person)
         finally:
@@ -66,9 +76,9 @@ class Memories:
     def bring_up_to_date(self, who: Who, person: str) -> None:
         """Do the same for a user id, such as `+15551230001`. A second call finds nothing to do."""
         conversation = self._journal.conversations.get(person)
-        now = moment(self._inbox.now_ms())
+        now = moment(self._people.now_ms())
         if conversation is not None and recall.is_due(conversation, self._terms, now=now):
-            self._noted(who, self._fold(who, conversation, now))
+            self._telemetry.emit(telemetry.memory_folded(who, self._fold(who, conversation, now)))
 
     def _fold(self, who: Who, conversation: Conversation, now: datetime) -> str:
         """Fold, and return the outcome in a few words."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from inbox import payloads
@@ -11,6 +10,7 @@ from journal.model import Reported, part_of_attempt
 from journal.ports import Journal
 from journal.states import PartState
 from sms.messages import DeliveryReport, user_of
+from worker import telemetry
 from worker.delivery_failures import DeliveryFailures
 
 #: How many reports one read takes; each costs one write.
@@ -21,7 +21,7 @@ LOOKS: Final = 50
 
 
 class Receipts:
-    """Drain the reports. `noted` receives the result of each: bound, foreign or unreadable."""
+    """Drain the reports."""
 
     def __init__(
         self,
@@ -31,14 +31,14 @@ class Receipts:
         *,
         who_key: bytes,
         per_number: bool = False,
-        noted: Callable[[str, DeliveryReport | None], None],
+        telemetry: telemetry.Telemetry = telemetry.SILENT,
     ) -> None:
         self._inbox = inbox
         self._journal = journal_
         self._aftermath = aftermath
         self._who_key = who_key
         self._per_number = per_number
-        self._noted = noted
+        self._telemetry = telemetry
 
     def drain(self) -> None:
         """Write every waiting report to the journal.
@@ -52,7 +52,8 @@ class Receipts:
             if not receipts:
                 return
             for receipt in receipts:
-                self._noted(self._write(receipt.report), receipt.report)
+                outcome, sid = self._write(receipt.report), receipt.report.sid if receipt.report else None
+                self._telemetry.emit(telemetry.report_written(outcome, sid))
                 self._inbox.receipts_done([receipt.entry_id])
 
     def _write(self, report: DeliveryReport | None) -> str:

@@ -17,19 +17,17 @@ from conversation.entries import milliseconds
 from inbox.errors import InboxAway
 from inbox.payloads import Who
 from inbox.ports import Inbox, moment
-from journal.model import ALL_BUCKETS, Binding, Charge, ReplyPart, Reported, RowName
+from journal import model
 from journal.ports import Journal
 from journal.states import STATUS_RANK, PartState
-from sms.messages import InboundSms, address_of, user_of
+from sms import messages
 from sms.ports import Ledger, Listed
-from worker import evidence
+from worker import evidence, telemetry
 from worker.delivery_failures import DeliveryFailures, text_of
 from worker.visit import LeaseKeeper
 
 #: For how many people one sweep enqueues a wake-up task.
 SWEEP_LIMIT: Final = 200
-#: A row unsettled for less than this belongs to a visit in progress.
-UNSETTLED_AFTER: Final = timedelta(seconds=60)
 #: How many rows of a bucket are read at a time.
 ROWS: Final = 200
 #: A person's newest rows, among which a listed entry's part is looked for first.
@@ -98,9 +96,10 @@ class Terms:
     #: Our own numbers, such as `+15005550006`; the list is searched for texts to them.
     numbers: Sequence[str]
     who: Callable[[str], Who]
-    unsettled_after: timedelta = UNSETTLED_AFTER
+    #: A row unsettled for less than this belongs to a visit in progress.
+    unsettled_after: timedelta
     #: The buckets of the unsettled index that are read.
-    buckets: Sequence[str] = ALL_BUCKETS
+    buckets: Sequence[str] = model.ALL_BUCKETS
     #: Each of our numbers has its own conversation with a person.
     per_number: bool = False
     #: Asks the carrier to delete the words of a message with a final status; None: the carrier keeps them.
@@ -108,7 +107,7 @@ class Terms:
 
 
 class Reconciler:
-    """Find lost work. `noted` receives the kind of each repair and the key of the repaired row."""
+    """Find lost work."""
 
     def __init__(
         self,
@@ -118,14 +117,14 @@ class Reconciler:
         aftermath: DeliveryFailures,
         terms: Terms,
         *,
-        noted: Callable[[str, str], None] = lambda *_: None,
+        telemetry: telemetry.Telemetry = telemetry.SILENT,
     ) -> None:
         self._inbox = inbox
         self._journal = journal_
         self._ledger = ledger
         self._aftermath = aftermath
         self._terms = terms
-        self._noted = noted
+        self._telemetry = telemetry
         self._remembered: dict[str, None] = {}
 
     def sweep(self) -> Sweep:
@@ -167,7 +166,7 @@ class Reconciler:
             progress(Step(what, done, total))
 
         unfinished = 0
-        doubtful: dict[str, list[ReplyPart]] = {}
+        doubtful: dict[str, list[model.ReplyPart]] = {}
         for bucket in self._terms.buckets:
             for row in self._unsettled(bucket, now):
                 part = self._part(row)
@@ -196,15 +195,15 @@ class Reconciler:
 
     # The journal
 
-    def _unsettled(self, bucket: str, now: datetime) -> Iterator[RowName]:
+    def _unsettled(self, bucket: str, now: datetime) -> Iterator[model.RowName]:
         return self._journal.unsettled.rows(bucket, before=now - self._terms.unsettled_after, limit=ROWS)
 
-    def _part(self, row: RowName) -> ReplyPart | None:
+    def _part(self, row: model.RowName) -> model.ReplyPart | None:
         if not row.is_part:
             return None
         return next((part for part in self._journal.outbox.parts(row.user_id, row.sid) if part.key == row.key), None)
 
-    def _restore(self, row: RowName) -> int:
+    def _restore(self, row: model.RowName) -> int:
         """Put the text of an unfinished turn back into the inbox, unless it already waits there.
 
         The visit that opens the turn marks it as restored.
@@ -214,18 +213,18 @@ class Reconciler:
             return 0
         if not self._inbox.accept(text_of(turn)):
             return 0
-        self._noted("unfinished", row.key)
+        self._telemetry.emit(telemetry.repaired("unfinished", row.key))
         return 1
 
     def _user(self, person: str, number: str) -> str:
-        return user_of(person, number, per_number=self._terms.per_number)
+        return messages.user_of(person, number, per_number=self._terms.per_number)
 
     def _now(self) -> datetime:
         return moment(self._inbox.now_ms())
 
     # The carrier's list
 
-    def _settle_unknown(self, person: str, doubtful: Sequence[ReplyPart]) -> int:
+    def _settle_unknown(self, person: str, doubtful: Sequence[model.ReplyPart]) -> int:
         """Settle a person's parts of unknown outcome by the entries of the carrier's list.
 
         The clock is read anew for each person: many people take minutes, and an entry's age counts from the moment at
@@ -233,28 +232,32 @@ class Reconciler:
         """
         recent = self._journal.outbox.newest_parts(person, limit=RECENT_ROWS)
         parts = [*recent, *(part for part in doubtful if part.key not in {other.key for other in recent})]
-        listing = self._ledger.sent_to(address_of(person), for_the_last=evidence.window(doubtful, now=self._now()))
+        listing = self._ledger.sent_to(
+            messages.address_of(person), for_the_last=evidence.window(doubtful, now=self._now())
+        )
         now = self._now()
         matches = evidence.match(listing, parts, now=now)
         for match in matches:
-            binding = Binding(
+            binding = model.Binding(
                 state=PartState.SENT, sid=match.entry.sid, status=match.entry.status, error_code=match.entry.error_code,
                 segments=match.entry.segments, evidence="list",
             )  # fmt: skip
             self._aftermath.consider(self._journal.outbox.bind(match.part, binding, now=now))
-            self._noted("settled", match.part.key)
+            self._telemetry.emit(telemetry.repaired("settled", match.part.key))
         if matches:
             self._inbox.wake(self._terms.who(person))
         return len(matches)
 
-    def _hold(self, part: ReplyPart, now: datetime) -> int:
+    def _hold(self, part: model.ReplyPart, now: datetime) -> int:
         """Hold a part that stayed unknown until Twilio can no longer send it, if no evidence came meanwhile."""
         if now - moment(part.unknown_since) <= self._terms.validity:
             return 0
-        bound = self._journal.outbox.bind(part, Binding(state=PartState.HELD, reason="no evidence in time"), now=now)
+        bound = self._journal.outbox.bind(
+            part, model.Binding(state=PartState.HELD, reason="no evidence in time"), now=now
+        )
         if bound.state is not PartState.HELD:
             return 0
-        self._noted("held", part.key)
+        self._telemetry.emit(telemetry.repaired("held", part.key))
         return 1
 
     def _missed(self, since: timedelta | None, passed: Callable[[str], None]) -> tuple[int, int]:
@@ -284,7 +287,7 @@ class Reconciler:
                 if entry.sid not in known and age > GRACE and self._inbox.accept(_text_from(entry, age)):
                     missed += 1
                     late += age > LATE
-                    self._noted("missed late" if age > LATE else "missed", entry.sid)
+                    self._telemetry.emit(telemetry.repaired("missed late" if age > LATE else "missed", entry.sid))
             passed("texts that we may have missed")
         self._journal.unsettled.set_watermark(RECEIVED, min(read_at))
         return missed, late
@@ -334,7 +337,7 @@ class Reconciler:
             if part is None or part.attempt_id is None:
                 continue  # sent by an older program, or in doubt: evidence settles the latter
             if _rank(entry.status) > _rank(part.status):
-                reported_status = Reported(
+                reported_status = model.Reported(
                     attempt_id=part.attempt_id, sid=entry.sid, status=entry.status, error_code=entry.error_code,
                     evidence="list",
                 )  # fmt: skip
@@ -344,7 +347,7 @@ class Reconciler:
             # the worker that recorded the failure may have died before it wrote the second try
             self._aftermath.try_again(part)
             if entry.price is not None and part.price is None:
-                charge = Charge(segments=entry.segments, price=entry.price, unit=entry.price_unit)
+                charge = model.Charge(segments=entry.segments, price=entry.price, unit=entry.price_unit)
                 self._journal.outbox.charge(part, charge)
                 charged += 1
             if not _is_open(entry) and _rank(entry.status) >= _rank("canceled"):
@@ -352,7 +355,7 @@ class Reconciler:
                 self._remember(entry.sid)
         return reported, charged
 
-    def _redact(self, entry: Listed, part: ReplyPart) -> None:
+    def _redact(self, entry: Listed, part: model.ReplyPart) -> None:
         """Have the carrier delete the words of a reply with a final status, and of the texts it answers.
 
         Raises `CarrierAway`; a later look continues.
@@ -366,16 +369,16 @@ class Reconciler:
             part.user_id, after_ms=begin - 1, before_ms=milliseconds(part.arrived) + 1, limit=RECENT_ROWS
         )
         for text in answered:
-            name = RowName(user_id=part.user_id, key=text.key)
+            name = model.RowName(user_id=part.user_id, key=text.key)
             if name.is_turn:
                 redact(name.sid)
         # the reply comes last: as long as the carrier has its words, a later look repeats all of this
         redact(entry.sid)
 
-    def _mine(self, person: str, entries: Sequence[Listed]) -> dict[str, ReplyPart]:
+    def _mine(self, person: str, entries: Sequence[Listed]) -> dict[str, model.ReplyPart]:
         """Return the person's parts by sid, searching further back if some of the entries are not found."""
         wanted = {entry.sid for entry in entries}
-        parts: dict[str, ReplyPart] = {}
+        parts: dict[str, model.ReplyPart] = {}
         for limit in (RECENT_ROWS, MANY_ROWS):
             parts = {part.sid: part for part in self._journal.outbox.newest_parts(person, limit=limit) if part.sid}
             if wanted <= parts.keys():
@@ -388,8 +391,8 @@ class Reconciler:
             del self._remembered[next(iter(self._remembered))]
 
 
-def _text_from(entry: Listed, age: timedelta) -> InboundSms:
-    return InboundSms(
+def _text_from(entry: Listed, age: timedelta) -> messages.InboundSms:
+    return messages.InboundSms(
         sid=entry.sid,
         sender=entry.sender,
         to=entry.to,

@@ -5,20 +5,26 @@ A task that fails loses nothing: the work it was enqueued for is still in the in
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from celery import shared_task
 from celery.signals import setup_logging, worker_init, worker_process_init, worker_ready, worker_shutting_down
 
 from inbox import payloads
 from inbox.payloads import Who
-from inbox.ports import moment
-from runtime import logs
+from inbox.ports import Inbox, moment
+from runtime import logs, metrics
 from runtime.secrets import reload_on_hangup
 from sms.errors import CarrierAway
-from worker import wiring
+from worker import process
 from worker.config import RECONCILE_TIME_LIMIT_SECONDS
+
+if TYPE_CHECKING:
+    from worker.build.worker import Worker
 
 log = logs.get("worker")
 
@@ -26,19 +32,19 @@ log = logs.get("worker")
 @shared_task(name=payloads.ANSWER_TASK)
 def answer(who: str) -> None:
     """Answer this person's waiting texts. `who` is the hash of the user id."""
-    wiring.worker().visits.serve(Who(who))
+    process.worker().visits.serve(Who(who))
 
 
 @shared_task(name=payloads.REMEMBER_TASK)
 def remember(who: str) -> None:
     """Fold the messages that left this person's window into the memory."""
-    wiring.worker().memories.refresh(Who(who))
+    process.worker().memories.refresh(Who(who))
 
 
 @shared_task(name=payloads.RECEIPTS_TASK)
 def receipts() -> None:
     """Write waiting delivery reports to the journal."""
-    wiring.worker().receipts.drain()
+    process.worker().receipts.drain()
 
 
 @shared_task(name=payloads.COUNT_TASK)
@@ -47,18 +53,18 @@ def count() -> None:
 
     If the task fails, the next visit that needs the totals enqueues another.
     """
-    worker = wiring.worker()
+    worker = process.worker()
     worker.budget.count(now=moment(worker.inbox.now_ms()))
 
 
 @shared_task(name=payloads.SWEEP_TASK)
 def sweep() -> None:
     """Enqueue wake-up tasks for all people who are due; reconcile at once if Redis was emptied."""
-    worker = wiring.worker()
+    worker = process.worker()
     swept = worker.reconciler.sweep()
     if swept.emptied:
         _reconcile(worker)
-    wiring.note_oldest(worker.inbox)
+    _note_oldest(worker.inbox)
     worker.receipts.drain()
 
 
@@ -66,10 +72,16 @@ def sweep() -> None:
 @shared_task(name=payloads.RECONCILE_TASK, acks_late=False, time_limit=RECONCILE_TIME_LIMIT_SECONDS)
 def reconcile() -> None:
     """Resume what the journal shows as unfinished, and find messages that only the carrier knows of."""
-    _reconcile(wiring.worker())
+    _reconcile(process.worker())
 
 
-def _reconcile(worker: wiring.Worker) -> None:
+def _note_oldest(inbox: Inbox) -> None:
+    """Set the metric of how long the oldest unanswered text has waited."""
+    oldest = inbox.oldest_waiting_ms()
+    metrics.OLDEST_WAITING_SECONDS.set((inbox.now_ms() - oldest) / 1000 if oldest is not None else 0)
+
+
+def _reconcile(worker: Worker) -> None:
     try:
         report = worker.reconciler.reconcile_alone(worker.leases)
     except CarrierAway as exc:
@@ -81,25 +93,25 @@ def _reconcile(worker: wiring.Worker) -> None:
 
 @setup_logging.connect
 def _log_as_everybody(**_: object) -> None:
-    chosen = wiring.settings()
+    chosen = process.settings()
     role = next((name for name in ("beat", "flower") if name in sys.argv), "worker")
-    logs.configure(role, form=chosen.log_format, level=chosen.log_level)
+    logs.configure(role, form=chosen.logs.format, level=chosen.logs.level)
 
 
 @worker_init.connect
 def _build(**_: object) -> None:
     """Connect and create the tables before the first task, or fail with a clear message."""
-    wiring.worker()
-    if wiring.settings().worker_pool == "prefork":
+    process.worker()
+    if process.settings().worker.pool == "prefork":
         # the parent checks, then forks. Its connections are closed by the parent, not by each of its children
-        wiring.rebuild()
+        process.rebuild()
 
 
 @worker_process_init.connect
 def _build_anew(**_: object) -> None:
     """Give a child of a prefork pool its own connections."""
-    wiring.rebuild()
-    wiring.worker()
+    process.rebuild()
+    process.worker()
 
 
 @worker_ready.connect
@@ -108,10 +120,17 @@ def _look_around(**_: object) -> None:
     reconcile.delay()
     count.delay()
     # Celery's own answer to this signal is a restart
-    reload_on_hangup(wiring.keys())
-    wiring.note_ready()
+    reload_on_hangup(process.keys())
+    _note_ready()
 
 
 @worker_shutting_down.connect
 def _stop(**_: object) -> None:
-    wiring.stopping.set()
+    process.stopping.set()
+
+
+def _note_ready() -> None:
+    """Tell the launcher, if there is one, that this worker listens."""
+    ready_file = os.environ.get("DADACAT_READY_FILE")
+    if ready_file:
+        Path(ready_file).touch()

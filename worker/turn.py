@@ -34,6 +34,7 @@ from sms.errors import CarrierAway
 from sms.keywords import Keyword
 from sms.messages import InboundSms, address_of
 from sms.ports import MediaSource
+from worker import telemetry
 from worker.budget import LAST_LINES, Asked, Budget, NotCounted
 from worker.counting import LAST_LINE
 from worker.delivery import LOOP, Delivery
@@ -67,10 +68,10 @@ class VisitSettings:
     quiet_window_seconds: float
     quiet_limit_seconds: float
     max_age_seconds: float
+    #: How much of a conversation a model is shown.
+    memory: recall.Terms
     #: Our own numbers: whatever they send is not a person's.
     own_numbers: frozenset[str] = frozenset()
-    #: How much of a conversation a model is shown.
-    memory: recall.Terms = field(default_factory=recall.Terms)
     #: A line under the first reply that somebody ever gets, and one under every so-and-so-many-th; empty, and 0: none.
     first_contact: str = ""
     footer: str = ""
@@ -135,15 +136,6 @@ class _Thought:
     sms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Noted:
-    """Who is told what a visit did: the log and the counters."""
-
-    turn: Callable[[Visit, Turn, TurnState, str], None] = lambda *_: None
-    thought: Callable[[Visit, Reply, float], None] = lambda *_: None
-    parked: Callable[[Visit, str], None] = lambda *_: None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class House:
     """What a visit walks through."""
@@ -171,7 +163,7 @@ class Visits:
         house: House,
         habits: VisitSettings,
         *,
-        noted: Noted | None = None,
+        telemetry: telemetry.Telemetry = telemetry.SILENT,
         stopping: Callable[[], bool] = lambda: False,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -186,7 +178,7 @@ class Visits:
         self._worker = house.worker
         self._mark = house.mark
         self._habits = habits
-        self._noted = noted or Noted()
+        self._telemetry = telemetry
         self._stopping = stopping
         self._sleep = sleep
 
@@ -289,7 +281,7 @@ class Visits:
 
     def _park(self, visit: Visit, due_ms: int, why: str, *, failed: bool = False) -> None:
         """Leave the person until later; several times if need be, because whoever does not park counts as dead."""
-        self._noted.parked(visit, why)
+        self._telemetry.emit(telemetry.parked(visit.lease.who, why))
         for _ in range(PARK_TRIES - 1):
             try:
                 self._inbox.release_until(visit.lease, due_ms=due_ms, failed=failed)
@@ -509,7 +501,11 @@ class Visits:
     def _settle(self, visit: Visit, turn: Turn, verdict: Settle) -> None:
         self._journal.turns.settle(turn, verdict.state, reason=verdict.reason, now=visit.now())
         visit.filed[turn.sid] = replace(turn, state=verdict.state)
-        self._noted.turn(visit, turn, verdict.state, verdict.reason)
+        self._note_turn(visit, turn, verdict.state, verdict.reason)
+
+    def _note_turn(self, visit: Visit, turn: Turn, state: TurnState, reason: str) -> None:
+        who, fence = visit.lease.who, visit.fence
+        self._telemetry.emit(telemetry.turn_settled(who=who, turn=turn, state=state, reason=reason, fence=fence))
 
     def _bury(self, visit: Visit, entry: Waiting) -> None:
         """An entry that cannot be read goes whole to the dead letters: it must neither block nor vanish."""
@@ -578,7 +574,10 @@ class Visits:
         else:
             reply = self._think(visit, heard, asked, grant, texts)
         seconds = time.monotonic() - begun
-        self._noted.thought(visit, reply, seconds)
+        silent = tuple(reply.facts.get("silent_engines", ()))
+        self._telemetry.emit(
+            telemetry.reply_composed(who=visit.lease.who, engine=reply.engine, seconds=seconds, silent=silent)
+        )
         parts = reply.parts or (reply.words,)
         answer = FrozenReply(
             conversation=visit.conversation,
@@ -607,10 +606,10 @@ class Visits:
             raise
         for turn in answered:
             visit.filed[turn.sid] = replace(turn, state=TurnState.ANSWERED, turn=answered[0].sid)
-            self._noted.turn(visit, turn, TurnState.ANSWERED, "")
+            self._note_turn(visit, turn, TurnState.ANSWERED, "")
         for turn in superseded:
             visit.filed[turn.sid] = replace(turn, state=TurnState.SILENT)
-            self._noted.turn(visit, turn, TurnState.SILENT, "superseded")
+            self._note_turn(visit, turn, TurnState.SILENT, "superseded")
         return _Thought(answer.new_parts(), grant, model=cost, sms=sum(expected for _, expected in answer.expected))
 
     def _settle_accounts(self, visit: Visit, thought: _Thought) -> None:

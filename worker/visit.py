@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,6 +12,7 @@ from datetime import datetime
 from conversation.models import Conversation
 from inbox.ports import Inbox, Lease, moment
 from journal.model import Turn
+from worker import telemetry
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,10 +74,12 @@ class LeaseKeeper:
     A lease that could not be renewed is dropped. The fence decides what its holder may still write.
     """
 
-    def __init__(self, inbox: Inbox, *, every_seconds: float, on_error: Callable[[Exception], None]) -> None:
+    def __init__(
+        self, inbox: Inbox, *, every_seconds: float, telemetry: telemetry.Telemetry = telemetry.SILENT
+    ) -> None:
         self._inbox = inbox
         self._every_seconds = every_seconds
-        self._on_error = on_error
+        self._telemetry = telemetry
         self._held: dict[str, Lease] = {}
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -111,4 +114,4 @@ class LeaseKeeper:
                         with self._lock:
                             self._held.pop(lease.token, None)
                 except Exception as exc:  # noqa: BLE001 - the keeper must outlive every error: it serves all visits
-                    self._on_error(exc)
+                    self._telemetry.emit(telemetry.lease_not_renewed(exc))

@@ -25,7 +25,6 @@ NOT_YET = {
     "webhook",
     "worker/turn.py",
     "worker/wire.py",
-    "worker/wiring.py",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -63,7 +64,7 @@ def test_the_steps_at_redis_are_recognised_on_the_wire(redis_client: object, red
     del redis_client
     tap = Tap("redis", int(redis_url.rpartition(":")[2].partition("/")[0]), http=False)
     client = connect(f"redis://127.0.0.1:{tap.proxy.port}/0")
-    inbox = RedisInbox(client, who_key=b"k")
+    inbox = RedisInbox(client, who_key=b"k", lease=timedelta(seconds=20), wake_again=timedelta(seconds=60))
     text = a_text()
     inbox.accept(text)
     popped = client.brpop(["doorbells"], timeout=1)

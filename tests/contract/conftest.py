@@ -76,7 +76,7 @@ def inbox(request: pytest.FixtureRequest) -> Iterator[InMemoryInbox | RedisInbox
         return
     request.getfixturevalue("redis_client")
     client: redis.Redis = inbox_redis.connect(request.getfixturevalue("redis_url"))
-    yield RedisInbox(client, who_key=b"memory", lease=LEASE)
+    yield RedisInbox(client, who_key=b"memory", lease=LEASE, wake_again=timedelta(seconds=60))
     client.close()
 
 

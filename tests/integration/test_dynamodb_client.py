@@ -118,7 +118,7 @@ def test_no_environment_and_no_profile_changes_the_attempts(
 def test_all_attempts_at_a_call_end_before_a_lease_does() -> None:
     longest = table.ATTEMPTS * (table.CONNECT_TIMEOUT_SECONDS + table.READ_TIMEOUT_SECONDS)
 
-    assert longest + table.LONGEST_PAUSES_SECONDS < Settings.load({}).lease_seconds
+    assert longest + table.LONGEST_PAUSES_SECONDS < Settings.load({}).visit.lease_seconds
 
 
 def test_a_store_that_takes_no_connection_or_says_nothing_is_away(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,13 +13,15 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 
 from cat import prompt
-from cat.chain import Cat
+from cat.engines import ENGINES, build
 from cat.engines.bedrock import BedrockModel
 from cat.engines.guarded import BREAKER_FAILURES
 from cat.engines.openai import ChatModel
 from cat.errors import EngineFailed
 from cat.ports import Heard, Picture, Reply
 from cat.prices import Catalogue, Model
+from runtime.settings import Settings
+from tests.builders import a_cat
 from tests.servers import a_server, asked_of, send, trickle
 
 HEARD = Heard(history=[{"role": "assistant", "content": "prrt"}], texts=["hello"], seed="SM1")
@@ -86,7 +88,7 @@ def test_whatever_a_server_answers_the_cat_speaks(status: int, body: bytes, cont
     with a_model(status, body, content_type) as (model, _):
         with pytest.raises(EngineFailed):
             model.reply(HEARD, seconds=5)
-        reply = Cat([model], deadline_seconds=20).reply(HEARD)
+        reply = a_cat([model]).reply(HEARD)
 
     assert reply.engine == "dada"
     assert reply.words
@@ -122,7 +124,7 @@ def test_a_server_that_trickles_does_not_outlast_the_deadline(trickling: str) ->
     model = ChatModel("small", api_key="x", base_url=trickling)
     started_at = time.monotonic()
 
-    reply = Cat([model], deadline_seconds=3).reply(HEARD)
+    reply = a_cat([model], deadline_seconds=3).reply(HEARD)
 
     assert reply.engine == "dada"
     assert "no answer in" in reply.facts["silent_engines"][0]
@@ -132,7 +134,7 @@ def test_a_server_that_trickles_does_not_outlast_the_deadline(trickling: str) ->
 
 def test_a_megabyte_is_no_reply() -> None:
     with a_model(200, saying({"role": "assistant", "content": "purr " * 200_000})) as (model, _):
-        reply = Cat([model], deadline_seconds=20).reply(HEARD)
+        reply = a_cat([model]).reply(HEARD)
 
     assert reply.engine == "dada"
 
@@ -168,7 +170,7 @@ def test_a_bedrock_that_misbehaves_is_silent(status: int, body: bytes) -> None:
     with a_model(status, body) as (chat, _):
         port = str(chat._client.base_url).split(":")[2].split("/")[0]
         model = BedrockModel("m", region_name="us-east-1", endpoint_url=f"http://127.0.0.1:{port}")
-        reply = Cat([model], deadline_seconds=20).reply(HEARD)
+        reply = a_cat([model]).reply(HEARD)
         model.close()
 
     assert reply.engine == "dada"
@@ -231,7 +233,7 @@ def test_what_was_paid_for_in_vain_is_on_the_bill() -> None:
         ("failed", 500, b"{}"),
     ):
         with a_model(status, body) as (model, _):
-            reply = Cat([model], deadline_seconds=20, catalogue=catalogue).reply(HEARD)
+            reply = a_cat([model], catalogue=catalogue).reply(HEARD)
         costs[name] = reply.facts.get("model_cost", 0)
 
     # seven tokens in and three out; the cost of an empty answer is unknown and counted as the maximum
@@ -280,7 +282,7 @@ def test_bedrock_is_shown_what_it_can_see() -> None:
 def test_a_server_that_cannot_count_is_taken_to_have_used_all_that_it_might(usage: object) -> None:
     catalogue = Catalogue({"small": Model(price_in=1, price_out=1)})
     with a_model(200, saying(PURR, usage=usage, model=1.5)) as (model, _):
-        reply = Cat([model], deadline_seconds=20, catalogue=catalogue).reply(HEARD)
+        reply = a_cat([model], catalogue=catalogue).reply(HEARD)
 
     assert (reply.words, reply.engine) == ("purr", "openai:small")
     assert reply.facts["model_cost"] == prompt.max_cost(catalogue.of("small"), HEARD)
@@ -292,7 +294,7 @@ def test_bedrock_that_cannot_count_is_heard_all_the_same() -> None:
     with a_model(200, json.dumps(answer).encode()) as (chat, _):
         port = str(chat._client.base_url).split(":")[2].split("/")[0]
         model = BedrockModel("m", region_name="us-east-1", endpoint_url=f"http://127.0.0.1:{port}")
-        reply = Cat([model], deadline_seconds=20).reply(HEARD)
+        reply = a_cat([model]).reply(HEARD)
         model.close()
 
     assert reply.words == "purr"
@@ -310,7 +312,7 @@ def test_a_model_that_does_not_take_the_picture_is_asked_without_it() -> None:
     looking = replace(HEARD, texts=["look"], pictures=1, shown=[PICTURE])
     with a_server(answer) as url:
         model = ChatModel("small", api_key="x", base_url=f"{url}/v1", known=catalogue.of("small"))
-        cat = Cat([model], deadline_seconds=20, catalogue=catalogue)
+        cat = a_cat([model], catalogue=catalogue)
         # enough replies to open the breaker if they counted as failures
         replies = [cat.reply(looking) for _ in range(BREAKER_FAILURES + 2)]
         model.close()
@@ -322,7 +324,7 @@ def test_a_model_that_does_not_take_the_picture_is_asked_without_it() -> None:
 
 def test_texts_that_a_model_refuses_do_not_take_it_from_all_people() -> None:
     with a_model(400, b"{}") as (model, asked):
-        cat = Cat([model], deadline_seconds=20)
+        cat = a_cat([model])
         replies = [cat.reply(HEARD) for _ in range(BREAKER_FAILURES + 2)]
 
     assert len(asked) == len(replies)
@@ -337,7 +339,7 @@ def test_an_engine_that_breaks_its_promise_is_only_silent() -> None:
             del heard, seconds
             raise ZeroDivisionError
 
-    reply = Cat([Broken()], deadline_seconds=20).reply(HEARD)
+    reply = a_cat([Broken()]).reply(HEARD)
 
     assert reply.engine == "dada"
     assert reply.facts["silent_engines"] == ["openai:small: ZeroDivisionError"]
@@ -346,7 +348,7 @@ def test_an_engine_that_breaks_its_promise_is_only_silent() -> None:
 def test_a_scribe_that_is_down_is_left_alone_and_what_it_took_is_on_the_bill() -> None:
     catalogue = Catalogue({"small": Model(price_in=1, price_out=1)})
     with a_model(200, saying({"role": "assistant", "content": ""})) as (model, asked):
-        summarizer = Cat([model], deadline_seconds=20, catalogue=catalogue).summarizer
+        summarizer = a_cat([model], catalogue=catalogue).summarizer
         assert summarizer is not None
         costs = []
         for _ in range(BREAKER_FAILURES + 1):
@@ -361,7 +363,7 @@ def test_a_scribe_that_is_down_is_left_alone_and_what_it_took_is_on_the_bill() -
 
 def test_a_scribe_that_trickles_is_not_waited_for(trickling: str) -> None:
     model = ChatModel("small", api_key="x", base_url=trickling)
-    summarizer = Cat([model], deadline_seconds=20).summarizer
+    summarizer = a_cat([model]).summarizer
     assert summarizer is not None
     started_at = time.monotonic()
 
@@ -370,3 +372,10 @@ def test_a_scribe_that_trickles_is_not_waited_for(trickling: str) -> None:
 
     assert time.monotonic() - started_at < 10
     model.close()
+
+
+def test_each_kind_in_the_registry_builds_its_engine() -> None:
+    options = Settings.load({"OPENAI_API_KEY": "x"}).engines
+    for kind in ENGINES:
+        engine = build(f"{kind}:m", Model(price_in=1, price_out=1), options, "us-east-1")
+        assert engine.name == f"{kind}:m"

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from cat.chain import Cat
+from cat import recall
 from cat.ports import Heard, Reply
 from conversation import schema
 from conversation.errors import StoreAway
@@ -39,7 +39,7 @@ from sms.errors import CarrierAway
 from sms.memory import InMemorySender
 from sms.messages import DeliveryReport, MessageSid
 from sms.ports import Listed, Unknown
-from tests.builders import ANN, NOW, NOW_MS, OUR_NUMBER, a_text
+from tests.builders import ANN, NOW, NOW_MS, OUR_NUMBER, a_cat, a_text
 from tests.room import TARIFF, a_counting
 from worker.budget import Budget
 from worker.delivery import Delivery, Terms
@@ -201,7 +201,7 @@ class World:
         )
         terms = ReconcileTerms(
             validity=timedelta(hours=1), numbers=[OUR_NUMBER], buckets=[bucket(ANN)],
-            who=lambda person: payloads.who(person, b"memory"),
+            who=lambda person: payloads.who(person, b"memory"), unsettled_after=timedelta(seconds=60),
         )  # fmt: skip
         self.reconciler = Reconciler(self.inbox, self.store, self.sender, aftermath, terms)
 
@@ -225,16 +225,16 @@ class World:
         house = House(
             inbox=inbox,
             journal=journal,
-            cat=Cat([Parrot(self.lines)], deadline_seconds=20, max_parts=self.lines),
-            budget=Budget(a_counting(purse, journal), TARIFF),
+            cat=a_cat([Parrot(self.lines)], max_parts=self.lines),
+            budget=Budget(a_counting(purse, journal), TARIFF, max_segments=3, max_parts=1),
             delivery=delivery,
             limiter=limiter,
-            leases=NoRenewal(inbox, every_seconds=5, on_error=lambda _: None),
+            leases=NoRenewal(inbox, every_seconds=5),
             worker="w",
         )
         habits = VisitSettings(
             policy=self.policy, quiet_window_seconds=0.5, quiet_limit_seconds=3, max_age_seconds=21600,
-            own_numbers=frozenset({OUR_NUMBER}),
+            memory=recall.Terms(tokens=2000, age=timedelta(hours=72)), own_numbers=frozenset({OUR_NUMBER}),
         )  # fmt: skip
         with suppress(Died, InboxAway, CarrierAway):
             Visits(house, habits, sleep=lambda _: None).serve(WHO)
@@ -469,10 +469,10 @@ def repair(world: World, cut: Cut | None) -> Wire:
     journal = journal_on(WatchedTables(world.tables, wire))
     ledger: Any = Watched(world.sender, wire, _raise(CarrierAway("twilio")))
     aftermath = DeliveryFailures(inbox, journal, world.circuit, rng=random.Random(1), max_age=timedelta(hours=6))
-    receipts = Receipts(inbox, journal, aftermath, who_key=b"memory", noted=lambda *_: None)
+    receipts = Receipts(inbox, journal, aftermath, who_key=b"memory")
     terms = ReconcileTerms(
         validity=timedelta(hours=1), numbers=[OUR_NUMBER], buckets=[bucket(ANN)],
-        who=lambda person: payloads.who(person, b"memory"),
+        who=lambda person: payloads.who(person, b"memory"), unsettled_after=timedelta(seconds=60),
     )  # fmt: skip
     with suppress(Died, InboxAway, StoreAway, CarrierAway):
         receipts.drain()

@@ -14,7 +14,7 @@ import sys
 
 import conversation.storage  # noqa: F401 - imported once, before the forks
 import operations.conversations  # noqa: F401
-import worker.wiring  # noqa: F401
+import worker.build.worker  # noqa: F401
 from dadacat.cli import main
 
 #: Timeout of a command; none takes as long, even on a busy machine.

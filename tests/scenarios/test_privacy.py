@@ -33,7 +33,7 @@ def house(start_house: Callable[..., House]) -> House:
 
 def who(house: House) -> str:
     """Return the name that stands for the number in Redis keys."""
-    return payloads.who(NUMBER, Settings.load(house.settings).who_key_bytes)
+    return payloads.who(NUMBER, Settings.load(house.settings).who_key)
 
 
 def in_redis(house: House) -> dict[str, str]:

@@ -321,7 +321,7 @@ def test_of_a_reply_in_several_messages_no_more_is_sent_than_was_set_aside() -> 
 
 def test_without_caps_it_is_noted_once_that_no_one_counts() -> None:
     noted: list[int] = []
-    budget = Budget(None, TARIFF, uncounted=lambda: noted.append(1))
+    budget = Budget(None, TARIFF, max_segments=1, max_parts=1, uncounted=lambda: noted.append(1))
     asked = Asked(who=WHO, turn="SM1", to=ANN, model=5, last_line="x", urgent="")
 
     assert budget.ask(asked, now=NOW).model == 5

@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cat import persona, sanitize
-from cat.chain import Cat, into_parts
+from cat.chain import into_parts
 from cat.engines.guarded import BREAKER_FAILURES
 from cat.errors import EngineFailed
 from cat.ports import Heard, Reply
 from sms import segments
+from tests.builders import a_cat
 
 
 def heard(text: str, *, seed: str = "SM1", history: tuple[dict[str, str], ...] = (), pictures: int = 0) -> Heard:
@@ -44,7 +45,7 @@ class Scripted:
 
 
 def test_the_first_engine_that_speaks_is_heard() -> None:
-    cat = Cat([Scripted("a", None), Scripted("b", "purr")], deadline_seconds=20)
+    cat = a_cat([Scripted("a", None), Scripted("b", "purr")])
 
     reply = cat.reply(heard("hello"))
 
@@ -53,7 +54,7 @@ def test_the_first_engine_that_speaks_is_heard() -> None:
 
 
 def test_the_poet_stands_behind_the_last_engine() -> None:
-    reply = Cat([Scripted("a", None)], deadline_seconds=20).reply(heard("hello"))
+    reply = a_cat([Scripted("a", None)]).reply(heard("hello"))
 
     assert reply.engine == "dada"
     assert reply.words
@@ -63,7 +64,7 @@ def test_all_engines_share_one_deadline() -> None:
     clock = [0.0]
     slow = Scripted("slow", None, takes=18.8, clock=clock)
     late = Scripted("late", "too late")
-    cat = Cat([slow, late], deadline_seconds=20, clock=lambda: clock[0])
+    cat = a_cat([slow, late], clock=lambda: clock[0])
 
     reply = cat.reply(heard("hello"))
 
@@ -73,7 +74,7 @@ def test_all_engines_share_one_deadline() -> None:
 
 
 def test_a_long_reply_is_cut_to_its_segments() -> None:
-    cat = Cat([Scripted("a", "purr " * 300)], deadline_seconds=20, max_segments=2)
+    cat = a_cat([Scripted("a", "purr " * 300)], max_segments=2)
 
     assert segments.count(cat.reply(heard("hello")).words) == 2
 
@@ -110,7 +111,7 @@ def test_an_engine_behind_which_others_stand_leaves_them_time() -> None:
     hanging = Scripted("hanging", None, takes=11.7, clock=clock)
     second = Scripted("second", "purr")
 
-    reply = Cat([hanging, second], deadline_seconds=20, clock=lambda: clock[0]).reply(heard("hello"))
+    reply = a_cat([hanging, second], clock=lambda: clock[0]).reply(heard("hello"))
 
     assert reply.engine == "second"
     assert second.given == [pytest.approx(7.8)]
@@ -135,14 +136,14 @@ class Passing:
 def test_a_silence_that_passes_is_asked_once_more() -> None:
     once, twice = Passing(1), Passing(2)
 
-    assert Cat([once], deadline_seconds=20).reply(heard("hello")).engine == "passing"
-    assert Cat([twice], deadline_seconds=20).reply(heard("hello")).engine == "dada"
+    assert a_cat([once]).reply(heard("hello")).engine == "passing"
+    assert a_cat([twice]).reply(heard("hello")).engine == "dada"
     assert (once.asked, twice.asked) == (2, 2)
 
 
 def test_an_engine_that_is_down_is_left_alone_for_a_while() -> None:
     down = Scripted("down", None)
-    cat = Cat([down], deadline_seconds=20)
+    cat = a_cat([down])
 
     replies = [cat.reply(heard("hello", seed=f"SM{n}")) for n in range(8)]
 
@@ -162,7 +163,7 @@ def test_one_persons_model_call_does_not_wait_for_anothers() -> None:
             together.wait()
             return Reply(words="purr", engine=self.name)
 
-    cat = Cat([Slow()], deadline_seconds=20)
+    cat = a_cat([Slow()])
     with ThreadPoolExecutor(3) as pool:
         replies = list(pool.map(lambda n: cat.reply(heard("hello", seed=f"SM{n}")), range(3)))
 

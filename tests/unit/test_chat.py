@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from cat.chain import Cat
 from conversation.manager import ConversationManager
 from conversation.storage import InMemoryStorage
 from dadacat.cli import main
 from operations.chat import Chat
-from tests.builders import ANN
+from tests.builders import ANN, WINDOW, a_cat
 
 
 def test_the_cat_answers_line_by_line_and_says_what_it_would_cost(
@@ -40,7 +39,7 @@ def test_what_was_said_is_there_the_next_time_and_gone_after_a_reset() -> None:
     storage = InMemoryStorage()
 
     def a_chat() -> Chat:
-        return Chat(Cat([], deadline_seconds=20), ConversationManager(storage), ANN)
+        return Chat(a_cat([]), ConversationManager(storage), ANN, WINDOW)
 
     first = a_chat().say("my umbrella flew away")
     assert list(a_chat().before()) == [("user", "my umbrella flew away"), ("assistant", first.words)]

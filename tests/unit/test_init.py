@@ -32,10 +32,14 @@ def test_what_is_written_is_what_was_answered(tmp_path: Path) -> None:
     assert file.stat().st_mode & 0o777 == 0o600
     values = {name: value or "" for name, value in dotenv_values(file).items()}
     chosen = Settings.load(values)
-    assert (chosen.twilio_account_sid, chosen.tokens, chosen.numbers) == (SID, ("t0ken",), ("+15005550006",))
+    assert (chosen.twilio.account_sid, chosen.twilio.tokens, chosen.twilio.numbers) == (
+        SID,
+        ("t0ken",),
+        ("+15005550006",),
+    )
     # Twilio itself, not the simulator
     assert values["TWILIO_API_BASE_URL"] == "https://api.twilio.com"
-    assert chosen.flower_basic_auth.startswith("cat:")
+    assert chosen.flower.basic_auth.startswith("cat:")
 
 
 def test_what_is_not_given_is_asked_for_and_a_secret_is_not_shown(tmp_path: Path) -> None:

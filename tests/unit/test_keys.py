@@ -112,7 +112,7 @@ def test_what_cannot_sign_is_told() -> None:
     with pytest.raises(SettingsError, match="TWILIO_SHARED_KEYS is empty"):
         chosen(TWILIO_AUTH_TOKEN="t", WEBHOOK_SIGNING="both")
     with pytest.raises(SettingsError, match="TWILIO_AUTH_TOKEN_FILE holds no token"):
-        chosen(TWILIO_AUTH_TOKEN_FILE="/nowhere/at/all").require_twilio()
+        chosen(TWILIO_AUTH_TOKEN_FILE="/nowhere/at/all").twilio.require()
 
 
 def test_the_login_that_was_let_in_goes_first() -> None:

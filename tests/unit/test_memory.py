@@ -11,15 +11,14 @@ from typing import Any
 import pytest
 
 from cat import prompt, recall
-from cat.chain import Cat
 from cat.errors import EngineFailed
 from cat.ports import Heard, Reply
 from cat.prices import Catalogue
-from cat.recall import INSTRUCTIONS, Terms, keep_told, recent, told_in
+from cat.recall import INSTRUCTIONS, keep_told, recent, told_in
 from conversation.models import Conversation, Memory, Message, Role, echo
 from inbox.memory import InMemoryQuota
 from inbox.money import Caps
-from tests.builders import ANN, NOW
+from tests.builders import ANN, NOW, WINDOW, a_cat
 from tests.room import CATALOGUE, WHO, Room
 from worker.memories import Memories
 
@@ -43,36 +42,36 @@ def test_the_window_holds_whole_turns_newest_first() -> None:
     conversation = talk(("one",), ("two", "and a half"), ("three",))
 
     # the three turns take 14, 24 and 14 tokens
-    assert words(recent(conversation, Terms(tokens=14), now=NOW)) == ["three", "re: three"]
-    assert words(recent(conversation, Terms(tokens=38), now=NOW)) == [
+    assert words(recent(conversation, replace(WINDOW, tokens=14), now=NOW)) == ["three", "re: three"]
+    assert words(recent(conversation, replace(WINDOW, tokens=38), now=NOW)) == [
         "two", "and a half", "re: and a half", "three", "re: three",
     ]  # fmt: skip
-    assert recent(conversation, Terms(tokens=3), now=NOW) == ()
-    assert len(recent(conversation, Terms(), now=NOW)) == 7
+    assert recent(conversation, replace(WINDOW, tokens=3), now=NOW) == ()
+    assert len(recent(conversation, WINDOW, now=NOW)) == 7
 
 
 def test_the_window_is_bounded_in_number() -> None:
     conversation = talk(*[(str(number),) for number in range(20)])
 
-    assert words(recent(conversation, Terms(), now=NOW))[0] == "6"
+    assert words(recent(conversation, WINDOW, now=NOW))[0] == "6"
 
 
 def test_old_talk_is_shown_until_it_is_remembered() -> None:
     old = talk(("one",), ("two",), hours_ago=100)
     through = int((NOW - timedelta(hours=90)).timestamp() * 1000)
 
-    assert words(recent(old, Terms(), now=NOW)) == ["one", "re: one", "two", "re: two"]
-    assert recall.is_due(old, Terms(), now=NOW)
+    assert words(recent(old, WINDOW, now=NOW)) == ["one", "re: one", "two", "re: two"]
+    assert recall.is_due(old, WINDOW, now=NOW)
     folded = old.remembering(Memory(through=through))
-    assert recent(folded, Terms(), now=NOW) == ()
-    assert not recall.is_due(folded, Terms(), now=NOW)
+    assert recent(folded, WINDOW, now=NOW) == ()
+    assert not recall.is_due(folded, WINDOW, now=NOW)
 
 
 def test_messages_without_a_time_are_as_young_as_any() -> None:
     undated = replace(talk(), messages=(Message(role=Role.USER, content="hello", key="old#0"),))
 
-    assert words(recent(undated, Terms(), now=NOW)) == ["hello"]
-    assert not recall.is_due(undated, Terms(), now=NOW)
+    assert words(recent(undated, WINDOW, now=NOW)) == ["hello"]
+    assert not recall.is_due(undated, WINDOW, now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -138,8 +137,8 @@ class Clerk:
 
 def memories(room: Room, clerk: Clerk | None, purse: Any = None) -> Memories:
     budget = room.budget(purse, room.store)
-    summarizer = Cat([clerk], deadline_seconds=20, catalogue=CATALOGUE).summarizer if clerk else None
-    return Memories(room.inbox, room.store, budget, summarizer, Terms())
+    summarizer = a_cat([clerk], catalogue=CATALOGUE).summarizer if clerk else None
+    return Memories(room.inbox, room.store, budget, summarizer, WINDOW)
 
 
 def chat(room: Room, *texts: str) -> None:
@@ -191,7 +190,7 @@ def test_the_scribe_reads_what_left_the_window_and_nothing_twice() -> None:
     assert len(read) == len(set(read))
     conversation = room.store.storage.get(ANN)
     assert conversation is not None
-    shown = [f"person: {message.content}" for message in recent(conversation, Terms(), now=room.now())]
+    shown = [f"person: {message.content}" for message in recent(conversation, WINDOW, now=room.now())]
     everything = [f"person: {text}" for text in (*SMALL_TALK, *[f"more {number}" for number in range(12)])]
     # each message is in the summarizer's input or in the window
     assert [text for text in everything if text in read or text in shown] == everything
@@ -278,7 +277,7 @@ def test_where_metadata_is_not_ours_nothing_is_folded_or_paid_for() -> None:
     room.later(seconds=100 * 3600)
     conversation = room.store.storage.get(ANN)
     assert conversation is not None
-    assert recent(conversation, Terms(), now=room.now()) == ()
+    assert recent(conversation, WINDOW, now=room.now()) == ()
 
 
 @pytest.mark.parametrize("dated", [True, False])
@@ -304,7 +303,7 @@ def test_talk_of_a_program_without_a_journal_is_folded_in(*, dated: bool) -> Non
     assert [read.count(message.content) for message in old] == [1] * len(old)
     conversation = room.store.storage.get(ANN)
     assert conversation is not None
-    assert not recall.is_due(conversation, Terms(), now=room.now())
+    assert not recall.is_due(conversation, WINDOW, now=room.now())
 
 
 def test_without_money_what_was_told_is_kept_all_the_same_in_time() -> None:

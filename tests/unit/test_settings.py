@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from cat.engines import ENGINES, POET
 from dadacat.cli import main
-from runtime.settings import Settings, SettingsError, without_settings
-from worker import wiring
+from runtime.settings import Settings, SettingsError, fields_of, names, without_settings
+from worker.build.cat import check_cat
+from worker.build.prices import price_tables
 
 
 def test_an_empty_environment_is_a_laptop() -> None:
     settings = Settings.load({})
 
-    assert settings.double_text_policy == "coalesce"
-    assert settings.engine_names == ("dada",)
-    assert settings.twilio_api_base_url == "https://api.twilio.com"
+    assert settings.visit.double_text_policy == "coalesce"
+    assert settings.engines.names == ("dada",)
+    assert settings.twilio.api_base_url == "https://api.twilio.com"
 
 
 def test_everything_wrong_is_said_at_once_and_no_value() -> None:
@@ -39,12 +42,61 @@ def test_everything_wrong_is_said_at_once_and_no_value() -> None:
         assert value not in message
 
 
+#: What must not be shown, in the forms whose errors a library might write.
+SECRET = "s3ntinel"
+FORMS = (
+    SECRET,
+    f"http://[{SECRET}]",
+    f"redis://:{SECRET}@[x]/0",
+    f"http://x{SECRET}\u2100",
+    f"{SECRET}:",
+    f"{SECRET},+",
+)
+
+
+@pytest.mark.parametrize("name", names())
+def test_no_error_shows_the_value_of_a_setting(name: str) -> None:
+    for form in FORMS:
+        with pytest.raises(SettingsError) as caught:
+            # one more that is wrong, so that there is an error in any case
+            Settings.load({name: form, "WORKER_POOL": form})
+
+        assert SECRET not in "".join(traceback.format_exception(caught.value))
+        assert "WORKER_POOL" in str(caught.value)
+
+
+def test_all_that_is_wrong_is_named_in_one_error() -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.load(dict.fromkeys(names(), "line\nline" * 200))
+
+    strict = {name for section in Settings.model_fields.values() for name, field in fields_of(section).items()
+              if field.annotation is not str or field.metadata}  # fmt: skip
+    assert strict <= {line.partition(" ")[0] for line in str(caught.value).splitlines()} | {"TWILIO_SHARED_KEYS"}
+
+
+def test_a_price_file_that_cannot_be_read_is_not_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        price_tables(Settings.load({"PRICES_FILE": str(tmp_path / SECRET)}))
+
+    assert SECRET not in str(caught.value)
+
+
+def test_an_unknown_kind_of_engine_is_told_with_the_known_ones() -> None:
+    with pytest.raises(SettingsError) as caught:
+        check_cat(Settings.load({"CAT_ENGINES": "mistral:large,openai:gpt-5-mini,dada"}))
+
+    first, second = str(caught.value).splitlines()
+    assert first.startswith("CAT_ENGINES: mistral is no kind of engine")
+    assert all(kind in first for kind in (POET, *ENGINES))
+    assert "openai:gpt-5-mini needs OPENAI_API_KEY" in second
+
+
 def test_an_empty_setting_is_an_unset_one() -> None:
     settings = Settings.load({"TWILIO_API_BASE_URL": "", "AWS_ENDPOINT_URL": "", "WORKER_CONCURRENCY": ""})
 
-    assert settings.twilio_api_base_url == "https://api.twilio.com"
-    assert settings.aws_endpoint_url is None
-    assert settings.worker_concurrency == 32
+    assert settings.twilio.api_base_url == "https://api.twilio.com"
+    assert settings.dynamodb.endpoint_url is None
+    assert settings.worker.concurrency == 32
 
 
 def test_a_lease_must_be_renewed_in_time() -> None:
@@ -63,15 +115,15 @@ def test_an_api_key_replaces_the_token_for_sending_only() -> None:
         }
     )
 
-    assert settings.api_logins == (("SK1", "secret"),)
-    assert settings.tokens == ("token", "next")
+    assert settings.twilio.logins == (("SK1", "secret"),)
+    assert settings.twilio.tokens == ("token", "next")
     with pytest.raises(SettingsError, match="TWILIO_API_SECRET"):
         Settings.load({"TWILIO_API_KEY": "SK1"})
 
 
 def test_twilio_is_asked_for_by_name() -> None:
     with pytest.raises(SettingsError, match=r"TWILIO_ACCOUNT_SID(.|\n)*TWILIO_AUTH_TOKEN"):
-        Settings.load({}).require_twilio()
+        Settings.load({}).twilio.require()
 
 
 def test_what_must_touch_nothing_but_itself_gets_none_of_our_settings() -> None:
@@ -87,10 +139,10 @@ def test_what_must_touch_nothing_but_itself_gets_none_of_our_settings() -> None:
 
 
 def test_a_budget_can_be_set_and_taken_off() -> None:
-    assert Settings.load({}).model_budget_day == 10
-    assert Settings.load({"MODEL_BUDGET_DAY": "off"}).model_budget_day is None
-    assert Settings.load({"MODEL_BUDGET_DAY": ""}).model_budget_day == 10
-    assert Settings.load({"SMS_BUDGET_MONTH": "12.50"}).sms_budget_month == 12.5
+    assert Settings.load({}).budgets.model_day == 10
+    assert Settings.load({"MODEL_BUDGET_DAY": "off"}).budgets.model_day is None
+    assert Settings.load({"MODEL_BUDGET_DAY": ""}).budgets.model_day == 10
+    assert Settings.load({"SMS_BUDGET_MONTH": "12.50"}).budgets.sms_month == 12.5
     for wrong in ("-1", "ten", "nan"):
         with pytest.raises(SettingsError, match="MODEL_BUDGET_DAY"):
             Settings.load({"MODEL_BUDGET_DAY": wrong})
@@ -122,14 +174,14 @@ def test_a_price_file_that_is_none_is_said_in_a_sentence(tmp_path: Path, content
         file.write_text(content)
 
     with pytest.raises(SettingsError, match=f"PRICES_FILE cannot be used: .*{why}"):
-        wiring.prices(Settings.load({"PRICES_FILE": str(file)}))
+        price_tables(Settings.load({"PRICES_FILE": str(file)}))
 
 
 def test_a_price_file_lies_over_what_is_shipped(tmp_path: Path) -> None:
     file = tmp_path / "prices.toml"
     file.write_text('[[models]]\n[models.known]\n"gpt-5-mini" = { in = 1, out = 2 }\n[segment]\n"+49" = 0.5\n')
 
-    known, tariff = wiring.prices(Settings.load({"PRICES_FILE": str(file)}))
+    known, tariff = price_tables(Settings.load({"PRICES_FILE": str(file)}))
 
     assert known.of("gpt-5-mini-2025-08-07").cost(1_000_000, 0) == 1_000_000
     assert known.of("gpt-5-nano").sees

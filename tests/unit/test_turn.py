@@ -744,7 +744,7 @@ def test_a_worker_that_dies_before_it_rings_for_a_second_try_leaves_it_to_the_re
     (text,) = room.texts("hello")
     room.serve()
     after = room.an_aftermath(Dying(room.inbox, "accept", after=False))
-    room.receipts = Receipts(room.inbox, room.store, after, who_key=b"memory", noted=lambda *_: None)
+    room.receipts = Receipts(room.inbox, room.store, after, who_key=b"memory")
 
     with pytest.raises(Died):
         reported(room, text, "undelivered", 30022)
@@ -1147,7 +1147,7 @@ def test_a_picture_is_shown_where_it_can_be_had(room: Room, fetched: Fetched | N
 
 def test_one_worker_at_a_time_reconciles(room: Room) -> None:
     (text,) = [room.heard_of("hello?")]
-    leases = LeaseKeeper(room.inbox, every_seconds=5, on_error=lambda _: None)
+    leases = LeaseKeeper(room.inbox, every_seconds=5)
     other = room.a_reconciler()
     seen: list[object] = []
     real = room.sender.received_by
@@ -1173,7 +1173,7 @@ def test_one_worker_at_a_time_reconciles(room: Room) -> None:
 
 
 def test_a_reconciliation_that_fails_leaves_its_place(room: Room) -> None:
-    leases = LeaseKeeper(room.inbox, every_seconds=5, on_error=lambda _: None)
+    leases = LeaseKeeper(room.inbox, every_seconds=5)
 
     def away(*_: Any, **__: Any) -> Any:
         raise CarrierAway("no list")

@@ -10,6 +10,7 @@ import pytest
 from inbox.memory import InMemoryInbox
 from inbox.ports import Lease
 from tests.conftest import wait_until
+from tests.room import Recorder
 from worker.visit import LeaseKeeper
 
 EVERY_SECONDS = 0.01
@@ -41,8 +42,8 @@ def keepers() -> set[threading.Thread]:
 
 
 def test_leases_are_renewed_while_they_are_held_and_no_one_is_left_when_none_is() -> None:
-    inbox, before, errors = Renewed(), keepers(), list[Exception]()
-    leases = LeaseKeeper(inbox, every_seconds=EVERY_SECONDS, on_error=errors.append)
+    inbox, before, told = Renewed(), keepers(), Recorder()
+    leases = LeaseKeeper(inbox, every_seconds=EVERY_SECONDS, telemetry=told)
     one, other = a_lease(inbox, "one"), a_lease(inbox, "other")
 
     with leases.kept(one), leases.kept(other):
@@ -54,17 +55,17 @@ def test_leases_are_renewed_while_they_are_held_and_no_one_is_left_when_none_is(
     with leases.kept(one):
         wait_until(lambda: inbox.renewed.count(one.token) > 1, what="renewals of a lease that is held later")
     assert other.token not in inbox.renewed
-    assert errors == []
+    assert told.events == []
     wait_until(lambda: not keepers() - before, what="the keeper's end")
 
 
 def test_a_renewal_that_fails_is_told_and_tried_again() -> None:
-    inbox, before, errors = Renewed(), keepers(), list[Exception]()
+    inbox, before, told = Renewed(), keepers(), Recorder()
     inbox.away = True
-    leases = LeaseKeeper(inbox, every_seconds=EVERY_SECONDS, on_error=errors.append)
+    leases = LeaseKeeper(inbox, every_seconds=EVERY_SECONDS, telemetry=told)
 
     with leases.kept(a_lease(inbox, "one")):
-        wait_until(lambda: len(errors) > 1, what="errors")
+        wait_until(lambda: len(told.events) > 1, what="errors")
         inbox.away = False
         count = len(inbox.renewed)
         wait_until(lambda: len(inbox.renewed) > count + 1, what="renewals after them")
@@ -73,7 +74,7 @@ def test_a_renewal_that_fails_is_told_and_tried_again() -> None:
 
 def test_where_no_thread_can_be_had_nothing_is_held_and_the_next_one_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     inbox, before = Renewed(), keepers()
-    leases = LeaseKeeper(inbox, every_seconds=EVERY_SECONDS, on_error=lambda _: None)
+    leases = LeaseKeeper(inbox, every_seconds=EVERY_SECONDS)
     one, other = a_lease(inbox, "one"), a_lease(inbox, "other")
 
     def none_left(_: threading.Thread) -> None:
@@ -92,7 +93,7 @@ def test_where_no_thread_can_be_had_nothing_is_held_and_the_next_one_is_kept(mon
 
 def test_a_lease_that_was_lost_is_not_renewed_any_more() -> None:
     inbox, before = Renewed(), keepers()
-    leases = LeaseKeeper(inbox, every_seconds=EVERY_SECONDS, on_error=lambda _: None)
+    leases = LeaseKeeper(inbox, every_seconds=EVERY_SECONDS)
     lost, kept = a_lease(inbox, "lost"), a_lease(inbox, "kept")
     inbox.leave_duty(lost)
 

@@ -1,0 +1,97 @@
+"""The types of settings: what each accepts, and what it says of a wrong value without showing it."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+#: The engine that needs no model; every other is `<kind>:<model>`, and `cat.engines` knows the kinds.
+POET: Final = "dada"
+
+_NUMBER: Final = re.compile(r"\+[1-9][0-9]{1,14}|[0-9]{3,8}")
+
+
+def _parts(value: str) -> tuple[str, ...]:
+    return tuple(filter(None, (part.strip() for part in value.split(","))))
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        # the library's message would show the value
+        raise ValueError("must be an address") from None
+
+
+def _redis_url(value: str) -> str:
+    # Celery's broker does not accept `unix://`.
+    if _split(value).scheme not in {"redis", "rediss"}:
+        raise ValueError("must begin with redis:// or rediss://")
+    return value
+
+
+def _http_url(value: str) -> str:
+    address = _split(value)
+    if address.scheme not in {"http", "https"} or not address.hostname:
+        raise ValueError("must be an http:// or https:// address")
+    return value.rstrip("/")
+
+
+def _numbers(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(map(_NUMBER.fullmatch, value)):
+        raise ValueError("each number is + and up to 15 digits, or a short code")
+    return value
+
+
+def _countries(value: tuple[str, ...]) -> frozenset[str]:
+    codes = frozenset(code.upper() for code in value)
+    if codes:
+        # Imported here because the library's tables are needed only if COUNTRIES is set.
+        from phonenumbers import SUPPORTED_REGIONS  # noqa: PLC0415
+
+        if codes - SUPPORTED_REGIONS:
+            raise ValueError("each country is two letters of ISO 3166, such as US or DE")
+    return codes
+
+
+def _engines(value: tuple[str, ...]) -> tuple[str, ...]:
+    for name in value:
+        kind, _, model = name.partition(":")
+        if name != POET and not (kind and model):
+            raise ValueError(f"each engine is {POET} or <kind>:<model>, such as openai:gpt-5-mini")
+    return value
+
+
+def _login(value: str) -> str:
+    if value and (":" not in value or value.startswith(":") or value.endswith(":")):
+        raise ValueError("must be user:password")
+    return value
+
+
+def _off_is_none(value: object) -> object:
+    return None if value == "off" else value
+
+
+Seconds = Annotated[float, Field(gt=0)]
+#: US dollars; None: no limit.
+Dollars = Annotated[float | None, Field(ge=0, le=1_000_000), BeforeValidator(_off_is_none)]
+#: One line, short enough to leave room for the reply.
+Line = Annotated[str, Field(max_length=120, pattern=r"^[^\r\n]*$")]
+#: A whole reply, or `off`.
+HelpLine = Annotated[str, Field(max_length=300)]
+#: How often something may happen; 0: no limit.
+Times = Annotated[int, Field(ge=0, le=10_000_000)]
+#: Segments per second; 0: no pacing.
+Pace = Annotated[float, Field(ge=0, le=1000)]
+RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+#: Values that commas separate.
+Listed = Annotated[tuple[str, ...], BeforeValidator(_parts)]
+Numbers = Annotated[Listed, AfterValidator(_numbers)]
+EngineNames = Annotated[Listed, AfterValidator(_engines)]
+Countries = Annotated[frozenset[str], BeforeValidator(lambda value: _countries(_parts(value)))]
+#: `user:password`
+Login = Annotated[str, AfterValidator(_login)]

@@ -1,0 +1,78 @@
+"""Each event of a worker gives one log line, and one count where it has a metric."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
+
+from inbox.payloads import Who
+from journal.model import ReplyPart
+from journal.states import PartState, TurnState
+from tests.builders import ANN, NOW_MS, OUR_NUMBER, a_turn
+from worker import telemetry
+
+WHO = Who("w")
+PART = ReplyPart(
+    user_id=ANN, turn="SM1", number=1, state=PartState.SENT, arrived=f"{NOW_MS}-0", content="prrt", sender=OUR_NUMBER
+)
+
+
+def settled(state: TurnState) -> telemetry.Event:
+    return telemetry.turn_settled(who=WHO, turn=a_turn(sid="SM1"), state=state, reason="", fence=2)
+
+
+def composed(*silent: str) -> telemetry.Event:
+    return telemetry.reply_composed(who=WHO, engine="dada", seconds=0.1, silent=silent)
+
+
+@pytest.mark.parametrize(
+    ("event", "level", "line", "metric", "labels"),
+    [
+        (settled(TurnState.ANSWERED), "info", "turn settled", "dadacat_turns_total", {"state": "ANSWERED"}),
+        (settled(TurnState.DEAD), "error", "turn settled", "dadacat_turns_total", {"state": "DEAD"}),
+        (composed(), "debug", "reply composed", "dadacat_think_seconds_count", {"engine": "dada"}),
+        (composed("x: down"), "warning", "engines silent", "dadacat_think_seconds_count", {"engine": "dada"}),
+        (telemetry.parked(WHO, "due later"), "info", "parked", None, {}),
+        (telemetry.part_attempted(PART), "info", "part attempted", "dadacat_parts_total", {"state": "SENT"}),
+        (telemetry.second_try(PART), "warning", "second try", "dadacat_repaired_total", {"kind": "sent again"}),
+        (telemetry.memory_folded(WHO, "folded"), "info", "memory", "dadacat_memories_total", {"outcome": "folded"}),
+        (
+            telemetry.report_written("bound", "SM1"),
+            "debug",
+            "report bound",
+            "dadacat_receipts_total",
+            {"outcome": "bound"},
+        ),
+        (
+            telemetry.report_written("foreign", None),
+            "warning",
+            "report dropped",
+            "dadacat_receipts_total",
+            {"outcome": "foreign"},
+        ),
+        (telemetry.repaired("settled", "k"), "warning", "repaired", "dadacat_repaired_total", {"kind": "settled"}),
+        (telemetry.repaired("held", "k"), "error", "repaired", "dadacat_repaired_total", {"kind": "held"}),
+        (
+            telemetry.alarmed(telemetry.Alarm.STOPPED, "why"),
+            "error",
+            "sending stopped",
+            "dadacat_alarms_total",
+            {"alarm": "stopped"},
+        ),
+        (telemetry.lease_not_renewed(OSError()), "warning", "lease not renewed", None, {}),
+        (telemetry.recount_began(), "warning", "what was spent is counted again: redis was empty", None, {}),
+    ],
+)
+def test_an_event_is_one_line_and_one_count(
+    event: telemetry.Event, level: str, line: str, metric: str | None, labels: dict[str, Any]
+) -> None:
+    before = REGISTRY.get_sample_value(metric, labels) or 0.0 if metric else 0.0
+
+    with capture_logs() as lines:
+        telemetry.LogsAndMetrics().emit(event)
+
+    assert [(entry["log_level"], entry["event"]) for entry in lines] == [(level, line)]
+    assert metric is None or REGISTRY.get_sample_value(metric, labels) == before + 1

@@ -1,0 +1,46 @@
+"""Build the budget."""
+
+from __future__ import annotations
+
+import redis
+
+from inbox import payloads
+from inbox.inbox import RedisInbox
+from inbox.money import Caps
+from inbox.purse import RedisQuota
+from journal.ports import Journal
+from runtime.money import MICRO
+from runtime.settings import Settings
+from worker.budget import Budget
+from worker.build.prices import price_tables
+from worker.counting import Counting
+from worker.telemetry import Telemetry
+
+
+def budget(chosen: Settings, client: redis.Redis, inbox: RedisInbox, journal: Journal, telemetry: Telemetry) -> Budget:
+    """Return what may be spent; if nothing that costs money is capped, Redis is hardly ever asked."""
+    _, tariff = price_tables(chosen)
+    caps = chosen.budgets
+    models = _caps(caps.model_person_day, caps.model_day, caps.model_month)
+    messages = _caps(caps.sms_person_day, caps.sms_day, caps.sms_month)
+    quota = RedisQuota(client, models=models, messages=messages)
+    counting = Counting(
+        quota,
+        journal,
+        who=lambda person: payloads.who(person, chosen.who_key),
+        ask=inbox.ask_for_count,
+        telemetry=telemetry,
+    )
+    counts = messages.are_there or (models.are_there and chosen.engines.names != ("dada",))
+    return Budget(
+        counting if counts else None,
+        tariff,
+        max_segments=chosen.replies.max_segments,
+        max_parts=chosen.replies.max_parts,
+        uncounted=quota.forget,
+    )
+
+
+def _caps(person: float | None, day: float | None, month: float | None) -> Caps:
+    in_millionths = [None if cap is None else round(cap * MICRO) for cap in (person, day, month)]
+    return Caps(person=in_millionths[0], day=in_millionths[1], month=in_millionths[2])

@@ -1,0 +1,33 @@
+"""Build what stands in Redis: the inbox and the circuit breaker."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import redis
+
+from inbox import inbox as inbox_redis
+from inbox.circuit import RedisCircuit
+from inbox.inbox import RedisInbox
+from runtime.settings import Settings
+
+
+def redis_client(chosen: Settings) -> redis.Redis:
+    """Return a client with a connection for every thread and its blocking reads."""
+    return inbox_redis.connect(chosen.redis.url, connections=chosen.worker.concurrency * 2 + 8)
+
+
+def redis_inbox(chosen: Settings, client: redis.Redis) -> RedisInbox:
+    """Return the inbox, with the leases that the settings ask for."""
+    return RedisInbox(
+        client,
+        who_key=chosen.who_key,
+        lease=timedelta(seconds=chosen.visit.lease_seconds),
+        wake_again=timedelta(seconds=chosen.reconcile.sweep_person_seconds),
+        per_number=chosen.people.per_number,
+    )
+
+
+def circuit(chosen: Settings, client: redis.Redis) -> RedisCircuit:
+    """Return the circuit breaker that all workers share."""
+    return RedisCircuit(client, probe_every=timedelta(seconds=chosen.delivery.probe_seconds))

@@ -1,0 +1,40 @@
+"""Build the reconciler."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import redis
+
+from inbox import payloads
+from inbox.ports import Inbox
+from journal.ports import Journal
+from runtime.settings import Settings
+from sms.login import Login
+from worker.build.delivery import failures
+from worker.build.twilio import twilio_account, twilio_ledger
+from worker.reconcile import Reconciler, Terms
+from worker.telemetry import LogsAndMetrics
+
+
+def build_reconciler(
+    chosen: Settings, client: redis.Redis, inbox: Inbox, journal: Journal, login: Login | None = None
+) -> Reconciler:
+    """Return the reconciler; a process that outlives a key rotation passes its `login`."""
+    telemetry = LogsAndMetrics()
+    delivery = chosen.delivery
+    return Reconciler(
+        inbox,
+        journal,
+        twilio_ledger(chosen, login),
+        failures(chosen, client, inbox, journal, telemetry),
+        Terms(
+            validity=timedelta(seconds=delivery.validity_seconds),
+            numbers=chosen.twilio.addresses,
+            per_number=chosen.people.per_number,
+            who=lambda person: payloads.who(person, chosen.who_key),
+            unsettled_after=timedelta(seconds=chosen.reconcile.unsettled_after_seconds),
+            redact=twilio_account(chosen, login).redact if delivery.redact_after_delivery == "on" else None,
+        ),
+        telemetry=telemetry,
+    )

@@ -1,0 +1,73 @@
+"""Build a whole worker."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from inbox.inbox import RedisInbox
+from runtime.secrets import Keys
+from runtime.settings import Settings
+from worker.budget import Budget
+from worker.build import budget, cat, delivery, inbox, limits, reconcile, twilio, visits
+from worker.build.journal import build_journal
+from worker.memories import Memories
+from worker.receipts import Receipts
+from worker.reconcile import Reconciler
+from worker.telemetry import LogsAndMetrics
+from worker.turn import House, Visits
+from worker.visit import LeaseKeeper
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """Everything that the tasks call."""
+
+    visits: Visits
+    receipts: Receipts
+    reconciler: Reconciler
+    leases: LeaseKeeper
+    memories: Memories
+    budget: Budget
+    inbox: RedisInbox
+
+
+def worker(chosen: Settings, keys: Keys, stopping: Callable[[], bool]) -> Worker:
+    """Return the worker, and create the tables that are missing.
+
+    `stopping` ends visits after the turn in hand. Raises `SettingsError`.
+    """
+    chosen.twilio.require()
+    telemetry = LogsAndMetrics()
+    client = inbox.redis_client(chosen)
+    inbox_ = inbox.redis_inbox(chosen, client)
+    journal = build_journal(chosen)
+    journal.storage.ensure_tables()
+    login = twilio.rotating_login(keys)
+    sender = twilio.twilio_sender(chosen, login)
+    cat_ = cat.build_cat(chosen)
+    budget_ = budget.budget(chosen, client, inbox_, journal, telemetry)
+    leases = LeaseKeeper(inbox_, every_seconds=chosen.visit.lease_renew_seconds, telemetry=telemetry)
+    house = House(
+        inbox=inbox_,
+        journal=journal,
+        cat=cat_,
+        budget=budget_,
+        delivery=delivery.delivery(chosen, client, journal, sender, telemetry),
+        limiter=limits.limiter(chosen, client),
+        album=twilio.twilio_media(chosen, login),
+        leases=leases,
+        worker=f"{socket.gethostname()}:{os.getpid()}",
+        mark=visits.tombstones(chosen),
+    )
+    return Worker(
+        visits=Visits(house, visits.visit_settings(chosen), telemetry=telemetry, stopping=stopping),
+        receipts=delivery.receipts(chosen, client, inbox_, journal, telemetry),
+        reconciler=reconcile.build_reconciler(chosen, client, inbox_, journal, login),
+        leases=leases,
+        memories=Memories(inbox_, journal, budget_, cat_.summarizer, cat.memory_terms(chosen), telemetry=telemetry),
+        budget=budget_,
+        inbox=inbox_,
+    )

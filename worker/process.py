@@ -1,0 +1,71 @@
+"""What a worker process has one of: its settings, its keys, its worker, and the flag that stops it."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import threading
+from functools import cache
+from typing import TYPE_CHECKING
+
+from runtime.secrets import Keys
+from runtime.settings import Settings, environment
+from worker.build.cat import check_cat
+
+if TYPE_CHECKING:
+    from worker.build.worker import Worker
+
+
+class _Flag:
+    """Is set once and never cleared.
+
+    The children that a prefork pool forks share it. It has no lock that a killed child could leave locked.
+    """
+
+    def __init__(self) -> None:
+        self._value = multiprocessing.RawValue(ctypes.c_bool, False)
+
+    def set(self) -> None:
+        """Set the flag."""
+        self._value.value = True
+
+    def is_set(self) -> bool:
+        """Return whether the flag is set."""
+        return bool(self._value.value)
+
+
+#: Set when the process is asked to stop: visits end after the turn in hand.
+stopping = _Flag()
+_building = threading.Lock()
+
+
+@cache
+def settings() -> Settings:
+    """Return the settings of this process. Raises `SettingsError`."""
+    chosen = Settings.load(environment())
+    check_cat(chosen)
+    return chosen
+
+
+@cache
+def keys() -> Keys:
+    """Return the keys of this process, which may change while it runs."""
+    return Keys(settings(), environment)
+
+
+def worker() -> Worker:
+    """Return this process's worker, built at the first call. Raises `SettingsError`."""
+    with _building:
+        return _built()
+
+
+def rebuild() -> None:
+    """Forget what was built: a forked process must not share its parent's connections."""
+    _built.cache_clear()
+
+
+@cache
+def _built() -> Worker:
+    from worker.build.worker import worker as build  # noqa: PLC0415 - Celery's beat and Flower need no worker
+
+    return build(settings(), keys(), stopping.is_set)

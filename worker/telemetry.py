@@ -1,0 +1,148 @@
+"""What a worker tells its operator: named events, each with one log line and at most one metric.
+
+The names of events and metrics are an interface: dashboards and alarms are built on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from logging import DEBUG, ERROR, INFO, WARNING
+from typing import Any, Final, Protocol
+
+from prometheus_client import Counter, Histogram
+
+from inbox.payloads import Who
+from journal.model import ReplyPart, Turn
+from journal.states import PartState, TurnState
+from runtime import logs, metrics
+
+log = logs.get("worker")
+
+#: Repairs that an operator should look at: a reply in doubt for good, and webhooks that are being lost.
+_GRAVE = frozenset({"held", "missed late"})
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened: one log line, and one metric where there is one.
+
+    `seconds` is observed by a histogram; a counter counts one.
+    """
+
+    level: int
+    name: str
+    fields: Mapping[str, Any]  # Any: the fields of a log line
+    metric: Counter | Histogram | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+class Telemetry(Protocol):
+    """Where events go."""
+
+    def emit(self, event: Event) -> None:
+        """Log and count the event."""
+
+
+class LogsAndMetrics:
+    """`Telemetry` of a running process."""
+
+    def emit(self, event: Event) -> None:
+        """Write the event's log line and add it to its metric."""
+        if isinstance(event.metric, Counter):
+            event.metric.labels(**event.labels).inc()
+        elif event.metric is not None:
+            event.metric.labels(**event.labels).observe(event.seconds)
+        log.log(event.level, event.name, **event.fields)
+
+
+class Silent:
+    """`Telemetry` of a command at a terminal, which prints its result itself."""
+
+    def emit(self, event: Event) -> None:
+        """Drop the event."""
+
+
+SILENT: Final = Silent()
+
+
+class Alarm(StrEnum):
+    """What an operator should look at."""
+
+    #: The carrier refuses our account or its configuration: nothing is sent any more.
+    STOPPED = "sending stopped"
+    #: The carrier says that two machines talk to each other.
+    LOOP = "loop"
+    #: An answer about one message that an operator should know of.
+    STRANGE = "carrier objects"
+
+
+def alarmed(alarm: Alarm, reason: str) -> Event:
+    """The operator should look at something."""
+    return Event(ERROR, str(alarm), {"reason": reason}, metrics.ALARMS, {"alarm": alarm.name.lower()})
+
+
+def turn_settled(who: Who, turn: Turn, state: TurnState, reason: str, fence: int) -> Event:
+    """A turn got its reply, or the verdict that it gets none."""
+    level = ERROR if state is TurnState.DEAD else INFO
+    fields = {"who": who, "sid": turn.sid, "state": str(state), "reason": reason or None, "fence": fence}
+    return Event(level, "turn settled", fields, metrics.TURNS, {"state": state})
+
+
+def reply_composed(who: Who, engine: str, seconds: float, silent: Sequence[str]) -> Event:
+    """An engine wrote a reply, after the engines in `silent` had written none."""
+    labels = {"engine": engine}
+    if silent:
+        fields = {"who": who, "engines": list(silent)}
+        return Event(WARNING, "engines silent", fields, metrics.THINK_SECONDS, labels, seconds)
+    return Event(DEBUG, "reply composed", {"who": who, **labels}, metrics.THINK_SECONDS, labels, seconds)
+
+
+def parked(who: Who, why: str) -> Event:
+    """A visit left a person until later."""
+    return Event(INFO, "parked", {"who": who, "why": why})
+
+
+def part_attempted(part: ReplyPart) -> Event:
+    """A part of a reply changed its state."""
+    fields = {
+        "turn": part.turn, "number": part.number, "state": str(part.state), "sid": part.sid,
+        "tries": part.tries, "error_code": part.error_code, "reason": part.reason,
+    }  # fmt: skip
+    level = INFO if part.state is PartState.SENT else WARNING
+    return Event(level, "part attempted", fields, metrics.PARTS, {"state": part.state})
+
+
+def second_try(part: ReplyPart) -> Event:
+    """A message that was not delivered is sent once more."""
+    fields = {"turn": part.turn, "number": part.number, "due": part.due}
+    return Event(WARNING, "second try", fields, metrics.REPAIRED, {"kind": "sent again"})
+
+
+def memory_folded(who: Who, outcome: str) -> Event:
+    """A folding of a person's memory ended."""
+    return Event(INFO, "memory", {"who": who, "outcome": outcome}, metrics.MEMORIES, {"outcome": outcome})
+
+
+def report_written(outcome: str, sid: str | None) -> Event:
+    """A delivery report was taken from the inbox; `outcome` is bound, foreign or unreadable."""
+    level, name = (DEBUG, "report bound") if outcome == "bound" else (WARNING, "report dropped")
+    return Event(level, name, {"outcome": outcome, "sid": sid}, metrics.RECEIPTS, {"outcome": outcome})
+
+
+def repaired(kind: str, key: str) -> Event:
+    """The reconciler repaired the row `key`."""
+    level = ERROR if kind in _GRAVE else WARNING
+    return Event(level, "repaired", {"kind": kind, "key": key}, metrics.REPAIRED, {"kind": kind})
+
+
+def lease_not_renewed(error: Exception) -> Event:
+    """A renewal failed; the fence decides what the lease's holder may still write."""
+    return Event(WARNING, "lease not renewed", {"error": type(error).__name__})
+
+
+def recount_began() -> Event:
+    """The spending is counted again."""
+    return Event(WARNING, "what was spent is counted again: redis was empty", {})
