@@ -370,7 +370,7 @@ def explain(*, sid: str, person: str | None, as_json: bool) -> None:
 
     chosen = checked(twilio=True, tree=True)
     try:
-        story = dead_letters.story(wiring.store(chosen), wiring.ledger(chosen), sid, person)
+        story = dead_letters.story(wiring.store(chosen), wiring.message_list(chosen), sid, person)
     except NothingKnown as exc:
         raise click.ClickException(str(exc)) from None
     if as_json:

@@ -20,7 +20,7 @@ from inbox.errors import InboxAway
 from inbox.payloads import Who
 from inbox.ports import Inbox, moment
 from sms.messages import InboundSms, address_of, user_of
-from sms.ports import Ledger, Listed
+from sms.ports import Listed, MessageList
 from worker import evidence
 from worker.delivery_failures import DeliveryFailures, text_of
 from worker.visit import LeaseKeeper
@@ -111,7 +111,7 @@ class Reconciler:
         self,
         inbox: Inbox,
         journal_: Journal,
-        ledger: Ledger,
+        message_list: MessageList,
         aftermath: DeliveryFailures,
         terms: Terms,
         *,
@@ -119,7 +119,7 @@ class Reconciler:
     ) -> None:
         self._inbox = inbox
         self._journal = journal_
-        self._ledger = ledger
+        self._message_list = message_list
         self._aftermath = aftermath
         self._terms = terms
         self._noted = noted
@@ -231,7 +231,9 @@ class Reconciler:
         """
         recent = self._journal.newest_parts(person, limit=RECENT_ROWS)
         parts = [*recent, *(part for part in doubtful if part.key not in {other.key for other in recent})]
-        listing = self._ledger.sent_to(address_of(person), for_the_last=evidence.window(doubtful, now=self._now()))
+        listing = self._message_list.sent_to(
+            address_of(person), for_the_last=evidence.window(doubtful, now=self._now())
+        )
         now = self._now()
         matches = evidence.match(listing, parts, now=now)
         for match in matches:
@@ -262,15 +264,17 @@ class Reconciler:
         mark = self._journal.watermark(RECEIVED)
         if mark is None and since is None:
             # the first look ever: texts from before this installation are not answered
-            self._journal.set_watermark(RECEIVED, self._ledger.received_by(self._terms.numbers[0], since=None).read_at)
+            self._journal.set_watermark(
+                RECEIVED, self._message_list.received_by(self._terms.numbers[0], since=None).read_at
+            )
             return 0, 0
         if since is not None:
-            mark = self._ledger.received_by(self._terms.numbers[0], since=None).read_at - since + OVERLAP
+            mark = self._message_list.received_by(self._terms.numbers[0], since=None).read_at - since + OVERLAP
         assert mark is not None
         missed = late = 0
         read_at: list[datetime] = []
         for number in self._terms.numbers:
-            listing = self._ledger.received_by(number, since=mark - OVERLAP)
+            listing = self._message_list.received_by(number, since=mark - OVERLAP)
             read_at.append(listing.read_at)
             texts = [entry for entry in reversed(listing.messages) if entry.inbound]
             known = self._journal.known([(self._user(entry.sender, entry.to), entry.sid) for entry in texts])
@@ -296,12 +300,14 @@ class Reconciler:
             return 0, 0
         mark = self._journal.watermark(CHARGED)
         if mark is None:
-            self._journal.set_watermark(CHARGED, self._ledger.received_by(self._terms.numbers[0], since=None).read_at)
+            self._journal.set_watermark(
+                CHARGED, self._message_list.received_by(self._terms.numbers[0], since=None).read_at
+            )
             return 0, 0
         reported = charged = 0
         looked_to: list[datetime] = []
         for number in self._terms.numbers:
-            listing = self._ledger.sent_from(number, since=mark - OVERLAP)
+            listing = self._message_list.sent_from(number, since=mark - OVERLAP)
             people: dict[str, list[Listed]] = {}
             for entry in listing.messages:
                 if not entry.inbound and entry.sid not in self._remembered:

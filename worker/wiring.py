@@ -50,7 +50,7 @@ from sms.login import Login
 from sms.media import TwilioMedia
 from sms.messages import DeliveryReport
 from sms.prices import Tariff
-from sms.twilio import TwilioLedger, TwilioSender
+from sms.twilio import TwilioMessageList, TwilioSender
 from worker import broker
 from worker.budget import Budget
 from worker.config import celery_settings
@@ -385,9 +385,9 @@ def store(chosen: Settings) -> DynamoDBStorage:
     )
 
 
-def ledger(chosen: Settings, login: Login | None = None) -> TwilioLedger:
+def message_list(chosen: Settings, login: Login | None = None) -> TwilioMessageList:
     """Twilio's list, as the settings name it; `login`: of a process that outlives a rotation."""
-    return TwilioLedger(
+    return TwilioMessageList(
         account_sid=chosen.twilio_account_sid,
         login=login or Login(lambda: chosen.api_logins),
         api_base_url=chosen.twilio_api_base_url,
@@ -426,7 +426,7 @@ def reconciler(
     return Reconciler(
         inbox,
         storage,
-        ledger(chosen, login),
+        message_list(chosen, login),
         aftermath(chosen, client, inbox, storage),
         ReconcileTerms(
             validity=timedelta(seconds=chosen.sms_validity_seconds),
