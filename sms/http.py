@@ -50,9 +50,6 @@ CONNECT_TIMEOUT_SECONDS: Final = 3.0
 READ_TIMEOUT_SECONDS: Final = 10.0
 #: Entries per page of a list: Twilio's maximum.
 LIST_PAGE: Final = 1000
-#: Instead of the process's environment, from which the official client would take a login, an edge and a region.
-#: It must not be empty: the official client reads an empty one as none given.
-_ENVIRONMENT: Final = {"TWILIO_EDGE": "", "TWILIO_REGION": ""}
 
 
 class _Connection(HTTPConnection):
@@ -103,7 +100,7 @@ class OneAttemptClient(TwilioHttpClient):  # type: ignore[misc]  # the official 
         kind = _TlsPool if home.scheme == "https" else _Pool
         self._pool = kind(
             home.hostname or "",
-            home.port,
+            home.port or kind.ConnectionCls.default_port,
             timeout=Timeout(connect=connect_seconds, read=read_seconds),
             before_writing=self._before_writing,
         )
@@ -173,8 +170,11 @@ class OneAttemptClient(TwilioHttpClient):  # type: ignore[misc]  # the official 
 
 
 def account_at(http: OneAttemptClient, account_sid: str) -> Any:  # Any: the official client has no types
-    """Return the official client's resources of an account. The first call imports them: half a second."""
-    return Client(account_sid=account_sid, http_client=http, environment=_ENVIRONMENT).api.accounts(account_sid)
+    """Return the official client's resources of an account. The first call imports them: half a second.
+
+    The login, edge and region that the official client takes from the environment are ignored by `http`.
+    """
+    return Client(account_sid=account_sid, http_client=http).api.accounts(account_sid)
 
 
 @contextmanager

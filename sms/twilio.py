@@ -1,4 +1,4 @@
-"""TwilioSender: one POST, one outcome: sent, not created, or unknown. TwilioMessageList reads the list.
+"""TwilioSender: one POST, one outcome: sent, not created, or unknown. TwilioMessageList lists.
 
 Twilio's create-message call has no idempotency key, so this file decides between "proven not created" and "unknown".
 
@@ -35,9 +35,9 @@ _EVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
 class TwilioSender:
-    """Sends through Twilio's REST API, or a compatible server at `api_base_url`. Each thread has its own connection.
+    """Sends through Twilio's REST API, or a compatible server at `api_base_url`.
 
-    `login` is an account's SID and token, or an API key and its secret.
+    Each thread has its own connection. `login` is an account's SID and token, or an API key and its secret.
     """
 
     def __init__(

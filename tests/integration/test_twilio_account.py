@@ -1,4 +1,4 @@
-"""Twilio's list of messages and the account's resources, as the official client reads them from a server."""
+"""Twilio's list of messages and the account, as the official client reads them from a server."""
 
 from __future__ import annotations
 
