@@ -32,7 +32,8 @@ DYNAMODB, MODEL, TWILIO, INBOX, CELERY, OURS = (
 #: Path fragment of a frame, and its part. The first match counts, from the innermost frame outwards.
 PLACES: Final = (
     ("(conversation/", DYNAMODB), ("(boto3/", DYNAMODB), ("(botocore/", DYNAMODB),
-    ("(cat/engines/openai.py", MODEL), ("(openai/", MODEL), ("(sms/twilio.py", TWILIO), ("(twilio/", TWILIO),
+    ("(cat/engines/openai.py", MODEL), ("(openai/", MODEL),
+    ("(sms/twilio.py", TWILIO), ("(sms/http.py", TWILIO), ("(twilio/", TWILIO),
     ("(inbox/", INBOX),
     ("(celery/", CELERY), ("(kombu/", CELERY), ("(billiard/", CELERY),
     ("(worker/broker.py", CELERY), ("(worker/tasks.py", CELERY),

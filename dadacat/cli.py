@@ -371,11 +371,11 @@ def explain(*, sid: str, person: str | None, as_json: bool) -> None:
     from operations import dead_letters
     from operations.explain import NothingKnown
     from worker.build.journal import build_journal
-    from worker.build.twilio import twilio_ledger
+    from worker.build.twilio import twilio_message_list
 
     chosen = checked(twilio=True, tree=True)
     try:
-        story = dead_letters.story(build_journal(chosen), twilio_ledger(chosen), sid, person)
+        story = dead_letters.story(build_journal(chosen), twilio_message_list(chosen), sid, person)
     except NothingKnown as exc:
         raise click.ClickException(str(exc)) from None
     if as_json:

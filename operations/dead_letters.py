@@ -18,7 +18,7 @@ from journal.store import Journal
 from journal.story import Story
 from operations.explain import explain
 from sms.errors import CarrierAway
-from sms.twilio import TwilioLedger
+from sms.twilio import TwilioMessageList
 from worker.delivery_failures import text_of
 from worker.reconcile import Reconciler, Report, Step
 
@@ -42,11 +42,11 @@ def ago(given: str) -> datetime:
     return datetime.now(UTC) - duration(given)
 
 
-def story(journal: Journal, ledger: TwilioLedger, sid: str, person: str | None) -> Story:
+def story(journal: Journal, message_list: TwilioMessageList, sid: str, person: str | None) -> Story:
     """Return everything known about one text. Raises `NothingKnown`."""
     if person is None:
         try:
-            person = ledger.person_of(sid)
+            person = message_list.person_of(sid)
         except CarrierAway:
             person = None
     return explain(journal, sid, person=person)

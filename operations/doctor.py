@@ -28,8 +28,7 @@ from conversation import schema
 from operations import connect
 from runtime.settings import TWILIO_API, Settings
 from sms import signature
-from sms.account import Refused
-from sms.errors import CarrierAway
+from sms.errors import CarrierAway, Refused
 from worker.build.twilio import twilio_account
 
 #: Time limit of one check, and of all checks together.

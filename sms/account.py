@@ -13,22 +13,14 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Final
 
-import requests
-
-from sms.errors import CarrierAway
+from sms.errors import Refused
+from sms.http import LIST_PAGE, OneAttemptClient, account_at, readable
 from sms.login import Login
-from sms.twilio import LIST_PAGE, new_session
 
 #: An operator waits at a terminal for the answer.
 TIMEOUT_SECONDS: Final = 4.0
-
-
-class Refused(CarrierAway):
-    """Twilio answered with an error; `status` is the HTTP status."""
-
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
-        self.status = status
+#: There is no such message, or it is still in transit.
+_NOT_ERASED: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.BAD_REQUEST)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,108 +41,89 @@ class TwilioAccount:
     """
 
     def __init__(self, *, account_sid: str, login: Login, api_base_url: str) -> None:
-        self._home = f"/2010-04-01/Accounts/{account_sid}"
-        self._base = api_base_url.rstrip("/") + self._home
-        self._login = login
-        self._session = new_session()
+        self._http = OneAttemptClient(
+            login=login, api_base_url=api_base_url, connect_seconds=TIMEOUT_SECONDS, read_seconds=TIMEOUT_SECONDS
+        )
+        self._account = account_at(self._http, account_sid)
 
     def close(self) -> None:
-        """Close the connections."""
-        self._session.close()
+        """Close the connection."""
+        self._http.close()
 
     def status(self) -> tuple[str, datetime | None]:
         """Return the account's status (`active`, `suspended`, `closed`) and the time of Twilio's clock."""
-        answer = self._ask("GET", ".json")
+        with readable():
+            answer = self._account.fetch_with_http_info()
         try:
             date = parsedate_to_datetime(answer.headers["date"])
         except (KeyError, ValueError):
             date = None
-        return str(_object(answer).get("status", "")), date
+        return str(answer.data.status or ""), date
 
     def number(self, number: str) -> Number | None:
         """Return one of the account's numbers, or None if the account does not have it."""
-        listing = _object(self._ask("GET", "/IncomingPhoneNumbers.json", params={"PhoneNumber": number}))
-        entries = listing.get("incoming_phone_numbers", ())
-        entry = next((entry for entry in entries if entry.get("phone_number") == number), None)
-        return _number(entry) if entry else None
+        with readable():
+            entries = self._account.incoming_phone_numbers.list(phone_number=number)
+        return next((_number(entry) for entry in entries if entry.phone_number == number), None)
 
     def post_texts_to(self, number: Number, *, url: str, fallback: str) -> Number:
         """Set the URLs to which Twilio posts a number's texts."""
-        form = {"SmsUrl": url, "SmsMethod": "POST", "SmsFallbackUrl": fallback, "SmsFallbackMethod": "POST"}
-        return _number(_object(self._ask("POST", f"/IncomingPhoneNumbers/{number.sid}.json", form=form)))
+        with readable():
+            entry = self._account.incoming_phone_numbers(number.sid).update(
+                sms_url=url, sms_method="POST", sms_fallback_url=fallback, sms_fallback_method="POST"
+            )
+        return _number(entry)
 
     def messages_with(self, person: str, *, number: str = "") -> list[str]:
         """Return the sids of all messages to and from a person.
 
         If `number` is given, only those with that number of ours.
         """
-        sids: list[str] = []
-        ours = {"From": number}, {"To": number}
-        for query in ({"To": person, **(ours[0] if number else {})}, {"From": person, **(ours[1] if number else {})}):
-            page = _object(self._ask("GET", "/Messages.json", params={**query, "PageSize": str(LIST_PAGE)}))
-            while True:
-                sids += [str(entry["sid"]) for entry in page.get("messages", ())]
-                following = str(page.get("next_page_uri") or "")
-                if not following:
-                    break
-                page = _object(self._ask("GET", following.removeprefix(self._home)))
-        return sids
+        to_person = {"to": person, **({"from_": number} if number else {})}
+        from_person = {"from_": person, **({"to": number} if number else {})}
+        with readable():
+            return [
+                str(message.sid)
+                for query in (to_person, from_person)
+                for message in self._account.messages.stream(page_size=LIST_PAGE, **query)
+            ]
 
     def redact(self, sid: str) -> bool:
         """Delete the body of a message; the message itself stays.
 
         Return False if there is no such message, or if it is still in transit.
         """
-        return self._done("POST", f"/Messages/{sid}.json", form={"Body": ""})
+        try:
+            with readable():
+                self._account.messages(sid).update(body="")
+        except Refused as exc:
+            return _stays(exc)
+        return True
 
     def delete(self, sid: str) -> bool:
         """Delete a message and its pictures.
 
         Return False if there is no such message, or if it is still in transit.
         """
-        return self._done("DELETE", f"/Messages/{sid}.json")
-
-    def _done(self, verb: str, path: str, form: dict[str, str] | None = None) -> bool:
         try:
-            self._ask(verb, path, form=form)
+            with readable():
+                self._account.messages(sid).delete()
         except Refused as exc:
-            if exc.status in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.BAD_REQUEST):
-                return False
-            raise
+            return _stays(exc)
         return True
 
-    def _ask(
-        self, verb: str, path: str, *, form: dict[str, str] | None = None, params: dict[str, str] | None = None
-    ) -> requests.Response:
-        try:
-            answer = self._login.ask(
-                lambda pair: self._session.request(
-                    verb, self._base + path, data=form, params=params, auth=pair, timeout=TIMEOUT_SECONDS,
-                    allow_redirects=False,
-                )
-            )  # fmt: skip
-        except requests.RequestException as exc:
-            raise CarrierAway(f"Twilio cannot be reached: {type(exc).__name__}") from exc
-        if not answer.ok:
-            raise Refused(f"Twilio refused the request: HTTP {answer.status_code}", answer.status_code)
-        return answer
+
+def _stays(refusal: Refused) -> bool:
+    if refusal.status not in _NOT_ERASED:
+        raise refusal
+    return False
 
 
-def _number(entry: dict[str, Any]) -> Number:
+def _number(entry: Any) -> Number:  # Any: the official client has no types
     return Number(
-        sid=str(entry["sid"]),
-        number=str(entry["phone_number"]),
-        url=str(entry.get("sms_url") or ""),
-        fallback=str(entry.get("sms_fallback_url") or ""),
-        method=str(entry.get("sms_method") or ""),
+        sid=str(entry.sid),
+        number=str(entry.phone_number),
+        url=str(entry.sms_url or ""),
+        fallback=str(entry.sms_fallback_url or ""),
+        method=str(entry.sms_method or ""),
     )
-
-
-def _object(answer: requests.Response) -> dict[str, Any]:  # Any: Twilio's JSON
-    try:
-        body = answer.json()
-    except ValueError as exc:
-        raise CarrierAway("Twilio's answer cannot be read") from exc
-    if not isinstance(body, dict):
-        raise CarrierAway("Twilio's answer cannot be read")
-    return body

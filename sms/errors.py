@@ -1,4 +1,8 @@
-"""Errors of receiving and sending text messages."""
+"""Errors of receiving and sending text messages: one class for each decision of a caller."""
+
+from __future__ import annotations
+
+from datetime import timedelta
 
 
 class SmsError(Exception):
@@ -13,4 +17,37 @@ class UnusableText(SmsError):
 
 
 class CarrierAway(SmsError):
-    """The carrier cannot be reached; nothing was requested."""
+    """The carrier gave no usable answer. Its subclasses say what that proves about the request."""
+
+
+class NotWritten(CarrierAway):
+    """No byte of the request was written: it had no effect, and may be repeated."""
+
+
+class TooLate(NotWritten):
+    """The caller withdrew the request just before its first byte."""
+
+
+class NoAnswer(CarrierAway):
+    """The request was written and no answer came: whether it had an effect is unknown."""
+
+
+class Unreadable(CarrierAway):
+    """The carrier answered with success, in a form that cannot be read."""
+
+
+class Refused(CarrierAway):
+    """The carrier answered with an error."""
+
+    def __init__(self, *, status: int, code: int | None = None, retry_after: timedelta | None = None) -> None:
+        super().__init__(f"Twilio refused the request: HTTP {status}")
+        #: The HTTP status.
+        self.status = status
+        #: Twilio's error code; None if the answer has none.
+        self.code = code
+        #: The pause that Twilio asked for, if any.
+        self.retry_after = retry_after
+
+
+class NotFound(Refused):
+    """The carrier does not have what the request names."""

@@ -50,13 +50,7 @@ class Login:
         """Call with one pair after another until one is accepted; return the last answer."""
         for pair in self:
             answer = call(pair)
-            if self.met(pair, answer.status_code):
+            if answer.status_code != HTTPStatus.UNAUTHORIZED:
+                self._accepted = pair
                 break
         return answer
-
-    def met(self, pair: Pair, status: int) -> bool:
-        """Record the status that a pair got, and return whether the pair was accepted."""
-        if status == HTTPStatus.UNAUTHORIZED:
-            return False
-        self._accepted = pair
-        return True

@@ -3,23 +3,26 @@
 Twilio keeps a picture until it is deleted, and names its URL in the webhook
 (https://www.twilio.com/docs/messaging/api/media-resource). An account may require a login for that URL. The answer
 redirects to the host that stores the bytes, which needs no login. Requests go to Twilio's hosts only.
+
+The official client reads what Twilio knows about a picture, never its bytes. So urllib3 fetches them, which, like
+`sms/http.py`, reads neither proxies nor `.netrc` from the environment.
 """
 
 from __future__ import annotations
 
-import threading
 import time
+from http import HTTPStatus
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
-import requests
+from urllib3 import BaseHTTPResponse, PoolManager, Timeout
 from urllib3.exceptions import HTTPError
 
 from sms.errors import CarrierAway
+from sms.http import CONNECT_TIMEOUT_SECONDS, authorization, tls
 from sms.login import Login
 from sms.messages import Media
 from sms.ports import Fetched
-from sms.twilio import CONNECT_TIMEOUT_SECONDS, new_session
 
 #: Twilio accepts no larger media (https://www.twilio.com/docs/messaging/guides/accepted-mime-types).
 MOST_BYTES: Final = 5 * 1024 * 1024
@@ -28,6 +31,8 @@ READ_TIMEOUT_SECONDS: Final = 5.0
 #: Requests per picture: to Twilio's API, to the host that stores the bytes, and one more.
 REDIRECTS: Final = 3
 _CHUNK: Final = 64 * 1024
+#: Connections to a host that are kept open: a worker's threads share them.
+_KEPT: Final = 4
 #: Suffixes of the hosts to which Twilio's API may redirect.
 _LEADS_TO: Final = (".twilio.com", ".twiliocdn.com", ".amazonaws.com")
 
@@ -38,7 +43,7 @@ class TwilioMedia:
     def __init__(self, *, login: Login, api_base_url: str) -> None:
         self._login = login
         self._home = urlsplit(api_base_url)
-        self._mine = threading.local()
+        self._pools = PoolManager(maxsize=_KEPT, retries=False, ssl_context=tls())
 
     def fetch(self, media: Media, *, seconds: float) -> Fetched:
         """Fetch a picture. Raises `CarrierAway`, also if its URL is not valid."""
@@ -52,21 +57,23 @@ class TwilioMedia:
                 at_home = self._is_home(url)
                 if not at_home and not self._is_known(url):
                     raise CarrierAway("the picture is on a host that is not allowed")
-                with self._session().get(
+                with self._pools.request(
+                    "GET",
                     url,
-                    auth=self._login.first if at_home else None,
-                    stream=True,
-                    allow_redirects=False,
-                    timeout=(min(CONNECT_TIMEOUT_SECONDS, left), min(READ_TIMEOUT_SECONDS, left)),
+                    headers=authorization(self._login.first) if at_home else None,
+                    preload_content=False,
+                    redirect=False,
+                    timeout=Timeout(connect=min(CONNECT_TIMEOUT_SECONDS, left), read=min(READ_TIMEOUT_SECONDS, left)),
                 ) as answer:
-                    if answer.is_redirect:
-                        url = urljoin(url, answer.headers["location"])
+                    location = answer.get_redirect_location()
+                    if location:
+                        url = urljoin(url, location)
                         continue
-                    if not answer.ok:
-                        raise CarrierAway(f"the picture cannot be fetched: HTTP {answer.status_code}")
+                    if answer.status >= HTTPStatus.BAD_REQUEST:
+                        raise CarrierAway(f"the picture cannot be fetched: HTTP {answer.status}")
                     kind = answer.headers.get("content-type", media.content_type).partition(";")[0].strip().lower()
                     return Fetched(content_type=kind, data=_read(answer, until))
-        except (requests.RequestException, HTTPError, ValueError) as exc:
+        except (HTTPError, ValueError) as exc:
             raise CarrierAway(f"the picture cannot be fetched: {type(exc).__name__}") from exc
         raise CarrierAway("the picture has too many redirects")
 
@@ -78,18 +85,11 @@ class TwilioMedia:
         parts = urlsplit(url)
         return parts.scheme == "https" and (parts.hostname or "").endswith(_LEADS_TO)
 
-    def _session(self) -> requests.Session:
-        """Return this thread's session: sessions are not thread-safe."""
-        if not hasattr(self._mine, "session"):
-            self._mine.session = new_session()
-        session: requests.Session = self._mine.session
-        return session
 
-
-def _read(answer: requests.Response, until: float) -> bytes:
+def _read(answer: BaseHTTPResponse, until: float) -> bytes:
     data = bytearray()
     # `read1` returns what has arrived; to wait for a whole chunk would let a slow server exceed the deadline
-    while chunk := answer.raw.read1(_CHUNK, decode_content=True):
+    while chunk := answer.read1(_CHUNK, decode_content=True):
         data += chunk
         if len(data) > MOST_BYTES:
             raise CarrierAway("the picture is larger than Twilio accepts")

@@ -115,7 +115,7 @@ class Listing:
     read_at: datetime
 
 
-class Ledger(Protocol):
+class MessageList(Protocol):
     """The carrier's list of messages. Every method raises `CarrierAway` if it cannot be read."""
 
     def sent_to(self, person: str, *, for_the_last: timedelta) -> Listing:

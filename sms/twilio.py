@@ -1,116 +1,52 @@
-"""TwilioSender: one POST, one outcome: sent, not created, or unknown. TwilioLedger reads the list.
+"""TwilioSender: one POST, one outcome: sent, not created, or unknown. TwilioMessageList lists.
 
 Twilio's create-message call has no idempotency key, so this file decides between "proven not created" and "unknown".
 
-- Proof of "not created": the connection was never made, or Twilio answered with a status that it documents as never
-  processed (4xx and 429).
+- Proof of "not created": no byte was written (`NotWritten`), or Twilio answered with a status that it documents as
+  never processed (4xx and 429).
 - Unknown is everything else after the first byte was written, without a readable success: 5xx, a read timeout, a
   reset, an answer without a sid.
 
-The official client is used with explicit timeouts and without retries.
+The official client sends and lists, over `sms/http.py`.
 """
 
 from __future__ import annotations
 
-import json
-import ssl
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote
 
-import requests
-from requests.adapters import HTTPAdapter
-from twilio.http.http_client import TwilioHttpClient
-from twilio.http.response import Response
-from twilio.rest import Client
-from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NameResolutionError, NewConnectionError, SSLError
-from urllib3.util import Retry
-
 from sms import codes
-from sms.errors import CarrierAway
+from sms.errors import CarrierAway, NotFound, NotWritten, Refused, Unreadable
+from sms.http import LIST_PAGE, READ_TIMEOUT_SECONDS, OneAttemptClient, account_at, readable
 from sms.login import Login
 from sms.messages import Media, MessageSid, OutboundSms
 from sms.ports import ErrorClass, Listed, Listing, NotCreated, Outcome, Sent, Unknown
 
-#: A TCP and TLS handshake across an ocean takes a few hundred milliseconds. After three seconds Twilio is away.
-CONNECT_TIMEOUT_SECONDS: Final = 3.0
-#: Twilio answers in well under a second. Ten seconds leave room for a slow day and end before a lease of 20 s.
-READ_TIMEOUT_SECONDS: Final = 10.0
-#: Entries per page of the list (Twilio's maximum), and most pages: a million texts between two reads are a mistake.
-LIST_PAGE: Final = 1000
+#: Most pages of the list: a million texts between two reads are a mistake.
 LIST_PAGES: Final = 1000
 #: A connection idle for longer may be closed at the other end; a harmless request tests it before a claim.
 WARM_FOR_SECONDS: Final = 20.0
-
-
-def new_session() -> requests.Session:
-    """Return a session for one thread that never retries."""
-    session = requests.Session()
-    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=Retry(0, read=False))
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    # a proxy or a .netrc of the environment would silently change the destination or the account of a request
-    session.trust_env = False
-    return session
-
-
-class _TimedClient(TwilioHttpClient):  # type: ignore[misc]  # the official client has no types
-    """The official HTTP client with both timeouts set, no retries, and headers kept for `Retry-After`."""
-
-    def __init__(self) -> None:
-        super().__init__(timeout=READ_TIMEOUT_SECONDS)
-        self.session = new_session()
-        self.last_headers: dict[str, str] = {}
-        self.may_begin: Callable[[], bool] = lambda: True
-        self.last_used = float("-inf")
-
-    def request(  # noqa: PLR0913 - the official client's own signature
-        self,
-        method: str,
-        url: str,
-        params: dict[str, object] | None = None,
-        data: dict[str, object] | None = None,
-        headers: dict[str, str] | None = None,
-        auth: tuple[str, str] | None = None,
-        timeout: float | None = None,  # noqa: ARG002 - constants are used instead
-        allow_redirects: bool = False,  # noqa: ARG002, FBT001, FBT002 - a redirect of a POST would lose or repeat it
-    ) -> Response:
-        if not self.may_begin():
-            raise _TooLateError
-        answer = self.session.request(
-            method.upper(),
-            url,
-            params=params,  # type: ignore[arg-type]  # the client's own untyped dictionary
-            data=data,
-            headers=headers,
-            auth=auth,
-            timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
-            allow_redirects=False,
-        )
-        self.last_used = time.monotonic()
-        self.last_headers = {name.lower(): value for name, value in answer.headers.items()}
-        return Response(answer.status_code, answer.text, answer.headers)
-
-
-class _TooLateError(Exception):
-    """The claim is too old to write the first byte."""
+_EVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
 class TwilioSender:
     """Sends through Twilio's REST API, or a compatible server at `api_base_url`.
 
-    `login` is an account's SID and token, or an API key and its secret.
+    Each thread has its own connection. `login` is an account's SID and token, or an API key and its secret.
     """
 
-    def __init__(self, *, account_sid: str, login: Login, api_base_url: str) -> None:
+    def __init__(
+        self, *, account_sid: str, login: Login, api_base_url: str, read_seconds: float = READ_TIMEOUT_SECONDS
+    ) -> None:
         self._account_sid = account_sid
         self._login = login
-        self._api_base_url = api_base_url.rstrip("/")
+        self._api_base_url = api_base_url
+        self._read_seconds = read_seconds
         self._mine = threading.local()
 
     def warm(self) -> None:
@@ -118,245 +54,155 @@ class TwilioSender:
 
         Raises `CarrierAway` if Twilio cannot be reached.
         """
-        http = self._http()
-        if time.monotonic() - http.last_used < WARM_FOR_SECONDS:
+        http, account = self._line()
+        if time.monotonic() - http.answered_at < WARM_FOR_SECONDS:
             return
-        client = self._client()
-        client.username, client.password = self._login.first
         try:
-            client.api.v2010.accounts(self._account_sid).fetch()
-        except (requests.ConnectionError, requests.Timeout) as exc:
-            raise CarrierAway(f"Twilio cannot be reached: {type(exc).__name__}") from exc
-        except Exception as exc:
-            if not http.last_headers:
-                raise CarrierAway(f"the connection to Twilio failed: {type(exc).__name__}") from exc
+            with readable():
+                account.fetch()
+        except (Refused, Unreadable):
+            return  # any answer came over an open connection
 
     def send(self, message: OutboundSms, *, may_begin: Callable[[], bool]) -> Outcome:
         """Request `message` once; a second call would make a second message."""
-        http = self._http()
-        http.may_begin, http.last_headers = may_begin, {}
+        http, account = self._line()
+        http.may_begin = may_begin
         try:
-            # a refused login (401) made no message, and the other token may be the valid one
-            answer = self._login.ask(
-                lambda pair: http.request(
-                    "POST",
-                    f"{self._api_base_url}/2010-04-01/Accounts/{self._account_sid}/Messages.json",
-                    data=_fields(message),
-                    headers={"Accept": "application/json"},
-                    auth=pair,
-                )
-            )
-        except _TooLateError:
-            return NotCreated(error_class=ErrorClass.TRY_AGAIN, code=None, reason="claim too old to send")
-        except requests.RequestException as exc:
-            if _never_written(exc):
-                return NotCreated(
-                    error_class=ErrorClass.TRY_AGAIN, code=None, reason=f"not connected: {type(exc).__name__}"
-                )
-            return Unknown(reason=f"no answer: {type(exc).__name__}")
+            with readable():
+                created = account.messages.create(**_fields(message))
+        except NotWritten as exc:
+            return NotCreated(error_class=ErrorClass.TRY_AGAIN, code=None, reason=str(exc))
+        except Refused as exc:
+            return _outcome(exc)
+        except CarrierAway as exc:
+            return Unknown(reason=str(exc))
         finally:
             http.may_begin = lambda: True
-        return _outcome(answer.status_code, answer.text, http.last_headers)
+        if not isinstance(created.sid, str) or not created.sid:
+            return Unknown(reason="Twilio's answer has no sid")
+        return Sent(
+            sid=MessageSid(created.sid),
+            status=str(created.status or "queued"),
+            segments=_segments(created.num_segments),
+        )
 
-    def _client(self) -> Client:
-        client = getattr(self._mine, "client", None)
-        if client is None:
-            client = Client(*self._login.first, self._account_sid, http_client=_TimedClient())
-            client.api.base_url = self._api_base_url
-            self._mine.client = client
-        assert isinstance(client, Client)
-        return client
-
-    def _http(self) -> _TimedClient:
-        http = self._client().http_client
-        assert isinstance(http, _TimedClient)
-        return http
+    def _line(self) -> tuple[OneAttemptClient, Any]:  # Any: the official client has no types
+        if not hasattr(self._mine, "http"):
+            http = OneAttemptClient(login=self._login, api_base_url=self._api_base_url, read_seconds=self._read_seconds)
+            self._mine.account = account_at(http, self._account_sid)
+            self._mine.http = http
+        return self._mine.http, self._mine.account
 
 
-class TwilioLedger:
+class TwilioMessageList:
     """Reads Twilio's message list page by page. Parameters are those of `TwilioSender`."""
 
     def __init__(self, *, account_sid: str, login: Login, api_base_url: str) -> None:
-        self._account_sid = account_sid
-        self._login = login
-        self._api_base_url = api_base_url.rstrip("/")
-        self._http = _TimedClient()
-        # one connection, one reader at a time: the reconciler is not time-critical
-        self._lock = threading.Lock()
+        self._home = api_base_url.rstrip("/")
+        http = OneAttemptClient(login=login, api_base_url=api_base_url)
+        self._messages = account_at(http, account_sid).messages
 
     def sent_to(self, person: str, *, for_the_last: timedelta) -> Listing:
         """List the messages to a person that were created within this time.
 
         The query has no filter on `DateSent`: it is null until a message is sent, so a filter would hide the message.
         """
-        with self._lock:
-            return self._read({"To": person}, lambda age: age <= for_the_last)
+        return self._read(lambda read_at: read_at - for_the_last, to=person)
 
     def sent_from(self, number: str, *, since: datetime) -> Listing:
         """List the messages sent from one of our numbers since this time.
 
         A message that is not sent yet has no `DateSent`; a later call lists it.
         """
-        with self._lock:
-            return self._read({"From": number, "DateSent>": _moment(since)}, lambda _: True)
+        return self._read(lambda _: _EVER, from_=number, date_sent_after=since)
 
     def received_by(self, number: str, *, since: datetime | None) -> Listing:
         """List the texts to one of our numbers; with `since=None` only read Twilio's clock."""
-        with self._lock:
-            if since is None:
-                return self._read({"To": number, "PageSize": "1"}, lambda _: False)
-            return self._read({"To": number, "DateSent>": _moment(since)}, lambda _: True, since=since)
+        if since is None:
+            with readable():
+                _, read_at = self._page(to=number, page_size=1)
+            return Listing(messages=(), read_at=read_at)
+        return self._read(lambda _: since, to=number, date_sent_after=since)
 
     def person_of(self, sid: str) -> str | None:
         """Return the person's address in a message: the sender of an inbound one, else the recipient.
 
         None if Twilio has no such message. Raises `CarrierAway`.
         """
-        with self._lock:
-            try:
-                entry, _ = self._get(
-                    f"/2010-04-01/Accounts/{self._account_sid}/Messages/{quote(sid, safe='')}.json", {}
-                )
-            except CarrierAway as exc:
-                if "404" in str(exc):
-                    return None
-                raise
-        person = entry.get("from") if entry.get("direction") == "inbound" else entry.get("to")
+        try:
+            with readable():
+                message = self._messages(quote(sid, safe="")).fetch()
+        except NotFound:
+            return None
+        person = message.from_ if message.direction == "inbound" else message.to
         return str(person) if person else None
 
-    def _read(
-        self, query: dict[str, str], wanted: Callable[[timedelta], bool], *, since: datetime | None = None
-    ) -> Listing:
-        """Follow the pages, newest first, until an entry is not wanted."""
-        page, read_at = self._get(
-            f"/2010-04-01/Accounts/{self._account_sid}/Messages.json", {"PageSize": str(LIST_PAGE), **query}
-        )
+    def _read(self, oldest: Callable[[datetime], datetime], **query: object) -> Listing:
+        """Follow the pages, newest first, until a message was created before `oldest` of the time of reading."""
         messages: list[Listed] = []
-        for _ in range(LIST_PAGES):
-            entries = [self._listed(entry) for entry in page.get("messages", ())]
-            kept = [
-                entry
-                for entry in entries
-                if wanted(read_at - entry.created) and (since is None or entry.created >= since)
-            ]
-            messages += kept
-            if len(kept) < len(entries) or not page.get("next_page_uri"):
-                break
-            page, _ = self._get(page["next_page_uri"], {})
-        else:
-            # a shortened list would pass for a complete one, and the rest would never be read
-            raise CarrierAway(f"Twilio's list is longer than {LIST_PAGES} pages")
-        return Listing(messages=tuple(messages), read_at=read_at)
+        with readable():
+            page, read_at = self._page(page_size=LIST_PAGE, **query)
+            since = oldest(read_at)
+            for _ in range(LIST_PAGES):
+                entries = list(page)
+                kept = [entry for entry in entries if entry.date_created >= since]
+                messages += map(self._listed, kept)
+                page = page.next_page() if len(kept) == len(entries) else None
+                if page is None:
+                    return Listing(messages=tuple(messages), read_at=read_at)
+        # a shortened list would pass for a complete one, and the rest would never be read
+        raise CarrierAway(f"Twilio's list is longer than {LIST_PAGES} pages")
 
-    def _get(self, path: str, query: dict[str, str]) -> tuple[dict[str, Any], datetime]:
-        try:
-            answer = self._login.ask(
-                lambda pair: self._http.request(
-                    "GET",
-                    self._api_base_url + path,
-                    params=dict(query),
-                    headers={"Accept": "application/json"},
-                    auth=pair,
-                )
-            )
-        except requests.RequestException as exc:
-            raise CarrierAway(f"Twilio's list cannot be read: {type(exc).__name__}") from exc
-        if answer.status_code != HTTPStatus.OK:
-            raise CarrierAway(f"Twilio's list cannot be read: HTTP {answer.status_code}")
-        try:
-            read_at = parsedate_to_datetime(self._http.last_headers["date"])
-        except (KeyError, ValueError) as exc:
-            raise CarrierAway("Twilio's list has no date") from exc
-        return _json(answer.text), read_at
+    def _page(self, **query: object) -> tuple[Any, datetime]:  # Any: the official client has no types
+        answer = self._messages.page_with_http_info(**query)
+        return answer.data, parsedate_to_datetime(answer.headers["date"])
 
-    def _listed(self, entry: dict[str, Any]) -> Listed:
-        pictures = entry.get("num_media") not in (None, "0")
+    def _listed(self, entry: Any) -> Listed:  # Any: the official client has no types
+        inbound = entry.direction == "inbound"
+        has_pictures = inbound and entry.num_media not in (None, "0")
         return Listed(
-            sid=MessageSid(entry["sid"]),
-            to=entry["to"] or "",
-            sender=entry["from"] or "",
-            body=entry["body"] or "",
-            status=entry["status"] or "",
-            inbound=entry["direction"] == "inbound",
-            created=parsedate_to_datetime(entry["date_created"]),
-            error_code=entry.get("error_code"),
-            segments=_segments(entry),
-            price=entry.get("price"),
-            price_unit=entry.get("price_unit") or "",
-            media=self._media(entry["sid"]) if pictures and entry["direction"] == "inbound" else (),
+            sid=MessageSid(entry.sid),
+            to=entry.to or "",
+            sender=entry.from_ or "",
+            body=entry.body or "",
+            status=entry.status or "",
+            inbound=inbound,
+            created=entry.date_created,
+            error_code=entry.error_code,
+            segments=_segments(entry.num_segments),
+            price=entry.price,
+            price_unit=entry.price_unit or "",
+            media=tuple(map(self._picture, entry.media.list())) if has_pictures else (),
         )
 
-    def _media(self, sid: str) -> tuple[Media, ...]:
-        page, _ = self._get(f"/2010-04-01/Accounts/{self._account_sid}/Messages/{sid}/Media.json", {})
-        return tuple(
-            Media(url=self._api_base_url + item["uri"].removesuffix(".json"), content_type=item["content_type"])
-            for item in page.get("media_list", ())
-        )
+    def _picture(self, entry: Any) -> Media:  # Any: the official client has no types
+        return Media(url=self._home + entry.uri.removesuffix(".json"), content_type=entry.content_type)
 
 
 def _fields(message: OutboundSms) -> dict[str, object]:
-    sender = (
-        {"MessagingServiceSid": message.messaging_service_sid}
-        if message.messaging_service_sid
-        else {"From": message.sender}
-    )
+    service = message.messaging_service_sid
+    sender = {"messaging_service_sid": service} if service else {"from_": message.sender}
     return {
-        "To": message.to,
+        "to": message.to,
         **sender,
-        "Body": message.body,
-        "StatusCallback": message.status_callback,
-        "ValidityPeriod": str(message.validity_seconds),
+        "body": message.body,
+        "status_callback": message.status_callback,
+        "validity_period": message.validity_seconds,
     }
 
 
-def _outcome(status: int, text: str, headers: dict[str, str]) -> Outcome:
-    body = _json(text)
-    if status in (HTTPStatus.OK, HTTPStatus.CREATED):
-        sid = body.get("sid")
-        if isinstance(sid, str) and sid:
-            return Sent(sid=MessageSid(sid), status=str(body.get("status", "queued")), segments=_segments(body))
-        return Unknown(reason=f"HTTP {status} without a sid")
-    code = body.get("code")
-    code = code if isinstance(code, int) else None
+def _outcome(refusal: Refused) -> Outcome:
+    status, code = refusal.status, refusal.code
     error_class = codes.classify(status, code)
     reason = codes.meaning(code) if code is not None else f"HTTP {status}"
     alarming = codes.is_alarming(status, code)
     if error_class is ErrorClass.UNKNOWN:
         return Unknown(reason=reason, alarming=alarming)
     return NotCreated(
-        error_class=error_class, code=code, reason=reason, retry_after=_retry_after(headers), alarming=alarming
+        error_class=error_class, code=code, reason=reason, retry_after=refusal.retry_after, alarming=alarming
     )
 
 
-def _moment(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _segments(entry: dict[str, Any]) -> int:  # Any: Twilio's answer
-    digits = str(entry.get("num_segments") or "")
+def _segments(count: object) -> int:
+    digits = str(count or "")
     return int(digits) if digits.isdigit() else 0
-
-
-def _json(text: str) -> dict[str, Any]:  # Any: Twilio's answer, looked at field by field
-    try:
-        body = json.loads(text)
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
-
-
-def _retry_after(headers: dict[str, str]) -> timedelta | None:
-    value = headers.get("retry-after", "")
-    return timedelta(seconds=int(value)) if value.isdigit() else None
-
-
-def _never_written(exc: requests.RequestException) -> bool:
-    """Return whether the connection was never made, so that no byte of the request was sent."""
-    if isinstance(exc, requests.exceptions.ConnectTimeout):
-        return True
-    cause = exc.args[0] if exc.args else None
-    if isinstance(cause, MaxRetryError):
-        cause = cause.reason
-    if isinstance(cause, SSLError):  # urllib3 also wraps read errors in it: only a refused certificate is proof
-        return bool(cause.args) and isinstance(cause.args[0], ssl.SSLCertVerificationError)
-    return isinstance(cause, NewConnectionError | ConnectTimeoutError | NameResolutionError)

@@ -21,7 +21,7 @@ from journal import model
 from journal.ports import Journal
 from journal.states import STATUS_RANK, PartState
 from sms import messages
-from sms.ports import Ledger, Listed
+from sms.ports import Listed, MessageList
 from worker import evidence, telemetry
 from worker.delivery_failures import DeliveryFailures, text_of
 from worker.visit import LeaseKeeper
@@ -113,7 +113,7 @@ class Reconciler:
         self,
         inbox: Inbox,
         journal_: Journal,
-        ledger: Ledger,
+        message_list: MessageList,
         aftermath: DeliveryFailures,
         terms: Terms,
         *,
@@ -121,7 +121,7 @@ class Reconciler:
     ) -> None:
         self._inbox = inbox
         self._journal = journal_
-        self._ledger = ledger
+        self._message_list = message_list
         self._aftermath = aftermath
         self._terms = terms
         self._telemetry = telemetry
@@ -232,7 +232,7 @@ class Reconciler:
         """
         recent = self._journal.outbox.newest_parts(person, limit=RECENT_ROWS)
         parts = [*recent, *(part for part in doubtful if part.key not in {other.key for other in recent})]
-        listing = self._ledger.sent_to(
+        listing = self._message_list.sent_to(
             messages.address_of(person), for_the_last=evidence.window(doubtful, now=self._now())
         )
         now = self._now()
@@ -268,16 +268,16 @@ class Reconciler:
         if mark is None and since is None:
             # the first look ever: texts from before this installation are not answered
             self._journal.unsettled.set_watermark(
-                RECEIVED, self._ledger.received_by(self._terms.numbers[0], since=None).read_at
+                RECEIVED, self._message_list.received_by(self._terms.numbers[0], since=None).read_at
             )
             return 0, 0
         if since is not None:
-            mark = self._ledger.received_by(self._terms.numbers[0], since=None).read_at - since + OVERLAP
+            mark = self._message_list.received_by(self._terms.numbers[0], since=None).read_at - since + OVERLAP
         assert mark is not None
         missed = late = 0
         read_at: list[datetime] = []
         for number in self._terms.numbers:
-            listing = self._ledger.received_by(number, since=mark - OVERLAP)
+            listing = self._message_list.received_by(number, since=mark - OVERLAP)
             read_at.append(listing.read_at)
             texts = [entry for entry in reversed(listing.messages) if entry.inbound]
             known = self._journal.unsettled.known([(self._user(entry.sender, entry.to), entry.sid) for entry in texts])
@@ -304,13 +304,13 @@ class Reconciler:
         mark = self._journal.unsettled.watermark(CHARGED)
         if mark is None:
             self._journal.unsettled.set_watermark(
-                CHARGED, self._ledger.received_by(self._terms.numbers[0], since=None).read_at
+                CHARGED, self._message_list.received_by(self._terms.numbers[0], since=None).read_at
             )
             return 0, 0
         reported = charged = 0
         looked_to: list[datetime] = []
         for number in self._terms.numbers:
-            listing = self._ledger.sent_from(number, since=mark - OVERLAP)
+            listing = self._message_list.sent_from(number, since=mark - OVERLAP)
             people: dict[str, list[Listed]] = {}
             for entry in listing.messages:
                 if not entry.inbound and entry.sid not in self._remembered:

@@ -57,7 +57,7 @@ def test_celery_knows_every_setting_that_it_is_given() -> None:
 
 def test_no_visit_is_taken_for_a_child_that_hangs() -> None:
     from runtime.settings import Settings  # noqa: PLC0415 - one use
-    from sms.twilio import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS  # noqa: PLC0415 - one use
+    from sms.http import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS  # noqa: PLC0415 - one use
 
     longest = (
         VISIT_SECONDS + Settings.load({}).replies.deadline_seconds + CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS

@@ -467,7 +467,7 @@ def repair(world: World, cut: Cut | None) -> Wire:
     wire = Wire(cut)
     inbox: Any = Watched(world.inbox, wire, _raise(InboxAway("redis")))
     journal = journal_on(WatchedTables(world.tables, wire))
-    ledger: Any = Watched(world.sender, wire, _raise(CarrierAway("twilio")))
+    message_list: Any = Watched(world.sender, wire, _raise(CarrierAway("twilio")))
     aftermath = DeliveryFailures(inbox, journal, world.circuit, rng=random.Random(1), max_age=timedelta(hours=6))
     receipts = Receipts(inbox, journal, aftermath, who_key=b"memory")
     terms = ReconcileTerms(
@@ -476,7 +476,7 @@ def repair(world: World, cut: Cut | None) -> Wire:
     )  # fmt: skip
     with suppress(Died, InboxAway, StoreAway, CarrierAway):
         receipts.drain()
-        Reconciler(inbox, journal, ledger, aftermath, terms).reconcile()
+        Reconciler(inbox, journal, message_list, aftermath, terms).reconcile()
     return wire
 
 

@@ -12,7 +12,7 @@ from journal.ports import Journal
 from runtime.settings import Settings
 from sms.login import Login
 from worker.build.delivery import failures
-from worker.build.twilio import twilio_account, twilio_ledger
+from worker.build.twilio import twilio_account, twilio_message_list
 from worker.reconcile import Reconciler, Terms
 from worker.telemetry import LogsAndMetrics
 
@@ -26,7 +26,7 @@ def build_reconciler(
     return Reconciler(
         inbox,
         journal,
-        twilio_ledger(chosen, login),
+        twilio_message_list(chosen, login),
         failures(chosen, client, inbox, journal, telemetry),
         Terms(
             validity=timedelta(seconds=delivery.validity_seconds),

@@ -13,12 +13,12 @@ from sms.account import TwilioAccount
 from sms.errors import CarrierAway
 from sms.login import Login
 from sms.media import TwilioMedia
-from sms.twilio import TwilioLedger, TwilioSender
+from sms.twilio import TwilioMessageList, TwilioSender
 
 
-def twilio_ledger(chosen: Settings, login: Login | None = None) -> TwilioLedger:
+def twilio_message_list(chosen: Settings, login: Login | None = None) -> TwilioMessageList:
     """Return the account's list of messages."""
-    return TwilioLedger(
+    return TwilioMessageList(
         account_sid=chosen.twilio.account_sid,
         login=login or _login(chosen),
         api_base_url=chosen.twilio.api_base_url,
