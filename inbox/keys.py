@@ -124,14 +124,14 @@ def fields_of(who: str) -> list[str]:
 
 
 def of_person(who: str) -> list[str]:
-    """Return every key that belongs to one person, except the lease and the buckets."""
+    """Return every key that belongs to one person, except the lease and what `patterns_of` finds."""
     return [of(who) for of in (texts, repeats, wake_up, visit, memory_requested, streak)]
 
 
-#: Patterns for SCAN: the hashes of all days, and the buckets of one person.
+#: The pattern that finds the hashes of all days.
 ALL_DAYS: Final = spent_on("*")
 
 
-def buckets_of(who: str) -> str:
-    """Return the pattern that finds the token buckets of a person."""
-    return bucket(f"*{who}*")
+def patterns_of(who: str) -> list[str]:
+    """Return the patterns that find a person's token buckets and paced queues."""
+    return [bucket(f"*{who}*"), pace(f"*{who}*")]

@@ -34,7 +34,8 @@ class RedisPeople:
         """Delete everything that Redis holds of a person; return the item count."""
         removed = forget_reports(self._redis, user_id)
         names = keys.of_person(who)
-        names += [name.decode() for name in self._redis.scan_iter(match=keys.buckets_of(who), count=1000)]
+        for pattern in keys.patterns_of(who):
+            names += [name.decode() for name in self._redis.scan_iter(match=pattern, count=1000)]
         for day in self._redis.scan_iter(match=keys.ALL_DAYS, count=1000):
             removed += int(self._redis.hdel(day, *keys.fields_of(who)))
         removed += int(self._redis.delete(*names))

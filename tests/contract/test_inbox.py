@@ -110,7 +110,9 @@ def test_an_inbox_is_not_closed_over_a_waiting_text(inbox: Inbox) -> None:
     assert inbox.leases.close(lease) is False
     inbox.texts.remove(lease, [inbox.texts.waiting(lease, limit=1)[0].entry_id])
     assert inbox.leases.close(lease) is True
-    assert inbox.leases.take(ANN_) is not None
+    next_visit = inbox.leases.take(ANN_)
+    assert next_visit is not None
+    assert not next_visit.after_death, "a visit that was closed did not fail"
 
 
 def test_a_text_that_arrives_while_a_worker_waits_ends_the_wait(inbox: Inbox) -> None:
