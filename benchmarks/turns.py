@@ -27,7 +27,7 @@ from benchmarks import load
 from benchmarks.lab import BENCH_PYTHON, ROOT, Lab, Proc, listens
 from benchmarks.report import Study
 from chaos.tree import free_port
-from inbox import inbox as inbox_redis
+from inbox import connection
 from runtime.settings import Settings
 from sms.messages import InboundSms, MessageSid
 from worker.build.inbox import redis_inbox
@@ -129,10 +129,10 @@ def plain(at: House, *, concurrency: int) -> Proc:
 
 def accept(at: House, texts: Iterable[tuple[int, str]]) -> None:
     """Put texts into our inbox, each as its number and its sender, such as `(7, "+15550000007")`."""
-    with inbox_redis.connect(at.env["REDIS_URL"]) as client:
+    with connection.connect(at.env["REDIS_URL"]) as client:
         inbox = redis_inbox(Settings.load(at.env), client)
         for number, sender in texts:
-            inbox.accept(
+            inbox.texts.accept(
                 InboundSms(sid=MessageSid(f"SM{number:032x}"), sender=sender, to=load.NUMBER, body=f"hello {number}")
             )
 

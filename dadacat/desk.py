@@ -229,8 +229,8 @@ def stats(*, since: str, as_json: bool) -> None:
     archive = build_journal(chosen).archive
     with steps() as step:
         report = asked(lambda: figures.counted(watched(archive.states(), "rows", step), since=begin)).to_json()
-    oldest = asked(inbox.oldest_waiting_ms)
-    waiting = (moment(inbox.now_ms()) - moment(oldest)).total_seconds() if oldest is not None else None
+    oldest = asked(inbox.texts.oldest_waiting_ms)
+    waiting = (inbox.clock.now() - moment(oldest)).total_seconds() if oldest is not None else None
     report |= {"since": begin.isoformat(timespec="seconds"), "oldest_waiting_seconds": waiting}
     if as_json:
         print_json(report)
@@ -429,7 +429,7 @@ def forget(*, person: str, yes: bool, keep_twilio: bool, as_json: bool) -> None:
     eraser = Eraser(
         journal=journal,
         inbox=inbox,
-        leases=LeaseKeeper(inbox, every_seconds=chosen.visit.lease_renew_seconds),
+        leases=LeaseKeeper(inbox.leases, every_seconds=chosen.visit.lease_renew_seconds),
         account=account,
         who=lambda name: payloads.who(name, chosen.who_key),
     )

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from inbox.inbox import RedisInbox
+from inbox.ports import Inbox
 from journal.model import RowName, Turn, in_key
 from journal.store import Journal
 from journal.story import Story
@@ -60,7 +60,7 @@ def reconcile(reconciler: Reconciler, since: str | None, progress: Callable[[Ste
 class DeadLetters:
     """The dead letters: dead turns, and reply parts that were refused for good."""
 
-    def __init__(self, journal: Journal, inbox: RedisInbox) -> None:
+    def __init__(self, journal: Journal, inbox: Inbox) -> None:
         self._journal = journal
         self._inbox = inbox
 
@@ -99,7 +99,7 @@ class DeadLetters:
             raise BadRequest("this entry can never be read: discard it")
         if not self._journal.dead_letters.revive(row, now=datetime.now(UTC)):
             return False
-        self._inbox.accept(text_of(turn))
+        self._inbox.texts.accept(text_of(turn))
         return True
 
     def discard(self, name: str) -> bool:

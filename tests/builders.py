@@ -22,6 +22,9 @@ NOW_MS = int(NOW.timestamp() * 1000)
 ANN = "+15551230001"
 BEN = "+15551230002"
 OUR_NUMBER = "+15005550006"
+LEASE = timedelta(seconds=20)
+WAKE_AGAIN = timedelta(seconds=60)
+PROBE_EVERY = timedelta(seconds=30)
 
 #: A window that holds a whole short conversation.
 WINDOW = recall.Terms(tokens=2000, age=timedelta(hours=72))

@@ -22,7 +22,7 @@ from typing import Any, Final, Protocol
 
 from hiredis import HiredisError, PushNotification, Reader, ReplyError, pack_command
 
-from inbox.inbox import Entry
+from inbox.arrivals import Entry
 from webhook.errors import DoorClosed
 
 #: Twilio waits 15 s in all and retries once; a Redis that has not confirmed in four will not be waited for.

@@ -1,6 +1,6 @@
 """The webhook's one move: a text or a report becomes durable in Redis, in one atomic round trip.
 
-The scripts are those of `inbox.inbox`; only who carries them out differs, because this side is asynchronous.
+The scripts are those of `inbox.arrivals`; only who carries them out differs, because this side is asynchronous.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from inbox import inbox as scripts
+from inbox import arrivals, connection, keys
 from sms.messages import DeliveryReport, InboundSms
 from webhook.commit import KEEP_SECONDS, GroupCommit, Kind
 from webhook.errors import DoorClosed
@@ -48,8 +48,8 @@ class Door(Protocol):
         """Let go of connections."""
 
 
-ACCEPT: Final = Kind(scripts.script("accept").encode(), scripts.accept_call)
-RECEIVE: Final = Kind(scripts.script("receive").encode(), scripts.receive_call)
+ACCEPT: Final = Kind(connection.script("accept").encode(), arrivals.accept_call)
+RECEIVE: Final = Kind(connection.script("receive").encode(), arrivals.receive_call)
 
 
 class RedisDoor:
@@ -74,19 +74,19 @@ class RedisDoor:
 
     def accept(self, text: InboundSms) -> asyncio.Future[None]:
         """See `Door.accept`."""
-        return self._commit.keep(ACCEPT, scripts.accept_entry(text, self._who_key, per_number=self._per_number))
+        return self._commit.keep(ACCEPT, arrivals.accept_entry(text, self._who_key, per_number=self._per_number))
 
     def receive(self, report: DeliveryReport) -> asyncio.Future[None]:
         """See `Door.receive`."""
-        return self._commit.keep(RECEIVE, scripts.receive_entry(report))
+        return self._commit.keep(RECEIVE, arrivals.receive_entry(report))
 
     async def look(self) -> Road:
         """See `Door.look`."""
         try:
             async with asyncio.timeout(KEEP_SECONDS):
-                oldest = await self._redis.zrange("waiting", 0, 0, withscores=True)
+                oldest = await self._redis.zrange(keys.WAITING, 0, 0, withscores=True)
                 seconds, microseconds = await self._redis.time()
-                stopped = await self._redis.hget("circuit", "reason")
+                stopped = await self._redis.hget(keys.CIRCUIT, "reason")
         except (RedisError, OSError, TimeoutError) as exc:
             raise DoorClosed(type(exc).__name__) from exc
         now = int(seconds) + int(microseconds) / 1e6

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Final
 
 from conversation.errors import StoreAway
-from inbox.money import Ask, BudgetVerdict, Grant
+from inbox.budget import Ask, BudgetVerdict, Grant
 from inbox.payloads import Who
 from sms import segments
 from sms.prices import Tariff

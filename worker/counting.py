@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from inbox.money import Quota, Spent
+from inbox.budget import Quota, Spent
 from inbox.payloads import Who
 from journal.ports import Journal
 from journal.spending import Cost

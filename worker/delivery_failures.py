@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from conversation.models import in_milliseconds
-from inbox.ports import Circuit, Inbox, moment
+from inbox.ports import Circuit, Inbox
 from journal.model import ReplyPart, Turn
 from journal.ports import Journal
 from sms import codes
@@ -83,10 +83,10 @@ class DeliveryFailures:
             self._telemetry.emit(telemetry.second_try(second))
             turn = self._journal.turns.get(part.user_id, part.turn)
             if turn is not None and not tomorrow:
-                self._inbox.accept(text_of(turn))
+                self._inbox.texts.accept(text_of(turn))
 
     def _now(self) -> datetime:
-        return moment(self._inbox.now_ms())
+        return self._inbox.clock.now()
 
 
 def text_of(turn: Turn) -> InboundSms:

@@ -7,7 +7,7 @@ visit sees that they are not, and enqueues another memory task.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -16,7 +16,6 @@ from cat.engines.guarded import GuardedEngine
 from conversation.entries import Entry
 from conversation.models import Conversation, Message, in_milliseconds
 from inbox.payloads import Who
-from inbox.ports import moment
 from journal.ports import Journal
 from journal.states import TurnState
 from worker import telemetry
@@ -41,12 +40,13 @@ class People(Protocol):
 class Memories:
     """Fold messages into memories. `summarizer` is the summarizer.
 
+    `now` returns the time: Redis's in a worker.
     If `summarizer` is None, no summary is written, and only the facts that the person stated are kept.
     """
 
     def __init__(
         self,
-        people: People,
+        now: Callable[[], datetime],
         journal: Journal,
         budget: Budget,
         summarizer: GuardedEngine | None,
@@ -54,7 +54,7 @@ class Memories:
         *,
         telemetry: telemetry.Telemetry = telemetry.SILENT,
     ) -> None:
-        self._people = people
+        self._now = now
         self._journal = journal
         self._budget = budget
         self._scribe = summarizer
@@ -62,21 +62,19 @@ class Memories:
         self._telemetry = telemetry
         self._places = threading.BoundedSemaphore(AT_ONCE)
 
-    def refresh(self, who: Who) -> None:
-        """Fold in what has left this person's window; do nothing if `AT_ONCE` foldings are running."""
+    def refresh(self, who: Who, person: str) -> None:
+        """Do the same, unless `AT_ONCE` foldings are running."""
         if not self._places.acquire(blocking=False):
             return
         try:
-            person = self._people.person(who)
-            if person is not None:
-                self.bring_up_to_date(who, person)
+            self.bring_up_to_date(who, person)
         finally:
             self._places.release()
 
     def bring_up_to_date(self, who: Who, person: str) -> None:
-        """Do the same for a user id, such as `+15551230001`. A second call finds nothing to do."""
+        """Fold in what has left a person's window. A second call finds nothing to do."""
         conversation = self._journal.conversations.get(person)
-        now = moment(self._people.now_ms())
+        now = self._now()
         if conversation is not None and recall.is_due(conversation, self._terms, now=now):
             self._telemetry.emit(telemetry.memory_folded(who, self._fold(who, conversation, now)))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from inbox import payloads
-from inbox.ports import Inbox, moment
+from inbox.ports import Inbox
 from journal.model import Reported, part_of_attempt
 from journal.ports import Journal
 from journal.states import PartState
@@ -46,15 +46,15 @@ class Receipts:
         A report is removed after its row is written. A second run finds no higher status rank and changes nothing.
         Raises `StoreAway`; the reports that are not yet written stay in the inbox.
         """
-        self._inbox.drain_begins()
+        self._inbox.reports.drain_begins()
         for _ in range(LOOKS):
-            receipts = self._inbox.receipts(limit=BATCH)
+            receipts = self._inbox.reports.read(limit=BATCH)
             if not receipts:
                 return
             for receipt in receipts:
                 outcome, sid = self._write(receipt.report), receipt.report.sid if receipt.report else None
                 self._telemetry.emit(telemetry.report_written(outcome, sid))
-                self._inbox.receipts_done([receipt.entry_id])
+                self._inbox.reports.remove([receipt.entry_id])
 
     def _write(self, report: DeliveryReport | None) -> str:
         if report is None:
@@ -66,11 +66,11 @@ class Receipts:
             attempt_id=report.attempt_id, sid=report.sid, status=report.status, error_code=report.error_code
         )
         person = user_of(report.to, report.sender, per_number=self._per_number)
-        part = self._journal.outbox.report(person, key, reported, now=moment(self._inbox.now_ms()))
+        part = self._journal.outbox.report(person, key, reported, now=self._inbox.clock.now())
         if part is None:
             return "foreign"
         self._aftermath.consider(part)
         if part.unknown_since and part.state is PartState.SENT:
             # the report ended a wait for evidence, so the parts behind this one may go now
-            self._inbox.wake(payloads.who(person, self._who_key))
+            self._inbox.agenda.wake(payloads.who(person, self._who_key))
         return "bound"

@@ -129,9 +129,9 @@ class Reconciler:
 
     def sweep(self) -> Sweep:
         """Enqueue a wake-up task for each person who is due and not being served."""
-        due, emptied = self._inbox.due(limit=SWEEP_LIMIT)
+        due, emptied = self._inbox.agenda.due(limit=SWEEP_LIMIT)
         for who in due:
-            self._inbox.wake(who)
+            self._inbox.agenda.wake(who)
         return Sweep(rung=len(due), emptied=emptied)
 
     def reconcile_alone(self, leases: LeaseKeeper) -> Report | None:
@@ -140,7 +140,7 @@ class Reconciler:
         After an outage a queue may hold dozens of these tasks. Each takes as long as reading the carrier's list, and
         together they would occupy every thread.
         """
-        duty = self._inbox.take_duty("reconcile")
+        duty = self._inbox.leases.take_duty("reconcile")
         if duty is None:
             return None
         with leases.kept(duty):
@@ -148,7 +148,7 @@ class Reconciler:
                 return self.reconcile()
             finally:
                 with suppress(InboxAway):  # then the duty expires by itself
-                    self._inbox.leave_duty(duty)
+                    self._inbox.leases.leave_duty(duty)
 
     def reconcile(self, *, since: timedelta | None = None, progress: Callable[[Step], None] = lambda _: None) -> Report:
         """Find unfinished rows in the journal, and messages that only the carrier knows of.
@@ -211,7 +211,7 @@ class Reconciler:
         turn = self._journal.turns.get(row.user_id, row.sid)
         if turn is None or turn.is_unreadable:
             return 0
-        if not self._inbox.accept(text_of(turn)):
+        if not self._inbox.texts.accept(text_of(turn)):
             return 0
         self._telemetry.emit(telemetry.repaired("unfinished", row.key))
         return 1
@@ -220,7 +220,7 @@ class Reconciler:
         return messages.user_of(person, number, per_number=self._terms.per_number)
 
     def _now(self) -> datetime:
-        return moment(self._inbox.now_ms())
+        return self._inbox.clock.now()
 
     # The carrier's list
 
@@ -245,7 +245,7 @@ class Reconciler:
             self._aftermath.consider(self._journal.outbox.bind(match.part, binding, now=now))
             self._telemetry.emit(telemetry.repaired("settled", match.part.key))
         if matches:
-            self._inbox.wake(self._terms.who(person))
+            self._inbox.agenda.wake(self._terms.who(person))
         return len(matches)
 
     def _hold(self, part: model.ReplyPart, now: datetime) -> int:
@@ -284,7 +284,7 @@ class Reconciler:
             for entry in texts:
                 age = listing.read_at - entry.created
                 # a text that the journal knows or that waits in the inbox had its webhook
-                if entry.sid not in known and age > GRACE and self._inbox.accept(_text_from(entry, age)):
+                if entry.sid not in known and age > GRACE and self._inbox.texts.accept(_text_from(entry, age)):
                     missed += 1
                     late += age > LATE
                     self._telemetry.emit(telemetry.repaired("missed late" if age > LATE else "missed", entry.sid))

@@ -16,7 +16,7 @@ from celery.signals import setup_logging, worker_init, worker_process_init, work
 
 from inbox import payloads
 from inbox.payloads import Who
-from inbox.ports import Inbox, moment
+from inbox.ports import Inbox
 from runtime import logs, metrics
 from runtime.secrets import reload_on_hangup
 from sms.errors import CarrierAway
@@ -38,7 +38,10 @@ def answer(who: str) -> None:
 @shared_task(name=payloads.REMEMBER_TASK)
 def remember(who: str) -> None:
     """Fold the messages that left this person's window into the memory."""
-    process.worker().memories.refresh(Who(who))
+    worker = process.worker()
+    person = worker.inbox.people.user_id(Who(who))
+    if person is not None:
+        worker.memories.refresh(Who(who), person)
 
 
 @shared_task(name=payloads.RECEIPTS_TASK)
@@ -54,7 +57,7 @@ def count() -> None:
     If the task fails, the next visit that needs the totals enqueues another.
     """
     worker = process.worker()
-    worker.budget.count(now=moment(worker.inbox.now_ms()))
+    worker.budget.count(now=worker.inbox.clock.now())
 
 
 @shared_task(name=payloads.SWEEP_TASK)
@@ -77,8 +80,8 @@ def reconcile() -> None:
 
 def _note_oldest(inbox: Inbox) -> None:
     """Set the metric of how long the oldest unanswered text has waited."""
-    oldest = inbox.oldest_waiting_ms()
-    metrics.OLDEST_WAITING_SECONDS.set((inbox.now_ms() - oldest) / 1000 if oldest is not None else 0)
+    oldest = inbox.texts.oldest_waiting_ms()
+    metrics.OLDEST_WAITING_SECONDS.set((inbox.clock.now_ms() - oldest) / 1000 if oldest is not None else 0)
 
 
 def _reconcile(worker: Worker) -> None:

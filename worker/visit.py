@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from conversation.models import Conversation
-from inbox.ports import Inbox, Lease, moment
+from inbox.ports import Lease, Leases, moment
 from journal.model import Turn
 from worker import telemetry
 
@@ -75,9 +75,9 @@ class LeaseKeeper:
     """
 
     def __init__(
-        self, inbox: Inbox, *, every_seconds: float, telemetry: telemetry.Telemetry = telemetry.SILENT
+        self, leases: Leases, *, every_seconds: float, telemetry: telemetry.Telemetry = telemetry.SILENT
     ) -> None:
-        self._inbox = inbox
+        self._leases = leases
         self._every_seconds = every_seconds
         self._telemetry = telemetry
         self._held: dict[str, Lease] = {}
@@ -110,7 +110,7 @@ class LeaseKeeper:
                     return
             for lease in held:
                 try:
-                    if not self._inbox.renew(lease):
+                    if not self._leases.renew(lease):
                         with self._lock:
                             self._held.pop(lease.token, None)
                 except Exception as exc:  # noqa: BLE001 - the keeper must outlive every error: it serves all visits

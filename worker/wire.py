@@ -9,7 +9,7 @@ from typing import Any
 from celery import Celery
 from kombu.transport.memory import Channel
 
-from inbox import payloads
+from inbox import keys
 
 
 def doorbell() -> dict[str, Any]:  # Any: JSON
@@ -32,7 +32,7 @@ def sent_by_celery(app: Celery, task: str, *args: str) -> dict[str, Any]:  # Any
     with app.connection_for_write("memory://") as connection, connection.channel() as channel:
         assert isinstance(channel, Channel)
         producer = app.amqp.Producer(channel)
-        app.send_task(task, args=args, queue=payloads.QUEUE, producer=producer, ignore_result=True)
-        message = channel._get(payloads.QUEUE)  # noqa: SLF001 - as its own consumers take one
+        app.send_task(task, args=args, queue=keys.QUEUE, producer=producer, ignore_result=True)
+        message = channel._get(keys.QUEUE)  # noqa: SLF001 - as its own consumers take one
         assert isinstance(message, dict)
         return message

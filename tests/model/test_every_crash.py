@@ -28,10 +28,9 @@ from conversation.memory_table import MemoryTables
 from conversation.storage import DynamoDBStorage
 from conversation.table import Check, Query, Row, Update
 from inbox import payloads
+from inbox.budget import Caps
 from inbox.errors import InboxAway
-from inbox.memory import InMemoryCircuit, InMemoryInbox, InMemoryLimits, InMemoryQuota
-from inbox.money import Caps
-from inbox.ports import Lease
+from inbox.ports import Inbox, Lease
 from journal.model import ReplyPart, bucket
 from journal.states import PartState, TurnState
 from journal.store import Journal
@@ -40,6 +39,14 @@ from sms.memory import InMemorySender
 from sms.messages import DeliveryReport, MessageSid
 from sms.ports import Listed, Unknown
 from tests.builders import ANN, NOW, NOW_MS, OUR_NUMBER, a_cat, a_text
+from tests.model.twins import (
+    InMemoryCircuit,
+    InMemoryInbox,
+    InMemoryLimits,
+    InMemoryQuota,
+    InMemoryReports,
+    inbox_of,
+)
 from tests.room import TARIFF, a_counting
 from worker.budget import Budget
 from worker.delivery import Delivery, Terms
@@ -137,6 +144,12 @@ def _purpose(operation: str, args: Sequence[Any]) -> str:
     return operation
 
 
+def watched(inbox: Inbox, wire: Wire) -> Inbox:
+    """Return the inbox behind a wire."""
+    texts, reports = (Watched(part, wire, _raise(InboxAway("redis"))) for part in (inbox.texts, inbox.reports))
+    return inbox_of(texts, reports)
+
+
 class NoRenewal(LeaseKeeper):
     """Renews no lease: the clock stands still while a visit runs."""
 
@@ -181,7 +194,8 @@ class World:
         self.ms = NOW_MS
         self.limited = not short
         self.policy, self.lines = policy, lines
-        self.inbox = InMemoryInbox(clock_ms=lambda: self.ms, lease=timedelta(seconds=20))
+        self.reports = InMemoryReports()
+        self.inbox = inbox_of(InMemoryInbox(clock_ms=lambda: self.ms, lease=timedelta(seconds=20)), self.reports)
         self.tables = tables or MemoryTables(schema.conversations(), schema.messages())
         self.store = journal_on(self.tables)
         self.sender = InMemorySender(clock=lambda: datetime.fromtimestamp(self.ms / 1000, UTC))
@@ -194,7 +208,7 @@ class World:
         self.limits = InMemoryLimits(clock_ms=lambda: self.ms)
         self.texts = [a_text("one"), a_text("two")]
         for text in self.texts:
-            self.inbox.accept(text)
+            self.inbox.texts.accept(text)
         self.ms += 1000  # the quiet window is over
         aftermath = DeliveryFailures(
             self.inbox, self.store, self.circuit, rng=random.Random(1), max_age=timedelta(hours=6)
@@ -208,7 +222,7 @@ class World:
     def visit(self, cut: Cut | None = None) -> Wire:
         """Run one visit of a worker, which may die or fail with an error that is logged."""
         wire = Wire(cut)
-        inbox: Any = Watched(self.inbox, wire, _raise(InboxAway("redis")))
+        inbox = watched(self.inbox, wire)
         journal = journal_on(WatchedTables(self.tables, wire))
         # A lost answer to a send is an outcome; a carrier that cannot be reached is an error.
         sender: Any = Watched(self.sender, wire, lambda: Unknown(reason="no answer"))
@@ -229,7 +243,7 @@ class World:
             budget=Budget(a_counting(purse, journal), TARIFF, max_segments=3, max_parts=1),
             delivery=delivery,
             limiter=limiter,
-            leases=NoRenewal(inbox, every_seconds=5),
+            leases=NoRenewal(inbox.leases, every_seconds=5),
             worker="w",
         )
         habits = VisitSettings(
@@ -261,12 +275,12 @@ class World:
     def _is_at_rest(self) -> bool:
         rows = [row for row in self.tables.query(Query(table=schema.MESSAGES)).rows if "unsettled" in row]
         unfinished = any(row["state"] != PartState.UNKNOWN for row in rows)
-        return not unfinished and self.inbox.oldest_waiting_ms() is None
+        return not unfinished and self.inbox.texts.oldest_waiting_ms() is None
 
     def _state(self) -> list[Any]:
         rows = self.tables.query(Query(table=schema.MESSAGES)).rows
         fates = [(row["message_key"], row["state"], row.get("tries")) for row in rows if "state" in row]
-        return [sorted(fates), len(self.sender.created), self.inbox.oldest_waiting_ms()]
+        return [sorted(fates), len(self.sender.created), self.inbox.texts.oldest_waiting_ms()]
 
     def parts(self) -> list[ReplyPart]:
         sids = dict.fromkeys(
@@ -283,7 +297,7 @@ class World:
         both = [TurnState.ANSWERED, TurnState.ANSWERED]
         # A text during which a worker died is answered alone, under every policy.
         assert states == both or (self.policy == "latest" and states == [TurnState.SILENT, TurnState.ANSWERED])
-        assert self.inbox.oldest_waiting_ms() is None
+        assert self.inbox.texts.oldest_waiting_ms() is None
 
         created = [message.body for _, message in self.sender.created]
         assert len(created) == len(set(created)), "a second SMS"
@@ -430,7 +444,7 @@ def a_world_with_everything_to_repair() -> World:
     world.reconciler.reconcile()
     world.visit()
     failed, delivered = world.parts()
-    world.inbox.receive(
+    world.reports.receive(
         DeliveryReport(
             sid=MessageSid(failed.sid or ""),
             to=ANN,
@@ -441,13 +455,13 @@ def a_world_with_everything_to_repair() -> World:
     )
     assert delivered.sid is not None
     world.texts.append(a_text("in doubt"))
-    world.inbox.accept(world.texts[-1])
+    world.inbox.texts.accept(world.texts[-1])
     world.sender.answers.append(Unknown(reason="no answer"))
     world.sender.creates_anyway = True
     world.visit()
     world.sender.creates_anyway = False
     world.texts.append(a_text("left by a dead worker"))
-    world.inbox.accept(world.texts[-1])
+    world.inbox.texts.accept(world.texts[-1])
     world.ms += 61_000
     world.visit(Cut(nth=8, after=True, dies=True))
     missed = a_text("never came")
@@ -465,7 +479,7 @@ def a_world_with_everything_to_repair() -> World:
 def repair(world: World, cut: Cut | None) -> Wire:
     """Run one drain of the reports and one reconciliation, which may be cut at any call."""
     wire = Wire(cut)
-    inbox: Any = Watched(world.inbox, wire, _raise(InboxAway("redis")))
+    inbox = watched(world.inbox, wire)
     journal = journal_on(WatchedTables(world.tables, wire))
     message_list: Any = Watched(world.sender, wire, _raise(CarrierAway("twilio")))
     aftermath = DeliveryFailures(inbox, journal, world.circuit, rng=random.Random(1), max_age=timedelta(hours=6))
@@ -498,4 +512,4 @@ def test_repairs_are_cut_at_any_call_and_done_again() -> None:
         ), (nth, after, dies)
         assert {part.state for part in world.parts()} == {PartState.SENT}
         assert sum(part.again for part in world.parts()) == 1
-        assert world.inbox.oldest_waiting_ms() is None
+        assert world.inbox.texts.oldest_waiting_ms() is None

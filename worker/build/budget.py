@@ -5,9 +5,9 @@ from __future__ import annotations
 import redis
 
 from inbox import payloads
-from inbox.inbox import RedisInbox
-from inbox.money import Caps
-from inbox.purse import RedisQuota
+from inbox.budget import Caps
+from inbox.ports import Inbox
+from inbox.quota import RedisQuota
 from journal.ports import Journal
 from runtime.money import MICRO
 from runtime.settings import Settings
@@ -17,7 +17,7 @@ from worker.counting import Counting
 from worker.telemetry import Telemetry
 
 
-def budget(chosen: Settings, client: redis.Redis, inbox: RedisInbox, journal: Journal, telemetry: Telemetry) -> Budget:
+def budget(chosen: Settings, client: redis.Redis, inbox: Inbox, journal: Journal, telemetry: Telemetry) -> Budget:
     """Return what may be spent; if nothing that costs money is capped, Redis is hardly ever asked."""
     _, tariff = price_tables(chosen)
     caps = chosen.budgets
@@ -28,7 +28,7 @@ def budget(chosen: Settings, client: redis.Redis, inbox: RedisInbox, journal: Jo
         quota,
         journal,
         who=lambda person: payloads.who(person, chosen.who_key),
-        ask=inbox.ask_for_count,
+        ask=inbox.agenda.request_count,
         telemetry=telemetry,
     )
     counts = messages.are_there or (models.are_there and chosen.engines.names != ("dada",))

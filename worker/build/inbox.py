@@ -6,20 +6,21 @@ from datetime import timedelta
 
 import redis
 
-from inbox import inbox as inbox_redis
 from inbox.circuit import RedisCircuit
-from inbox.inbox import RedisInbox
+from inbox.connection import connect
+from inbox.inbox import on_redis
+from inbox.ports import Inbox
 from runtime.settings import Settings
 
 
 def redis_client(chosen: Settings) -> redis.Redis:
     """Return a client with a connection for every thread and its blocking reads."""
-    return inbox_redis.connect(chosen.redis.url, connections=chosen.worker.concurrency * 2 + 8)
+    return connect(chosen.redis.url, connections=chosen.worker.concurrency * 2 + 8)
 
 
-def redis_inbox(chosen: Settings, client: redis.Redis) -> RedisInbox:
+def redis_inbox(chosen: Settings, client: redis.Redis) -> Inbox:
     """Return the inbox, with the leases that the settings ask for."""
-    return RedisInbox(
+    return on_redis(
         client,
         who_key=chosen.who_key,
         lease=timedelta(seconds=chosen.visit.lease_seconds),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from cat.chain import Cat
 from inbox import payloads
-from inbox.payloads import Who
 from journal.ports import Journal
 from runtime.settings import Settings
 from worker.budget import Budget
@@ -16,25 +15,13 @@ from worker.build.prices import price_tables
 from worker.memories import Memories
 
 
-class _Terminal:
-    """Stands in for the inbox, which a terminal does not need: the time is this machine's."""
-
-    def person(self, who: Who) -> None:
-        """Return None: no memory task is enqueued here."""
-        del who
-
-    def now_ms(self) -> int:
-        """Return this machine's time, in milliseconds."""
-        return int(time.time() * 1000)
-
-
 def terminal_memories(chosen: Settings, cat: Cat, journal: Journal) -> Callable[[str], None]:
     """Return the function that brings a person's memory up to date at once.
 
-    It needs no Redis and knows no caps.
+    The time is this machine's. It needs no Redis and knows no caps.
     """
     _, tariff = price_tables(chosen)
     replies = chosen.replies
     budget = Budget(None, tariff, max_segments=replies.max_segments, max_parts=replies.max_parts)
-    memories = Memories(_Terminal(), journal, budget, cat.summarizer, memory_terms(chosen))
+    memories = Memories(lambda: datetime.now(UTC), journal, budget, cat.summarizer, memory_terms(chosen))
     return lambda person: memories.bring_up_to_date(payloads.who(person, chosen.who_key), person)

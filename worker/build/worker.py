@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from inbox.inbox import RedisInbox
+from inbox.ports import Inbox
 from runtime.secrets import Keys
 from runtime.settings import Settings
 from worker.budget import Budget
@@ -31,7 +31,7 @@ class Worker:
     leases: LeaseKeeper
     memories: Memories
     budget: Budget
-    inbox: RedisInbox
+    inbox: Inbox
 
 
 def worker(chosen: Settings, keys: Keys, stopping: Callable[[], bool]) -> Worker:
@@ -49,7 +49,7 @@ def worker(chosen: Settings, keys: Keys, stopping: Callable[[], bool]) -> Worker
     sender = twilio.twilio_sender(chosen, login)
     cat_ = cat.build_cat(chosen)
     budget_ = budget.budget(chosen, client, inbox_, journal, telemetry)
-    leases = LeaseKeeper(inbox_, every_seconds=chosen.visit.lease_renew_seconds, telemetry=telemetry)
+    leases = LeaseKeeper(inbox_.leases, every_seconds=chosen.visit.lease_renew_seconds, telemetry=telemetry)
     house = House(
         inbox=inbox_,
         journal=journal,
@@ -67,7 +67,9 @@ def worker(chosen: Settings, keys: Keys, stopping: Callable[[], bool]) -> Worker
         receipts=delivery.receipts(chosen, client, inbox_, journal, telemetry),
         reconciler=reconcile.build_reconciler(chosen, client, inbox_, journal, login),
         leases=leases,
-        memories=Memories(inbox_, journal, budget_, cat_.summarizer, cat.memory_terms(chosen), telemetry=telemetry),
+        memories=Memories(
+            inbox_.clock.now, journal, budget_, cat_.summarizer, cat.memory_terms(chosen), telemetry=telemetry
+        ),
         budget=budget_,
         inbox=inbox_,
     )
