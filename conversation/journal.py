@@ -27,7 +27,8 @@ BUCKETS: Final = 16
 MAX_TRIES: Final = 5
 #: A reply that is not sent after this many visits in total becomes one too.
 MAX_DELIVERY_TRIES: Final = 2 * MAX_TRIES
-
+#: The sid of an inbox entry that cannot be read begins with this.
+UNREADABLE: Final = "unreadable-"
 
 _State = TypeVar("_State", bound=StrEnum)
 
@@ -161,6 +162,29 @@ def _sources(moves: Mapping[_State, frozenset[_State]], target: _State) -> tuple
     return sources
 
 
+@dataclass(frozen=True, slots=True)
+class RowName:
+    """The place of a row in the journal: whose it is, and its key."""
+
+    user_id: str
+    key: str
+
+    @property
+    def sid(self) -> str:
+        """Return the sid in the row's key: of the text, or of the first text that the part answers."""
+        return self.key.split("#")[1]
+
+    @property
+    def is_turn(self) -> bool:
+        """Return whether the row is a text's."""
+        return self.key.startswith("in#")
+
+    @property
+    def is_part(self) -> bool:
+        """Return whether the row is a reply part's."""
+        return self.key.startswith("out#")
+
+
 def in_key(sid: str) -> str:
     """Return the journal key of a text, such as `in#SM1`."""
     return f"in#{sid}"
@@ -233,6 +257,16 @@ class Turn:
     def arrived_at(self) -> datetime:
         """Return when the text was accepted, by Redis's clock."""
         return _moment(self.arrived)
+
+    @property
+    def reply_sid(self) -> str:
+        """Return the sid that the keys of its reply's parts carry."""
+        return self.turn or self.sid
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Return whether this records an inbox entry that cannot be read."""
+        return self.sid.startswith(UNREADABLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

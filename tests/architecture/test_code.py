@@ -84,6 +84,7 @@ HEAVY = {
     ("module", "needs"),
     [
         ("dadacat.cli", set()),
+        ("simulator.asgi", {"httpx", "starlette"}),
         ("webhook.asgi", set()),
         ("webhook.server", set()),
         ("worker.app", {"botocore", "celery", "kombu", "requests", "twilio"}),
