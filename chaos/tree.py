@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from chaos.proxy import CuttingProxy, Deed, Exchange
+from chaos.proxy import CuttingProxy, Exchange, Reaction
 from runtime.settings import without_settings
 
 ACCOUNT: Final = "AC" + "c4a0" * 8
@@ -96,7 +96,7 @@ class Tree:
     data: Path
     workers: int
     skewed: bool
-    observe: Callable[[Member, Exchange], Deed]
+    observe: Callable[[Member, Exchange], Reaction]
     died: Callable[[Member], None]
     settings: Mapping[str, str] = field(default_factory=dict)
     #: The pools of the workers, in turn.

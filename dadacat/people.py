@@ -1,4 +1,4 @@
-"""Commands about people: text and chat with the cat; list, read, export, import and forget conversations."""
+"""Commands about people: text and chat; list, read, export, import and forget conversations."""
 
 from __future__ import annotations
 

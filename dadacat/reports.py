@@ -1,4 +1,4 @@
-"""Commands that report from the journal: one text's story, counts, costs, and the proof that STOP holds."""
+"""Commands that report from the journal: the story of a text, counts, costs, the audit of STOP."""
 
 from __future__ import annotations
 

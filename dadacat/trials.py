@@ -90,9 +90,11 @@ def chaos(  # noqa: PLR0913 - each is an option
     import secrets
     import tempfile
 
-    from chaos import runner, tree
+    from chaos import runner
+    from chaos.plan import Plan
+    from chaos.tree import ChaosFailed
 
-    plan = runner.Plan(
+    plan = Plan(
         seconds=minutes * 60,
         seed=seed if seed is not None else secrets.randbelow(10**9),
         data=(data or Path(tempfile.mkdtemp(prefix="dadacat-chaos-"))).absolute(),
@@ -106,7 +108,7 @@ def chaos(  # noqa: PLR0913 - each is an option
     )
     try:
         good, account = runner.run(plan, lambda line: click.echo(line, err=True))
-    except tree.ChaosFailed as exc:
+    except ChaosFailed as exc:
         raise click.ClickException(str(exc)) from None
     if as_json:
         print_json(account)

@@ -1,4 +1,4 @@
-"""Keep the data folder of a process tree: its lock, its secrets, and the settings by which commands find the tree.
+"""Keep the data folder of a process tree: its lock, its secrets, and the settings of the tree.
 
 DIR/lock             locked for as long as a tree runs here
 DIR/run/tree.json    the settings of the running tree's processes

@@ -170,8 +170,11 @@ def _clock(difference: float) -> Iterator[Result]:
 
 
 def _dynamodb(chosen: Settings) -> Iterator[Result]:
-    attempts = {"total_max_attempts": 1, "mode": "standard"}
-    config = Config(connect_timeout=TIMEOUT_SECONDS, read_timeout=TIMEOUT_SECONDS, retries=attempts)  # type: ignore[arg-type]  # a TypedDict
+    config = Config(
+        connect_timeout=TIMEOUT_SECONDS,
+        read_timeout=TIMEOUT_SECONDS,
+        retries={"total_max_attempts": 1, "mode": "standard"},
+    )
     tables = (schema.conversations(chosen.dynamodb_table_name), schema.messages(chosen.dynamodb_messages_table_name))
     try:
         session = boto3.session.Session()
@@ -305,7 +308,7 @@ def _webhook(chosen: Settings) -> Iterator[Result]:
 
 
 def _post_to_webhook(chosen: Settings) -> requests.Response:
-    """Post a signed text to another account: the webhook checks its signature first, and stores nothing of it."""
+    """Post a signed text to another account: its signature is checked first, and nothing is stored."""
     url, nowhere = f"{chosen.public_url}/sms", "+15550000000"
     form = {"AccountSid": "AC" + "0" * 32, "MessageSid": "SM" + "0" * 32, "From": nowhere, "To": nowhere}
     if chosen.webhook_signing == "shared-keys":

@@ -76,7 +76,7 @@ class Eraser:
     sleep: Callable[[float], None] = time.sleep
 
     def users(self, person: str, numbers: Iterable[str], *, per_number: bool) -> list[str]:
-        """Return the `user_id`s of a person: one for each number of ours that the person texted, also former ones."""
+        """Return the `user_id`s of a person: with `per_number`, one for each number, also a former one."""
         if not per_number or number_of(person):
             return [person]
         known = (str(item["user_id"]) for item in self.archive.items())

@@ -1,4 +1,4 @@
-"""Texts from telephones to the account's numbers, posted to the webhook with every field that Twilio sends.
+"""Texts from telephones to the account's numbers, posted to the webhook with all of Twilio's fields.
 
 The fallback URL, the idempotency header, and Twilio's own handling of STOP, START and HELP are implemented.
 """

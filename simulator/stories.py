@@ -1,4 +1,4 @@
-"""What the application knows of a text, if it says so: the port of the road view and of the story page.
+"""What the application knows of a text: the port of the road view and of the story page.
 
 The network alone knows only what passed through it. `dadacat simulator --journal` brings an implementation that reads
 the application's journal; `uvicorn simulator.asgi:app` has none.

@@ -1,4 +1,4 @@
-"""What both directions of the network share: the account, the stored messages, the watchers, the work under way."""
+"""What both directions of the network share: account, stored messages, watchers, work under way."""
 
 from __future__ import annotations
 
