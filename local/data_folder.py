@@ -71,7 +71,7 @@ def remove_settings(data: Path) -> None:
 
 
 def with_settings_of_tree(given: Mapping[str, str]) -> Mapping[str, str]:
-    """Return `given`, completed by the settings of the tree that runs in the data folder, if one runs there."""
+    """Return `given`, completed by the settings of the tree that runs in the data folder, if any."""
     data = Path(given.get("DADACAT_DATA", DEFAULT))
     if not _is_locked(data):
         return given
