@@ -62,7 +62,7 @@ class Injector:
 
     def kill_redis(self, label: str) -> bool:
         """SIGKILL Redis; the launcher starts it again."""
-        killed = self._tree.kill_in_up("valkey-server", "redis-server")
+        killed = self._tree.kill_launched("valkey-server", "redis-server")
         if killed:
             self._witness.struck(time.time(), label, kind="kill")
         return killed

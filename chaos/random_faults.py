@@ -74,7 +74,7 @@ class RandomFaults:
     def _kill_webhook(self, dice: random.Random) -> None:
         if dice.random() < 0.5:  # noqa: PLR2004 - a coin
             self._injector.kill(self._some(dice, "webhook"), "kill webhook")
-        elif self._tree.kill_in_up("dadacat webhook"):
+        elif self._tree.kill_launched("dadacat webhook"):
             self._injector.note("kill the fallback's webhook", kind="kill")
 
     def _terminate_worker(self, dice: random.Random) -> None:

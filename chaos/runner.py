@@ -26,6 +26,7 @@ from chaos.random_faults import RandomFaults
 from chaos.strikes import Strikes
 from chaos.tree import ChaosFailed, Member, Tree, faketime
 from chaos.witness import Witness
+from sms import webhook_urls
 
 #: After the last fault the system must come to rest. It may make no progress for at most `REST_SECONDS`, which is the
 #: validity period and a reserve. The whole wait ends after `LONGEST_REST_SECONDS`.
@@ -72,7 +73,7 @@ class Run:
                 outside.post_texts_to(tree.webhook_url())
                 if plan.each_point:
                     strikes.strike_rows(plan.rows or points.ROWS, plan.each_point)
-                outside.post_texts_to(tree.webhook_url(), fallback=f"{tree.urls['webhook']}/sms/fallback")
+                outside.post_texts_to(tree.webhook_url(), fallback=webhook_urls.fallback(tree.urls["webhook"]))
                 self._text(people, RandomFaults(plan, tree, injector, strikes))
                 strikes.disarm_all()
                 tree.heal()

@@ -101,7 +101,7 @@ class _Tree:
         while waiting and not self._stopping:
             for running in list(waiting):
                 if running.process.poll() is not None:
-                    raise CannotStart(f"{running.program.name} did not start: {self._last_words(running)}")
+                    raise CannotStart(f"{running.program.name} did not start: {self._last_log_lines(running)}")
                 if running.program.answers():
                     _say(f"{running.program.name} is up")
                     waiting.remove(running)
@@ -117,18 +117,18 @@ class _Tree:
         while not self._stopping:
             for place, running in enumerate(self._running):
                 if running.process.poll() is not None:
-                    self._running[place] = self._again(running)
+                    self._running[place] = self._restarted(running)
             time.sleep(WATCH_SECONDS)
 
-    def _again(self, dead: _Running) -> _Running:
+    def _restarted(self, dead: _Running) -> _Running:
         now = time.monotonic()
         if not dead.again_at:
             dead.deaths = dead.deaths + 1 if now - dead.started < STEADY_SECONDS else 1
             # a process killed from outside is always restarted; one that keeps ending by itself has a fault
             if dead.deaths >= DEATHS and (dead.process.returncode or 0) >= 0:
-                raise CannotStart(f"{dead.program.name} died {DEATHS} times in a row: {self._last_words(dead)}")
+                raise CannotStart(f"{dead.program.name} died {DEATHS} times in a row: {self._last_log_lines(dead)}")
             dead.again_at = now + min(dead.deaths - 1, LONGEST_PAUSE_SECONDS)
-            _say(f"{dead.program.name} died ({_why(dead.process.returncode)}); starting it again")
+            _say(f"{dead.program.name} died ({_exit_reason(dead.process.returncode)}); starting it again")
         if now < dead.again_at:
             return dead
         dead.log.close()
@@ -168,10 +168,10 @@ class _Tree:
             raise CannotStart(f"{program.name} cannot be started: {exc}") from exc
         return _Running(program, process, log, time.monotonic())
 
-    def _last_words(self, running: _Running) -> str:
+    def _last_log_lines(self, running: _Running) -> str:
         path = self._logs / f"{running.program.name}.log"
         lines = path.read_text(errors="replace").strip().splitlines()[-LOG_LINES_SHOWN:]
-        return f"{_why(running.process.returncode)}\n  " + "\n  ".join(lines) + f"\n  (log: {path})"
+        return f"{_exit_reason(running.process.returncode)}\n  " + "\n  ".join(lines) + f"\n  (log: {path})"
 
 
 def _die_with_parent() -> None:
@@ -183,7 +183,7 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _why(code: int | None) -> str:
+def _exit_reason(code: int | None) -> str:
     return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
 
 

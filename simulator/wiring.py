@@ -17,9 +17,8 @@ from simulator.faults import Faults
 from simulator.network import Network
 from simulator.store import Number, Store
 from simulator.stories import Stories
+from sms import webhook_urls
 
-#: The retry rules of the README's example webhook: retry for as long as Twilio allows.
-RETRY_RULES = "#rc=3&rp=all&ct=2000&rt=4000"
 #: The telephone on the page as long as no other was added.
 FIRST_PHONE = ("+15551230001", "Tristan")
 
@@ -53,7 +52,8 @@ def app(stories: Stories | None = None) -> ASGIApp:
 
 def _own(store: Store, number: str, public_url: str) -> None:
     """Give the account this number and let its texts be posted to the webhook."""
-    sms_url, fallback = f"{public_url}/sms{RETRY_RULES}", f"{public_url}/sms/fallback"
     known = next((mine for mine in store.numbers.all() if mine.number == number), None)
     fresh = known or Number(number=number, sid=f"PN{secrets.token_hex(16)}", created=time.time())
-    store.numbers.save(replace(fresh, sms_url=sms_url, sms_fallback_url=fallback))
+    store.numbers.save(
+        replace(fresh, sms_url=webhook_urls.for_texts(public_url), sms_fallback_url=webhook_urls.fallback(public_url))
+    )
