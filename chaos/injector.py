@@ -101,7 +101,7 @@ class Injector:
         return True
 
     def cut(self, member: Member, service: str, nth: int, when: When) -> None:
-        """Close a connection of a member at the `nth` request to a service from now, before or after its effect."""
+        """Close a member's connection at the `nth` request to a service from now."""
 
         def struck(exchange: Exchange) -> None:
             step = step_of(service, exchange.request)

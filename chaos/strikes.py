@@ -1,4 +1,4 @@
-"""Strike at exact steps on the wire: arm a point of the crash table for a text, and wait until it strikes."""
+"""Strike at exact steps on the wire: arm a point of the crash table, and wait until it strikes."""
 
 from __future__ import annotations
 
