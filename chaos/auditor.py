@@ -43,7 +43,7 @@ class SentText:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class ListedMessage:
     """A message from the application on the carrier's list."""
 
     sid: str
@@ -88,9 +88,19 @@ class Row:
     repaired: bool = False
     reason: str = ""
 
+    @property
+    def is_part(self) -> bool:
+        """Return whether it is a message of a reply."""
+        return self.key.startswith("out#")
+
+    @property
+    def text_sid(self) -> str:
+        """Return the sid in its key: of the text, or of the first text that the part answers."""
+        return self.key.split("#")[1]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Talk:
+class ConversationRow:
     """A person's row in the conversations table: the keys of the messages in its window, oldest first."""
 
     person: str
@@ -103,9 +113,9 @@ class Evidence:
 
     texts: Sequence[SentText]
     #: Oldest first, by creation.
-    shown: Sequence[Shown]
+    listed: Sequence[ListedMessage]
     rows: Sequence[Row]
-    talks: Sequence[Talk]
+    conversations: Sequence[ConversationRow]
     #: Attempt id to the fault that may have hidden its outcome.
     excuses: Mapping[str, str]
     #: Reasons for which a text may be settled without a reply. If empty, every text must get one.
@@ -150,9 +160,9 @@ class _Audit:
         self._rows = {(row.person, row.key): row for row in evidence.rows}
         self._parts: dict[tuple[str, str], list[Row]] = defaultdict(list)
         for row in evidence.rows:
-            if row.key.startswith("out#"):
-                self._parts[row.person, row.key.split("#")[1]].append(row)
-        self._listed = {message.sid: message for message in evidence.shown}
+            if row.is_part:
+                self._parts[row.person, row.text_sid].append(row)
+        self._listed = {message.sid: message for message in evidence.listed}
 
     def verdict(self) -> Verdict:
         for text in self._evidence.texts:
@@ -165,9 +175,9 @@ class _Audit:
                 self._verdict.lost.append(f"{text.sid}: {turn.state} ({turn.reason})")
             else:
                 self._answered(text, turn)
-        self._strangers()
+        self._messages_without_a_part()
         self._order()
-        self._remembered()
+        self._check_windows()
         return self._verdict
 
     def _answered(self, text: SentText, turn: Row) -> None:
@@ -195,10 +205,10 @@ class _Audit:
             offences.append(f"{text.sid}: its reply has {parts} parts, and should have {turn.parts}")
 
     def _sent(self, text: SentText, part: Row) -> None:
-        shown = self._listed.get(part.sid)
-        if shown is None:
+        listed = self._listed.get(part.sid)
+        if listed is None:
             self._verdict.lost.append(f"{text.sid}: its reply {part.sid} is not on the list")
-        elif not part.again and shown.wants_second_try:
+        elif not part.again and listed.wants_second_try:
             self._has_second_try(text, part)
 
     def _has_second_try(self, text: SentText, part: Row) -> None:
@@ -219,27 +229,25 @@ class _Audit:
         else:
             self._verdict.unexcused.append(f"{text.sid}: {part.state}, and no fault touched attempt {part.attempt}")
 
-    def _strangers(self) -> None:
+    def _messages_without_a_part(self) -> None:
         """Name each message that belongs to no part.
 
         Such a message is a second SMS, unless a part in doubt has the same person and words: the message may be that
         part's own.
         """
-        owners = Counter(row.sid for row in self._rows.values() if row.key.startswith("out#") and row.sid)
+        owners = Counter(row.sid for row in self._rows.values() if row.is_part and row.sid)
         doubtful = Counter(
-            (row.person, row.content)
-            for row in self._rows.values()
-            if row.key.startswith("out#") and row.state in IN_DOUBT
+            (row.person, row.content) for row in self._rows.values() if row.is_part and row.state in IN_DOUBT
         )
-        strangers: Counter[tuple[str, str]] = Counter()
-        for message in self._evidence.shown:
+        unowned: Counter[tuple[str, str]] = Counter()
+        for message in self._evidence.listed:
             if owners[message.sid] > 1:
                 self._verdict.doubled.append(f"{message.sid}: {owners[message.sid]} parts claim it")
             elif owners[message.sid] == 0:
-                strangers[message.person, message.body] += 1
-                if strangers[message.person, message.body] > doubtful[message.person, message.body]:
+                unowned[message.person, message.body] += 1
+                if unowned[message.person, message.body] > doubtful[message.person, message.body]:
                     self._verdict.doubled.append(f"{message.sid}: belongs to no part")
-        for words, number in strangers.items():
+        for words, number in unowned.items():
             # With fewer messages than parts in doubt with these words, the list cannot tell which part each belongs to.
             if number == doubtful[words]:
                 self._verdict.unexcused.append(f"a reply to {words[0]} is in doubt, though it is on the list")
@@ -249,7 +257,7 @@ class _Audit:
 
         Only texts that the reconciler fetched or put back are exempt.
         """
-        created = {message.sid: place for place, message in enumerate(self._evidence.shown)}
+        created = {message.sid: place for place, message in enumerate(self._evidence.listed)}
         people: dict[str, list[tuple[str, int, int, str]]] = defaultdict(list)
         for text in self._evidence.texts:
             turn = self._rows.get((text.person, f"in#{text.sid}"))
@@ -266,9 +274,9 @@ class _Audit:
                 if later < earlier:
                     self._verdict.swapped.append(f"{sid}: answered before the text before it")
 
-    def _remembered(self) -> None:
+    def _check_windows(self) -> None:
         """Check that the conversation has each person's last answered text and its reply exactly once."""
-        talks = {talk.person: talk for talk in self._evidence.talks}
+        conversations = {conversation.person: conversation for conversation in self._evidence.conversations}
         last: dict[str, Row] = {}
         for text in self._evidence.texts:
             turn = self._rows.get((text.person, f"in#{text.sid}"))
@@ -276,7 +284,7 @@ class _Audit:
                 # A restored text is answered late: the window ends with the turn that was persisted last.
                 last[text.person] = max(last.get(text.person, turn), turn, key=lambda row: (row.answered, row.arrived))
         for person, turn in last.items():
-            window = talks[person].window if person in talks else ()
+            window = conversations[person].window if person in conversations else ()
             for key in (turn.key, f"out#{turn.turn or turn.sid}#0"):
                 if window.count(key) != 1:
                     self._verdict.lost.append(f"{turn.sid}: {key} is {window.count(key)} times in the conversation")

@@ -6,18 +6,16 @@ It sends texts, reads the carrier's message list and both tables, and reaches Re
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import boto3
 import httpx
 import redis
 
-from chaos.auditor import Evidence, Row, SentText, Shown, Talk
+from chaos.auditor import Evidence, ListedMessage, SentText
+from chaos.tables import Tables
 from chaos.tree import ACCOUNT, NUMBER, TOKEN, wait_until
 from inbox import keys, payloads
-from inbox.connection import connect
 
 PAGE: Final = 1000
 #: Timeout of a request to the simulated carrier.
@@ -25,16 +23,13 @@ PATIENCE_SECONDS: Final = 30.0
 
 
 class Outside:
-    """Clients of the simulated carrier, of Redis and of DynamoDB for one tree."""
+    """Clients of the simulated carrier, of Redis and of the tables for one tree."""
 
     def __init__(self, urls: Mapping[str, str]) -> None:
         self._twilio = urls["twilio"]
         self._http = httpx.Client(base_url=self._twilio, auth=(ACCOUNT, TOKEN), timeout=PATIENCE_SECONDS)
-        self.redis = connect(urls["redis"], socket_timeout=5)
-        self._dynamodb = boto3.client(
-            "dynamodb", endpoint_url=urls["dynamodb"], region_name="us-east-1",
-            aws_access_key_id="local", aws_secret_access_key="local",  # noqa: S106 - any value will do
-        )  # fmt: skip
+        self.redis = redis.Redis.from_url(urls["redis"], socket_timeout=5)
+        self.tables = Tables(urls["dynamodb"])
         # The default key of an installation that configures none.
         self._who_key = hashlib.blake2b(f"dadacat:{ACCOUNT}".encode()).digest()
 
@@ -83,18 +78,11 @@ class Outside:
         answer = self._http.get(f"/phone/road/{sid}")
         return answer.is_success and "lost" in answer.json()["facts"].get("webhook", "")
 
-    def was_looked_at(self) -> bool:
-        """Return whether a reconciler has read the carrier's list once.
-
-        The first reading only records the watermark from which later ones start.
-        """
-        return any(row["message_key"] == "watermark" for row in self._scan("DadaCatMessages"))
-
-    def shown(self) -> list[Shown]:
+    def listed(self) -> list[ListedMessage]:
         """Return the application's messages from the carrier's list, oldest first."""
         entries = self._entries(f"From=%2B{NUMBER[1:]}")
         return [
-            Shown(
+            ListedMessage(
                 sid=entry["sid"], person=entry["to"], body=entry["body"], status=entry["status"],
                 error_code=entry["error_code"],
             )
@@ -122,46 +110,17 @@ class Outside:
     ) -> Evidence:
         """Collect the auditor's evidence as of now."""
         return Evidence(
-            texts=texts, shown=self.shown(), rows=list(self.rows()), talks=list(self.talks()), excuses=excuses,
-            silences=silences, at_rest=at_rest,
-        )  # fmt: skip
-
-    def rows(self) -> Iterator[Row]:
-        """Yield the rows of the journal."""
-        for row in self._scan("DadaCatMessages"):
-            if row["user_id"].startswith("#"):
-                continue
-            yield Row(
-                person=row["user_id"],
-                key=row["message_key"],
-                state=row.get("state", ""),
-                sid=row.get("sid", ""),
-                arrived=row.get("arrived", ""),
-                answered=row.get("answered_at", ""),
-                turn=row.get("turn", ""),
-                content=row.get("content", ""),
-                number=int(row.get("number", 0)),
-                parts=int(row.get("parts", 0)),
-                again=bool(row.get("again", False)),
-                attempt=row.get("attempt_id", ""),
-                repaired="repaired" in row or "restored_at" in row,
-                reason=row.get("reason", ""),
-            )
-
-    def talks(self) -> Iterator[Talk]:
-        """Yield the conversations."""
-        for item in self._scan("DadaCatConversations"):
-            window = json.loads(item.get("messages", "[]"))
-            yield Talk(person=item["user_id"], window=tuple(str(message.get("key")) for message in window))
-
-    def _scan(self, table: str) -> Iterator[dict[str, Any]]:  # Any: DynamoDB's values
-        pages = self._dynamodb.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
-        for page in pages:
-            for item in page["Items"]:
-                yield {name: next(iter(value.values())) for name, value in item.items()}
+            texts=texts,
+            listed=self.listed(),
+            rows=list(self.tables.rows()),
+            conversations=list(self.tables.conversations()),
+            excuses=excuses,
+            silences=silences,
+            at_rest=at_rest,
+        )
 
     def close(self) -> None:
         """Close all connections."""
         self._http.close()
         self.redis.close()
-        self._dynamodb.close()
+        self.tables.close()

@@ -15,7 +15,7 @@ from chaos.proxy import When
 from chaos.steps import Step
 
 
-class Deal(StrEnum):
+class Action(StrEnum):
     """The fault that a point injects."""
 
     #: SIGKILL the process that made the request.
@@ -46,7 +46,7 @@ class Point:
 
     row: str
     name: str
-    deal: Deal
+    do: Action
     service: str = ""
     step: Step | None = None
     when: When = When.BEFORE
@@ -64,68 +64,68 @@ def _rule(at: str, do: str, **more: object) -> dict[str, object]:
 
 
 POINTS: Final = (
-    Point(row="K0", name="webhook killed before redis has it", deal=Deal.KILL, service="redis", step=Step.ACCEPT),
+    Point(row="K0", name="webhook killed before redis has it", do=Action.KILL, service="redis", step=Step.ACCEPT),
     Point(
-        row="K1", name="webhook killed before its 200", deal=Deal.KILL, service="redis", step=Step.ACCEPT,
+        row="K1", name="webhook killed before its 200", do=Action.KILL, service="redis", step=Step.ACCEPT,
         when=When.AFTER,
     ),
-    Point(row="K2", name="killed inside the take", deal=Deal.KILL, service="redis", step=Step.POP, when=When.AFTER),
+    Point(row="K2", name="killed inside the take", do=Action.KILL, service="redis", step=Step.POP, when=When.AFTER),
     Point(
-        row="K2", name="killed inside the take, queue deleted", deal=Deal.KILL_AND_EMPTY_QUEUE, service="redis",
+        row="K2", name="killed inside the take, queue deleted", do=Action.KILL_AND_EMPTY_QUEUE, service="redis",
         step=Step.POP, when=When.AFTER,
     ),
     Point(
-        row="K2", name="redis killed inside the take", deal=Deal.KILL_REDIS, service="redis", step=Step.POP,
+        row="K2", name="redis killed inside the take", do=Action.KILL_REDIS, service="redis", step=Step.POP,
         when=When.AFTER,
     ),
-    Point(row="K3", name="killed after filing", deal=Deal.KILL, service="dynamodb", step=Step.FILE, when=When.AFTER),
-    Point(row="K3", name="killed before persist", deal=Deal.KILL, service="dynamodb", step=Step.PERSIST),
+    Point(row="K3", name="killed after filing", do=Action.KILL, service="dynamodb", step=Step.FILE, when=When.AFTER),
+    Point(row="K3", name="killed before persist", do=Action.KILL, service="dynamodb", step=Step.PERSIST),
     Point(
-        row="K4", name="persist's answer lost", deal=Deal.CUT, service="dynamodb", step=Step.PERSIST, when=When.AFTER
+        row="K4", name="persist's answer lost", do=Action.CUT, service="dynamodb", step=Step.PERSIST, when=When.AFTER
     ),
     Point(
-        row="K5", name="killed after persist", deal=Deal.KILL, service="dynamodb", step=Step.PERSIST, when=When.AFTER
+        row="K5", name="killed after persist", do=Action.KILL, service="dynamodb", step=Step.PERSIST, when=When.AFTER
     ),
-    Point(row="K5", name="killed before the claim arrives", deal=Deal.KILL, service="dynamodb", step=Step.CLAIM),
+    Point(row="K5", name="killed before the claim arrives", do=Action.KILL, service="dynamodb", step=Step.CLAIM),
     Point(
-        row="K6", name="killed after the claim", deal=Deal.KILL, service="dynamodb", step=Step.CLAIM, when=When.AFTER
+        row="K6", name="killed after the claim", do=Action.KILL, service="dynamodb", step=Step.CLAIM, when=When.AFTER
     ),
-    Point(row="K7", name="twilio's answer lost", deal=Deal.CUT, service="twilio", step=Step.SEND, when=When.AFTER),
+    Point(row="K7", name="twilio's answer lost", do=Action.CUT, service="twilio", step=Step.SEND, when=When.AFTER),
     Point(
-        row="K7", name="killed before twilio's answer", deal=Deal.KILL, service="twilio", step=Step.SEND,
+        row="K7", name="killed before twilio's answer", do=Action.KILL, service="twilio", step=Step.SEND,
         when=When.AFTER,
     ),
-    Point(row="K8", name="killed after bind", deal=Deal.KILL, service="dynamodb", step=Step.BIND, when=When.AFTER),
-    Point(row="K8", name="killed before removing", deal=Deal.KILL, service="redis", step=Step.REMOVE),
-    Point(row="K9", name="asleep before persist", deal=Deal.SLEEP, service="dynamodb", step=Step.FILE, when=When.AFTER),
+    Point(row="K8", name="killed after bind", do=Action.KILL, service="dynamodb", step=Step.BIND, when=When.AFTER),
+    Point(row="K8", name="killed before removing", do=Action.KILL, service="redis", step=Step.REMOVE),
+    Point(row="K9", name="asleep before persist", do=Action.SLEEP, service="dynamodb", step=Step.FILE, when=When.AFTER),
     Point(
-        row="K9", name="asleep after the claim", deal=Deal.SLEEP, service="dynamodb", step=Step.CLAIM, when=When.AFTER
+        row="K9", name="asleep after the claim", do=Action.SLEEP, service="dynamodb", step=Step.CLAIM, when=When.AFTER
     ),
-    Point(row="K10", name="store throttles", deal=Deal.THROTTLE, service="dynamodb", step=Step.PERSIST),
-    Point(row="K10", name="store away", deal=Deal.AWAY, service="dynamodb", step=Step.CLAIM),
-    Point(row="K11", name="redis emptied before filing", deal=Deal.FLUSH, service="dynamodb", step=Step.OPEN),
+    Point(row="K10", name="store throttles", do=Action.THROTTLE, service="dynamodb", step=Step.PERSIST),
+    Point(row="K10", name="store away", do=Action.AWAY, service="dynamodb", step=Step.CLAIM),
+    Point(row="K11", name="redis emptied before filing", do=Action.FLUSH, service="dynamodb", step=Step.OPEN),
     Point(
-        row="K11", name="redis emptied after filing", deal=Deal.FLUSH, service="dynamodb", step=Step.PERSIST,
+        row="K11", name="redis emptied after filing", do=Action.FLUSH, service="dynamodb", step=Step.PERSIST,
         when=When.AFTER,
     ),
     Point(
-        row="K12", name="callback overtakes, twice", deal=Deal.RULES,
+        row="K12", name="callback overtakes, twice", do=Action.RULES,
         rules=(_rule("callback", "before"), _rule("callback", "double")),
     ),
-    Point(row="K12", name="callbacks reversed", deal=Deal.RULES, rules=(_rule("callback", "reverse"),)),
+    Point(row="K12", name="callbacks reversed", do=Action.RULES, rules=(_rule("callback", "reverse"),)),
     Point(
-        row="K12", name="no callback, answer lost", deal=Deal.CUT, service="twilio", step=Step.SEND, when=When.AFTER,
+        row="K12", name="no callback, answer lost", do=Action.CUT, service="twilio", step=Step.SEND, when=When.AFTER,
         rules=(_rule("callback", "never"),),
     ),
-    Point(row="K12", name="report's write lost", deal=Deal.CUT, service="dynamodb", step=Step.REPORT, when=When.AFTER),
-    Point(row="K13", name="a text before the last look", deal=Deal.TEXT, service="redis", step=Step.CLOSE),
+    Point(row="K12", name="report's write lost", do=Action.CUT, service="dynamodb", step=Step.REPORT, when=When.AFTER),
+    Point(row="K13", name="a text before the last look", do=Action.TEXT, service="redis", step=Step.CLOSE),
     Point(
-        row="K13", name="a text after the last look", deal=Deal.TEXT, service="redis", step=Step.CLOSE, when=When.AFTER
+        row="K13", name="a text after the last look", do=Action.TEXT, service="redis", step=Step.CLOSE, when=When.AFTER
     ),
     # With skewed clocks, each worker's clock differs from the next worker's by at least ten minutes.
     # The worker that takes over here goes by another clock than the killed one.
     Point(
-        row="K14", name="taken over under another clock", deal=Deal.KILL, service="dynamodb", step=Step.FILE,
+        row="K14", name="taken over under another clock", do=Action.KILL, service="dynamodb", step=Step.FILE,
         when=When.AFTER,
     ),
 )  # fmt: skip

@@ -52,7 +52,7 @@ class Cut:
 
 CUT: Final = Cut()
 #: What to do to an exchange: nothing (None), close the connection, or answer in the service's place (bytes).
-Deed = Cut | bytes | None
+Reaction = Cut | bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class CuttingProxy:
         target: tuple[str, int],
         *,
         http: bool,
-        observe: Callable[[Exchange], Deed] = lambda _: None,
+        observe: Callable[[Exchange], Reaction] = lambda _: None,
     ) -> None:
         self.service = service
         self.port = 0
@@ -138,13 +138,13 @@ class CuttingProxy:
             self._cuts = [cut for cut in pending if cut[1] > 0]
         return next((due for _, nth, due in pending if nth <= 0), None)
 
-    def ask(self, exchange: Exchange, due: _Due | None) -> Deed:
+    def ask(self, exchange: Exchange, due: _Due | None) -> Reaction:
         """Decide what to do at this moment of an exchange. `observe` takes precedence over a due cut."""
-        deed = self._observe(exchange)
-        if deed is None and due is not None and due.when is exchange.when:
+        reaction = self._observe(exchange)
+        if reaction is None and due is not None and due.when is exchange.when:
             due.struck(exchange)
             return CUT
-        return deed
+        return reaction
 
     def _is_away(self) -> bool:
         with self._lock:
@@ -210,11 +210,11 @@ class _Connection:
             await self._if_silent_for_ever()
             due = self._proxy.count()
             exchange = Exchange(service=self._proxy.service, when=When.BEFORE, request=request)
-            deed = self._proxy.ask(exchange, due)
-            if isinstance(deed, Cut):
+            reaction = self._proxy.ask(exchange, due)
+            if isinstance(reaction, Cut):
                 return
-            if isinstance(deed, bytes):
-                self._writer.write(deed)
+            if isinstance(reaction, bytes):
+                self._writer.write(reaction)
                 await self._writer.drain()
                 continue
             self._back.write(request)

@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from chaos.proxy import CuttingProxy, Deed, Exchange
+from chaos.proxy import CuttingProxy, Exchange, Reaction
 from runtime.settings import without_settings
+from sms import webhook_urls
 
 ACCOUNT: Final = "AC" + "c4a0" * 8
 TOKEN: Final = "chaos" * 6
@@ -49,8 +50,6 @@ PORTS: Final = (10_000, 32_000)
 SKEWS: Final = (0, 600, -600)
 #: The path of the library in the Python package of libfaketime, which is only a development dependency.
 _FAKETIME: Final = Path("vendor", "libfaketime", "src", "libfaketime.so.1")
-#: Twilio's connection overrides for a webhook that does not answer: retries and timeouts.
-_RETRY_RULES: Final = "#rc=3&rp=all&ct=2000&rt=4000"
 
 
 class ChaosFailed(Exception):
@@ -96,7 +95,7 @@ class Tree:
     data: Path
     workers: int
     skewed: bool
-    observe: Callable[[Member, Exchange], Deed]
+    observe: Callable[[Member, Exchange], Reaction]
     died: Callable[[Member], None]
     settings: Mapping[str, str] = field(default_factory=dict)
     #: The pools of the workers, in turn.
@@ -255,9 +254,9 @@ class Tree:
 
     def webhook_url(self, number: int = 0) -> str:
         """Return the URL that the carrier must post texts to: that of a member webhook, which may be killed."""
-        return f"http://127.0.0.1:{self.of_role('webhook')[number].port}/sms{_RETRY_RULES}"
+        return webhook_urls.for_texts(f"http://127.0.0.1:{self.of_role('webhook')[number].port}")
 
-    def kill_in_up(self, *names: str) -> bool:
+    def kill_launched(self, *names: str) -> bool:
         """SIGKILL the launcher's children whose command line has one of `names`, such as `valkey-server`.
 
         Return whether there were any.

@@ -1,1 +1,1 @@
-"""The command line and the launcher, and what every process needs: settings, logs, metrics."""
+"""The command line: one module for each group of commands, and the terminal helpers they share."""

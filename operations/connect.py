@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from runtime.settings import Settings
+from sms import webhook_urls
 from sms.account import Number, TwilioAccount
-
-#: How Twilio treats a webhook that does not answer: three more tries after any kind of failure,
-#: two seconds to connect, four seconds for the answer.
-#: By default Twilio tries once more, and only if it could not connect
-#: (https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides).
-OVERRIDES: Final = "#rc=3&rp=all&ct=2000&rt=4000"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,17 +43,12 @@ class Change:
         return lines
 
 
-def wanted(chosen: Settings) -> tuple[str, str]:
-    """Return the address for texts and the fallback address, which Twilio uses if the first one fails."""
-    return f"{chosen.webhook.public_url}/sms{OVERRIDES}", f"{chosen.webhook.public_url}/sms/fallback"
-
-
 def changes(chosen: Settings, account: TwilioAccount) -> Sequence[Change]:
     """Compare each of our numbers with its settings at Twilio. Raises `CarrierAway`.
 
     Short codes are left out: they are set in Twilio's console.
     """
-    url, fallback = wanted(chosen)
+    url, fallback = webhook_urls.for_texts(chosen.webhook.public_url), webhook_urls.fallback(chosen.webhook.public_url)
     numbers = [number for number in chosen.twilio.numbers if number.startswith("+")]
     return [Change(number=number, stands=account.number(number), url=url, fallback=fallback) for number in numbers]
 

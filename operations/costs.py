@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,8 +12,9 @@ import pygal
 from pygal.style import Style
 
 from journal.spending import Cost
+from journal.store import Journal
+from operations.progress import Progress, silent, with_progress
 from runtime.money import MICRO
-from sms.messages import masked
 
 #: A chart with more bars than this cannot be read.
 BARS: Final = 60
@@ -62,22 +64,30 @@ class Line:
         }
 
 
-def by_day(cost: Cost) -> str:
-    """Return the day in UTC, such as `2025-01-31`."""
-    return cost.at.date().isoformat()
+def gather(
+    journal: Journal,
+    since: datetime,
+    by: str,
+    *,
+    person_name: Callable[[str], str],
+    progress: Progress = silent,
+) -> tuple[list[Line], Line]:
+    """Return the costs since a time `by` day, engine or person, and their total. Raises `StoreAway`.
 
-
-def by_engine(cost: Cost) -> str:
-    """Return the engine that generated the reply."""
-    return cost.engine or "unknown"
-
-
-def hidden(person: str, who: str) -> str:
-    """Return a name for a person that hides the number, such as `**01 4f6c2a9b`.
-
-    It consists of the last digits and the beginning of the hash that the logs and Flower show.
+    Days are in UTC, oldest first. Engines and people come by their cost, the largest first.
     """
-    return f"{masked(person)[-4:]} {who[:8]}"
+    keys: dict[str, Callable[[Cost], str]] = {
+        "day": lambda cost: cost.at.date().isoformat(),
+        "engine": lambda cost: cost.engine or "unknown",
+        "person": lambda cost: person_name(cost.user_id),
+    }
+    lines, total = summed(with_progress(journal.costs.since(since), "costs", progress), keys[by])
+    return sorted(lines, key=lambda line: line.name if by == "day" else -line.total), total
+
+
+def first(lines: Sequence[Line], by: str, limit: int) -> Sequence[Line]:
+    """Return the lines to show: the newest days, or the largest costs."""
+    return lines[-limit:] if by == "day" else lines[:limit]
 
 
 def summed(costs: Iterable[Cost], key: Callable[[Cost], str]) -> tuple[list[Line], Line]:

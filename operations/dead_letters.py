@@ -1,64 +1,22 @@
-"""Do the work of the operator's commands: explain, reconcile, dead letters.
-
-The command line only reads arguments and prints.
-"""
+"""List, show, replay and discard dead letters: dead turns, and reply parts that were refused for good."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
 from inbox.ports import Inbox
 from journal.model import RowName, Turn, in_key
 from journal.store import Journal
-from journal.story import Story
-from operations.explain import explain
-from sms.errors import CarrierAway
-from sms.twilio import TwilioMessageList
+from operations.errors import BadRequest
 from worker.delivery_failures import text_of
-from worker.reconcile import Reconciler, Report, Step
-
-_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
-
-
-class BadRequest(Exception):
-    """The request cannot be carried out; the message says why."""
-
-
-def duration(given: str) -> timedelta:
-    """Parse a duration such as `90m`, `24h` or `2d`. Raises `BadRequest`."""
-    match = re.fullmatch(r"(\d{1,4})([mhd])", given)
-    if match is None:
-        raise BadRequest("a duration is a number and m, h or d: 90m, 24h, 2d")
-    return timedelta(**{_UNITS[match.group(2)]: int(match.group(1))})
-
-
-def ago(given: str) -> datetime:
-    """Return the moment a duration such as `24h` ago. Raises `BadRequest`."""
-    return datetime.now(UTC) - duration(given)
-
-
-def story(journal: Journal, message_list: TwilioMessageList, sid: str, person: str | None) -> Story:
-    """Return everything known about one text. Raises `NothingKnown`."""
-    if person is None:
-        try:
-            person = message_list.person_of(sid)
-        except CarrierAway:
-            person = None
-    return explain(journal, sid, person=person)
-
-
-def reconcile(reconciler: Reconciler, since: str | None, progress: Callable[[Step], None]) -> Report:
-    """Run the reconciler now. Raises `BadRequest`, `CarrierAway`."""
-    return reconciler.reconcile(since=duration(since) if since else None, progress=progress)
 
 
 class DeadLetters:
-    """The dead letters: dead turns, and reply parts that were refused for good."""
+    """The dead letters of one installation."""
 
     def __init__(self, journal: Journal, inbox: Inbox) -> None:
         self._journal = journal
@@ -107,11 +65,10 @@ class DeadLetters:
         return self._journal.dead_letters.discard(self._find(name), now=datetime.now(UTC))
 
     def _find(self, name: str) -> RowName:
-        keys = {name, in_key(name)}
-        for row in self._journal.dead_letters.list():
-            if row.key in keys:
-                return row
-        raise BadRequest(f"{name} is not a dead letter")
+        row = next((row for row in self._journal.dead_letters.list() if row.key in {name, in_key(name)}), None)
+        if row is None:
+            raise BadRequest(f"{name} is not a dead letter")
+        return row
 
     def _turn(self, row: RowName) -> Turn:
         turn = self._journal.turns.get(row.user_id, row.sid)

@@ -14,7 +14,7 @@ Both hold hashes, which identify the person only with the key.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,12 +24,13 @@ from conversation.entries import milliseconds
 from conversation.models import in_milliseconds
 from inbox.payloads import Who
 from inbox.ports import Inbox, Lease, Waiting
-from journal.model import STILL_STOPPED, stop_mark
+from journal.model import STILL_STOPPED, RowName, stop_mark
 from journal.store import Journal
-from operations.dead_letters import BadRequest
+from operations.errors import BadRequest
+from operations.progress import Progress, silent
 from sms import keywords
 from sms.account import TwilioAccount
-from sms.messages import address_of, number_of
+from sms.messages import address_of, number_of, user_of
 from worker.visit import LeaseKeeper
 
 #: Twilio delivers a text again for hours at most; a look at Twilio's list reaches back for days.
@@ -72,7 +73,15 @@ class Eraser:
     leases: LeaseKeeper
     sleep: Callable[[float], None] = time.sleep
 
-    def forget(self, person: str, *, progress: Callable[[str, int], None] = lambda *_: None) -> Receipt:
+    def users(self, person: str, numbers: Iterable[str], *, per_number: bool) -> list[str]:
+        """Return the `user_id`s of a person: with `per_number`, one for each number, also a former one."""
+        if not per_number or number_of(person):
+            return [person]
+        known = (str(item["user_id"]) for item in self.journal.archive.items())
+        former = {user for user in known if number_of(user) and address_of(user) == person}
+        return [person, *sorted(former.union(user_of(person, number, per_number=True) for number in numbers))]
+
+    def forget(self, person: str, *, progress: Progress = silent) -> Receipt:
         """Forget a person. A second call finds nothing more to delete.
 
         Raises `BadRequest`, `CarrierAway`, `StoreAway`, `InboxAway`.
@@ -132,7 +141,8 @@ class Eraser:
         sids = sorted(
             (row["arrived"], row["sid"])
             for row in self.journal.archive.rows(person)
-            if row["message_key"].startswith("in#") and milliseconds(row.get("arrived", "0-")) >= begin
+            if RowName(user_id=person, key=row["message_key"]).is_turn
+            and milliseconds(row.get("arrived", "0-")) >= begin
         )
         newest = list(dict.fromkeys([*more, *(sid for _, sid in reversed(sids))]))
         self.journal.tombstones.add(who, [self.who(sid) for sid in newest[:MOST_MARKS]], until=until)
@@ -151,7 +161,7 @@ class Eraser:
             return []
         return self.account.messages_with(address_of(person), number=number_of(person))
 
-    def _at_twilio(self, sids: Sequence[str], progress: Callable[[str, int], None]) -> tuple[int, int]:
+    def _at_twilio(self, sids: Sequence[str], progress: Progress) -> tuple[int, int]:
         deleted = 0
         for sid in sids:
             assert self.account is not None

@@ -1,16 +1,21 @@
-"""Count what became of texts and replies since a given time, from the rows of the journal."""
+"""Count what became of texts and replies since a given time, and how long the oldest text has waited."""
 
 from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from conversation.entries import milliseconds
 from conversation.models import in_milliseconds
+from conversation.table import Row
+from inbox.ports import Inbox, moment
+from journal.model import RowName
+from journal.store import Journal
+from operations.progress import Progress, silent, with_progress
 
 
 @dataclass(slots=True)
@@ -43,14 +48,31 @@ class Stats:
         }
 
 
-def counted(rows: Iterable[Mapping[str, Any]], *, since: datetime) -> Stats:  # Any: DynamoDB's values
+def gather(
+    journal: Journal, inbox: Inbox, *, since: datetime, progress: Progress = silent
+) -> dict[str, Any]:  # Any: JSON
+    """Return the counts since a time as a JSON object. Reads every row. Raises `StoreAway`, `InboxAway`."""
+    rows = with_progress(journal.archive.states(), "rows", progress)
+    return {
+        **counted(rows, since=since).to_json(),
+        "since": since.isoformat(timespec="seconds"),
+        "oldest_waiting_seconds": _oldest_waiting_seconds(inbox),
+    }
+
+
+def _oldest_waiting_seconds(inbox: Inbox) -> float | None:
+    oldest = inbox.texts.oldest_waiting_ms()
+    return None if oldest is None else (inbox.clock.now() - moment(oldest)).total_seconds()
+
+
+def counted(rows: Iterable[Row], *, since: datetime) -> Stats:
     """Count the rows that arrived at `since` or later."""
     stats, begin = Stats(), in_milliseconds(since)
     for row in rows:
         if milliseconds(row.get("arrived", "0-")) < begin:
             continue
-        state, key = str(row.get("state", "")), row["message_key"]
-        if key.startswith("in#"):
+        state, name = str(row.get("state", "")), RowName(user_id=row["user_id"], key=row["message_key"])
+        if name.is_turn:
             stats.people.add(row["user_id"])
             stats.texts[state] += 1
             if "reason" in row:
@@ -58,7 +80,7 @@ def counted(rows: Iterable[Mapping[str, Any]], *, since: datetime) -> Stats:  # 
             if "thought_ms" in row:
                 stats.thought_ms.append(int(row["thought_ms"]))
                 stats.engines[str(row.get("engine", ""))] += 1
-        elif key.startswith("out#"):
+        elif name.is_part:
             stats.messages[state] += 1
             if "status" in row:
                 stats.statuses[str(row["status"])] += 1

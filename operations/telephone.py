@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import httpx
 
-from operations.dead_letters import BadRequest
+from operations.errors import BadRequest
 from runtime.settings import TWILIO_API, Settings
 
 #: The simulator is on this machine.

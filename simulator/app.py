@@ -8,15 +8,18 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
-from journal.story import Rows
-from simulator import phone, rest
+from simulator import controls, phone, road
 from simulator.cut import Cuttable
-from simulator.faults import Faults
 from simulator.network import Network
+from simulator.rest import routes as rest
+from simulator.stories import Stories
 
 
-def create_app(network: Network, *, journal: Rows, faults: Faults) -> ASGIApp:
-    """Build the application; it starts and stops the network with the server."""
+def create_app(network: Network, *, stories: Stories | None = None) -> ASGIApp:
+    """Build the application; it starts and stops the network with the server.
+
+    Without `stories`, the road view shows only what the network saw.
+    """
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -24,5 +27,11 @@ def create_app(network: Network, *, journal: Rows, faults: Faults) -> ASGIApp:
         yield
         await network.stop()
 
-    app = Starlette(routes=[*rest.routes(network), *phone.routes(network, journal, faults)], lifespan=lifespan)
-    return Cuttable(app)
+    board = network.switchboard
+    routes = [
+        *rest.routes(network),
+        *phone.routes(network),
+        *road.routes(board.store, stories),
+        *controls.routes(board),
+    ]
+    return Cuttable(Starlette(routes=routes, lifespan=lifespan))

@@ -7,13 +7,7 @@ DELETE /phone/phones/{number}   take a telephone off the page
 POST /phone/pictures            a picture's bytes, with its content type: {"sid"}
 POST /phone/texts               {"from", "to", "body", "pictures"}: a telephone sends a text: {"sid"}
 GET  /phone/pictures/{sid}      a picture
-GET  /phone/road/{sid}          the stations of one text
-GET  /phone/explain/{sid}       the whole story of one message, as a page
 GET  /phone/events              server-sent events: every message that changes, every notice of the network
-PUT  /account/token             {"token"}: replace the account's auth token
-GET  /faults                    seed, rules, how often each struck, and the possible actions
-PUT  /faults                    {"rules", "seed"}: replace the rules
-GET  /faults/log                the rules that struck so far
 """
 
 from __future__ import annotations
@@ -21,19 +15,16 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import asdict
 from importlib.resources import files
 from typing import Any, Final
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from journal.story import Rows
-from simulator import explain, road
-from simulator.faults import Faults, UnusableRule
-from simulator.network import Network, describe
+from simulator.bodies import json_of, refusal
+from simulator.network import Network
+from simulator.switchboard import describe
 from sms.messages import MAX_BODY_CHARACTERS, MAX_FIELD_CHARACTERS, MAX_MEDIA, is_dialable
 
 #: Twilio accepts pictures of up to 5 MB.
@@ -51,9 +42,9 @@ _PUNCTUATION: Final = str.maketrans("", "", " ()-./")
 _TYPES: Final = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 
 
-def routes(network: Network, journal: Rows, faults: Faults) -> list[Route]:
+def routes(network: Network) -> list[Route]:
     """Return the page's routes."""
-    phone = Phone(network, journal, faults)
+    phone = Phone(network)
     return [
         Route("/", lambda _: RedirectResponse("/phone"), methods=["GET"]),
         Route("/phone", phone.page, methods=["GET"]),
@@ -64,23 +55,17 @@ def routes(network: Network, journal: Rows, faults: Faults) -> list[Route]:
         Route("/phone/pictures", phone.upload, methods=["POST"]),
         Route("/phone/pictures/{sid}", phone.picture, methods=["GET"]),
         Route("/phone/texts", phone.text, methods=["POST"]),
-        Route("/phone/road/{sid}", phone.road, methods=["GET"]),
-        Route("/phone/explain/{sid}", phone.explain, methods=["GET"]),
         Route("/phone/events", phone.events, methods=["GET"]),
-        Route("/account/token", phone.set_token, methods=["PUT"]),
-        Route("/faults", phone.faults, methods=["GET"]),
-        Route("/faults", phone.set_faults, methods=["PUT"]),
-        Route("/faults/log", phone.fault_log, methods=["GET"]),
     ]
 
 
 class Phone:
     """The handlers of the page's routes."""
 
-    def __init__(self, network: Network, journal: Rows, faults: Faults) -> None:
-        self._network = network
-        self._journal = journal
-        self._faults = faults
+    def __init__(self, network: Network) -> None:
+        self._inbound = network.inbound
+        self._board = network.switchboard
+        self._store = network.switchboard.store
 
     async def page(self, request: Request) -> Response:
         """Return the page."""
@@ -95,16 +80,17 @@ class Phone:
     async def state(self, request: Request) -> Response:
         """Return everything that the page shows."""
         del request
-        store = self._network.store
-        phones = [{"number": number, "name": name} for number, name in store.phones()]
+        phones = [{"number": number, "name": name} for number, name in self._store.telephones.all()]
         return JSONResponse(
             {
-                "numbers": [number.number for number in store.numbers()],
+                "numbers": [number.number for number in self._store.numbers.all()],
                 "phones": [
                     {
                         **phone,
                         "messages": self._messages(phone["number"]),
-                        "notices": [{"at": at, "body": body} for at, body in store.notices(phone["number"])],
+                        "notices": [
+                            {"at": at, "body": body} for at, body in self._store.telephones.notices(phone["number"])
+                        ],
                     }
                     for phone in phones
                 ],
@@ -112,80 +98,64 @@ class Phone:
         )
 
     def _messages(self, number: str) -> list[dict[str, Any]]:  # Any: JSON
-        store = self._network.store
-        placed = [*_first(store.messages(sender=number)), *_first(store.messages(to=number))]
+        sent, received = self._store.messages(sender=number), self._store.messages(to=number)
+        placed = [*_first(sent), *_first(received)]
         placed.sort(key=lambda pair: pair[0])
         return [describe(message) for _, message in placed[-SHOWN:]]
 
     async def add_phone(self, request: Request) -> Response:
         """Put a telephone on the page."""
-        asked = await _json(request)
+        asked = await json_of(request)
         number = str(asked.get("number", "")).translate(_PUNCTUATION)
         if not is_dialable(number):
-            return _refusal("a telephone number begins with + and its country, such as +15551230001")
-        if self._network.number(number) is not None:
-            return _refusal("that is the cat's own number")
-        if number in dict(self._network.store.phones()):
-            return _refusal("that phone is already on the page")
+            return refusal("a telephone number begins with + and its country, such as +15551230001")
+        if self._store.numbers.get(number) is not None:
+            return refusal("that is the cat's own number")
+        if number in dict(self._store.telephones.all()):
+            return refusal("that phone is already on the page")
         name = str(asked.get("name") or number)[:MAX_FIELD_CHARACTERS]
-        self._network.store.save_phone(number, name)
-        self._network.tell({"kind": "phones"})
+        self._store.telephones.save(number, name)
+        self._board.publish({"kind": "phones"})
         return JSONResponse({"number": number, "name": name, "messages": self._messages(number)}, status_code=201)
 
     async def remove_phone(self, request: Request) -> Response:
         """Take a telephone off the page."""
-        self._network.store.remove_phone(request.path_params["number"])
-        self._network.tell({"kind": "phones"})
+        self._store.telephones.remove(request.path_params["number"])
+        self._board.publish({"kind": "phones"})
         return Response(status_code=204)
 
     async def upload(self, request: Request) -> Response:
         """Store a picture to be sent with a text."""
         kind = request.headers.get("content-type", "")
         if not kind.startswith("image/"):
-            return _refusal("only pictures can be sent")
+            return refusal("only pictures can be sent")
         data = await request.body()
         if not data or len(data) > MAX_PICTURE_BYTES:
-            return _refusal(f"a picture may have at most {MAX_PICTURE_BYTES // 1024 // 1024} MB")
-        return JSONResponse({"sid": self._network.upload(kind, data).sid}, status_code=201)
+            return refusal(f"a picture may have at most {MAX_PICTURE_BYTES // 1024 // 1024} MB")
+        return JSONResponse({"sid": self._inbound.upload(kind, data).sid}, status_code=201)
 
     async def picture(self, request: Request) -> Response:
         """Return a picture."""
-        picture = self._network.store.picture(request.path_params["sid"])
+        picture = self._store.picture(request.path_params["sid"])
         return Response(picture.data, media_type=picture.content_type) if picture else Response(status_code=404)
 
     async def text(self, request: Request) -> Response:
         """Send a text from a telephone."""
-        asked = await _json(request)
+        asked = await json_of(request)
         sender, to, body = (str(asked.get(name) or "") for name in ("from", "to", "body"))
         pictures = tuple(str(sid) for sid in asked.get("pictures") or ())[:MAX_MEDIA]
         if not sender or len(sender) > MAX_FIELD_CHARACTERS:
-            return _refusal("from: the number of the telephone that sends the text is required")
-        if self._network.number(sender) is not None:
-            return _refusal("from: that is the cat's own number")
-        if self._network.number(to) is None:
-            return _refusal("to: that number is not one of the account's")
+            return refusal("from: the number of the telephone that sends the text is required")
+        if self._store.numbers.get(sender) is not None:
+            return refusal("from: that is the cat's own number")
+        if self._store.numbers.get(to) is None:
+            return refusal("to: that number is not one of the account's")
         if not body.strip() and not pictures:
-            return _refusal("an empty text is not sent")
+            return refusal("an empty text is not sent")
         if len(body) > MAX_BODY_CHARACTERS:
-            return _refusal(f"a text has at most {MAX_BODY_CHARACTERS} characters")
-        message = self._network.text(sender=sender, to=to, body=body, pictures=pictures)
+            return refusal(f"a text has at most {MAX_BODY_CHARACTERS} characters")
+        message = self._inbound.text(sender=sender, to=to, body=body, pictures=pictures)
         return JSONResponse({"sid": message.sid}, status_code=201)
-
-    async def road(self, request: Request) -> Response:
-        """Return the stations of one text."""
-        message = self._network.store.message(request.path_params["sid"])
-        if message is None or message.direction != "inbound":
-            return Response(status_code=404)
-        replies = [other for _, other in _first(self._network.store.messages(to=message.sender))]
-        return JSONResponse(await run_in_threadpool(road.of, message, self._journal, replies))
-
-    async def explain(self, request: Request) -> Response:
-        """Return the page with the story of one inbound or outbound message."""
-        message = self._network.store.message(request.path_params["sid"])
-        if message is None:
-            return Response("no such message\n", status_code=404, media_type="text/plain")
-        record = await run_in_threadpool(explain.of, message, self._journal)
-        return Response(explain.page(message, record), media_type="text/html", headers={"cache-control": "no-store"})
 
     async def events(self, request: Request) -> Response:
         """Stream every change as it happens."""
@@ -200,7 +170,7 @@ class Phone:
                 queue.put_nowait(event)
 
         async def stream() -> AsyncIterator[str]:
-            unwatch = self._network.watch(watcher)
+            unwatch = self._board.watch(watcher)
             try:
                 yield "retry: 1000\n\n"
                 while not behind.is_set():
@@ -216,38 +186,6 @@ class Phone:
 
         return StreamingResponse(stream(), media_type="text/event-stream", headers={"cache-control": "no-store"})
 
-    async def set_token(self, request: Request) -> Response:
-        """Replace the auth token, as Twilio's console does; signatures and logins use the new one at once."""
-        asked = await _json(request)
-        token = asked.get("token")
-        if not isinstance(token, str) or not token:
-            return _refusal("token: a non-empty string is required")
-        self._network.promote(token)
-        return Response(status_code=204)
-
-    async def faults(self, request: Request) -> Response:
-        """Return the fault rules."""
-        del request
-        return JSONResponse(self._faults.describe())
-
-    async def set_faults(self, request: Request) -> Response:
-        """Replace the fault rules."""
-        asked = await _json(request)
-        rules, seed = asked.get("rules"), asked.get("seed")
-        if not isinstance(rules, list) or not (seed is None or isinstance(seed, int)):
-            return _refusal("rules: must be a list; seed: must be a whole number")
-        try:
-            self._faults.set(rules, seed=seed)
-        except UnusableRule as exc:
-            return _refusal(str(exc))
-        self._network.tell({"kind": "faults"})
-        return JSONResponse(self._faults.describe())
-
-    async def fault_log(self, request: Request) -> Response:
-        """Return the rules that struck so far."""
-        del request
-        return JSONResponse([asdict(strike) for strike in self._faults.log])
-
 
 def _first(pairs: Any) -> list[Any]:  # Any: pairs of a place and a message
     return [pair for pair, _ in zip(pairs, range(SHOWN), strict=False)]
@@ -256,15 +194,3 @@ def _first(pairs: Any) -> list[Any]:  # Any: pairs of a place and a message
 def _file(name: str) -> Response:
     content = files("simulator").joinpath("page", name).read_bytes()
     return Response(content, media_type=_TYPES[name.rpartition(".")[2]], headers={"cache-control": "no-cache"})
-
-
-async def _json(request: Request) -> dict[str, Any]:  # Any: JSON
-    try:
-        asked = json.loads(await request.body())
-    except ValueError:
-        return {}
-    return asked if isinstance(asked, dict) else {}
-
-
-def _refusal(sentence: str) -> Response:
-    return JSONResponse({"error": sentence}, status_code=400)

@@ -1,72 +1,87 @@
-"""The road view of one text: its stations in the network and in the journal."""
+"""The road view of one text, and the page with its story.
+
+GET  /phone/road/{sid}          the stations of one text, in the network and in the application
+GET  /phone/explain/{sid}       the whole story of one message, as a page
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from conversation.errors import ConversationError
-from journal.story import Rows
-from runtime import logs
-from simulator.store import Message
-from sms.messages import user_of
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from simulator import story_page
+from simulator.store import Message, Store
+from simulator.stories import Stories
 
 #: The stations in the order in which a text passes them.
 STATIONS: Final = (
     "received", "acknowledged", "opened", "thought", "persisted", "claimed", "sent", "delivered",
 )  # fmt: skip
+#: What the application's story says of a text as a whole.
+_FACTS: Final = ("state", "reason", "tries", "engine")
 
-log = logs.get("simulator")
+
+def routes(store: Store, stories: Stories | None) -> list[Route]:
+    """Return the routes; without `stories`, the views show only what the network saw."""
+    views = _Views(store, stories)
+    return [
+        Route("/phone/road/{sid}", views.road, methods=["GET"]),
+        Route("/phone/explain/{sid}", views.explain, methods=["GET"]),
+    ]
 
 
-def of(message: Message, journal: Rows, messages: Iterable[Message]) -> dict[str, Any]:  # Any: JSON
+class _Views:
+    def __init__(self, store: Store, stories: Stories | None) -> None:
+        self._store = store
+        self._stories = stories
+
+    async def road(self, request: Request) -> Response:
+        message = self._store.message(request.path_params["sid"])
+        if message is None or message.direction != "inbound":
+            return Response(status_code=404)
+        story = await run_in_threadpool(self._story, message)
+        parts = (story or {}).get("parts", ())
+        replies = [reply for part in parts if part["sid"] and (reply := self._store.message(part["sid"]))]
+        return JSONResponse(stations(message, story or {}, replies))
+
+    async def explain(self, request: Request) -> Response:
+        message = self._store.message(request.path_params["sid"])
+        if message is None:
+            return Response("no such message\n", status_code=404, media_type="text/plain")
+        verdict = story_page.NO_JOURNAL if self._stories is None else story_page.UNKNOWN
+        story = await run_in_threadpool(self._story, message) or {"verdict": verdict}
+        page = story_page.page(message, story)
+        return Response(page, media_type="text/html", headers={"cache-control": "no-store"})
+
+    def _story(self, message: Message) -> dict[str, Any] | None:  # Any: JSON
+        if self._stories is None:
+            return None
+        if message.direction == "inbound":
+            return self._stories.of_text(message.sender, message.recipient, message.sid)
+        return self._stories.of_reply(message.recipient, message.sender, message.sid)
+
+
+def stations(message: Message, story: Mapping[str, Any], replies: Iterable[Message]) -> dict[str, Any]:  # Any: JSON
     """Return the stations that one inbound text has passed, each with its time in seconds since 1970.
 
-    `messages`: messages of the network to the same telephone, among which the reply is looked up.
+    `story` is the application's, or empty; `replies` are the network's messages of the reply.
     """
     times: dict[str, float] = {name: when for name, when in message.stations if name in STATIONS}
-    facts: dict[str, Any] = {
-        "webhook": next((name for name, _ in message.stations if name.startswith(("lost", "no webhook"))), None)
-    }
-    try:
-        turn = journal.turns.get(message.sender, message.sid) or journal.turns.get(
-            user_of(message.sender, message.recipient, per_number=True), message.sid
-        )
-        parts = journal.outbox.parts(turn.user_id, turn.turn) if turn and turn.turn else ()
-    except ConversationError as exc:
-        log.warning("journal not read", error=type(exc).__name__)
-        turn, parts = None, ()
-    if turn is not None:
-        facts |= {
-            "state": str(turn.state),
-            "reason": turn.reason,
-            "tries": turn.tries,
-            "engine": turn.facts.get("engine"),
-        }
-        times |= _times(
-            turn.facts,
-            {"opened_at": "opened", "thought_at": "thought", "answered_at": "persisted"},
-        )
-    for part in parts:
-        times |= _times(part.facts, {"claimed_at": "claimed"})
-        facts |= {"reply": part.sid, "part": str(part.state), "part_reason": part.reason}
-    replies = {other.sid: other for other in messages}
-    for part in parts:
-        reply = replies.get(part.sid or "")
-        if reply is not None:
-            times |= {name: when for name, when in reply.stations if name in {"sent", "delivered"}}
+    failure = next((name for name, _ in message.stations if name.startswith(("lost", "no webhook"))), None)
+    facts = {"webhook": failure, **{name: story.get(name) for name in _FACTS}}
+    times |= story.get("times", {})
+    for part in story.get("parts", ()):
+        facts |= {"reply": part["sid"], "part": part["state"], "part_reason": part["reason"]}
+    for reply in replies:
+        times |= {name: when for name, when in reply.stations if name in {"sent", "delivered"}}
     return {
         "sid": message.sid,
         "facts": {name: value for name, value in facts.items() if value is not None},
         "stations": [{"name": name, "at": times[name]} for name in STATIONS if name in times],
         "all": list(STATIONS),
-    }
-
-
-def _times(facts: Any, names: dict[str, str]) -> dict[str, float]:  # Any: the row's other attributes
-    return {
-        station: datetime.fromisoformat(facts[attribute]).timestamp()
-        for attribute, station in names.items()
-        if attribute in facts
     }

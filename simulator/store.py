@@ -13,9 +13,11 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from sms.messages import bare
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS messages (
@@ -83,11 +85,10 @@ class Number:
     sms_url: str = ""
     sms_fallback_url: str = ""
     friendly_name: str = ""
-    extra: dict[str, str] = field(default_factory=dict)
 
 
 class Store:
-    """The SQLite file; `path` empty: in memory."""
+    """The SQLite file with messages and pictures, and its other tables; `path` empty: in memory."""
 
     def __init__(self, path: str) -> None:
         if path:
@@ -97,6 +98,9 @@ class Store:
         # a killed process loses nothing; a power cut may lose the last moments, which is acceptable in a simulator
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.executescript(_SCHEMA)
+        self.telephones = Telephones(self._db)
+        self.opt_outs = OptOuts(self._db)
+        self.numbers = Numbers(self._db)
 
     def close(self) -> None:
         """Close the file."""
@@ -162,51 +166,74 @@ class Store:
         ).fetchone()
         return Picture(sid=row[0], parent=row[1], content_type=row[2], created=row[3], data=row[4]) if row else None
 
-    def phones(self) -> Sequence[tuple[str, str]]:
-        """Return number and name of every telephone on the page."""
-        return [
-            (str(number), str(name))
-            for number, name in self._db.execute("SELECT number, name FROM phones ORDER BY rowid")
-        ]
 
-    def save_phone(self, number: str, name: str) -> None:
+class Telephones:
+    """The telephones on the page, and the network's notices to them."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def all(self) -> Sequence[tuple[str, str]]:
+        """Return number and name of every telephone."""
+        rows = self._db.execute("SELECT number, name FROM phones ORDER BY rowid")
+        return [(str(number), str(name)) for number, name in rows]
+
+    def save(self, number: str, name: str) -> None:
         """Put a telephone on the page, or rename it."""
         self._db.execute(
             "INSERT INTO phones VALUES (?, ?) ON CONFLICT (number) DO UPDATE SET name = excluded.name", (number, name)
         )
 
-    def remove_phone(self, number: str) -> None:
+    def remove(self, number: str) -> None:
         """Take a telephone off the page; keep its messages."""
         self._db.execute("DELETE FROM phones WHERE number = ?", (number,))
 
-    def notices(self, phone: str) -> Sequence[tuple[float, str]]:
+    def notices(self, number: str) -> Sequence[tuple[float, str]]:
         """Return the notices of the network to a telephone, each with its time."""
-        rows = self._db.execute("SELECT at, body FROM notices WHERE phone = ? ORDER BY at", (phone,))
+        rows = self._db.execute("SELECT at, body FROM notices WHERE phone = ? ORDER BY at", (number,))
         return [(float(at), str(body)) for at, body in rows]
 
-    def add_notice(self, phone: str, at: float, body: str) -> None:
+    def add_notice(self, number: str, at: float, body: str) -> None:
         """Store a notice of the network to a telephone."""
-        self._db.execute("INSERT INTO notices VALUES (?, ?, ?)", (phone, at, body))
+        self._db.execute("INSERT INTO notices VALUES (?, ?, ?)", (number, at, body))
 
-    def opted_out(self, person: str, number: str) -> bool:
+
+class OptOuts:
+    """The people who sent STOP, each with the number to which they sent it."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def has(self, person: str, number: str) -> bool:
         """Whether this person sent STOP to this number."""
         query = "SELECT 1 FROM opted_out WHERE person = ? AND number = ?"
         return self._db.execute(query, (person, number)).fetchone() is not None
 
-    def opt_out(self, person: str, number: str) -> None:
+    def add(self, person: str, number: str) -> None:
         """Record a STOP."""
         self._db.execute("INSERT OR IGNORE INTO opted_out VALUES (?, ?)", (person, number))
 
-    def opt_in(self, person: str, number: str) -> None:
+    def remove(self, person: str, number: str) -> None:
         """Record a START."""
         self._db.execute("DELETE FROM opted_out WHERE person = ? AND number = ?", (person, number))
 
-    def numbers(self) -> Sequence[Number]:
-        """Return the account's numbers."""
-        return [Number(**json.loads(doc)) for (doc,) in self._db.execute("SELECT doc FROM numbers ORDER BY rowid")]
 
-    def save_number(self, number: Number) -> None:
-        """Add or change a number of the account."""
+class Numbers:
+    """The numbers of the account."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def all(self) -> Sequence[Number]:
+        """Return every number."""
+        return [_number(doc) for (doc,) in self._db.execute("SELECT doc FROM numbers ORDER BY rowid")]
+
+    def get(self, address: str) -> Number | None:
+        """Return the number with this address, on any channel; None if the account has none."""
+        return next((number for number in self.all() if number.number == bare(address)), None)
+
+    def save(self, number: Number) -> None:
+        """Add or change a number."""
         self._db.execute(
             "INSERT INTO numbers VALUES (?, ?) ON CONFLICT (number) DO UPDATE SET doc = excluded.doc",
             (number.number, json.dumps(asdict(number))),
@@ -218,3 +245,9 @@ def _message(doc: str) -> Message:
     fields["media"] = tuple(fields["media"])
     fields["stations"] = tuple((name, when) for name, when in fields["stations"])
     return Message(**fields)
+
+
+def _number(doc: str) -> Number:
+    fields = json.loads(doc)
+    fields.pop("extra", None)  # written by an earlier release
+    return Number(**fields)

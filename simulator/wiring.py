@@ -9,22 +9,21 @@ from pathlib import Path
 
 from starlette.types import ASGIApp
 
-from conversation.storage import DynamoDBStorage
-from journal.store import Journal
 from runtime import logs
 from runtime.settings import Settings, environment
+from simulator.account import Account
 from simulator.app import create_app
 from simulator.faults import Faults
-from simulator.network import Account, Network
+from simulator.network import Network
 from simulator.store import Number, Store
+from simulator.stories import Stories
+from sms import webhook_urls
 
-#: The retry rules of the README's example webhook: retry for as long as Twilio allows.
-RETRY_RULES = "#rc=3&rp=all&ct=2000&rt=4000"
 #: The telephone on the page as long as no other was added.
 FIRST_PHONE = ("+15551230001", "Tristan")
 
 
-def app() -> ASGIApp:
+def app(stories: Stories | None = None) -> ASGIApp:
     """Build the simulator from the environment. Raises `SettingsError`."""
     chosen = Settings.load(environment())
     chosen.twilio.require()
@@ -33,8 +32,8 @@ def app() -> ASGIApp:
     numbers = chosen.twilio.numbers or chosen.simulator.numbers
     for number in numbers:
         _own(store, number, chosen.webhook.public_url)
-    if not store.phones():
-        store.save_phone(*FIRST_PHONE)
+    if not store.telephones.all():
+        store.telephones.save(*FIRST_PHONE)
     faults = Faults.from_file(Path(chosen.simulator.faults)) if chosen.simulator.faults else Faults()
     network = Network(
         store,
@@ -48,18 +47,13 @@ def app() -> ASGIApp:
         faults=faults,
         base_url=chosen.twilio.api_base_url,
     )
-    storage = DynamoDBStorage(
-        chosen.dynamodb.conversations_table,
-        messages_table_name=chosen.dynamodb.messages_table,
-        endpoint_url=chosen.dynamodb.endpoint_url,
-        region_name=chosen.dynamodb.region,
-    )
-    return create_app(network, journal=Journal.on(storage), faults=faults)
+    return create_app(network, stories=stories)
 
 
 def _own(store: Store, number: str, public_url: str) -> None:
     """Give the account this number and let its texts be posted to the webhook."""
-    sms_url, fallback = f"{public_url}/sms{RETRY_RULES}", f"{public_url}/sms/fallback"
-    known = next((mine for mine in store.numbers() if mine.number == number), None)
+    known = next((mine for mine in store.numbers.all() if mine.number == number), None)
     fresh = known or Number(number=number, sid=f"PN{secrets.token_hex(16)}", created=time.time())
-    store.save_number(replace(fresh, sms_url=sms_url, sms_fallback_url=fallback))
+    store.numbers.save(
+        replace(fresh, sms_url=webhook_urls.for_texts(public_url), sms_fallback_url=webhook_urls.fallback(public_url))
+    )

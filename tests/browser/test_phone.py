@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.conftest import ROOT
-from tests.scenarios.conftest import House, start_house  # noqa: F401 - a fixture
+from tests.scenarios.conftest import Tree, start_tree  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.browser
 
@@ -32,16 +32,16 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def house(start_house: Callable[..., House]) -> House:  # noqa: F811 - the fixture that this one uses
-    return start_house()
+def tree(start_tree: Callable[..., Tree]) -> Tree:  # noqa: F811 - the fixture that this one uses
+    return start_tree()
 
 
 @pytest.fixture
-def page(browser: Browser, house: House) -> Iterator[Page]:
+def page(browser: Browser, tree: Tree) -> Iterator[Page]:
     page = browser.new_page(viewport={"width": 1180, "height": 780}, device_scale_factor=1.5)
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
-    page.goto(house.urls["phone"])
+    page.goto(tree.urls["phone"])
     yield page
     page.close()
     assert problems == []
@@ -91,9 +91,9 @@ def test_a_wrong_number_is_told_so(page: Page) -> None:
     expect(page.locator("#add-error")).to_contain_text("begins with +")
 
 
-def test_it_fits_a_phone_sized_screen_in_the_dark(browser: Browser, house: House) -> None:
+def test_it_fits_a_phone_sized_screen_in_the_dark(browser: Browser, tree: Tree) -> None:
     page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
-    page.goto(house.urls["phone"])
+    page.goto(tree.urls["phone"])
     expect(page.locator(".phone").first).to_be_visible()
 
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

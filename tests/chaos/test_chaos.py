@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from chaos import points, runner
+from chaos.plan import Plan
 from chaos.tree import ChaosFailed
 
 pytestmark = pytest.mark.road
@@ -21,7 +22,7 @@ def test_a_short_day_loses_doubles_and_swaps_nothing(tmp_path: Path, monkeypatch
     # The caller's shell names a real Redis and the real Twilio: chaos must not touch them.
     monkeypatch.setenv("REDIS_URL", "redis://192.0.2.1:6379/0")
     monkeypatch.setenv("TWILIO_API_BASE_URL", "https://api.twilio.com")
-    plan = runner.Plan(seconds=25, seed=20, data=tmp_path, workers=3, people=30, rate=5, fault_every=0.8, each_point=1)
+    plan = Plan(seconds=25, seed=20, data=tmp_path, workers=3, people=30, rate=5, fault_every=0.8, each_point=1)
 
     good, account = runner.run(plan, lambda _: None)
 
@@ -36,7 +37,7 @@ def test_a_short_day_loses_doubles_and_swaps_nothing(tmp_path: Path, monkeypatch
 
 @pytest.mark.timeout(900)
 def test_a_worker_killed_right_after_its_claim_leaves_a_doubt_and_never_a_second_sms(tmp_path: Path) -> None:
-    plan = runner.Plan(seconds=0, seed=1, data=tmp_path, workers=2, each_point=2, rows=["K6"])
+    plan = Plan(seconds=0, seed=1, data=tmp_path, workers=2, each_point=2, rows=["K6"])
 
     good, account = runner.run(plan, lambda _: None)
 
@@ -47,4 +48,4 @@ def test_a_worker_killed_right_after_its_claim_leaves_a_doubt_and_never_a_second
 
 def test_a_row_that_does_not_exist_is_told_so(tmp_path: Path) -> None:
     with pytest.raises(ChaosFailed, match="K99"):
-        runner.run(runner.Plan(seconds=0, seed=1, data=tmp_path, each_point=1, rows=["K99"]), lambda _: None)
+        runner.run(Plan(seconds=0, seed=1, data=tmp_path, each_point=1, rows=["K99"]), lambda _: None)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from chaos.outside import Outside
-from chaos.proxy import CUT, Deed, Exchange, When
+from chaos.proxy import CUT, Exchange, Reaction, When
 from chaos.steps import Step, step_of, took_effect
 from chaos.tree import Member, Tree
 from tests.conftest import wait_until
@@ -33,7 +33,7 @@ def poet() -> Iterator[str]:
 def test_a_reply_in_parts_goes_on_at_the_part_that_is_missing(tmp_path: Path, poet: str) -> None:
     binds = 0
 
-    def observe(member: Member, exchange: Exchange) -> Deed:
+    def observe(member: Member, exchange: Exchange) -> Reaction:
         nonlocal binds
         if exchange.when is not When.AFTER or step_of(exchange.service, exchange.request) is not Step.BIND:
             return None
@@ -63,7 +63,7 @@ def test_a_reply_in_parts_goes_on_at_the_part_that_is_missing(tmp_path: Path, po
 
         assert binds > 100, "no worker was killed"
         assert [reply["body"] for reply in reversed(outside.replies(person))] == POEM.split("\n")
-        parts = sorted((row.key, row.state) for row in outside.rows() if row.key.startswith("out#"))
+        parts = sorted((row.key, row.state) for row in outside.tables.rows() if row.key.startswith("out#"))
         assert parts == [(f"out#{sid}#{number}", "SENT") for number in range(3)]
         outside.close()
     finally:

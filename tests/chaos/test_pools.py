@@ -108,7 +108,7 @@ def test_after_redis_dropped_every_connection(tree: Tree, outside: Outside) -> N
 
 @pytest.mark.usefixtures("the_same_processes")
 def test_after_redis_was_killed_and_started_again(tree: Tree, outside: Outside) -> None:
-    assert tree.kill_in_up("valkey-server", "redis-server")
+    assert tree.kill_launched("valkey-server", "redis-server")
 
     all_workers_answer(tree, outside)
 

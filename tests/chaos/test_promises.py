@@ -19,7 +19,7 @@ import pytest
 
 from chaos.auditor import SentText, Verdict, audit
 from chaos.outside import Outside
-from chaos.proxy import Deed, Exchange
+from chaos.proxy import Exchange, Reaction
 from chaos.tree import ACCOUNT, NUMBER, TOKEN, Member, Tree
 from chaos.witness import Witness
 from inbox import keys
@@ -63,7 +63,7 @@ class City:
             evidence = self.outside.evidence(texts, self.witness.excuses())
             evidence = replace(
                 evidence,
-                shown=[message for message in evidence.shown if message.person in people],
+                listed=[message for message in evidence.listed if message.person in people],
                 rows=[row for row in evidence.rows if row.person in people],
             )
             verdict = audit(evidence)
@@ -77,7 +77,7 @@ class City:
 def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[City]:
     witness = Witness()
 
-    def observe(member: Member, exchange: Exchange) -> Deed:
+    def observe(member: Member, exchange: Exchange) -> Reaction:
         if member.role == "worker":
             witness.saw(member.name, exchange, time.time())
         return None
@@ -90,7 +90,7 @@ def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[City]:
         tree.start()
         city = City(tree, witness)
         # The first reading of the carrier's list only records the watermark.
-        wait_until(city.outside.was_looked_at, seconds=30, what="the watermark")
+        wait_until(city.outside.tables.was_looked_at, seconds=30, what="the watermark")
         yield city
         city.outside.close()
     finally:
@@ -100,14 +100,14 @@ def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[City]:
 def test_the_same_text_a_thousand_times_at_three_webhooks_and_again_later(city: City) -> None:
     (person,) = city.people(1)
     form = {"MessageSid": a_sid(), "AccountSid": ACCOUNT, "From": person, "To": NUMBER, "Body": "a thousand times"}
-    doors = [f"http://127.0.0.1:{member.port}/sms" for member in city.tree.of_role("webhook")]
-    signed = {door: {"X-Twilio-Signature": signature.sign(TOKEN, door, form)} for door in doors}
+    webhooks = [f"http://127.0.0.1:{member.port}/sms" for member in city.tree.of_role("webhook")]
+    signed = {webhook: {"X-Twilio-Signature": signature.sign(TOKEN, webhook, form)} for webhook in webhooks}
 
     with httpx.Client(timeout=60, limits=httpx.Limits(max_connections=60)) as client, ThreadPoolExecutor(60) as pool:
 
         def post(number: int) -> int:
-            door = doors[number % len(doors)]
-            return client.post(door, data=form, headers=signed[door]).status_code
+            webhook = webhooks[number % len(webhooks)]
+            return client.post(webhook, data=form, headers=signed[webhook]).status_code
 
         answers = list(pool.map(post, range(1000)))
         wait_until(lambda: city.outside.replies(person), seconds=60, what="the reply")
@@ -116,7 +116,7 @@ def test_the_same_text_a_thousand_times_at_three_webhooks_and_again_later(city: 
 
     assert {*answers, *later} == {200}
     assert len(city.outside.replies(person)) == 1
-    (row,) = [row for row in city.outside.rows() if row.person == person and row.key.startswith("in#")]
+    (row,) = [row for row in city.outside.tables.rows() if row.person == person and row.key.startswith("in#")]
     assert (row.state, row.sid) == ("ANSWERED", form["MessageSid"])
 
 
@@ -134,10 +134,10 @@ def test_two_hundred_answers_of_twilio_are_lost_and_two_hundred_sms_are_sent(cit
 
 
 def test_a_hundred_texts_come_while_the_webhook_is_down(city: City) -> None:
-    door = city.tree.of_role("webhook")[0]
-    door.held_down = True
-    door.signal(signal.SIGKILL)
-    wait_until(lambda: not door.alive, what="the webhook's end")
+    webhook = city.tree.of_role("webhook")[0]
+    webhook.held_down = True
+    webhook.signal(signal.SIGKILL)
+    wait_until(lambda: not webhook.alive, what="the webhook's end")
     people = city.people(100)
 
     texts = city.texts(people)
@@ -145,7 +145,7 @@ def test_a_hundred_texts_come_while_the_webhook_is_down(city: City) -> None:
         lambda: all(city.outside.was_given_up(text.sid) for text in texts), seconds=60, what="the network's last try"
     )
     assert [reply for person in people for reply in city.outside.replies(person)] == []
-    door.held_down = False
+    webhook.held_down = False
     verdict = city.verdict(texts, seconds=150)
 
     assert verdict.good, verdict

@@ -12,7 +12,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from chaos.proxy import CUT, CuttingProxy, Deed, Exchange, When
+from chaos.proxy import CUT, CuttingProxy, Exchange, Reaction, When
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_who_watches_sees_every_exchange_and_may_answer_instead(served: tuple[in
     port, asked = served
     seen: list[tuple[str, bytes]] = []
 
-    def observe(exchange: Exchange) -> Deed:
+    def observe(exchange: Exchange) -> Reaction:
         seen.append((str(exchange.when), exchange.answer[-2:]))
         if exchange.request.endswith(b"no"):
             return b"HTTP/1.1 400 Bad Request\r\ncontent-length: 6\r\n\r\nnot so"

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from chaos.proxy import CuttingProxy, Deed, Exchange, When
+from chaos.proxy import CuttingProxy, Exchange, Reaction, When
 from chaos.steps import Step, attempt_of, step_of, took_effect
 from chaos.witness import IN_FLIGHT_SECONDS, Witness
 from conversation.storage import DynamoDBStorage
@@ -31,7 +31,7 @@ class Tap:
         self.proxy = CuttingProxy(service, ("127.0.0.1", port), http=http, observe=self._see)
         self.proxy.start()
 
-    def _see(self, exchange: Exchange) -> Deed:
+    def _see(self, exchange: Exchange) -> Reaction:
         self.seen.append(exchange)
         return None
 

@@ -33,7 +33,7 @@ PORTS = 7
 
 
 @dataclass
-class House:
+class Tree:
     """A running process tree, and the operations that tests need."""
 
     data: Path
@@ -137,14 +137,14 @@ class House:
 
 
 @contextmanager
-def houses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., House]]:
+def trees(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Tree]]:
     """Yield a function that starts a tree, and stop at the end those that tests left running.
 
     Many trees at a time would starve each other.
     """
-    started: list[House] = []
+    started: list[Tree] = []
 
-    def start(*, workers: int = 2, options: Sequence[str] = (), **settings: str) -> House:
+    def start(*, workers: int = 2, options: Sequence[str] = (), **settings: str) -> Tree:
         given = {
             "TWILIO_ACCOUNT_SID": ACCOUNT,
             "TWILIO_AUTH_TOKEN": TOKEN,
@@ -153,41 +153,41 @@ def houses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., H
             "LIMITS": "off",
             **settings,
         }
-        house = House(data=tmp_path_factory.mktemp("house"), settings=given, workers=workers, options=options)
-        started.append(house)
-        house.start()
-        return house
+        tree = Tree(data=tmp_path_factory.mktemp("tree"), settings=given, workers=workers, options=options)
+        started.append(tree)
+        tree.start()
+        return tree
 
     try:
         yield start
     finally:
-        for house in started:
-            if house.process is not None and house.process.poll() is None:
-                house.stop()
-            house.http.close()
+        for tree in started:
+            if tree.process is not None and tree.process.poll() is None:
+                tree.stop()
+            tree.http.close()
 
 
 @pytest.fixture(scope="module")
-def start_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., House]]:
+def start_tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Tree]]:
     """Yield a function that starts a tree which runs until the module's tests end."""
-    with houses(tmp_path_factory) as start:
+    with trees(tmp_path_factory) as start:
         yield start
 
 
 @pytest.fixture
-def own_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., House]]:
+def own_tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Tree]]:
     """Yield a function that starts a tree which runs until the test ends."""
-    with houses(tmp_path_factory) as start:
+    with trees(tmp_path_factory) as start:
         yield start
 
 
 @pytest.fixture(scope="module")
-def house(start_house: Callable[..., House]) -> House:
+def tree(start_tree: Callable[..., Tree]) -> Tree:
     """Start one tree for those of a module's tests that leave it unchanged."""
-    return start_house()
+    return start_tree()
 
 
-def flower(house: House, path: str) -> Any:  # Any: JSON
-    answer = house.http.get(f"http://127.0.0.1:{house.port_base + 2}{path}", auth=("cat", "purr"))
+def flower(tree: Tree, path: str) -> Any:  # Any: JSON
+    answer = tree.http.get(f"http://127.0.0.1:{tree.port_base + 2}{path}", auth=("cat", "purr"))
     answer.raise_for_status()
     return answer.json()

@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import ROOT, wait_until
 from tests.models import a_model
-from tests.scenarios.conftest import House
+from tests.scenarios.conftest import Tree
 from tests.scenarios.test_operate import dadacat
 
 pytestmark = pytest.mark.road
@@ -31,22 +31,22 @@ def over() -> Iterator[threading.Event]:
 
 
 def test_the_first_hangs_the_second_breaks_and_a_cat_answers_in_time(
-    own_house: Callable[..., House], over: threading.Event
+    own_tree: Callable[..., Tree], over: threading.Event
 ) -> None:
     person = "+15551119001"
     with a_model() as model:
         model.says = lambda request: 500 if request["model"] == "broken" else str(over.wait(60))
-        house = own_house(
+        tree = own_tree(
             workers=1, CAT_ENGINES="openai:hanging,openai:broken", OPENAI_BASE_URL=model.url,
             REPLY_DEADLINE_SECONDS=str(DEADLINE), QUIET_WINDOW_SECONDS="0.05",
         )  # fmt: skip
         started_at = time.monotonic()
-        sid = house.text("is anybody in there?", sender=person)
-        wait_until(lambda: house.replies(person), seconds=4 * DEADLINE, what="the reply")
+        sid = tree.text("is anybody in there?", sender=person)
+        wait_until(lambda: tree.replies(person), seconds=4 * DEADLINE, what="the reply")
         took = time.monotonic() - started_at
-        story = dadacat(house, "explain", sid)
+        story = dadacat(tree, "explain", sid)
         over.set()
-        assert house.stop() == 0
+        assert tree.stop() == 0
 
     assert "engine=dada" in story
     assert "openai:hanging: no answer in" in story
@@ -56,18 +56,18 @@ def test_the_first_hangs_the_second_breaks_and_a_cat_answers_in_time(
     assert took >= DEADLINE / 2
 
 
-def test_a_small_real_model_answers_on_the_whole_road(own_house: Callable[..., House]) -> None:
+def test_a_small_real_model_answers_on_the_whole_road(own_tree: Callable[..., Tree]) -> None:
     """Run `up --model local`: a real model answers by the real protocol, though with nonsense."""
     assert (ROOT / ".venv" / "model" / "bin" / "python").exists(), "no small model is here: scripts/install dev"
-    house = own_house(workers=1, options=["--model", "local"], REPLY_DEADLINE_SECONDS="120")
+    tree = own_tree(workers=1, options=["--model", "local"], REPLY_DEADLINE_SECONDS="120")
     person = "+15551119002"
 
-    sid = house.text("hello cat, what do you see?", sender=person)
-    wait_until(lambda: house.replies(person), seconds=130, what="the reply")
+    sid = tree.text("hello cat, what do you see?", sender=person)
+    wait_until(lambda: tree.replies(person), seconds=130, what="the reply")
 
-    story = dadacat(house, "explain", sid)
+    story = dadacat(tree, "explain", sid)
     # A model as small as this may fail the check of its words. Then the poet answers, and the story says why.
     assert "engine=openai:local" in story or "openai:local: unusable output" in story
-    health = httpx.get(house.urls["model"].removesuffix("/v1") + "/health", timeout=10)
+    health = httpx.get(tree.urls["model"].removesuffix("/v1") + "/health", timeout=10)
     assert health.json() == {"status": "ok"}
-    assert house.stop() == 0
+    assert tree.stop() == 0

@@ -12,38 +12,38 @@ import pytest
 from inbox import keys
 from tests.builders import OUR_NUMBER
 from tests.conftest import wait_until
-from tests.scenarios.conftest import ACCOUNT, TOKEN, House
+from tests.scenarios.conftest import ACCOUNT, TOKEN, Tree
 
 pytestmark = pytest.mark.road
 
 
 @pytest.fixture(scope="module")
-def rough(start_house: Callable[..., House]) -> House:
+def rough(start_tree: Callable[..., Tree]) -> Tree:
     """Start a tree with short reconcile intervals."""
-    return start_house(
+    return start_tree(
         workers=1, RECONCILE_INTERVAL_SECONDS="2", UNSETTLED_AFTER_SECONDS="1", UNKNOWN_PATIENCE_SECONDS="2",
         SWEEP_INTERVAL_SECONDS="1", SWEEP_PERSON_SECONDS="2", LEASE_SECONDS="4", LEASE_RENEW_SECONDS="1", WHATSAPP="on",
     )  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
-def behave_again(rough: House) -> Iterator[None]:
+def behave_again(rough: Tree) -> Iterator[None]:
     yield
     misbehave(rough)
 
 
-def misbehave(house: House, *rules: dict[str, Any]) -> None:
-    answer = httpx.put(f"{house.urls['twilio']}/faults", json={"rules": list(rules), "seed": 1}, timeout=10)
+def misbehave(tree: Tree, *rules: dict[str, Any]) -> None:
+    answer = httpx.put(f"{tree.urls['twilio']}/faults", json={"rules": list(rules), "seed": 1}, timeout=10)
     assert answer.status_code == 200, answer.text
 
 
-def part(house: House, person: str, sid: str = "") -> dict[str, Any]:
+def part(tree: Tree, person: str, sid: str = "") -> dict[str, Any]:
     """Return the reply's row for the text `sid`, or for the only text that the person sent."""
-    return next((row for row in house.rows(person) if row["message_key"].startswith(f"out#{sid}")), {})
+    return next((row for row in tree.rows(person) if row["message_key"].startswith(f"out#{sid}")), {})
 
 
 @pytest.mark.parametrize("how", ["drop", "reset", "truncate"])
-def test_an_answer_that_was_lost_is_settled_by_the_callback(rough: House, how: str) -> None:
+def test_an_answer_that_was_lost_is_settled_by_the_callback(rough: Tree, how: str) -> None:
     person = f"+1555666{['drop', 'reset', 'truncate'].index(how):04d}"
     misbehave(rough, {"at": "create", "do": how, "person": person})
 
@@ -54,7 +54,7 @@ def test_an_answer_that_was_lost_is_settled_by_the_callback(rough: House, how: s
     assert part(rough, person)["sid"] == rough.replies(person)[0]["sid"]
 
 
-def test_without_any_callback_the_list_settles_it(rough: House) -> None:
+def test_without_any_callback_the_list_settles_it(rough: Tree) -> None:
     person = "+15556660010"
     misbehave(
         rough, {"at": "create", "do": "drop", "person": person}, {"at": "callback", "do": "never", "person": person}
@@ -67,7 +67,7 @@ def test_without_any_callback_the_list_settles_it(rough: House) -> None:
     assert len(rough.replies(person)) == 1
 
 
-def test_a_5xx_is_not_sent_again(rough: House) -> None:
+def test_a_5xx_is_not_sent_again(rough: Tree) -> None:
     person = "+15556660011"
     misbehave(rough, {"at": "create", "do": "error", "status": 503, "person": person, "times": 1})
 
@@ -80,7 +80,7 @@ def test_a_5xx_is_not_sent_again(rough: House) -> None:
     assert part(rough, person, one)["state"] == "UNKNOWN"
 
 
-def test_a_429_is_sent_again_when_it_was_asked_to(rough: House) -> None:
+def test_a_429_is_sent_again_when_it_was_asked_to(rough: Tree) -> None:
     person = "+15556660012"
     misbehave(
         rough,
@@ -96,7 +96,7 @@ def test_a_429_is_sent_again_when_it_was_asked_to(rough: House) -> None:
 
 
 @pytest.mark.parametrize("how", ["double", "reverse", "before"])
-def test_callbacks_in_any_order_leave_the_last_word(rough: House, how: str) -> None:
+def test_callbacks_in_any_order_leave_the_last_word(rough: Tree, how: str) -> None:
     person = f"+1555666{20 + ['double', 'reverse', 'before'].index(how):04d}"
     misbehave(rough, {"at": "callback", "do": how, "person": person})
 
@@ -109,7 +109,7 @@ def test_callbacks_in_any_order_leave_the_last_word(rough: House, how: str) -> N
 
 
 @pytest.mark.parametrize("how", ["double", "concurrent"])
-def test_a_text_that_comes_twice_is_answered_once(rough: House, how: str) -> None:
+def test_a_text_that_comes_twice_is_answered_once(rough: Tree, how: str) -> None:
     person = f"+1555666{30 + ['double', 'concurrent'].index(how):04d}"
     misbehave(rough, {"at": "webhook", "do": how, "person": person})
 
@@ -121,7 +121,7 @@ def test_a_text_that_comes_twice_is_answered_once(rough: House, how: str) -> Non
 
 
 @pytest.mark.parametrize("channel", ["", "whatsapp:"])
-def test_a_text_whose_webhook_never_comes_is_fetched_back(rough: House, channel: str) -> None:
+def test_a_text_whose_webhook_never_comes_is_fetched_back(rough: Tree, channel: str) -> None:
     person = f"{channel}+15556660040"
     misbehave(rough, {"at": "webhook", "do": "never", "person": person})
 
@@ -133,7 +133,7 @@ def test_a_text_whose_webhook_never_comes_is_fetched_back(rough: House, channel:
     assert len(rough.replies(person)) == 1
 
 
-def test_a_failed_delivery_is_written_down_with_its_code(rough: House) -> None:
+def test_a_failed_delivery_is_written_down_with_its_code(rough: Tree) -> None:
     person = "+15556660041"
     misbehave(rough, {"at": "delivery", "do": "undelivered", "code": 30003, "person": person})
 
@@ -144,7 +144,7 @@ def test_a_failed_delivery_is_written_down_with_its_code(rough: House) -> None:
     assert part(rough, person)["state"] == "SENT"
 
 
-def test_redis_emptied_in_mid_burst_loses_no_text(rough: House) -> None:
+def test_redis_emptied_in_mid_burst_loses_no_text(rough: Tree) -> None:
     people = [f"+1555667{n:04d}" for n in range(20)]
     wait_until(lambda: rough.redis.exists(keys.EPOCH), what="the first sweep")
     for place, person in enumerate(people):
@@ -160,14 +160,14 @@ def test_redis_emptied_in_mid_burst_loses_no_text(rough: House) -> None:
     assert [len(rough.replies(person)) for person in people] == [1] * 20
 
 
-def test_a_rule_that_is_none_is_told_so(rough: House) -> None:
+def test_a_rule_that_is_none_is_told_so(rough: Tree) -> None:
     answer = httpx.put(f"{rough.urls['twilio']}/faults", json={"rules": [{"at": "create", "do": "dance"}]}, timeout=10)
 
     assert answer.status_code == 400
     assert "do" in answer.json()["error"]
 
 
-def test_what_failed_on_its_way_is_sent_once_more_and_both_are_in_the_story(rough: House) -> None:
+def test_what_failed_on_its_way_is_sent_once_more_and_both_are_in_the_story(rough: Tree) -> None:
     person = "+15556660050"
     misbehave(rough, {"at": "delivery", "do": "undelivered", "code": 30022, "person": person, "times": 1})
 
@@ -184,7 +184,7 @@ def test_what_failed_on_its_way_is_sent_once_more_and_both_are_in_the_story(roug
         assert words in page
 
 
-def test_segments_and_price_stand_in_the_journal_and_in_the_story(rough: House) -> None:
+def test_segments_and_price_stand_in_the_journal_and_in_the_story(rough: Tree) -> None:
     person = "+15556660051"
 
     sid = rough.text("how much?", sender=person)
@@ -198,7 +198,7 @@ def test_segments_and_price_stand_in_the_journal_and_in_the_story(rough: House) 
         assert "how much?" in page or asked == reply
 
 
-def test_a_full_queue_is_waited_for(rough: House) -> None:
+def test_a_full_queue_is_waited_for(rough: Tree) -> None:
     person = "+15556660052"
     misbehave(rough, {"at": "create", "do": "full", "person": person})
 
@@ -210,7 +210,7 @@ def test_a_full_queue_is_waited_for(rough: House) -> None:
     assert int(part(rough, person, sid)["due"]) > time.time() * 1000 + 500_000
 
 
-def test_a_message_that_the_journal_does_not_know_is_said_to_be_unknown(rough: House) -> None:
+def test_a_message_that_the_journal_does_not_know_is_said_to_be_unknown(rough: Tree) -> None:
     answer = httpx.post(
         f"{rough.urls['twilio']}/2010-04-01/Accounts/{ACCOUNT}/Messages.json",
         data={"To": "+15556660053", "From": OUR_NUMBER, "Body": "<b>by hand</b>"}, auth=(ACCOUNT, TOKEN), timeout=10,

@@ -15,37 +15,37 @@ import pytest
 from sms import segments
 from tests.conftest import wait_until
 from tests.hostile import SECRET, TEXTS
-from tests.scenarios.conftest import House, flower
+from tests.scenarios.conftest import Tree, flower
 
 pytestmark = pytest.mark.road
 
 
 @pytest.fixture(scope="module")
-def house(start_house: Callable[..., House]) -> House:
-    return start_house()
+def tree(start_tree: Callable[..., Tree]) -> Tree:
+    return start_tree()
 
 
-def test_each_hostile_text_gets_one_sane_reply_and_leaves_no_trace_in_any_log(house: House) -> None:
+def test_each_hostile_text_gets_one_sane_reply_and_leaves_no_trace_in_any_log(tree: Tree) -> None:
     assert len(TEXTS) >= 150
     people = [f"+1555900{n:04d}" for n in range(len(TEXTS))]
 
     with ThreadPoolExecutor(20) as pool:
-        sids = list(pool.map(lambda pair: house.text(pair[0], sender=pair[1]), zip(TEXTS, people, strict=True)))
-    wait_until(lambda: all(house.replies(person) for person in people), seconds=90, what="a reply to each")
-    wait_until(house.settled, what="an empty inbox")
+        sids = list(pool.map(lambda pair: tree.text(pair[0], sender=pair[1]), zip(TEXTS, people, strict=True)))
+    wait_until(lambda: all(tree.replies(person) for person in people), seconds=90, what="a reply to each")
+    wait_until(tree.settled, what="an empty inbox")
 
     assert len(set(sids)) == len(TEXTS)
     for text, person in zip(TEXTS, people, strict=True):
-        (reply,) = house.replies(person)
+        (reply,) = tree.replies(person)
         body = reply["body"]
         assert body.strip(), text
         assert segments.count(body) <= 3
         assert "HACKED" not in body
         assert "how can i help" not in body.lower()
         assert not re.search(r"https?://|[{}<>]|\d{4,}", body), (text, body)
-    logs = "".join(path.read_text(errors="replace") for path in (house.data / "logs").glob("*.log"))
+    logs = "".join(path.read_text(errors="replace") for path in (tree.data / "logs").glob("*.log"))
     assert SECRET not in logs
     assert "Traceback" not in logs
-    assert SECRET not in json.dumps(flower(house, "/api/tasks"))
+    assert SECRET not in json.dumps(flower(tree, "/api/tasks"))
     for process in ("webhook", "worker", "simulator"):
-        assert house.processes(process), f"no {process} is left"
+        assert tree.processes(process), f"no {process} is left"

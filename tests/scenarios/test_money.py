@@ -15,7 +15,7 @@ import pytest
 from tests.builders import OUR_NUMBER
 from tests.conftest import wait_until
 from tests.models import TOKENS_IN, TOKENS_OUT, Model, a_model
-from tests.scenarios.conftest import House
+from tests.scenarios.conftest import Tree
 from tests.scenarios.test_operate import dadacat
 from worker.budget import LAST_LINES
 
@@ -40,40 +40,40 @@ def model() -> Iterator[Model]:
 
 
 @pytest.fixture(scope="module")
-def house(start_house: Callable[..., House], model: Model, tmp_path_factory: pytest.TempPathFactory) -> House:
+def tree(start_tree: Callable[..., Tree], model: Model, tmp_path_factory: pytest.TempPathFactory) -> Tree:
     prices = tmp_path_factory.mktemp("prices") / "prices.toml"
     prices.write_text(PRICES)
-    return start_house(
+    return start_tree(
         workers=4, CAT_ENGINES="openai:pricey", OPENAI_BASE_URL=model.url, PRICES_FILE=str(prices),
         MODEL_BUDGET_DAY=str(DAY), SMS_BUDGET_PERSON_DAY="0.90", REPLY_MAX_SEGMENTS="1",
         DOUBLE_TEXT_POLICY="each", MEMORY_TOKENS="150",
     )  # fmt: skip
 
 
-def metadata(house: House, person: str) -> dict[str, Any]:
-    item = house.dynamodb.get_item(
+def metadata(tree: Tree, person: str) -> dict[str, Any]:
+    item = tree.dynamodb.get_item(
         TableName="DadaCatConversations", Key={"user_id": {"S": person}}, ConsistentRead=True
     )["Item"]
     return dict(json.loads(item["metadata"]["S"])) if "metadata" in item else {}
 
 
-def test_what_left_the_window_is_remembered(house: House, model: Model) -> None:
+def test_what_left_the_window_is_remembered(tree: Tree, model: Model) -> None:
     person = "+15557770001"
     model.says = lambda request: (
         "ada and the cat talk about trains."
         if "notes for a cat" in request["messages"][0]["content"]
         else "prrt. a train of mice."
     )
-    house.text("my name is Ada", sender=person)
+    tree.text("my name is Ada", sender=person)
     for number in range(9):
-        house.text(f"and another thing about trains, number {number}", sender=person)
-    wait_until(lambda: metadata(house, person).get("memory", {}).get("summary"), seconds=40, what="a memory")
-    wait_until(lambda: len(house.replies(person)) == 10, what="the replies")
+        tree.text(f"and another thing about trains, number {number}", sender=person)
+    wait_until(lambda: metadata(tree, person).get("memory", {}).get("summary"), seconds=40, what="a memory")
+    wait_until(lambda: len(tree.replies(person)) == 10, what="the replies")
     # A visit that is still in progress uses the conversation as it was at its beginning.
-    wait_until(house.settled, what="the end of the visit")
+    wait_until(tree.settled, what="the end of the visit")
 
-    house.text("who am i?", sender=person)
-    wait_until(lambda: len(house.replies(person)) == 11, what="the reply")
+    tree.text("who am i?", sender=person)
+    wait_until(lambda: len(tree.replies(person)) == 11, what="the reply")
 
     prompt = model.asked[-1]
     assert prompt[1]["role"] == "user"
@@ -81,45 +81,45 @@ def test_what_left_the_window_is_remembered(house: House, model: Model) -> None:
     assert "ada and the cat talk about trains." in prompt[1]["content"]
     assert "Ada" not in prompt[0]["content"]
 
-    house.text("reset", sender=person)
-    house.text("and who am i now?", sender=person)
-    wait_until(lambda: len(house.replies(person)) == 13, what="the replies")
+    tree.text("reset", sender=person)
+    tree.text("and who am i now?", sender=person)
+    wait_until(lambda: len(tree.replies(person)) == 13, what="the replies")
     assert "ada" not in json.dumps(model.asked[-1][1:]).lower()
-    memory = metadata(house, person)["memory"]
+    memory = metadata(tree, person)["memory"]
     assert list(memory) == ["through"]
 
 
-def test_a_picture_is_shown_to_a_model_that_sees(house: House, model: Model) -> None:
+def test_a_picture_is_shown_to_a_model_that_sees(tree: Tree, model: Model) -> None:
     person, png = "+15557770002", b"\x89PNG\r\n\x1a\n" + b"a cat on a roof" * 40
     model.says = lambda _: "prrt. that roof is mine."
     uploaded = httpx.post(
-        f"{house.urls['twilio']}/phone/pictures", content=png, headers={"content-type": "image/png"}, timeout=10
+        f"{tree.urls['twilio']}/phone/pictures", content=png, headers={"content-type": "image/png"}, timeout=10
     ).json()["sid"]
     httpx.post(
-        f"{house.urls['twilio']}/phone/texts",
+        f"{tree.urls['twilio']}/phone/texts",
         json={"from": person, "to": OUR_NUMBER, "body": "", "pictures": [uploaded]}, timeout=10,
     )  # fmt: skip
-    wait_until(lambda: house.replies(person), seconds=20, what="the reply")
+    wait_until(lambda: tree.replies(person), seconds=20, what="the reply")
 
-    assert house.replies(person)[0]["body"] == "prrt. that roof is mine."
+    assert tree.replies(person)[0]["body"] == "prrt. that roof is mine."
     words, picture = model.asked[-1][-1]["content"]
     assert words["text"] == "(a picture)"
     assert base64.b64decode(picture["image_url"]["url"].removeprefix("data:image/png;base64,")) == png
-    (row,) = [row for row in house.rows(person) if row["message_key"].startswith("in#")]
+    (row,) = [row for row in tree.rows(person) if row["message_key"].startswith("in#")]
     assert uploaded in str(row["media"])
 
 
-def test_the_day_ends_within_its_budget_the_one_that_spends_it(house: House, model: Model) -> None:
+def test_the_day_ends_within_its_budget_the_one_that_spends_it(tree: Tree, model: Model) -> None:
     model.says = lambda request: f"prrt. {request['messages'][-1]['content'][-20:]}"
     people = [f"+1555777{number:04d}" for number in range(1000, 1060)]
     dice = random.Random(4)
     texts = [(person, f"thing {number}") for number in range(2) for person in people]
     dice.shuffle(texts)
     for person, body in texts:
-        house.text(body, sender=person)
-    wait_until(lambda: sum(len(house.replies(person)) for person in people) == len(texts), seconds=60, what="replies")
+        tree.text(body, sender=person)
+    wait_until(lambda: sum(len(tree.replies(person)) for person in people) == len(texts), seconds=60, what="replies")
 
-    account = json.loads(dadacat(house, "costs", "--since", "1d", "--by", "engine", "--json"))
+    account = json.loads(dadacat(tree, "costs", "--since", "1d", "--by", "engine", "--json"))
     engines = {line["name"]: line for line in account["lines"]}
     assert account["total"]["model_usd"] <= DAY
     # Little of the budget is left unused: each reservation is about twice the price of a reply.
@@ -130,50 +130,50 @@ def test_the_day_ends_within_its_budget_the_one_that_spends_it(house: House, mod
     assert account["total"]["model_usd"] == pytest.approx(spent)
 
     by_heart = next(
-        row for row in house.rows(people[0]) + house.rows(people[1]) if row.get("engine") == "dada" and "turn" in row
+        row for row in tree.rows(people[0]) + tree.rows(people[1]) if row.get("engine") == "dada" and "turn" in row
     )
-    assert "over the budget" in dadacat(house, "explain", by_heart["turn"])
+    assert "over the budget" in dadacat(tree, "explain", by_heart["turn"])
 
 
-def test_an_emptied_redis_is_no_new_purse(house: House, model: Model) -> None:
+def test_an_emptied_redis_is_no_new_purse(tree: Tree, model: Model) -> None:
     before, person = len(model.asked), "+15557772000"
-    with house.redis as client:
+    with tree.redis as client:
         client.flushall()
 
-    house.text("is the till open?", sender=person)
-    wait_until(lambda: house.replies(person), seconds=40, what="a reply")
+    tree.text("is the till open?", sender=person)
+    wait_until(lambda: tree.replies(person), seconds=40, what="a reply")
 
     assert len(model.asked) == before
-    assert float(json.loads(dadacat(house, "costs", "--json"))["total"]["model_usd"]) <= DAY
+    assert float(json.loads(dadacat(tree, "costs", "--json"))["total"]["model_usd"]) <= DAY
 
 
-def test_a_person_over_the_budget_hears_one_last_line(house: House) -> None:
+def test_a_person_over_the_budget_hears_one_last_line(tree: Tree) -> None:
     person = "+15557773000"
     for number in range(100):
-        house.text(f"thing {number}", sender=person)
-    wait_until(lambda: len(house.rows(person)) >= 100 and house.settled(), seconds=60, what="the end")
+        tree.text(f"thing {number}", sender=person)
+    wait_until(lambda: len(tree.rows(person)) >= 100 and tree.settled(), seconds=60, what="the end")
 
-    bodies = [message["body"] for message in house.replies(person)]
+    bodies = [message["body"] for message in tree.replies(person)]
     # The person's budget is 90 cents, and a message costs one.
     assert len(bodies) == 91
     assert bodies[-1] == LAST_LINES["en"]
     assert bodies.count(LAST_LINES["en"]) == 1
-    silent = [row for row in house.rows(person) if row.get("state") == "SILENT"]
+    silent = [row for row in tree.rows(person) if row.get("state") == "SILENT"]
     assert {row["reason"] for row in silent} == {"over the budget"}
     assert len(silent) == 9
 
 
-def test_costs_are_shown_by_day_and_person_and_drawn(house: House, tmp_path: Path) -> None:
+def test_costs_are_shown_by_day_and_person_and_drawn(tree: Tree, tmp_path: Path) -> None:
     picture = tmp_path / "costs.svg"
 
-    table = dadacat(house, "costs", "--by", "person", "--limit", "3", "--plot", str(picture))
+    table = dadacat(tree, "costs", "--by", "person", "--limit", "3", "--plot", str(picture))
 
     assert "+15557773000" not in table
     assert "**00 " in table
     assert "more lines" in table
-    assert "+15557773000" in dadacat(house, "costs", "--by", "person", "--numbers")
+    assert "+15557773000" in dadacat(tree, "costs", "--by", "person", "--numbers")
     svg = picture.read_text()
     assert svg.count('class="rect') >= 3
     assert "kozea" not in svg
-    assert "total" in dadacat(house, "costs")
-    assert "a duration is" in dadacat(house, "costs", "--since", "yesterday", code=1)
+    assert "total" in dadacat(tree, "costs")
+    assert "a duration is" in dadacat(tree, "costs", "--since", "yesterday", code=1)

@@ -18,26 +18,26 @@ import pytest
 
 from runtime.settings import without_settings
 from tests.conftest import ROOT, wait_until
-from tests.scenarios.conftest import House
+from tests.scenarios.conftest import Tree
 
 pytestmark = pytest.mark.road
 
 
 @pytest.fixture(scope="module")
-def house(start_house: Callable[..., House]) -> House:
-    return start_house(workers=1, UNSETTLED_AFTER_SECONDS="1")
+def tree(start_tree: Callable[..., Tree]) -> Tree:
+    return start_tree(workers=1, UNSETTLED_AFTER_SECONDS="1")
 
 
-def run(house: House, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+def run(tree: Tree, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     return preloaded().run(
         arguments,
         env={
-            **without_settings(os.environ), **house.settings,
+            **without_settings(os.environ), **tree.settings,
             "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local",
-            "REDIS_URL": house.urls["redis"], "AWS_ENDPOINT_URL": house.urls["dynamodb"],
-            "TWILIO_API_BASE_URL": house.urls["twilio"], "PUBLIC_URL": house.urls["webhook"], **settings,
+            "REDIS_URL": tree.urls["redis"], "AWS_ENDPOINT_URL": tree.urls["dynamodb"],
+            "TWILIO_API_BASE_URL": tree.urls["twilio"], "PUBLIC_URL": tree.urls["webhook"], **settings,
         },
-        cwd=house.data,
+        cwd=tree.data,
     )  # fmt: skip
 
 
@@ -85,19 +85,19 @@ def preloaded() -> Preloaded:
     return Preloaded()
 
 
-def dadacat(house: House, *arguments: str, code: int = 0, **settings: str) -> str:
-    answer = run(house, *arguments, **settings)
+def dadacat(tree: Tree, *arguments: str, code: int = 0, **settings: str) -> str:
+    answer = run(tree, *arguments, **settings)
     assert answer.returncode == code, answer.stderr
     assert "Traceback" not in answer.stderr
     return answer.stdout if code == 0 else answer.stderr
 
 
-def test_a_text_is_explained_by_its_own_sid_and_by_its_replys(house: House) -> None:
+def test_a_text_is_explained_by_its_own_sid_and_by_its_replys(tree: Tree) -> None:
     person = "+15558880001"
-    sid = house.text("explain me", sender=person)
-    wait_until(lambda: any(row.get("status") == "delivered" for row in house.rows(person)), seconds=20, what="delivery")
+    sid = tree.text("explain me", sender=person)
+    wait_until(lambda: any(row.get("status") == "delivered" for row in tree.rows(person)), seconds=20, what="delivery")
 
-    story = dadacat(house, "explain", sid)
+    story = dadacat(tree, "explain", sid)
     for station in (
         "received",
         "opened",
@@ -109,65 +109,65 @@ def test_a_text_is_explained_by_its_own_sid_and_by_its_replys(house: House) -> N
         "engine=dada",
     ):
         assert station in story
-    reply = house.replies(person)[0]["sid"]
+    reply = tree.replies(person)[0]["sid"]
     assert f"sent as {reply}" in story
     assert "evidence=callback" in story
     # the carrier may report its price between the two commands
-    assert dadacat(house, "explain", reply) in {story, dadacat(house, "explain", sid)}
-    as_json = json.loads(dadacat(house, "explain", sid, "--json"))
+    assert dadacat(tree, "explain", reply) in {story, dadacat(tree, "explain", sid)}
+    as_json = json.loads(dadacat(tree, "explain", sid, "--json"))
     assert as_json["sid"] == sid
     assert [event["at"] for event in as_json["events"]] == sorted(event["at"] for event in as_json["events"])
 
 
-def test_a_sid_that_no_one_knows_is_told_so(house: House) -> None:
-    assert "nothing is known of SMnever" in dadacat(house, "explain", "SMnever", code=1)
+def test_a_sid_that_no_one_knows_is_told_so(tree: Tree) -> None:
+    assert "nothing is known of SMnever" in dadacat(tree, "explain", "SMnever", code=1)
 
 
-def test_a_reply_refused_for_good_is_a_dead_letter_that_can_be_replayed_once(house: House) -> None:
+def test_a_reply_refused_for_good_is_a_dead_letter_that_can_be_replayed_once(tree: Tree) -> None:
     person = "+15558880002"
     rule = {"at": "create", "do": "error", "status": 400, "code": 21211, "person": person}
-    httpx.put(f"{house.urls['twilio']}/faults", json={"rules": [rule]}, timeout=10)
-    sid = house.text("hello", sender=person)
-    wait_until(lambda: any(row["state"] == "FAILED" for row in house.rows(person)), seconds=20, what="the refusal")
-    httpx.put(f"{house.urls['twilio']}/faults", json={"rules": []}, timeout=10)
+    httpx.put(f"{tree.urls['twilio']}/faults", json={"rules": [rule]}, timeout=10)
+    sid = tree.text("hello", sender=person)
+    wait_until(lambda: any(row["state"] == "FAILED" for row in tree.rows(person)), seconds=20, what="the refusal")
+    httpx.put(f"{tree.urls['twilio']}/faults", json={"rules": []}, timeout=10)
 
     key = f"out#{sid}#0"
-    (letter,) = json.loads(dadacat(house, "dead-letters", "list", "--json"))
+    (letter,) = json.loads(dadacat(tree, "dead-letters", "list", "--json"))
     assert (letter["key"], letter["code"]) == (key, 21211)
-    assert json.loads(dadacat(house, "dead-letters", "show", key))["text"] == "hello"
-    assert "is queued again" in dadacat(house, "dead-letters", "replay", key)
-    wait_until(lambda: house.replies(person), seconds=20, what="the replayed reply")
-    assert "not a dead letter" in dadacat(house, "dead-letters", "replay", key, code=1)
-    wait_until(house.settled, what="an empty inbox")
-    assert len(house.replies(person)) == 1
-    assert "there are no dead letters" in dadacat(house, "dead-letters", "list")
+    assert json.loads(dadacat(tree, "dead-letters", "show", key))["text"] == "hello"
+    assert "is queued again" in dadacat(tree, "dead-letters", "replay", key)
+    wait_until(lambda: tree.replies(person), seconds=20, what="the replayed reply")
+    assert "not a dead letter" in dadacat(tree, "dead-letters", "replay", key, code=1)
+    wait_until(tree.settled, what="an empty inbox")
+    assert len(tree.replies(person)) == 1
+    assert "there are no dead letters" in dadacat(tree, "dead-letters", "list")
 
 
-def test_texts_of_the_time_before_can_be_asked_for(house: House) -> None:
+def test_texts_of_the_time_before_can_be_asked_for(tree: Tree) -> None:
     person = "+15558880003"
-    wait_until(lambda: "missed" in dadacat(house, "reconcile"), what="the watermark")
-    httpx.put(f"{house.urls['twilio']}/faults", json={"rules": [{"at": "webhook", "do": "never"}]}, timeout=10)
-    house.text("is anybody there", sender=person)
-    httpx.put(f"{house.urls['twilio']}/faults", json={"rules": []}, timeout=10)
+    wait_until(lambda: "missed" in dadacat(tree, "reconcile"), what="the watermark")
+    httpx.put(f"{tree.urls['twilio']}/faults", json={"rules": [{"at": "webhook", "do": "never"}]}, timeout=10)
+    tree.text("is anybody there", sender=person)
+    httpx.put(f"{tree.urls['twilio']}/faults", json={"rules": []}, timeout=10)
 
     wait_until(
-        lambda: json.loads(dadacat(house, "reconcile", "--since", "1h", "--json"))["missed"],
+        lambda: json.loads(dadacat(tree, "reconcile", "--since", "1h", "--json"))["missed"],
         seconds=30,
         what="the find",
     )
-    wait_until(lambda: house.replies(person), seconds=20, what="the reply")
+    wait_until(lambda: tree.replies(person), seconds=20, what="the reply")
 
-    assert len(house.replies(person)) == 1
-    assert "90m" in dadacat(house, "reconcile", "--since", "yesterday", code=1)
+    assert len(tree.replies(person)) == 1
+    assert "90m" in dadacat(tree, "reconcile", "--since", "yesterday", code=1)
 
 
-def test_texts_that_were_brought_again_are_in_the_story(house: House) -> None:
+def test_texts_that_were_brought_again_are_in_the_story(tree: Tree) -> None:
     person = "+15558880004"
-    httpx.put(f"{house.urls['twilio']}/faults", json={"rules": [{"at": "webhook", "do": "double"}]}, timeout=10)
-    sid = house.text("twice", sender=person)
-    httpx.put(f"{house.urls['twilio']}/faults", json={"rules": []}, timeout=10)
-    wait_until(lambda: house.replies(person), seconds=20, what="the reply")
+    httpx.put(f"{tree.urls['twilio']}/faults", json={"rules": [{"at": "webhook", "do": "double"}]}, timeout=10)
+    sid = tree.text("twice", sender=person)
+    httpx.put(f"{tree.urls['twilio']}/faults", json={"rules": []}, timeout=10)
+    wait_until(lambda: tree.replies(person), seconds=20, what="the reply")
 
-    wait_until(lambda: "brought again" in dadacat(house, "explain", sid), seconds=20, what="the duplicate's note")
+    wait_until(lambda: "brought again" in dadacat(tree, "explain", sid), seconds=20, what="the duplicate's note")
 
-    assert "times=1" in dadacat(house, "explain", sid)
+    assert "times=1" in dadacat(tree, "explain", sid)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from chaos.auditor import Evidence, Row, SentText, Shown, Talk, Verdict, audit
+from chaos.auditor import ConversationRow, Evidence, ListedMessage, Row, SentText, Verdict, audit
 
 ANN = "+15551230001"
 HISTORY = tuple(range(4))
@@ -17,8 +17,8 @@ class History:
     """Four texts, each answered once, in order. A test falsifies parts of it."""
 
     texts: list[SentText] = field(default_factory=lambda: [SentText(sid=f"SM{n}", person=ANN) for n in HISTORY])
-    shown: list[Shown] = field(
-        default_factory=lambda: [Shown(sid=f"OUT{n}", person=ANN, body=f"re {n}") for n in HISTORY]
+    listed: list[ListedMessage] = field(
+        default_factory=lambda: [ListedMessage(sid=f"OUT{n}", person=ANN, body=f"re {n}") for n in HISTORY]
     )
     rows: list[Row] = field(
         default_factory=lambda: [
@@ -56,9 +56,9 @@ class History:
     def verdict(self) -> Verdict:
         return audit(
             Evidence(
-                texts=self.texts, shown=self.shown, rows=self.rows, excuses=self.excuses,
+                texts=self.texts, listed=self.listed, rows=self.rows, excuses=self.excuses,
                 silences=self.silences, at_rest=self.at_rest,
-                talks=[Talk(person=ANN, window=tuple(self.window))],
+                conversations=[ConversationRow(person=ANN, window=tuple(self.window))],
             )
         )  # fmt: skip
 
@@ -90,7 +90,7 @@ def test_a_loss_is_named(key: str, fields: dict[str, str]) -> None:
     history = History()
     history.change(key, **fields)
     if fields.get("key") == "gone":
-        history.shown.pop(2)
+        history.listed.pop(2)
 
     verdict = history.verdict()
 
@@ -100,7 +100,7 @@ def test_a_loss_is_named(key: str, fields: dict[str, str]) -> None:
 
 def test_a_reply_that_only_the_journal_knows_is_a_loss() -> None:
     history = History()
-    history.shown.pop(1)
+    history.listed.pop(1)
 
     assert history.verdict().lost == ["SM1: its reply OUT1 is not on the list"]
 
@@ -121,7 +121,7 @@ def test_what_stands_twice_in_the_conversation_is_named() -> None:
 
 def test_a_double_is_named() -> None:
     history = History()
-    history.shown.append(Shown(sid="OUT9", person=ANN, body="re 1"))
+    history.listed.append(ListedMessage(sid="OUT9", person=ANN, body="re 1"))
 
     verdict = history.verdict()
 
@@ -131,7 +131,7 @@ def test_a_double_is_named() -> None:
 
 def test_one_message_that_two_parts_claim_is_named() -> None:
     history = History()
-    history.shown.pop()
+    history.listed.pop()
     history.change("out#SM3#0", sid="OUT2")
 
     assert history.verdict().doubled == ["OUT2: 2 parts claim it"]
@@ -139,7 +139,7 @@ def test_one_message_that_two_parts_claim_is_named() -> None:
 
 def test_a_swap_is_named() -> None:
     history = History()
-    history.shown[1], history.shown[2] = history.shown[2], history.shown[1]
+    history.listed[1], history.listed[2] = history.listed[2], history.listed[1]
 
     assert history.verdict().swapped == ["SM2: answered before the text before it"]
 
@@ -148,14 +148,14 @@ def test_parts_in_the_wrong_order_are_named() -> None:
     history = History()
     history.change("in#SM1", parts=2)
     history.rows.append(Row(person=ANN, key="out#SM1#1", state="SENT", sid="OUT1b", content="and", number=1))
-    history.shown.insert(1, Shown(sid="OUT1b", person=ANN, body="and"))
+    history.listed.insert(1, ListedMessage(sid="OUT1b", person=ANN, body="and"))
 
     assert sids(history.verdict().swapped) == ["SM1"]
 
 
 def test_a_text_that_was_fetched_back_is_excused_from_order() -> None:
     history = History()
-    history.shown[1], history.shown[2] = history.shown[2], history.shown[1]
+    history.listed[1], history.listed[2] = history.listed[2], history.listed[1]
     history.change("in#SM2", repaired=True)
 
     verdict = history.verdict()
@@ -168,7 +168,7 @@ def test_a_text_that_was_fetched_back_is_excused_from_order() -> None:
 def test_a_doubt_is_excused_only_by_a_fault_that_touched_that_very_attempt(state: str) -> None:
     history = History()
     history.change("out#SM2#0", state=state, sid="")
-    history.shown.pop(2)
+    history.listed.pop(2)
     history.excuses = {"SM1-0-a": "kill worker"}
 
     unexcused = history.verdict()
@@ -194,7 +194,7 @@ def test_doubts_that_no_one_can_tell_apart_stay_excused() -> None:
     history = History()
     for key in ("out#SM2#0", "out#SM3#0"):
         history.change(key, state="HELD", sid="", content="re the same")
-    history.shown[2:] = [Shown(sid="OUT2", person=ANN, body="re the same")]
+    history.listed[2:] = [ListedMessage(sid="OUT2", person=ANN, body="re the same")]
     history.excuses = {"SM2-0-a": "kill worker", "SM3-0-a": "kill worker"}
 
     verdict = history.verdict()
@@ -208,20 +208,20 @@ def test_a_second_try_is_right_only_after_a_failure() -> None:
     history.rows.append(
         Row(person=ANN, key="out#SM1#0r", state="SENT", sid="OUT1r", content="re 1", again=True, attempt="SM1-0r-a")
     )
-    history.shown.append(Shown(sid="OUT1r", person=ANN, body="re 1"))
+    history.listed.append(ListedMessage(sid="OUT1r", person=ANN, body="re 1"))
 
     assert sids(history.verdict().doubled) == ["SM1"]
-    history.shown[1] = replace(history.shown[1], status="undelivered", error_code=30022)
+    history.listed[1] = replace(history.listed[1], status="undelivered", error_code=30022)
     assert history.verdict().good
 
 
 def test_what_failed_on_its_way_and_was_left_alone_is_a_loss() -> None:
     history = History()
-    history.shown[1] = replace(history.shown[1], status="undelivered", error_code=30022)
+    history.listed[1] = replace(history.listed[1], status="undelivered", error_code=30022)
 
     assert sids(history.verdict().lost) == ["SM1"]
     # Error 30005, unknown number: no second try would help.
-    history.shown[1] = replace(history.shown[1], error_code=30005)
+    history.listed[1] = replace(history.listed[1], error_code=30005)
     assert history.verdict().good
 
 
@@ -229,7 +229,7 @@ def test_silence_is_a_loss_unless_it_was_to_be_expected() -> None:
     history = History()
     history.change("in#SM1", state="SILENT", reason="superseded")
     history.rows = [row for row in history.rows if row.key != "out#SM1#0"]
-    history.shown.pop(1)
+    history.listed.pop(1)
 
     assert history.verdict().lost == ["SM1: SILENT (superseded)"]
     history.silences = frozenset({"superseded"})
@@ -248,7 +248,7 @@ def test_a_part_more_or_less_than_the_turn_says_is_named(parts: int, offence: st
 def test_a_doubt_that_never_comes_to_rest_is_named() -> None:
     history = History()
     history.change("out#SM2#0", state="UNKNOWN", sid="")
-    history.shown.pop(2)
+    history.listed.pop(2)
     history.excuses = {"SM2-0-a": "kill worker"}
     assert history.verdict().good
 

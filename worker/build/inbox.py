@@ -15,7 +15,7 @@ from runtime.settings import Settings
 
 def redis_client(chosen: Settings) -> redis.Redis:
     """Return a client with a connection for every thread and its blocking reads."""
-    return connect(chosen.redis.url, connections=chosen.worker.concurrency * 2 + 8)
+    return connect(chosen.redis.url, max_connections=chosen.worker.concurrency * 2 + 8)
 
 
 def redis_inbox(chosen: Settings, client: redis.Redis) -> Inbox:

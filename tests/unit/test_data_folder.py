@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dadacat.terminal import _with_tree
+from local.data_folder import with_settings_of_tree
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_a_tree_that_runs_is_found_and_the_environment_goes_before_it(data: Path
     lock = os.open(data / "lock", os.O_RDWR)
     fcntl.flock(lock, fcntl.LOCK_EX)
 
-    settings = _with_tree({"PUBLIC_URL": "https://cat.example", "REDIS_URL": ""})
+    settings = with_settings_of_tree({"PUBLIC_URL": "https://cat.example", "REDIS_URL": ""})
 
     os.close(lock)
     assert (settings["PUBLIC_URL"], settings["REDIS_URL"]) == ("https://cat.example", "redis://127.0.0.1:24403/0")
@@ -34,11 +34,11 @@ def test_a_tree_that_runs_is_found_and_the_environment_goes_before_it(data: Path
 
 def test_what_a_killed_tree_left_behind_is_not_used(data: Path) -> None:
     assert (data / "run" / "tree.json").exists()
-    assert _with_tree({"A": "b"}) == {"A": "b"}
+    assert with_settings_of_tree({"A": "b"}) == {"A": "b"}
 
 
 def test_where_no_tree_ever_was_nothing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
-    assert _with_tree({"A": "b"}) == {"A": "b"}
+    assert with_settings_of_tree({"A": "b"}) == {"A": "b"}
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,28 @@
+"""The parameters of a run of chaos."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The parameters of a run: duration, load, faults and seed."""
+
+    seconds: float
+    seed: int
+    data: Path
+    workers: int = 3
+    people: int = 60
+    #: Texts per second, all people together.
+    rate: float = 6.0
+    #: Mean number of seconds between two faults.
+    fault_every: float = 1.5
+    #: How often each row of the crash table is struck before the random faults begin.
+    each_point: int = 0
+    #: Rows to strike, such as `["K6"]`. If empty, all.
+    rows: Sequence[str] = ()
+    #: The value of `DOUBLE_TEXT_POLICY`, which says how several waiting texts are answered.
+    policy: str = "each"

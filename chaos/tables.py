@@ -1,0 +1,66 @@
+"""Read both tables of one process tree, as the auditor needs them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+
+from chaos.auditor import ConversationRow, Row
+
+
+class Tables:
+    """A client of DynamoDB at `url`."""
+
+    def __init__(self, url: str) -> None:
+        self._dynamodb = boto3.client(
+            "dynamodb", endpoint_url=url, region_name="us-east-1",
+            aws_access_key_id="local", aws_secret_access_key="local",  # noqa: S106 - any value will do
+        )  # fmt: skip
+
+    def was_looked_at(self) -> bool:
+        """Return whether a reconciler has read the carrier's list once.
+
+        The first reading only records the watermark from which later ones start.
+        """
+        return any(row["message_key"] == "watermark" for row in self._scan("DadaCatMessages"))
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the rows of the journal."""
+        for row in self._scan("DadaCatMessages"):
+            if row["user_id"].startswith("#"):
+                continue
+            yield Row(
+                person=row["user_id"],
+                key=row["message_key"],
+                state=row.get("state", ""),
+                sid=row.get("sid", ""),
+                arrived=row.get("arrived", ""),
+                answered=row.get("answered_at", ""),
+                turn=row.get("turn", ""),
+                content=row.get("content", ""),
+                number=int(row.get("number", 0)),
+                parts=int(row.get("parts", 0)),
+                again=bool(row.get("again", False)),
+                attempt=row.get("attempt_id", ""),
+                repaired="repaired" in row or "restored_at" in row,
+                reason=row.get("reason", ""),
+            )
+
+    def conversations(self) -> Iterator[ConversationRow]:
+        """Yield the conversations."""
+        for item in self._scan("DadaCatConversations"):
+            window = json.loads(item.get("messages", "[]"))
+            yield ConversationRow(person=item["user_id"], window=tuple(str(message.get("key")) for message in window))
+
+    def _scan(self, table: str) -> Iterator[dict[str, Any]]:  # Any: DynamoDB's values
+        pages = self._dynamodb.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
+        for page in pages:
+            for item in page["Items"]:
+                yield {name: next(iter(value.values())) for name, value in item.items()}
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._dynamodb.close()

@@ -1,0 +1,148 @@
+"""Commands that report from the journal: the story of a text, counts, costs, the audit of STOP."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import click
+
+from dadacat.terminal import AS_JSON, NUMBERS, load_settings, or_exit, print_json, status_line
+
+commands = click.Group()
+
+
+@commands.command()
+@click.argument("sid")
+@click.option(
+    "--person",
+    help="Person of the text, if you know it; otherwise Twilio is asked, then the whole journal is searched.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the events as JSON.")
+def explain(*, sid: str, person: str | None, as_json: bool) -> None:
+    """Show what happened to one text, by its MessageSid or by the MessageSid of its reply."""
+    from journal.story import as_lines
+    from operations import explain
+    from worker.build.journal import build_journal
+    from worker.build.twilio import twilio_message_list
+
+    chosen = load_settings(twilio=True, tree=True)
+    story = or_exit(lambda: explain.explain(build_journal(chosen), twilio_message_list(chosen), sid, person=person))
+    if as_json:
+        print_json(dataclasses.asdict(story))
+    else:
+        click.echo("\n".join(as_lines(story)))
+
+
+@commands.command()
+@click.option("--since", default="24h", show_default=True, help="How far back: 90m, 24h, 7d.")
+@AS_JSON
+def stats(*, since: str, as_json: bool) -> None:
+    """Count outcomes of texts and replies, the time to generate replies, and the wait now.
+
+    Reads every row of the journal.
+    """
+    from operations import durations, stats
+    from worker.build.inbox import redis_client, redis_inbox
+    from worker.build.journal import build_journal
+
+    chosen = load_settings(twilio=True, tree=True)
+    inbox = redis_inbox(chosen, redis_client(chosen))
+    begin = or_exit(lambda: durations.ago(since))
+    with status_line() as progress:
+        report = or_exit(lambda: stats.gather(build_journal(chosen), inbox, since=begin, progress=progress))
+    if as_json:
+        print_json(report)
+        return
+    click.echo(f"since {report['since']}: {report['people']} people")
+    for name in ("texts", "no_reply", "engines", "messages", "statuses", "error_codes"):
+        for what, count in sorted(report[name].items(), key=lambda pair: -pair[1]):
+            click.echo(f"{name.replace('_', ' '):<12}{count:>8}  {what}")
+    thought = report["thought_ms"]
+    if thought["median"] is not None:
+        click.echo(f"{'thinking':<12}{thought['median']:>8}  ms, median; {thought['p95']} ms for 95 of 100")
+    click.echo(f"{'waiting':<12}{report['oldest_waiting_seconds'] or 0:>8.0f}  s, the oldest unanswered text")
+
+
+@commands.command()
+@click.option("--since", default="30d", show_default=True, help="How far back: 24h, 7d, 30d.")
+@click.option(
+    "--by",
+    type=click.Choice(["day", "engine", "person"]),
+    default="day",
+    show_default=True,
+    help="Sum by this, one line each. Days are in UTC.",
+)
+@click.option("--numbers", is_flag=True, help="With --by person: show whole numbers instead of the last digits.")
+@click.option(
+    "--limit", type=click.IntRange(1, 100_000), default=60, show_default=True, help="Print at most this many lines."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the lines as JSON.")
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False, writable=True),
+    help="Also draw a chart into this SVG file.",
+)
+def costs(*, since: str, by: str, numbers: bool, limit: int, as_json: bool, plot: Path | None) -> None:
+    """Show what replies cost.
+
+    Models are priced by the price table. Messages are priced by what Twilio charged, or by the price table until
+    Twilio reports a price. Reads every row of the journal, which takes time if the table is large.
+    """
+    from operations import costs, durations
+    from operations.names import person_namer
+    from runtime.money import dollars
+    from worker.build.journal import build_journal
+
+    chosen = load_settings(twilio=True, tree=True)
+    journal, person_name = build_journal(chosen), person_namer(chosen.who_key, numbers=numbers)
+    begin = or_exit(lambda: durations.ago(since))
+    with status_line() as progress:
+        lines, total = or_exit(lambda: costs.gather(journal, begin, by, person_name=person_name, progress=progress))
+    shown = costs.first(lines, by, limit)
+    if plot is not None:
+        bars = costs.first(shown, by, costs.BARS)
+        costs.draw(bars, f"What DadaCat costs, by {by}, since {begin:%Y-%m-%d}", plot)
+        click.echo(f"drawn into {plot}", err=True)
+    if as_json:
+        print_json({"since": begin.isoformat(), "lines": [line.to_json() for line in shown], "total": total.to_json()})
+        return
+    click.echo(f"{by:<24}{'replies':>9}{'segments':>9}{'tokens':>12}{'models':>11}{'messages':>11}{'total':>11}  USD")
+    for line in (*shown, total):
+        click.echo(
+            f"{line.name:<24.24}{line.replies:>9}{line.segments:>9}{line.tokens_in + line.tokens_out:>12}"
+            f"{dollars(line.model):>11}{dollars(line.sms):>11}{dollars(line.total):>11}"
+        )
+    if len(shown) < len(lines):
+        click.echo(f"{len(lines) - len(shown)} more lines; --limit shows them")
+    click.echo(f"of the messages' price, Twilio reported {dollars(total.reported)}; the rest is from the price table")
+
+
+@commands.command()
+@AS_JSON
+@NUMBERS
+def audit(*, as_json: bool, numbers: bool) -> None:
+    """Prove that no message was sent to a person after that person's STOP.
+
+    Exit code 1: a message was sent, and it is listed.
+    """
+    from operations import audit
+    from operations.names import person_namer
+    from worker.build.journal import build_journal
+
+    chosen = load_settings(twilio=True, tree=True)
+    name = person_namer(chosen.who_key, numbers=numbers)
+    with status_line() as progress:
+        result = or_exit(lambda: audit.audit_all(build_journal(chosen), progress))
+    if as_json:
+        shown = [{**dataclasses.asdict(finding), "user_id": name(finding.user_id)} for finding in result.findings]
+        print_json({"stopped": result.stopped, "offences": result.offences, "findings": shown})
+    else:
+        for finding in result.findings:
+            click.echo(
+                f"{finding.at or '':<34}{name(finding.user_id):<24}{finding.kind}  {finding.stop}  "
+                f"{finding.key} {finding.sid}"
+            )
+        click.echo(f"{result.stopped} people said STOP; {result.offences} offences")
+    sys.exit(1 if result.offences else 0)

@@ -1,0 +1,197 @@
+"""Commands that run processes: `up` runs all, each other command runs one, as a deployment does."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from dadacat.terminal import load_settings
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from runtime.settings import Settings
+    from simulator.stories import Stories
+
+#: Longer than Twilio's proxy keeps an idle connection, so that Twilio closes it first.
+KEEP_ALIVE_SECONDS: Final = 75
+#: At shutdown, requests in progress may finish; a browser page that keeps listening is not waited for.
+GRACE_SECONDS: Final = 2
+#: A process that does not answer its supervisor for this long hangs. A start on a busy machine takes a part of it.
+PROCESS_ANSWERS_SECONDS: Final = 30
+#: No existing machine needs more processes at one port.
+MOST_PROCESSES: Final = 256
+
+commands = click.Group()
+
+
+@commands.command()
+@click.option("--headless", is_flag=True, help="Do not open the phone page in a browser.")
+@click.option(
+    "--port-base",
+    type=click.IntRange(1, 65_530),
+    default=8400,
+    show_default=True,
+    help="First port: N webhook, N+1 simulator, N+2 Flower, N+3 Redis, N+4 DynamoDB.",
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(".data"),
+    show_default=True,
+    help="Folder for the files of the embedded stores and for logs/*.log.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(0, 64),
+    default=2,
+    show_default=True,
+    help="Number of worker processes; 0 for none.",
+)
+@click.option(
+    "--dynamodb",
+    type=click.Choice(["embedded", "aws"]),
+    default="embedded",
+    show_default=True,
+    help="aws: use the tables of the AWS account that boto3 finds.",
+)
+@click.option(
+    "--model",
+    type=click.Choice(["local"]),
+    help="local: answer with a small real model on this machine, at port N+6; it talks nonsense, slowly. "
+    "Default: the engines in CAT_ENGINES.",
+)
+def up(*, headless: bool, port_base: int, data: Path, workers: int, dynamodb: str, model: str | None) -> None:
+    """Run everything: stores, simulator, webhook, workers, beat and Flower.
+
+    REDIS_URL, AWS_ENDPOINT_URL and TWILIO_API_BASE_URL each replace an embedded service by the service they name.
+    Prints `ready`, then a line `name url` for each service. Ctrl-C stops everything.
+    """
+    from local import tree
+    from local.plan import UpOptions
+
+    options = UpOptions(
+        port_base=port_base, data=data.absolute(), workers=workers, aws=dynamodb == "aws", model=model == "local"
+    )
+    sys.exit(tree.up(options, headless=headless))
+
+
+@commands.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(1, 65_535), default=8400, show_default=True)
+@click.option(
+    "--processes",
+    type=click.IntRange(1, MOST_PROCESSES),
+    default=1,
+    show_default=True,
+    help="Number of processes that share the port; one for each core to use.",
+)
+def webhook(*, host: str, port: int, processes: int) -> None:
+    """Receive Twilio's webhooks: verify, store in Redis, acknowledge.
+
+    With several processes, a supervisor starts them, restarts one that dies or hangs, replaces them one by one at a
+    SIGHUP, and stops them.
+    """
+    chosen = load_settings(twilio=True)
+    from webhook.processes import counted_together
+
+    with counted_together() if processes > 1 else nullcontext():
+        from runtime.settings import SettingsError
+        from webhook import wiring
+        from webhook.server import WebhookProtocol
+
+        try:
+            # checked here, because a child process that fails to start is restarted again and again
+            wiring.door(chosen)
+        except SettingsError as exc:
+            raise click.ClickException(str(exc)) from None
+
+        _serve("webhook.asgi:app", host, port, http=WebhookProtocol, proxy_headers=False, workers=processes)
+
+
+@commands.command(context_settings={"ignore_unknown_options": True})
+@click.option("--name", default="", help="Name of the worker, unique on its machine.")
+@click.argument("celery_arguments", nargs=-1, type=click.UNPROCESSED)
+def worker(*, name: str, celery_arguments: tuple[str, ...]) -> None:
+    """Run a worker that answers texts. Further arguments go to Celery's own worker command."""
+    chosen = load_settings(twilio=True, prices=True)
+    from worker.app import app
+
+    node = f"{name or f'w{os.getpid()}'}@{socket.gethostname()}"
+    app.worker_main(
+        [
+            "worker",
+            f"--hostname={node}",
+            "--without-gossip",
+            "--without-mingle",
+            f"--loglevel={chosen.logs.level}",
+            *celery_arguments,
+        ]
+    )
+
+
+@commands.command(context_settings={"ignore_unknown_options": True})
+@click.argument("celery_arguments", nargs=-1, type=click.UNPROCESSED)
+def beat(*, celery_arguments: tuple[str, ...]) -> None:
+    """Schedule the sweep and the reconciler. Several may run; one is enough."""
+    chosen = load_settings()
+    from worker.app import app
+
+    app.start(["beat", f"--loglevel={chosen.logs.level}", "--pidfile=", *celery_arguments])
+
+
+@commands.command(context_settings={"ignore_unknown_options": True})
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(1, 65_535), default=8402, show_default=True)
+@click.argument("celery_arguments", nargs=-1, type=click.UNPROCESSED)
+def flower(*, host: str, port: int, celery_arguments: tuple[str, ...]) -> None:
+    """Run Flower, the web page of the workers. It starts only with a login in FLOWER_BASIC_AUTH."""
+    load_settings()
+    from worker.app import app
+
+    app.start(["flower", f"--address={host}", f"--port={port}", *celery_arguments])
+
+
+@commands.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(1, 65_535), default=8401, show_default=True)
+@click.option("--journal", is_flag=True, help="Show on the road view what the journal knows of each text.")
+def simulator(*, host: str, port: int, journal: bool) -> None:
+    """Simulate Twilio: its REST API, its webhooks, and telephones in the browser."""
+    chosen = load_settings(twilio=True)
+    from simulator import wiring
+
+    _serve(wiring.app(_stories(chosen) if journal else None), host, port)
+
+
+def _stories(chosen: Settings) -> Stories:
+    from operations.stories import JournalStories
+    from worker.build.journal import build_journal
+
+    return JournalStories(build_journal(chosen))
+
+
+def _serve(
+    app: str | ASGIApp, host: str, port: int, *, workers: int = 1, **more: Any
+) -> None:  # Any: uvicorn's own options
+    import uvicorn
+
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        workers=workers,
+        timeout_worker_healthcheck=PROCESS_ANSWERS_SECONDS,
+        **more,
+    )

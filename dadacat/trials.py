@@ -1,0 +1,141 @@
+"""Commands that try the product out: inject faults on purpose, and print example dialogues."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dadacat.terminal import print_json
+
+commands = click.Group()
+
+
+@commands.command()
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0, 24 * 60),
+    default=5.0,
+    show_default=True,
+    help="Minutes of texts and random faults; 0: only --each.",
+)
+@click.option(
+    "--seed",
+    type=int,
+    default=None,
+    help="Seed of the faults: the same seed gives the same faults. Default: a new one, which is printed.",
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the files of the run. Default: a new folder.",
+)
+@click.option("--workers", type=click.IntRange(1, 16), default=3, show_default=True, help="Number of worker processes.")
+@click.option(
+    "--people", type=click.IntRange(1, 5000), default=60, show_default=True, help="Number of people who text."
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(0.1, 200),
+    default=6.0,
+    show_default=True,
+    help="Texts per second, of all people together.",
+)
+@click.option(
+    "--fault-every",
+    type=click.FloatRange(0.05, 600),
+    default=1.5,
+    show_default=True,
+    help="Mean seconds between two faults.",
+)
+@click.option(
+    "--each",
+    type=click.IntRange(0, 10_000),
+    default=0,
+    show_default=True,
+    help="First strike this many times at each row of the crash table, K0 to K14.",
+)
+@click.option(
+    "--policy",
+    type=click.Choice(["each", "coalesce", "latest"]),
+    default="each",
+    show_default=True,
+    help="How to answer several texts of one person, as DOUBLE_TEXT_POLICY.",
+)
+@click.option(
+    "--row", "rows", multiple=True, help="With --each: strike only at this row, such as K6; repeat it for several."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def chaos(  # noqa: PLR0913 - each is an option
+    *,
+    minutes: float,
+    each: int,
+    rows: tuple[str, ...],
+    policy: str,
+    seed: int | None,
+    data: Path | None,
+    workers: int,
+    people: int,
+    rate: float,
+    fault_every: float,
+    as_json: bool,
+) -> None:
+    """Inject faults into all parts, on this machine only, and account for every text.
+
+    Starts its own processes and stops them at the end. Exit code 1: a text was lost, answered twice, answered out of
+    order, or left in doubt without a reason.
+    """
+    import secrets
+    import tempfile
+
+    from chaos import runner
+    from chaos.plan import Plan
+    from chaos.tree import ChaosFailed
+
+    plan = Plan(
+        seconds=minutes * 60,
+        seed=seed if seed is not None else secrets.randbelow(10**9),
+        data=(data or Path(tempfile.mkdtemp(prefix="dadacat-chaos-"))).absolute(),
+        workers=workers,
+        people=people,
+        rate=rate,
+        fault_every=fault_every,
+        each_point=each,
+        rows=rows,
+        policy=policy,
+    )
+    try:
+        good, account = runner.run(plan, lambda line: click.echo(line, err=True))
+    except ChaosFailed as exc:
+        raise click.ClickException(str(exc)) from None
+    if as_json:
+        print_json(account)
+    else:
+        _print_account(account)
+    sys.exit(0 if good else 1)
+
+
+def _print_account(account: dict[str, Any]) -> None:
+    for what, count in sorted(account["faults"].items()):
+        click.echo(f"{count:>6}  {what}")
+    click.echo("")
+    if account["rows"]:
+        click.echo("  ".join(f"{row} {count}" for row, count in account["rows"].items()))
+        click.echo("")
+    for name in ("kills", "cuts", "texts", "answered", "silent", "excused_from_order"):
+        click.echo(f"{account[name]:>6}  {name}")
+    for name in ("held", "lost", "doubled", "swapped", "unexcused"):
+        click.echo(f"{len(account[name]):>6}  {name}")
+        for offence in account[name] if name != "held" else ():
+            click.echo(f"        {offence}")
+    click.echo(f"\nseed {account['seed']}: {'the promise was kept' if account['good'] else 'THE PROMISE WAS BROKEN'}")
+
+
+@commands.command()
+def gallery() -> None:
+    """Print sixty dialogues with the offline poet, as in docs/gallery.md."""
+    from cat import gallery as dialogues
+
+    click.echo("\n".join(dialogues.page()).rstrip())

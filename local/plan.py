@@ -1,0 +1,162 @@
+"""Decide which processes a tree runs, on which ports, and with which environment."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from local import data_folder, programs
+from local.errors import CannotStart
+from local.programs import Program
+from runtime.settings import Settings
+
+#: A service that the environment names must accept a connection within this time.
+CONNECT_SECONDS: Final = 5.0
+#: Distance of each port from the port base; 5 is reserved for an operator's page.
+PLACES: Final = {"webhook": 0, "simulator": 1, "flower": 2, "redis": 3, "dynamodb": 4, "model": 6}
+#: The engine name of the small model.
+LOCAL_MODEL: Final = "local"
+
+#: Account and number in the simulator, unless the environment names others.
+ACCOUNT_SID: Final = "AC" + "dada" * 8
+NUMBER: Final = "+15005550006"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The processes that `up` runs, and the lines that it prints."""
+
+    #: The programs of a group start together; all answer before the next group starts.
+    groups: Sequence[Sequence[Program]]
+    urls: Sequence[tuple[str, str]]
+    #: The environment of every process.
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpOptions:
+    """The options of `up`."""
+
+    port_base: int
+    data: Path
+    workers: int
+    #: Use the tables of the AWS account that boto3 finds.
+    aws: bool = False
+    #: Generate replies with a small model on this machine.
+    model: bool = False
+
+
+def make_plan(given: Mapping[str, str], options: UpOptions) -> Plan:
+    """Decide which processes run on which ports.
+
+    Raises `CannotStart`, for example if a port is taken, and `SettingsError`.
+    """
+    own = _own(given, options)
+    ports = {name: options.port_base + place for name, place in PLACES.items()}
+    at = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+    for name in sorted(own, key=PLACES.__getitem__):
+        _require_free(name, ports[name])
+    for name in ("REDIS_URL", "AWS_ENDPOINT_URL", "TWILIO_API_BASE_URL"):
+        if given.get(name):
+            _require_answer(name, given[name])
+    run = options.data / "run"
+    run.mkdir(parents=True, exist_ok=True)
+    env = _environment(given, options, own, at)
+    chosen = Settings.load(env)
+    chosen.twilio.require()
+
+    stores = []
+    if "redis" in own:
+        stores.append(programs.redis(ports["redis"], options.data / "redis", env))
+    if "dynamodb" in own:
+        stores.append(programs.dynamodb(ports["dynamodb"], options.data / "dynamodb", env))
+    if "model" in own:
+        stores.append(programs.model(ports["model"], env))
+    processes = (
+        [programs.http("simulator", ports["simulator"], "/phone/state", env, "--journal")] if "simulator" in own else []
+    )
+    processes.append(programs.http("webhook", ports["webhook"], "/readyz", env))
+    processes += [programs.worker(number, run, env) for number in range(1, options.workers + 1)]
+    processes.append(programs.dadacat("beat", [], env, answers=lambda: True))
+    # Flower asks for the workers when it starts, so the workers start first
+    flower = programs.http("flower", ports["flower"], "/healthcheck", env)
+
+    login = chosen.flower.basic_auth
+    urls = [("webhook", chosen.webhook.public_url)]
+    urls += [("phone", f"{at['simulator']}/phone")] if "simulator" in own else []
+    urls += [
+        ("twilio", chosen.twilio.api_base_url),
+        ("flower", f"http://{login}@127.0.0.1:{ports['flower']}"),
+        ("redis", chosen.redis.url),
+        ("dynamodb", chosen.dynamodb.endpoint_url or f"https://dynamodb.{chosen.dynamodb.region}.amazonaws.com"),
+    ]
+    urls += [("model", f"{at['model']}/v1")] if "model" in own else []
+    return Plan(groups=(stores, processes, (flower,)), urls=urls, environment=env)
+
+
+def _own(given: Mapping[str, str], options: UpOptions) -> set[str]:
+    """Return the processes that need a port here: those whose address the environment does not name."""
+    own = {"webhook", "flower"}
+    own |= set() if given.get("TWILIO_API_BASE_URL") else {"simulator"}
+    own |= set() if given.get("REDIS_URL") else {"redis"}
+    own |= set() if given.get("AWS_ENDPOINT_URL") or options.aws else {"dynamodb"}
+    return own | ({"model"} if options.model else set())
+
+
+def _environment(
+    given: Mapping[str, str], options: UpOptions, own: Collection[str], at: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the environment of every process: the given one, and the addresses of the others."""
+    env = dict(given)
+    env["PYTHONUNBUFFERED"] = "1"
+    run = options.data / "run"
+    _set_default(env, "TWILIO_ACCOUNT_SID", ACCOUNT_SID)
+    _set_default(env, "TWILIO_AUTH_TOKEN", data_folder.secret(run / "auth-token", 16) if "simulator" in own else "")
+    _set_default(env, "FLOWER_BASIC_AUTH", f"cat:{data_folder.secret(run / 'flower-password', 9)}")
+    if "redis" in own:
+        env["REDIS_URL"] = f"{at['redis'].replace('http', 'redis')}/0"
+    if "dynamodb" in own:
+        env["AWS_ENDPOINT_URL"] = at["dynamodb"]
+        _set_default(env, "AWS_ACCESS_KEY_ID", "local")
+        _set_default(env, "AWS_SECRET_ACCESS_KEY", "local")
+    if "simulator" in own:
+        env["TWILIO_API_BASE_URL"] = at["simulator"]
+        env["PUBLIC_URL"] = at["webhook"]
+        env["SIMULATOR_DATA"] = str(options.data / "simulator" / "network.sqlite")
+        _set_default(env, "TWILIO_PHONE_NUMBER", NUMBER)
+    if "model" in own:
+        env["CAT_ENGINES"], env["OPENAI_BASE_URL"] = f"openai:{LOCAL_MODEL}", f"{at['model']}/v1"
+    _set_default(env, "PUBLIC_URL", at["webhook"])
+    return env
+
+
+def _require_free(name: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise CannotStart(
+                f"port {port}, which {name} needs, is taken; choose other ports with --port-base"
+            ) from None
+
+
+def _require_answer(name: str, url: str) -> None:
+    """Raise `CannotStart` if a real service that the environment names accepts no connection."""
+    parts = urlsplit(url)
+    port = parts.port or {"redis": 6379, "rediss": 6379, "http": 80, "https": 443}.get(parts.scheme)
+    if not parts.hostname or port is None:
+        return  # not an address: loading the settings reports it
+    try:
+        socket.create_connection((parts.hostname, port), timeout=CONNECT_SECONDS).close()
+    except OSError as exc:
+        raise CannotStart(f"{name} names a service that does not answer: {exc.strerror or exc}") from exc
+
+
+def _set_default(env: dict[str, str], name: str, value: str) -> None:
+    if not env.get(name) and value:
+        env[name] = value

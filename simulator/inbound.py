@@ -1,0 +1,175 @@
+"""Texts from telephones to the account's numbers, posted to the webhook with all of Twilio's fields.
+
+The fallback URL, the idempotency header, and Twilio's own handling of STOP, START and HELP are implemented.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+import xml.etree.ElementTree as ET
+from typing import Final
+
+from simulator.outbound import Outbound
+from simulator.store import Message, Number, Picture
+from simulator.switchboard import Switchboard
+from simulator.webhooks import Posted, without_fragment
+from sms import keywords, segments
+from sms.keywords import Keyword
+
+STOPPED: Final = "You are unsubscribed and will get no more texts from this number. Reply START to resubscribe."
+STARTED: Final = "You are subscribed to this number again. Reply STOP to unsubscribe."
+HELPED: Final = "Reply STOP to unsubscribe. Message and data rates may apply."
+
+
+class Inbound:
+    """Accepts the telephones' texts and brings each to the webhook of its number."""
+
+    def __init__(self, switchboard: Switchboard, outbound: Outbound) -> None:
+        self._board = switchboard
+        self._store = switchboard.store
+        self._outbound = outbound
+
+    def text(self, *, sender: str, to: str, body: str, pictures: tuple[str, ...] = ()) -> Message:
+        """Send a text from a telephone; it is posted to the number's webhook."""
+        now = time.time()
+        message = Message(
+            sid=("MM" if pictures else "SM") + secrets.token_hex(16),
+            sender=sender,
+            recipient=to,
+            body=body,
+            direction="inbound",
+            status="received",
+            created=now,
+            updated=now,
+            sent=now,
+            segments=segments.count(body),
+            media=pictures,
+            stations=(("received", now),),
+        )
+        for picture in pictures:
+            self._store.adopt(picture, message.sid)
+        self._board.save(message)
+        self._board.begin(self.bring(message))
+        return message
+
+    async def bring(self, message: Message) -> None:
+        """Bring a text to the webhook of its number."""
+        self._apply_keyword(message)
+        number = self._store.numbers.get(message.recipient)
+        if number is None or not number.sms_url:
+            self._board.save(message.at("no webhook", time.time()))
+            return
+        rule = self._board.faults.draw("webhook", message.sender, message.sid)
+        fault = rule.do if rule is not None else ""
+        if fault == "never":
+            self._board.save(message.at("lost: never posted", time.time()))
+            return
+        if rule is not None and fault == "delay":
+            await asyncio.sleep(rule.seconds or 0)
+        if fault == "concurrent":
+            posted, _ = await asyncio.gather(self._hand_over(message, number), self._hand_over(message, number))
+        else:
+            posted = await self._hand_over(message, number)
+        if fault == "double":
+            await self._hand_over(message, number)
+        now = time.time()
+        fresh = self._store.message(message.sid) or message
+        self._board.save(
+            fresh.at("acknowledged" if posted.is_taken else f"lost: {posted.failure or posted.status}", now)
+        )
+        if posted.is_taken:
+            self._answer_in_twiml(fresh, posted)
+
+    async def _hand_over(self, message: Message, number: Number) -> Posted:
+        """Post a text to its number's webhook and, if that fails, to its fallback."""
+        fields = self._fields(message)
+        posted = await self._board.post(number.sms_url, fields)
+        if not posted.is_taken and number.sms_fallback_url:
+            fallen = {**fields, "ErrorCode": "11200", "ErrorUrl": without_fragment(number.sms_url)}
+            posted = await self._board.post(number.sms_fallback_url, fallen)
+        return posted
+
+    def _fields(self, message: Message) -> dict[str, str]:
+        """Return every field that Twilio posts for an inbound text; unknown places are blank, as at Twilio."""
+        country = "US" if message.sender.startswith("+1") else ""
+        fields = {
+            "ToCountry": "US",
+            "ToState": "",
+            "SmsMessageSid": message.sid,
+            "NumMedia": str(len(message.media)),
+            "ToCity": "",
+            "FromZip": "",
+            "SmsSid": message.sid,
+            "FromState": "",
+            "SmsStatus": "received",
+            "FromCity": "",
+            "Body": message.body,
+            "FromCountry": country,
+            "To": message.recipient,
+            "ToZip": "",
+            "NumSegments": str(message.segments),
+            "MessageSid": message.sid,
+            "AccountSid": self._board.account.sid,
+            "From": message.sender,
+            "ApiVersion": "2010-04-01",
+        }
+        if self._board.account.messaging_service_sid:
+            fields["MessagingServiceSid"] = self._board.account.messaging_service_sid
+        for place, sid in enumerate(message.media):
+            picture = self._store.picture(sid)
+            if picture is not None:
+                fields[f"MediaUrl{place}"] = (
+                    f"{self._board.base_url}{media_path(self._board.account.sid, message.sid, sid)}"
+                )
+                fields[f"MediaContentType{place}"] = picture.content_type
+        return fields
+
+    def _apply_keyword(self, message: Message) -> None:
+        """Handle STOP, START and HELP as Twilio does, before the webhook and independently of it."""
+        stopped = self._store.opt_outs.has(message.sender, message.recipient)
+        keyword = keywords.read(message.body, opted_out=stopped, words=keywords.TWILIOS)
+        if keyword is Keyword.STOP:
+            self._store.opt_outs.add(message.sender, message.recipient)
+            self._notice(message, STOPPED)
+        elif keyword is Keyword.START:
+            self._store.opt_outs.remove(message.sender, message.recipient)
+            self._notice(message, STARTED)
+        elif keyword is Keyword.HELP:
+            self._notice(message, HELPED)
+
+    def _notice(self, message: Message, words: str) -> None:
+        """Show a notice of the network itself on a telephone: no message of the account."""
+        now = time.time()
+        self._store.telephones.add_notice(message.sender, now, words)
+        self._board.publish({"kind": "notice", "phone": message.sender, "at": now, "body": words})
+
+    def _answer_in_twiml(self, message: Message, posted: Posted) -> None:
+        """Send the messages of a webhook's TwiML. DadaCat returns none; other applications do."""
+        if "xml" not in posted.content_type or "<Message" not in posted.body:
+            return
+        try:
+            root = ET.fromstring(posted.body)  # noqa: S314 - from the webhook that the operator configured
+        except ET.ParseError:
+            self._board.save(message.at("invalid TwiML", time.time()))
+            return
+        for element in root.iter("Message"):
+            words = "".join(element.itertext()).strip()
+            if words:
+                self._outbound.send(
+                    sender=message.recipient, recipient=message.sender, body=words, direction="outbound-reply"
+                )
+
+    def upload(self, content_type: str, data: bytes) -> Picture:
+        """Store a picture until it is sent."""
+        picture = Picture(
+            sid=f"ME{secrets.token_hex(16)}", parent="", content_type=content_type, created=time.time(), data=data
+        )
+        self._store.add_picture(picture)
+        return picture
+
+
+def media_path(account_sid: str, message_sid: str, sid: str) -> str:
+    """Return the path of a picture below the API's address."""
+    return f"/2010-04-01/Accounts/{account_sid}/Messages/{message_sid}/Media/{sid}"

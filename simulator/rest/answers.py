@@ -1,0 +1,97 @@
+"""Read forms and write pages and errors as Twilio's REST API does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from sms import signature
+
+PAGE_SIZE: Final = 50
+MAX_PAGE_SIZE: Final = 1000
+
+Form = dict[str, str]
+
+
+@dataclass(frozen=True)
+class TwilioError(Exception):
+    """An error answer of Twilio's API."""
+
+    status: int
+    code: int
+    message: str
+    retry_after: int | None = None
+
+
+async def form_of(request: Request) -> Form:
+    """Return the form in the body. Raises `TwilioError`."""
+    try:
+        return dict(signature.form_pairs(await request.body()))
+    except ValueError as exc:
+        raise TwilioError(400, 20001, "The body is not a form in UTF-8") from exc
+
+
+def error_answer(error: TwilioError) -> Response:
+    """Return an error as Twilio answers it."""
+    body = {
+        "code": error.code,
+        "message": error.message,
+        "more_info": f"https://www.twilio.com/docs/errors/{error.code}",
+        "status": error.status,
+    }
+    headers = {"Retry-After": str(error.retry_after)} if error.retry_after is not None else None
+    return JSONResponse(body, status_code=error.status, headers=headers)
+
+
+def not_found(request: Request) -> TwilioError:
+    """Return the error of a resource that does not exist."""
+    return TwilioError(404, 20404, f"The requested resource {request.url.path} was not found")
+
+
+def date(moment: float | None) -> str | None:
+    """Return a time in the form of Twilio's JSON, such as `Mon, 16 Aug 2010 03:45:01 +0000`."""
+    return format_datetime(datetime.fromtimestamp(moment, UTC)) if moment is not None else None
+
+
+def page_size(request: Request) -> int:
+    """Return how many items a page of the list has. Raises `TwilioError`."""
+    given = request.query_params.get("PageSize", str(PAGE_SIZE))
+    if not given.isdigit() or not 1 <= int(given) <= MAX_PAGE_SIZE:
+        raise TwilioError(400, 20007, f"Page size must be between 1 and {MAX_PAGE_SIZE}")
+    return int(given)
+
+
+def page(
+    request: Request, key: str, items: Sequence[Any], *, size: int, next_token: str = ""
+) -> dict[str, Any]:  # Any: JSON
+    """Return one page of a list, with the addresses of the first page and the next."""
+    number = int(request.query_params.get("Page", "0") or 0)
+    kept = [
+        (name, value)
+        for name, value in request.query_params.multi_items()
+        if name not in {"Page", "PageToken", "PageSize"}
+    ]
+
+    def uri(page: int, token: str = "") -> str:
+        query = [*kept, ("PageSize", str(size)), ("Page", str(page)), *([("PageToken", token)] if token else [])]
+        return f"{request.url.path}?{urlencode(query)}"
+
+    start = number * size
+    return {
+        "end": start + max(0, len(items) - 1),
+        "first_page_uri": uri(0),
+        "next_page_uri": uri(number + 1, next_token) if next_token else None,
+        "page": number,
+        "page_size": size,
+        "previous_page_uri": None,
+        key: list(items),
+        "start": start,
+        "uri": uri(number, request.query_params.get("PageToken", "")),
+    }

@@ -1,0 +1,225 @@
+"""Messages of the REST API: create, fetch, redact, cancel, delete and list."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from simulator.cut import Cut
+from simulator.faults import Rule
+from simulator.network import Network
+from simulator.rest.answers import Form, TwilioError, date, form_of, not_found, page, page_size
+from simulator.store import Message, Store
+from sms.messages import MAX_BODY_CHARACTERS, is_dialable
+
+#: Length of a hang without `seconds`: longer than any client waits.
+HANG_SECONDS: Final = 60.0
+VALIDITY_SECONDS: Final = range(1, 36_001)
+
+_FINAL: Final = frozenset({"delivered", "undelivered", "failed", "canceled", "received", "read", "sent"})
+
+
+class Messages:
+    """The handlers of the messages' routes."""
+
+    def __init__(self, network: Network) -> None:
+        self._outbound = network.outbound
+        self._board = network.switchboard
+        self._store = network.switchboard.store
+
+    async def create_message(self, request: Request) -> Response:
+        """Create a message: POST Messages.json."""
+        wanted = self._checked(await form_of(request))
+        rule = self._board.faults.draw("create", wanted["recipient"], "")
+        if rule is not None and rule.do == "slow":
+            await asyncio.sleep(rule.seconds or 0)
+        if rule is not None and rule.do == "full":
+            raise TwilioError(
+                429, 21611, f"The sender {wanted['sender']} has too many messages waiting", rule.retry_after
+            )
+        if rule is not None and rule.do == "error" and not rule.accepted:
+            raise _as_the_rule_says(rule)
+        message = self._outbound.send(**wanted)
+        if self._board.faults.draw("callback", message.recipient, message.sid, only=frozenset({"before"})):
+            await self._outbound.report(replace(message, status="sent"))
+        answer = JSONResponse(self._described(message), status_code=201)
+        if rule is None or rule.do == "slow":
+            return answer
+        if rule.do == "error":
+            raise _as_the_rule_says(rule)
+        if rule.do == "hang":
+            await asyncio.sleep(rule.seconds or HANG_SECONDS)
+        return Cut(request, rule.do, answer)
+
+    def _checked(self, form: Form) -> dict[str, Any]:  # Any: `Network.send`'s arguments
+        """Validate the form. Raises `TwilioError` if Twilio would refuse it."""
+        to, body = form.get("To", ""), form.get("Body", "")
+        sender = self._sender(form)
+        validity = form.get("ValidityPeriod")
+        refusals = (
+            (not to, 21604, "A 'To' phone number is required."),
+            (not is_dialable(to), 21211, f"Invalid 'To' Phone Number: {to[:-4]}XXXX"),
+            (not body, 21602, "Message body is required."),
+            (len(body) > MAX_BODY_CHARACTERS, 21617, "The concatenated message body exceeds the 1600 character limit"),
+            (
+                validity is not None and (not validity.isdigit() or int(validity) not in VALIDITY_SECONDS),
+                21624,
+                "ValidityPeriod must be between 1 and 36000 seconds",
+            ),
+            (self._store.opt_outs.has(to, sender), 21610, "Attempt to send to unsubscribed recipient"),
+        )
+        for refused, code, sentence in refusals:
+            if refused:
+                raise TwilioError(400, code, sentence)
+        return {
+            "sender": sender,
+            "recipient": to,
+            "body": body,
+            "status_callback": form.get("StatusCallback", ""),
+            "messaging_service_sid": form.get("MessagingServiceSid") or None,
+        }
+
+    def _sender(self, form: Form) -> str:
+        service = form.get("MessagingServiceSid", "")
+        sender = form.get("From", "")
+        if service and service != self._board.account.messaging_service_sid:
+            raise TwilioError(400, 21705, f"The Messaging Service Sid {service} is invalid.")
+        if service and not sender:
+            return self._store.numbers.all()[0].number
+        if not sender:
+            raise TwilioError(400, 21603, "A 'From' phone number is required.")
+        if self._store.numbers.get(sender) is None:
+            raise TwilioError(
+                400, 21606,
+                f"The From phone number {sender} is not a valid, SMS-capable inbound phone number or short code "
+                "for your account.",
+            )  # fmt: skip
+        return sender
+
+    async def fetch_message(self, request: Request) -> Response:
+        """Return a message: GET Messages/SM….json."""
+        return JSONResponse(self._described(wanted_message(self._store, request)))
+
+    async def update_message(self, request: Request) -> Response:
+        """Redact (`Body=`) or cancel (`Status=canceled`) a message: POST Messages/SM….json."""
+        message = wanted_message(self._store, request)
+        form = await form_of(request)
+        if ("Body" in form) == ("Status" in form) or form.get("Body") or form.get("Status", "canceled") != "canceled":
+            raise TwilioError(400, 30400, "Parameters are not valid")
+        if "Status" in form:
+            if message.status in _FINAL:
+                raise TwilioError(409, 30409, "This message cannot be canceled")
+            message = replace(message.at("canceled", time.time()), status="canceled")
+        else:
+            message = replace(message, body="", updated=time.time())
+        self._store.save(message)
+        return JSONResponse(self._described(message))
+
+    async def delete_message(self, request: Request) -> Response:
+        """Delete a message that is no longer under way: DELETE Messages/SM….json."""
+        message = wanted_message(self._store, request)
+        if message.status not in _FINAL:
+            raise TwilioError(409, 20009, "Cannot delete message because delivery has not been completed.")
+        self._store.delete(message.sid)
+        return Response(status_code=204)
+
+    async def list_messages(self, request: Request) -> Response:
+        """List messages, newest first, one page at a time: GET Messages.json."""
+        query = request.query_params
+        size = page_size(request)
+        below = None
+        token = query.get("PageToken", "")
+        if token:
+            last = self._store.place(token.removeprefix("PA"))
+            if last is None:
+                raise TwilioError(400, 20006, "Page token is not valid")
+            below = last
+        messages: list[Message] = []
+        more = False
+        youngest = time.time() - self._board.faults.lag()
+        for _, message in self._store.messages(to=query.get("To", ""), sender=query.get("From", ""), below=below):
+            if message.created <= youngest and _within_dates(message, query):
+                if len(messages) == size:
+                    more = True
+                    break
+                messages.append(message)
+        items = [self._described(message) for message in messages]
+        token = f"PA{messages[-1].sid}" if more else ""
+        return JSONResponse(page(request, "messages", items, size=size, next_token=token))
+
+    def _described(self, message: Message) -> dict[str, Any]:  # Any: JSON
+        uri = f"/2010-04-01/Accounts/{self._board.account.sid}/Messages/{message.sid}"
+        error = f"Twilio error {message.error_code}" if message.error_code is not None else None
+        return {
+            "body": message.body,
+            "num_segments": str(message.segments),
+            "direction": message.direction,
+            "from": message.sender,
+            "to": message.recipient,
+            "date_updated": date(message.updated),
+            "price": message.price,
+            "error_message": error,
+            "uri": f"{uri}.json",
+            "account_sid": self._board.account.sid,
+            "num_media": str(len(message.media)),
+            "status": message.status,
+            "messaging_service_sid": message.messaging_service_sid,
+            "sid": message.sid,
+            "date_sent": date(message.sent),
+            "date_created": date(message.created),
+            "error_code": message.error_code,
+            "price_unit": "USD",
+            "api_version": "2010-04-01",
+            "subresource_uris": {"media": f"{uri}/Media.json", "feedback": f"{uri}/Feedback.json"},
+        }
+
+
+def wanted_message(store: Store, request: Request) -> Message:
+    """Return the message that the path names. Raises `TwilioError`."""
+    message = store.message(request.path_params["sid"])
+    if message is None:
+        raise not_found(request)
+    return message
+
+
+def _as_the_rule_says(rule: Rule) -> TwilioError:
+    code = rule.code if rule.code is not None else 20000 + rule.status
+    return TwilioError(rule.status, code, "a fault rule of the simulator", rule.retry_after)
+
+
+def _within_dates(message: Message, query: Any) -> bool:  # Any: starlette's query parameters
+    bounds = {name: query[name] for name in ("DateSent", "DateSent<", "DateSent>") if query.get(name)}
+    if not bounds:
+        return True
+    if message.sent is None:
+        return False
+    sent = datetime.fromtimestamp(message.sent, UTC)
+    exact = _moment(bounds["DateSent"]) if "DateSent" in bounds else None
+    before = _moment(bounds["DateSent<"]) if "DateSent<" in bounds else None
+    after = _moment(bounds["DateSent>"]) if "DateSent>" in bounds else None
+    return (
+        (exact is None or exact.date() == sent.date())
+        and (
+            before is None
+            or sent <= (before if before.time().isoformat() != "00:00:00" else before + timedelta(days=1))
+        )
+        and (after is None or sent >= after)
+    )
+
+
+def _moment(value: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(value)
+        except ValueError as exc:
+            raise TwilioError(400, 20001, "DateSent is not a date") from exc
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
