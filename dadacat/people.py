@@ -253,7 +253,7 @@ def forget(*, person: str, yes: bool, keep_twilio: bool, as_json: bool) -> None:
     from worker.build.inbox import redis_client, redis_inbox
     from worker.build.journal import build_journal
     from worker.build.twilio import twilio_account
-    from worker.visit import LeaseKeeper
+    from worker.lease import LeaseKeeper
 
     chosen = load_settings(twilio=True, tree=True)
     confirm(f"Everything about {person} will be deleted and cannot be restored. Forget?", yes=yes)

@@ -25,6 +25,9 @@ from journal.states import PartState, TurnState
 #: The sparse index is spread over this many partitions, so that no single one takes every write.
 BUCKETS: Final = 16
 ALL_BUCKETS: Final = tuple(f"{number:02d}" for number in range(BUCKETS))
+#: The engines that are recorded for replies that no engine wrote: a budget's last line, and the reply to HELP.
+LAST_LINE: Final = "last line"
+HELP_LINE: Final = "help line"
 #: The sid of a turn that records an inbox entry which cannot be read begins with this.
 UNREADABLE: Final = "unreadable-"
 

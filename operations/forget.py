@@ -31,7 +31,7 @@ from operations.progress import Progress, silent
 from sms import keywords
 from sms.account import TwilioAccount
 from sms.messages import address_of, number_of, user_of
-from worker.visit import LeaseKeeper
+from worker.lease import LeaseKeeper
 
 #: Twilio delivers a text again for hours at most; a look at Twilio's list reaches back for days.
 MARKED: Final = timedelta(days=30)

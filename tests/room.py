@@ -36,16 +36,18 @@ from sms.prices import Tariff
 from tests.builders import ANN, LEASE, OUR_NUMBER, PROBE_EVERY, WAKE_AGAIN, WINDOW, a_cat, a_sid, a_text
 from tests.fake_redis import a_redis
 from worker.budget import Budget
+from worker.build.visits import compose_visits
 from worker.counting import Counting
 from worker.delivery import Delivery, Terms
 from worker.delivery_failures import DeliveryFailures
+from worker.lease import LeaseKeeper
 from worker.limits import Limiter, Rates
 from worker.receipts import Receipts
 from worker.reconcile import Reconciler
 from worker.reconcile import Terms as ReconcileTerms
 from worker.telemetry import Event
-from worker.turn import House, Visits, VisitSettings
-from worker.visit import LeaseKeeper
+from worker.visit_settings import VisitSettings
+from worker.visits import Visits
 
 #: A reply of the parrot costs 110 millionths of a dollar: 100 tokens in and 10 out, at a dollar per million.
 CATALOGUE = Catalogue({"parrot": Model(price_in=1, price_out=1, sees=True)})
@@ -179,23 +181,26 @@ class Room:
             [self.parrot], deadline_seconds=20, max_parts=self.max_parts, max_segments=self.max_segments,
             catalogue=CATALOGUE,
         )  # fmt: skip
-        house = House(
+        settings = VisitSettings(
+            policy=self.policy, quiet_window_seconds=0.05, quiet_limit_seconds=0.2, max_age_seconds=21600,
+            memory=WINDOW, own_numbers=frozenset({OUR_NUMBER}), **self.habits,
+        )  # fmt: skip
+        return compose_visits(
             inbox=replaced.get("inbox", self.inbox),
             journal=journal,
             cat=cat,
             budget=self.budget(replaced.get("purse", self.purse), journal),
             delivery=delivery,
             limiter=self.limiter,
-            album=replaced.get("album"),
+            media=replaced.get("media"),
             leases=LeaseKeeper(self.inbox.leases, every_seconds=5),
             worker="w",
             mark=replaced.get("mark", str),
+            settings=settings,
+            telemetry=self.telemetry,
+            stopping=lambda: self.stopping,
+            sleep=lambda _: None,
         )
-        habits = VisitSettings(
-            policy=self.policy, quiet_window_seconds=0.05, quiet_limit_seconds=0.2, max_age_seconds=21600,
-            memory=WINDOW, own_numbers=frozenset({OUR_NUMBER}), **self.habits,
-        )  # fmt: skip
-        return Visits(house, habits, telemetry=self.telemetry, stopping=lambda: self.stopping, sleep=lambda _: None)
 
     def budget(self, purse: Any, journal: Any) -> Budget:
         return Budget(a_counting(purse, journal), TARIFF, max_segments=1, max_parts=1)

@@ -15,12 +15,11 @@ from typing import Final
 
 from inbox.budget import Quota, Spent
 from inbox.payloads import Who
+from journal.model import LAST_LINE
 from journal.ports import Journal
 from journal.spending import Cost
 from worker import telemetry
 
-#: The engine recorded for a reply that consists of the last line alone.
-LAST_LINE: Final = "last line"
 #: A visit that needs the totals recounts for up to this long, inside the reply deadline.
 #: That is enough for a small journal.
 AT_ONCE_SECONDS: Final = 2.0

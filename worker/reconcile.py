@@ -24,7 +24,7 @@ from sms import messages
 from sms.ports import Listed, MessageList
 from worker import evidence, telemetry
 from worker.delivery_failures import DeliveryFailures, text_of
-from worker.visit import LeaseKeeper
+from worker.lease import LeaseKeeper
 
 #: For how many people one sweep enqueues a wake-up task.
 SWEEP_LIMIT: Final = 200

@@ -1,18 +1,14 @@
-"""Hold the state of one worker's visit to one person, and renew this process's leases."""
+"""The state of a visit: one worker, one person, and the work done so far."""
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from conversation.models import Conversation
-from inbox.ports import Lease, Leases, moment
+from inbox.ports import Lease, moment
 from journal.model import Turn
-from worker import telemetry
 
 
 @dataclass(slots=True, kw_only=True)
@@ -23,18 +19,20 @@ class Visit:
     """
 
     lease: Lease
-    begun: float
+    #: By this process's monotonic clock.
+    started_at: float
     #: The conversation as read under this visit's fence, plus the messages since; None before it is opened.
     opened: Conversation | None = None
     #: Turns that this visit filed or found, by sid: reading one a second time does not count as a second try.
     filed: dict[str, Turn] = field(default_factory=dict)
-    #: Turns whose parts are all settled, by the sid that the reply carries.
-    over: set[str] = field(default_factory=set)
+    #: Replies whose parts are all settled, by the sid that they carry.
+    settled: set[str] = field(default_factory=set)
+    #: How many replies it has written.
     turns: int = 0
     #: The last STOP or START among the waiting texts is a STOP.
     stop_waits: bool = False
     #: Tombstones of texts that get no answer, because the person was erased after sending them.
-    buried: frozenset[str] = frozenset()
+    tombstones: frozenset[str] = frozenset()
     #: The turns that are being answered right now.
     in_hand: tuple[Turn, ...] = ()
 
@@ -57,7 +55,7 @@ class Visit:
     @property
     def elapsed_seconds(self) -> float:
         """Return how long the visit has taken so far."""
-        return time.monotonic() - self.begun
+        return time.monotonic() - self.started_at
 
     def now_ms(self) -> int:
         """Return Redis's time, in milliseconds."""
@@ -66,52 +64,3 @@ class Visit:
     def now(self) -> datetime:
         """Return Redis's time."""
         return moment(self.now_ms())
-
-
-class LeaseKeeper:
-    """Renew every lease this process holds, in one thread that exists only while there is one to renew.
-
-    A lease that could not be renewed is dropped. The fence decides what its holder may still write.
-    """
-
-    def __init__(
-        self, leases: Leases, *, every_seconds: float, telemetry: telemetry.Telemetry = telemetry.SILENT
-    ) -> None:
-        self._leases = leases
-        self._every_seconds = every_seconds
-        self._telemetry = telemetry
-        self._held: dict[str, Lease] = {}
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-
-    @contextmanager
-    def kept(self, lease: Lease) -> Iterator[None]:
-        """Keep `lease` alive for as long as the block runs."""
-        with self._lock:
-            if self._thread is None:
-                # stored only once it runs: if no thread can start now, no lease is held, and the next visit tries again
-                thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
-                thread.start()
-                self._thread = thread
-            self._held[lease.token] = lease
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._held.pop(lease.token, None)
-
-    def _run(self) -> None:
-        while True:
-            time.sleep(self._every_seconds)
-            with self._lock:
-                held = list(self._held.values())
-                if not held:
-                    self._thread = None
-                    return
-            for lease in held:
-                try:
-                    if not self._leases.renew(lease):
-                        with self._lock:
-                            self._held.pop(lease.token, None)
-                except Exception as exc:  # noqa: BLE001 - the keeper must outlive every error: it serves all visits
-                    self._telemetry.emit(telemetry.lease_not_renewed(exc))

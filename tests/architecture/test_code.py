@@ -21,7 +21,7 @@ from operations import reference
 from tests.conftest import ROOT
 from worker.app import app
 from worker.config import TASK_TIME_LIMIT_SECONDS, celery_settings
-from worker.turn import VISIT_SECONDS
+from worker.visits import VISIT_SECONDS
 
 TRACKED = [
     ROOT / name

@@ -22,7 +22,6 @@ NOT_YET = {
     "tests/unit/test_commit.py",
     "tests/unit/test_webhook.py",
     "webhook",
-    "worker/turn.py",
     "worker/wire.py",
 }
 

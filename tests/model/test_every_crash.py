@@ -49,14 +49,16 @@ from tests.model.twins import (
 )
 from tests.room import TARIFF, a_counting
 from worker.budget import Budget
+from worker.build.visits import compose_visits
 from worker.delivery import Delivery, Terms
 from worker.delivery_failures import DeliveryFailures
+from worker.lease import LeaseKeeper
 from worker.limits import Limiter, Rates
 from worker.receipts import Receipts
 from worker.reconcile import Reconciler
 from worker.reconcile import Terms as ReconcileTerms
-from worker.turn import House, Visits, VisitSettings
-from worker.visit import LeaseKeeper
+from worker.telemetry import SILENT
+from worker.visit_settings import VisitSettings
 
 WHO = payloads.who(ANN, b"memory")
 #: During these calls only the worker knows whether a request left.
@@ -236,7 +238,11 @@ class World:
         # Each call to the limits may be cut like any other.
         limits: Any = Watched(self.limits, wire, _raise(InboxAway("redis")))
         limiter = Limiter(limits if self.limited else None, Rates(texts_per_minute=100, loop=6))
-        house = House(
+        settings = VisitSettings(
+            policy=self.policy, quiet_window_seconds=0.5, quiet_limit_seconds=3, max_age_seconds=21600,
+            memory=recall.Terms(tokens=2000, age=timedelta(hours=72)), own_numbers=frozenset({OUR_NUMBER}),
+        )  # fmt: skip
+        visits = compose_visits(
             inbox=inbox,
             journal=journal,
             cat=a_cat([Parrot(self.lines)], max_parts=self.lines),
@@ -245,13 +251,13 @@ class World:
             limiter=limiter,
             leases=NoRenewal(inbox.leases, every_seconds=5),
             worker="w",
+            settings=settings,
+            mark=str,
+            telemetry=SILENT,
+            sleep=lambda _: None,
         )
-        habits = VisitSettings(
-            policy=self.policy, quiet_window_seconds=0.5, quiet_limit_seconds=3, max_age_seconds=21600,
-            memory=recall.Terms(tokens=2000, age=timedelta(hours=72)), own_numbers=frozenset({OUR_NUMBER}),
-        )  # fmt: skip
         with suppress(Died, InboxAway, CarrierAway):
-            Visits(house, habits, sleep=lambda _: None).serve(WHO)
+            visits.serve(WHO)
         return wire
 
     def come_to_rest(self) -> None:

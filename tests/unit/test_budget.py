@@ -12,11 +12,12 @@ from cat.ports import Heard
 from conversation.errors import Fenced, StoreAway
 from inbox import keys, payloads
 from inbox.budget import Caps, day_of
+from journal.model import LAST_LINE
 from journal.states import TurnState
 from tests.builders import ANN, BEN, NOW, a_text
 from tests.room import CATALOGUE, TARIFF, WHO, Dying, Room
 from worker.budget import LAST_LINES, Asked, Budget
-from worker.counting import LAST_LINE, Counting
+from worker.counting import Counting
 
 #: Cost of the parrot's reply and of its message, in `tests.room`.
 MODEL, MESSAGE = 110, 10_000

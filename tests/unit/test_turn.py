@@ -21,8 +21,8 @@ from sms.ports import ErrorClass, Fetched, Listed, Listing, NotCreated, Sent, Un
 from tests.builders import ANN, OUR_NUMBER, PROBE_EVERY, a_text
 from tests.room import WHO, Died, Dying, Room
 from worker.delivery_failures import text_of
+from worker.lease import LeaseKeeper
 from worker.receipts import Receipts
-from worker.visit import LeaseKeeper
 
 
 @pytest.fixture
@@ -1135,7 +1135,7 @@ def test_a_picture_is_shown_where_it_can_be_had(room: Room, fetched: Fetched | N
     )
     room.inbox.texts.accept(a_text("look", media=media))
 
-    room.serve(album=AnAlbum(fetched))
+    room.serve(media=AnAlbum(fetched))
 
     (heard,) = room.parrot.heard
     assert heard.pictures == 2

@@ -12,7 +12,7 @@ from tests.builders import LEASE, NOW_MS
 from tests.conftest import wait_until
 from tests.fake_redis import a_redis
 from tests.room import Recorder
-from worker.visit import LeaseKeeper
+from worker.lease import LeaseKeeper
 
 EVERY_SECONDS = 0.01
 

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
+from cat.chain import Cat
 from inbox import payloads
+from inbox.ports import Inbox
+from journal.ports import Journal
 from runtime.settings import Settings
+from sms.ports import MediaSource
+from worker.budget import Budget
 from worker.build.cat import memory_terms
-from worker.turn import VisitSettings
+from worker.delivery import Delivery
+from worker.intake import Intake
+from worker.lease import LeaseKeeper
+from worker.limits import Limiter
+from worker.respond import Responder
+from worker.telemetry import Telemetry
+from worker.visit_settings import VisitSettings
+from worker.visits import Visits
 
 
 def visit_settings(chosen: Settings) -> VisitSettings:
@@ -32,3 +45,29 @@ def visit_settings(chosen: Settings) -> VisitSettings:
 def tombstones(chosen: Settings) -> Callable[[str], str]:
     """Return the function that hashes the sid of a text as its tombstone does."""
     return lambda sid: payloads.who(sid, chosen.who_key)
+
+
+def compose_visits(  # noqa: PLR0913 - all that a visit consists of
+    *,
+    inbox: Inbox,
+    journal: Journal,
+    cat: Cat,
+    budget: Budget,
+    delivery: Delivery,
+    limiter: Limiter,
+    leases: LeaseKeeper,
+    settings: VisitSettings,
+    worker: str,
+    mark: Callable[[str], str],
+    telemetry: Telemetry,
+    media: MediaSource | None = None,
+    stopping: Callable[[], bool] = lambda: False,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Visits:
+    """Return visits, put together from their parts."""
+    intake = Intake(journal, delivery, limiter, settings, worker=worker, mark=mark, telemetry=telemetry)
+    responder = Responder(journal, inbox.agenda, intake, cat, budget, settings, media=media, telemetry=telemetry)
+    return Visits(
+        inbox, journal, intake, responder, delivery, leases, settings,
+        telemetry=telemetry, stopping=stopping, sleep=sleep,
+    )  # fmt: skip

@@ -13,12 +13,12 @@ from runtime.settings import Settings
 from worker.budget import Budget
 from worker.build import budget, cat, delivery, inbox, limits, reconcile, twilio, visits
 from worker.build.journal import build_journal
+from worker.lease import LeaseKeeper
 from worker.memories import Memories
 from worker.receipts import Receipts
 from worker.reconcile import Reconciler
 from worker.telemetry import LogsAndMetrics
-from worker.turn import House, Visits
-from worker.visit import LeaseKeeper
+from worker.visits import Visits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,20 +50,22 @@ def worker(chosen: Settings, keys: Keys, stopping: Callable[[], bool]) -> Worker
     cat_ = cat.build_cat(chosen)
     budget_ = budget.budget(chosen, client, inbox_, journal, telemetry)
     leases = LeaseKeeper(inbox_.leases, every_seconds=chosen.visit.lease_renew_seconds, telemetry=telemetry)
-    house = House(
-        inbox=inbox_,
-        journal=journal,
-        cat=cat_,
-        budget=budget_,
-        delivery=delivery.delivery(chosen, client, journal, sender, telemetry),
-        limiter=limits.limiter(chosen, client),
-        album=twilio.twilio_media(chosen, login),
-        leases=leases,
-        worker=f"{socket.gethostname()}:{os.getpid()}",
-        mark=visits.tombstones(chosen),
-    )
     return Worker(
-        visits=Visits(house, visits.visit_settings(chosen), telemetry=telemetry, stopping=stopping),
+        visits=visits.compose_visits(
+            inbox=inbox_,
+            journal=journal,
+            cat=cat_,
+            budget=budget_,
+            delivery=delivery.delivery(chosen, client, journal, sender, telemetry),
+            limiter=limits.limiter(chosen, client),
+            leases=leases,
+            settings=visits.visit_settings(chosen),
+            worker=f"{socket.gethostname()}:{os.getpid()}",
+            mark=visits.tombstones(chosen),
+            media=twilio.twilio_media(chosen, login),
+            telemetry=telemetry,
+            stopping=stopping,
+        ),
         receipts=delivery.receipts(chosen, client, inbox_, journal, telemetry),
         reconciler=reconcile.build_reconciler(chosen, client, inbox_, journal, login),
         leases=leases,

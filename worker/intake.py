@@ -1,0 +1,305 @@
+"""What becomes of each waiting text: filed once, then answered, settled without a reply, or left until later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from cat import hearing
+from conversation.entries import arrived
+from inbox.ports import Waiting
+from journal import model, states
+from journal.ports import Journal
+from sms import countries, keywords, messages
+from sms.messages import InboundSms
+from worker import limits, telemetry
+from worker.delivery import LOOP, Delivery
+from worker.keyword_rules import ORDINARY, RULES, Rule
+from worker.visit import Visit
+from worker.visit_settings import VisitSettings
+
+#: How many entries are read at once; no reply answers more texts than this.
+READ_AHEAD: Final = 20
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one look at the inbox brought: texts to answer together, and entries that are finished."""
+
+    turns: list[model.Turn] = field(default_factory=list)
+    texts: list[InboundSms] = field(default_factory=list)
+    #: The entries of `turns`, in order, and repetitions of them.
+    entries: list[str] = field(default_factory=list)
+    #: Entries that need nothing more.
+    finished: list[str] = field(default_factory=list)
+    #: When to look again, in milliseconds of Redis's clock, if a reply in progress forbids going on now.
+    due_ms: int | None = None
+    #: How the texts are handled; the rule of a keyword that is answered alone, or that of any other text.
+    rule: Rule = ORDINARY
+    #: Where the newest text to answer stands in `entries`.
+    last: int = 0
+
+
+class Intake:
+    """Files waiting texts and decides what becomes of each.
+
+    `mark`: the keyed hash of a sid, by which the text of an erased person is recognized. `worker`: who serves, as the
+    journal records it.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        delivery: Delivery,
+        limiter: limits.Limiter,
+        settings: VisitSettings,
+        *,
+        worker: str,
+        mark: Callable[[str], str],
+        telemetry: telemetry.Telemetry,
+    ) -> None:
+        self._journal = journal
+        self._delivery = delivery
+        self._limiter = limiter
+        self._settings = settings
+        self._worker = worker
+        self._mark = mark
+        self._telemetry = telemetry
+
+    def heed_stop(self, visit: Visit, waiting: Sequence[Waiting]) -> None:
+        """Opt the person out at once if a STOP waits, whatever stands before it."""
+        visit.stop_waits = keywords.opted_out_after(
+            (entry.text for entry in waiting if entry.text is not None),
+            opted_out=not visit.conversation.is_active,
+            counts=lambda text: self._is_news(visit, text),
+        )
+        if visit.stop_waits and visit.conversation.is_active:
+            self.set_active(visit, active=False)
+
+    def gather(self, visit: Visit, waiting: Sequence[Waiting]) -> Batch:
+        """File entries in order, until a reply can be composed or must be waited for."""
+        batch = Batch()
+        for entry in waiting:
+            if entry.text is None:
+                self._file_unreadable(visit, entry)
+                batch.finished.append(entry.entry_id)
+            elif self._is_erased(visit, entry.text):
+                batch.finished.append(entry.entry_id)
+            elif any(turn.sid == entry.text.sid for turn in batch.turns):
+                batch.entries.append(entry.entry_id)
+            elif not self._take_in(visit, batch, entry, entry.text):
+                break
+        return batch
+
+    def _take_in(self, visit: Visit, batch: Batch, entry: Waiting, text: InboundSms) -> bool:
+        """File a text and add it to the batch, or finish it; False if it must wait its turn."""
+        if batch.turns and (self._settings.policy == "each" or batch.turns[0].tries > 1):
+            # a text during which a worker died is answered alone: its tries are not its neighbours'
+            return False
+        turn = self._file(visit, entry, text)
+        if turn.state is states.TurnState.FILED:
+            return self._admit(visit, batch, entry, text, turn)
+        if turn.state is states.TurnState.ANSWERED:
+            if batch.turns:
+                return False
+            batch.due_ms = self._resume(visit, turn, put_back=text.repaired)
+            if batch.due_ms is not None:
+                return False
+        batch.finished.append(entry.entry_id)
+        return True
+
+    def settle(self, visit: Visit, turn: model.Turn, state: states.TurnState, reason: str) -> None:
+        """End a turn without a reply."""
+        self._journal.turns.settle(turn, state, reason=reason, now=visit.now())
+        visit.filed[turn.sid] = replace(turn, state=state)
+        self._telemetry.emit(telemetry.turn_settled(visit.lease.who, turn, state, reason, visit.fence))
+
+    def set_active(self, visit: Visit, *, active: bool) -> None:
+        """Opt the person in or out. A START before a waiting STOP does nothing: no reply is sent in between."""
+        if active and visit.stop_waits:
+            return
+        if active and model.STILL_STOPPED in visit.tombstones:
+            self._journal.tombstones.lift_stop(visit.lease.who)
+        self._journal.conversations.set_active(visit.user_id, active=active, fence=visit.fence, now=visit.now())
+        visit.opened = replace(visit.conversation, is_active=active)
+
+    def _is_erased(self, visit: Visit, text: InboundSms) -> bool:
+        """Return whether the person was erased after sending this text."""
+        return bool(visit.tombstones) and self._mark(text.sid) in visit.tombstones
+
+    def _is_news(self, visit: Visit, text: InboundSms) -> bool:
+        """Return whether a text was not settled before: a STOP that is brought again means nothing."""
+        if self._is_erased(visit, text):
+            return False
+        turn = self._journal.turns.get(visit.user_id, text.sid)
+        return turn is None or turn.state is states.TurnState.FILED
+
+    # a text's row
+
+    def _file(self, visit: Visit, entry: Waiting, text: InboundSms) -> model.Turn:
+        """Return the text's row, created now or before.
+
+        A FILED row that stood there was a dead worker's: its try is counted before the work starts.
+        """
+        known = visit.filed.get(text.sid)
+        if known is not None and known.state is states.TurnState.FILED:
+            self._note_return(visit, entry, known)
+            return known
+        filed = self._journal.turns.file(self._new_turn(visit, entry, text), now=visit.now())
+        turn = filed.turn
+        self._note_return(visit, entry, turn)
+        died = not filed.fresh and turn.state is states.TurnState.FILED and visit.lease.after_death
+        if died or self._failed_before(visit, turn):
+            turn = self._journal.turns.retry(turn)
+        elif not filed.fresh and turn.state is not states.TurnState.FILED and self._is_repeated(entry, text, turn):
+            self._journal.turns.note_duplicates(visit.user_id, turn.sid, 1, now=visit.now())
+        visit.filed[text.sid] = turn
+        return turn
+
+    def _new_turn(self, visit: Visit, entry: Waiting, text: InboundSms) -> model.Turn:
+        media = [{"url": media.url, "content_type": media.content_type} for media in text.media]
+        return model.Turn(
+            user_id=visit.user_id,
+            sid=text.sid,
+            state=states.TurnState.FILED,
+            arrived=arrived(entry.entry_id),
+            content=text.body,
+            to=text.to,
+            # a service chooses the number that a reply leaves from, unless each number has a conversation of its own
+            messaging_service_sid=text.messaging_service_sid if visit.user_id == text.sender else None,
+            repaired=text.repaired,
+            facts={
+                "worker": self._worker,
+                "opened_at": visit.now().isoformat(),
+                **({"media": media} if media else {}),
+            },
+        )
+
+    def _file_unreadable(self, visit: Visit, entry: Waiting) -> None:
+        """Keep an entry that cannot be read as a dead letter: it must neither block nor vanish."""
+        turn = model.Turn(
+            user_id=visit.user_id,
+            sid=f"{model.UNREADABLE}{entry.entry_id}",
+            state=states.TurnState.FILED,
+            arrived=arrived(entry.entry_id),
+            content="",
+            to="",
+            facts={"payload": entry.payload.decode(errors="replace")},
+        )
+        filed = self._journal.turns.file(turn, now=visit.now()).turn
+        self.settle(visit, filed, states.TurnState.DEAD, "unreadable entry")
+
+    def _note_return(self, visit: Visit, entry: Waiting, turn: model.Turn) -> None:
+        """Record that Redis lost an unfinished text and it came back: it may be answered behind its successors."""
+        if arrived(entry.entry_id) == turn.arrived or turn.restored_at is not None:
+            return
+        if turn.state is states.TurnState.FILED or self._is_unsent(turn):
+            self._journal.turns.note_restored(turn, now=visit.now())
+
+    def _is_unsent(self, turn: model.Turn) -> bool:
+        if turn.state is not states.TurnState.ANSWERED:
+            return False
+        return any(
+            part.state in states.UNSETTLED_PARTS for part in self._journal.outbox.parts(turn.user_id, turn.reply_sid)
+        )
+
+    def _failed_before(self, visit: Visit, turn: model.Turn) -> bool:
+        """Return whether a bug ended the last visit with this reply in hand: the oldest text, with an error noted."""
+        is_oldest = not visit.filed
+        is_answered = turn.state is states.TurnState.ANSWERED
+        return is_answered and visit.lease.after_death and is_oldest and turn.error is not None
+
+    def _is_repeated(self, entry: Waiting, text: InboundSms, turn: model.Turn) -> bool:
+        return not text.repaired and arrived(entry.entry_id) != turn.arrived
+
+    def _resume(self, visit: Visit, turn: model.Turn, *, put_back: bool) -> int | None:
+        """Carry on a reply whose words are frozen; return when to look again, None if all its parts are settled.
+
+        `put_back`: the reconciler put the text back into the inbox since this visit saw it last.
+        """
+        sid = turn.reply_sid
+        if sid in visit.settled and not put_back:
+            return None
+        visit.in_hand = (turn,)
+        parts = self._journal.outbox.parts(visit.user_id, sid)
+        if visit.lease.after_death and turn.tries > states.MAX_DELIVERY_TRIES:
+            parts = self._delivery.give_up(
+                visit, parts, f"not sent in {states.MAX_DELIVERY_TRIES - states.MAX_TRIES} tries"
+            )
+        due_ms = self._delivery.deliver(visit, parts)
+        if due_ms is None:
+            visit.settled.add(sid)
+        return due_ms
+
+    # a text's verdict
+
+    def _admit(self, visit: Visit, batch: Batch, entry: Waiting, text: InboundSms, turn: model.Turn) -> bool:
+        """Settle a text that gets no reply, or add it to the batch; False if it must wait its turn."""
+        keyword = keywords.read(text.body, text.opt_out_type, opted_out=not visit.conversation.is_active)
+        rule = RULES[keyword]
+        verdict = self._judge(visit, entry, text, turn, keyword)
+        if verdict is None and not rule.forgets:
+            verdict = self._limit(visit, entry, text, turn, begins_turn=not batch.turns)
+            if verdict is None and not batch.turns:
+                wait_ms = self._limiter.wait_ms(visit.lease.who, text)
+                if wait_ms:
+                    batch.due_ms = visit.now_ms() + wait_ms
+                    return False
+        if verdict is not None:
+            if batch.turns:
+                return False
+            if rule.activates is not None:
+                self.set_active(visit, active=rule.activates)
+            self.settle(visit, turn, *verdict)
+            batch.finished.append(entry.entry_id)
+            return True
+        if batch.turns and (rule.alone or batch.rule.alone or batch.texts[-1].to != text.to):
+            return False  # answered by itself, or the reply leaves from another of our numbers
+        batch.turns.append(turn)
+        batch.texts.append(text)
+        batch.last = len(batch.entries)
+        batch.entries.append(entry.entry_id)
+        batch.rule = rule
+        return True
+
+    def _judge(
+        self, visit: Visit, entry: Waiting, text: InboundSms, turn: model.Turn, keyword: keywords.Keyword | None
+    ) -> tuple[states.TurnState, str] | None:
+        """Return how the text is settled, and why; None if it gets a reply."""
+        settings = self._settings
+        if turn.tries > states.MAX_TRIES:
+            return states.TurnState.DEAD, f"not finished in {states.MAX_TRIES} tries"
+        if text.sender in settings.own_numbers:
+            return states.TurnState.SILENT, "from one of our own numbers"
+        if not messages.is_dialable(text.sender, short_codes=settings.short_codes):
+            return states.TurnState.SILENT, "the sender is not a telephone number"
+        if RULES[keyword].is_silent(settings, twilio_answered=text.opt_out_type is not None):
+            return states.TurnState.SILENT, f"keyword {keyword}"
+        if not visit.conversation.is_active:
+            return states.TurnState.SILENT, "opted out"
+        if visit.now_ms() < visit.conversation.quiet_until:
+            return states.TurnState.SILENT, LOOP
+        if settings.countries and countries.of(text.sender) not in settings.countries:
+            return states.TurnState.SILENT, "of a country that is not answered"
+        age_ms = visit.now_ms() - entry.arrived_ms + text.found_after_seconds * 1000
+        if age_ms > settings.max_age_seconds * 1000:
+            return states.TurnState.STALE, "too old to answer"
+        return None
+
+    def _limit(
+        self, visit: Visit, entry: Waiting, text: InboundSms, turn: model.Turn, *, begins_turn: bool
+    ) -> tuple[states.TurnState, str] | None:
+        """Return how a text is settled that is one too many, or that a machine seems to have written."""
+        who = visit.lease.who
+        reason = self._limiter.exceeded(who, text, begins_turn=begins_turn, arrived_ms=entry.arrived_ms)
+        if reason:
+            _, kind = hearing.listen(text.body, [], pictures=0)
+            # a person in danger is not turned away for having written too much
+            if kind == hearing.CRISIS and self._limiter.is_exempt(who, text, arrived_ms=entry.arrived_ms):
+                return None
+            return states.TurnState.SILENT, reason
+        if self._limiter.is_loop(who, text, visit.conversation.messages, turn.arrived_at):
+            self._delivery.end_loop(visit, "too fast for a person, too often in a row")
+            return states.TurnState.SILENT, LOOP
+        return None

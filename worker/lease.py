@@ -1,0 +1,60 @@
+"""Renew the leases that this process holds."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from inbox.ports import Lease, Leases
+from worker import telemetry
+
+
+class LeaseKeeper:
+    """Renew every lease this process holds, in one thread that exists only while there is one to renew.
+
+    A lease that could not be renewed is dropped. The fence decides what its holder may still write.
+    """
+
+    def __init__(
+        self, leases: Leases, *, every_seconds: float, telemetry: telemetry.Telemetry = telemetry.SILENT
+    ) -> None:
+        self._leases = leases
+        self._every_seconds = every_seconds
+        self._telemetry = telemetry
+        self._held: dict[str, Lease] = {}
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    @contextmanager
+    def kept(self, lease: Lease) -> Iterator[None]:
+        """Keep `lease` alive for as long as the block runs."""
+        with self._lock:
+            if self._thread is None:
+                # stored only once it runs: if no thread can start now, no lease is held, and the next visit tries again
+                thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
+                thread.start()
+                self._thread = thread
+            self._held[lease.token] = lease
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._held.pop(lease.token, None)
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(self._every_seconds)
+            with self._lock:
+                held = list(self._held.values())
+                if not held:
+                    self._thread = None
+                    return
+            for lease in held:
+                try:
+                    if not self._leases.renew(lease):
+                        with self._lock:
+                            self._held.pop(lease.token, None)
+                except Exception as exc:  # noqa: BLE001 - the keeper must outlive every error: it serves all visits
+                    self._telemetry.emit(telemetry.lease_not_renewed(exc))

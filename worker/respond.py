@@ -1,0 +1,190 @@
+"""Compose a reply and freeze its words: reserve the money, think, persist."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from cat import hearing, ports, recall
+from cat.chain import Cat
+from conversation import errors
+from conversation.entries import milliseconds
+from inbox import budget as money
+from inbox.errors import InboxAway
+from inbox.ports import Agenda
+from journal import model
+from journal.ports import Journal
+from journal.states import TurnState
+from sms import messages
+from sms.ports import MediaSource
+from worker import budget, intake, pictures, telemetry
+from worker.visit import Visit
+from worker.visit_settings import VisitSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """Parts whose words are frozen, and what they cost of what was reserved for them."""
+
+    parts: tuple[model.ReplyPart, ...] = ()
+    #: None: nothing was reserved.
+    grant: money.Grant | None = None
+    #: In millionths of a dollar.
+    model: int = 0
+    sms: int = 0
+
+
+class Responder:
+    """Composes replies. `media` None: no picture is fetched."""
+
+    def __init__(  # noqa: PLR0913 - the parts of a reply
+        self,
+        journal: Journal,
+        agenda: Agenda,
+        intake: intake.Intake,
+        cat: Cat,
+        budget: budget.Budget,
+        settings: VisitSettings,
+        *,
+        media: MediaSource | None,
+        telemetry: telemetry.Telemetry,
+    ) -> None:
+        self._journal = journal
+        self._agenda = agenda
+        self._intake = intake
+        self._cat = cat
+        self._budget = budget
+        self._settings = settings
+        self._media = media
+        self._telemetry = telemetry
+
+    def respond(self, visit: Visit, batch: intake.Batch) -> Response:
+        """Compose a reply to a batch and persist it. From then on, every attempt sends the same bytes.
+
+        Raises `Fenced`, `StoreAway`, `TooMuchContention`, `InboxAway` and `NotCounted`.
+        """
+        visit.turns += 1
+        answered, superseded, texts = batch.turns, list[model.Turn](), batch.texts
+        if self._settings.policy == "latest" and not batch.rule.alone:
+            superseded, answered, texts = answered[:-1], answered[-1:], texts[-1:]
+        heard = recall.hear(
+            visit.conversation,
+            [text.body for text in texts],
+            self._settings.memory,
+            now=visit.now(),
+            seed=answered[0].sid,
+            pictures=sum(len(text.media) for text in texts),
+            unheard=self._settings.fixed_lines,
+        )
+        asked = self._asked(visit, batch, heard)
+        grant = self._budget.ask(asked, now=visit.now())
+        if grant.leave is money.BudgetVerdict.SILENCE:
+            self._be_silent(visit, batch, (*superseded, *answered))
+            return Response()
+        started_at = time.monotonic()
+        reply = self._reply(visit, batch, heard, asked, grant, texts)
+        seconds = time.monotonic() - started_at
+        silent = tuple(reply.facts.get("silent_engines", ()))
+        self._telemetry.emit(telemetry.reply_composed(visit.lease.who, reply.engine, seconds, silent))
+        introduces = self._settings.introduces(visit.conversation)
+        frozen = model.FrozenReply(
+            conversation=visit.conversation,
+            turns=answered,
+            silent=superseded,
+            parts=reply.parts or (reply.words,),
+            expected=self._budget.expected(messages.address_of(visit.user_id), reply.parts or (reply.words,)),
+            reply_text=reply.words,
+            # no line stands below a last line, or below words to a person in danger
+            unintroduced=introduces and (bool(asked.urgent) or grant.leave is money.BudgetVerdict.LAST_LINE),
+            token=secrets.token_hex(12),
+            forget=batch.rule.forgets,
+            facts={
+                **reply.facts,
+                "engine": reply.engine,
+                "thought_at": visit.now().isoformat(),
+                "thought_ms": int(seconds * 1000),
+            },
+        )
+        return self._persist(visit, frozen, grant, model=int(reply.facts.get("model_cost", 0)))
+
+    def settle_accounts(self, visit: Visit, response: Response) -> None:
+        """Record what was spent, and request a memory update if one is due.
+
+        Both are done once the reply is on its way. If Redis is away, the sum stays as it was reserved, and the next
+        reply requests the update.
+        """
+        with suppress(InboxAway):
+            if response.grant is not None:
+                self._budget.settle(response.grant, model=response.model, sms=response.sms)
+                if recall.is_due(visit.conversation, self._settings.memory, now=visit.now()):
+                    self._agenda.request_memory(visit.lease.who)
+
+    def _asked(self, visit: Visit, batch: intake.Batch, heard: ports.Heard) -> budget.Asked:
+        """Return what must be known before money is reserved for a reply."""
+        words, kind = hearing.listen(heard.said, heard.theirs, pictures=heard.pictures)
+        return budget.Asked(
+            who=visit.lease.who,
+            # the oldest text in hand: the successor of a dead worker finds the same one, under every policy
+            turn=batch.turns[0].sid,
+            to=messages.address_of(visit.user_id),
+            model=None if batch.rule.alone else self._cat.max_cost(heard),
+            last_line=budget.LAST_LINES[words.language],
+            urgent=batch.rule.urgent or ("danger" if kind == hearing.CRISIS else ""),
+        )
+
+    def _be_silent(self, visit: Visit, batch: intake.Batch, turns: Sequence[model.Turn]) -> None:
+        """Settle turns for which there is no money; a person who asks to be forgotten is forgotten all the same."""
+        if batch.rule.forgets:
+            visit.opened = self._journal.conversations.forget(
+                visit.user_id, through_ms=milliseconds(turns[-1].arrived), fence=visit.fence, now=visit.now()
+            )
+        for turn in turns:
+            self._intake.settle(visit, turn, TurnState.SILENT, "over the budget")
+
+    def _reply(
+        self,
+        visit: Visit,
+        batch: intake.Batch,
+        heard: ports.Heard,
+        asked: budget.Asked,
+        grant: money.Grant,
+        texts: Sequence[messages.InboundSms],
+    ) -> ports.Reply:
+        """Return the words, as far as there is money for them."""
+        if grant.leave is money.BudgetVerdict.LAST_LINE:
+            return ports.Reply(words=asked.last_line, engine=model.LAST_LINE)
+        if batch.rule.line is not None:
+            return ports.Reply(words=batch.rule.line(self._settings), engine=model.HELP_LINE)
+        below = "" if asked.urgent else self._settings.line_below(visit.conversation)
+        if asked.model is None:
+            return self._cat.by_heart(heard, below=below)
+        if asked.model and not grant.model:
+            reply = self._cat.by_heart(heard, below=below)
+            why = "it is not yet counted what was spent" if grant.counting else "over the budget"
+            return replace(reply, facts={**reply.facts, "silent_engines": [f"all of them: {why}"]})
+        started_at = time.monotonic()
+        shown = pictures.fetch(self._media, texts) if self._media is not None and self._cat.sees else []
+        used_seconds = time.monotonic() - started_at
+        return self._cat.reply(replace(heard, shown=shown), below=below, used_seconds=used_seconds)
+
+    def _persist(self, visit: Visit, frozen: model.FrozenReply, grant: money.Grant, *, model: int) -> Response:
+        try:
+            visit.opened = self._journal.turns.persist(frozen, now=visit.now())
+        except (errors.Fenced, errors.TooMuchContention):
+            # the model is paid all the same; another worker sends the reply
+            with suppress(InboxAway):
+                self._budget.settle(grant, model=model, sms=0)
+            raise
+        first = frozen.turns[0].sid
+        for turn in frozen.turns:
+            self._note(visit, replace(turn, state=TurnState.ANSWERED, turn=first), "")
+        for turn in frozen.silent:
+            self._note(visit, replace(turn, state=TurnState.SILENT), "superseded")
+        return Response(frozen.new_parts(), grant, model=model, sms=sum(cost for _, cost in frozen.expected))
+
+    def _note(self, visit: Visit, turn: model.Turn, reason: str) -> None:
+        visit.filed[turn.sid] = turn
+        self._telemetry.emit(telemetry.turn_settled(visit.lease.who, turn, turn.state, reason, visit.fence))
