@@ -21,7 +21,7 @@ from typing import Final
 from conversation.errors import StoreAway
 from conversation.models import in_milliseconds
 from inbox.ports import Circuit, Passage
-from journal.model import Binding, ReplyPart, new_attempt_id
+from journal import model
 from journal.ports import Journal
 from journal.states import PartState
 from sms.messages import OutboundSms, address_of
@@ -34,9 +34,6 @@ CLAIM_GOOD_FOR_SECONDS: Final = 5.0
 #: How many threads of one process may be between claim and first byte. A kill in that window cannot be told from
 #: a kill after the first byte, so the part is held, not sent. A small number keeps such parts few and the window short.
 CLAIMS_AT_A_TIME: Final = 2
-#: How often the journal is asked to store an outcome: losing one costs more than a longer visit.
-BIND_TRIES: Final = 4
-BIND_PAUSE_SECONDS: Final = 0.5
 #: The reason for which a person gets no reply for a while.
 LOOP: Final = "two machines seem to talk to each other"
 #: A second try that is due later than this does not hold back the person's other replies.
@@ -89,7 +86,7 @@ class Delivery:
         *,
         rng: random.Random,
         telemetry: telemetry.Telemetry = telemetry.SILENT,
-        pace: Callable[[ReplyPart], int] = lambda _: 0,
+        pace: Callable[[model.ReplyPart], int] = lambda _: 0,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._journal = journal_
@@ -102,7 +99,7 @@ class Delivery:
         self._pace = pace
         self._gate = threading.Semaphore(CLAIMS_AT_A_TIME)
 
-    def deliver(self, visit: Visit, parts: Sequence[ReplyPart]) -> int | None:
+    def deliver(self, visit: Visit, parts: Sequence[model.ReplyPart]) -> int | None:
         """Advance every part as far as it goes.
 
         Returns None if all are over, else when to look again, in milliseconds of Redis's clock.
@@ -114,7 +111,7 @@ class Delivery:
                 return due
         return None
 
-    def give_up(self, visit: Visit, parts: Sequence[ReplyPart], reason: str) -> tuple[ReplyPart, ...]:
+    def give_up(self, visit: Visit, parts: Sequence[model.ReplyPart], reason: str) -> tuple[model.ReplyPart, ...]:
         """Fail the parts that were never claimed or were proven not created, and list them as dead letters.
 
         The person's other texts then no longer wait for them.
@@ -122,14 +119,14 @@ class Delivery:
         given_up = []
         for part in parts:
             if part.state in (PartState.NEW, PartState.RETRY):
-                failed = Binding(state=PartState.FAILED, reason=reason)
+                failed = model.Binding(state=PartState.FAILED, reason=reason)
                 given_up.append(self._journal.outbox.bind(part, failed, now=visit.now()))
                 self._telemetry.emit(telemetry.part_attempted(given_up[-1]))
             else:
                 given_up.append(part)
         return tuple(given_up)
 
-    def _advance(self, visit: Visit, part: ReplyPart) -> int | None:
+    def _advance(self, visit: Visit, part: model.ReplyPart) -> int | None:
         if part.state is PartState.SENDING:
             # its claimant held a lower fence, so it is gone; whether its request left cannot be known here
             part = self._journal.outbox.bind(part, _unknown(visit, "its sender died"), now=visit.now())
@@ -140,7 +137,7 @@ class Delivery:
                 return part.due if part.due - visit.now_ms() <= _LONGEST_WAIT_MS or not part.again else None
             unwanted = self._unwanted(visit, part)
             if unwanted:
-                binding = Binding(state=PartState.SUPPRESSED, reason=unwanted)
+                binding = model.Binding(state=PartState.SUPPRESSED, reason=unwanted)
                 suppressed = self._journal.outbox.bind(part, binding, now=visit.now())
                 self._telemetry.emit(telemetry.part_attempted(suppressed))
                 return None
@@ -161,48 +158,46 @@ class Delivery:
             return patient_until if visit.now_ms() < patient_until else None
         return None
 
-    def _attempt(self, visit: Visit, part: ReplyPart, passage: Passage) -> ReplyPart:
+    def _attempt(self, visit: Visit, part: model.ReplyPart, passage: Passage) -> model.ReplyPart:
         self._sender.warm()
         with self._window() as window:
             claimed = self._journal.outbox.claim(
                 part,
                 fence=visit.fence,
-                attempt_id=new_attempt_id(part),
+                attempt_id=model.new_attempt_id(part),
                 now=visit.now(),
             )
             outcome = self._sender.send(self._message(claimed), may_begin=window.first_byte)
         # before anything else: an outcome that is not stored is in doubt, whatever else can be reached
         bound = self._bind(visit, claimed, self._binding(visit, claimed, outcome))
         self._telemetry.emit(telemetry.part_attempted(bound))
-        self._switch(outcome, passage)
         if isinstance(outcome, NotCreated):
-            self._heed(visit, outcome)
+            self._heed(visit, outcome, passage)
+        elif isinstance(outcome, Sent) and passage.probe:
+            self._circuit.close()
         if not isinstance(outcome, Sent) and outcome.alarming:
             self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.STRANGE, outcome.reason))
         return bound
 
-    def _heed(self, visit: Visit, refusal: NotCreated) -> None:
-        """Act on what a refusal says about the person, beyond this one message."""
-        if refusal.code == retry_policy.OPTED_OUT:
+    def _heed(self, visit: Visit, refusal: NotCreated, passage: Passage) -> None:
+        """Act on what a refusal says beyond this one message: about our account, and about the person."""
+        rule = retry_policy.rule_of(refusal.error_class, refusal.code)
+        if rule.stops_sending and self._circuit.open(refusal.reason):
+            self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.STOPPED, refusal.reason))
+        if rule.accepts_account and passage.probe:
+            self._circuit.close()
+        if rule.opts_out:
             self._journal.conversations.set_active(visit.user_id, active=False, fence=visit.fence, now=visit.now())
             visit.opened = replace(visit.conversation, is_active=False)
-        elif refusal.error_class is ErrorClass.LOOP:
+        if rule.quiet:
             self.end_loop(visit, refusal.reason)
 
     def end_loop(self, visit: Visit, reason: str) -> None:
         """Send this person no reply for a while."""
-        until_ms = visit.now_ms() + int(retry_policy.LOOP_QUIET.total_seconds() * 1000)
+        until_ms = visit.now_ms() + int(retry_policy.RULES[ErrorClass.LOOP].quiet.total_seconds() * 1000)
         self._journal.conversations.set_quiet(visit.user_id, until_ms=until_ms, fence=visit.fence, now=visit.now())
         visit.opened = replace(visit.conversation, quiet_until=until_ms)
         self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.LOOP, reason))
-
-    def _switch(self, outcome: Outcome, passage: Passage) -> None:
-        """Open the circuit breaker if the carrier refused us; close it if a probe shows that it accepts us."""
-        if isinstance(outcome, NotCreated) and outcome.error_class is ErrorClass.CONFIGURATION:
-            if self._circuit.open(outcome.reason):
-                self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.STOPPED, outcome.reason))
-        elif passage.probe and (isinstance(outcome, Sent) or _about_the_message(outcome)):
-            self._circuit.close()
 
     @contextmanager
     def _window(self) -> Iterator[_Window]:
@@ -214,7 +209,7 @@ class Delivery:
         finally:
             window.leave()
 
-    def _message(self, part: ReplyPart) -> OutboundSms:
+    def _message(self, part: model.ReplyPart) -> OutboundSms:
         return OutboundSms(
             to=address_of(part.user_id),
             sender=part.sender,
@@ -224,27 +219,29 @@ class Delivery:
             validity_seconds=self._terms.validity_seconds,
         )
 
-    def _binding(self, visit: Visit, part: ReplyPart, outcome: Outcome) -> Binding:
+    def _binding(self, visit: Visit, part: model.ReplyPart, outcome: Outcome) -> model.Binding:
         if isinstance(outcome, Sent):
-            return Binding(state=PartState.SENT, sid=outcome.sid, status=outcome.status, segments=outcome.segments)
+            return model.Binding(
+                state=PartState.SENT, sid=outcome.sid, status=outcome.status, segments=outcome.segments
+            )
         if not isinstance(outcome, NotCreated):
             return _unknown(visit, outcome.reason)
-        decision = retry_policy.decide(outcome, tries=part.tries, rng=self._rng)
-        if isinstance(decision, retry_policy.Again):
-            due = visit.now_ms() + int(decision.in_.total_seconds() * 1000)
-            return Binding(state=PartState.RETRY, due=due, error_code=outcome.code, reason=outcome.reason)
-        return Binding(state=PartState.FAILED, error_code=outcome.code, reason=decision.reason)
+        refused = model.Binding(state=PartState.FAILED, error_code=outcome.code, reason=outcome.reason)
+        if retry_policy.rule_of(outcome.error_class, outcome.code).fate is not retry_policy.Fate.AGAIN:
+            return refused
+        pause = retry_policy.pause_after(outcome, tries=part.tries, rng=self._rng)
+        return replace(refused, state=PartState.RETRY, due=visit.now_ms() + int(pause.total_seconds() * 1000))
 
-    def _bind(self, visit: Visit, part: ReplyPart, binding: Binding) -> ReplyPart:
+    def _bind(self, visit: Visit, part: model.ReplyPart, binding: model.Binding) -> model.ReplyPart:
         """Store the outcome, retrying while the journal is away: a lost one must be recovered by evidence."""
-        for _ in range(BIND_TRIES - 1):
+        for _ in range(retry_policy.BIND_TRIES - 1):
             try:
                 return self._journal.outbox.bind(part, binding, now=visit.now())
             except StoreAway:
-                self._sleep(BIND_PAUSE_SECONDS)
+                self._sleep(retry_policy.BIND_PAUSE_SECONDS)
         return self._journal.outbox.bind(part, binding, now=visit.now())
 
-    def _unwanted(self, visit: Visit, part: ReplyPart) -> str:
+    def _unwanted(self, visit: Visit, part: model.ReplyPart) -> str:
         """Return why a part must not be sent any more; empty if it may."""
         if not visit.conversation.is_active:
             return "opted out"
@@ -258,14 +255,5 @@ def _milliseconds(moment: str | None) -> int:
     return in_milliseconds(datetime.fromisoformat(moment)) if moment else 0
 
 
-def _about_the_message(outcome: Outcome) -> bool:
-    """Return whether the carrier judged the message itself, which means that it accepted our account."""
-    return isinstance(outcome, NotCreated) and outcome.error_class in (
-        ErrorClass.PERMANENT,
-        ErrorClass.BUG,
-        ErrorClass.LOOP,
-    )
-
-
-def _unknown(visit: Visit, reason: str) -> Binding:
-    return Binding(state=PartState.UNKNOWN, unknown_since=visit.now_ms(), reason=reason)
+def _unknown(visit: Visit, reason: str) -> model.Binding:
+    return model.Binding(state=PartState.UNKNOWN, unknown_since=visit.now_ms(), reason=reason)

@@ -54,15 +54,14 @@ class DeliveryFailures:
         """
         if part.status not in FAILED or part.error_code is None:
             return
-        code, kind = part.error_code, codes.class_of(part.error_code)
-        if kind is ErrorClass.CONFIGURATION:
-            reason = codes.meaning(code)
-            if self._circuit.open(reason):
-                self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.STOPPED, reason))
-        elif code == retry_policy.OPTED_OUT:
+        code, reason = part.error_code, codes.meaning(part.error_code)
+        rule = retry_policy.rule_of(codes.class_of(code) or ErrorClass.UNKNOWN, code)
+        if rule.stops_sending and self._circuit.open(reason):
+            self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.STOPPED, reason))
+        if rule.opts_out:
             self._journal.conversations.opt_out(part.user_id, now=self._now())
         if codes.is_alarming_code(code):
-            self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.STRANGE, codes.meaning(code)))
+            self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.STRANGE, reason))
         self.try_again(part)
 
     def try_again(self, part: ReplyPart) -> None:
@@ -73,11 +72,11 @@ class DeliveryFailures:
         if codes.class_of(code) is not ErrorClass.FAILED_LATER:
             return
         now = self._now()
-        decision = retry_policy.after_failure(code, rng=self._rng)
-        tomorrow = decision.in_ > retry_policy.LONGEST_PAUSE
-        if not tomorrow and now + decision.in_ - part.arrived_at > self._max_age:
+        pause = retry_policy.pause_before_second_try(code, rng=self._rng)
+        tomorrow = pause > retry_policy.LONGEST_PAUSE
+        if not tomorrow and now + pause - part.arrived_at > self._max_age:
             return  # the reply is too old to be of use
-        due = now + decision.in_
+        due = now + pause
         second = part.second_try(due=in_milliseconds(due), fresh=tomorrow)
         if self._journal.outbox.send_again(second, now=now):
             self._telemetry.emit(telemetry.second_try(second))

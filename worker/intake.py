@@ -1,4 +1,4 @@
-"""What becomes of each waiting text: filed once, then answered, settled without a reply, or left until later."""
+"""What becomes of each waiting text: filed once, then answered, settled or left until later."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ class Intake:
         self.settle(visit, filed, states.TurnState.DEAD, "unreadable entry")
 
     def _note_return(self, visit: Visit, entry: Waiting, turn: model.Turn) -> None:
-        """Record that Redis lost an unfinished text and it came back: it may be answered behind its successors."""
+        """Record that Redis lost an unfinished text that came back: it may be answered out of order."""
         if arrived(entry.entry_id) == turn.arrived or turn.restored_at is not None:
             return
         if turn.state is states.TurnState.FILED or self._is_unsent(turn):
@@ -205,7 +205,7 @@ class Intake:
         )
 
     def _failed_before(self, visit: Visit, turn: model.Turn) -> bool:
-        """Return whether a bug ended the last visit with this reply in hand: the oldest text, with an error noted."""
+        """Return whether a bug ended the last visit with this reply, of the oldest text, in hand."""
         is_oldest = not visit.filed
         is_answered = turn.state is states.TurnState.ANSWERED
         return is_answered and visit.lease.after_death and is_oldest and turn.error is not None
@@ -214,7 +214,7 @@ class Intake:
         return not text.repaired and arrived(entry.entry_id) != turn.arrived
 
     def _resume(self, visit: Visit, turn: model.Turn, *, put_back: bool) -> int | None:
-        """Carry on a reply whose words are frozen; return when to look again, None if all its parts are settled.
+        """Carry on a frozen reply; return when to look again, or None if all its parts are settled.
 
         `put_back`: the reconciler put the text back into the inbox since this visit saw it last.
         """

@@ -136,7 +136,7 @@ class Responder:
         )
 
     def _be_silent(self, visit: Visit, batch: intake.Batch, turns: Sequence[model.Turn]) -> None:
-        """Settle turns for which there is no money; a person who asks to be forgotten is forgotten all the same."""
+        """Settle turns for which there is no money. A request to be forgotten is carried out all the same."""
         if batch.rule.forgets:
             visit.opened = self._journal.conversations.forget(
                 visit.user_id, through_ms=milliseconds(turns[-1].arrived), fence=visit.fence, now=visit.now()

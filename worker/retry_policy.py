@@ -1,72 +1,103 @@
-"""Decide whether and when a part is sent again. The whole retry policy is in `decide`, as values."""
+"""Every pause, every number of tries, and the decision for each outcome of an attempt.
+
+How long the attempts at a part go on is not decided here: a part too old to be sent is suppressed before it is claimed.
+"""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import Enum
 from typing import Final
 
 from sms import codes
 from sms.ports import ErrorClass, NotCreated
 
-#: The pause after the first attempt; it doubles with every attempt.
-FIRST_PAUSE: Final = timedelta(seconds=2)
 #: The longest pause between two attempts at one part.
 LONGEST_PAUSE: Final = timedelta(minutes=5)
-#: Twilio's queue for one of our numbers is full (21611). It drains in minutes to hours.
-QUEUE_FULL_PAUSE: Final = timedelta(minutes=10)
-#: With a wrong account or sender nothing can be sent until an operator has looked. Every turn is kept.
-CONFIGURATION_PAUSE: Final = timedelta(seconds=60)
-#: The pause before a second try at a message that the carrier accepted and dropped because it was too busy.
-BUSY_PAUSE: Final = timedelta(seconds=30)
-#: The pause after a daily limit: it ends the next day in whatever time zone the carrier counts.
-NEXT_DAY: Final = timedelta(hours=24)
-#: How long a person gets no reply after two machines seemed to talk to each other.
-LOOP_QUIET: Final = timedelta(hours=1)
 #: A longer `Retry-After` is cut to this: the cause may be repaired sooner.
 LONGEST_RETRY_AFTER: Final = timedelta(minutes=15)
 
-#: The sender's queue is full.
-QUEUE_FULL: Final = 21611
-#: The person sent STOP.
-OPTED_OUT: Final = 21610
+#: The person is visited again after this if the store or the carrier is away.
+AWAY_PAUSE: Final = timedelta(seconds=5)
+#: How often the journal is asked to store an outcome: losing one costs more than a longer visit.
+BIND_TRIES: Final = 4
+BIND_PAUSE_SECONDS: Final = 0.5
+#: How often a visit that ends tries to tell Redis so: for about as long as its lease would last anyway.
+RELEASE_TRIES: Final = 15
+RELEASE_PAUSE_SECONDS: Final = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Again:
-    """Try the same words again after this pause at the earliest."""
+class Fate(Enum):
+    """What becomes of a part after an attempt that did not send it."""
 
-    in_: timedelta
-
-
-@dataclass(frozen=True, slots=True)
-class GiveUp:
-    """Never try again."""
-
-    reason: str
-    #: The person opted out at the carrier.
-    opted_out: bool = False
+    #: Proven not created: try the same words again.
+    AGAIN = "again"
+    #: Proven not created, and never tried again.
+    GIVE_UP = "give up"
+    #: It may have been created: only evidence settles it, and the person's next reply waits meanwhile.
+    AWAIT_EVIDENCE = "await evidence"
 
 
-def decide(error: NotCreated, *, tries: int, rng: random.Random) -> Again | GiveUp:
-    """Decide what to do about a part that was proven not created after `tries` attempts.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """What one kind of outcome means."""
 
-    How long the attempts go on is not decided here: a part too old to be sent is suppressed before it is claimed.
-    """
-    if error.error_class is ErrorClass.CONFIGURATION:
-        return Again(CONFIGURATION_PAUSE)
-    if error.error_class not in (ErrorClass.TRY_AGAIN, ErrorClass.FAILED_LATER):
-        return GiveUp(error.reason, opted_out=error.code == OPTED_OUT)
-    if error.code == QUEUE_FULL:
-        return Again(QUEUE_FULL_PAUSE)
-    pause = min(FIRST_PAUSE * 2 ** min(tries, 16), LONGEST_PAUSE)
-    jittered = pause * rng.uniform(0.5, 1.0)
-    if error.retry_after is not None:
-        return Again(max(min(error.retry_after, LONGEST_RETRY_AFTER), jittered))
-    return Again(jittered)
+    fate: Fate
+    #: The pause before the next attempt.
+    pause: timedelta = timedelta(0)
+    #: The pause doubles with every attempt, up to `LONGEST_PAUSE`, is shortened at random, and honors `Retry-After`.
+    backs_off: bool = False
+    #: Opens the circuit breaker: the carrier refuses our account or its configuration.
+    stops_sending: bool = False
+    #: The carrier judged the message itself, so it accepts our account: a probe closes the circuit breaker.
+    accepts_account: bool = False
+    #: The person sent STOP to the carrier.
+    opts_out: bool = False
+    #: The person gets no reply for this long.
+    quiet: timedelta = timedelta(0)
 
 
-def after_failure(code: int, *, rng: random.Random) -> Again:
-    """Return when to retry a message that the carrier accepted and then failed with `code`, of class R."""
-    return Again(NEXT_DAY if codes.waits_for_tomorrow(code) else BUSY_PAUSE * rng.uniform(0.75, 1.25))
+#: By class; a code with a row of its own overrules its class.
+RULES: Final[Mapping[ErrorClass | int, Rule]] = {
+    ErrorClass.TRY_AGAIN: Rule(fate=Fate.AGAIN, pause=timedelta(seconds=2), backs_off=True),
+    ErrorClass.FAILED_LATER: Rule(fate=Fate.AGAIN, pause=timedelta(seconds=2), backs_off=True),
+    ErrorClass.UNKNOWN: Rule(fate=Fate.AWAIT_EVIDENCE),
+    # nothing can be sent until an operator has looked; every turn is kept
+    ErrorClass.CONFIGURATION: Rule(fate=Fate.AGAIN, pause=timedelta(seconds=60), stops_sending=True),
+    ErrorClass.PERMANENT: Rule(fate=Fate.GIVE_UP, accepts_account=True),
+    ErrorClass.BUG: Rule(fate=Fate.GIVE_UP, accepts_account=True),
+    # two machines seem to talk to each other
+    ErrorClass.LOOP: Rule(fate=Fate.GIVE_UP, accepts_account=True, quiet=timedelta(hours=1)),
+    # the person sent STOP
+    21610: Rule(fate=Fate.GIVE_UP, accepts_account=True, opts_out=True),
+    # the queue of one of our numbers is full; it drains in minutes to hours
+    21611: Rule(fate=Fate.AGAIN, pause=timedelta(minutes=10)),
+}
+
+#: The pause before the second try at a message that the carrier accepted and then failed: it was too busy, or a daily
+#: limit was reached, which ends the next day in whatever time zone the carrier counts.
+SECOND_TRY_PAUSE: Final = timedelta(seconds=30)
+NEXT_DAY: Final = timedelta(hours=24)
+
+
+def rule_of(error_class: ErrorClass, code: int | None) -> Rule:
+    """Return the rule of an error."""
+    by_code = RULES.get(code) if code is not None else None
+    return by_code or RULES[error_class]
+
+
+def pause_after(refusal: NotCreated, *, tries: int, rng: random.Random) -> timedelta:
+    """Return the pause before the next attempt at a part that was refused `tries` times."""
+    rule = rule_of(refusal.error_class, refusal.code)
+    if not rule.backs_off:
+        return rule.pause
+    pause: timedelta = min(rule.pause * 2 ** min(tries, 16), LONGEST_PAUSE) * rng.uniform(0.5, 1.0)
+    return max(pause, min(refusal.retry_after or pause, LONGEST_RETRY_AFTER))
+
+
+def pause_before_second_try(code: int, *, rng: random.Random) -> timedelta:
+    """Return the pause before a second try at a message that failed with `code` after it was sent."""
+    return NEXT_DAY if codes.waits_for_tomorrow(code) else SECOND_TRY_PAUSE * rng.uniform(0.75, 1.25)

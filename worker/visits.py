@@ -22,7 +22,7 @@ from journal.model import STILL_STOPPED
 from journal.ports import Journal
 from journal.states import TurnState
 from sms.errors import CarrierAway
-from worker import telemetry
+from worker import retry_policy, telemetry
 from worker.budget import NotCounted
 from worker.delivery import Delivery
 from worker.intake import READ_AHEAD, Batch, Intake
@@ -34,11 +34,6 @@ from worker.visit_settings import VisitSettings
 #: A visit ends after so many replies, or so long, so that no person occupies a thread for ever.
 VISIT_TURNS: Final = 20
 VISIT_SECONDS: Final = 60.0
-#: How often a visit that ends tries to tell Redis so: for about as long as its lease would last anyway.
-RELEASE_TRIES: Final = 15
-RELEASE_PAUSE_SECONDS: Final = 1.0
-#: If the store or the carrier is away, the person is visited again after this.
-AWAY_PAUSE: Final = timedelta(seconds=5)
 
 
 class Visits:
@@ -87,13 +82,13 @@ class Visits:
                 due_ms = self._serve(visit)
             except errors.Fenced:
                 # another worker opened this conversation and serves the person; if it dies, the agenda knows
-                self._release(visit, _after(visit, AWAY_PAUSE), "fenced")
+                self._release(visit, _after(visit, retry_policy.AWAY_PAUSE), "fenced")
             except (errors.StoreAway, CarrierAway, errors.TooMuchContention, InboxAway, NotCounted) as exc:
-                self._release(visit, _after(visit, AWAY_PAUSE), type(exc).__name__)
+                self._release(visit, _after(visit, retry_policy.AWAY_PAUSE), type(exc).__name__)
             except Exception:
                 # a bug must not keep the person waiting until the lease expires; the try is already counted
                 self._note_error(visit)
-                self._release(visit, _after(visit, AWAY_PAUSE), "error", failed=True)
+                self._release(visit, _after(visit, retry_policy.AWAY_PAUSE), "error", failed=True)
                 raise
             else:
                 if due_ms is not None:
@@ -206,13 +201,13 @@ class Visits:
             self._journal.turns.note_duplicates(visit.user_id, sid, times, now=visit.now())
 
     def _release(self, visit: Visit, due_ms: int, why: str, *, failed: bool = False) -> None:
-        """Release the lease until `due_ms`, several times if need be: a visit that does not release counts as dead."""
+        """Release the lease until `due_ms`, with retries: a visit that does not release counts as dead."""
         self._telemetry.emit(telemetry.parked(visit.lease.who, why))
-        for _ in range(RELEASE_TRIES - 1):
+        for _ in range(retry_policy.RELEASE_TRIES - 1):
             try:
                 self._inbox.leases.release_until(visit.lease, due_ms=due_ms, failed=failed)
             except InboxAway:
-                self._sleep(RELEASE_PAUSE_SECONDS)
+                self._sleep(retry_policy.RELEASE_PAUSE_SECONDS)
             else:
                 return
         self._inbox.leases.release_until(visit.lease, due_ms=due_ms, failed=failed)

@@ -10,7 +10,7 @@ import pytest
 from sms import codes
 from sms.ports import ErrorClass, NotCreated
 from worker import retry_policy
-from worker.retry_policy import Again, GiveUp
+from worker.retry_policy import Fate
 
 
 @pytest.mark.parametrize(
@@ -48,12 +48,14 @@ def refused(error_class: ErrorClass, code: int | None = None, retry_after: float
     )
 
 
+def pause(
+    error_class: ErrorClass, code: int | None = None, retry_after: float | None = None, *, tries: int = 1
+) -> timedelta:
+    return retry_policy.pause_after(refused(error_class, code, retry_after), tries=tries, rng=random.Random(1))
+
+
 def test_pauses_grow_and_end_at_the_longest() -> None:
-    pauses = []
-    for tries in range(1, 12):
-        decision = retry_policy.decide(refused(ErrorClass.TRY_AGAIN), tries=tries, rng=random.Random(1))
-        assert isinstance(decision, Again)
-        pauses.append(decision.in_)
+    pauses = [pause(ErrorClass.TRY_AGAIN, tries=tries) for tries in range(1, 12)]
 
     assert pauses == sorted(pauses)
     assert pauses[0] < timedelta(seconds=5)
@@ -61,32 +63,43 @@ def test_pauses_grow_and_end_at_the_longest() -> None:
 
 
 def test_the_carriers_own_wish_is_honoured_within_reason() -> None:
-    asked = retry_policy.decide(refused(ErrorClass.TRY_AGAIN, 20429, 30), tries=1, rng=random.Random(1))
-    absurd = retry_policy.decide(refused(ErrorClass.TRY_AGAIN, 20429, 1e6), tries=1, rng=random.Random(1))
-
-    assert asked == Again(timedelta(seconds=30))
-    assert absurd == Again(retry_policy.LONGEST_RETRY_AFTER)
+    assert pause(ErrorClass.TRY_AGAIN, 20429, 30) == timedelta(seconds=30)
+    assert pause(ErrorClass.TRY_AGAIN, 20429, 1e6) == retry_policy.LONGEST_RETRY_AFTER
 
 
-def test_a_full_queue_and_a_wrong_account_are_waited_for() -> None:
-    rng = random.Random(1)
+@pytest.mark.parametrize(
+    ("error_class", "code", "expected"),
+    [
+        (ErrorClass.TRY_AGAIN, 21611, timedelta(minutes=10)),
+        (ErrorClass.CONFIGURATION, 20003, timedelta(minutes=1)),
+    ],
+)
+def test_a_full_queue_and_a_wrong_account_are_waited_for(
+    error_class: ErrorClass, code: int, expected: timedelta
+) -> None:
+    assert pause(error_class, code, tries=9) == expected
 
-    assert retry_policy.decide(refused(ErrorClass.TRY_AGAIN, 21611), tries=1, rng=rng) == Again(
-        retry_policy.QUEUE_FULL_PAUSE
-    )
-    assert retry_policy.decide(refused(ErrorClass.CONFIGURATION, 20003), tries=9, rng=rng) == Again(
-        retry_policy.CONFIGURATION_PAUSE
-    )
+
+@pytest.mark.parametrize(
+    ("error_class", "code", "fate"),
+    [
+        (ErrorClass.TRY_AGAIN, 20429, Fate.AGAIN),
+        (ErrorClass.FAILED_LATER, 30022, Fate.AGAIN),
+        (ErrorClass.CONFIGURATION, 20003, Fate.AGAIN),
+        (ErrorClass.TRY_AGAIN, 21611, Fate.AGAIN),
+        (ErrorClass.PERMANENT, 21211, Fate.GIVE_UP),
+        (ErrorClass.PERMANENT, 21610, Fate.GIVE_UP),
+        (ErrorClass.BUG, 21602, Fate.GIVE_UP),
+        (ErrorClass.LOOP, 14107, Fate.GIVE_UP),
+        (ErrorClass.UNKNOWN, 20500, Fate.AWAIT_EVIDENCE),
+    ],
+)
+def test_each_outcome_has_one_fate(error_class: ErrorClass, code: int, fate: Fate) -> None:
+    assert retry_policy.rule_of(error_class, code).fate is fate
 
 
-def test_what_is_refused_for_good_is_given_up() -> None:
-    rng = random.Random(1)
-
-    assert retry_policy.decide(refused(ErrorClass.PERMANENT, 21211), tries=1, rng=rng) == GiveUp("refused")
-    assert retry_policy.decide(refused(ErrorClass.BUG, 21602), tries=1, rng=rng) == GiveUp("refused")
-    assert retry_policy.decide(refused(ErrorClass.PERMANENT, 21610), tries=1, rng=rng) == GiveUp(
-        "refused", opted_out=True
-    )
+def test_every_class_of_errors_has_a_rule() -> None:
+    assert set(ErrorClass) <= retry_policy.RULES.keys()
 
 
 @pytest.mark.parametrize(
@@ -109,8 +122,8 @@ def test_what_a_person_should_look_at_is_an_alarm(status: int, code: int | None,
 
 
 def test_what_failed_on_its_way_is_tried_soon_or_on_the_next_day() -> None:
-    soon = retry_policy.after_failure(30022, rng=random.Random(1)).in_
-    tomorrow = retry_policy.after_failure(30023, rng=random.Random(1)).in_
+    soon = retry_policy.pause_before_second_try(30022, rng=random.Random(1))
+    tomorrow = retry_policy.pause_before_second_try(30023, rng=random.Random(1))
 
     assert timedelta(seconds=15) < soon < timedelta(minutes=1)
     assert tomorrow == timedelta(hours=24)
