@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from datetime import datetime
 from typing import Any
 
@@ -54,9 +55,14 @@ class FencedConversations:
         """
         return self._storage.begin_anew(user_id, through_ms=through_ms, now=now, fence=fence)
 
-    def set_active(self, user_id: str, *, active: bool, fence: int, now: datetime) -> None:
-        """Record that the person opted out or in. Raises `Fenced`."""
-        self._set(user_id, {"is_active": active}, fence=fence, now=now)
+    def set_active(self, user_id: str, *, active: bool, fence: int | None, now: datetime) -> None:
+        """Record that the person opted out or in. Raises `Fenced`.
+
+        `fence` None: the carrier reported it, which needs no visit. Without a conversation nothing happens, and a visit
+        sees it when it opens the conversation next.
+        """
+        with suppress(Fenced) if fence is None else nullcontext():
+            self._set(user_id, {"is_active": active}, fence=fence, now=now)
 
     def set_quiet(self, user_id: str, *, until_ms: int, fence: int, now: datetime) -> None:
         """Record until when, by Redis's clock, the person gets no reply. Raises `Fenced`."""
@@ -82,17 +88,6 @@ class FencedConversations:
         )
         return holds(self._tables, update)
 
-    def opt_out(self, user_id: str, *, now: datetime) -> None:
-        """Record that the carrier reports an opt-out; a worker sees it when it opens the conversation next."""
-        update = Update(
-            table=self._names.conversations,
-            key={"user_id": user_id},
-            set={"is_active": False, "updated_at": now.isoformat()},
-            remove=("expires",),  # a STOP is kept for good
-            when=Attr("user_id").exists(),
-        )
-        holds(self._tables, update)
-
     def delete_if_untouched(self, user_id: str, *, fence: int) -> bool:
         """Delete a conversation that was only opened; return whether there is none now.
 
@@ -113,14 +108,14 @@ class FencedConversations:
             return False
         return True
 
-    def _set(self, user_id: str, values: Mapping[str, Any], *, fence: int, now: datetime) -> None:
+    def _set(self, user_id: str, values: Mapping[str, Any], *, fence: int | None, now: datetime) -> None:
         update = Update(
             table=self._names.conversations,
             key={"user_id": user_id},
             set={**values, "updated_at": now.isoformat()},
             # a STOP is kept for good, however long nothing more is said
             remove=("expires",) if values.get("is_active") is False else (),
-            when=Attr("fence").eq(fence),
+            when=Attr("user_id").exists() if fence is None else Attr("fence").eq(fence),
         )
         try:
             self._tables.update(update)

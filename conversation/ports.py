@@ -41,14 +41,11 @@ class OpenConversations(Protocol):
     def forget(self, user_id: str, *, through_ms: int, fence: int, now: datetime) -> Conversation:
         """Empty window and memory. Raises `Fenced`."""
 
-    def set_active(self, user_id: str, *, active: bool, fence: int, now: datetime) -> None:
-        """Record that the person opted out or in. Raises `Fenced`."""
+    def set_active(self, user_id: str, *, active: bool, fence: int | None, now: datetime) -> None:
+        """Record that the person opted out or in; without a fence, that the carrier says so. Raises `Fenced`."""
 
     def set_quiet(self, user_id: str, *, until_ms: int, fence: int, now: datetime) -> None:
         """Record until when the person gets no reply. Raises `Fenced`."""
-
-    def opt_out(self, user_id: str, *, now: datetime) -> None:
-        """Record that the carrier reports an opt-out."""
 
     def remember(self, conversation: Conversation, memory: Memory) -> bool:
         """Replace the memory of a conversation as it was read; False if it changed since."""

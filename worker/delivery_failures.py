@@ -59,7 +59,7 @@ class DeliveryFailures:
         if rule.stops_sending and self._circuit.open(reason):
             self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.STOPPED, reason))
         if rule.opts_out:
-            self._journal.conversations.opt_out(part.user_id, now=self._now())
+            self._journal.conversations.set_active(part.user_id, active=False, fence=None, now=self._now())
         if codes.is_alarming_code(code):
             self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.STRANGE, reason))
         self.try_again(part)

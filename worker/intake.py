@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from cat import hearing
-from conversation.entries import arrived
 from inbox.ports import Waiting
 from journal import model, states
 from journal.ports import Journal
@@ -15,6 +14,7 @@ from sms import countries, keywords, messages
 from sms.messages import InboundSms
 from worker import limits, telemetry
 from worker.delivery import LOOP, Delivery
+from worker.filing import Filing
 from worker.keyword_rules import ORDINARY, RULES, Rule
 from worker.visit import Visit
 from worker.visit_settings import VisitSettings
@@ -44,18 +44,17 @@ class Batch:
 class Intake:
     """Files waiting texts and decides what becomes of each.
 
-    `mark`: the keyed hash of a sid, by which the text of an erased person is recognized. `worker`: who serves, as the
-    journal records it.
+    `mark`: the keyed hash of a sid, by which the text of an erased person is recognized.
     """
 
     def __init__(
         self,
         journal: Journal,
+        filing: Filing,
         delivery: Delivery,
         limiter: limits.Limiter,
         settings: VisitSettings,
         *,
-        worker: str,
         mark: Callable[[str], str],
         telemetry: telemetry.Telemetry,
     ) -> None:
@@ -63,7 +62,7 @@ class Intake:
         self._delivery = delivery
         self._limiter = limiter
         self._settings = settings
-        self._worker = worker
+        self._filing = filing
         self._mark = mark
         self._telemetry = telemetry
 
@@ -82,7 +81,9 @@ class Intake:
         batch = Batch()
         for entry in waiting:
             if entry.text is None:
-                self._file_unreadable(visit, entry)
+                self.settle(
+                    visit, self._filing.file_unreadable(visit, entry), states.TurnState.DEAD, "unreadable entry"
+                )
                 batch.finished.append(entry.entry_id)
             elif self._is_erased(visit, entry.text):
                 batch.finished.append(entry.entry_id)
@@ -97,7 +98,7 @@ class Intake:
         if batch.turns and (self._settings.policy == "each" or batch.turns[0].tries > 1):
             # a text during which a worker died is answered alone: its tries are not its neighbours'
             return False
-        turn = self._file(visit, entry, text)
+        turn = self._filing.file(visit, entry, text)
         if turn.state is states.TurnState.FILED:
             return self._admit(visit, batch, entry, text, turn)
         if turn.state is states.TurnState.ANSWERED:
@@ -135,84 +136,6 @@ class Intake:
         turn = self._journal.turns.get(visit.user_id, text.sid)
         return turn is None or turn.state is states.TurnState.FILED
 
-    # a text's row
-
-    def _file(self, visit: Visit, entry: Waiting, text: InboundSms) -> model.Turn:
-        """Return the text's row, created now or before.
-
-        A FILED row that stood there was a dead worker's: its try is counted before the work starts.
-        """
-        known = visit.filed.get(text.sid)
-        if known is not None and known.state is states.TurnState.FILED:
-            self._note_return(visit, entry, known)
-            return known
-        filed = self._journal.turns.file(self._new_turn(visit, entry, text), now=visit.now())
-        turn = filed.turn
-        self._note_return(visit, entry, turn)
-        died = not filed.fresh and turn.state is states.TurnState.FILED and visit.lease.after_death
-        if died or self._failed_before(visit, turn):
-            turn = self._journal.turns.retry(turn)
-        elif not filed.fresh and turn.state is not states.TurnState.FILED and self._is_repeated(entry, text, turn):
-            self._journal.turns.note_duplicates(visit.user_id, turn.sid, 1, now=visit.now())
-        visit.filed[text.sid] = turn
-        return turn
-
-    def _new_turn(self, visit: Visit, entry: Waiting, text: InboundSms) -> model.Turn:
-        media = [{"url": media.url, "content_type": media.content_type} for media in text.media]
-        return model.Turn(
-            user_id=visit.user_id,
-            sid=text.sid,
-            state=states.TurnState.FILED,
-            arrived=arrived(entry.entry_id),
-            content=text.body,
-            to=text.to,
-            # a service chooses the number that a reply leaves from, unless each number has a conversation of its own
-            messaging_service_sid=text.messaging_service_sid if visit.user_id == text.sender else None,
-            repaired=text.repaired,
-            facts={
-                "worker": self._worker,
-                "opened_at": visit.now().isoformat(),
-                **({"media": media} if media else {}),
-            },
-        )
-
-    def _file_unreadable(self, visit: Visit, entry: Waiting) -> None:
-        """Keep an entry that cannot be read as a dead letter: it must neither block nor vanish."""
-        turn = model.Turn(
-            user_id=visit.user_id,
-            sid=f"{model.UNREADABLE}{entry.entry_id}",
-            state=states.TurnState.FILED,
-            arrived=arrived(entry.entry_id),
-            content="",
-            to="",
-            facts={"payload": entry.payload.decode(errors="replace")},
-        )
-        filed = self._journal.turns.file(turn, now=visit.now()).turn
-        self.settle(visit, filed, states.TurnState.DEAD, "unreadable entry")
-
-    def _note_return(self, visit: Visit, entry: Waiting, turn: model.Turn) -> None:
-        """Record that Redis lost an unfinished text that came back: it may be answered out of order."""
-        if arrived(entry.entry_id) == turn.arrived or turn.restored_at is not None:
-            return
-        if turn.state is states.TurnState.FILED or self._is_unsent(turn):
-            self._journal.turns.note_restored(turn, now=visit.now())
-
-    def _is_unsent(self, turn: model.Turn) -> bool:
-        if turn.state is not states.TurnState.ANSWERED:
-            return False
-        return any(
-            part.state in states.UNSETTLED_PARTS for part in self._journal.outbox.parts(turn.user_id, turn.reply_sid)
-        )
-
-    def _failed_before(self, visit: Visit, turn: model.Turn) -> bool:
-        """Return whether a bug ended the last visit with this reply, of the oldest text, in hand."""
-        is_oldest = not visit.filed
-        is_answered = turn.state is states.TurnState.ANSWERED
-        return is_answered and visit.lease.after_death and is_oldest and turn.error is not None
-
-    def _is_repeated(self, entry: Waiting, text: InboundSms, turn: model.Turn) -> bool:
-        return not text.repaired and arrived(entry.entry_id) != turn.arrived
-
     def _resume(self, visit: Visit, turn: model.Turn, *, put_back: bool) -> int | None:
         """Carry on a frozen reply; return when to look again, or None if all its parts are settled.
 
@@ -231,8 +154,6 @@ class Intake:
         if due_ms is None:
             visit.settled.add(sid)
         return due_ms
-
-    # a text's verdict
 
     def _admit(self, visit: Visit, batch: Batch, entry: Waiting, text: InboundSms, turn: model.Turn) -> bool:
         """Settle a text that gets no reply, or add it to the batch; False if it must wait its turn."""

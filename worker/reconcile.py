@@ -13,38 +13,27 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from conversation.entries import milliseconds
 from inbox.errors import InboxAway
 from inbox.payloads import Who
 from inbox.ports import Inbox, moment
 from journal import model
 from journal.ports import Journal
-from journal.states import STATUS_RANK, PartState
+from journal.states import PartState
 from sms import messages
 from sms.ports import Listed, MessageList
 from worker import evidence, telemetry
 from worker.delivery_failures import DeliveryFailures, text_of
 from worker.lease import LeaseKeeper
+from worker.statement import OVERLAP, RECENT_ROWS, Statement
 
 #: For how many people one sweep enqueues a wake-up task.
 SWEEP_LIMIT: Final = 200
 #: How many rows of a bucket are read at a time.
 ROWS: Final = 200
-#: A person's newest rows, among which a listed entry's part is looked for first.
-RECENT_ROWS: Final = 200
-#: The second search, if the first does not find them all: three hundred turns since the last look.
-MANY_ROWS: Final = 1000
-#: The carrier's list lags by minutes, so each look starts this much before the end of the last.
-OVERLAP: Final = timedelta(minutes=15)
 #: A younger text is most likely still on its way through the webhook.
 GRACE: Final = timedelta(seconds=10)
-#: After this time the reconciler no longer waits for a message's price.
-PRICE_PATIENCE: Final = timedelta(hours=24)
-#: How many messages that need no second look are remembered, so that the overlap of two looks costs no reads.
-REMEMBERED: Final = 20_000
-#: The names under which the journal stores how far each of the two lists was read.
+#: The name under which the journal stores how far the list of received texts was read.
 RECEIVED: Final = "watermark"
-CHARGED: Final = "watermark charged"
 #: A text found this long after it was sent means that webhooks are being lost.
 LATE: Final = timedelta(seconds=60)
 
@@ -125,7 +114,9 @@ class Reconciler:
         self._aftermath = aftermath
         self._terms = terms
         self._telemetry = telemetry
-        self._remembered: dict[str, None] = {}
+        self._statement = Statement(
+            journal_, message_list, aftermath, numbers=terms.numbers, per_number=terms.per_number, redact=terms.redact
+        )
 
     def sweep(self) -> Sweep:
         """Enqueue a wake-up task for each person who is due and not being served."""
@@ -182,7 +173,7 @@ class Reconciler:
             passed("replies in doubt")
         held = sum(self._hold(part, now) for parts in doubtful.values() for part in parts)
         missed, late = self._missed(since, passed)
-        reported, charged = self._statement(now, passed)
+        reported, charged = self._statement.read(now, passed)
         return Report(
             unfinished=unfinished,
             settled=settled,
@@ -292,104 +283,6 @@ class Reconciler:
         self._journal.unsettled.set_watermark(RECEIVED, min(read_at))
         return missed, late
 
-    # The carrier's statement: charges, and final statuses that no callback reported
-
-    def _statement(self, now: datetime, passed: Callable[[str], None]) -> tuple[int, int]:
-        """Record segments and price of all sent messages since the last look.
-
-        Record the status too, if no callback reported it.
-        """
-        if not self._terms.numbers:
-            return 0, 0
-        mark = self._journal.unsettled.watermark(CHARGED)
-        if mark is None:
-            self._journal.unsettled.set_watermark(
-                CHARGED, self._message_list.received_by(self._terms.numbers[0], since=None).read_at
-            )
-            return 0, 0
-        reported = charged = 0
-        looked_to: list[datetime] = []
-        for number in self._terms.numbers:
-            listing = self._message_list.sent_from(number, since=mark - OVERLAP)
-            people: dict[str, list[Listed]] = {}
-            for entry in listing.messages:
-                if not entry.inbound and entry.sid not in self._remembered:
-                    people.setdefault(self._user(entry.to, entry.sender), []).append(entry)
-            for person, entries in people.items():
-                more = self._note_entries(person, entries, now)
-                reported, charged = reported + more[0], charged + more[1]
-            # a price comes later than its message: the next look begins at the first message without one
-            pending = [
-                entry.created
-                for entry in listing.messages
-                if _is_open(entry) and listing.read_at - entry.created < PRICE_PATIENCE
-            ]
-            looked_to.append(min([listing.read_at, *pending]))
-            passed("segments and prices")
-        self._journal.unsettled.set_watermark(CHARGED, min(looked_to))
-        return reported, charged
-
-    def _note_entries(self, person: str, entries: Sequence[Listed], now: datetime) -> tuple[int, int]:
-        reported = charged = 0
-        mine = self._mine(person, entries)
-        for entry in entries:
-            part = mine.get(entry.sid)
-            if part is None or part.attempt_id is None:
-                continue  # sent by an older program, or in doubt: evidence settles the latter
-            if _rank(entry.status) > _rank(part.status):
-                reported_status = model.Reported(
-                    attempt_id=part.attempt_id, sid=entry.sid, status=entry.status, error_code=entry.error_code,
-                    evidence="list",
-                )  # fmt: skip
-                part = self._journal.outbox.report(person, part.key, reported_status, now=now) or part
-                reported += 1
-                self._aftermath.consider(part)
-            # the worker that recorded the failure may have died before it wrote the second try
-            self._aftermath.try_again(part)
-            if entry.price is not None and part.price is None:
-                charge = model.Charge(segments=entry.segments, price=entry.price, unit=entry.price_unit)
-                self._journal.outbox.charge(part, charge)
-                charged += 1
-            if not _is_open(entry) and _rank(entry.status) >= _rank("canceled"):
-                self._redact(entry, part)
-                self._remember(entry.sid)
-        return reported, charged
-
-    def _redact(self, entry: Listed, part: model.ReplyPart) -> None:
-        """Have the carrier delete the words of a reply with a final status, and of the texts it answers.
-
-        Raises `CarrierAway`; a later look continues.
-        """
-        redact = self._terms.redact
-        if redact is None or not entry.body:
-            return
-        turn = self._journal.turns.get(part.user_id, part.turn)
-        begin = milliseconds(turn.arrived if turn else part.arrived)
-        answered = self._journal.transcript.between(
-            part.user_id, after_ms=begin - 1, before_ms=milliseconds(part.arrived) + 1, limit=RECENT_ROWS
-        )
-        for text in answered:
-            name = model.RowName(user_id=part.user_id, key=text.key)
-            if name.is_turn:
-                redact(name.sid)
-        # the reply comes last: as long as the carrier has its words, a later look repeats all of this
-        redact(entry.sid)
-
-    def _mine(self, person: str, entries: Sequence[Listed]) -> dict[str, model.ReplyPart]:
-        """Return the person's parts by sid, searching further back if some of the entries are not found."""
-        wanted = {entry.sid for entry in entries}
-        parts: dict[str, model.ReplyPart] = {}
-        for limit in (RECENT_ROWS, MANY_ROWS):
-            parts = {part.sid: part for part in self._journal.outbox.newest_parts(person, limit=limit) if part.sid}
-            if wanted <= parts.keys():
-                break
-        return parts
-
-    def _remember(self, sid: str) -> None:
-        self._remembered[sid] = None
-        while len(self._remembered) > REMEMBERED:
-            del self._remembered[next(iter(self._remembered))]
-
 
 def _text_from(entry: Listed, age: timedelta) -> messages.InboundSms:
     return messages.InboundSms(
@@ -401,12 +294,3 @@ def _text_from(entry: Listed, age: timedelta) -> messages.InboundSms:
         repaired=True,
         found_after_seconds=int(age.total_seconds()),
     )
-
-
-def _is_open(entry: Listed) -> bool:
-    """Return whether a price is still to come: a failed or canceled message has none."""
-    return entry.price is None and entry.status not in {"failed", "canceled"}
-
-
-def _rank(status: str | None) -> int:
-    return STATUS_RANK.get(status or "", 0)

@@ -541,11 +541,11 @@ def test_a_move_that_stands_in_no_table_is_an_error(store: Journal) -> None:
 
 
 def test_what_the_carrier_says_of_an_opt_out_needs_no_fence(store: Journal) -> None:
-    store.conversations.opt_out(ANN, now=NOW)  # without a conversation nothing happens
+    store.conversations.set_active(ANN, active=False, fence=None, now=NOW)  # without a conversation nothing happens
     assert store.storage.get(ANN) is None
     store.conversations.open(ANN, now=NOW)
 
-    store.conversations.opt_out(ANN, now=NOW)
+    store.conversations.set_active(ANN, active=False, fence=None, now=NOW)
 
     assert store.conversations.open(ANN, now=NOW).is_active is False
 

@@ -14,6 +14,7 @@ from sms.ports import MediaSource
 from worker.budget import Budget
 from worker.build.cat import memory_terms
 from worker.delivery import Delivery
+from worker.filing import Filing
 from worker.intake import Intake
 from worker.lease import LeaseKeeper
 from worker.limits import Limiter
@@ -65,7 +66,8 @@ def compose_visits(  # noqa: PLR0913 - all that a visit consists of
     sleep: Callable[[float], None] = time.sleep,
 ) -> Visits:
     """Return visits, put together from their parts."""
-    intake = Intake(journal, delivery, limiter, settings, worker=worker, mark=mark, telemetry=telemetry)
+    filing = Filing(journal, worker=worker)
+    intake = Intake(journal, filing, delivery, limiter, settings, mark=mark, telemetry=telemetry)
     responder = Responder(journal, inbox.agenda, intake, cat, budget, settings, media=media, telemetry=telemetry)
     return Visits(
         inbox, journal, intake, responder, delivery, leases, settings,
