@@ -21,7 +21,7 @@ import redis
 from benchmarks import load, turns
 from benchmarks.lab import BENCH_PYTHON, ROOT, Lab
 from benchmarks.report import Study
-from inbox import doorbell, payloads
+from inbox import payloads, wakeup
 from inbox.payloads import Who
 from sms.messages import InboundSms, MessageSid
 from webhook.door import RedisDoor
@@ -101,7 +101,7 @@ def work(study: Study, *, rounds: int, tasks: int) -> None:
             for first in (20, tasks):
                 before, calls_before = worker.cpu_seconds(), _scripts_run(client)
                 for _ in range(first):
-                    client.lpush(payloads.QUEUE, doorbell.ring(payloads.ANSWER_TASK, Who(secrets.token_hex(12))))
+                    client.lpush(payloads.QUEUE, wakeup.message(payloads.ANSWER_TASK, Who(secrets.token_hex(12))))
                 # a visit to an unknown person runs one script, which returns that the person is unknown
                 _until(lambda most=calls_before + first: _scripts_run(client) >= most)  # noqa: B023 - called here
             study.add(DONE_CPU, OURS, 1000 * (worker.cpu_seconds() - before) / tasks)

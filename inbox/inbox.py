@@ -34,7 +34,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from inbox import doorbell, payloads
+from inbox import payloads, wakeup
 from inbox.errors import InboxAway
 from inbox.payloads import UnreadableEntry, Who
 from inbox.ports import COUNT_AGAIN, GRACE, LEASE, REMIND_AGAIN, WAKE_AGAIN, Lease, Receipt, Waiting, milliseconds
@@ -106,7 +106,7 @@ def accept_entry(text: InboundSms, key: bytes, *, per_number: bool = False) -> E
             user_id,
             payloads.encode_text(text),
             text.sid,
-            doorbell.encoded(name),
+            wakeup.message(payloads.ANSWER_TASK, name),
             # Twilio repeats a webhook soon, so the newest texts suffice; the reconciler may come at any time
             0 if text.repaired else NEWEST_COMPARED,
         ),
@@ -118,10 +118,8 @@ def accept_call(entries: Iterable[Entry]) -> Entry:
 
     The script returns one outcome for each text.
     """
-    entries = tuple(entries)
-    pieces, ids, first = doorbell.bells(payloads.ANSWER_TASK, len(entries))
     keys: list[str] = ["agenda", "people", "waiting", payloads.QUEUE]
-    args: list[bytes | str | int] = [milliseconds(GRACE), ids, first, *pieces]
+    args: list[bytes | str | int] = [milliseconds(GRACE)]
     for more_keys, more_args in entries:
         keys += more_keys
         args += more_args
@@ -141,7 +139,7 @@ def receive_call(entries: Iterable[Entry]) -> Entry:
     reports = [report for _, (report,) in entries]
     return (
         ("receipts", "receipts:rung", payloads.QUEUE),
-        (doorbell.ring(payloads.RECEIPTS_TASK), milliseconds(RECEIPTS_RING), *reports),
+        (wakeup.message(payloads.RECEIPTS_TASK), milliseconds(RECEIPTS_RING), *reports),
     )
 
 
@@ -249,16 +247,16 @@ class RedisInbox:
     @translated()
     def wake(self, who: Who) -> None:
         """Push a wake-up task for a person."""
-        self._redis.lpush(payloads.QUEUE, doorbell.ring(payloads.ANSWER_TASK, who))
+        self._redis.lpush(payloads.QUEUE, wakeup.message(payloads.ANSWER_TASK, who))
 
     def request_memory(self, who: Who) -> None:
         """Push a memory task, unless one was pushed a moment ago."""
-        task = doorbell.ring(payloads.REMEMBER_TASK, who)
+        task = wakeup.message(payloads.REMEMBER_TASK, who)
         self._run("request", [f"reminded:{who}", payloads.QUEUE], [task, milliseconds(REMIND_AGAIN)])
 
     def ask_for_count(self) -> None:
         """Push a recount task, unless one was pushed a moment ago."""
-        task = doorbell.ring(payloads.COUNT_TASK)
+        task = wakeup.message(payloads.COUNT_TASK)
         self._run("request", ["reminded:#count", payloads.QUEUE], [task, milliseconds(COUNT_AGAIN)])
 
     def drop_identity(self, who: Who) -> bool:

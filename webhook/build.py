@@ -1,4 +1,4 @@
-"""The one place that reads settings and puts the webhook together."""
+"""Build the webhook from the settings."""
 
 from __future__ import annotations
 
@@ -11,47 +11,50 @@ from redis.exceptions import RedisError
 from runtime import logs
 from runtime.secrets import Keys, reload_on_hangup
 from runtime.settings import Settings, SettingsError, environment
+from sms.recipient import Recipient
 from sms.signature import Key, Validator
-from webhook.app import Ours, WebhookApp, create_app
-from webhook.door import RedisDoor
+from webhook import ingest
+from webhook.app import BODY_SECONDS, WebhookApp
 
-#: A text that has waited for longer than this waits for a person to look.
+#: A text that waits for longer needs an operator.
 STUCK_AFTER_SECONDS: Final = 120.0
 
 
 def signing(chosen: Settings, keys: Keys) -> Callable[[], Sequence[Key]]:
-    """What may have signed a request, at the moment of each."""
+    """Return a function that lists the keys that may have signed a request now."""
     by_token, by_key = chosen.webhook_signing != "shared-keys", chosen.webhook_signing != "tokens"
 
     @lru_cache(maxsize=1)
-    def made(secrets: tuple[str, ...], shared: tuple[str, ...]) -> tuple[Key, ...]:
+    def built(secrets: tuple[str, ...], shared: tuple[str, ...]) -> tuple[Key, ...]:
         return (*map(Key, secrets), *(Key(key, "sha256") for key in shared))
 
-    return lambda: made(keys.tokens if by_token else (), keys.shared_keys if by_key else ())
+    return lambda: built(keys.tokens if by_token else (), keys.shared_keys if by_key else ())
 
 
-def door(chosen: Settings) -> RedisDoor:
-    """Where texts are kept. Raises `SettingsError` for an address with an option that redis-py does not know, or not with that value."""
+def build_ingest(chosen: Settings) -> ingest.Ingest:
+    """Return the way into the inbox. Raises `SettingsError` if redis-py refuses the URL."""
     try:
-        return RedisDoor(chosen.redis_url, who_key=chosen.who_key_bytes, per_number=chosen.per_number)
+        client = ingest.connect(chosen.redis_url)
     except (TypeError, ValueError, RedisError) as exc:
         raise SettingsError(f"REDIS_URL: {exc}") from None
+    return ingest.Ingest(client, who_key=chosen.who_key_bytes, per_number=chosen.per_number)
 
 
-def app() -> WebhookApp:
-    """The webhook as the environment describes it. Raises `SettingsError`."""
+def app(*, body_seconds: float = BODY_SECONDS) -> WebhookApp:
+    """Return the webhook as the environment describes it. Raises `SettingsError`."""
     chosen = Settings.load(environment())
     chosen.require_twilio()
     logs.configure("webhook", form=chosen.log_format, level=chosen.log_level)
     keys = Keys(chosen, environment)
     reload_on_hangup(keys)
-    return create_app(
+    return WebhookApp(
         validator=Validator(chosen.public_url, signing(chosen, keys)),
-        ours=Ours(
+        recipient=Recipient(
             account_sid=chosen.twilio_account_sid,
             numbers=frozenset(chosen.numbers),
             messaging_service_sid=chosen.twilio_messaging_service_sid,
         ),
-        door=door(chosen),
+        ingest=build_ingest(chosen),
         stuck_after_seconds=STUCK_AFTER_SECONDS,
+        body_seconds=body_seconds,
     )
