@@ -28,8 +28,8 @@ from benchmarks import load
 from benchmarks.lab import BENCH_PYTHON, ROOT, Lab, Proc, listens
 from benchmarks.report import Study
 from chaos.tree import free_port
-from inbox import inbox as inbox_redis
-from inbox.inbox import RedisInbox
+from inbox import connection
+from inbox.inbox import on_redis
 from sms.messages import InboundSms, MessageSid
 
 TIMES_IN_FLIGHT: Final = 20
@@ -129,10 +129,10 @@ def plain(at: House, *, concurrency: int) -> Proc:
 
 def accept(at: House, texts: Iterable[tuple[int, str]]) -> None:
     """Put texts into our inbox, each as its number and its sender, such as `(7, "+15550000007")`."""
-    with inbox_redis.connect(at.env["REDIS_URL"]) as client:
-        inbox = RedisInbox(client, who_key=hashlib.blake2b(WHO_KEY.encode()).digest())
+    with connection.connect(at.env["REDIS_URL"]) as client:
+        inbox = on_redis(client, who_key=hashlib.blake2b(WHO_KEY.encode()).digest())
         for number, sender in texts:
-            inbox.accept(
+            inbox.texts.accept(
                 InboundSms(sid=MessageSid(f"SM{number:032x}"), sender=sender, to=load.NUMBER, body=f"hello {number}")
             )
 

@@ -16,7 +16,8 @@ import redis
 
 from chaos.auditor import Evidence, Row, SentText, Shown, Talk
 from chaos.tree import ACCOUNT, NUMBER, TOKEN, wait_until
-from inbox import payloads
+from inbox import keys, payloads
+from inbox.connection import connect
 
 PAGE: Final = 1000
 #: Timeout of a request to the simulated carrier.
@@ -29,7 +30,7 @@ class Outside:
     def __init__(self, urls: Mapping[str, str]) -> None:
         self._twilio = urls["twilio"]
         self._http = httpx.Client(base_url=self._twilio, auth=(ACCOUNT, TOKEN), timeout=PATIENCE_SECONDS)
-        self.redis = redis.Redis.from_url(urls["redis"], socket_timeout=5)
+        self.redis = connect(urls["redis"], socket_timeout=5)
         self._dynamodb = boto3.client(
             "dynamodb", endpoint_url=urls["dynamodb"], region_name="us-east-1",
             aws_access_key_id="local", aws_secret_access_key="local",  # noqa: S106 - any value will do
@@ -44,7 +45,7 @@ class Outside:
     def waits(self, person: str) -> bool:
         """Return whether a text of this person is in the inbox; True if Redis does not answer."""
         try:
-            return bool(self.redis.exists(f"inbox:{self.who(person)}"))
+            return bool(self.redis.exists(keys.texts(self.who(person))))
         except redis.RedisError:
             return True  # Redis is being killed right now
 

@@ -30,6 +30,7 @@ from chaos.proxy import CUT, Deed, Exchange, When
 from chaos.steps import Step, attempt_of, step_of, took_effect
 from chaos.tree import ChaosFailed, Member, Tree, faketime
 from chaos.witness import Witness
+from inbox import keys
 
 #: After the last fault the system must come to rest. It may make no progress for at most `REST_SECONDS`, which is the
 #: validity period and a reserve. The whole wait ends after `LONGEST_REST_SECONDS`.
@@ -217,7 +218,7 @@ class Day:
         return True
 
     def _empty_queue(self) -> bool:
-        self.outside.redis.delete("doorbells")
+        self.outside.redis.delete(keys.QUEUE)
         return True
 
     def _kill_redis_now(self, label: str) -> bool:

@@ -217,7 +217,7 @@ def stats(*, since: str, as_json: bool) -> None:
 
     Reads every row of the journal.
     """
-    from inbox.ports import moment
+    from inbox.times import moment
     from operations import dead_letters
     from operations import stats as figures
     from worker import wiring
@@ -228,8 +228,8 @@ def stats(*, since: str, as_json: bool) -> None:
     archive = wiring.store(chosen).archive()
     with steps() as step:
         report = asked(lambda: figures.counted(watched(archive.states(), "rows", step), since=begin)).to_json()
-    oldest = asked(inbox.oldest_waiting_ms)
-    waiting = (moment(inbox.now_ms()) - moment(oldest)).total_seconds() if oldest is not None else None
+    oldest = asked(inbox.texts.oldest_waiting_ms)
+    waiting = (inbox.clock.now() - moment(oldest)).total_seconds() if oldest is not None else None
     report |= {"since": begin.isoformat(timespec="seconds"), "oldest_waiting_seconds": waiting}
     if as_json:
         print_json(report)
@@ -426,7 +426,7 @@ def forget(*, person: str, yes: bool, keep_twilio: bool, as_json: bool) -> None:
         storage=storage,
         archive=storage.archive(),
         inbox=inbox,
-        leases=LeaseKeeper(inbox, every_seconds=chosen.lease_renew_seconds, on_error=lambda _: None),
+        leases=LeaseKeeper(inbox.leases, every_seconds=chosen.lease_renew_seconds, on_error=lambda _: None),
         account=account,
         who=lambda name: payloads.who(name, chosen.who_key_bytes),
     )

@@ -1,4 +1,4 @@
-"""The contract between webhook and worker: task names, queues, versioned payloads, hashed user ids.
+"""The contract between webhook and worker: task names, versioned payloads, hashed user ids.
 
 A payload outlives a release: the next worker reads an entry that the previous webhook wrote. New fields get a default
 and the version stays. The version rises only if an old reader would misunderstand a new entry.
@@ -16,8 +16,6 @@ from sms.messages import DeliveryReport, InboundSms, Media, MessageSid
 #: A keyed hash of a user id, 24 hexadecimal digits. Keys, tasks and dashboards show it instead of a telephone number.
 Who = NewType("Who", str)
 
-#: The one queue. It carries wake-up tasks only: the sweep sends a lost one again.
-QUEUE: Final = "doorbells"
 #: Reply to this person's waiting texts.
 ANSWER_TASK: Final = "dadacat.answer"
 #: Write waiting delivery reports to the journal.

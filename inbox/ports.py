@@ -1,44 +1,19 @@
-"""The ports of the inbox.
+"""The ports of the inbox: what workers and commands use of Redis, split by consumer.
 
-An accepted text stays until its turn is over, and one worker at a time serves a person.
-`inbox.inbox` implements this on Redis, where each operation is one atomic script; `inbox.memory` in memory.
+An accepted text stays until its turn is over, and one worker at a time serves a person. `inbox.inbox`, `inbox.rates`
+and `inbox.circuit` implement the ports; each operation is atomic. Every method raises `InboxAway` if Redis cannot be
+reached.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol
+from datetime import datetime, timedelta
+from typing import Protocol
 
 from inbox.payloads import Who
 from sms.messages import DeliveryReport, InboundSms
-
-#: Length of a lease. It must outlast a pause of the process that renews it. After a crash, another worker waits for
-#: this long.
-LEASE: Final = timedelta(seconds=20)
-#: The first sweep after this time replaces a lost wake-up task.
-GRACE: Final = timedelta(seconds=5)
-#: The sweep pushes a wake-up task for the same person at most this often.
-WAKE_AGAIN: Final = timedelta(seconds=60)
-
-#: A memory task for the same person is pushed at most this often.
-REMIND_AGAIN: Final = timedelta(seconds=30)
-#: A task that continues a recount is pushed at most this often.
-COUNT_AGAIN: Final = timedelta(seconds=5)
-
-#: How often one send goes through an open circuit as a probe, to see whether the operator has repaired the fault.
-PROBE_EVERY: Final = timedelta(seconds=30)
-
-
-def moment(ms: int) -> datetime:
-    """Convert milliseconds of Redis's clock to a time."""
-    return datetime.fromtimestamp(ms / 1000, UTC)
-
-
-def milliseconds(duration: timedelta) -> int:
-    """Convert a duration to the milliseconds that the scripts take."""
-    return int(duration.total_seconds() * 1000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,29 +56,14 @@ class Receipt:
     report: DeliveryReport | None
 
 
-class Inbox(Protocol):
-    """The inbox as a worker uses it. Every method raises `InboxAway` if Redis cannot be reached."""
+class Texts(Protocol):
+    """The texts that wait for an answer."""
 
     def accept(self, text: InboundSms) -> bool:
         """Make a text durable and push a wake-up task for its person.
 
         Returns False, and adds nothing, if the same text is waiting.
         """
-
-    def take(self, who: Who) -> Lease | None:
-        """Take the lease on a person; None if another worker holds it or the person is unknown."""
-
-    def renew(self, lease: Lease) -> bool:
-        """Extend a lease; False if it is lost."""
-
-    def take_duty(self, name: str) -> Lease | None:
-        """Take the lease on a duty, such as `reconcile`; None if another worker holds it.
-
-        It is renewed like a lease on a person.
-        """
-
-    def leave_duty(self, lease: Lease) -> None:
-        """Release the lease on a duty. Does nothing if the lease is lost."""
 
     def waiting(self, lease: Lease, *, limit: int) -> Sequence[Waiting]:
         """Return the oldest entries, in order of arrival."""
@@ -118,6 +78,19 @@ class Inbox(Protocol):
         Returns None, and removes nothing, if the lease is lost.
         """
 
+    def oldest_waiting_ms(self) -> int | None:
+        """Return when the oldest unanswered text arrived, in milliseconds of Redis's clock."""
+
+
+class Leases(Protocol):
+    """The leases on people and on duties."""
+
+    def take(self, who: Who) -> Lease | None:
+        """Take the lease on a person; None if another worker holds it or the person is unknown."""
+
+    def renew(self, lease: Lease) -> bool:
+        """Extend a lease; False if it is lost."""
+
     def close(self, lease: Lease) -> bool | None:
         """Release the lease if the inbox is empty; False if a text is waiting, None if the lease is lost."""
 
@@ -128,20 +101,18 @@ class Inbox(Protocol):
         Does nothing if the lease is lost.
         """
 
-    def wake(self, who: Who) -> None:
-        """Push a wake-up task for a person."""
+    def take_duty(self, name: str) -> Lease | None:
+        """Take the lease on a duty, such as `reconcile`; None if another worker holds it.
 
-    def request_memory(self, who: Who) -> None:
-        """Push a task that updates the person's memory, unless one was pushed a moment ago."""
+        It is renewed like a lease on a person.
+        """
 
-    def ask_for_count(self) -> None:
-        """Push a task that recounts what was spent, unless one was pushed a moment ago."""
+    def leave_duty(self, lease: Lease) -> None:
+        """Release the lease on a duty. Does nothing if the lease is lost."""
 
-    def drop_identity(self, who: Who) -> bool:
-        """Delete the person's user id; False, and nothing is deleted, if a text is waiting."""
 
-    def person(self, who: Who) -> str | None:
-        """Return the user id of a person, or None if the person is unknown."""
+class Agenda(Protocol):
+    """Who is due for a visit, and the tasks that are pushed."""
 
     def due(self, *, limit: int) -> tuple[Sequence[Who], bool]:
         """List people who are due and not being served, oldest first.
@@ -149,20 +120,65 @@ class Inbox(Protocol):
         The second value is True if Redis was emptied since the last call.
         """
 
-    def receipts(self, *, limit: int) -> Sequence[Receipt]:
-        """Return reports that no other worker is handling: new ones first, then abandoned ones."""
+    def wake(self, who: Who) -> None:
+        """Push a wake-up task for a person."""
 
-    def receipts_done(self, entry_ids: Sequence[str]) -> None:
-        """Remove reports that are in the journal."""
+    def request_memory(self, who: Who) -> None:
+        """Push a task that updates the person's memory, unless one was pushed a moment ago."""
+
+    def request_count(self) -> None:
+        """Push a task that recounts what was spent, unless one was pushed a moment ago."""
+
+
+class People(Protocol):
+    """The people whom Redis knows."""
+
+    def user_id(self, who: Who) -> str | None:
+        """Return the user id of a person, or None if the person is unknown."""
+
+    def drop_identity(self, who: Who) -> bool:
+        """Delete the person's user id; False, and nothing is deleted, if a text is waiting."""
+
+    def forget(self, who: Who, user_id: str) -> int:
+        """Delete everything that Redis holds of a person, waiting texts included; return the item count.
+
+        The caller holds the person's lease, or serves no person at all.
+        """
+
+
+class Reports(Protocol):
+    """The delivery reports that wait to be written to the journal."""
 
     def drain_begins(self) -> None:
         """Note that a drain has begun: the next report received pushes a new task."""
 
-    def oldest_waiting_ms(self) -> int | None:
-        """Return when the oldest unanswered text arrived, in milliseconds of Redis's clock."""
+    def read(self, *, limit: int) -> Sequence[Receipt]:
+        """Return reports that no other worker is handling: new ones first, then abandoned ones."""
+
+    def remove(self, entry_ids: Sequence[str]) -> None:
+        """Remove reports that are in the journal."""
+
+
+class Clock(Protocol):
+    """Redis's clock: the only clock that decisions use."""
 
     def now_ms(self) -> int:
-        """Return Redis's clock in milliseconds: the only clock that decisions use."""
+        """Return the time in milliseconds."""
+
+    def now(self) -> datetime:
+        """Return the time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inbox:
+    """The inbox as workers and commands use it."""
+
+    texts: Texts
+    leases: Leases
+    agenda: Agenda
+    people: People
+    reports: Reports
+    clock: Clock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +194,7 @@ class Passage:
 
 
 class Circuit(Protocol):
-    """A circuit breaker for all workers. Every method raises `InboxAway` if Redis cannot be reached."""
+    """A circuit breaker for all workers."""
 
     def passage(self) -> Passage:
         """Decide whether a send may go ahead. The worker asks before it claims a part."""
@@ -188,3 +204,43 @@ class Circuit(Protocol):
 
     def close(self) -> None:
         """Allow sending again. A second call does nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """A token bucket: it holds `most` tokens and fills up completely in `per`."""
+
+    #: What is counted, in the words of a silent turn's reason, such as `texts a minute`.
+    name: str
+    #: The owner of the bucket, which becomes part of its Redis key.
+    key: str
+    most: int
+    per: timedelta
+
+
+class Limits(Protocol):
+    """The rate limits over all workers.
+
+    A verdict is stored with the sid of its text. A second call for that sid, as the successor of a dead worker makes,
+    gets the same answer and takes no token.
+    """
+
+    def exceeded(self, sid: str, rates: Sequence[Rate], *, at_ms: int) -> str:
+        """Take a token from every bucket, or from none if one is empty; return the empty one's name or "".
+
+        A second call for the same sid returns the same. Buckets fill by the time of the event, `at_ms` of Redis's
+        clock: texts that waited while no worker ran did not all arrive at once.
+        """
+
+    def pace(self, key: str, *, takes_ms: int, ahead_ms: int, most_ms: int) -> int:
+        """Take a place in a queue that drains by time alone; return the milliseconds to wait.
+
+        The place takes `takes_ms`, and the queue may run `ahead_ms` ahead. If the wait exceeds `most_ms`, no place is
+        taken and the result is negative: its absolute value is the time after which to ask again.
+        """
+
+    def streak(self, who: Who, sid: str, step: int) -> int:
+        """Add `step` to the number of texts in a row that look like a machine's; return it, at least 0.
+
+        A second call for the same sid adds nothing and returns the same count.
+        """

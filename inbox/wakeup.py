@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 from base64 import b64decode, b64encode
 from functools import cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from uuid import uuid4
 
-from inbox import payloads
+from inbox import keys
 
 #: Stand-ins for the task's id and for the person, which no other part of a message contains.
 _ID: Final = "the-id-of-the-task"
@@ -22,30 +22,24 @@ _PERSON: Final = "the-person"
 _encode: Final = json.JSONEncoder().encode
 
 
-class _Template(NamedTuple):
-    """A message and its body; `%(id)s`, `%(body)s` and `%(person)s` mark what differs."""
-
-    message: str
-    body: str
-
-
 def message(task: str, person: str | None = None) -> bytes:
     """Return a message for `task`, with an id of its own. `person` is its argument, if it has one."""
-    template = _template(task, with_person=person is not None)
+    template, body = _template(task, with_person=person is not None)
     name = _encode(person)[1:-1] if person is not None else ""
-    body = b64encode((template.body % {"person": name}).encode()).decode()
-    return (template.message % {"id": str(uuid4()), "body": body, "person": name}).encode()
+    encoded = b64encode((body % {"person": name}).encode()).decode()
+    return (template % {"id": str(uuid4()), "body": encoded, "person": name}).encode()
 
 
 @cache
-def _template(task: str, *, with_person: bool) -> _Template:
+def _template(task: str, *, with_person: bool) -> tuple[str, str]:
+    """Return a message and its body; `%(id)s`, `%(body)s` and `%(person)s` mark what differs."""
     built = sent_by_celery(task, *([_PERSON] if with_person else []))
     body = b64decode(built["body"]).decode()
     built["body"] = "<body>"
     # kombu identifies a delivery and Celery a task: one fresh id serves both
     built["properties"]["delivery_tag"] = _ID
     text = json.dumps(built).replace("%", "%%").replace(_ID, "%(id)s").replace("<body>", "%(body)s")
-    return _Template(text.replace(_PERSON, "%(person)s"), body.replace("%", "%%").replace(_PERSON, "%(person)s"))
+    return text.replace(_PERSON, "%(person)s"), body.replace("%", "%%").replace(_PERSON, "%(person)s")
 
 
 def sent_by_celery(task: str, *args: str) -> dict[str, Any]:  # Any: JSON
@@ -70,6 +64,6 @@ def sent_by_celery(task: str, *args: str) -> dict[str, Any]:  # Any: JSON
 
     with Connection(transport=Transport) as connection:
         app = Celery(set_as_current=False)
-        app.send_task(task, [*args], task_id=_ID, connection=connection, queue=payloads.QUEUE, ignore_result=True)
+        app.send_task(task, [*args], task_id=_ID, connection=connection, queue=keys.QUEUE, ignore_result=True)
     [message] = sent
     return message

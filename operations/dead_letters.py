@@ -15,7 +15,7 @@ from typing import Any
 from conversation.journal import Turn
 from conversation.storage import DynamoDBStorage
 from conversation.story import Story
-from inbox.inbox import RedisInbox
+from inbox.ports import Inbox
 from operations.explain import explain
 from sms.errors import CarrierAway
 from sms.twilio import TwilioLedger
@@ -60,7 +60,7 @@ def reconcile(reconciler: Reconciler, since: str | None, progress: Callable[[Ste
 class DeadLetters:
     """The dead letters: dead turns, and reply parts that were refused for good."""
 
-    def __init__(self, storage: DynamoDBStorage, inbox: RedisInbox) -> None:
+    def __init__(self, storage: DynamoDBStorage, inbox: Inbox) -> None:
         self._storage = storage
         self._inbox = inbox
 
@@ -99,7 +99,7 @@ class DeadLetters:
             raise BadRequest("this entry can never be read: discard it")
         if not self._storage.revive(user_id, key, now=datetime.now(UTC)):
             return False
-        self._inbox.accept(text_of(turn))
+        self._inbox.texts.accept(text_of(turn))
         return True
 
     def discard(self, name: str) -> bool:

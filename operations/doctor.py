@@ -25,6 +25,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from conversation import schema
+from inbox import connection, keys
 from operations import connect
 from runtime.settings import TWILIO_API, Settings
 from sms import signature
@@ -106,9 +107,7 @@ def _settings(chosen: Settings) -> Findings:
 
 
 def _redis_client(chosen: Settings) -> redis.Redis:
-    return redis.Redis.from_url(
-        chosen.redis_url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS
-    )
+    return connection.connect(chosen.redis_url, socket_timeout=TIMEOUT_SECONDS)
 
 
 def _redis(chosen: Settings) -> Findings:
@@ -430,9 +429,9 @@ def _workers(chosen: Settings) -> Findings:
     where = "workers"
     client = _redis_client(chosen)
     try:
-        waiting: Any = client.zrange("waiting", 0, 0, withscores=True)
+        waiting: Any = client.zrange(keys.WAITING, 0, 0, withscores=True)
         seconds, _ = client.time()
-        stopped: Any = client.hget("circuit", "reason")
+        stopped: Any = client.hget(keys.CIRCUIT, "reason")
         # a worker that does not answer in this time is fully busy, or absent
         with Celery(broker=chosen.redis_url, set_as_current=False) as app:
             workers = app.control.ping(timeout=PING_SECONDS)

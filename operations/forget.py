@@ -24,9 +24,8 @@ from conversation.archive import Archive
 from conversation.journal import STILL_STOPPED, milliseconds, stop_mark
 from conversation.models import in_milliseconds
 from conversation.storage import DynamoDBStorage
-from inbox.inbox import RedisInbox
 from inbox.payloads import Who
-from inbox.ports import Lease, Waiting, moment
+from inbox.ports import Inbox, Lease, Waiting
 from operations.dead_letters import BadRequest
 from sms import keywords
 from sms.account import TwilioAccount
@@ -68,7 +67,7 @@ class Eraser:
 
     storage: DynamoDBStorage
     archive: Archive
-    inbox: RedisInbox
+    inbox: Inbox
     account: TwilioAccount | None
     who: Callable[[str], Who]
     leases: LeaseKeeper
@@ -79,12 +78,12 @@ class Eraser:
 
         Raises `BadRequest`, `CarrierAway`, `StoreAway`, `InboxAway`.
         """
-        who, now = self.who(person), moment(self.inbox.now_ms())
+        who, now = self.who(person), self.inbox.clock.now()
         until = now + MARKED
         lease = self._alone(who, person)
         with self.leases.kept(lease) if lease else nullcontext():
             try:
-                waiting = list(self.inbox.waiting(lease, limit=MOST_MARKS)) if lease else []
+                waiting = list(self.inbox.texts.waiting(lease, limit=MOST_MARKS)) if lease else []
                 if self.archive.item(person) is not None:
                     # a higher fence: a worker that held this person before can no longer write
                     self.storage.open(person, now=now)
@@ -97,14 +96,14 @@ class Eraser:
                 self._still_alone(lease, person)
                 rows = self.archive.erase(person)
                 progress("the tables", rows)
-                removed = self.inbox.forget(who, person)
+                removed = self.inbox.people.forget(who, person)
                 progress("redis", removed)
             except BaseException:
                 if lease is not None:
-                    self.inbox.release_until(lease, due_ms=self.inbox.now_ms())
+                    self.inbox.leases.release_until(lease, due_ms=self.inbox.clock.now_ms())
                 raise
             if lease is not None:
-                self.inbox.leave_duty(lease)
+                self.inbox.leases.leave_duty(lease)
         return Receipt(
             who=who, at=now.isoformat(timespec="seconds"), rows=rows, twilio=deleted, twilio_kept=kept, redis=removed,
             late_until=until.isoformat(timespec="seconds"),
@@ -113,8 +112,8 @@ class Eraser:
     def _alone(self, who: Who, person: str) -> Lease | None:
         """Return the person's lease once no worker holds it; None if Redis does not know the person."""
         deadline = time.monotonic() + WAIT_SECONDS
-        while self.inbox.person(who) is not None:
-            lease = self.inbox.take(who)
+        while self.inbox.people.user_id(who) is not None:
+            lease = self.inbox.leases.take(who)
             if lease is not None:
                 return lease
             if time.monotonic() > deadline:
@@ -125,7 +124,7 @@ class Eraser:
         return None
 
     def _still_alone(self, lease: Lease | None, person: str) -> None:
-        if lease is not None and not self.inbox.renew(lease):
+        if lease is not None and not self.inbox.leases.renew(lease):
             raise BadRequest(f"a worker serves {person} again: run the command again")
 
     def _mark(self, person: str, who: Who, more: Sequence[str], *, now: datetime, until: datetime) -> None:

@@ -64,12 +64,6 @@ class Validator:
         return any(hmac.compare_digest(_sign(key, base + rest), given) for key in keys for base in self._bases)
 
 
-def tokens(*secrets: str) -> Callable[[], Sequence[Key]]:
-    """Return the keys of a `Validator` for auth tokens that never change."""
-    keys = tuple(map(Key, secrets))
-    return lambda: keys
-
-
 def sign(token: str, url: str, fields: Mapping[str, str], *, algorithm: Literal["sha1", "sha256"] = "sha1") -> str:
     """Return Twilio's signature of a POST of `fields` to `url`."""
     return _sign(Key(token, algorithm), (url + signed_fields(fields.items())).encode()).decode()

@@ -1,9 +1,11 @@
-"""The whole pipeline for one person, with every store in memory, for unit tests."""
+"""The whole pipeline for one person, with every server inside the process, for unit tests."""
 
 from __future__ import annotations
 
+import json
 import random
 import time
+from base64 import b64decode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,13 +18,19 @@ from cat.ports import Heard, Reply
 from cat.prices import Catalogue, Model
 from conversation.journal import PartState, TurnState
 from conversation.memory import InMemoryStorage
-from inbox import payloads
-from inbox.memory import InMemoryCircuit, InMemoryInbox, InMemoryLimits, InMemoryQuota
+from inbox import arrivals, keys, payloads
+from inbox.budget import Caps
+from inbox.circuit import RedisCircuit
+from inbox.connection import Scripts
+from inbox.inbox import on_redis
+from inbox.quota import RedisQuota
+from inbox.rates import RedisLimits
 from sms.memory import InMemorySender
-from sms.messages import InboundSms, MessageSid
+from sms.messages import DeliveryReport, InboundSms, MessageSid
 from sms.ports import Listed
 from sms.prices import Tariff
 from tests.builders import ANN, OUR_NUMBER, a_sid, a_text
+from tests.fake_redis import a_redis
 from worker.budget import Budget
 from worker.counting import Counting
 from worker.delivery import Delivery, Terms
@@ -72,7 +80,7 @@ class Died(BaseException):
 
 @dataclass
 class Room:
-    """The pipeline for one person, with every store in memory and a clock that a test can set."""
+    """The pipeline for one person, with every server inside the process and a clock that a test can turn."""
 
     ms: int = field(default_factory=lambda: int(time.time() * 1000))
     policy: str = "each"
@@ -80,16 +88,19 @@ class Room:
     max_parts: int = 1
     #: The cat's limit for a reply. The budget always reserves one segment.
     max_segments: int = 3
-    purse: InMemoryQuota | None = None
+    #: What may be spent on models and on messages; None for both: no budget is kept.
+    models: Caps | None = None
+    messages: Caps | None = None
     habits: Mapping[str, Any] = field(default_factory=dict)
     rates: Rates | None = None
     per_number: bool = False
 
     def __post_init__(self) -> None:
-        self.inbox = InMemoryInbox(clock_ms=lambda: self.ms, lease=timedelta(seconds=20), per_number=self.per_number)
+        self.redis = a_redis(lambda: self.ms)
+        self.inbox = on_redis(self.redis, who_key=b"memory", per_number=self.per_number)
         self.store = InMemoryStorage()
         self.sender = InMemorySender()
-        self.circuit = InMemoryCircuit()
+        self.circuit = RedisCircuit(self.redis)
         self.parrot = Parrot()
         self.alarms: list[tuple[str, str]] = []
         self.aftermath = self.an_aftermath(self.inbox)
@@ -97,12 +108,16 @@ class Room:
             self.inbox, self.store, self.aftermath, who_key=b"memory", per_number=self.per_number, noted=lambda *_: None
         )
         self.sender.clock = self.now
-        limits = InMemoryLimits(clock_ms=lambda: self.ms) if self.rates else None
+        self.purse = self.a_quota(self.models, self.messages) if self.models or self.messages else None
+        limits = RedisLimits(self.redis) if self.rates else None
         self.limiter = Limiter(limits, self.rates or Rates())
         self.reconciler = self.a_reconciler()
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.ms / 1000, UTC)
+
+    def a_quota(self, models: Caps | None = None, messages: Caps | None = None) -> RedisQuota:
+        return RedisQuota(self.redis, models=models or Caps(), messages=messages or Caps())
 
     def an_aftermath(self, inbox: Any) -> DeliveryFailures:
         return DeliveryFailures(
@@ -154,7 +169,7 @@ class Room:
             delivery=delivery,
             limiter=self.limiter,
             album=replaced.get("album"),
-            leases=LeaseKeeper(self.inbox, every_seconds=5, on_error=lambda _: None),
+            leases=LeaseKeeper(self.inbox.leases, every_seconds=5, on_error=lambda _: None),
             worker="w",
             mark=replaced.get("mark", str),
         )
@@ -170,7 +185,7 @@ class Room:
     def texts(self, *bodies: str) -> list[InboundSms]:
         texts = [a_text(body) for body in bodies]
         for text in texts:
-            self.inbox.accept(text)
+            self.inbox.texts.accept(text)
         return texts
 
     def serve(self, **replaced: Any) -> None:
@@ -184,6 +199,25 @@ class Room:
 
     def later(self, *, seconds: float) -> None:
         self.ms += int(seconds * 1000)
+
+    def receive(self, report: DeliveryReport) -> None:
+        """Make a delivery report wait, as the webhook does."""
+        Scripts(self.redis).run("receive", *arrivals.receive_call([arrivals.receive_entry(report)]))
+
+    def asked_for(self, task: str) -> list[str]:
+        """Return the people for whom tasks of this name are queued, oldest first.
+
+        A task of no person counts as an empty string.
+        """
+        messages = [json.loads(message) for message in reversed(self.redis.lrange(keys.QUEUE, 0, -1))]
+        arguments = [json.loads(b64decode(m["body"]))[0] for m in messages if m["headers"]["task"] == task]
+        return [given[0] if given else "" for given in arguments]
+
+    @property
+    def stopped(self) -> str:
+        """Why the circuit is open; empty if it is closed."""
+        reason = self.redis.hget(keys.CIRCUIT, "reason")
+        return reason.decode() if isinstance(reason, bytes) else ""
 
     @property
     def received(self) -> list[str]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Final
 
 from redis.exceptions import RedisError
 
+from inbox import payloads, wakeup
 from runtime import logs
 from runtime.secrets import Keys, reload_on_hangup
 from runtime.settings import Settings, SettingsError, environment
@@ -22,13 +22,13 @@ STUCK_AFTER_SECONDS: Final = 120.0
 
 def signing(chosen: Settings, keys: Keys) -> Callable[[], Sequence[Key]]:
     """Return a function that lists the keys that may have signed a request now."""
-    by_token, by_key = chosen.webhook_signing != "shared-keys", chosen.webhook_signing != "tokens"
 
-    @lru_cache(maxsize=1)
-    def built(secrets: tuple[str, ...], shared: tuple[str, ...]) -> tuple[Key, ...]:
-        return (*map(Key, secrets), *(Key(key, "sha256") for key in shared))
+    def listed() -> Sequence[Key]:
+        secrets = keys.tokens if chosen.webhook_signing != "shared-keys" else ()
+        shared = keys.shared_keys if chosen.webhook_signing != "tokens" else ()
+        return [*map(Key, secrets), *(Key(key, "sha256") for key in shared)]
 
-    return lambda: built(keys.tokens if by_token else (), keys.shared_keys if by_key else ())
+    return listed
 
 
 def build_ingest(chosen: Settings) -> ingest.Ingest:
@@ -45,6 +45,9 @@ def app(*, body_seconds: float = BODY_SECONDS) -> WebhookApp:
     chosen = Settings.load(environment())
     chosen.require_twilio()
     logs.configure("webhook", form=chosen.log_format, level=chosen.log_level)
+    # Celery is imported and builds the messages now, not at the first text
+    wakeup.message(payloads.ANSWER_TASK, "")
+    wakeup.message(payloads.RECEIPTS_TASK)
     keys = Keys(chosen, environment)
     reload_on_hangup(keys)
     return WebhookApp(

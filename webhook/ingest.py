@@ -13,15 +13,16 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from inbox import inbox
-from inbox.inbox import Entry
+from inbox import arrivals
+from inbox.arrivals import Entry
+from inbox.scripts import script
 from inbox.state import InboxState, read_state
 from sms.messages import DeliveryReport, InboundSms
 
@@ -48,7 +49,7 @@ def connect(url: str) -> redis.asyncio.Redis:
         # an idle connection that Redis has closed since fails once; a repeated entry is recognised
         retry=Retry(NoBackoff(), 1),
     )
-    client.connection_pool.make_connection()
+    client.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py's own
     return client
 
 
@@ -56,31 +57,26 @@ class Ingest:
     """Makes texts and reports durable. Belongs to the event loop of its first call."""
 
     def __init__(
-        self,
-        client: redis.asyncio.Redis,
-        *,
-        who_key: bytes,
-        per_number: bool = False,
-        store_seconds: float = STORE_SECONDS,
+        self, client: redis.asyncio.Redis, *, who_key: bytes, per_number: bool = False, seconds: float = STORE_SECONDS
     ) -> None:
         self._client = client
         self._who_key = who_key
         self._per_number = per_number
-        self._store_seconds = store_seconds
-        self._texts = _Queue(client, "accept", inbox.accept_call, store_seconds)
-        self._reports = _Queue(client, "receive", inbox.receive_call, store_seconds)
+        self._seconds = seconds
+        self._texts = _Queue(client, "accept", arrivals.accept_call, seconds)
+        self._reports = _Queue(client, "receive", arrivals.receive_call, seconds)
         self._look: asyncio.Task[InboxState] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def accept(self, text: InboundSms) -> None:
         """Store a text and push a wake-up task for its person. Raises `NotStored`."""
         self._require_loop()
-        await self._texts.store(inbox.accept_entry(text, self._who_key, per_number=self._per_number))
+        await self._texts.store(arrivals.accept_entry(text, self._who_key, per_number=self._per_number))
 
     async def receive(self, report: DeliveryReport) -> None:
         """Store a delivery report and push a task that drains them. Raises `NotStored`."""
         self._require_loop()
-        await self._reports.store(inbox.receive_entry(report))
+        await self._reports.store(arrivals.receive_entry(report))
 
     async def state(self) -> InboxState:
         """Return the state of the inbox; callers at the same time share one look. Raises `NotStored`."""
@@ -88,7 +84,7 @@ class Ingest:
         if self._look is None or self._look.done():
             self._look = asyncio.create_task(read_state(self._client))
         try:
-            return await asyncio.wait_for(asyncio.shield(self._look), self._store_seconds)
+            return await asyncio.wait_for(asyncio.shield(self._look), self._seconds)
         except (RedisError, OSError, TimeoutError) as exc:
             raise NotStored(type(exc).__name__) from exc
 
@@ -112,8 +108,14 @@ class _Waiting(NamedTuple):
     outcome: asyncio.Future[None]
     deadline: float
 
-    def refuse(self, reason: str) -> None:
-        if not self.outcome.done():
+    def settle(self, outcome: object) -> None:
+        """Answer the entry: a number means stored, anything else why not."""
+        if self.outcome.done():
+            return
+        if type(outcome) is int:
+            self.outcome.set_result(None)
+        else:
+            reason = outcome.decode(errors="replace") if isinstance(outcome, bytes) else str(outcome)
             self.outcome.set_exception(NotStored(reason))
 
 
@@ -121,21 +123,21 @@ class _Queue:
     """The entries that wait for one script."""
 
     def __init__(
-        self, client: redis.asyncio.Redis, script: str, call: Callable[[Iterable[Entry]], Entry], store_seconds: float
+        self, client: redis.asyncio.Redis, name: str, call: Callable[[Iterable[Entry]], Entry], seconds: float
     ) -> None:
         self._pool = client.connection_pool
-        self._script = client.register_script(inbox.script(script))
+        self._script = client.register_script(script(name))
         self._call = call
-        self._store_seconds = store_seconds
+        self._seconds = seconds
         self._waiting: deque[_Waiting] = deque()
         self._sender: asyncio.Task[None] | None = None
 
     def store(self, entry: Entry) -> asyncio.Future[None]:
         """Return a future that is done once Redis confirmed the entry, or holds `NotStored`."""
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(entry, loop.create_future(), loop.time() + self._store_seconds)
+        waiting = _Waiting(entry, loop.create_future(), loop.time() + self._seconds)
         if len(self._waiting) >= MOST_WAITING:
-            waiting.refuse("too many entries are waiting")
+            waiting.settle("too many entries are waiting")
             return waiting.outcome
         self._waiting.append(waiting)
         if self._sender is None:
@@ -157,38 +159,28 @@ class _Queue:
         finally:
             self._sender = None
             for waiting in (*batch, *self._waiting):
-                waiting.refuse("closed")
+                waiting.settle("closed")
             self._waiting.clear()
 
     async def _store_together(self, batch: Sequence[_Waiting]) -> None:
-        """Send one call and give each entry its own outcome: a number means stored, anything else why not."""
+        """Send one call and give each entry its own outcome."""
         call = asyncio.create_task(self._run(batch))
-        # not a timeout around the call: redis-py may take its cancellation for the end of a wait of its own
-        await asyncio.wait([call], timeout=max(0.0, batch[0].deadline - asyncio.get_running_loop().time()))
-        outcomes = _outcomes(call, len(batch))
+        try:
+            # not a timeout around the call: redis-py may take its cancellation for the end of a wait of its own
+            await asyncio.wait([call], timeout=max(0.0, batch[0].deadline - asyncio.get_running_loop().time()))
+        finally:
+            call.cancel()
+        failure = call.exception() if call.done() else NotStored("Redis did not answer in time")
+        outcomes = call.result() if failure is None else [f"{type(failure).__name__}: {failure}"] * len(batch)
         for waiting, outcome in zip(batch, outcomes, strict=True):
-            if type(outcome) is not int:
-                waiting.refuse(outcome.decode(errors="replace") if isinstance(outcome, bytes) else str(outcome))
-            elif not waiting.outcome.done():
-                waiting.outcome.set_result(None)
+            waiting.settle(outcome)
         if not all(type(outcome) is int for outcome in outcomes):
             # a Redis that refuses may have become a replica: the next connection asks for the address again
             with suppress(Exception):
                 await self._pool.disconnect(inuse_connections=False)
 
-    async def _run(self, batch: Sequence[_Waiting]) -> Any:  # Any: Redis's own replies
-        return await self._script(*self._call([waiting.entry for waiting in batch]))
-
-
-def _outcomes(call: asyncio.Task[Any], number: int) -> Sequence[object]:
-    """Return the outcome of each entry of a call, or the same reason for all."""
-    if not call.done():
-        call.cancel()
-        return ["Redis did not answer in time"] * number
-    failure = call.exception()
-    if failure is not None:
-        return [f"{type(failure).__name__}: {failure}"] * number
-    outcomes = call.result()
-    if not isinstance(outcomes, list) or len(outcomes) != number:
-        return ["an answer without an outcome for each entry"] * number
-    return outcomes
+    async def _run(self, batch: Sequence[_Waiting]) -> Sequence[object]:
+        outcomes = await self._script(*self._call([waiting.entry for waiting in batch]))
+        if not isinstance(outcomes, list) or len(outcomes) != len(batch):
+            raise NotStored("an answer without an outcome for each entry")
+        return outcomes

@@ -14,7 +14,7 @@ from typing import Final
 
 from cat.chain import MAX_SEGMENTS
 from conversation.errors import StoreAway
-from inbox.money import Ask, BudgetVerdict, Grant
+from inbox.budget import Ask, BudgetVerdict, Grant
 from inbox.payloads import Who
 from sms import segments
 from sms.prices import Tariff

@@ -8,7 +8,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, Final
 
-from inbox import payloads
+from inbox import keys, payloads
+from inbox.connection import OPTIONS
 
 #: Longer than the longest visit (60 s), a reply of 20 s and a send of 10 s, with room to spare.
 #: A child of a prefork pool that is still busy by then hangs.
@@ -17,10 +18,6 @@ TASK_TIME_LIMIT_SECONDS: Final = 150
 RECONCILE_TIME_LIMIT_SECONDS: Final = 1800
 #: A child of a prefork pool connects before it reports ready; Celery's default kills it after 4 s.
 CHILD_START_SECONDS: Final = 60.0
-#: If Redis accepts no connection within this time, it counts as down.
-CONNECT_TIMEOUT_SECONDS: Final = 3
-#: Longer than the one second for which the transport waits at the queue; a Redis silent for longer counts as down.
-SOCKET_TIMEOUT_SECONDS: Final = 10
 
 
 def celery_settings(
@@ -50,12 +47,7 @@ def celery_settings(
             # It costs two transactions a turn and finds nothing more than the sweep, which reads the agenda (the people
             # who are due) every few seconds
             "ack_emulation": False,
-            # without these a half-open connection hangs a worker for ever
-            "socket_timeout": SOCKET_TIMEOUT_SECONDS,
-            "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
-            "socket_keepalive": True,
-            "health_check_interval": 5,
-            "max_connections": 64,
+            **OPTIONS,
             "client_name": "dadacat-worker",
             # one priority: one key to wait at, not four
             "priority_steps": [0],
@@ -72,7 +64,7 @@ def celery_settings(
         "result_serializer": "json",
         "event_serializer": "json",
         "accept_content": ["json"],
-        "task_default_queue": payloads.QUEUE,
+        "task_default_queue": keys.QUEUE,
         "task_create_missing_queues": True,
         # Flower needs these events; they cost 2 ms of CPU a task
         "worker_send_task_events": True,

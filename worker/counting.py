@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Final
 
 from conversation.ports import Cost, Journal
-from inbox.money import Quota, Spent
+from inbox.budget import Quota, Spent
 from inbox.payloads import Who
 
 #: The engine recorded for a reply that consists of the last line alone.

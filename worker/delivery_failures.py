@@ -19,7 +19,7 @@ from typing import Final
 from conversation.journal import Part, Turn
 from conversation.models import in_milliseconds
 from conversation.ports import Journal
-from inbox.ports import Circuit, Inbox, moment
+from inbox.ports import Circuit, Inbox
 from sms import codes
 from sms.messages import InboundSms, Media, MessageSid, address_of
 from sms.ports import ErrorClass
@@ -94,10 +94,10 @@ class DeliveryFailures:
             self._told.second_try(second)
             turn = self._journal.get_turn(part.user_id, part.turn)
             if turn is not None and not tomorrow:
-                self._inbox.accept(text_of(turn))
+                self._inbox.texts.accept(text_of(turn))
 
     def _now(self) -> datetime:
-        return moment(self._inbox.now_ms())
+        return self._inbox.clock.now()
 
 
 def text_of(turn: Turn) -> InboundSms:

@@ -16,8 +16,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from conversation.models import Message, Role
-from inbox.limits import Limits, Rate
 from inbox.payloads import Who
+from inbox.ports import Limits, Rate
 from sms.messages import InboundSms, bare
 
 #: No person reads a reply and writes faster than this many characters a second.

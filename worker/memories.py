@@ -17,7 +17,6 @@ from conversation.journal import Entry, TurnState
 from conversation.models import Conversation, Message, in_milliseconds
 from conversation.ports import Folding, Journal
 from inbox.payloads import Who
-from inbox.ports import Inbox, moment
 from worker.budget import Budget
 
 #: How many people's memories a process folds at a time: its other threads answer texts.
@@ -29,13 +28,14 @@ _UNHEARD: Final = frozenset({TurnState.FILED, TurnState.SILENT, TurnState.STALE,
 class Memories:
     """Fold messages into memories. `summarizer` is the summarizer.
 
+    `now` returns the time: Redis's in a worker.
     If `summarizer` is None, no summary is written, and only the facts that the person stated are kept.
     `noted` receives the outcome of each folding.
     """
 
     def __init__(
         self,
-        inbox: Inbox,
+        now: Callable[[], datetime],
         journal: Journal,
         budget: Budget,
         summarizer: GuardedEngine | None,
@@ -43,7 +43,7 @@ class Memories:
         *,
         noted: Callable[[Who, str], None] = lambda *_: None,
     ) -> None:
-        self._inbox = inbox
+        self._now = now
         self._journal = journal
         self._budget = budget
         self._scribe = summarizer
@@ -51,21 +51,19 @@ class Memories:
         self._noted = noted
         self._places = threading.BoundedSemaphore(AT_ONCE)
 
-    def refresh(self, who: Who) -> None:
-        """Fold in what has left this person's window; do nothing if `AT_ONCE` foldings are running."""
+    def refresh(self, who: Who, person: str) -> None:
+        """Do the same, unless `AT_ONCE` foldings are running."""
         if not self._places.acquire(blocking=False):
             return
         try:
-            person = self._inbox.person(who)
-            if person is not None:
-                self.bring_up_to_date(who, person)
+            self.bring_up_to_date(who, person)
         finally:
             self._places.release()
 
     def bring_up_to_date(self, who: Who, person: str) -> None:
-        """Do the same for a user id, such as `+15551230001`. A second call finds nothing to do."""
+        """Fold in what has left a person's window. A second call finds nothing to do."""
         conversation = self._journal.get(person)
-        now = moment(self._inbox.now_ms())
+        now = self._now()
         if conversation is not None and recall.is_due(conversation, self._terms, now=now):
             self._noted(who, self._fold(who, conversation, now))
 

@@ -9,7 +9,7 @@ from conversation import journal
 from conversation.journal import PartState
 from conversation.ports import Journal, Reported
 from inbox import payloads
-from inbox.ports import Inbox, moment
+from inbox.ports import Inbox
 from sms.messages import DeliveryReport, user_of
 from worker.delivery_failures import DeliveryFailures
 
@@ -46,14 +46,14 @@ class Receipts:
         A report is removed after its row is written. A second run finds no higher status rank and changes nothing.
         Raises `StoreAway`; the reports that are not yet written stay in the inbox.
         """
-        self._inbox.drain_begins()
+        self._inbox.reports.drain_begins()
         for _ in range(LOOKS):
-            receipts = self._inbox.receipts(limit=BATCH)
+            receipts = self._inbox.reports.read(limit=BATCH)
             if not receipts:
                 return
             for receipt in receipts:
                 self._noted(self._write(receipt.report), receipt.report)
-                self._inbox.receipts_done([receipt.entry_id])
+                self._inbox.reports.remove([receipt.entry_id])
 
     def _write(self, report: DeliveryReport | None) -> str:
         if report is None:
@@ -65,11 +65,11 @@ class Receipts:
             attempt_id=report.attempt_id, sid=report.sid, status=report.status, error_code=report.error_code
         )
         person = user_of(report.to, report.sender, per_number=self._per_number)
-        part = self._journal.report(person, key, reported, now=moment(self._inbox.now_ms()))
+        part = self._journal.report(person, key, reported, now=self._inbox.clock.now())
         if part is None:
             return "foreign"
         self._aftermath.consider(part)
         if part.unknown_since and part.state is PartState.SENT:
             # the report ended a wait for evidence, so the parts behind this one may go now
-            self._inbox.wake(payloads.who(person, self._who_key))
+            self._inbox.agenda.wake(payloads.who(person, self._who_key))
         return "bound"

@@ -18,7 +18,8 @@ from conversation.journal import Part, PartState
 from conversation.ports import Binding, Charge, Journal, Reported, Unsettled
 from inbox.errors import InboxAway
 from inbox.payloads import Who
-from inbox.ports import Inbox, moment
+from inbox.ports import Inbox
+from inbox.times import moment
 from sms.messages import InboundSms, address_of, user_of
 from sms.ports import Ledger, Listed
 from worker import evidence
@@ -127,9 +128,9 @@ class Reconciler:
 
     def sweep(self) -> Sweep:
         """Enqueue a wake-up task for each person who is due and not being served."""
-        due, emptied = self._inbox.due(limit=SWEEP_LIMIT)
+        due, emptied = self._inbox.agenda.due(limit=SWEEP_LIMIT)
         for who in due:
-            self._inbox.wake(who)
+            self._inbox.agenda.wake(who)
         return Sweep(rung=len(due), emptied=emptied)
 
     def reconcile_alone(self, leases: LeaseKeeper) -> Report | None:
@@ -138,7 +139,7 @@ class Reconciler:
         After an outage a queue may hold dozens of these tasks. Each takes as long as reading the carrier's list, and
         together they would occupy every thread.
         """
-        duty = self._inbox.take_duty("reconcile")
+        duty = self._inbox.leases.take_duty("reconcile")
         if duty is None:
             return None
         with leases.kept(duty):
@@ -146,7 +147,7 @@ class Reconciler:
                 return self.reconcile()
             finally:
                 with suppress(InboxAway):  # then the duty expires by itself
-                    self._inbox.leave_duty(duty)
+                    self._inbox.leases.leave_duty(duty)
 
     def reconcile(self, *, since: timedelta | None = None, progress: Callable[[Step], None] = lambda _: None) -> Report:
         """Find unfinished rows in the journal, and messages that only the carrier knows of.
@@ -210,7 +211,7 @@ class Reconciler:
         turn = self._journal.get_turn(row.user_id, row.key.split("#")[1])
         if turn is None or turn.sid.startswith("unreadable-"):
             return 0
-        if not self._inbox.accept(text_of(turn)):
+        if not self._inbox.texts.accept(text_of(turn)):
             return 0
         self._noted("unfinished", row.key)
         return 1
@@ -219,7 +220,7 @@ class Reconciler:
         return user_of(person, number, per_number=self._terms.per_number)
 
     def _now(self) -> datetime:
-        return moment(self._inbox.now_ms())
+        return self._inbox.clock.now()
 
     # The carrier's list
 
@@ -242,7 +243,7 @@ class Reconciler:
             self._aftermath.consider(self._journal.bind(match.part, binding, now=now))
             self._noted("settled", match.part.key)
         if matches:
-            self._inbox.wake(self._terms.who(person))
+            self._inbox.agenda.wake(self._terms.who(person))
         return len(matches)
 
     def _hold(self, part: Part, now: datetime) -> int:
@@ -277,7 +278,7 @@ class Reconciler:
             for entry in texts:
                 age = listing.read_at - entry.created
                 # a text that the journal knows or that waits in the inbox had its webhook
-                if entry.sid not in known and age > GRACE and self._inbox.accept(_text_from(entry, age)):
+                if entry.sid not in known and age > GRACE and self._inbox.texts.accept(_text_from(entry, age)):
                     missed += 1
                     late += age > LATE
                     self._noted("missed late" if age > LATE else "missed", entry.sid)

@@ -13,7 +13,6 @@ from celery.signals import setup_logging, worker_init, worker_process_init, work
 
 from inbox import payloads
 from inbox.payloads import Who
-from inbox.ports import moment
 from runtime import logs
 from runtime.secrets import reload_on_hangup
 from sms.errors import CarrierAway
@@ -32,7 +31,10 @@ def answer(who: str) -> None:
 @shared_task(name=payloads.REMEMBER_TASK)
 def remember(who: str) -> None:
     """Fold the messages that left this person's window into the memory."""
-    wiring.worker().memories.refresh(Who(who))
+    worker = wiring.worker()
+    person = worker.inbox.people.user_id(Who(who))
+    if person is not None:
+        worker.memories.refresh(Who(who), person)
 
 
 @shared_task(name=payloads.RECEIPTS_TASK)
@@ -48,7 +50,7 @@ def count() -> None:
     If the task fails, the next visit that needs the totals enqueues another.
     """
     worker = wiring.worker()
-    worker.budget.count(now=moment(worker.inbox.now_ms()))
+    worker.budget.count(now=worker.inbox.clock.now())
 
 
 @shared_task(name=payloads.SWEEP_TASK)

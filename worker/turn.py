@@ -24,8 +24,8 @@ from conversation.errors import Fenced, StoreAway, TooMuchContention
 from conversation.journal import MAX_DELIVERY_TRIES, MAX_TRIES, Part, Turn, TurnState
 from conversation.models import Conversation
 from conversation.ports import Answer, Journal
+from inbox.budget import BudgetVerdict, Grant
 from inbox.errors import InboxAway
-from inbox.money import BudgetVerdict, Grant
 from inbox.payloads import Who
 from inbox.ports import Inbox, Waiting
 from sms import countries, keywords, messages
@@ -191,7 +191,7 @@ class Visits:
 
     def serve(self, who: Who) -> None:
         """Answer whatever waits for this person; return at once where another worker does, or nobody is known by that name."""
-        lease = self._inbox.take(who)
+        lease = self._inbox.leases.take(who)
         if lease is None:
             return
         begun = time.monotonic()
@@ -232,7 +232,7 @@ class Visits:
     def _unknow(self, visit: Visit) -> None:
         """Where nothing but old texts came, nothing is left of the visit."""
         if self._journal.unmake(visit.user_id, fence=visit.fence):
-            self._inbox.drop_identity(visit.lease.who)
+            self._inbox.people.drop_identity(visit.lease.who)
 
     def _is_buried(self, visit: Visit, text: InboundSms) -> bool:
         return bool(visit.buried) and self._mark(text.sid) in visit.buried
@@ -250,7 +250,7 @@ class Visits:
             # whoever removed all that he saw need not look to close: closing looks, and a text that came since keeps it open
             waiting = [] if emptied else self._look(visit)
             if not waiting:
-                if self._inbox.close(visit.lease) is False:
+                if self._inbox.leases.close(visit.lease) is False:
                     emptied = False
                     continue
                 return None
@@ -274,7 +274,7 @@ class Visits:
                 self._remove(visit, gathered.entries)
                 emptied = len(gathered.over) + len(gathered.entries) == len(waiting)
         self._park(visit, visit.now_ms(), "enough")
-        self._inbox.wake(visit.lease.who)
+        self._inbox.agenda.wake(visit.lease.who)
         return None
 
     def _supersede(self, visit: Visit, gathered: _Gathered) -> None:
@@ -291,17 +291,17 @@ class Visits:
         self._noted.parked(visit, why)
         for _ in range(PARK_TRIES - 1):
             try:
-                self._inbox.release_until(visit.lease, due_ms=due_ms, failed=failed)
+                self._inbox.leases.release_until(visit.lease, due_ms=due_ms, failed=failed)
             except InboxAway:
                 self._sleep(PARK_PAUSE_SECONDS)
             else:
                 return
-        self._inbox.release_until(visit.lease, due_ms=due_ms, failed=failed)
+        self._inbox.leases.release_until(visit.lease, due_ms=due_ms, failed=failed)
 
     def _remove(self, visit: Visit, entries: Sequence[str]) -> None:
         if not entries:
             return
-        again = self._inbox.remove(visit.lease, entries)
+        again = self._inbox.texts.remove(visit.lease, entries)
         if again is None:
             raise Fenced("the lease was lost")
         for sid, times in again.items():
@@ -314,7 +314,7 @@ class Visits:
 
         Unless every text gets its own reply, only once the person has been quiet for a moment.
         """
-        waiting = self._inbox.waiting(visit.lease, limit=READ_AHEAD + 1)
+        waiting = self._inbox.texts.waiting(visit.lease, limit=READ_AHEAD + 1)
         if self._habits.policy == "each":
             return waiting
         while waiting and len(waiting) < READ_AHEAD:
@@ -325,9 +325,9 @@ class Visits:
             )
             if left <= 0 or self._stopping():
                 break
-            if not self._inbox.wait_for_more(visit.lease, waiting[-1].entry_id, seconds=left / 1000):
+            if not self._inbox.texts.wait_for_more(visit.lease, waiting[-1].entry_id, seconds=left / 1000):
                 break
-            waiting = self._inbox.waiting(visit.lease, limit=READ_AHEAD + 1)
+            waiting = self._inbox.texts.waiting(visit.lease, limit=READ_AHEAD + 1)
         return waiting
 
     def _heed_stop(self, visit: Visit, waiting: Sequence[Waiting]) -> None:
@@ -617,7 +617,7 @@ class Visits:
             if thought.grant is not None:
                 self._budget.settle(thought.grant, model=thought.model, sms=thought.sms)
                 if recall.is_due(visit.conversation, self._habits.memory, now=visit.now()):
-                    self._inbox.request_memory(visit.lease.who)
+                    self._inbox.agenda.request_memory(visit.lease.who)
 
     def _asked(self, visit: Visit, gathered: _Gathered, heard: Heard) -> Asked:
         """What has to be known before money is set aside for a reply."""

@@ -11,7 +11,8 @@ from datetime import datetime
 
 from conversation.journal import Turn
 from conversation.models import Conversation
-from inbox.ports import Inbox, Lease, moment
+from inbox.ports import Lease, Leases
+from inbox.times import moment
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,8 +74,8 @@ class LeaseKeeper:
     A lease that could not be renewed is dropped. The fence decides what its holder may still write.
     """
 
-    def __init__(self, inbox: Inbox, *, every_seconds: float, on_error: Callable[[Exception], None]) -> None:
-        self._inbox = inbox
+    def __init__(self, leases: Leases, *, every_seconds: float, on_error: Callable[[Exception], None]) -> None:
+        self._leases = leases
         self._every_seconds = every_seconds
         self._on_error = on_error
         self._held: dict[str, Lease] = {}
@@ -107,7 +108,7 @@ class LeaseKeeper:
                     return
             for lease in held:
                 try:
-                    if not self._inbox.renew(lease):
+                    if not self._leases.renew(lease):
                         with self._lock:
                             self._held.pop(lease.token, None)
                 except Exception as exc:  # noqa: BLE001 - the keeper must outlive every error: it serves all visits

@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -30,14 +30,13 @@ from cat.prices import Catalogue
 from conversation.journal import Part, Turn, TurnState
 from conversation.ports import Journal
 from conversation.storage import DynamoDBStorage
-from inbox import inbox as inbox_redis
-from inbox import payloads
+from inbox import connection, payloads
+from inbox.budget import Caps
 from inbox.circuit import RedisCircuit
-from inbox.inbox import RedisInbox
-from inbox.memory import InMemoryInbox
-from inbox.money import Caps
+from inbox.inbox import on_redis
 from inbox.payloads import Who
-from inbox.purse import RedisQuota
+from inbox.ports import Inbox
+from inbox.quota import RedisQuota
 from inbox.rates import RedisLimits
 from runtime import logs, metrics
 from runtime.money import MICRO
@@ -106,7 +105,7 @@ class Worker:
     leases: LeaseKeeper
     memories: Memories
     budget: Budget
-    inbox: RedisInbox
+    inbox: Inbox
 
 
 @cache
@@ -220,7 +219,7 @@ def prices(chosen: Settings) -> tuple[Catalogue, Tariff]:
     return known, tariff
 
 
-def budget(chosen: Settings, client: redis.Redis, inbox: RedisInbox, storage: DynamoDBStorage) -> Budget:
+def budget(chosen: Settings, client: redis.Redis, inbox: Inbox, storage: DynamoDBStorage) -> Budget:
     """What may be spent; where nothing is capped that could cost anything, Redis is hardly ever asked."""
     _, tariff = prices(chosen)
     models = _caps(chosen.model_budget_person_day, chosen.model_budget_day, chosen.model_budget_month)
@@ -230,7 +229,7 @@ def budget(chosen: Settings, client: redis.Redis, inbox: RedisInbox, storage: Dy
         purse,
         storage,
         who=lambda person: payloads.who(person, chosen.who_key_bytes),
-        ask=inbox.ask_for_count,
+        ask=inbox.agenda.request_count,
         begun=lambda: log.warning("what was spent is counted again: redis was empty"),
     )
     counts = messages.are_there or (models.are_there and chosen.engine_names != ("dada",))
@@ -281,7 +280,7 @@ def _caps(person: float | None, day: float | None, month: float | None) -> Caps:
 def memories_of(chosen: Settings, thinker: Cat, storage: Journal) -> Callable[[str], None]:
     """Who brings a person's memory up to date here and now, for somebody at a terminal: at no budget, and without Redis."""
     _, tariff = prices(chosen)
-    here = Memories(InMemoryInbox(), storage, Budget(None, tariff), thinker.summarizer, memory_terms(chosen))
+    here = Memories(lambda: datetime.now(UTC), storage, Budget(None, tariff), thinker.summarizer, memory_terms(chosen))
     return lambda person: here.bring_up_to_date(payloads.who(person, chosen.who_key_bytes), person)
 
 
@@ -328,7 +327,7 @@ def _built() -> Worker:
         pace=pace(chosen, client),
     )
     thinker, purse, terms = cat(chosen), budget(chosen, client, inbox, storage), memory_terms(chosen)
-    leases = LeaseKeeper(inbox, every_seconds=chosen.lease_renew_seconds, on_error=_renewal_failed)
+    leases = LeaseKeeper(inbox.leases, every_seconds=chosen.lease_renew_seconds, on_error=_renewal_failed)
     visits = Visits(
         House(
             inbox=inbox,
@@ -367,7 +366,7 @@ def _built() -> Worker:
         ),
         reconciler=reconciler(chosen, client, inbox, storage, login),
         leases=leases,
-        memories=Memories(inbox, storage, purse, thinker.summarizer, terms, noted=_remembered),
+        memories=Memories(inbox.clock.now, storage, purse, thinker.summarizer, terms, noted=_remembered),
         budget=purse,
         inbox=inbox,
     )
@@ -405,12 +404,12 @@ def account(chosen: Settings, login: Login | None = None) -> TwilioAccount:
 
 def redis_client(chosen: Settings) -> redis.Redis:
     """Redis, with a connection for every thread and its blocking reads."""
-    return inbox_redis.connect(chosen.redis_url, connections=chosen.worker_concurrency * 2 + 8)
+    return connection.connect(chosen.redis_url, max_connections=chosen.worker_concurrency * 2 + 8)
 
 
-def inbox_on(client: redis.Redis, chosen: Settings) -> RedisInbox:
+def inbox_on(client: redis.Redis, chosen: Settings) -> Inbox:
     """The inbox, with the leases that the settings ask for."""
-    return RedisInbox(
+    return on_redis(
         client,
         who_key=chosen.who_key_bytes,
         lease=timedelta(seconds=chosen.lease_seconds),
@@ -420,7 +419,7 @@ def inbox_on(client: redis.Redis, chosen: Settings) -> RedisInbox:
 
 
 def reconciler(
-    chosen: Settings, client: redis.Redis, inbox: RedisInbox, storage: DynamoDBStorage, login: Login | None = None
+    chosen: Settings, client: redis.Redis, inbox: Inbox, storage: DynamoDBStorage, login: Login | None = None
 ) -> Reconciler:
     """Who looks for what was lost; `login`: of a process that outlives a rotation."""
     return Reconciler(
@@ -440,7 +439,7 @@ def reconciler(
     )
 
 
-def aftermath(chosen: Settings, client: redis.Redis, inbox: RedisInbox, storage: DynamoDBStorage) -> DeliveryFailures:
+def aftermath(chosen: Settings, client: redis.Redis, inbox: Inbox, storage: DynamoDBStorage) -> DeliveryFailures:
     """Who draws the consequences of what failed on its way."""
     return DeliveryFailures(
         inbox,
@@ -464,10 +463,10 @@ def note_ready() -> None:
         Path(ready_file).touch()
 
 
-def note_oldest(inbox: RedisInbox) -> None:
+def note_oldest(inbox: Inbox) -> None:
     """Tell the metric how long the oldest unanswered text has waited."""
-    oldest = inbox.oldest_waiting_ms()
-    metrics.OLDEST_WAITING_SECONDS.set((inbox.now_ms() - oldest) / 1000 if oldest is not None else 0)
+    oldest = inbox.texts.oldest_waiting_ms()
+    metrics.OLDEST_WAITING_SECONDS.set((inbox.clock.now_ms() - oldest) / 1000 if oldest is not None else 0)
 
 
 def _turn(visit: Visit, turn: Turn, state: TurnState, reason: str) -> None:

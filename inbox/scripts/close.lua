@@ -7,14 +7,14 @@
 -- KEYS[3] agenda
 -- KEYS[4] waiting
 -- KEYS[5] again:{who}
+-- KEYS[6] visit:{who}
 -- ARGV[1] token of the lease
 -- ARGV[2] who
--- Not in KEYS: visit:{who}, which is deleted.
 --
 -- Returns 1 closed, 0 a text is waiting (the lease is kept), -1 the lease is lost.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
 if redis.call('XLEN', KEYS[2]) > 0 then return 0 end
-redis.call('DEL', KEYS[1], KEYS[2], KEYS[5], 'visit:' .. ARGV[2])
+redis.call('DEL', KEYS[1], KEYS[2], KEYS[5], KEYS[6])
 redis.call('ZREM', KEYS[3], ARGV[2])
 redis.call('ZREM', KEYS[4], ARGV[2])
 return 1

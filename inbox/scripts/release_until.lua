@@ -2,15 +2,15 @@
 --
 -- KEYS[1] lease:{who}
 -- KEYS[2] agenda
+-- KEYS[3] visit:{who}
 -- ARGV[1] token of the lease
 -- ARGV[2] who
 -- ARGV[3] time of the next visit in milliseconds
 -- ARGV[4] 1 if the visit failed, 0 if it ended well
--- Not in KEYS: visit:{who}, which is deleted if the visit ended well.
 --
 -- Returns 1 released, 0 the lease is lost.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[1])
-if ARGV[4] == '0' then redis.call('DEL', 'visit:' .. ARGV[2]) end
+if ARGV[4] == '0' then redis.call('DEL', KEYS[3]) end
 redis.call('ZADD', KEYS[2], ARGV[3], ARGV[2])
 return 1

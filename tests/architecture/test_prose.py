@@ -25,7 +25,6 @@ NOT_YET = {
     "conversation/values.py",
     "conversation/wire.py",
     "inbox/doorbell.py",
-    "inbox/memory.py",
     "sms/signature.py",
     "tests/integration/test_endpoint.py",
     "tests/integration/test_webhook_server.py",

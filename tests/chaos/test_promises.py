@@ -22,6 +22,7 @@ from chaos.outside import Outside
 from chaos.proxy import Deed, Exchange
 from chaos.tree import ACCOUNT, NUMBER, TOKEN, Member, Tree
 from chaos.witness import Witness
+from inbox import keys
 from sms import signature
 from tests.builders import a_sid
 from tests.conftest import SLOWER, wait_until
@@ -157,7 +158,7 @@ def test_redis_is_emptied_in_the_middle_of_a_burst(city: City) -> None:
 
     with ThreadPoolExecutor(1) as pool:
         burst = pool.submit(city.texts, people)
-        wait_until(lambda: city.outside.redis.zcard("waiting") > 5, what="texts that wait")
+        wait_until(lambda: city.outside.redis.zcard(keys.WAITING) > 5, what="texts that wait")
         city.outside.redis.flushall()
         texts = burst.result()
     verdict = city.verdict(texts, seconds=150)
@@ -198,7 +199,7 @@ def test_ten_texts_each_in_bursts_while_workers_are_killed_every_few_seconds(
             burst = pool.submit(city.texts, people, f"text {turn}")
             if turn in (2, 5, 8):
                 # A kill by the clock may hit when every text is answered; these kills hit while texts wait.
-                wait_until(lambda: city.outside.redis.zcard("waiting") > 0, what="texts that wait")
+                wait_until(lambda: city.outside.redis.zcard(keys.WAITING) > 0, what="texts that wait")
                 wait_until(kill, what="a living worker to kill")
             texts += burst.result()
     verdict = city.verdict(texts, seconds=60 + number * 1.5)

@@ -12,7 +12,9 @@ from chaos.witness import IN_FLIGHT_SECONDS, Witness
 from conversation import journal
 from conversation.ports import Answer, Binding, Reported
 from conversation.storage import DynamoDBStorage
-from inbox.inbox import RedisInbox, connect
+from inbox import keys
+from inbox.connection import connect
+from inbox.inbox import on_redis
 from sms.login import Login
 from sms.messages import OutboundSms
 from sms.twilio import TwilioSender
@@ -62,18 +64,18 @@ def test_the_steps_at_redis_are_recognised_on_the_wire(redis_client: object, red
     del redis_client
     tap = Tap("redis", int(redis_url.rpartition(":")[2].partition("/")[0]), http=False)
     client = connect(f"redis://127.0.0.1:{tap.proxy.port}/0")
-    inbox = RedisInbox(client, who_key=b"k")
+    inbox = on_redis(client, who_key=b"k")
     text = a_text()
-    inbox.accept(text)
-    popped = client.brpop(["doorbells"], timeout=1)
+    inbox.texts.accept(text)
+    popped = client.brpop([keys.QUEUE], timeout=1)
     from inbox import payloads  # noqa: PLC0415 - one use
 
-    lease = inbox.take(payloads.who(text.sender, b"k"))
+    lease = inbox.leases.take(payloads.who(text.sender, b"k"))
     assert popped
     assert lease is not None
-    (entry,) = inbox.waiting(lease, limit=1)
-    inbox.remove(lease, [entry.entry_id])
-    inbox.close(lease)
+    (entry,) = inbox.texts.waiting(lease, limit=1)
+    inbox.texts.remove(lease, [entry.entry_id])
+    inbox.leases.close(lease)
     client.close()
     tap.proxy.stop()
 

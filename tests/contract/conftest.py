@@ -1,4 +1,4 @@
-"""Run one suite on every store: in memory, embedded server, and Amazon's DynamoDB Local.
+"""Run one suite on every store: inside the process, embedded server, and Amazon's DynamoDB Local.
 
 DynamoDB Local takes part if DYNAMODB_LOCAL_DIR names its folder.
 """
@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
-from datetime import timedelta
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,14 +18,10 @@ import redis
 from chaos.tree import free_port
 from conversation.memory import InMemoryStorage
 from conversation.storage import DynamoDBStorage
-from inbox import inbox as inbox_redis
-from inbox.inbox import RedisInbox
-from inbox.memory import InMemoryInbox, InMemoryQuota
-from inbox.money import Caps
-from inbox.purse import RedisQuota
+from inbox.connection import connect
 from tests.conftest import end, wait_until
+from tests.fake_redis import a_redis
 
-LEASE = timedelta(seconds=1)
 DYNAMODB_LOCAL_DIR = os.environ.get("DYNAMODB_LOCAL_DIR", "")
 STORES = ["memory", "embedded", *(["dynamodb-local"] if DYNAMODB_LOCAL_DIR else [])]
 
@@ -69,27 +64,13 @@ def store(request: pytest.FixtureRequest) -> InMemoryStorage | DynamoDBStorage:
     return DynamoDBStorage(name, messages_table_name=f"{name}M", endpoint_url=url)
 
 
-@pytest.fixture(params=["memory", "redis"])
-def inbox(request: pytest.FixtureRequest) -> Iterator[InMemoryInbox | RedisInbox]:
-    if request.param == "memory":
-        yield InMemoryInbox(lease=LEASE)
+@pytest.fixture(params=["inside the process", "embedded"])
+def server(request: pytest.FixtureRequest) -> Iterator[redis.Redis]:
+    """Return a client of an empty Redis: fakeredis, then a real server."""
+    if request.param == "inside the process":
+        yield a_redis()
         return
     request.getfixturevalue("redis_client")
-    client: redis.Redis = inbox_redis.connect(request.getfixturevalue("redis_url"))
-    yield RedisInbox(client, who_key=b"memory", lease=LEASE)
-    client.close()
-
-
-#: Makes a purse with these caps for models and for messages, empty and already counted.
-Purses = Callable[[Caps, Caps], "InMemoryQuota | RedisQuota"]
-
-
-@pytest.fixture(params=["memory", "redis"])
-def purses(request: pytest.FixtureRequest) -> Iterator[Purses]:
-    if request.param == "memory":
-        yield lambda models, messages: InMemoryQuota(models=models, messages=messages)
-        return
-    request.getfixturevalue("redis_client")
-    client: redis.Redis = inbox_redis.connect(request.getfixturevalue("redis_url"))
-    yield lambda models, messages: RedisQuota(client, models=models, messages=messages)
+    client = connect(request.getfixturevalue("redis_url"))
+    yield client
     client.close()

@@ -1,24 +1,30 @@
-"""The contract of every inbox: order, one worker per person, no text lost while a lease is released."""
+"""The inbox on Redis: order, one worker per person, no text lost while a lease is released."""
 
 from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from datetime import timedelta
 
+import pytest
 import redis
 
-from inbox import payloads
-from inbox.inbox import RedisInbox
-from inbox.memory import InMemoryInbox
+from inbox import keys, payloads
+from inbox.inbox import on_redis
 from inbox.payloads import Who
-from inbox.ports import Lease
+from inbox.ports import Inbox, Lease
 from tests.builders import ANN, BEN, a_text
 from tests.conftest import wait_until
 
-Inbox = InMemoryInbox | RedisInbox
-
+#: Short, because the tests wait for the end of leases.
+LEASE = timedelta(seconds=1)
 ANN_ = payloads.who(ANN, b"memory")
 BEN_ = payloads.who(BEN, b"memory")
+
+
+@pytest.fixture
+def inbox(server: redis.Redis) -> Inbox:
+    return on_redis(server, who_key=b"memory", lease=LEASE)
 
 
 def next_lease(inbox: Inbox) -> Lease:
@@ -26,7 +32,7 @@ def next_lease(inbox: Inbox) -> Lease:
     leases: list[Lease] = []
 
     def taken() -> bool:
-        lease = inbox.take(ANN_)
+        lease = inbox.leases.take(ANN_)
         leases.extend([lease] if lease else [])
         return bool(leases)
 
@@ -36,11 +42,11 @@ def next_lease(inbox: Inbox) -> Lease:
 
 def test_texts_wait_in_the_order_of_their_arrival(inbox: Inbox) -> None:
     for body in ("one", "two", "three"):
-        inbox.accept(a_text(body))
-    lease = inbox.take(ANN_)
+        inbox.texts.accept(a_text(body))
+    lease = inbox.leases.take(ANN_)
     assert lease is not None
 
-    waiting = inbox.waiting(lease, limit=10)
+    waiting = inbox.texts.waiting(lease, limit=10)
 
     assert [entry.text.body for entry in waiting if entry.text] == ["one", "two", "three"]
     assert lease.user_id == ANN
@@ -48,134 +54,136 @@ def test_texts_wait_in_the_order_of_their_arrival(inbox: Inbox) -> None:
 
 def test_a_text_that_already_waits_is_not_added_again(inbox: Inbox) -> None:
     text = a_text()
-    assert inbox.accept(text) is True
-    assert inbox.accept(text) is False
-    lease = inbox.take(ANN_)
+    assert inbox.texts.accept(text) is True
+    assert inbox.texts.accept(text) is False
+    lease = inbox.leases.take(ANN_)
     assert lease is not None
 
-    assert len(inbox.waiting(lease, limit=10)) == 1
+    assert len(inbox.texts.waiting(lease, limit=10)) == 1
 
 
 def test_no_one_serves_an_unknown_person(inbox: Inbox) -> None:
-    assert inbox.take(Who("nobody")) is None
+    assert inbox.leases.take(Who("nobody")) is None
 
 
 def test_one_worker_serves_a_person_at_a_time_and_others_serve_others(inbox: Inbox) -> None:
-    inbox.accept(a_text(sender=ANN))
-    inbox.accept(a_text(sender=BEN))
+    inbox.texts.accept(a_text(sender=ANN))
+    inbox.texts.accept(a_text(sender=BEN))
 
-    assert inbox.take(ANN_) is not None
-    assert inbox.take(ANN_) is None
-    assert inbox.take(BEN_) is not None
+    assert inbox.leases.take(ANN_) is not None
+    assert inbox.leases.take(ANN_) is None
+    assert inbox.leases.take(BEN_) is not None
 
 
 def test_a_lease_ends_by_itself_unless_it_is_renewed(inbox: Inbox) -> None:
-    inbox.accept(a_text())
-    dead = inbox.take(ANN_)
+    inbox.texts.accept(a_text())
+    dead = inbox.leases.take(ANN_)
     assert dead is not None
-    assert inbox.renew(dead)
+    assert inbox.leases.renew(dead)
 
     mine = next_lease(inbox)
 
-    assert not inbox.renew(dead)
-    assert inbox.renew(mine)
+    assert not inbox.leases.renew(dead)
+    assert inbox.leases.renew(mine)
 
 
 def test_a_worker_whose_lease_ended_removes_closes_and_parks_nothing(inbox: Inbox) -> None:
-    inbox.accept(a_text("precious"))
-    dead = inbox.take(ANN_)
+    inbox.texts.accept(a_text("precious"))
+    dead = inbox.leases.take(ANN_)
     assert dead is not None
-    entry = inbox.waiting(dead, limit=1)[0]
+    entry = inbox.texts.waiting(dead, limit=1)[0]
     mine = next_lease(inbox)
 
-    assert inbox.remove(dead, [entry.entry_id]) is None
-    assert inbox.close(dead) is None
-    inbox.release_until(dead, due_ms=0)
+    assert inbox.texts.remove(dead, [entry.entry_id]) is None
+    assert inbox.leases.close(dead) is None
+    inbox.leases.release_until(dead, due_ms=0)
 
-    assert inbox.renew(mine)
-    assert len(inbox.waiting(mine, limit=10)) == 1
+    assert inbox.leases.renew(mine)
+    assert len(inbox.texts.waiting(mine, limit=10)) == 1
 
 
 def test_an_inbox_is_not_closed_over_a_waiting_text(inbox: Inbox) -> None:
-    inbox.accept(a_text())
-    lease = inbox.take(ANN_)
+    inbox.texts.accept(a_text())
+    lease = inbox.leases.take(ANN_)
     assert lease is not None
 
-    assert inbox.close(lease) is False
-    inbox.remove(lease, [inbox.waiting(lease, limit=1)[0].entry_id])
-    assert inbox.close(lease) is True
-    assert inbox.take(ANN_) is not None
+    assert inbox.leases.close(lease) is False
+    inbox.texts.remove(lease, [inbox.texts.waiting(lease, limit=1)[0].entry_id])
+    assert inbox.leases.close(lease) is True
+    next_visit = inbox.leases.take(ANN_)
+    assert next_visit is not None
+    assert not next_visit.after_death, "a visit that was closed did not fail"
 
 
 def test_a_text_that_arrives_while_a_worker_waits_ends_the_wait(inbox: Inbox) -> None:
-    inbox.accept(a_text("one"))
-    lease = inbox.take(ANN_)
+    inbox.texts.accept(a_text("one"))
+    lease = inbox.leases.take(ANN_)
     assert lease is not None
-    last = inbox.waiting(lease, limit=10)[-1].entry_id
-    assert not inbox.wait_for_more(lease, last, seconds=0.05)
+    last = inbox.texts.waiting(lease, limit=10)[-1].entry_id
+    assert not inbox.texts.wait_for_more(lease, last, seconds=0.05)
 
-    later = threading.Timer(0.1, lambda: inbox.accept(a_text("two")))
+    later = threading.Timer(0.1, lambda: inbox.texts.accept(a_text("two")))
     later.start()
 
-    assert inbox.wait_for_more(lease, last, seconds=5)
+    assert inbox.texts.wait_for_more(lease, last, seconds=5)
     later.join()
 
 
 def test_a_parked_person_is_due_at_the_time_and_rung_for_once(inbox: Inbox) -> None:
-    inbox.due(limit=10)
-    inbox.accept(a_text())
-    lease = inbox.take(ANN_)
+    inbox.agenda.due(limit=10)
+    inbox.texts.accept(a_text())
+    lease = inbox.leases.take(ANN_)
     assert lease is not None
-    inbox.release_until(lease, due_ms=inbox.now_ms() - 1)
+    inbox.leases.release_until(lease, due_ms=inbox.clock.now_ms() - 1)
 
-    assert inbox.due(limit=10) == ([ANN_], False)
-    assert inbox.due(limit=10) == ([], False)
+    assert inbox.agenda.due(limit=10) == ([ANN_], False)
+    assert inbox.agenda.due(limit=10) == ([], False)
 
 
 def test_a_person_who_is_served_is_not_due(inbox: Inbox) -> None:
-    inbox.accept(a_text())
-    lease = inbox.take(ANN_)
+    inbox.texts.accept(a_text())
+    lease = inbox.leases.take(ANN_)
     assert lease is not None
-    inbox.release_until(lease, due_ms=inbox.now_ms() - 1)
-    assert inbox.take(ANN_) is not None
+    inbox.leases.release_until(lease, due_ms=inbox.clock.now_ms() - 1)
+    assert inbox.leases.take(ANN_) is not None
 
-    assert inbox.due(limit=10)[0] == []
+    assert inbox.agenda.due(limit=10)[0] == []
 
 
 def test_an_emptied_store_is_noticed_once(inbox: Inbox) -> None:
-    assert inbox.due(limit=10)[1] is True
-    assert inbox.due(limit=10)[1] is False
+    assert inbox.agenda.due(limit=10)[1] is True
+    assert inbox.agenda.due(limit=10)[1] is False
 
 
 def test_the_oldest_waiting_text_is_known(inbox: Inbox) -> None:
-    assert inbox.oldest_waiting_ms() is None
-    before = inbox.now_ms()
-    inbox.accept(a_text())
+    assert inbox.texts.oldest_waiting_ms() is None
+    before = inbox.clock.now_ms()
+    inbox.texts.accept(a_text())
 
-    oldest = inbox.oldest_waiting_ms()
+    oldest = inbox.texts.oldest_waiting_ms()
 
     assert oldest is not None
-    assert before <= oldest <= inbox.now_ms()
-    lease = inbox.take(ANN_)
+    assert before <= oldest <= inbox.clock.now_ms()
+    lease = inbox.leases.take(ANN_)
     assert lease is not None
-    inbox.remove(lease, [inbox.waiting(lease, limit=1)[0].entry_id])
-    assert inbox.oldest_waiting_ms() is None
+    inbox.texts.remove(lease, [inbox.texts.waiting(lease, limit=1)[0].entry_id])
+    assert inbox.texts.oldest_waiting_ms() is None
 
 
 def test_a_visit_that_ended_well_leaves_no_sign_and_one_that_did_not_does(inbox: Inbox) -> None:
-    inbox.accept(a_text())
-    first = inbox.take(ANN_)
+    inbox.texts.accept(a_text())
+    first = inbox.leases.take(ANN_)
     assert first is not None
     assert not first.after_death
-    inbox.release_until(first, due_ms=0)
-    second = inbox.take(ANN_)
+    inbox.leases.release_until(first, due_ms=0)
+    second = inbox.leases.take(ANN_)
     assert second is not None
     assert not second.after_death
 
     third = next_lease(inbox)
     assert third.after_death
-    inbox.release_until(third, due_ms=0, failed=True)
-    fourth = inbox.take(ANN_)
+    inbox.leases.release_until(third, due_ms=0, failed=True)
+    fourth = inbox.leases.take(ANN_)
     assert fourth is not None
     assert fourth.after_death
 
@@ -183,88 +191,81 @@ def test_a_visit_that_ended_well_leaves_no_sign_and_one_that_did_not_does(inbox:
 def test_those_who_are_served_do_not_hide_who_waits_behind_them(inbox: Inbox) -> None:
     people = [f"+1555000{number:04d}" for number in range(6)]
     for person in people:
-        inbox.accept(a_text(sender=person))
-        lease = inbox.take(payloads.who(person, b"memory"))
+        inbox.texts.accept(a_text(sender=person))
+        lease = inbox.leases.take(payloads.who(person, b"memory"))
         assert lease is not None
-        inbox.release_until(lease, due_ms=inbox.now_ms() - 1000 + people.index(person))
-    served = [inbox.take(payloads.who(person, b"memory")) for person in people[:4]]
+        inbox.leases.release_until(lease, due_ms=inbox.clock.now_ms() - 1000 + people.index(person))
+    served = [inbox.leases.take(payloads.who(person, b"memory")) for person in people[:4]]
     assert all(served)
 
-    assert list(inbox.due(limit=2)[0]) == [payloads.who(person, b"memory") for person in people[4:]]
+    assert list(inbox.agenda.due(limit=2)[0]) == [payloads.who(person, b"memory") for person in people[4:]]
 
 
 def test_a_text_that_is_brought_again_while_it_waits_is_counted(inbox: Inbox) -> None:
     text, other = a_text("hello"), a_text("other")
-    inbox.accept(text)
-    inbox.accept(other)
+    inbox.texts.accept(text)
+    inbox.texts.accept(other)
     for _ in range(3):
-        assert inbox.accept(text) is False
-    inbox.accept(replace(text, repaired=True))
-    lease = inbox.take(ANN_)
+        assert inbox.texts.accept(text) is False
+    inbox.texts.accept(replace(text, repaired=True))
+    lease = inbox.leases.take(ANN_)
     assert lease is not None
-    first, second = inbox.waiting(lease, limit=5)
+    first, second = inbox.texts.waiting(lease, limit=5)
 
-    assert inbox.remove(lease, [first.entry_id]) == {text.sid: 3}
-    assert inbox.remove(lease, [second.entry_id]) == {}
-    assert inbox.close(lease) is True
-
-
-def test_a_memory_is_asked_for_once_in_a_while(inbox: Inbox, redis_url: str) -> None:
-    inbox.accept(a_text())
-    assert inbox.person(ANN_) == ANN
-    assert inbox.person(Who("nobody")) is None
-
-    inbox.request_memory(ANN_)
-    inbox.request_memory(ANN_)
-    inbox.request_memory(BEN_)
-
-    if isinstance(inbox, InMemoryInbox):
-        assert inbox.reminded == [ANN_, BEN_]
-    else:
-        with redis.Redis.from_url(redis_url) as client:
-            tasks = client.lrange(payloads.QUEUE, 0, -1)
-        assert sum(payloads.REMEMBER_TASK.encode() in task for task in tasks) == 2
+    assert inbox.texts.remove(lease, [first.entry_id]) == {text.sid: 3}
+    assert inbox.texts.remove(lease, [second.entry_id]) == {}
+    assert inbox.leases.close(lease) is True
 
 
-def test_a_person_is_rung_for_once_until_a_person_hears_it(inbox: Inbox, redis_url: str) -> None:
+def test_a_memory_is_asked_for_once_in_a_while(inbox: Inbox, server: redis.Redis) -> None:
+    inbox.texts.accept(a_text())
+    assert inbox.people.user_id(ANN_) == ANN
+    assert inbox.people.user_id(Who("nobody")) is None
+
+    inbox.agenda.request_memory(ANN_)
+    inbox.agenda.request_memory(ANN_)
+    inbox.agenda.request_memory(BEN_)
+
+    tasks = server.lrange(keys.QUEUE, 0, -1)
+    assert sum(payloads.REMEMBER_TASK.encode() in task for task in tasks) == 2
+
+
+def test_a_person_is_rung_for_once_until_a_person_hears_it(inbox: Inbox, server: redis.Redis) -> None:
     def tasks() -> int:
-        if isinstance(inbox, InMemoryInbox):
-            return len(inbox.rung)
-        with redis.Redis.from_url(redis_url) as client:
-            return int(client.llen(payloads.QUEUE))
+        return int(server.llen(keys.QUEUE))
 
     for body in ("one", "two", "three"):
-        inbox.accept(a_text(body))
+        inbox.texts.accept(a_text(body))
     assert tasks() == 1
-    inbox.accept(a_text(sender=BEN))
+    inbox.texts.accept(a_text(sender=BEN))
     assert tasks() == 2
 
-    assert inbox.take(ANN_) is not None
-    inbox.accept(a_text("four"))
+    assert inbox.leases.take(ANN_) is not None
+    inbox.texts.accept(a_text("four"))
     assert tasks() == 3
     # a second worker takes the wake-up task while the first still serves
-    assert inbox.take(ANN_) is None
-    inbox.accept(a_text("five"))
+    assert inbox.leases.take(ANN_) is None
+    inbox.texts.accept(a_text("five"))
     assert tasks() == 4
 
 
 def test_a_duty_is_one_workers_at_a_time(inbox: Inbox) -> None:
-    mine = inbox.take_duty("reconcile")
+    mine = inbox.leases.take_duty("reconcile")
     assert mine is not None
-    assert inbox.take_duty("reconcile") is None
-    assert inbox.take_duty("something else") is not None
-    assert inbox.renew(mine)
+    assert inbox.leases.take_duty("reconcile") is None
+    assert inbox.leases.take_duty("something else") is not None
+    assert inbox.leases.renew(mine)
 
-    inbox.leave_duty(mine)
+    inbox.leases.leave_duty(mine)
 
-    anothers = inbox.take_duty("reconcile")
+    anothers = inbox.leases.take_duty("reconcile")
     assert anothers is not None
-    inbox.leave_duty(mine)
-    assert not inbox.renew(mine)
-    assert inbox.take_duty("reconcile") is None
+    inbox.leases.leave_duty(mine)
+    assert not inbox.leases.renew(mine)
+    assert inbox.leases.take_duty("reconcile") is None
 
 
 def test_the_duty_of_a_dead_worker_ends_by_itself(inbox: Inbox) -> None:
-    inbox.take_duty("reconcile")
+    inbox.leases.take_duty("reconcile")
 
-    wait_until(lambda: inbox.take_duty("reconcile"), seconds=5, what="the end of a dead worker's duty")
+    wait_until(lambda: inbox.leases.take_duty("reconcile"), seconds=5, what="the end of a dead worker's duty")

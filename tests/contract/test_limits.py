@@ -1,34 +1,24 @@
-"""The contract of all limits: a token is taken once under concurrency, and a verdict never changes."""
+"""The limits on Redis: a token is taken once under concurrency, and a verdict never changes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 import redis
 
-from inbox import inbox as inbox_redis
-from inbox.limits import Limits, Rate
-from inbox.memory import InMemoryLimits
 from inbox.payloads import Who
+from inbox.ports import Limits, Rate
 from inbox.rates import RedisLimits
 from tests.builders import NOW_MS
 
 ANN = Who("ann")
 
 
-@pytest.fixture(params=["memory", "redis"])
-def limits(request: pytest.FixtureRequest) -> Iterator[Limits]:
-    if request.param == "memory":
-        clock = iter(range(NOW_MS, NOW_MS + 10**9, 20))
-        yield InMemoryLimits(clock_ms=lambda: next(clock))
-        return
-    request.getfixturevalue("redis_client")
-    client: redis.Redis = inbox_redis.connect(request.getfixturevalue("redis_url"))
-    yield RedisLimits(client)
-    client.close()
+@pytest.fixture
+def limits(server: redis.Redis) -> Limits:
+    return RedisLimits(server)
 
 
 def rate(most: int, *, key: str = "k", name: str = "texts", hours: float = 1) -> Rate:

@@ -1,4 +1,4 @@
-"""The contract of every budget: no cap is exceeded under concurrency, and lost totals are recounted."""
+"""The budget on Redis: no cap is exceeded under concurrency, and lost totals are recounted."""
 
 from __future__ import annotations
 
@@ -8,40 +8,37 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+import redis
 
-from inbox.memory import InMemoryQuota
-from inbox.money import COUNTER_LIVES, Ask, BudgetVerdict, Caps, Grant, Spent
+from inbox.budget import Ask, BudgetVerdict, Caps, Grant, Spent
 from inbox.payloads import Who
-from inbox.purse import RedisQuota
+from inbox.quota import RedisQuota
 from tests.builders import NOW
 from tests.conftest import wait_until
 
-Quota = InMemoryQuota | RedisQuota
-Purses = Callable[[Caps, Caps], Quota]
+#: Makes a budget with these caps for models and for messages, before anything was counted.
+Purses = Callable[[Caps, Caps], RedisQuota]
 ANN_, BEN_ = Who("ann"), Who("ben")
 NONE = Caps()
+
+
+@pytest.fixture
+def purses(server: redis.Redis) -> Purses:
+    return lambda models, messages: RedisQuota(server, models=models, messages=messages)
 
 
 def ask(turn: str = "SM1", *, who: Who = ANN_, model: int = 0, sms: int = 100, last_line: int = 100) -> Ask:
     return Ask(who=who, turn=turn, model=model, sms=sms, last_line=last_line)
 
 
-def counted(purse: Quota, *spent: Spent) -> Quota:
+def counted(purse: RedisQuota, *spent: Spent) -> RedisQuota:
     stand = purse.begin_count("me", now=NOW)
     assert stand is not None
     assert purse.add_page(stand, spent, cursor=None)
     return purse
 
 
-def empty(purse: Quota) -> None:
-    """Lose all totals, as when Redis is emptied."""
-    if isinstance(purse, RedisQuota):
-        purse._redis.flushall()
-    else:
-        purse.empty()
-
-
-def granted(purse: Quota, asked: Ask) -> Grant:
+def granted(purse: RedisQuota, asked: Ask) -> Grant:
     grant = purse.reserve(asked, now=NOW)
     assert grant is not None
     return grant
@@ -107,14 +104,12 @@ def test_a_count_goes_on_where_another_stopped(purses: Purses) -> None:
 
 
 def test_who_counts_and_dies_is_followed_by_another(purses: Purses, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inbox.purse._COUNTER_LIVES", 50)
+    monkeypatch.setattr("inbox.quota.COUNTER_LIVES", timedelta(milliseconds=50))
     purse = purses(NONE, Caps(person=100))
     assert purse.begin_count("me", now=NOW) is not None
     assert purse.begin_count("another", now=NOW) is None
 
-    # Redis uses its own clock, the in-memory budget uses the caller's
-    late = NOW + COUNTER_LIVES
-    wait_until(lambda: purse.begin_count("another", now=late) is not None, what="another's turn")
+    wait_until(lambda: purse.begin_count("another", now=NOW) is not None, what="another's turn")
 
 
 @pytest.mark.parametrize("caps", [Caps(person=250), Caps(day=250), Caps(month=250)])
@@ -205,10 +200,12 @@ def test_what_was_spent_today_and_this_month_is_counted_again(purses: Purses) ->
     assert granted(purse, ask("SM3", who=Who("c"), sms=80, last_line=80)).leave is BudgetVerdict.GO
 
 
-def test_what_was_set_aside_before_redis_was_emptied_is_not_given_back_after(purses: Purses) -> None:
+def test_what_was_set_aside_before_redis_was_emptied_is_not_given_back_after(
+    purses: Purses, server: redis.Redis
+) -> None:
     purse = counted(purses(NONE, Caps(day=300)))
     grant = granted(purse, ask("SM1", sms=300))
-    empty(purse)
+    server.flushall()
     counted(purse, Spent(who=ANN_, at=NOW, sms=300))
 
     purse.settle(grant, model=0, sms=0)
@@ -216,10 +213,10 @@ def test_what_was_set_aside_before_redis_was_emptied_is_not_given_back_after(pur
     assert granted(purse, ask("SM2", sms=1, last_line=1)).leave is BudgetVerdict.LAST_LINE
 
 
-def test_a_reply_that_was_under_way_when_redis_was_emptied_is_in_the_sums(purses: Purses) -> None:
+def test_a_reply_that_was_under_way_when_redis_was_emptied_is_in_the_sums(purses: Purses, server: redis.Redis) -> None:
     purse = counted(purses(NONE, Caps(day=300)))
     grant = granted(purse, ask("SM1", sms=200))
-    empty(purse)
+    server.flushall()
     # the recount passed before the reply was written to the journal
     counted(purse)
 

@@ -11,12 +11,12 @@ from tests.room import WHO, Room
 def test_a_turn_of_one_part_is_five_calls(dynamodb_url: str) -> None:
     room, storage = Room(), DynamoDBStorage("Calls", endpoint_url=dynamodb_url)
     worker = room.worker(journal=storage)
-    room.inbox.accept(a_text("a stranger's first text looks for older ones, too"))
+    room.inbox.texts.accept(a_text("a stranger's first text looks for older ones, too"))
     worker.serve(WHO)
 
     asked = asked_of(storage)
     text = a_text("the second")
-    room.inbox.accept(text)
+    room.inbox.texts.accept(text)
     worker.serve(WHO)
 
     assert [part.state for part in storage.parts(ANN, text.sid)] == [PartState.SENT]

@@ -17,14 +17,14 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 import trustme
-
-from inbox import doorbell, payloads
-from sms.messages import DeliveryReport, MessageSid
-from tests.builders import a_text
-from webhook import commit
 from webhook.commit import IN_FLIGHT, MOST_TOGETHER
 from webhook.door import RedisDoor
 from webhook.errors import DoorClosed
+
+from inbox import doorbell, keys, payloads
+from sms.messages import DeliveryReport, MessageSid
+from tests.builders import a_text
+from webhook import commit
 
 KEY = b"k"
 
@@ -59,8 +59,8 @@ def test_a_burst_larger_than_what_goes_together_waits_and_loses_nothing(
 
     at_the_door(redis_url, burst)
 
-    assert redis_client.zcard("waiting") == total
-    assert redis_client.llen(payloads.QUEUE) == total
+    assert redis_client.zcard(keys.WAITING) == total
+    assert redis_client.llen(keys.QUEUE) == total
 
 
 def test_texts_that_wait_at_the_same_time_share_a_round_trip(redis_client: redis.Redis, redis_url: str) -> None:
@@ -71,12 +71,12 @@ def test_texts_that_wait_at_the_same_time_share_a_round_trip(redis_client: redis
 
     at_the_door(redis_url, some_at_once)
 
-    assert redis_client.zcard("waiting") == 100
+    assert redis_client.zcard(keys.WAITING) == 100
     assert calls(redis_client, "evalsha") + calls(redis_client, "eval") <= 3
 
 
 def test_a_text_that_redis_refuses_keeps_no_other_out(redis_client: redis.Redis, redis_url: str) -> None:
-    redis_client.set(f"inbox:{payloads.who(person(3), KEY)}", "not a stream")
+    redis_client.set(keys.texts(payloads.who(person(3), KEY)), "not a stream")
 
     async def five(door: RedisDoor) -> None:
         kept = await asyncio.gather(
@@ -87,7 +87,7 @@ def test_a_text_that_redis_refuses_keeps_no_other_out(redis_client: redis.Redis,
 
     at_the_door(redis_url, five)
 
-    assert redis_client.llen(payloads.QUEUE) == 4
+    assert redis_client.llen(keys.QUEUE) == 4
 
 
 def test_texts_and_reports_that_come_together_are_both_kept(redis_client: redis.Redis, redis_url: str) -> None:
@@ -103,8 +103,8 @@ def test_texts_and_reports_that_come_together_are_both_kept(redis_client: redis.
 
     at_the_door(redis_url, both)
 
-    assert redis_client.zcard("waiting") == 20
-    assert redis_client.xlen("receipts") == 20
+    assert redis_client.zcard(keys.WAITING) == 20
+    assert redis_client.xlen(keys.REPORTS) == 20
 
 
 def test_a_bell_that_redis_makes_is_the_one_that_we_would_make(redis_client: redis.Redis, redis_url: str) -> None:
@@ -114,7 +114,7 @@ def test_a_bell_that_redis_makes_is_the_one_that_we_would_make(redis_client: red
 
     at_the_door(redis_url, some_in_two_calls)
 
-    messages = [json.loads(message) for message in redis_client.lrange(payloads.QUEUE, 0, -1)]
+    messages = [json.loads(message) for message in redis_client.lrange(keys.QUEUE, 0, -1)]
     names = [payloads.who(person(number), KEY) for number in reversed(range(40))]
     ids = {
         each[where][name] for each in messages for where, name in (("headers", "id"), ("properties", "delivery_tag"))
@@ -185,7 +185,7 @@ def test_redis_is_spoken_to_over_tls_and_with_a_login(
         redis_client.acl_deluser("cat")
 
     with redis.Redis.from_url(redis_url.rpartition("/")[0] + "/3") as third:
-        assert third.zcard("waiting") == 5
+        assert third.zcard(keys.WAITING) == 5
 
 
 @pytest.mark.parametrize("instead", [b"!\r\n", b":1\r\n:1\r\n:1\r\n"], ids=["not the protocol", "too many answers"])
@@ -213,7 +213,7 @@ def test_an_answer_that_makes_no_sense_is_not_believed(
             asyncio.run(spoil_one())
 
     assert spoilt
-    assert redis_client.zcard("waiting") == 5
+    assert redis_client.zcard(keys.WAITING) == 5
 
 
 def test_what_redis_tells_unasked_is_no_answer(redis_client: redis.Redis, redis_url: str) -> None:
@@ -226,7 +226,7 @@ def test_what_redis_tells_unasked_is_no_answer(redis_client: redis.Redis, redis_
 
     asyncio.run(with_news())
 
-    assert redis_client.zcard("waiting") == 5
+    assert redis_client.zcard(keys.WAITING) == 5
 
 
 def test_one_persons_texts_keep_their_order(redis_client: redis.Redis, redis_url: str) -> None:
@@ -235,7 +235,7 @@ def test_one_persons_texts_keep_their_order(redis_client: redis.Redis, redis_url
 
     at_the_door(redis_url, one_after_the_other)
 
-    [inbox] = redis_client.keys("inbox:*")
+    [inbox] = redis_client.keys(keys.texts("*"))
     entries: Any = redis_client.xrange(inbox)  # two protocol versions, two types
     texts = [payloads.decode_text(fields[b"text"]) for _, fields in entries]
     assert [text.body for text in texts] == [str(number) for number in range(400)]
@@ -249,7 +249,7 @@ def test_connections_that_died_meanwhile_cost_no_text(redis_client: redis.Redis,
 
     at_the_door(redis_url, twice)
 
-    assert redis_client.zcard("waiting") == 80
+    assert redis_client.zcard(keys.WAITING) == 80
 
 
 def test_a_redis_that_has_forgotten_the_scripts_is_told_them_again(redis_client: redis.Redis, redis_url: str) -> None:
@@ -260,7 +260,7 @@ def test_a_redis_that_has_forgotten_the_scripts_is_told_them_again(redis_client:
 
     at_the_door(redis_url, around_a_flush)
 
-    assert redis_client.zcard("waiting") == 2
+    assert redis_client.zcard(keys.WAITING) == 2
 
 
 def test_a_redis_that_does_not_answer_is_a_closed_door_until_it_does(
@@ -281,7 +281,7 @@ def test_a_redis_that_does_not_answer_is_a_closed_door_until_it_does(
 
     at_the_door(redis_url, during_and_after)
 
-    assert redis_client.hexists("people", payloads.who(person(3), KEY))
+    assert redis_client.hexists(keys.PEOPLE, payloads.who(person(3), KEY))
 
 
 def test_a_redis_that_is_not_there_is_a_closed_door() -> None:

@@ -22,6 +22,7 @@ import pytest
 import redis
 
 from chaos.tree import free_port
+from inbox import keys
 from runtime.settings import without_settings
 from sms import signature
 from tests.builders import OUR_NUMBER, a_sid
@@ -124,8 +125,8 @@ def test_a_process_that_dies_takes_nothing_along(webhook: Webhook, redis_client:
             answers.update(one.result())
 
     assert answers == {200: 240}
-    assert redis_client.zcard("waiting") == 240
-    assert sum(redis_client.xlen(key) for key in redis_client.keys("inbox:*")) == 240
+    assert redis_client.zcard(keys.WAITING) == 240
+    assert sum(redis_client.xlen(key) for key in redis_client.keys(keys.texts("*"))) == 240
     wait_until(lambda: len(set(webhook.processes()) - {first[0]}) == 3, what="another process")
     # the count includes the dead process; a text is sent and counted again if its answer was lost with that process
     assert 240 <= webhook.counted() <= 244

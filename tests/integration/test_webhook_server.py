@@ -14,6 +14,8 @@ import pytest
 import uvicorn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from webhook.door import InMemoryDoor
+from webhook.server import MAX_HEAD_BYTES, WebhookProtocol
 
 from sms import signature
 from sms.messages import InboundSms
@@ -22,8 +24,6 @@ from tests.builders import ANN, OUR_NUMBER, a_sid
 from tests.conftest import wait_until
 from webhook import server as server_module
 from webhook.app import MAX_BODY_BYTES, Ours, create_app
-from webhook.door import InMemoryDoor
-from webhook.server import MAX_HEAD_BYTES, WebhookProtocol
 
 URL = "https://cat.example"
 

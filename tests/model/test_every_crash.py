@@ -27,15 +27,22 @@ from conversation.memory import InMemoryStorage
 from conversation.models import Conversation
 from conversation.ports import Answer, Filed
 from inbox import payloads
+from inbox.budget import Caps
 from inbox.errors import InboxAway
-from inbox.memory import InMemoryCircuit, InMemoryInbox, InMemoryLimits, InMemoryQuota
-from inbox.money import Caps
-from inbox.ports import Lease
+from inbox.ports import Inbox, Lease
 from sms.errors import CarrierAway
 from sms.memory import InMemorySender
 from sms.messages import DeliveryReport, MessageSid
 from sms.ports import Listed, Unknown
 from tests.builders import ANN, NOW, NOW_MS, OUR_NUMBER, a_text
+from tests.model.twins import (
+    InMemoryCircuit,
+    InMemoryInbox,
+    InMemoryLimits,
+    InMemoryQuota,
+    InMemoryReports,
+    inbox_of,
+)
 from tests.room import TARIFF, a_counting
 from worker.budget import Budget
 from worker.delivery import Delivery, Terms
@@ -107,6 +114,12 @@ class Watched:
         return self._wire.call(name, real, self._lost) if callable(real) else real
 
 
+def watched(inbox: Inbox, wire: Wire) -> Inbox:
+    """Return the inbox behind a wire."""
+    texts, reports = (Watched(part, wire, _raise(InboxAway("redis"))) for part in (inbox.texts, inbox.reports))
+    return inbox_of(texts, reports)
+
+
 class NoRenewal(LeaseKeeper):
     """Renews no lease: the clock stands still while a visit runs."""
 
@@ -146,7 +159,8 @@ class World:
         self.ms = NOW_MS
         self.limited = not short
         self.policy, self.lines = policy, lines
-        self.inbox = InMemoryInbox(clock_ms=lambda: self.ms, lease=timedelta(seconds=20))
+        self.reports = InMemoryReports()
+        self.inbox = inbox_of(InMemoryInbox(clock_ms=lambda: self.ms, lease=timedelta(seconds=20)), self.reports)
         self.store = store or InMemoryStorage()
         self.sender = InMemorySender(clock=lambda: datetime.fromtimestamp(self.ms / 1000, UTC))
         self.circuit = InMemoryCircuit()
@@ -158,7 +172,7 @@ class World:
         self.limits = InMemoryLimits(clock_ms=lambda: self.ms)
         self.texts = [a_text("one"), a_text("two")]
         for text in self.texts:
-            self.inbox.accept(text)
+            self.inbox.texts.accept(text)
         self.ms += 1000  # the quiet window is over
         aftermath = DeliveryFailures(
             self.inbox, self.store, self.circuit, rng=random.Random(1), max_age=timedelta(hours=6)
@@ -171,7 +185,7 @@ class World:
     def visit(self, cut: Cut | None = None) -> Wire:
         """Run one visit of a worker, which may die or fail with an error that is logged."""
         wire = Wire(cut)
-        inbox: Any = Watched(self.inbox, wire, _raise(InboxAway("redis")))
+        inbox = watched(self.inbox, wire)
         journal: Any = Watched(self.store, wire, _raise(StoreAway("dynamodb")))
         # A lost answer to a send is an outcome; a carrier that cannot be reached is an error.
         sender: Any = Watched(self.sender, wire, lambda: Unknown(reason="no answer"))
@@ -192,7 +206,7 @@ class World:
             budget=Budget(a_counting(purse, journal), TARIFF),
             delivery=delivery,
             limiter=limiter,
-            leases=NoRenewal(inbox, every_seconds=5, on_error=lambda _: None),
+            leases=NoRenewal(inbox.leases, every_seconds=5, on_error=lambda _: None),
             worker="w",
         )
         habits = VisitSettings(
@@ -225,7 +239,7 @@ class World:
         both = [TurnState.ANSWERED, TurnState.ANSWERED]
         # A text during which a worker died is answered alone, under every policy.
         assert states == both or (self.policy == "latest" and states == [TurnState.SILENT, TurnState.ANSWERED])
-        assert self.inbox.oldest_waiting_ms() is None
+        assert self.inbox.texts.oldest_waiting_ms() is None
 
         created = [message.body for _, message in self.sender.created]
         assert len(created) == len(set(created)), "a second SMS"
@@ -385,7 +399,7 @@ def a_world_with_everything_to_repair() -> World:
     world.reconciler.reconcile()
     world.visit()
     failed, delivered = world.parts()
-    world.inbox.receive(
+    world.reports.receive(
         DeliveryReport(
             sid=MessageSid(failed.sid or ""),
             to=ANN,
@@ -396,13 +410,13 @@ def a_world_with_everything_to_repair() -> World:
     )
     assert delivered.sid is not None
     world.texts.append(a_text("in doubt"))
-    world.inbox.accept(world.texts[-1])
+    world.inbox.texts.accept(world.texts[-1])
     world.sender.answers.append(Unknown(reason="no answer"))
     world.sender.creates_anyway = True
     world.visit()
     world.sender.creates_anyway = False
     world.texts.append(a_text("left by a dead worker"))
-    world.inbox.accept(world.texts[-1])
+    world.inbox.texts.accept(world.texts[-1])
     world.ms += 61_000
     world.visit(Cut(nth=8, after=True, dies=True))
     missed = a_text("never came")
@@ -420,7 +434,7 @@ def a_world_with_everything_to_repair() -> World:
 def repair(world: World, cut: Cut | None) -> Wire:
     """Run one drain of the reports and one reconciliation, which may be cut at any call."""
     wire = Wire(cut)
-    inbox: Any = Watched(world.inbox, wire, _raise(InboxAway("redis")))
+    inbox = watched(world.inbox, wire)
     journal: Any = Watched(world.store, wire, _raise(StoreAway("dynamodb")))
     ledger: Any = Watched(world.sender, wire, _raise(CarrierAway("twilio")))
     aftermath = DeliveryFailures(inbox, journal, world.circuit, rng=random.Random(1), max_age=timedelta(hours=6))
@@ -452,4 +466,4 @@ def test_repairs_are_cut_at_any_call_and_done_again() -> None:
         ), (nth, after, dies)
         assert {part.state for part in world.parts()} == {PartState.SENT}
         assert sum(part.again for part in world.parts()) == 1
-        assert world.inbox.oldest_waiting_ms() is None
+        assert world.inbox.texts.oldest_waiting_ms() is None

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from inbox import keys
 from tests.builders import OUR_NUMBER
 from tests.conftest import wait_until
 from tests.scenarios.conftest import ACCOUNT, TOKEN, House
@@ -145,7 +146,7 @@ def test_a_failed_delivery_is_written_down_with_its_code(rough: House) -> None:
 
 def test_redis_emptied_in_mid_burst_loses_no_text(rough: House) -> None:
     people = [f"+1555667{n:04d}" for n in range(20)]
-    wait_until(lambda: rough.redis.exists("epoch"), what="the first sweep")
+    wait_until(lambda: rough.redis.exists(keys.EPOCH), what="the first sweep")
     for place, person in enumerate(people):
         rough.text("hello", sender=person)
         if place == 10:

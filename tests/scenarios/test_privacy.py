@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from inbox import payloads
+from inbox import keys, payloads
 from runtime.settings import Settings
 from tests.builders import OUR_NUMBER
 from tests.conftest import wait_until
@@ -90,7 +90,7 @@ def a_day(house: House) -> list[str]:
     wait_until(lambda: len(house.replies(NUMBER)) >= 3, seconds=60, what="replies")
     # An entry that no worker can read becomes a dead letter.
     with_redis = house.redis
-    with_redis.xadd(f"inbox:{who(house)}", {"text": f"garbage of {NUMBER}: {WORD}"})
+    with_redis.xadd(keys.texts(who(house)), {"text": f"garbage of {NUMBER}: {WORD}"})
     with_redis.close()
     house.text(f"{WORD} last", sender=NUMBER)
     letters = lambda: json.loads(dadacat(house, "dead-letters", "list", "--json"))  # noqa: E731 - awaited
@@ -117,8 +117,8 @@ def test_a_planted_number_and_text_are_where_they_belong_and_then_nowhere(house:
         assert DIGITS not in text, where
         assert WORD not in text, where
     for key, value in in_redis(house).items():
-        assert DIGITS not in value or key in ("people", "receipts") or key.startswith("inbox:"), key
-        assert WORD not in value or key.startswith("inbox:"), key
+        assert DIGITS not in value or key in (keys.PEOPLE, keys.REPORTS) or key.startswith(keys.texts("")), key
+        assert WORD not in value or key.startswith(keys.texts("")), key
     assert DIGITS in in_tables(house)
 
     # After delivery and billing, the words are redacted at the carrier.

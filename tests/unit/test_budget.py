@@ -11,9 +11,8 @@ from cat import prompt
 from cat.ports import Heard
 from conversation.errors import Fenced, StoreAway
 from conversation.journal import TurnState
-from inbox import payloads
-from inbox.memory import InMemoryQuota
-from inbox.money import Caps
+from inbox import keys, payloads
+from inbox.budget import Caps, day_of
 from tests.builders import ANN, BEN, NOW, a_text
 from tests.room import CATALOGUE, TARIFF, WHO, Dying, Room
 from worker.budget import LAST_LINES, Asked, Budget
@@ -24,7 +23,7 @@ MODEL, MESSAGE = 110, 10_000
 
 
 def a_room(*, models: Caps | None = None, messages: Caps | None = None, **more: Any) -> Room:
-    return Room(purse=InMemoryQuota(models=models or Caps(), messages=messages or Caps()), **more)
+    return Room(models=models or Caps(), messages=messages or Caps(), **more)
 
 
 def set_aside(text: str) -> int:
@@ -83,7 +82,7 @@ def test_over_the_messages_budget_there_is_one_last_line_and_then_silence() -> N
     assert reply_of(room, texts[2].sid)["engine"] == LAST_LINE
     assert [room.state(text) for text in texts[3:]] == [TurnState.SILENT] * 2
     assert room.store.get_turn(ANN, texts[4].sid).reason == "over the budget"  # type: ignore[union-attr]
-    assert room.inbox.oldest_waiting_ms() is None
+    assert room.inbox.texts.oldest_waiting_ms() is None
 
 
 def test_the_last_line_speaks_the_persons_language() -> None:
@@ -161,8 +160,7 @@ def test_after_redis_was_emptied_it_is_counted_again() -> None:
     room = a_room(messages=Caps(person=2 * MESSAGE))
     room.texts("one", "two", "three")
     room.serve()
-    assert room.purse is not None
-    room.purse.empty()
+    room.redis.flushall()
 
     room.texts("four")
     room.serve()
@@ -215,7 +213,7 @@ def test_a_count_that_takes_longer_than_a_person_waits_is_carried_on_by_a_task()
         room.texts(f"text {number}")
         room.serve()
     assert room.received[-1] == "re: text 69"
-    room.purse.empty()
+    room.redis.flushall()
     requests, seconds = [], [0.0]
 
     def counting() -> Counting:
@@ -249,7 +247,7 @@ def test_a_last_line_goes_over_a_cap_of_all_people_only_once() -> None:
     room.serve()
     spent_on_ann = list(room.received)
 
-    room.inbox.accept(a_text("hello", sender=BEN))
+    room.inbox.texts.accept(a_text("hello", sender=BEN))
     room.worker().serve(payloads.who(BEN, b"memory"))
 
     assert spent_on_ann == ["re: one", LAST_LINES["en"]]
@@ -302,9 +300,8 @@ def test_what_was_set_aside_for_a_reply_that_another_gave_is_given_back() -> Non
     with_another = Dying(room.store, "persist", after=False, error=Fenced("another worker opened this conversation"))
     room.serve(journal=with_another)
 
-    assert room.purse is not None
     # the model was paid for; nothing was sent
-    assert (room.purse._day[1]["model"], room.purse._day[1]["sms"]) == (str(MODEL), "0")
+    assert room.redis.hmget(keys.spent_on(day_of(room.now())), "model", "sms") == [b"%d" % MODEL, b"0"]
 
 
 def test_of_a_reply_in_several_messages_no_more_is_sent_than_was_set_aside() -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from hiredis import Reader
-
-from webhook import commit
 from webhook.commit import GroupCommit, Kind
 from webhook.errors import DoorClosed
+
+from webhook import commit
 
 KIND = Kind(b"a script", lambda entries: ((), [name for _, names in entries for name in names]))
 

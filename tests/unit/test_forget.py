@@ -36,14 +36,14 @@ def test_a_text_that_comes_late_is_not_answered_and_leaves_nothing() -> None:
     serve(room)
     marked(room, text.sid)
 
-    room.inbox.accept(text)
+    room.inbox.texts.accept(text)
     serve(room)
 
     assert room.received == ["re: hello"]
     assert room.store.get(ANN) is None
     assert room.store.get_turn(ANN, text.sid) is None
-    assert room.inbox.person(WHO) is None
-    assert room.inbox.oldest_waiting_ms() is None
+    assert room.inbox.people.user_id(WHO) is None
+    assert room.inbox.texts.oldest_waiting_ms() is None
 
 
 def test_who_texts_anew_is_answered_and_old_texts_between_are_not() -> None:
@@ -54,7 +54,7 @@ def test_who_texts_anew_is_answered_and_old_texts_between_are_not() -> None:
 
     room.texts("who am i?")
     serve(room)
-    room.inbox.accept(old)
+    room.inbox.texts.accept(old)
     room.texts("and now?")
     serve(room)
 
@@ -70,7 +70,7 @@ def test_an_old_stop_that_comes_late_silences_no_one() -> None:
 
     room.texts("hello again")
     serve(room)
-    room.inbox.accept(stop)
+    room.inbox.texts.accept(stop)
     room.texts("and again")
     serve(room)
 
@@ -107,7 +107,7 @@ def test_who_dies_or_is_turned_away_while_it_looks_is_followed_by_another_who_lo
         else:
             room.serve(journal=journal, mark=lambda sid: f"mark of {sid}")
         room.later(seconds=30)
-        room.inbox.accept(old)
+        room.inbox.texts.accept(old)
         serve(room)
 
         assert room.received == ["re: hello"], (call, error)
@@ -151,7 +151,7 @@ def test_after_a_month_nothing_is_known_any_more() -> None:
     marked(room, old.sid)
     room.later(seconds=31 * 24 * 3600)
 
-    room.inbox.accept(old)
+    room.inbox.texts.accept(old)
     serve(room)
 
     assert room.received == ["re: hello"] * 2

@@ -44,7 +44,7 @@ def test_over_a_limit_there_is_silence(rates: Rates, answered: int, why: str | N
     assert room.received == [f"re: text {number}" for number in range(answered)]
     assert [room.state(text) for text in texts[answered:]] == [TurnState.SILENT] * (8 - answered)
     assert why is None or reason(room, texts[-1].sid) == why
-    assert room.inbox.oldest_waiting_ms() is None
+    assert room.inbox.texts.oldest_waiting_ms() is None
 
 
 def test_what_waited_while_no_one_worked_did_not_come_at_once() -> None:
@@ -110,7 +110,7 @@ def test_a_duplicate_webhook_does_not_count() -> None:
     (text,) = room.texts("one")
     room.serve()
     for _ in range(10):
-        room.inbox.accept(text)
+        room.inbox.texts.accept(text)
         room.serve()
 
     room.texts("two")
@@ -141,7 +141,7 @@ def test_a_text_that_begins_a_turn_after_all_counts_as_one() -> None:
     room = Room(rates=Rates(turns_per_minute=1, texts_per_minute=10), policy="coalesce")
     room.texts("one")
     # to another of our numbers: read together with the first text, then answered in a turn of its own or not at all
-    room.inbox.accept(InboundSms(sid=MessageSid(a_sid()), sender=ANN, to="+15005550007", body="two"))
+    room.inbox.texts.accept(InboundSms(sid=MessageSid(a_sid()), sender=ANN, to="+15005550007", body="two"))
     room.serve()
 
     assert room.received == ["re: one"]
@@ -261,7 +261,7 @@ def test_help_is_answered_with_the_line_and_by_no_engine() -> None:
 
 def test_where_twilio_says_that_it_has_answered_help_we_do_not() -> None:
     room = Room(habits={"help_line": "a cat. STOP ends it."})
-    room.inbox.accept(a_text("HELP", opt_out_type="HELP"))
+    room.inbox.texts.accept(a_text("HELP", opt_out_type="HELP"))
 
     room.serve()
 
@@ -294,7 +294,7 @@ def test_who_is_answered(sender: str, habits: dict[str, object], answered: bool)
     from inbox import payloads  # noqa: PLC0415 - one use
 
     room = Room(habits=habits)
-    room.inbox.accept(a_text("hello", sender=sender))
+    room.inbox.texts.accept(a_text("hello", sender=sender))
 
     room.worker().serve(payloads.who(sender, b"memory"))
 

@@ -18,8 +18,8 @@ from cat.prices import Catalogue
 from cat.recall import INSTRUCTIONS, Terms, keep_told, recent, told_in
 from conversation import costs
 from conversation.models import Conversation, Memory, Message, Role, echo
-from inbox.memory import InMemoryQuota
-from inbox.money import Caps
+from inbox import keys, payloads
+from inbox.budget import Caps, day_of
 from tests.builders import ANN, NOW
 from tests.room import CATALOGUE, WHO, Room
 from worker.memories import Memories
@@ -140,7 +140,7 @@ class Clerk:
 def memories(room: Room, clerk: Clerk | None, purse: Any = None) -> Memories:
     budget = room.budget(purse, room.store)
     summarizer = Cat([clerk], deadline_seconds=20, catalogue=CATALOGUE).summarizer if clerk else None
-    return Memories(room.inbox, room.store, budget, summarizer, Terms())
+    return Memories(room.now, room.store, budget, summarizer, Terms())
 
 
 def chat(room: Room, *texts: str) -> None:
@@ -163,9 +163,9 @@ def test_what_was_told_survives_the_window_with_and_without_a_model() -> None:
     for clerk in (None, Clerk()):
         room = Room()
         chat(room, "my name is Ada and i live in Bern", *SMALL_TALK)
-        assert room.inbox.reminded[0] == WHO
+        assert room.asked_for(payloads.REMEMBER_TASK)[0] == WHO
 
-        memories(room, clerk).refresh(WHO)
+        memories(room, clerk).refresh(WHO, ANN)
         chat(room, "who am i?")
 
         heard = room.parrot.heard[-1]
@@ -177,10 +177,10 @@ def test_what_was_told_survives_the_window_with_and_without_a_model() -> None:
 def test_the_scribe_reads_what_left_the_window_and_nothing_twice() -> None:
     room, clerk = Room(), Clerk()
     chat(room, *SMALL_TALK)
-    memories(room, clerk).refresh(WHO)
-    memories(room, clerk).refresh(WHO)
+    memories(room, clerk).refresh(WHO, ANN)
+    memories(room, clerk).refresh(WHO, ANN)
     chat(room, *[f"more {number}" for number in range(12)])
-    memories(room, clerk).refresh(WHO)
+    memories(room, clerk).refresh(WHO, ANN)
 
     assert len(clerk.asked) == 2
     (instructions, first), (_, second) = clerk.asked
@@ -203,11 +203,11 @@ def test_a_silent_scribe_is_waited_for_and_not_for_ever() -> None:
     room, clerk = Room(), Clerk(says=None)
     chat(room, "my name is Ada", *SMALL_TALK)
 
-    memories(room, clerk).refresh(WHO)
+    memories(room, clerk).refresh(WHO, ANN)
     assert stands(room) == Memory()
 
     chat(room, *[f"more {number}" for number in range(40)])
-    memories(room, clerk).refresh(WHO)
+    memories(room, clerk).refresh(WHO, ANN)
     assert stands(room).told == ("my name is ada",)
 
 
@@ -218,7 +218,7 @@ def test_notes_that_betray_the_prompt_are_thrown_away() -> None:
     )
     chat(room, *SMALL_TALK)
 
-    memories(room, clerk).refresh(WHO)
+    memories(room, clerk).refresh(WHO, ANN)
 
     assert stands(room).summary == ""
     assert stands(room).through > 0
@@ -227,7 +227,7 @@ def test_notes_that_betray_the_prompt_are_thrown_away() -> None:
 def test_after_a_reset_nothing_of_before_is_remembered() -> None:
     room, clerk = Room(), Clerk()
     chat(room, "my name is Ada", *SMALL_TALK)
-    memories(room, clerk).refresh(WHO)
+    memories(room, clerk).refresh(WHO, ANN)
 
     chat(room, "RESET", "who am i?")
 
@@ -235,7 +235,7 @@ def test_after_a_reset_nothing_of_before_is_remembered() -> None:
     assert (heard.told, heard.summary) == ((), "")
     assert [line["content"] for line in heard.history][:1] == ["RESET"]
     chat(room, *SMALL_TALK)
-    memories(room, clerk).refresh(WHO)
+    memories(room, clerk).refresh(WHO, ANN)
     assert "Ada" not in clerk.asked[-1][1]
     assert "Notes so far: (none)" in clerk.asked[-1][1]
 
@@ -245,7 +245,7 @@ def test_a_reset_while_the_scribe_writes_is_not_undone() -> None:
     chat(room, "my name is Ada", *SMALL_TALK)
     clerk.meanwhile = lambda: chat(room, "reset")
 
-    memories(room, clerk).refresh(WHO)
+    memories(room, clerk).refresh(WHO, ANN)
 
     assert stands(room).told == ()
     assert stands(room).summary == ""
@@ -258,7 +258,7 @@ def test_what_others_keep_in_metadata_stays() -> None:
     assert conversation is not None
     room.store._conversations[ANN] = replace(conversation, metadata={"crm": 7}, noted='{"crm": 7}')
 
-    memories(room, None).refresh(WHO)
+    memories(room, None).refresh(WHO, ANN)
     chat(room, "reset")
 
     conversation = room.store.get(ANN)
@@ -273,12 +273,12 @@ def test_where_metadata_is_not_ours_nothing_is_folded_or_paid_for() -> None:
     conversation = room.store.get(ANN)
     assert conversation is not None
     room.store._conversations[ANN] = replace(conversation, metadata={}, noted="not json", foreign=True)
-    room.inbox.reminded.clear()
+    room.redis.delete(keys.QUEUE)
     chat(room, "more")
 
-    memories(room, clerk).refresh(WHO)
+    memories(room, clerk).refresh(WHO, ANN)
 
-    assert (clerk.asked, room.inbox.reminded) == ([], [])
+    assert (clerk.asked, room.asked_for(payloads.REMEMBER_TASK)) == ([], [])
     # messages that cannot be folded leave the window when they are too old
     room.later(seconds=100 * 3600)
     conversation = room.store.get(ANN)
@@ -300,9 +300,9 @@ def test_talk_of_a_program_without_a_journal_is_folded_in(*, dated: bool) -> Non
     room.store._conversations[ANN] = replace(Conversation.new(ANN, room.now()), messages=tuple(old))
     chat(room, *[f"new talk {number}" for number in range(8)])
 
-    memories(room, clerk).refresh(WHO)
+    memories(room, clerk).refresh(WHO, ANN)
     chat(room, *SMALL_TALK)
-    memories(room, clerk).refresh(WHO)
+    memories(room, clerk).refresh(WHO, ANN)
 
     assert stands(room).told == ("my name is ada",)
     read = [line.partition(": ")[2] for _, talk in clerk.asked for line in talk.splitlines()]
@@ -312,13 +312,13 @@ def test_talk_of_a_program_without_a_journal_is_folded_in(*, dated: bool) -> Non
 
 def test_without_money_what_was_told_is_kept_all_the_same_in_time() -> None:
     room, clerk = Room(), Clerk()
-    purse = InMemoryQuota(models=Caps(day=0), messages=Caps())
+    purse = room.a_quota(Caps(day=0))
     chat(room, "my name is Ada", *SMALL_TALK)
-    memories(room, clerk, purse).refresh(WHO)
+    memories(room, clerk, purse).refresh(WHO, ANN)
     assert stands(room) == Memory()
 
     chat(room, *[f"more {number}" for number in range(40)])
-    memories(room, clerk, purse).refresh(WHO)
+    memories(room, clerk, purse).refresh(WHO, ANN)
 
     assert clerk.asked == []
     assert stands(room).told == ("my name is ada",)
@@ -327,26 +327,26 @@ def test_without_money_what_was_told_is_kept_all_the_same_in_time() -> None:
 def test_what_a_scribe_takes_to_say_nothing_is_on_the_bill() -> None:
     room, clerk = Room(), Clerk(says=None, paid=True)
     chat(room, *SMALL_TALK)
-    purse = InMemoryQuota(models=Caps(day=10**6), messages=Caps())
+    purse = room.a_quota(Caps(day=10**6))
 
-    memories(room, clerk, purse).refresh(WHO)
+    memories(room, clerk, purse).refresh(WHO, ANN)
 
     entries = list(costs.since(room.store, room.now() - timedelta(days=1)))
     (memo,) = [cost for cost in entries if not cost.turn and cost.model]
     assert memo.engine == "openai:parrot"
     assert memo.model > 100
-    assert purse._day[1]["model"] == str(sum(cost.model for cost in entries))
+    assert room.redis.hget(keys.spent_on(day_of(room.now())), "model") == b"%d" % sum(cost.model for cost in entries)
 
 
 def test_notes_cost_money_and_wait_where_there_is_none() -> None:
     room, clerk = Room(), Clerk()
     chat(room, *SMALL_TALK)
-    purse = InMemoryQuota(models=Caps(day=0), messages=Caps())
+    purse = room.a_quota(Caps(day=0))
 
-    memories(room, clerk, purse).refresh(WHO)
+    memories(room, clerk, purse).refresh(WHO, ANN)
     assert (clerk.asked, stands(room)) == ([], Memory())
 
-    memories(room, clerk, InMemoryQuota(models=Caps(day=10**6), messages=Caps())).refresh(WHO)
+    memories(room, clerk, room.a_quota(Caps(day=10**6))).refresh(WHO, ANN)
     assert stands(room).summary == "ann likes tuna."
     memo = [cost for cost in costs.since(room.store, room.now() - timedelta(days=1)) if cost.tokens_in == 50]
     assert [(cost.engine, cost.model, cost.replies) for cost in memo] == [("openai:parrot", 55, 0)]
@@ -413,7 +413,7 @@ def test_a_stranger_in_danger_is_greeted_with_the_next_reply() -> None:
 def test_a_stranger_who_got_a_last_line_is_greeted_when_there_is_money_again() -> None:
     room = Room(
         habits={"first_contact": "DadaCat. STOP ends it."},
-        purse=InMemoryQuota(models=Caps(), messages=Caps(person=0)),
+        messages=Caps(person=0),
     )
     chat(room, "hello")
     room.purse = None

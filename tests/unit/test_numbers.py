@@ -29,9 +29,9 @@ def serve(room: Room, *numbers: str) -> None:
 @pytest.mark.parametrize(("per_number", "seen"), [(False, ["one", "re: one"]), (True, [])])
 def test_a_conversation_is_with_both_numbers_or_with_each(*, per_number: bool, seen: list[str]) -> None:
     room = Room(per_number=per_number)
-    room.inbox.accept(to(OUR_NUMBER, "one"))
+    room.inbox.texts.accept(to(OUR_NUMBER, "one"))
     serve(room, OUR_NUMBER)
-    room.inbox.accept(to(OTHER, "two"))
+    room.inbox.texts.accept(to(OTHER, "two"))
     serve(room, OTHER)
 
     assert [line["content"] for line in room.parrot.heard[-1].history] == seen
@@ -43,9 +43,9 @@ def test_a_conversation_is_with_both_numbers_or_with_each(*, per_number: bool, s
 
 def test_a_stop_to_one_number_says_nothing_of_the_other() -> None:
     room = Room(per_number=True)
-    room.inbox.accept(to(OUR_NUMBER, "STOP"))
-    room.inbox.accept(to(OUR_NUMBER, "hello?"))
-    room.inbox.accept(to(OTHER, "hello?"))
+    room.inbox.texts.accept(to(OUR_NUMBER, "STOP"))
+    room.inbox.texts.accept(to(OUR_NUMBER, "hello?"))
+    room.inbox.texts.accept(to(OTHER, "hello?"))
     serve(room, OUR_NUMBER, OTHER)
 
     assert [message.sender for _, message in room.sender.created] == [OTHER]
@@ -54,13 +54,13 @@ def test_a_stop_to_one_number_says_nothing_of_the_other() -> None:
 def test_reports_and_the_list_find_the_right_conversation() -> None:
     room = Room(per_number=True)
     text = to(OTHER, "hello")
-    room.inbox.accept(text)
+    room.inbox.texts.accept(text)
     serve(room, OTHER)
     user = user_of(ANN, OTHER, per_number=True)
     (part,) = room.store.parts(user, text.sid)
     assert part.attempt_id is not None
 
-    room.inbox.receive(
+    room.receive(
         DeliveryReport(
             sid=MessageSid(part.sid or ""), to=ANN, sender=OTHER, status="delivered", attempt_id=part.attempt_id
         )
@@ -88,7 +88,7 @@ def test_a_text_whose_webhook_never_came_comes_back_to_its_own_conversation() ->
 def test_where_each_number_has_its_own_a_service_does_not_choose_the_sender() -> None:
     for per_number, service in ((False, "MG1"), (True, None)):
         room = Room(per_number=per_number)
-        room.inbox.accept(to(OTHER, "hello", service="MG1"))
+        room.inbox.texts.accept(to(OTHER, "hello", service="MG1"))
         serve(room, OTHER)
         assert [message.messaging_service_sid for _, message in room.sender.created] == [service]
 

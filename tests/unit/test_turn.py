@@ -14,7 +14,7 @@ from conversation.journal import MAX_DELIVERY_TRIES, PartState, TurnState
 from conversation.ports import Binding
 from inbox import payloads
 from inbox.errors import InboxAway
-from inbox.memory import InMemoryInbox
+from inbox.times import PROBE_EVERY
 from sms.errors import CarrierAway
 from sms.memory import InMemorySender
 from sms.messages import DeliveryReport, InboundSms, Media, MessageSid
@@ -38,7 +38,7 @@ def test_one_text_gets_one_reply_and_leaves_the_inbox(room: Room) -> None:
 
     assert room.received == ["re: hello"]
     assert (room.state(text), room.part(text)) == (TurnState.ANSWERED, PartState.SENT)
-    assert room.inbox.oldest_waiting_ms() is None
+    assert room.inbox.texts.oldest_waiting_ms() is None
     room.serve()
     assert room.received == ["re: hello"]
 
@@ -103,11 +103,11 @@ def test_the_same_webhook_again_changes_nothing(room: Room) -> None:
     (text,) = room.texts("hello")
     room.serve()
 
-    room.inbox.accept(text)
+    room.inbox.texts.accept(text)
     room.serve()
 
     assert room.received == ["re: hello"]
-    assert room.inbox.oldest_waiting_ms() is None
+    assert room.inbox.texts.oldest_waiting_ms() is None
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -131,21 +131,21 @@ def test_a_worker_that_dies_at_the_journal_leaves_one_reply_at_most_and_says_so(
     else:
         assert room.received == ["re: hello"]
         assert room.part(text) is PartState.SENT
-    assert room.inbox.oldest_waiting_ms() is None
+    assert room.inbox.texts.oldest_waiting_ms() is None
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("call", ["waiting", "remove", "close"])
-def test_a_worker_that_dies_at_the_inbox_leaves_one_reply(call: str, *, after: bool) -> None:
+@pytest.mark.parametrize(("part", "call"), [("texts", "waiting"), ("texts", "remove"), ("leases", "close")])
+def test_a_worker_that_dies_at_the_inbox_leaves_one_reply(part: str, call: str, *, after: bool) -> None:
     room = Room()
     (text,) = room.texts("hello")
 
-    room.dies(inbox=Dying(room.inbox, call, after=after))
+    room.dies(inbox=replace(room.inbox, **{part: Dying(getattr(room.inbox, part), call, after=after)}))
     room.serve()
 
     assert room.received == ["re: hello"]
     assert room.part(text) is PartState.SENT
-    assert room.inbox.oldest_waiting_ms() is None
+    assert room.inbox.texts.oldest_waiting_ms() is None
 
 
 @pytest.mark.parametrize("call", ["open", "file", "persist", "claim"])
@@ -155,9 +155,9 @@ def test_while_the_store_is_away_the_text_waits(call: str, *, after: bool) -> No
     (text,) = room.texts("hello")
 
     room.serve(journal=Dying(room.store, call, after=after, error=StoreAway("away")))
-    assert room.inbox.oldest_waiting_ms() is not None
+    assert room.inbox.texts.oldest_waiting_ms() is not None
     room.later(seconds=6)
-    assert room.inbox.due(limit=1)[0] == [WHO]
+    assert room.inbox.agenda.due(limit=1)[0] == [WHO]
     room.serve()
 
     if (call, after) == ("claim", True):
@@ -190,7 +190,7 @@ def test_a_bug_does_not_keep_the_person_waiting_for_a_lease(room: Room) -> None:
     with pytest.raises(RuntimeError):
         room.serve(journal=Dying(room.store, "persist", after=False, error=RuntimeError("a bug")))
 
-    assert room.inbox.take(WHO) is not None
+    assert room.inbox.leases.take(WHO) is not None
 
 
 def test_a_sleeper_that_wakes_persists_nothing(room: Room) -> None:
@@ -257,7 +257,7 @@ def test_a_report_ends_the_wait_for_an_unknown_outcome(room: Room) -> None:
     part = room.store.parts(ANN, text.sid)[0]
     assert part.attempt_id is not None
 
-    room.inbox.receive(DeliveryReport(sid=MessageSid("SMout"), to=ANN, status="sent", attempt_id=part.attempt_id))
+    room.receive(DeliveryReport(sid=MessageSid("SMout"), to=ANN, status="sent", attempt_id=part.attempt_id))
     room.receipts.drain()
     room.serve()
 
@@ -314,12 +314,12 @@ def test_reset_forgets(room: Room) -> None:
 @pytest.mark.parametrize("sender", [OUR_NUMBER, "12345", "BANK"])
 def test_machines_are_not_answered(sender: str) -> None:
     room = Room()
-    room.inbox.accept(a_text("hello", sender=sender))
+    room.inbox.texts.accept(a_text("hello", sender=sender))
 
     room.worker().serve(payloads.who(sender, b"memory"))
 
     assert room.sender.asked == []
-    assert room.inbox.oldest_waiting_ms() is None
+    assert room.inbox.texts.oldest_waiting_ms() is None
 
 
 def test_a_text_too_old_to_answer_is_stale(room: Room) -> None:
@@ -342,7 +342,7 @@ def test_a_reply_too_old_to_send_is_suppressed(room: Room) -> None:
 
     assert room.received == []
     assert room.part(text) is PartState.SUPPRESSED
-    assert room.inbox.oldest_waiting_ms() is None
+    assert room.inbox.texts.oldest_waiting_ms() is None
 
 
 def test_a_worker_that_is_told_to_stop_leaves_the_rest_to_another(room: Room) -> None:
@@ -354,7 +354,7 @@ def test_a_worker_that_is_told_to_stop_leaves_the_rest_to_another(room: Room) ->
     room.parrot.meanwhile = stop
     room.serve()
     assert room.received == ["re: one"]
-    assert room.inbox.rung[-1] == WHO
+    assert room.asked_for(payloads.ANSWER_TASK)[-1] == WHO
 
     room.stopping = False
     room.parrot.meanwhile = lambda: None
@@ -380,8 +380,7 @@ def test_after_redis_was_emptied_what_was_filed_is_found_again(call: str) -> Non
     room = Room()
     (text,) = room.texts("hello")
     room.dies(journal=Dying(room.store, call, after=True))
-    room.inbox = InMemoryInbox(clock_ms=lambda: room.ms)
-    room.reconciler = room.a_reconciler()
+    room.redis.flushall()
     room.later(seconds=61)
 
     found = room.reconciler.reconcile().unfinished
@@ -404,8 +403,7 @@ def test_a_text_that_came_back_says_so_before_it_is_answered_behind_its_successo
     room = Room()
     (first,) = room.texts("first")
     room.dies(journal=Dying(room.store, call, after=True))
-    room.inbox = InMemoryInbox(clock_ms=lambda: room.ms)
-    room.reconciler = room.a_reconciler()
+    room.redis.flushall()
     (second,) = room.texts("second")
     room.serve()
     room.later(seconds=61)
@@ -413,7 +411,7 @@ def test_a_text_that_came_back_says_so_before_it_is_answered_behind_its_successo
     if back == "by the reconciler":
         room.reconciler.reconcile()
     else:
-        room.inbox.accept(first)
+        room.inbox.texts.accept(first)
     with pytest.raises(Died):
         room.serve(sender=Dying(room.sender, "send", after=False))
 
@@ -574,26 +572,24 @@ def test_a_wrong_account_stops_all_sending_keeps_every_turn_and_one_probe_opens_
     wrong = NotCreated(error_class=ErrorClass.CONFIGURATION, code=20003, reason="authentication failed")
     room.sender.answers.append(wrong)
     room.serve()
-    assert room.circuit.reason == "authentication failed"
+    assert room.stopped == "authentication failed"
 
     (second,) = room.texts("two")
     for _ in range(3):
-        room.later(seconds=61)
+        room.later(seconds=PROBE_EVERY.total_seconds() / 4)
         room.serve()
     assert len(room.sender.asked) == 1
-    assert room.inbox.oldest_waiting_ms() is not None
+    assert room.inbox.texts.oldest_waiting_ms() is not None
 
     room.sender.answers.append(wrong)
-    room.circuit.probing = True
     room.later(seconds=61)
     room.serve()
-    assert (len(room.sender.asked), bool(room.circuit.reason)) == (2, True)
+    assert (len(room.sender.asked), bool(room.stopped)) == (2, True)
 
-    room.circuit.probing = True
     room.later(seconds=61)
     room.serve()
     assert room.received == ["re: one", "re: two"]
-    assert not room.circuit.reason
+    assert not room.stopped
     assert (room.part(first), room.part(second)) == (PartState.SENT, PartState.SENT)
 
 
@@ -660,7 +656,7 @@ def test_a_bug_that_keeps_a_reply_from_being_sent_blocks_no_one_for_ever(room: R
     assert "RuntimeError: a bug" in turn.facts["error"]
 
     room.store.revive(ANN, f"out#{text.sid}#0", now=room.now())
-    room.inbox.accept(text)
+    room.inbox.texts.accept(text)
     room.serve()
     assert room.received == ["re: and now?", "re: hello"]
 
@@ -670,7 +666,7 @@ def reported(room: Room, text: InboundSms, status: str, code: int | None = None)
     part = room.store.parts(ANN, text.sid)[0]
     assert part.attempt_id is not None
     assert part.sid is not None
-    room.inbox.receive(
+    room.receive(
         DeliveryReport(sid=MessageSid(part.sid), to=ANN, status=status, attempt_id=part.attempt_id, error_code=code)
     )
     room.receipts.drain()
@@ -691,7 +687,7 @@ def test_what_failed_on_its_way_is_tried_once_more_and_no_oftener(room: Room) ->
     first, second = room.store.parts(ANN, text.sid)
     assert (first.state, first.status, first.error_code) == (PartState.SENT, "undelivered", 30022)
     assert (second.key, second.state) == (f"{first.key}r", PartState.SENT)
-    room.inbox.receive(
+    room.receive(
         DeliveryReport(
             sid=MessageSid(second.sid or ""),
             to=ANN,
@@ -704,7 +700,7 @@ def test_what_failed_on_its_way_is_tried_once_more_and_no_oftener(room: Room) ->
     room.later(seconds=600)
     room.serve()
     assert len(room.received) == 2
-    assert room.inbox.oldest_waiting_ms() is None
+    assert room.inbox.texts.oldest_waiting_ms() is None
 
 
 def test_a_daily_limit_is_waited_out_and_holds_no_one_up(room: Room) -> None:
@@ -743,7 +739,7 @@ def test_a_worker_that_dies_before_it_rings_for_a_second_try_leaves_it_to_the_re
     room.reconciler.reconcile()
     (text,) = room.texts("hello")
     room.serve()
-    after = room.an_aftermath(Dying(room.inbox, "accept", after=False))
+    after = room.an_aftermath(replace(room.inbox, texts=Dying(room.inbox.texts, "accept", after=False)))
     room.receipts = Receipts(room.inbox, room.store, after, who_key=b"memory", noted=lambda *_: None)
 
     with pytest.raises(Died):
@@ -842,7 +838,7 @@ def test_a_reply_in_parts_goes_on_at_the_part_that_is_missing(verse: Room, call:
     verse.serve()
 
     assert verse.received == ["the box", "the cat", "the lid"]
-    assert verse.inbox.oldest_waiting_ms() is None
+    assert verse.inbox.texts.oldest_waiting_ms() is None
 
 
 def test_a_part_in_doubt_holds_the_next_back_until_patience_is_over(verse: Room) -> None:
@@ -866,7 +862,7 @@ def test_of_a_long_backlog_only_the_newest_is_answered_where_that_is_the_policy(
     assert room.received == ["re: text 44"]
     assert {room.state(text) for text in old} == {TurnState.SILENT}
     assert room.state(new) is TurnState.ANSWERED
-    assert room.inbox.oldest_waiting_ms() is None
+    assert room.inbox.texts.oldest_waiting_ms() is None
 
 
 def test_an_outcome_is_written_down_before_anything_else_is_asked_of_redis(room: Room) -> None:
@@ -905,10 +901,13 @@ def test_a_redis_that_blinks_again_and_again_kills_no_reply(room: Room, call: st
 
 def test_a_visit_that_cannot_tell_redis_that_it_ends_tries_again(room: Room) -> None:
     (text,) = room.texts("hello")
-    away = Dying(room.inbox, "release_until", after=False, error=InboxAway("redis"))
+    away = Dying(room.inbox.leases, "release_until", after=False, error=InboxAway("redis"))
 
-    room.serve(inbox=away, journal=Dying(room.store, "persist", after=False, error=StoreAway("throttled")))
-    lease = room.inbox.take(WHO)
+    room.serve(
+        inbox=replace(room.inbox, leases=away),
+        journal=Dying(room.store, "persist", after=False, error=StoreAway("throttled")),
+    )
+    lease = room.inbox.leases.take(WHO)
 
     assert lease is not None
     assert not lease.after_death
@@ -968,14 +967,14 @@ def test_a_stop_acts_at_once_though_a_reply_before_it_waits_for_its_retry(room: 
 
     assert room.received == []
     assert room.part(text) is PartState.SUPPRESSED
-    assert room.inbox.oldest_waiting_ms() is None
+    assert room.inbox.texts.oldest_waiting_ms() is None
 
 
 def test_an_old_stop_that_is_brought_again_means_nothing(room: Room) -> None:
     stop, *_ = room.texts("STOP", "START")
     room.serve()
 
-    room.inbox.accept(stop)
+    room.inbox.texts.accept(stop)
     room.texts("hello")
     room.serve()
 
@@ -1001,7 +1000,7 @@ def test_a_failure_that_is_about_our_account_stops_all_sending(room: Room) -> No
     room.texts("and now?")
     room.serve()
 
-    assert room.circuit.reason
+    assert room.stopped
     assert [str(alarm) for alarm, _ in room.alarms] == ["sending stopped"]
     assert room.received == ["re: hello"]
 
@@ -1108,7 +1107,7 @@ def test_a_dead_letter_that_is_replayed_days_later_is_sent(room: Room) -> None:
     room.later(seconds=48 * 3600)
 
     room.store.revive(ANN, f"out#{text.sid}#0", now=room.now())
-    room.inbox.accept(replace(text, repaired=True))
+    room.inbox.texts.accept(replace(text, repaired=True))
     room.serve()
 
     assert room.received == ["re: hello"]
@@ -1140,7 +1139,7 @@ def test_a_picture_is_shown_where_it_can_be_had(room: Room, fetched: Fetched | N
         Media(url="https://api.twilio.com/ME1", content_type="image/png"),
         Media(url="x", content_type="video/mp4"),
     )
-    room.inbox.accept(a_text("look", media=media))
+    room.inbox.texts.accept(a_text("look", media=media))
 
     room.serve(album=AnAlbum(fetched))
 
@@ -1152,7 +1151,7 @@ def test_a_picture_is_shown_where_it_can_be_had(room: Room, fetched: Fetched | N
 
 def test_one_worker_at_a_time_reconciles(room: Room) -> None:
     (text,) = [room.heard_of("hello?")]
-    leases = LeaseKeeper(room.inbox, every_seconds=5, on_error=lambda _: None)
+    leases = LeaseKeeper(room.inbox.leases, every_seconds=5, on_error=lambda _: None)
     other = room.a_reconciler()
     seen: list[object] = []
     real = room.sender.received_by
@@ -1178,7 +1177,7 @@ def test_one_worker_at_a_time_reconciles(room: Room) -> None:
 
 
 def test_a_reconciliation_that_fails_leaves_its_place(room: Room) -> None:
-    leases = LeaseKeeper(room.inbox, every_seconds=5, on_error=lambda _: None)
+    leases = LeaseKeeper(room.inbox.leases, every_seconds=5, on_error=lambda _: None)
 
     def away(*_: Any, **__: Any) -> Any:
         raise CarrierAway("no list")
@@ -1200,7 +1199,7 @@ def test_a_text_that_comes_back_when_its_reply_is_sent_is_not_excused_from_order
     assert turn is not None
     room.later(seconds=1)
 
-    assert room.inbox.accept(text_of(turn))
+    assert room.inbox.texts.accept(text_of(turn))
     room.serve()
 
     after = room.store.get_turn(ANN, text.sid)

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
 
 import pytest
 
-from inbox.memory import InMemoryInbox
+from inbox.inbox import RedisClock, RedisLeases
 from inbox.ports import Lease
+from inbox.times import LEASE
+from tests.builders import NOW_MS
 from tests.conftest import wait_until
+from tests.fake_redis import a_redis
 from worker.visit import LeaseKeeper
 
 EVERY_SECONDS = 0.01
 
 
-class Renewed(InMemoryInbox):
-    """An inbox that records which leases were renewed, and can be away."""
+class Renewed(RedisLeases):
+    """Leases that record which of them were renewed, and can be away."""
 
     def __init__(self) -> None:
-        super().__init__(clock_ms=lambda: 0, lease=timedelta(seconds=20))
+        client = a_redis(lambda: NOW_MS)
+        super().__init__(client, RedisClock(client), length=LEASE)
         self.renewed: list[str] = []
         self.away = False
 
@@ -30,8 +33,8 @@ class Renewed(InMemoryInbox):
         return super().renew(lease)
 
 
-def a_lease(inbox: InMemoryInbox, name: str) -> Lease:
-    lease = inbox.take_duty(name)
+def a_lease(leases: Renewed, name: str) -> Lease:
+    lease = leases.take_duty(name)
     assert lease is not None
     return lease
 
@@ -41,62 +44,62 @@ def keepers() -> set[threading.Thread]:
 
 
 def test_leases_are_renewed_while_they_are_held_and_no_one_is_left_when_none_is() -> None:
-    inbox, before, errors = Renewed(), keepers(), list[Exception]()
-    leases = LeaseKeeper(inbox, every_seconds=EVERY_SECONDS, on_error=errors.append)
-    one, other = a_lease(inbox, "one"), a_lease(inbox, "other")
+    leases, before, errors = Renewed(), keepers(), list[Exception]()
+    keeper = LeaseKeeper(leases, every_seconds=EVERY_SECONDS, on_error=errors.append)
+    one, other = a_lease(leases, "one"), a_lease(leases, "other")
 
-    with leases.kept(one), leases.kept(other):
-        wait_until(lambda: {one.token, other.token} <= set(inbox.renewed), what="renewals of both")
+    with keeper.kept(one), keeper.kept(other):
+        wait_until(lambda: {one.token, other.token} <= set(leases.renewed), what="renewals of both")
         assert len(keepers() - before) == 1
     wait_until(lambda: not keepers() - before, what="the keeper's end")
 
-    inbox.renewed.clear()
-    with leases.kept(one):
-        wait_until(lambda: inbox.renewed.count(one.token) > 1, what="renewals of a lease that is held later")
-    assert other.token not in inbox.renewed
+    leases.renewed.clear()
+    with keeper.kept(one):
+        wait_until(lambda: leases.renewed.count(one.token) > 1, what="renewals of a lease that is held later")
+    assert other.token not in leases.renewed
     assert errors == []
     wait_until(lambda: not keepers() - before, what="the keeper's end")
 
 
 def test_a_renewal_that_fails_is_told_and_tried_again() -> None:
-    inbox, before, errors = Renewed(), keepers(), list[Exception]()
-    inbox.away = True
-    leases = LeaseKeeper(inbox, every_seconds=EVERY_SECONDS, on_error=errors.append)
+    leases, before, errors = Renewed(), keepers(), list[Exception]()
+    leases.away = True
+    keeper = LeaseKeeper(leases, every_seconds=EVERY_SECONDS, on_error=errors.append)
 
-    with leases.kept(a_lease(inbox, "one")):
+    with keeper.kept(a_lease(leases, "one")):
         wait_until(lambda: len(errors) > 1, what="errors")
-        inbox.away = False
-        count = len(inbox.renewed)
-        wait_until(lambda: len(inbox.renewed) > count + 1, what="renewals after them")
+        leases.away = False
+        count = len(leases.renewed)
+        wait_until(lambda: len(leases.renewed) > count + 1, what="renewals after them")
     wait_until(lambda: not keepers() - before, what="the keeper's end")
 
 
 def test_where_no_thread_can_be_had_nothing_is_held_and_the_next_one_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    inbox, before = Renewed(), keepers()
-    leases = LeaseKeeper(inbox, every_seconds=EVERY_SECONDS, on_error=lambda _: None)
-    one, other = a_lease(inbox, "one"), a_lease(inbox, "other")
+    leases, before = Renewed(), keepers()
+    keeper = LeaseKeeper(leases, every_seconds=EVERY_SECONDS, on_error=lambda _: None)
+    one, other = a_lease(leases, "one"), a_lease(leases, "other")
 
     def none_left(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", none_left)
-        with pytest.raises(RuntimeError), leases.kept(one):
+        with pytest.raises(RuntimeError), keeper.kept(one):
             raise AssertionError("nobody is served without a keeper")
 
-    with leases.kept(other):
-        wait_until(lambda: inbox.renewed.count(other.token) > 1, what="renewals of the other")
-    assert one.token not in inbox.renewed
+    with keeper.kept(other):
+        wait_until(lambda: leases.renewed.count(other.token) > 1, what="renewals of the other")
+    assert one.token not in leases.renewed
     wait_until(lambda: not keepers() - before, what="the keeper's end")
 
 
 def test_a_lease_that_was_lost_is_not_renewed_any_more() -> None:
-    inbox, before = Renewed(), keepers()
-    leases = LeaseKeeper(inbox, every_seconds=EVERY_SECONDS, on_error=lambda _: None)
-    lost, kept = a_lease(inbox, "lost"), a_lease(inbox, "kept")
-    inbox.leave_duty(lost)
+    leases, before = Renewed(), keepers()
+    keeper = LeaseKeeper(leases, every_seconds=EVERY_SECONDS, on_error=lambda _: None)
+    lost, kept = a_lease(leases, "lost"), a_lease(leases, "kept")
+    leases.leave_duty(lost)
 
-    with leases.kept(lost), leases.kept(kept):
-        wait_until(lambda: inbox.renewed.count(kept.token) > 3, what="renewals of the other")
-        assert inbox.renewed.count(lost.token) == 1
+    with keeper.kept(lost), keeper.kept(kept):
+        wait_until(lambda: leases.renewed.count(kept.token) > 3, what="renewals of the other")
+        assert leases.renewed.count(lost.token) == 1
     wait_until(lambda: not keepers() - before, what="the keeper's end")

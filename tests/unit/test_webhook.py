@@ -11,12 +11,12 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from webhook.door import InMemoryDoor, Road
 
 from sms import signature
 from sms.signature import Validator
 from tests.builders import ANN, OUR_NUMBER, a_sid
 from webhook.app import MAX_BODY_BYTES, Ours, WebhookApp, create_app
-from webhook.door import InMemoryDoor, Road
 
 URL = "https://cat.example"
 TOKEN = "token"

@@ -1,25 +1,16 @@
-"""The budget on Redis: each operation is one atomic script, so no dollar is spent twice.
-
-    purse:epoch            set when the totals are complete; missing: Redis was emptied
-    purse:count            hash, during a recount: next epoch, day, cursor, id of the counting process and its deadline
-    purse:day:<date>       hash: model, sms, both per person, turns of last lines and of urgent replies, `beyond`
-    purse:month:<month>    hash: model, sms, `beyond`
-
-`beyond` is set once the cap for all people was exceeded, by a last line or in a recount.
-Dates and months are in UTC. Fields name a person by hash, as every key does.
-"""
+"""The budget on Redis: each operation is one atomic script, so no dollar is spent twice."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import redis
 
-from inbox.inbox import script, translated
-from inbox.money import (
+from inbox import keys
+from inbox.budget import (
     COUNTER_LIVES,
     DAY_KEPT,
     MONTH_KEPT,
@@ -32,18 +23,15 @@ from inbox.money import (
     day_of,
     sums_of,
 )
+from inbox.connection import Scripts, translated
+from inbox.times import milliseconds
 
-if TYPE_CHECKING:
-    from redis.commands.core import Script
-
-#: Set when the totals are complete; and the progress of a recount.
-EPOCH, COUNT = "purse:epoch", "purse:count"
-_COUNTER_LIVES: Final = int(COUNTER_LIVES.total_seconds() * 1000)
-_KEPT = (int(DAY_KEPT.total_seconds()), int(MONTH_KEPT.total_seconds()))
+#: Seconds for which the totals of a day and of a month are kept.
+_KEPT: Final = (int(DAY_KEPT.total_seconds()), int(MONTH_KEPT.total_seconds()))
 
 
 class RedisQuota:
-    """`inbox.money.Quota` on Redis; `models` and `messages` cap the two kinds of spending."""
+    """`inbox.budget.Quota` on Redis; `models` and `messages` cap the two kinds of spending."""
 
     def __init__(self, client: redis.Redis, *, models: Caps, messages: Caps) -> None:
         self._redis = client
@@ -51,17 +39,15 @@ class RedisQuota:
         self._caps = [
             -1 if cap is None else cap for caps in (models, messages) for cap in (caps.person, caps.day, caps.month)
         ]
-        self._scripts: dict[str, Script] = {
-            name: client.register_script(script(name)) for name in ("reserve", "settle", "count", "page")
-        }
+        self._scripts = Scripts(client)
 
-    @translated()
     def reserve(self, ask: Ask, *, now: datetime) -> Grant | None:
         """Set money aside for one reply; None if a recount has to finish first."""
         day = day_of(now)
-        answer = self._scripts["reserve"](
-            keys=_keys(day),
-            args=[
+        answer = self._scripts.run(
+            "reserve",
+            _names(day),
+            [
                 ask.who, ask.turn, ask.model, ask.sms, ask.last_line, ask.urgent, *self._caps, *_KEPT,
                 int(ask.at_once),
             ],
@@ -74,24 +60,23 @@ class RedisQuota:
             counting=bool(counting),
         )  # fmt: skip
 
-    @translated()
     def settle(self, grant: Grant, *, model: int, sms: int) -> None:
         """Replace the amount set aside by the amount spent."""
-        self._scripts["settle"](
-            keys=_keys(grant.day), args=[grant.who, grant.epoch, model, grant.model, sms, grant.sms, *_KEPT]
+        self._scripts.run(
+            "settle", _names(grant.day), [grant.who, grant.epoch, model, grant.model, sms, grant.sms, *_KEPT]
         )
 
-    @translated()
     def begin_count(self, counter: str, *, now: datetime) -> RecountProgress | None:
         """Begin or continue a recount; None if it is complete or another process is counting."""
         day = day_of(now)
-        answer = self._scripts["count"](keys=_keys(day), args=[secrets.token_hex(8), day, counter, _COUNTER_LIVES])
+        answer = self._scripts.run(
+            "count", _names(day), [secrets.token_hex(8), day, counter, milliseconds(COUNTER_LIVES)]
+        )
         if not answer:
             return None
         epoch, day, cursor = (part.decode() for part in answer)
         return RecountProgress(epoch=epoch, day=day, counter=counter, cursor=cursor)
 
-    @translated()
     def add_page(
         self, stand: RecountProgress, spent: Sequence[Spent], *, cursor: str | None, leave: bool = False
     ) -> bool:
@@ -99,11 +84,12 @@ class RedisQuota:
         sums = sums_of(spent, stand.day)
         caps = (self._messages.day, self._messages.month)
         return bool(
-            self._scripts["page"](
-                keys=_keys(stand.day),
-                args=[
+            self._scripts.run(
+                "page",
+                _names(stand.day),
+                [
                     stand.epoch, stand.cursor, cursor or "", int(cursor is None),
-                    stand.counter, 0 if leave else _COUNTER_LIVES,
+                    stand.counter, 0 if leave else milliseconds(COUNTER_LIVES),
                     *_KEPT, *(-1 if cap is None else cap for cap in caps), len(sums.day), len(sums.month),
                     *(part for sum_ in (sums.day, sums.month, sums.last_lines)
                       for pair in sum_.items() for part in pair),
@@ -114,8 +100,8 @@ class RedisQuota:
     @translated()
     def forget(self) -> None:
         """Discard the totals, so that nothing is granted before a recount."""
-        self._redis.delete(EPOCH, COUNT)
+        self._redis.delete(keys.BUDGET_EPOCH, keys.RECOUNT)
 
 
-def _keys(day: str) -> list[str]:
-    return [EPOCH, COUNT, f"purse:day:{day}", f"purse:month:{day[:7]}"]
+def _names(day: str) -> list[str]:
+    return [keys.BUDGET_EPOCH, keys.RECOUNT, keys.spent_on(day), keys.spent_in(day[:7])]

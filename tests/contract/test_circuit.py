@@ -1,20 +1,17 @@
-"""The circuit breaker in Redis: opened once for all processes, with one probe at a time."""
+"""The circuit breaker on Redis: opened once for all processes, with one probe at a time."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-import pytest
+import redis
 
-from inbox import inbox as inbox_redis
 from inbox.circuit import RedisCircuit
 from tests.conftest import wait_until
 
 
-@pytest.mark.usefixtures("redis_client")
-def test_an_open_circuit_lets_one_probe_through_at_a_time(redis_url: str) -> None:
-    clients = [inbox_redis.connect(redis_url) for _ in range(2)]
-    one, other = (RedisCircuit(client, probe_every=timedelta(seconds=0.5)) for client in clients)
+def test_an_open_circuit_lets_one_probe_through_at_a_time(server: redis.Redis) -> None:
+    one, other = (RedisCircuit(server, probe_every=timedelta(seconds=0.5)) for _ in range(2))
     assert one.passage().allowed
 
     assert one.open("authentication failed") is True
@@ -27,5 +24,3 @@ def test_an_open_circuit_lets_one_probe_through_at_a_time(redis_url: str) -> Non
     assert not other.passage().allowed
     one.close()
     assert other.passage().allowed
-    for client in clients:
-        client.close()

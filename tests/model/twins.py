@@ -1,4 +1,7 @@
-"""The inbox in memory: orders, leases and refuses like Redis's, and passes the same contract tests."""
+"""Twins of the stores on Redis, for `test_every_crash` alone.
+
+It makes more calls than fakeredis answers in time: a script takes 0.15 to 0.6 ms there, a twin a hundredth of that.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +13,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from inbox import payloads
-from inbox.limits import STREAK_KEPT, Rate
-from inbox.money import COUNTER_LIVES, Ask, BudgetVerdict, Caps, Grant, RecountProgress, Spent, day_of, sums_of
+from inbox.budget import COUNTER_LIVES, Ask, BudgetVerdict, Caps, Grant, RecountProgress, Spent, day_of, sums_of
 from inbox.payloads import Who
-from inbox.ports import (
-    GRACE,
-    LEASE,
-    PROBE_EVERY,
-    REMIND_AGAIN,
-    WAKE_AGAIN,
-    Lease,
-    Passage,
-    Receipt,
-    Waiting,
-    milliseconds,
-)
+from inbox.ports import Inbox, Lease, Passage, Rate, Receipt, Waiting
+from inbox.rates import STREAK_KEPT
+from inbox.times import GRACE, LEASE, PROBE_EVERY, REMIND_AGAIN, WAKE_AGAIN, milliseconds, moment
 from sms.messages import DeliveryReport, InboundSms, user_of
 
 
@@ -35,7 +29,7 @@ def _wall_ms() -> int:
 
 
 class InMemoryInbox:
-    """The inbox of one process; `rung` is what would have gone to Celery's queue."""
+    """Texts, leases, agenda, people and clock."""
 
     def __init__(
         self,
@@ -56,20 +50,18 @@ class InMemoryInbox:
         self._leases: dict[Who, tuple[str, int]] = {}
         self._agenda: dict[Who, int] = {}
         self._people: dict[Who, str] = {}
-        self._receipts: dict[str, DeliveryReport] = {}
         self._again: Counter[str] = Counter()
         self._epoch = False
         self._visits: set[Who] = set()
         self._reminded: dict[Who, int] = {}
-        #: Bells that nobody has heard yet, and until when they count.
+        #: Wake-up tasks that no worker has taken, and until when they count.
         self._unheard: dict[Who, int] = {}
         self.rung: list[Who] = []
-        #: Whose memory would have been asked for on Celery's queue.
+        #: The people for whom a memory task was pushed.
         self.reminded: list[Who] = []
         self.counts_asked_for = 0
 
     def accept(self, text: InboundSms) -> bool:
-        """See `inbox.ports.Inbox.accept`."""
         with self._changed:
             user_id = user_of(text.sender, text.to, per_number=self._per_number)
             who = payloads.who(user_id, self._who_key)
@@ -89,13 +81,7 @@ class InMemoryInbox:
             self._changed.notify_all()
             return True
 
-    def receive(self, report: DeliveryReport) -> None:
-        """Make a delivery report wait, as the webhook does."""
-        with self._changed:
-            self._receipts[self._next_id()] = report
-
     def take(self, who: Who) -> Lease | None:
-        """See `inbox.ports.Inbox.take`."""
         with self._changed:
             self._unheard.pop(who, None)
             if who not in self._people or self._holder(who) is not None:
@@ -107,7 +93,6 @@ class InMemoryInbox:
             return Lease(who=who, user_id=self._people[who], token=token, taken_ms=self._clock_ms(), after_death=died)
 
     def renew(self, lease: Lease) -> bool:
-        """See `inbox.ports.Inbox.renew`."""
         with self._changed:
             if self._holder(lease.who) != lease.token:
                 return False
@@ -115,7 +100,6 @@ class InMemoryInbox:
             return True
 
     def take_duty(self, name: str) -> Lease | None:
-        """See `inbox.ports.Inbox.take_duty`."""
         with self._changed:
             duty = Who(f"#{name}")
             if self._holder(duty) is not None:
@@ -125,13 +109,11 @@ class InMemoryInbox:
             return Lease(who=duty, user_id="", token=token, taken_ms=self._clock_ms())
 
     def leave_duty(self, lease: Lease) -> None:
-        """See `inbox.ports.Inbox.leave_duty`."""
         with self._changed:
             if self._holder(lease.who) == lease.token:
                 del self._leases[lease.who]
 
     def waiting(self, lease: Lease, *, limit: int) -> Sequence[Waiting]:
-        """See `inbox.ports.Inbox.waiting`."""
         with self._changed:
             mine = list(self._texts.get(lease.who, {}).items())[:limit]
             return [
@@ -139,7 +121,6 @@ class InMemoryInbox:
             ]
 
     def wait_for_more(self, lease: Lease, after: str, *, seconds: float) -> bool:
-        """See `inbox.ports.Inbox.wait_for_more`."""
         with self._changed:
             return self._changed.wait_for(
                 lambda: any(_order(entry_id) > _order(after) for entry_id in self._texts.get(lease.who, {})),
@@ -147,7 +128,6 @@ class InMemoryInbox:
             )
 
     def remove(self, lease: Lease, entry_ids: Sequence[str]) -> Mapping[str, int] | None:
-        """See `inbox.ports.Inbox.remove`."""
         with self._changed:
             if self._holder(lease.who) != lease.token:
                 return None
@@ -156,7 +136,6 @@ class InMemoryInbox:
             return {sid: self._again.pop(sid) for sid in gone if sid in self._again}
 
     def close(self, lease: Lease) -> bool | None:
-        """See `inbox.ports.Inbox.close`."""
         with self._changed:
             if self._holder(lease.who) != lease.token:
                 return None
@@ -168,7 +147,6 @@ class InMemoryInbox:
             return True
 
     def release_until(self, lease: Lease, *, due_ms: int, failed: bool = False) -> None:
-        """See `inbox.ports.Inbox.park`."""
         with self._changed:
             if self._holder(lease.who) == lease.token:
                 del self._leases[lease.who]
@@ -177,36 +155,30 @@ class InMemoryInbox:
                     self._visits.discard(lease.who)
 
     def wake(self, who: Who) -> None:
-        """See `inbox.ports.Inbox.ring`."""
         self.rung.append(who)
 
     def request_memory(self, who: Who) -> None:
-        """See `inbox.ports.Inbox.remind`."""
         with self._changed:
             now = self._clock_ms()
             if self._reminded.get(who, 0) <= now:
                 self._reminded[who] = now + milliseconds(REMIND_AGAIN)
                 self.reminded.append(who)
 
-    def ask_for_count(self) -> None:
-        """See `inbox.ports.Inbox.ask_for_count`."""
+    def request_count(self) -> None:
         self.counts_asked_for += 1
 
     def drop_identity(self, who: Who) -> bool:
-        """See `inbox.ports.Inbox.drop_identity`."""
         with self._changed:
             if self._texts.get(who):
                 return False
             self._people.pop(who, None)
             return True
 
-    def person(self, who: Who) -> str | None:
-        """See `inbox.ports.Inbox.person`."""
+    def user_id(self, who: Who) -> str | None:
         with self._changed:
             return self._people.get(who)
 
     def due(self, *, limit: int) -> tuple[Sequence[Who], bool]:
-        """See `inbox.ports.Inbox.due`."""
         with self._changed:
             now, emptied, self._epoch = self._clock_ms(), not self._epoch, True
             listed = sorted((when, who) for who, when in self._agenda.items() if when <= now)
@@ -215,31 +187,19 @@ class InMemoryInbox:
                 self._agenda[who] = now + self._ring_again_ms
             return found, emptied
 
-    def receipts(self, *, limit: int) -> Sequence[Receipt]:
-        """See `inbox.ports.Inbox.receipts`."""
-        with self._changed:
-            return [
-                Receipt(entry_id=entry_id, report=report) for entry_id, report in list(self._receipts.items())[:limit]
-            ]
-
-    def receipts_done(self, entry_ids: Sequence[str]) -> None:
-        """See `inbox.ports.Inbox.receipts_done`."""
-        with self._changed:
-            for entry_id in entry_ids:
-                self._receipts.pop(entry_id, None)
-
-    def drain_begins(self) -> None:
-        """See `inbox.ports.Inbox.drain_begins`."""
-
     def oldest_waiting_ms(self) -> int | None:
-        """See `inbox.ports.Inbox.oldest_waiting_ms`."""
         with self._changed:
             firsts = [_order(next(iter(texts)))[0] for texts in self._texts.values() if texts]
             return min(firsts, default=None)
 
     def now_ms(self) -> int:
-        """See `inbox.ports.Inbox.now_ms`."""
         return self._clock_ms()
+
+    def now(self) -> datetime:
+        return moment(self._clock_ms())
+
+    def forget(self, who: Who, user_id: str) -> int:
+        raise NotImplementedError
 
     def _holder(self, who: Who) -> str | None:
         token, until = self._leases.get(who, ("", 0))
@@ -249,6 +209,33 @@ class InMemoryInbox:
         now = self._clock_ms()
         self._last = (now, 0) if now > self._last[0] else (self._last[0], self._last[1] + 1)
         return f"{self._last[0]}-{self._last[1]}"
+
+
+class InMemoryReports:
+    """The delivery reports."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count(1)
+        self._waiting: dict[str, DeliveryReport] = {}
+
+    def receive(self, report: DeliveryReport) -> None:
+        self._waiting[f"{next(self._numbers)}-0"] = report
+
+    def drain_begins(self) -> None:
+        pass
+
+    def read(self, *, limit: int) -> Sequence[Receipt]:
+        waiting = list(self._waiting.items())[:limit]
+        return [Receipt(entry_id=entry_id, report=report) for entry_id, report in waiting]
+
+    def remove(self, entry_ids: Sequence[str]) -> None:
+        for entry_id in entry_ids:
+            self._waiting.pop(entry_id, None)
+
+
+def inbox_of(rest: Any, reports: Any) -> Inbox:
+    """Return the inbox whose reports are `reports` and whose other parts are all `rest`."""
+    return Inbox(texts=rest, leases=rest, agenda=rest, people=rest, clock=rest, reports=reports)
 
 
 def _order(entry_id: str) -> tuple[int, int]:
@@ -264,7 +251,6 @@ class InMemoryCircuit:
         self.probing = False
 
     def passage(self) -> Passage:
-        """See `Circuit.passage`."""
         if not self.reason:
             return Passage(allowed=True)
         if self.probing:
@@ -273,13 +259,11 @@ class InMemoryCircuit:
         return Passage(allowed=False, wait_ms=milliseconds(PROBE_EVERY), reason=self.reason)
 
     def open(self, reason: str) -> bool:
-        """See `Circuit.open`."""
         fresh = not self.reason
         self.reason = reason
         return fresh
 
     def close(self) -> None:
-        """See `Circuit.close`."""
         self.reason = ""
 
 
@@ -292,13 +276,12 @@ class InMemoryQuota:
         self._epochs = itertools.count(1)
         self._epoch = ""
         self._count: RecountProgress | None = None
-        #: Who counts, and until when he is taken to be alive.
+        #: The process that counts, and until when it counts as alive.
         self._counter: tuple[str, datetime] | None = None
         self._day: tuple[str, dict[str, str]] = ("", {})
         self._month: tuple[str, dict[str, str]] = ("", {})
 
     def reserve(self, ask: Ask, *, now: datetime) -> Grant | None:
-        """See `inbox.money.Quota.reserve`."""
         with self._lock:
             if not self._epoch and not (ask.at_once and self._count):
                 return None
@@ -328,7 +311,6 @@ class InMemoryQuota:
             return self._set_aside(ask, BudgetVerdict.LAST_LINE, 0, ask.last_line)
 
     def settle(self, grant: Grant, *, model: int, sms: int) -> None:
-        """See `inbox.money.Quota.settle`."""
         with self._lock:
             counting = self._count.epoch if self._count else ""
             if grant.day != self._day[0] or not (self._epoch or counting):
@@ -339,7 +321,6 @@ class InMemoryQuota:
                 self._add(grant.who, model, sms)
 
     def begin_count(self, counter: str, *, now: datetime) -> RecountProgress | None:
-        """See `inbox.money.Quota.begin_count`."""
         with self._lock:
             if self._epoch or (self._counter and self._counter[0] != counter and now < self._counter[1]):
                 return None
@@ -352,7 +333,6 @@ class InMemoryQuota:
     def add_page(
         self, stand: RecountProgress, spent: Sequence[Spent], *, cursor: str | None, leave: bool = False
     ) -> bool:
-        """See `inbox.money.Quota.add_page`."""
         with self._lock:
             if self._count is None or (self._count.epoch, self._count.cursor) != (stand.epoch, stand.cursor):
                 return False
@@ -380,10 +360,6 @@ class InMemoryQuota:
         with self._lock:
             self._epoch, self._count, self._counter = "", None, None
             self._day, self._month = ("", {}), ("", {})
-
-    def forget(self) -> None:
-        """See `inbox.purse.RedisQuota.forget`."""
-        self.empty()
 
     def _turn_page(self, today: str) -> None:
         if self._day[0] != today:
@@ -426,7 +402,6 @@ class InMemoryLimits:
         self._streaked: dict[str, int] = {}
 
     def exceeded(self, sid: str, rates: Sequence[Rate], *, at_ms: int) -> str:
-        """See `inbox.limits.Limits.exceeded`."""
         with self._lock:
             if sid not in self._verdicts:
                 left = [self._left(rate, at_ms) for rate in rates]
@@ -439,7 +414,6 @@ class InMemoryLimits:
             return self._verdicts[sid]
 
     def pace(self, key: str, *, takes_ms: int, ahead_ms: int, most_ms: int) -> int:
-        """See `inbox.limits.Limits.pace`."""
         with self._lock:
             now = self._clock_ms()
             taken = max(now, self._taken.get(key, 0))
@@ -450,7 +424,6 @@ class InMemoryLimits:
             return wait
 
     def streak(self, who: Who, sid: str, step: int) -> int:
-        """See `inbox.limits.Limits.streak`."""
         with self._lock:
             now = self._clock_ms()
             count, at = self._streaks.get(who, (0, now))

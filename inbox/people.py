@@ -1,0 +1,44 @@
+"""The people whom Redis knows, and how one of them is forgotten."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis
+
+from inbox import keys
+from inbox.connection import Scripts, translated
+from inbox.payloads import Who
+from inbox.reports import forget_reports
+
+
+class RedisPeople:
+    """`inbox.ports.People` on Redis."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis = client
+        self._scripts = Scripts(client)
+
+    @translated()
+    def user_id(self, who: Who) -> str | None:
+        """Return the user id of a person, or None if the person is unknown."""
+        user_id: Any = self._redis.hget(keys.PEOPLE, who)
+        return user_id.decode() if user_id is not None else None
+
+    def drop_identity(self, who: Who) -> bool:
+        """Delete the person's user id, unless a text is waiting."""
+        return bool(self._scripts.run("drop_identity", [keys.texts(who), keys.PEOPLE], [who]))
+
+    @translated()
+    def forget(self, who: Who, user_id: str) -> int:
+        """Delete everything that Redis holds of a person; return the item count."""
+        removed = forget_reports(self._redis, user_id)
+        names = keys.of_person(who)
+        for pattern in keys.patterns_of(who):
+            names += [name.decode() for name in self._redis.scan_iter(match=pattern, count=1000)]
+        for day in self._redis.scan_iter(match=keys.ALL_DAYS, count=1000):
+            removed += int(self._redis.hdel(day, *keys.fields_of(who)))
+        removed += int(self._redis.delete(*names))
+        for name in (keys.AGENDA, keys.WAITING):
+            removed += int(self._redis.zrem(name, who))
+        return removed + int(self._redis.hdel(keys.PEOPLE, who))

@@ -1,0 +1,86 @@
+"""The delivery reports on Redis: a stream that one group of workers reads."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+import redis
+
+from inbox import keys, payloads
+from inbox.connection import translated
+from inbox.payloads import UnreadableEntry
+from inbox.ports import Receipt
+from inbox.times import milliseconds
+from sms.messages import address_of
+
+#: After this time another worker takes over a report that its reader abandoned.
+ABANDONED_AFTER: Final = timedelta(seconds=10)
+
+
+class RedisReports:
+    """`inbox.ports.Reports` on Redis."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis = client
+        self._reader = f"reader-{secrets.token_hex(4)}"
+
+    @translated()
+    def drain_begins(self) -> None:
+        """Let the next report push a new drain task."""
+        self._redis.delete(keys.DRAIN_REQUESTED)
+
+    @translated()
+    def read(self, *, limit: int) -> Sequence[Receipt]:
+        """Return new reports, or reports that another reader abandoned if there are none."""
+        self._ensure_group()
+        fresh: Any = self._redis.xreadgroup(keys.REPORT_READERS, self._reader, {keys.REPORTS: ">"}, count=limit)
+        streams = list(fresh.items()) if isinstance(fresh, dict) else list(fresh or [])
+        entries = _flat(streams[0][1]) if streams else []
+        if not entries:
+            claimed: Any = self._redis.xautoclaim(
+                keys.REPORTS, keys.REPORT_READERS, self._reader,
+                min_idle_time=milliseconds(ABANDONED_AFTER), count=limit,
+            )  # fmt: skip
+            entries = _flat(claimed[1])
+        return [_receipt(entry_id.decode(), fields) for entry_id, fields in entries]
+
+    @translated()
+    def remove(self, entry_ids: Sequence[str]) -> None:
+        """Acknowledge and delete reports in one transaction."""
+        if not entry_ids:
+            return
+        with self._redis.pipeline(transaction=True) as pipe:
+            pipe.xack(keys.REPORTS, keys.REPORT_READERS, *entry_ids)
+            pipe.xdel(keys.REPORTS, *entry_ids)
+            pipe.execute()
+
+    def _ensure_group(self) -> None:
+        try:
+            self._redis.xgroup_create(keys.REPORTS, keys.REPORT_READERS, id="0", mkstream=True)
+        except redis.ResponseError as exc:
+            if "BUSYGROUP" not in str(exc):
+                raise
+
+
+def forget_reports(client: redis.Redis, user_id: str) -> int:
+    """Delete the waiting reports about messages to a person; return their number."""
+    entries = _flat(client.xrange(keys.REPORTS))
+    receipts = [_receipt(entry_id.decode(), fields) for entry_id, fields in entries]
+    theirs = [receipt.entry_id for receipt in receipts if receipt.report and receipt.report.to == address_of(user_id)]
+    return int(client.xdel(keys.REPORTS, *theirs)) if theirs else 0
+
+
+def _flat(entries: Any) -> list[tuple[bytes, dict[bytes, bytes]]]:  # Any: two protocol versions nest differently
+    while entries and isinstance(entries[0], list) and entries[0] and isinstance(entries[0][0], list | tuple):
+        entries = entries[0]
+    return [(entry_id, fields) for entry_id, fields in entries if fields]
+
+
+def _receipt(entry_id: str, fields: Mapping[bytes, bytes]) -> Receipt:
+    try:
+        return Receipt(entry_id=entry_id, report=payloads.decode_report(fields.get(b"report", b"")))
+    except UnreadableEntry:
+        return Receipt(entry_id=entry_id, report=None)

@@ -1,0 +1,50 @@
+"""A Redis inside the test's process, with our real scripts and a clock that a test can turn.
+
+fakeredis asks `time.time`. While a connection made here carries out a command, `time.time` is that connection's clock,
+in its thread only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+import redis
+from fakeredis import FakeRedisConnection, FakeServer
+
+_real_time = time.time
+_clock: ContextVar[Callable[[], int] | None] = ContextVar("clock", default=None)
+
+
+def _time() -> float:
+    clock = _clock.get()
+    # the middle of the millisecond: fakeredis rounds down, and a float may be a little too small
+    return (clock() + 0.5) / 1000 if clock else _real_time()
+
+
+time.time = _time
+
+
+class _Connection(FakeRedisConnection):
+    def __init__(self, *args: Any, clock_ms: Callable[[], int], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._clock_ms = clock_ms
+
+    def send_packed_command(self, *command: Any, **options: Any) -> None:  # Any: redis-py's own
+        before = _clock.set(self._clock_ms)
+        try:
+            super().send_packed_command(*command, **options)  # type: ignore[no-untyped-call]  # redis-py's own
+        finally:
+            _clock.reset(before)
+
+
+def _real_ms() -> int:
+    return int(_real_time() * 1000)
+
+
+def a_redis(clock_ms: Callable[[], int] = _real_ms) -> redis.Redis:
+    """Return a client of a new, empty server whose clock is `clock_ms`."""
+    pool = redis.ConnectionPool(connection_class=_Connection, server=FakeServer(), clock_ms=clock_ms)
+    return redis.Redis(connection_pool=pool)
