@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
@@ -10,6 +11,7 @@ from conversation import journal
 from conversation.journal import Turn, TurnState
 from conversation.storage import DynamoDBStorage
 from sms.messages import InboundSms, MessageSid
+from sms.signature import Key
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1000)
@@ -50,3 +52,9 @@ def asked_of(storage: DynamoDBStorage) -> list[str]:
 
     database.ask = noted  # type: ignore[method-assign]
     return seen
+
+
+def tokens(*secrets: str) -> Callable[[], Sequence[Key]]:
+    """Return auth tokens that never change, for a `Validator`."""
+    keys = [Key(secret) for secret in secrets]
+    return lambda: keys

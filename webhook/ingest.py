@@ -149,6 +149,8 @@ class _Queue:
         if self._sender is not None:
             self._sender.cancel()
             await asyncio.wait([self._sender])
+        for waiting in self._waiting:
+            waiting.settle("closed")
 
     async def _send(self) -> None:
         batch: list[_Waiting] = []
@@ -158,9 +160,8 @@ class _Queue:
                 await self._store_together(batch)
         finally:
             self._sender = None
-            for waiting in (*batch, *self._waiting):
+            for waiting in batch:
                 waiting.settle("closed")
-            self._waiting.clear()
 
     async def _store_together(self, batch: Sequence[_Waiting]) -> None:
         """Send one call and give each entry its own outcome."""

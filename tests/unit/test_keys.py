@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from webhook.wiring import signing
 
 from runtime.secrets import Keys
 from runtime.settings import Settings, SettingsError
 from sms import signature
 from sms.login import Login
 from sms.signature import Key, Validator
+from webhook.build import signing
 
 SID = "AC" + "1" * 32
 FORM = {"From": "+15551230001", "Body": "hello"}
