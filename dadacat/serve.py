@@ -9,9 +9,14 @@ import multiprocessing
 import os
 import resource
 import signal
+import socket
+import sys
 import tempfile
 import threading
+import time
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from granian import Granian
@@ -63,16 +68,34 @@ def serve(host: str, port: int, *, processes: int, request_seconds: float = BODY
 
 def _load(request_seconds: float) -> WebhookApp:
     """Return the application, in a process of its own."""
-    threading.Thread(target=_end_with_supervisor, name="supervisor", daemon=True).start()
+    threading.Thread(target=_watch, args=(request_seconds,), name="supervisor", daemon=True).start()
     return build.app(body_seconds=request_seconds)
 
 
-def _end_with_supervisor() -> None:
-    """End this process, as at a SIGTERM, when its supervisor is gone: it would hold the port."""
+def _watch(request_seconds: float) -> None:
+    """Close connections that read no answers; end, as at a SIGTERM, when the supervisor is gone: the port is held."""
     supervisor = multiprocessing.parent_process()
-    if supervisor is not None:
-        supervisor.join()
-        os.kill(os.getpid(), signal.SIGTERM)
+    assert supervisor is not None
+    while not _limit_unread(request_seconds) and supervisor.is_alive():
+        time.sleep(0.1)
+    supervisor.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _limit_unread(seconds: float) -> bool:
+    """Have the system close a connection that takes no answer for so long; False before the server listens.
+
+    Granian has no such limit. A connection inherits the option from the socket that accepted it.
+    """
+    if sys.platform != "linux":
+        return True
+    found = False
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(OSError), socket.socket(fileno=os.dup(int(link.name))) as listening:
+            if listening.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * seconds))
+                found = True
+    return found
 
 
 def _allow_files(wanted: int) -> None:

@@ -12,7 +12,7 @@ from celery.worker.request import Request
 from hypothesis import given
 from hypothesis import strategies as st
 from kombu import Connection
-from kombu.transport import virtual
+from kombu.transport import memory, virtual
 
 from inbox import keys, payloads, wakeup
 from inbox.payloads import UnreadableEntry
@@ -117,6 +117,7 @@ def worker_app() -> Celery:
 def as_a_worker_reads(message: bytes) -> Request:
     """Unpack a task message as Celery's worker does."""
     with Connection("memory://") as connection, connection.channel() as channel:
+        assert isinstance(channel, virtual.Channel)
         received = virtual.Message(json.loads(message), channel=channel)
         app = worker_app()
         return Request(
@@ -128,7 +129,8 @@ def published_by_celery(task: str, *args: str) -> dict[str, Any]:
     """Return what `apply_async` of the worker's own task hands to the transport."""
     app = worker_app()
     with app.connection_for_write("memory://") as connection, connection.channel() as channel:
-        app.tasks[task].apply_async(args=[*args], producer=app.amqp.Producer(channel))
+        app.tasks[task].apply_async(args=args, producer=app.amqp.Producer(channel))
+        assert isinstance(channel, memory.Channel)
         message: dict[str, Any] = channel._get(keys.QUEUE)
         return message
 
@@ -137,6 +139,8 @@ def published_by_celery(task: str, *args: str) -> dict[str, Any]:
 def test_a_wake_up_task_is_what_celery_publishes(task: str, args: tuple[str, ...]) -> None:
     theirs = published_by_celery(task, *args)
     ours = json.loads(wakeup.message(task, *args))
+    # a task's `apply_async` shows the tuple that it was given, `send_task` the list
+    theirs["headers"]["argsrepr"] = repr(list(args))
 
     # the sender of a known task adds its time limit; without one a worker takes its own
     fresh = {"id", "root_id", "origin", "timelimit"}

@@ -54,10 +54,11 @@ class Webhook:
 
     @property
     def reports(self) -> list[DeliveryReport]:
-        return [payloads.decode_report(entry[b"report"]) for entry in self._read(keys.REPORTS.encode())]
+        return [payloads.decode_report(entry[b"report"]) for entry in self._read(keys.REPORTS)]
 
-    def _read(self, stream: bytes) -> list[dict[bytes, bytes]]:
-        return [fields for _, fields in self.redis.xrange(stream)]
+    def _read(self, stream: bytes | str) -> list[dict[bytes, bytes]]:
+        entries: Any = self.redis.xrange(stream)  # two protocol versions, two types
+        return [fields for _, fields in entries]
 
     def ask(self, method: str, path: str, **more: Any) -> httpx.Response:  # Any: httpx's own options
         async def once() -> httpx.Response:
