@@ -73,7 +73,10 @@ def _load(request_seconds: float) -> WebhookApp:
 
 
 def _watch(request_seconds: float) -> None:
-    """Close connections that read no answers; end, as at a SIGTERM, when the supervisor is gone: the port is held."""
+    """Limit connections that read no answers; end this process when its supervisor is gone.
+
+    Without that it would go on holding the port.
+    """
     supervisor = multiprocessing.parent_process()
     assert supervisor is not None
     while not _limit_unread(request_seconds) and supervisor.is_alive():
@@ -83,7 +86,7 @@ def _watch(request_seconds: float) -> None:
 
 
 def _limit_unread(seconds: float) -> bool:
-    """Have the system close a connection that takes no answer for so long; False before the server listens.
+    """Close connections that take no answer for so long; False if the server does not listen yet.
 
     Granian has no such limit. A connection inherits the option from the socket that accepted it.
     """

@@ -64,6 +64,6 @@ def sent_by_celery(task: str, *args: str) -> dict[str, Any]:  # Any: JSON
 
     with Connection(transport=Transport) as connection:
         app = Celery(set_as_current=False)
-        app.send_task(task, [*args], task_id=_ID, connection=connection, queue=keys.QUEUE, ignore_result=True)
+        app.send_task(task, args, task_id=_ID, connection=connection, queue=keys.QUEUE, ignore_result=True)
     [message] = sent
     return message

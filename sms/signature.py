@@ -26,7 +26,7 @@ MOST_ESCAPES: Final = 16_384
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A secret that may have signed a request, and its algorithm. Configuration chooses both, never the request."""
+    """A secret and its algorithm. Configuration chooses both, never the request."""
 
     secret: str
     algorithm: Literal["sha1", "sha256"] = "sha1"
@@ -75,7 +75,7 @@ def signed_fields(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def form_pairs(body: bytes) -> list[tuple[str, str]]:
-    """Decode a form body. Raises `ValueError` if it is not a form in UTF-8, or larger than any of Twilio's."""
+    """Decode a form body. Raises `ValueError` if it is not a form in UTF-8, or larger than Twilio's."""
     text = body.decode("ascii").replace("+", " ")
     if text.count("%") > MOST_ESCAPES or text.count("&") >= MOST_FIELDS:
         raise ValueError("more than a text has")

@@ -1,4 +1,4 @@
-"""The webhook's ASGI application: POST /sms, /sms/fallback, /sms/status; GET /livez, /readyz, /metrics.
+"""The webhook's ASGI application: verify a request, hand it over, answer.
 
 Each POST is verified before anything else in it is used. 403: Twilio did not sign it. 400: signed, but unusable.
 413: too large for a text. 408: the body did not arrive in time. 503: Redis did not confirm. 200 and 204: stored.

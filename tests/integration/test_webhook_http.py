@@ -1,4 +1,4 @@
-"""HTTP as `dadacat webhook` speaks it, on real sockets: attacks are harmless, and slow connections are closed."""
+"""HTTP of `dadacat webhook`: attacks are harmless, and slow connections are closed."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def a_request(
 
 def texts(client: redis.Redis) -> list[str]:
     read: Any = client.xrange  # two protocol versions, two types
-    entries = [entry for key in client.keys("inbox:*") for entry in read(key)]
+    entries = [entry for key in client.keys(keys.texts("*")) for entry in read(key)]
     return [payloads.decode_text(fields[b"text"]).body for _, fields in sorted(entries)]
 
 
@@ -253,7 +253,7 @@ def test_a_thousand_looks_at_readiness_at_once_are_answered(webhook: Webhook) ->
 
 
 def seconds_until_closed(webhook: Webhook, first: bytes, *, drip: bytes = b"") -> tuple[float, bytes]:
-    """Return how long a connection lives that sends `first`, and then `drip` again and again; and its answers."""
+    """Return the life of a connection that sends `first`, then `drip` for ever; and its answers."""
     with connect(webhook) as connection:
         started_at = time.monotonic()
         connection.sendall(first)

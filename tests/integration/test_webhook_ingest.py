@@ -193,7 +193,7 @@ def test_an_answer_that_makes_no_sense_is_not_believed(
     with pytest.raises(NotStored):
         asyncio.run(spoil())
 
-    assert redis_client.zcard("waiting") == 5
+    assert redis_client.zcard(keys.WAITING) == 5
 
 
 def test_what_redis_tells_unasked_is_no_answer(redis_client: redis.Redis, redis_url: str) -> None:

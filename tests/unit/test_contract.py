@@ -95,8 +95,8 @@ def test_a_name_is_the_same_under_one_key_and_hides_the_number() -> None:
 WAKE_UP_0_1 = (
     b'{"body": "W1siMDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3Il0sIHt9LCB7ImNhbGxiYWNrcyI6IG51bGwsICJlcnJiYWNrcyI6IG51bGwsICJja'
     b'GFpbiI6IG51bGwsICJjaG9yZCI6IG51bGx9XQ==", "content-encoding": "utf-8", "content-type": "application/json", '
-    b'"headers": {"lang": "py", "task": "dadacat.answer", "id": "0a8f3f0e-0000-4000-8000-000000000001", "shadow": null, '
-    b'"eta": null, "expires": null, "group": null, "group_index": null, "retries": 0, "timelimit": [null, null], '
+    b'"headers": {"lang": "py", "task": "dadacat.answer", "id": "0a8f3f0e-0000-4000-8000-000000000001", "shadow": null,'
+    b' "eta": null, "expires": null, "group": null, "group_index": null, "retries": 0, "timelimit": [null, null], '
     b'"root_id": "0a8f3f0e-0000-4000-8000-000000000001", "parent_id": null, '
     b'"argsrepr": "[\'0123456789abcdef01234567\']", "kwargsrepr": "{}", "origin": "gen1@host", "ignore_result": true, '
     b'"replaced_task_nesting": 0, "stamped_headers": null, "stamps": {}}, "properties": {"correlation_id": '
@@ -139,8 +139,6 @@ def published_by_celery(task: str, *args: str) -> dict[str, Any]:
 def test_a_wake_up_task_is_what_celery_publishes(task: str, args: tuple[str, ...]) -> None:
     theirs = published_by_celery(task, *args)
     ours = json.loads(wakeup.message(task, *args))
-    # a task's `apply_async` shows the tuple that it was given, `send_task` the list
-    theirs["headers"]["argsrepr"] = repr(list(args))
 
     # the sender of a known task adds its time limit; without one a worker takes its own
     fresh = {"id", "root_id", "origin", "timelimit"}

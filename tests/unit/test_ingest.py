@@ -1,4 +1,4 @@
-"""Group commit against a Redis that answers, breaks and keeps silent as a test wants: each entry gets an outcome."""
+"""Group commit against a Redis that answers, breaks and keeps silent as a test wants."""
 
 from __future__ import annotations
 

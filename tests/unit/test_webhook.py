@@ -1,4 +1,4 @@
-"""What Twilio is answered: 403 for what it did not sign, 400 for what cannot be used, 200 only for what is kept."""
+"""Answers to Twilio: 403 unless it signed, 400 for what cannot be used, 200 only for what is kept."""
 
 from __future__ import annotations
 
@@ -50,7 +50,11 @@ class Webhook:
 
     @property
     def texts(self) -> list[InboundSms]:
-        return [payloads.decode_text(entry[b"text"]) for key in self.redis.keys("inbox:*") for entry in self._read(key)]
+        return [
+            payloads.decode_text(entry[b"text"])
+            for key in self.redis.keys(keys.texts("*"))
+            for entry in self._read(key)
+        ]
 
     @property
     def reports(self) -> list[DeliveryReport]:
