@@ -21,10 +21,10 @@ import redis
 from benchmarks import load, turns
 from benchmarks.lab import BENCH_PYTHON, ROOT, Lab
 from benchmarks.report import Study
-from inbox import doorbell, keys, payloads
+from inbox import keys, payloads, wakeup
 from inbox.payloads import Who
 from sms.messages import InboundSms, MessageSid
-from webhook.door import RedisDoor
+from webhook import ingest
 
 PEERS: Final = ("Celery", "dramatiq", "RQ", "huey", "arq", "SAQ", "taskiq")
 OURS: Final = "ours"
@@ -38,12 +38,12 @@ def bring(url: str, texts: int) -> None:
     """Enqueue texts as the webhook does, `AT_ONCE` at once; print the seconds and the CPU seconds."""
 
     async def main() -> str:
-        door = RedisDoor(url, who_key=b"k" * 32)
+        entry = ingest.Ingest(ingest.connect(url), who_key=b"k" * 32)
         numbers = iter(range(texts))
 
         async def some() -> None:
             for number in numbers:
-                await door.accept(
+                await entry.accept(
                     InboundSms(
                         sid=MessageSid(f"SM{number:032x}"), sender=f"+1555{number:07d}", to=load.NUMBER, body="hello"
                     )
@@ -52,7 +52,7 @@ def bring(url: str, texts: int) -> None:
         started_at, cpu_before = time.perf_counter(), time.process_time()
         await asyncio.gather(*(some() for _ in range(AT_ONCE)))
         times = f"{time.perf_counter() - started_at} {time.process_time() - cpu_before}"
-        await door.close()
+        await entry.close()
         return times
 
     print(asyncio.run(main()))
@@ -101,7 +101,7 @@ def work(study: Study, *, rounds: int, tasks: int) -> None:
             for first in (20, tasks):
                 before, calls_before = worker.cpu_seconds(), _scripts_run(client)
                 for _ in range(first):
-                    client.lpush(keys.QUEUE, doorbell.ring(payloads.ANSWER_TASK, Who(secrets.token_hex(12))))
+                    client.lpush(keys.QUEUE, wakeup.message(payloads.ANSWER_TASK, Who(secrets.token_hex(12))))
                 # a visit to an unknown person runs one script, which returns that the person is unknown
                 _until(lambda most=calls_before + first: _scripts_run(client) >= most)  # noqa: B023 - called here
             study.add(DONE_CPU, OURS, 1000 * (worker.cpu_seconds() - before) / tasks)

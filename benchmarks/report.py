@@ -23,6 +23,7 @@ _VERSIONS: Final = (
     "celery",
     "redis",
     "hiredis",
+    "granian",
     "uvicorn",
     "uvloop",
     "httptools",

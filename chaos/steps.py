@@ -13,7 +13,7 @@ from functools import cache
 from hashlib import sha1
 from typing import Final
 
-from inbox import connection
+from inbox.scripts import script
 
 
 class Step(StrEnum):
@@ -68,7 +68,7 @@ def _redis_step(request: bytes) -> Step | None:
 @cache
 def _digests() -> dict[bytes, Step]:
     return {
-        sha1(connection.script(step).encode(), usedforsecurity=False).hexdigest().encode(): step
+        sha1(script(step).encode(), usedforsecurity=False).hexdigest().encode(): step
         for step in (Step.ACCEPT, Step.TAKE, Step.REMOVE, Step.CLOSE)
     }
 

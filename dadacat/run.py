@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 KEEP_ALIVE_SECONDS: Final = 75
 #: At shutdown, requests in progress may finish; a browser page that keeps listening is not waited for.
 GRACE_SECONDS: Final = 2
-#: A process that does not answer its supervisor for this long hangs. A start on a busy machine takes a part of it.
-PROCESS_ANSWERS_SECONDS: Final = 30
 #: No existing machine needs more processes at one port.
 MOST_PROCESSES: Final = 256
 
@@ -92,27 +89,29 @@ def up(*, headless: bool, port_base: int, data: Path, workers: int, dynamodb: st
     show_default=True,
     help="Number of processes that share the port; one for each core to use.",
 )
-def webhook(*, host: str, port: int, processes: int) -> None:
+@click.option(
+    "--request-seconds",
+    type=click.FloatRange(0.1, 60),
+    default=15.0,
+    show_default=True,
+    help="A connection is closed if a request, or the next one, takes longer to arrive.",
+)
+def webhook(*, host: str, port: int, processes: int, request_seconds: float) -> None:
     """Receive Twilio's webhooks: verify, store in Redis, acknowledge.
 
-    With several processes, a supervisor starts them, restarts one that dies or hangs, replaces them one by one at a
-    SIGHUP, and stops them.
+    A supervisor starts the processes, restarts one that dies, replaces them one by one at a SIGHUP, and stops them.
     """
     chosen = load_settings(twilio=True)
-    from webhook.processes import counted_together
+    from dadacat.serve import serve
+    from runtime.settings import SettingsError
+    from webhook import build
 
-    with counted_together() if processes > 1 else nullcontext():
-        from runtime.settings import SettingsError
-        from webhook import wiring
-        from webhook.server import WebhookProtocol
-
-        try:
-            # checked here, because a child process that fails to start is restarted again and again
-            wiring.door(chosen)
-        except SettingsError as exc:
-            raise click.ClickException(str(exc)) from None
-
-        _serve("webhook.asgi:app", host, port, http=WebhookProtocol, proxy_headers=False, workers=processes)
+    try:
+        # checked here, because a process that fails to start is started again
+        build.build_ingest(chosen)
+    except SettingsError as exc:
+        raise click.ClickException(str(exc)) from None
+    serve(host, port, processes=processes, request_seconds=request_seconds)
 
 
 @commands.command(context_settings={"ignore_unknown_options": True})
@@ -177,9 +176,7 @@ def _stories(chosen: Settings) -> Stories:
     return JournalStories(build_journal(chosen))
 
 
-def _serve(
-    app: str | ASGIApp, host: str, port: int, *, workers: int = 1, **more: Any
-) -> None:  # Any: uvicorn's own options
+def _serve(app: ASGIApp, host: str, port: int) -> None:
     import uvicorn
 
     uvicorn.run(
@@ -191,7 +188,4 @@ def _serve(
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
-        workers=workers,
-        timeout_worker_healthcheck=PROCESS_ANSWERS_SECONDS,
-        **more,
     )

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from inbox import doorbell, keys, payloads
-from inbox.ports import DRAIN_AGAIN, GRACE, milliseconds
+from inbox import keys, payloads, wakeup
+from inbox.times import DRAIN_AGAIN, GRACE, milliseconds
 from sms.messages import DeliveryReport, InboundSms, user_of
 
 #: How many waiting texts a webhook's text is compared with. If more are waiting, a duplicate may be stored;
@@ -31,7 +31,7 @@ def accept_entry(text: InboundSms, key: bytes, *, per_number: bool = False) -> E
             user_id,
             payloads.encode_text(text),
             text.sid,
-            doorbell.encoded(name),
+            wakeup.message(payloads.ANSWER_TASK, name),
             # Twilio repeats a webhook soon, so the newest texts suffice; the reconciler may come at any time
             0 if text.repaired else NEWEST_COMPARED,
         ),
@@ -40,10 +40,8 @@ def accept_entry(text: InboundSms, key: bytes, *, per_number: bool = False) -> E
 
 def accept_call(entries: Iterable[Entry]) -> Entry:
     """Return keys and arguments of the script `accept` for some texts."""
-    entries = tuple(entries)
-    pieces, ids, first = doorbell.bells(payloads.ANSWER_TASK, len(entries))
     names: list[str] = [keys.AGENDA, keys.PEOPLE, keys.WAITING, keys.QUEUE]
-    args: list[bytes | str | int] = [milliseconds(GRACE), ids, first, *pieces]
+    args: list[bytes | str | int] = [milliseconds(GRACE)]
     for more_names, more_args in entries:
         names += more_names
         args += more_args
@@ -60,5 +58,5 @@ def receive_call(entries: Iterable[Entry]) -> Entry:
     reports = [report for _, (report,) in entries]
     return (
         (keys.REPORTS, keys.DRAIN_REQUESTED, keys.QUEUE),
-        (doorbell.ring(payloads.RECEIPTS_TASK), milliseconds(DRAIN_AGAIN), *reports),
+        (wakeup.message(payloads.RECEIPTS_TASK), milliseconds(DRAIN_AGAIN), *reports),
     )

@@ -14,7 +14,8 @@ import redis
 
 from inbox import keys
 from inbox.connection import Scripts, translated
-from inbox.ports import Passage, milliseconds
+from inbox.ports import Passage
+from inbox.times import milliseconds
 
 
 class RedisCircuit:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 import redis
@@ -16,6 +14,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from inbox.errors import InboxAway
+from inbox.scripts import script
 
 if TYPE_CHECKING:
     from redis.commands.core import Script
@@ -54,12 +53,6 @@ def translated() -> Iterator[None]:
         yield
     except (redis.ConnectionError, redis.TimeoutError) as exc:
         raise InboxAway(f"redis cannot be reached: {type(exc).__name__}") from exc
-
-
-@cache
-def script(name: str) -> str:
-    """Return the source of a script in `inbox/scripts`, such as `accept`."""
-    return files("inbox").joinpath("scripts", f"{name}.lua").read_text()
 
 
 class Scripts:

@@ -12,12 +12,13 @@ from typing import Any
 
 import redis
 
-from inbox import arrivals, doorbell, keys, payloads
+from inbox import arrivals, keys, payloads, wakeup
 from inbox.connection import Scripts, translated
 from inbox.payloads import UnreadableEntry, Who
 from inbox.people import RedisPeople
-from inbox.ports import COUNT_AGAIN, REMIND_AGAIN, Inbox, Lease, Waiting, milliseconds, moment
+from inbox.ports import Inbox, Lease, Waiting
 from inbox.reports import RedisReports
+from inbox.times import COUNT_AGAIN, REMIND_AGAIN, milliseconds, moment
 from sms.messages import InboundSms
 
 
@@ -155,15 +156,15 @@ class RedisAgenda:
     @translated()
     def wake(self, who: Who) -> None:
         """Push a wake-up task for a person."""
-        self._redis.lpush(keys.QUEUE, doorbell.ring(payloads.ANSWER_TASK, who))
+        self._redis.lpush(keys.QUEUE, wakeup.message(payloads.ANSWER_TASK, who))
 
     def request_memory(self, who: Who) -> None:
         """Push a memory task, unless one was pushed a moment ago."""
-        self._request(keys.memory_requested(who), doorbell.ring(payloads.REMEMBER_TASK, who), REMIND_AGAIN)
+        self._request(keys.memory_requested(who), wakeup.message(payloads.REMEMBER_TASK, who), REMIND_AGAIN)
 
     def request_count(self) -> None:
         """Push a recount task, unless one was pushed a moment ago."""
-        self._request(keys.COUNT_REQUESTED, doorbell.ring(payloads.COUNT_TASK), COUNT_AGAIN)
+        self._request(keys.COUNT_REQUESTED, wakeup.message(payloads.COUNT_TASK), COUNT_AGAIN)
 
     def _request(self, requested: str, task: bytes, again: timedelta) -> None:
         self._scripts.run("request", [requested, keys.QUEUE], [task, milliseconds(again)])

@@ -25,9 +25,9 @@ EPOCH: Final = "epoch"
 REPORTS: Final = "receipts"
 #: The group of workers that reads the stream of reports.
 REPORT_READERS: Final = "binders"
-#: String: a drain of the reports was requested and has not begun; for `inbox.ports.DRAIN_AGAIN`.
+#: String: a drain of the reports was requested and has not begun; for `inbox.times.DRAIN_AGAIN`.
 DRAIN_REQUESTED: Final = "receipts:rung"
-#: String: a recount was requested a moment ago; for `inbox.ports.COUNT_AGAIN`.
+#: String: a recount was requested a moment ago; for `inbox.times.COUNT_AGAIN`.
 COUNT_REQUESTED: Final = "reminded:#count"
 
 #: Hash, `reason` and `since` in milliseconds; exists while the circuit is open.
@@ -55,7 +55,7 @@ def lease(holder: str) -> str:
 
 
 def wake_up(who: str) -> str:
-    """Whether a wake-up task is queued that no worker has taken; for `inbox.ports.GRACE`."""
+    """Whether a wake-up task is queued that no worker has taken; for `inbox.times.GRACE`."""
     return f"rung:{who}"
 
 
@@ -70,7 +70,7 @@ def visit(who: str) -> str:
 
 
 def memory_requested(who: str) -> str:
-    """Whether a memory task was pushed a moment ago; for `inbox.ports.REMIND_AGAIN`."""
+    """Whether a memory task was pushed a moment ago; for `inbox.times.REMIND_AGAIN`."""
     return f"reminded:{who}"
 
 
@@ -121,17 +121,3 @@ def fields_of(who: str) -> list[str]:
     They hold amounts, and the turns of a last line and of urgent replies.
     """
     return [f"{kind}:{who}" for kind in ("model", "sms", "last", "urgent:danger", "urgent:help")]
-
-
-def of_person(who: str) -> list[str]:
-    """Return every key that belongs to one person, except the lease and what `patterns_of` finds."""
-    return [of(who) for of in (texts, repeats, wake_up, visit, memory_requested, streak)]
-
-
-#: The pattern that finds the hashes of all days.
-ALL_DAYS: Final = spent_on("*")
-
-
-def patterns_of(who: str) -> list[str]:
-    """Return the patterns that find a person's token buckets and paced queues."""
-    return [bucket(f"*{who}*"), pace(f"*{who}*")]

@@ -33,12 +33,23 @@ class RedisPeople:
     def forget(self, who: Who, user_id: str) -> int:
         """Delete everything that Redis holds of a person; return the item count."""
         removed = forget_reports(self._redis, user_id)
-        names = keys.of_person(who)
-        for pattern in keys.patterns_of(who):
+        names = _names(who)
+        for pattern in _patterns(who):
             names += [name.decode() for name in self._redis.scan_iter(match=pattern, count=1000)]
-        for day in self._redis.scan_iter(match=keys.ALL_DAYS, count=1000):
+        for day in self._redis.scan_iter(match=keys.spent_on("*"), count=1000):
             removed += int(self._redis.hdel(day, *keys.fields_of(who)))
         removed += int(self._redis.delete(*names))
         for name in (keys.AGENDA, keys.WAITING):
             removed += int(self._redis.zrem(name, who))
         return removed + int(self._redis.hdel(keys.PEOPLE, who))
+
+
+def _names(who: Who) -> list[str]:
+    """Return every key that belongs to one person, except the lease and what `_patterns` finds."""
+    owned = (keys.texts, keys.repeats, keys.wake_up, keys.visit, keys.memory_requested, keys.streak)
+    return [of(who) for of in owned]
+
+
+def _patterns(who: Who) -> list[str]:
+    """Return the patterns that find a person's token buckets and paced queues."""
+    return [keys.bucket(f"*{who}*"), keys.pace(f"*{who}*")]

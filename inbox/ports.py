@@ -9,30 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol
+from datetime import datetime, timedelta
+from typing import Protocol
 
 from inbox.payloads import Who
 from sms.messages import DeliveryReport, InboundSms
-
-#: The first sweep after this time replaces a lost wake-up task.
-GRACE: Final = timedelta(seconds=5)
-#: A memory task for the same person is pushed at most this often.
-REMIND_AGAIN: Final = timedelta(seconds=30)
-#: A task that drains the reports is pushed at most this often, unless a drain begins in between.
-DRAIN_AGAIN: Final = timedelta(seconds=1)
-#: A task that continues a recount is pushed at most this often.
-COUNT_AGAIN: Final = timedelta(seconds=5)
-
-
-def moment(ms: int) -> datetime:
-    """Convert milliseconds of Redis's clock to a time."""
-    return datetime.fromtimestamp(ms / 1000, UTC)
-
-
-def milliseconds(duration: timedelta) -> int:
-    """Convert a duration to the milliseconds that the scripts take."""
-    return int(duration.total_seconds() * 1000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ from inbox.budget import (
     sums_of,
 )
 from inbox.connection import Scripts, translated
-from inbox.ports import milliseconds
+from inbox.times import milliseconds
 
 #: Seconds for which the totals of a day and of a month are kept.
 _KEPT: Final = (int(DAY_KEPT.total_seconds()), int(MONTH_KEPT.total_seconds()))

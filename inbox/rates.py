@@ -11,7 +11,8 @@ import redis
 from inbox import keys
 from inbox.connection import Scripts
 from inbox.payloads import Who
-from inbox.ports import Rate, milliseconds
+from inbox.ports import Rate
+from inbox.times import milliseconds
 
 #: A verdict outlives nearly every retry of its text: after that the text is too old to be answered.
 VERDICT_KEPT: Final = timedelta(hours=6)

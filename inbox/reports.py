@@ -12,7 +12,8 @@ import redis
 from inbox import keys, payloads
 from inbox.connection import translated
 from inbox.payloads import UnreadableEntry
-from inbox.ports import Receipt, milliseconds
+from inbox.ports import Receipt
+from inbox.times import milliseconds
 from sms.messages import address_of
 
 #: After this time another worker takes over a report that its reader abandoned.

@@ -12,7 +12,8 @@ from typing import Any
 from conversation.entries import milliseconds
 from conversation.models import in_milliseconds
 from conversation.table import Row
-from inbox.ports import Inbox, moment
+from inbox.ports import Inbox
+from inbox.times import moment
 from journal.model import RowName
 from journal.store import Journal
 from operations.progress import Progress, silent, with_progress

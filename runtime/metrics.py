@@ -36,7 +36,7 @@ REPAIRED = Counter("dadacat_repaired", "Rows and texts that the reconciler queue
 
 
 def registry() -> CollectorRegistry:
-    """Return the registry to read: of this process, or of all that count together (`webhook.processes`)."""
+    """Return the registry to read: of this process, or of all that count together (`dadacat.serve`)."""
     if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         return REGISTRY
     together = CollectorRegistry()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -16,6 +16,7 @@ from conversation.table import DynamoDB
 from journal.model import Turn
 from journal.states import TurnState
 from sms.messages import InboundSms, MessageSid
+from sms.signature import Key
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1000)
@@ -62,3 +63,9 @@ def asked_of(storage: DynamoDBStorage) -> list[str]:
     events = storage.tables.ready().meta.events
     events.register("before-call.dynamodb", lambda model, **_: seen.append(model.name))
     return seen
+
+
+def tokens(*secrets: str) -> Callable[[], Sequence[Key]]:
+    """Return auth tokens that never change, for a `Validator`."""
+    keys = [Key(secret) for secret in secrets]
+    return lambda: keys

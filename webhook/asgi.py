@@ -1,8 +1,7 @@
-"""`uvicorn webhook.asgi:app`."""
+"""The ASGI application, for any server: `webhook.asgi:app`."""
 
 from __future__ import annotations
 
-from webhook import processes, wiring
+from webhook import build
 
-processes.end_with_supervisor()
-app = wiring.app()
+app = build.app()

@@ -15,7 +15,8 @@ from typing import Final
 
 from inbox.errors import InboxAway
 from inbox.payloads import Who
-from inbox.ports import Inbox, moment
+from inbox.ports import Inbox
+from inbox.times import moment
 from journal import model
 from journal.ports import Journal
 from journal.states import PartState

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from conversation.models import Conversation
-from inbox.ports import Lease, moment
+from inbox.ports import Lease
+from inbox.times import moment
 from journal.model import Turn
 
 

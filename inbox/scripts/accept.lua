@@ -6,11 +6,8 @@
 -- KEYS[4] the task queue
 -- KEYS[5...] for each text: inbox:{who} again:{who} rung:{who}
 -- ARGV[1] grace in milliseconds
--- ARGV[2] prefix of all task ids
--- ARGV[3] first number that ends a task id; each text uses two, for the id and the delivery tag
--- ARGV[4...10] the seven pieces of a task message (`inbox/doorbell.py`)
--- ARGV[11...] for each text: who, user id, encoded text, MessageSid, who in base64,
---             number of newest waiting texts to compare with (0: all)
+-- ARGV[2...] for each text: who, user id, encoded text, MessageSid, task message,
+--            number of newest waiting texts to compare with (0: all)
 --
 -- Returns one value for each text:
 --   1       added
@@ -23,16 +20,8 @@
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local agenda, people, waiting, queue, grace = KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[1]
-local before = 10
 
--- The message is built here: most people of a crowd need one each, and sending a kilobyte per text to Redis is a lot.
-local function task_message(who, encoded, number)
-  local id = ARGV[2] .. string.format('%012x', number)
-  local tag = ARGV[2] .. string.format('%012x', number + 1)
-  return table.concat({ARGV[4], encoded, ARGV[5], id, ARGV[6], id, ARGV[7], who, ARGV[8], id, ARGV[9], tag, ARGV[10]})
-end
-
-local function accept(inbox, again, rung, at, number)
+local function accept(inbox, again, rung, at)
   local who, sid, newest = ARGV[at], ARGV[at + 3], ARGV[at + 5]
   -- a person without waiting texts has nothing to compare with
   local first = redis.call('ZADD', waiting, 'NX', now, who) == 1
@@ -55,15 +44,15 @@ local function accept(inbox, again, rung, at, number)
   redis.call('ZADD', agenda, 'LT', now + grace, who)
   redis.call('HSETNX', people, who, ARGV[at + 1])
   if redis.call('SET', rung, '1', 'NX', 'PX', grace) then
-    redis.call('LPUSH', queue, task_message(who, ARGV[at + 4], number))
+    redis.call('LPUSH', queue, ARGV[at + 4])
   end
   return 1
 end
 
 local outcomes = {}
-for i = 1, (#ARGV - before) / 6 do
+for i = 1, (#ARGV - 1) / 6 do
   local inbox, again, rung = KEYS[3 * i + 2], KEYS[3 * i + 3], KEYS[3 * i + 4]
-  local succeeded, outcome = pcall(accept, inbox, again, rung, before + 6 * i - 5, ARGV[3] + 2 * (i - 1))
+  local succeeded, outcome = pcall(accept, inbox, again, rung, 6 * i - 4)
   outcomes[i] = outcome
   if not succeeded then outcomes[i] = type(outcome) == 'table' and outcome.err or tostring(outcome) end
 end

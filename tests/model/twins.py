@@ -18,19 +18,9 @@ from typing import Any
 from inbox import payloads
 from inbox.budget import COUNTER_LIVES, Ask, BudgetVerdict, Caps, Grant, RecountProgress, Spent, day_of, sums_of
 from inbox.payloads import Who
-from inbox.ports import (
-    GRACE,
-    REMIND_AGAIN,
-    Inbox,
-    Lease,
-    Passage,
-    Rate,
-    Receipt,
-    Waiting,
-    milliseconds,
-    moment,
-)
+from inbox.ports import Inbox, Lease, Passage, Rate, Receipt, Waiting
 from inbox.rates import STREAK_KEPT
+from inbox.times import GRACE, REMIND_AGAIN, milliseconds, moment
 from sms.messages import DeliveryReport, InboundSms, user_of
 
 

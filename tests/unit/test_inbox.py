@@ -8,8 +8,8 @@ from typing import Any
 
 from inbox import keys, payloads
 from inbox.inbox import on_redis
-from inbox.ports import DRAIN_AGAIN
 from inbox.reports import ABANDONED_AFTER
+from inbox.times import DRAIN_AGAIN
 from sms.messages import DeliveryReport, MessageSid
 from tests.builders import ANN, BEN, LEASE, WAKE_AGAIN, a_sid
 from tests.room import WHO, Room

@@ -16,7 +16,7 @@ from runtime.settings import Settings, SettingsError
 from sms import signature
 from sms.login import Login
 from sms.signature import Key, Validator
-from webhook.wiring import signing
+from webhook.build import signing
 
 SID = "AC" + "1" * 32
 FORM = {"From": "+15551230001", "Body": "hello"}

@@ -12,6 +12,7 @@ from benchmarks.load import Plan, form, request
 from benchmarks.report import Goal, Ratio, Study
 from sms import signature
 from sms.signature import Validator
+from tests.builders import tokens
 
 
 def test_a_ratio_is_of_pairs_that_were_measured_one_after_the_other() -> None:
@@ -46,6 +47,4 @@ def test_what_the_loader_brings_is_signed_as_twilio_signs() -> None:
     pairs = signature.form_pairs(body)
 
     assert dict(pairs) == form(7, plan.people)
-    assert Validator("http://127.0.0.1:8400", signature.tokens("be" * 16)).accepts(
-        "/sms", pairs, signed.partition(": ")[2]
-    )
+    assert Validator("http://127.0.0.1:8400", tokens("be" * 16)).accepts("/sms", pairs, signed.partition(": ")[2])

@@ -1,45 +1,91 @@
-"""What Twilio is answered: 403 for what it did not sign, 400 for what cannot be used, 200 only for what is kept."""
+"""Answers to Twilio: 403 unless it signed, 400 for what cannot be used, 200 only for what is kept."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+import re
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping
+from typing import Any
 from urllib.parse import urlencode
 
+import fakeredis
 import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inbox import keys, payloads
+from inbox.state import InboxState
 from sms import signature
+from sms.messages import DeliveryReport, InboundSms
+from sms.recipient import Recipient
 from sms.signature import Validator
-from tests.builders import ANN, OUR_NUMBER, a_sid
-from webhook.app import MAX_BODY_BYTES, Ours, WebhookApp, create_app
-from webhook.door import InMemoryDoor, Road
+from tests.builders import ANN, OUR_NUMBER, a_sid, tokens
+from webhook.app import MAX_BODY_BYTES, WebhookApp
+from webhook.ingest import Ingest
 
 URL = "https://cat.example"
 TOKEN = "token"
 ACCOUNT = "AC1"
 
 
-@pytest.fixture
-def door() -> InMemoryDoor:
-    return InMemoryDoor()
+class Webhook:
+    """The application on a Redis in memory, in an event loop of its own."""
+
+    def __init__(self, runner: asyncio.Runner, *, body_seconds: float = 15.0) -> None:
+        self.server = fakeredis.FakeServer()
+        self.redis = fakeredis.FakeRedis(server=self.server)
+        self._runner = runner
+        self.app = WebhookApp(
+            validator=Validator(URL, tokens(TOKEN)),
+            recipient=Recipient(
+                account_sid=ACCOUNT, numbers=frozenset({OUR_NUMBER}), messaging_service_sid="MG1"
+            ),
+            ingest=Ingest(fakeredis.FakeAsyncRedis(server=self.server), who_key=b"k"),
+            stuck_after_seconds=120,
+            body_seconds=body_seconds,
+        )  # fmt: skip
+
+    @property
+    def texts(self) -> list[InboundSms]:
+        return [
+            payloads.decode_text(entry[b"text"])
+            for key in self.redis.keys(keys.texts("*"))
+            for entry in self._read(key)
+        ]
+
+    @property
+    def reports(self) -> list[DeliveryReport]:
+        return [payloads.decode_report(entry[b"report"]) for entry in self._read(keys.REPORTS)]
+
+    def _read(self, stream: bytes | str) -> list[dict[bytes, bytes]]:
+        entries: Any = self.redis.xrange(stream)  # two protocol versions, two types
+        return [fields for _, fields in entries]
+
+    def ask(self, method: str, path: str, **more: Any) -> httpx.Response:  # Any: httpx's own options
+        async def once() -> httpx.Response:
+            transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=True)
+            async with httpx.AsyncClient(transport=transport, base_url=URL) as client:
+                return await client.request(method, path, **more)
+
+        return self._runner.run(once())
+
+    def post(self, path: str, form: Mapping[str, str], token: str = TOKEN) -> httpx.Response:
+        signed = signature.sign(token, URL + path, form)
+        return self.ask("POST", path, data=dict(form), headers={"X-Twilio-Signature": signed})
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[asyncio.Runner]:
+    with asyncio.Runner() as running:
+        yield running
 
 
 @pytest.fixture
-def app(door: InMemoryDoor) -> WebhookApp:
-    return an_app(door)
-
-
-def an_app(door: InMemoryDoor) -> WebhookApp:
-    return create_app(
-        validator=Validator(URL, signature.tokens(TOKEN)),
-        ours=Ours(account_sid=ACCOUNT, numbers=frozenset({OUR_NUMBER}), messaging_service_sid="MG1"),
-        door=door,
-        stuck_after_seconds=120,
-    )
+def webhook(runner: asyncio.Runner) -> Webhook:
+    return Webhook(runner)
 
 
 def a_form(**changes: str | None) -> dict[str, str]:
@@ -47,51 +93,36 @@ def a_form(**changes: str | None) -> dict[str, str]:
     return {name: value for name, value in form.items() if value is not None}
 
 
-def ask(app: WebhookApp, method: str, path: str, **more: object) -> httpx.Response:
-    async def once() -> httpx.Response:
-        transport = httpx.ASGITransport(app=app, raise_app_exceptions=True)
-        async with httpx.AsyncClient(transport=transport, base_url=URL) as client:
-            return await client.request(method, path, **more)  # type: ignore[arg-type]  # httpx's own options
-
-    return asyncio.run(once())
-
-
-def post(app: WebhookApp, path: str, form: Mapping[str, str], token: str = TOKEN) -> httpx.Response:
-    return ask(
-        app, "POST", path, data=dict(form), headers={"X-Twilio-Signature": signature.sign(token, URL + path, form)}
-    )
-
-
 @pytest.mark.parametrize("path", ["/sms", "/sms/fallback"])
-def test_a_signed_text_is_kept_and_answered_with_empty_twiml(app: WebhookApp, door: InMemoryDoor, path: str) -> None:
-    answer = post(app, path, a_form(Body="hello cat", FromCity="", NewField="x"))
+def test_a_signed_text_is_kept_and_answered_with_empty_twiml(webhook: Webhook, path: str) -> None:
+    answer = webhook.post(path, a_form(Body="hello cat", FromCity="", NewField="x"))
 
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/xml")
     assert answer.text.endswith("<Response/>")
-    assert [text.body for text in door.texts] == ["hello cat"]
+    assert [text.body for text in webhook.texts] == ["hello cat"]
 
 
-def test_nothing_is_kept_of_what_twilio_did_not_sign(app: WebhookApp, door: InMemoryDoor) -> None:
+def test_nothing_is_kept_of_what_twilio_did_not_sign(webhook: Webhook) -> None:
     form = a_form()
     good = signature.sign(TOKEN, URL + "/sms", form)
 
     answers = [
-        ask(app, "POST", "/sms", data=form),
-        ask(app, "POST", "/sms", data=form, headers={"X-Twilio-Signature": "nonsense"}),
-        ask(app, "POST", "/sms", data={**form, "Body": "altered"}, headers={"X-Twilio-Signature": good}),
-        ask(app, "POST", "/sms?x=1", data=form, headers={"X-Twilio-Signature": good}),
-        ask(app, "POST", "/sms/fallback", data=form, headers={"X-Twilio-Signature": good}),
-        ask(app, "POST", "/sms", content=b"\xff\xfe", headers={"X-Twilio-Signature": good}),
-        ask(app, "POST", "/sms", content=b"Body=%ff", headers={"X-Twilio-Signature": good}),
-        ask(
-            app, "POST", "/sms", content=b"{}", headers={"X-Twilio-Signature": good, "content-type": "application/json"}
+        webhook.ask("POST", "/sms", data=form),
+        webhook.ask("POST", "/sms", data=form, headers={"X-Twilio-Signature": "nonsense"}),
+        webhook.ask("POST", "/sms", data={**form, "Body": "altered"}, headers={"X-Twilio-Signature": good}),
+        webhook.ask("POST", "/sms?x=1", data=form, headers={"X-Twilio-Signature": good}),
+        webhook.ask("POST", "/sms/fallback", data=form, headers={"X-Twilio-Signature": good}),
+        webhook.ask("POST", "/sms", content=b"\xff\xfe", headers={"X-Twilio-Signature": good}),
+        webhook.ask("POST", "/sms", content=b"Body=%ff", headers={"X-Twilio-Signature": good}),
+        webhook.ask(
+            "POST", "/sms", content=b"{}", headers={"X-Twilio-Signature": good, "content-type": "application/json"}
         ),
-        post(app, "/sms", form, token="another"),
+        webhook.post("/sms", form, token="another"),
     ]
 
     assert [answer.status_code for answer in answers] == [403] * len(answers)
-    assert door.texts == []
+    assert webhook.texts == []
 
 
 @pytest.mark.parametrize(
@@ -105,112 +136,146 @@ def test_nothing_is_kept_of_what_twilio_did_not_sign(app: WebhookApp, door: InMe
     ],
 )
 def test_what_is_signed_and_cannot_be_used_is_a_400_that_names_the_field(
-    app: WebhookApp, door: InMemoryDoor, changes: dict[str, str | None], named: str
+    webhook: Webhook, changes: dict[str, str | None], named: str
 ) -> None:
-    answer = post(app, "/sms", a_form(**changes))
+    answer = webhook.post("/sms", a_form(**changes))
 
     assert answer.status_code == 400
     assert named in answer.text
-    assert door.texts == []
+    assert webhook.texts == []
 
 
-def test_signed_json_is_no_text(app: WebhookApp) -> None:
+def test_json_is_no_text(webhook: Webhook) -> None:
     body = b'{"Body": "hello"}'
     path = f"/sms?bodySHA256={hashlib.sha256(body).hexdigest()}"
-    signed = signature.sign(TOKEN, URL + path, {})
+    headers = {"X-Twilio-Signature": signature.sign(TOKEN, URL + path, {}), "content-type": "application/json"}
 
-    answer = ask(
-        app, "POST", path, content=body, headers={"X-Twilio-Signature": signed, "content-type": "application/json"}
-    )
-
-    assert answer.status_code == 400
+    assert webhook.ask("POST", path, content=body, headers=headers).status_code == 403
+    assert webhook.ask("POST", "/sms?bodySHA256=%C3%A9", content=body, headers=headers).status_code == 403
+    assert webhook.texts == []
 
 
-def test_a_text_to_another_number_of_our_messaging_service_is_ours(app: WebhookApp, door: InMemoryDoor) -> None:
-    assert post(app, "/sms", a_form(To="+15550000000", MessagingServiceSid="MG1")).status_code == 200
-    assert post(app, "/sms", a_form(To="+15550000000", MessagingServiceSid="MG2")).status_code == 400
-    assert len(door.texts) == 1
+def test_a_text_to_another_number_of_our_messaging_service_is_ours(webhook: Webhook) -> None:
+    assert webhook.post("/sms", a_form(To="+15550000000", MessagingServiceSid="MG1")).status_code == 200
+    assert webhook.post("/sms", a_form(To="+15550000000", MessagingServiceSid="MG2")).status_code == 400
+    assert len(webhook.texts) == 1
 
 
-def test_a_text_that_redis_did_not_confirm_is_a_503(app: WebhookApp, door: InMemoryDoor) -> None:
-    door.closed = True
+def test_a_text_that_redis_did_not_confirm_is_a_503(webhook: Webhook) -> None:
+    webhook.server.connected = False
 
-    assert post(app, "/sms", a_form()).status_code == 503
-    assert ask(app, "GET", "/readyz").status_code == 503
-    assert ask(app, "GET", "/livez").status_code == 200
+    assert webhook.post("/sms", a_form()).status_code == 503
+    assert webhook.ask("GET", "/readyz").status_code == 503
+    assert webhook.ask("GET", "/livez").status_code == 200
 
 
-def test_an_oversize_body_is_refused_before_it_is_read(app: WebhookApp) -> None:
+def test_an_oversize_body_is_refused(webhook: Webhook) -> None:
     big = urlencode({"Body": "x" * MAX_BODY_BYTES})
 
-    assert ask(app, "POST", "/sms", content=big).status_code == 413
+    assert webhook.ask("POST", "/sms", content=big).status_code == 413
 
 
-def test_an_oversize_body_without_a_length_is_refused(app: WebhookApp) -> None:
+def test_an_oversize_body_without_a_length_is_refused(webhook: Webhook) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(100):
             yield b"x" * 1024
 
-    assert ask(app, "POST", "/sms", content=chunks()).status_code == 413
+    assert webhook.ask("POST", "/sms", content=chunks()).status_code == 413
 
 
-def test_a_status_is_kept_with_the_attempt_that_its_address_names(app: WebhookApp, door: InMemoryDoor) -> None:
+def test_a_status_is_kept_with_the_attempt_that_its_address_names(webhook: Webhook) -> None:
     form = a_form(MessageStatus="delivered")
 
-    answer = post(app, "/sms/status?i=SM1-0-abc", form)
+    answer = webhook.post("/sms/status?i=SM1-0-abc", form)
 
     assert answer.status_code == 204
-    assert [(report.status, report.attempt_id) for report in door.reports] == [("delivered", "SM1-0-abc")]
+    assert [(report.status, report.attempt_id) for report in webhook.reports] == [("delivered", "SM1-0-abc")]
 
 
-def test_other_methods_and_paths_are_told_so(app: WebhookApp) -> None:
-    assert ask(app, "GET", "/sms").status_code == 405
-    assert ask(app, "POST", "/livez").status_code == 405
-    assert ask(app, "GET", "/admin").status_code == 404
+def test_other_methods_and_paths_are_told_so(webhook: Webhook) -> None:
+    assert webhook.ask("GET", "/sms").status_code == 405
+    assert webhook.ask("POST", "/livez").status_code == 405
+    assert webhook.ask("GET", "/admin").status_code == 404
 
 
-def test_readiness_says_when_the_road_is_stuck(app: WebhookApp, door: InMemoryDoor) -> None:
-    assert ask(app, "GET", "/readyz").text.startswith("ready")
-    door.road = Road(oldest_waiting_seconds=500.0)
+def test_readiness_says_if_texts_wait_too_long_or_nothing_is_sent(webhook: Webhook) -> None:
+    assert webhook.ask("GET", "/readyz").text.startswith("ready")
+    webhook.redis.zadd(keys.WAITING, {"someone": (time.time() - 500) * 1000})
 
-    answer = ask(app, "GET", "/readyz")
+    answer = webhook.ask("GET", "/readyz")
 
     assert answer.status_code == 200
     assert answer.text.startswith("stuck")
-    assert "500.0 s" in answer.text
-    door.road = Road(stopped="authentication failed")
-    assert "nothing is sent: authentication failed" in ask(app, "GET", "/readyz").text
+    assert re.search(r"50\d\.\d s", answer.text)
+    webhook.redis.hset(keys.CIRCUIT, "reason", "authentication failed")
+    stopped = webhook.ask("GET", "/readyz").text
+    assert stopped.startswith("stopped")
+    assert "nothing is sent: authentication failed" in stopped
 
 
-def test_the_age_of_the_oldest_text_is_a_metric_that_no_one_has_to_ask_readiness_for(
-    app: WebhookApp, door: InMemoryDoor
-) -> None:
-    door.road = Road(oldest_waiting_seconds=321.0, stopped="authentication failed")
+def test_the_age_of_the_oldest_text_is_a_metric(webhook: Webhook) -> None:
+    webhook.redis.zadd(keys.WAITING, {"someone": (time.time() - 321) * 1000})
+    webhook.redis.hset(keys.CIRCUIT, "reason", "authentication failed")
 
-    told = ask(app, "GET", "/metrics").text
+    page = webhook.ask("GET", "/metrics").text
 
-    assert "dadacat_oldest_waiting_seconds 321.0" in told
-    assert "dadacat_sending_stopped 1.0" in told
-
-
-def test_a_webhook_without_redis_still_shows_its_figures(app: WebhookApp, door: InMemoryDoor) -> None:
-    door.closed = True
-
-    assert ask(app, "GET", "/readyz").status_code == 503
-    assert ask(app, "GET", "/metrics").status_code == 200
+    assert re.search(r"dadacat_oldest_waiting_seconds 32\d\.", page)
+    assert "dadacat_sending_stopped 1.0" in page
 
 
-def test_requests_are_counted(app: WebhookApp) -> None:
-    post(app, "/sms", a_form())
+def test_looks_at_the_same_time_share_one_connection(webhook: Webhook, runner: asyncio.Runner) -> None:
+    async def many() -> list[InboxState]:
+        return await asyncio.gather(*(webhook.app.ingest.state() for _ in range(3000)))
 
-    assert 'dadacat_webhook_requests_total{path="/sms",status="200"}' in ask(app, "GET", "/metrics").text
+    assert set(runner.run(many())) == {InboxState()}
+
+
+def test_a_body_that_does_not_arrive_in_time_is_a_408(runner: asyncio.Runner) -> None:
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"Body="
+        await asyncio.sleep(10)
+
+    assert Webhook(runner, body_seconds=0.1).ask("POST", "/sms", content=slow()).status_code == 408
+
+
+def test_a_client_that_leaves_early_is_answered_and_counted(webhook: Webhook, runner: asyncio.Runner) -> None:
+    answers: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        answers.append(message)
+
+    scope = {"type": "http", "path": "/sms", "method": "POST", "query_string": b"", "headers": []}
+    runner.run(webhook.app(scope, receive, send))
+
+    assert answers[0]["status"] == 400
+
+
+def test_a_bug_is_a_503_so_that_twilio_sends_the_text_again(webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(InboundSms, "parse", lambda _form: 1 / 0)
+
+    assert webhook.post("/sms", a_form()).status_code == 503
+
+
+def test_a_webhook_without_redis_still_shows_its_figures(webhook: Webhook) -> None:
+    webhook.server.connected = False
+
+    assert webhook.ask("GET", "/readyz").status_code == 503
+    assert webhook.ask("GET", "/metrics").status_code == 200
+
+
+def test_requests_are_counted(webhook: Webhook) -> None:
+    webhook.post("/sms", a_form())
+
+    assert 'dadacat_webhook_requests_total{path="/sms",status="200"}' in webhook.ask("GET", "/metrics").text
 
 
 @given(st.binary(max_size=300), st.text(max_size=50).filter(lambda t: t.isascii() and t.isprintable()))
-def test_no_body_and_no_signature_is_a_500(body: bytes, given_signature: str) -> None:
-    answer = ask(
-        an_app(InMemoryDoor()), "POST", "/sms", content=body, headers={"X-Twilio-Signature": given_signature.strip()}
-    )
+def test_no_body_and_no_signature_is_a_500(runner: asyncio.Runner, body: bytes, given_signature: str) -> None:
+    headers = {"X-Twilio-Signature": given_signature.strip()}
+    answer = Webhook(runner).ask("POST", "/sms", content=body, headers=headers)
 
     assert answer.status_code == 403
 
@@ -220,7 +285,9 @@ def test_no_body_and_no_signature_is_a_500(body: bytes, given_signature: str) ->
         st.sampled_from(["MessageSid", "From", "To", "Body", "NumMedia", "MediaUrl0"]), st.text(max_size=40)
     )
 )
-def test_whatever_twilio_signs_is_kept_or_refused_and_never_a_500(changes: dict[str, str]) -> None:
+def test_whatever_twilio_signs_is_kept_or_refused_and_never_a_500(
+    runner: asyncio.Runner, changes: dict[str, str]
+) -> None:
     clean = {name: value.encode(errors="replace").decode() for name, value in changes.items()}
 
-    assert post(an_app(InMemoryDoor()), "/sms", a_form(**clean)).status_code in (200, 400)
+    assert Webhook(runner).post("/sms", a_form(**clean)).status_code in (200, 400)

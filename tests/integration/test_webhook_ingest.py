@@ -18,26 +18,24 @@ import pytest
 import redis
 import trustme
 
-from inbox import doorbell, keys, payloads
+from inbox import keys, payloads, wakeup
 from sms.messages import DeliveryReport, MessageSid
 from tests.builders import a_text
-from webhook import commit
-from webhook.commit import IN_FLIGHT, MOST_TOGETHER
-from webhook.door import RedisDoor
-from webhook.errors import DoorClosed
+from webhook import ingest
+from webhook.ingest import MOST_TOGETHER, Ingest, NotStored
 
 KEY = b"k"
 
 
-def at_the_door(url: str, do: Callable[[RedisDoor], Awaitable[None]]) -> None:
-    async def use_door() -> None:
-        door = RedisDoor(url, who_key=KEY)
+def with_ingest(url: str, do: Callable[[Ingest], Awaitable[None]], *, seconds: float = 4.0) -> None:
+    async def use() -> None:
+        entrance = Ingest(ingest.connect(url), who_key=KEY, seconds=seconds)
         try:
-            await do(door)
+            await do(entrance)
         finally:
-            await door.close()
+            await entrance.close()
 
-    asyncio.run(use_door())
+    asyncio.run(use())
 
 
 def person(number: int) -> str:
@@ -52,12 +50,12 @@ def calls(client: redis.Redis, command: str) -> int:
 def test_a_burst_larger_than_what_goes_together_waits_and_loses_nothing(
     redis_client: redis.Redis, redis_url: str
 ) -> None:
-    total = MOST_TOGETHER * (IN_FLIGHT + 1) + 50
+    total = 3 * MOST_TOGETHER + 50
 
-    async def burst(door: RedisDoor) -> None:
-        await asyncio.gather(*(door.accept(a_text(sender=person(number))) for number in range(total)))
+    async def burst(entrance: Ingest) -> None:
+        await asyncio.gather(*(entrance.accept(a_text(sender=person(number))) for number in range(total)))
 
-    at_the_door(redis_url, burst)
+    with_ingest(redis_url, burst)
 
     assert redis_client.zcard(keys.WAITING) == total
     assert redis_client.llen(keys.QUEUE) == total
@@ -66,10 +64,10 @@ def test_a_burst_larger_than_what_goes_together_waits_and_loses_nothing(
 def test_texts_that_wait_at_the_same_time_share_a_round_trip(redis_client: redis.Redis, redis_url: str) -> None:
     redis_client.config_resetstat()
 
-    async def some_at_once(door: RedisDoor) -> None:
-        await asyncio.gather(*(door.accept(a_text(sender=person(number))) for number in range(100)))
+    async def some_at_once(entrance: Ingest) -> None:
+        await asyncio.gather(*(entrance.accept(a_text(sender=person(number))) for number in range(100)))
 
-    at_the_door(redis_url, some_at_once)
+    with_ingest(redis_url, some_at_once)
 
     assert redis_client.zcard(keys.WAITING) == 100
     assert calls(redis_client, "evalsha") + calls(redis_client, "eval") <= 3
@@ -78,14 +76,14 @@ def test_texts_that_wait_at_the_same_time_share_a_round_trip(redis_client: redis
 def test_a_text_that_redis_refuses_keeps_no_other_out(redis_client: redis.Redis, redis_url: str) -> None:
     redis_client.set(keys.texts(payloads.who(person(3), KEY)), "not a stream")
 
-    async def five(door: RedisDoor) -> None:
+    async def five(entrance: Ingest) -> None:
         kept = await asyncio.gather(
-            *(door.accept(a_text(sender=person(number))) for number in range(5)), return_exceptions=True
+            *(entrance.accept(a_text(sender=person(number))) for number in range(5)), return_exceptions=True
         )
-        assert [type(one) for one in kept] == [type(None)] * 3 + [DoorClosed, type(None)]
+        assert [type(one) for one in kept] == [type(None)] * 3 + [NotStored, type(None)]
         assert "WRONGTYPE" in str(kept[3])
 
-    at_the_door(redis_url, five)
+    with_ingest(redis_url, five)
 
     assert redis_client.llen(keys.QUEUE) == 4
 
@@ -94,39 +92,32 @@ def test_texts_and_reports_that_come_together_are_both_kept(redis_client: redis.
     def report(number: int) -> DeliveryReport:
         return DeliveryReport(sid=MessageSid(f"SM{number}"), to=person(number), status="sent", attempt_id="SM1-0-a")
 
-    async def both(door: RedisDoor) -> None:
+    async def both(entrance: Ingest) -> None:
         for start in (0, 10):
             await asyncio.gather(
-                *(door.accept(a_text(sender=person(number))) for number in range(start, start + 10)),
-                *(door.receive(report(number)) for number in range(start, start + 10)),
+                *(entrance.accept(a_text(sender=person(number))) for number in range(start, start + 10)),
+                *(entrance.receive(report(number)) for number in range(start, start + 10)),
             )
 
-    at_the_door(redis_url, both)
+    with_ingest(redis_url, both)
 
     assert redis_client.zcard(keys.WAITING) == 20
     assert redis_client.xlen(keys.REPORTS) == 20
 
 
-def test_a_bell_that_redis_makes_is_the_one_that_we_would_make(redis_client: redis.Redis, redis_url: str) -> None:
-    async def some_in_two_calls(door: RedisDoor) -> None:
-        for start in (0, 20):
-            await asyncio.gather(*(door.accept(a_text(sender=person(start + number))) for number in range(20)))
+def test_each_person_gets_one_wake_up_task_with_an_id_of_its_own(redis_client: redis.Redis, redis_url: str) -> None:
+    async def two_texts_each(entrance: Ingest) -> None:
+        for _ in range(2):
+            await asyncio.gather(*(entrance.accept(a_text(sender=person(number))) for number in range(20)))
 
-    at_the_door(redis_url, some_in_two_calls)
+    with_ingest(redis_url, two_texts_each)
 
     messages = [json.loads(message) for message in redis_client.lrange(keys.QUEUE, 0, -1)]
-    names = [payloads.who(person(number), KEY) for number in reversed(range(40))]
-    ids = {
-        each[where][name] for each in messages for where, name in (("headers", "id"), ("properties", "delivery_tag"))
-    }
-    assert len(ids) == 80
-    for message, name in zip(messages, names, strict=True):
-        ours = json.loads(doorbell.ring(payloads.ANSWER_TASK, name))
-        for where, slots in (("headers", ("id", "root_id")), ("properties", ("correlation_id", "delivery_tag"))):
-            for slot in slots:
-                assert len(message[where][slot]) == 36
-                ours[where][slot] = message["headers"]["id"] if slot != "delivery_tag" else message[where][slot]
-        assert message == ours
+    assert len({message["headers"]["id"] for message in messages}) == len(messages) == 20
+    for message, number in zip(messages, reversed(range(20)), strict=True):
+        ours = json.loads(wakeup.message(payloads.ANSWER_TASK, payloads.who(person(number), KEY)))
+        assert message["body"] == ours["body"]
+        assert message["headers"].keys() == ours["headers"].keys()
 
 
 @asynccontextmanager
@@ -153,16 +144,16 @@ async def a_relay(
 
     async with await asyncio.start_server(carry, "127.0.0.1", 0, ssl=tls) as server:
         yield server.sockets[0].getsockname()[1]
-        # wait for the connections to end: the door is closed by now
+        # wait for the connections to end: the ingest is closed by now
         await asyncio.wait(carried)
 
 
 async def kept_through(url: str) -> None:
-    door = RedisDoor(url, who_key=KEY)
+    entrance = Ingest(ingest.connect(url), who_key=KEY)
     try:
-        await asyncio.gather(*(door.accept(a_text(sender=person(number))) for number in range(5)))
+        await asyncio.gather(*(entrance.accept(a_text(sender=person(number))) for number in range(5)))
     finally:
-        await door.close()
+        await entrance.close()
 
 
 def test_redis_is_spoken_to_over_tls_and_with_a_login(
@@ -176,7 +167,7 @@ def test_redis_is_spoken_to_over_tls_and_with_a_login(
     async def over_tls() -> None:
         async with a_relay(redis_url, tls=tls) as port:
             await kept_through(f"rediss://cat:secret@localhost:{port}/3?ssl_ca_certs={tmp_path / 'authority.pem'}")
-            with pytest.raises(DoorClosed, match="AuthenticationError"):
+            with pytest.raises(NotStored, match="AuthenticationError"):
                 await kept_through(f"rediss://cat:wrong@localhost:{port}/3?ssl_ca_certs={tmp_path / 'authority.pem'}")
 
     try:
@@ -188,31 +179,20 @@ def test_redis_is_spoken_to_over_tls_and_with_a_login(
         assert third.zcard(keys.WAITING) == 5
 
 
-@pytest.mark.parametrize("instead", [b"!\r\n", b":1\r\n:1\r\n:1\r\n"], ids=["not the protocol", "too many answers"])
+@pytest.mark.parametrize("instead", [b"!\r\n", b"*1\r\n:1\r\n", b":1\r\n"])
 def test_an_answer_that_makes_no_sense_is_not_believed(
     redis_client: redis.Redis, redis_url: str, instead: bytes
 ) -> None:
-    spoilt: list[bytes] = []
-
     def rewrite(answer: bytes) -> bytes:
-        # the first outcome of our script; the answers before it are the login's and the scripts' digests
-        before, marker, _ = answer.partition(b"*5\r\n")
-        if marker and not spoilt:
-            spoilt.append(answer)
-            return before + instead
-        return answer
+        return instead if answer.startswith(b"*5\r\n") else answer
 
-    async def spoil_one() -> None:
+    async def spoil() -> None:
         async with a_relay(redis_url, rewrite=rewrite) as port:
             await kept_through(f"redis://127.0.0.1:{port}/0")
 
-    if instead.startswith(b"!"):
-        asyncio.run(spoil_one())
-    else:
-        with pytest.raises(DoorClosed):
-            asyncio.run(spoil_one())
+    with pytest.raises(NotStored):
+        asyncio.run(spoil())
 
-    assert spoilt
     assert redis_client.zcard(keys.WAITING) == 5
 
 
@@ -230,10 +210,10 @@ def test_what_redis_tells_unasked_is_no_answer(redis_client: redis.Redis, redis_
 
 
 def test_one_persons_texts_keep_their_order(redis_client: redis.Redis, redis_url: str) -> None:
-    async def one_after_the_other(door: RedisDoor) -> None:
-        await asyncio.gather(*(door.accept(a_text(str(number))) for number in range(400)))
+    async def one_after_the_other(entrance: Ingest) -> None:
+        await asyncio.gather(*(entrance.accept(a_text(str(number))) for number in range(400)))
 
-    at_the_door(redis_url, one_after_the_other)
+    with_ingest(redis_url, one_after_the_other)
 
     [inbox] = redis_client.keys(keys.texts("*"))
     entries: Any = redis_client.xrange(inbox)  # two protocol versions, two types
@@ -242,76 +222,72 @@ def test_one_persons_texts_keep_their_order(redis_client: redis.Redis, redis_url
 
 
 def test_connections_that_died_meanwhile_cost_no_text(redis_client: redis.Redis, redis_url: str) -> None:
-    async def twice(door: RedisDoor) -> None:
-        await asyncio.gather(*(door.accept(a_text(sender=person(number))) for number in range(40)))
+    async def twice(entrance: Ingest) -> None:
+        await asyncio.gather(*(entrance.accept(a_text(sender=person(number))) for number in range(40)))
         await asyncio.to_thread(redis_client.client_kill_filter, _type="normal", skipme=True)
-        await asyncio.gather(*(door.accept(a_text(sender=person(100 + number))) for number in range(40)))
+        await asyncio.gather(*(entrance.accept(a_text(sender=person(100 + number))) for number in range(40)))
 
-    at_the_door(redis_url, twice)
+    with_ingest(redis_url, twice)
 
     assert redis_client.zcard(keys.WAITING) == 80
 
 
 def test_a_redis_that_has_forgotten_the_scripts_is_told_them_again(redis_client: redis.Redis, redis_url: str) -> None:
-    async def around_a_flush(door: RedisDoor) -> None:
-        await door.accept(a_text(sender=person(1)))
+    async def around_a_flush(entrance: Ingest) -> None:
+        await entrance.accept(a_text(sender=person(1)))
         await asyncio.to_thread(redis_client.script_flush)
-        await door.accept(a_text(sender=person(2)))
+        await entrance.accept(a_text(sender=person(2)))
 
-    at_the_door(redis_url, around_a_flush)
+    with_ingest(redis_url, around_a_flush)
 
     assert redis_client.zcard(keys.WAITING) == 2
 
 
-def test_a_redis_that_does_not_answer_is_a_closed_door_until_it_does(
-    redis_client: redis.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(commit, "KEEP_SECONDS", 0.5)
-    monkeypatch.setattr(commit, "CONNECT_SECONDS_LEAST", 0.1)
-
-    async def during_and_after(door: RedisDoor) -> None:
-        await door.accept(a_text(sender=person(1)))
+def test_a_redis_that_does_not_answer_refuses_until_it_does(redis_client: redis.Redis, redis_url: str) -> None:
+    async def during_and_after(entrance: Ingest) -> None:
+        await entrance.accept(a_text(sender=person(1)))
         await asyncio.to_thread(redis_client.client_pause, 2000)
         started_at = asyncio.get_running_loop().time()
-        with pytest.raises(DoorClosed):
-            await door.accept(a_text(sender=person(2)))
+        with pytest.raises(NotStored):
+            await entrance.accept(a_text(sender=person(2)))
         assert asyncio.get_running_loop().time() - started_at < 1.8
         await asyncio.to_thread(redis_client.client_unpause)
-        await door.accept(a_text(sender=person(3)))
+        await entrance.accept(a_text(sender=person(3)))
 
-    at_the_door(redis_url, during_and_after)
+    with_ingest(redis_url, during_and_after, seconds=0.5)
 
     assert redis_client.hexists(keys.PEOPLE, payloads.who(person(3), KEY))
 
 
-def test_a_redis_that_is_not_there_is_a_closed_door() -> None:
-    async def knock(door: RedisDoor) -> None:
-        await door.accept(a_text())
+def test_a_redis_that_is_not_there_refuses() -> None:
+    async def accept_one(entrance: Ingest) -> None:
+        await entrance.accept(a_text())
 
-    with pytest.raises(DoorClosed):
-        at_the_door("redis://127.0.0.1:1/0", knock)
+    with pytest.raises(NotStored):
+        with_ingest("redis://127.0.0.1:1/0", accept_one)
 
 
-def test_the_one_that_still_waits_when_the_door_is_closed_is_told_so(redis_client: redis.Redis, redis_url: str) -> None:
-    async def close_while_waiting(door: RedisDoor) -> None:
-        await door.accept(a_text(sender=person(1)))
+def test_a_text_that_waits_at_the_close_is_refused(redis_client: redis.Redis, redis_url: str) -> None:
+    async def close_while_waiting(entrance: Ingest) -> None:
+        await entrance.accept(a_text(sender=person(1)))
         await asyncio.to_thread(redis_client.client_pause, 1000)
-        waiting = door.accept(a_text(sender=person(2)))
-        await door.close()
-        with pytest.raises(DoorClosed):
+        waiting = asyncio.ensure_future(entrance.accept(a_text(sender=person(2))))
+        await asyncio.sleep(0)
+        await entrance.close()
+        with pytest.raises(NotStored):
             await waiting
 
-    at_the_door(redis_url, close_while_waiting)
+    with_ingest(redis_url, close_while_waiting)
     redis_client.client_unpause()
 
 
-def test_where_too_many_wait_the_next_is_told_to_come_again(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commit, "MOST_WAITING", 3)
+def test_if_too_many_wait_the_next_is_refused(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest, "MOST_WAITING", 3)
 
-    async def four(door: RedisDoor) -> None:
+    async def four(entrance: Ingest) -> None:
         kept = await asyncio.gather(
-            *(door.accept(a_text(sender=person(number))) for number in range(4)), return_exceptions=True
+            *(entrance.accept(a_text(sender=person(number))) for number in range(4)), return_exceptions=True
         )
-        assert [type(one) for one in kept] == [type(None)] * 3 + [DoorClosed]
+        assert [type(one) for one in kept] == [type(None)] * 3 + [NotStored]
 
-    at_the_door(redis_url, four)
+    with_ingest(redis_url, four)

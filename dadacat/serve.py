@@ -1,0 +1,109 @@
+"""Serve the application with granian: one supervisor, and one process for each core to use.
+
+Granian restarts a process that dies, replaces them one by one at a SIGHUP, and lets requests finish at a SIGTERM.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+
+from webhook import build
+from webhook.app import BODY_SECONDS, WebhookApp
+
+#: Twilio's headers are well below one kilobyte, behind a proxy below two.
+MAX_HEAD_BYTES: Final = 16_384
+#: Connections of one process. A connection without a request lives for `request_seconds`.
+MOST_CONNECTIONS: Final = 4_096
+#: Files of a process beside its connections.
+OTHER_FILES: Final = 256
+#: Requests in progress may finish. Longer than the wait for Redis (`ingest.STORE_SECONDS`).
+GRACE_SECONDS: Final = 5
+#: Where prometheus_client keeps what several processes count together. It reads the name when it is imported.
+SHARED_METRICS: Final = "PROMETHEUS_MULTIPROC_DIR"
+
+
+def serve(host: str, port: int, *, processes: int, request_seconds: float = BODY_SECONDS) -> None:
+    """Serve until SIGTERM.
+
+    `request_seconds`: a connection is closed if a head, a body or the next request takes longer to arrive.
+    """
+    _allow_files(MOST_CONNECTIONS + OTHER_FILES)
+    # a forked process would start with the supervisor's signal handlers and threads
+    multiprocessing.set_start_method("spawn", force=True)
+    server = Granian(
+        "webhook.asgi:app",
+        address=host,
+        port=port,
+        interface=Interfaces.ASGI,
+        workers=processes,
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=int(1000 * request_seconds), max_buffer_size=MAX_HEAD_BYTES),
+        websockets=False,
+        backpressure=MOST_CONNECTIONS,
+        log_dictconfig={"loggers": {"_granian": {"propagate": True}}},
+        respawn_failed_workers=True,
+        workers_kill_timeout=GRACE_SECONDS,
+    )
+    with tempfile.TemporaryDirectory(prefix="dadacat-metrics-") as folder:
+        if processes > 1:
+            os.environ.setdefault(SHARED_METRICS, folder)
+        server.serve(target_loader=partial(_load, request_seconds), wrap_loader=False)
+
+
+def _load(request_seconds: float) -> WebhookApp:
+    """Return the application, in a process of its own."""
+    threading.Thread(target=_watch, args=(request_seconds,), name="supervisor", daemon=True).start()
+    return build.app(body_seconds=request_seconds)
+
+
+def _watch(request_seconds: float) -> None:
+    """Limit connections that read no answers; end this process when its supervisor is gone.
+
+    Without that it would go on holding the port.
+    """
+    supervisor = multiprocessing.parent_process()
+    assert supervisor is not None
+    while not _limit_unread(request_seconds) and supervisor.is_alive():
+        time.sleep(0.1)
+    supervisor.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _limit_unread(seconds: float) -> bool:
+    """Close connections that take no answer for so long; False if the server does not listen yet.
+
+    Granian has no such limit. A connection inherits the option from the socket that accepted it.
+    """
+    if sys.platform != "linux":
+        return True
+    found = False
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(OSError), socket.socket(fileno=os.dup(int(link.name))) as listening:
+            if listening.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * seconds))
+                found = True
+    return found
+
+
+def _allow_files(wanted: int) -> None:
+    """Raise the limit of open files, as far as the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
