@@ -31,7 +31,6 @@ RECONCILE_TASK: Final = "dadacat.reconcile"
 
 VERSION: Final = 1
 
-
 _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -84,17 +83,16 @@ def decode_text(payload: bytes) -> InboundSms:
 
 def encode_report(report: DeliveryReport) -> bytes:
     """Encode a delivery report for the receipts stream."""
-    return _dumps(
-        {
-            "v": VERSION,
-            "sid": report.sid,
-            "to": report.to,
-            "status": report.status,
-            "attempt": report.attempt_id,
-            **({"error": report.error_code} if report.error_code is not None else {}),
-            **({"from": report.sender} if report.sender else {}),
-        }
-    )
+    fields = {
+        "v": VERSION,
+        "sid": report.sid,
+        "to": report.to,
+        "status": report.status,
+        "attempt": report.attempt_id,
+        **({"error": report.error_code} if report.error_code is not None else {}),
+        **({"from": report.sender} if report.sender else {}),
+    }
+    return _encode(fields).encode()
 
 
 def decode_report(payload: bytes) -> DeliveryReport:
@@ -111,10 +109,6 @@ def decode_report(payload: bytes) -> DeliveryReport:
         )
     except (KeyError, TypeError, ValueError) as exc:
         raise UnreadableEntry(f"not a delivery report: {type(exc).__name__}") from exc
-
-
-def _dumps(fields: Mapping[str, Any]) -> bytes:
-    return _encode(fields).encode()
 
 
 def _fields(payload: bytes) -> Mapping[str, Any]:  # Any: JSON, read field by field

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, NewType
 
 from sms.errors import UnusableText
@@ -175,7 +175,6 @@ class DeliveryReport:
     error_code: int | None = None
     #: The number of ours that sent the message; empty if the callback has none.
     sender: str = ""
-    fields: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, form: Mapping[str, str], attempt_id: str) -> DeliveryReport:
