@@ -146,18 +146,19 @@ def several(study: Study, *, rounds: int, seconds: float) -> None:
                     client.flushall()
         for one in contestants.values():
             one.proc.thaw()
-    one, two, most = (f"ours, {number}" for number in PROCESSES)
+    single, double, most = (f"ours, {number}" for number in PROCESSES)
     study.hold(
         f"at {SAME_RATE:,.0f} texts/s four processes use the CPU a text of one, within a fifth: "
         "cores limit them, not contention",
-        figure=f"{study.median(same, one):.0f} microseconds a text of 1, "
+        figure=f"{study.median(same, single):.0f} microseconds a text of 1, "
         f"{study.median(same, most):.0f} of {PROCESSES[-1]}",
-        ratio=study.ratio(same, one, most),
+        ratio=study.ratio(same, single, most),
         least=ALONE_COSTS,
     )
     study.notes += [
-        f"{two} / {one}, texts/s, on two cores that Redis and the loader share: {study.ratio(what, two, one)}",
-        f"{two} / FastAPI + `task.delay`, 2, texts/s: {study.ratio(what, two, 'FastAPI + delay, 2')}",
+        f"{double} / {single}, texts/s, on two cores that Redis and the loader share: "
+        f"{study.ratio(what, double, single)}",
+        f"{double} / FastAPI + `task.delay`, 2, texts/s: {study.ratio(what, double, 'FastAPI + delay, 2')}",
     ]
 
 

@@ -161,11 +161,20 @@ def unfolded(conversation: Conversation, *, before: datetime) -> list[Message]:
 
 
 def _dated(messages: Sequence[Message]) -> list[Message]:
-    """Return the messages with times as far as possible."""
-    return [
-        message if message.timestamp == moment else replace(message, timestamp=moment)
-        for message, moment in zip(messages, window.times(messages), strict=True)
-    ]
+    """Return the messages with times as far as possible.
+
+    A reply that has a row gets the time of the text before it, because the row has it: both are folded together.
+    """
+    dated: list[Message] = []
+    asked_at: datetime | None = None
+    for message, said_at in zip(messages, window.times(messages), strict=True):
+        moment = said_at
+        if message.role is Role.USER:
+            asked_at = said_at
+        elif message.key is not None and asked_at is not None:
+            moment = asked_at
+        dated.append(message if message.timestamp == moment else replace(message, timestamp=moment))
+    return dated
 
 
 def _turns(messages: Sequence[Message]) -> list[list[Message]]:

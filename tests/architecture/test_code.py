@@ -200,3 +200,14 @@ def test_the_packages_are_those_that_are_checked() -> None:
     assert packages == project["tool"]["importlinter"]["root_packages"]
     assert set(packages) <= set(project["tool"]["mypy"]["files"])
     assert all(Path(ROOT / package / "__init__.py").exists() for package in packages)
+
+
+def test_every_package_is_installed_and_copied_into_the_image() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    image = (ROOT / "deploy/Dockerfile").read_text()
+    compiled = re.search(r"compileall -q \\\n +(.+)", (ROOT / "scripts/install").read_text())
+
+    assert re.findall(r"^COPY (\w+) \1$", image, re.MULTILINE) == packages
+    assert compiled is not None
+    assert compiled.group(1).split() == packages

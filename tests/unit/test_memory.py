@@ -197,6 +197,25 @@ def test_the_scribe_reads_what_left_the_window_and_nothing_twice() -> None:
     assert not set(read) & set(shown)
 
 
+def test_a_reply_is_folded_with_its_text_even_if_it_was_given_later() -> None:
+    room, clerk = Room(), Clerk()
+    room.parrot.meanwhile = lambda: room.later(seconds=1)
+    # all texts wait before the first reply is given
+    for text in SMALL_TALK:
+        room.texts(text)
+        room.later(seconds=0.01)
+    room.serve()
+    memories(room, clerk).refresh(WHO, ANN)
+
+    chat(room, "more")
+
+    conversation = room.store.storage.get(ANN)
+    assert conversation is not None
+    assert not recall.is_due(conversation, WINDOW, now=room.now())
+    assert recall.unfolded(conversation, before=room.now())[0].content == "small talk number 6"
+    assert len(clerk.asked) == 1
+
+
 def test_a_silent_scribe_is_waited_for_and_not_for_ever() -> None:
     room, clerk = Room(), Clerk(says=None)
     chat(room, "my name is Ada", *SMALL_TALK)
