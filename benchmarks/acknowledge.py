@@ -156,8 +156,7 @@ def several(study: Study, *, rounds: int, seconds: float) -> None:
         least=ALONE_COSTS,
     )
     study.notes += [
-        f"{double} / {single}, texts/s, on two cores that Redis and the loader share: "
-        f"{study.ratio(what, double, single)}",
+        f"{double} / {single}, texts/s, on two cores that Redis shares: {study.ratio(what, double, single)}",
         f"{double} / FastAPI + `task.delay`, 2, texts/s: {study.ratio(what, double, 'FastAPI + delay, 2')}",
     ]
 
