@@ -118,20 +118,15 @@ def _without(message: Message, lines: Iterable[str]) -> str:
 
 
 def is_due(conversation: Conversation, terms: Terms, *, now: datetime) -> bool:
-    """Return whether messages should be folded: enough left the window, or one is too old for it.
+    """Return whether messages should be folded: enough lie before the window, or one is too old for it.
 
+    Texts that were accepted in the same millisecond are folded together, once the window has passed all of them.
     False if `metadata` belongs to another program: the memory cannot be stored there.
     """
     if conversation.foreign:
         return False
-    messages = _dated(conversation.messages)
-    outside = messages[: len(messages) - len(recent(conversation, terms, now=now))]
-    waiting = [message for message in outside if not _folded(message, conversation.memory)]
-    aged = any(
-        message.timestamp is not None and now - message.timestamp > terms.age
-        for message in messages
-        if not _folded(message, conversation.memory)
-    )
+    waiting = unfolded(conversation, before=horizon(conversation, terms, now=now))
+    aged = any(message.timestamp is not None and now - message.timestamp > terms.age for message in waiting)
     return len(waiting) >= WORTH_FOLDING or aged
 
 

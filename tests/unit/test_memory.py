@@ -216,6 +216,22 @@ def test_a_reply_is_folded_with_its_text_even_if_it_was_given_later() -> None:
     assert len(clerk.asked) == 1
 
 
+def test_texts_of_one_millisecond_are_folded_once_the_window_has_passed_them() -> None:
+    room, clerk = Room(), Clerk()
+    room.texts("my name is Ada", *SMALL_TALK)
+    room.later(seconds=1)
+    room.serve()
+    # the window begins within the millisecond: nothing can be folded yet, so no task is asked for
+    assert room.asked_for(payloads.REMEMBER_TASK) == []
+
+    chat(room, *[f"more {number}" for number in range(14)])
+    assert room.asked_for(payloads.REMEMBER_TASK)[0] == WHO
+    memories(room, clerk).refresh(WHO, ANN)
+
+    assert stands(room).told == ("my name is ada",)
+    assert "small talk number 19" in clerk.asked[0][1]
+
+
 def test_a_silent_scribe_is_waited_for_and_not_for_ever() -> None:
     room, clerk = Room(), Clerk(says=None)
     chat(room, "my name is Ada", *SMALL_TALK)
