@@ -88,8 +88,7 @@ _OF_EVERY_ROW: Final = {
     "expires": ("number", "When DynamoDB deletes the row, in seconds since 1970; only with `RETENTION_DAYS`."),
     "won_by": (
         "string",
-        "The token of a write that replayed or discarded a dead letter, or wrote a second try: if that write was sent "
-        "twice, the token shows that the first one succeeded.",
+        "The token of the operator's write, or of the write of a second try; read back if its answer was lost.",
     ),
     "discarded_at": ("string, ISO 8601", "When an operator discarded the dead letter."),
 }

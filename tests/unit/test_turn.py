@@ -1226,6 +1226,7 @@ def test_every_attribute_that_is_stored_is_in_the_reference(room: Room) -> None:
     room.serve()
     reported(room, text, "undelivered", 30022)
     room.texts("STOP")
+    room.later(seconds=600)
     room.serve()
 
     _, items, every_row, turns, parts, *_ = reference.tables_markdown().split("\n## ")
