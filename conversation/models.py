@@ -144,11 +144,15 @@ class Conversation:
 
     #: The person's address, such as `+15551230001` or `+15551230001/+15005550006`; any string is allowed.
     user_id: str
+    #: When the conversation began.
     created_at: datetime
+    #: When it was last written.
     updated_at: datetime
-    #: The latest messages, oldest first: a bounded window. `ConversationManager.history` pages through everything.
+    #: The latest messages, oldest first, a bounded window, as a JSON array in a string.
     messages: tuple[Message, ...] = ()
+    #: Whether the person wants to receive replies.
     is_active: bool = True
+    #: Entries of any program, as a JSON object in a string; ours is `memory`.
     metadata: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
     #: Raised by every write; a write succeeds only against the version that it read.
     version: int = 0
@@ -165,7 +169,7 @@ class Conversation:
     #: The first reply had no room for the introduction that a new person gets; the next one adds it.
     unintroduced: bool = False
     #: The person was erased once and has texted again. Late old texts are recognised by their tombstones.
-    returned_after_erasure: bool = False
+    returned_after_erasure: bool = field(default=False, metadata={"stored": "reborn"})
     #: `metadata` as read from the item; None if there was none.
     noted: str | None = field(default=None, compare=False, repr=False)
     #: `metadata` is not a JSON object in a string: another program owns it, and it stays unchanged.

@@ -45,12 +45,17 @@ _OF_AN_ATTEMPT: Final = {"attempt": True}
 class Turn:
     """One text's row in the journal."""
 
+    #: The person's address, such as `+15551230001` or `+15551230001/+15005550006`.
     user_id: str
+    #: Twilio's `MessageSid` of the text.
     sid: str
+    #: The state of the text.
     state: TurnState
     #: The inbox's stream id, zero-padded so that text order is arrival order: `1732312345678-000007`.
     arrived: str
+    #: The words of the text.
     content: str
+    #: Which of our numbers was texted.
     to: str
     #: How many visits have started on it.
     tries: int = 1
@@ -60,7 +65,9 @@ class Turn:
     parts: int = 0
     #: Set by the worker that froze the words: if the answer to its write is lost, it recognizes the write by this.
     token: str | None = None
+    #: Why it got no reply, such as `opted out`.
     reason: str | None = None
+    #: The messaging service that chooses the sender of the reply.
     messaging_service_sid: str | None = None
     #: The reconciler found it on the carrier's list: its webhook never arrived.
     repaired: bool = False
@@ -96,33 +103,45 @@ class Turn:
 class ReplyPart:
     """One message of a reply."""
 
+    #: The person's address, as on the text.
     user_id: str
     #: The sid of the first text that the reply answers.
     turn: str
+    #: Its place in the reply, from 0.
     number: int
+    #: The state of the part.
     state: PartState
+    #: The place in the transcript: `arrived` of the last text that the reply answers.
     arrived: str
+    #: The words of the part; they never change.
     content: str
     #: Which of our numbers it leaves from, such as `+15005550006`.
     sender: str
+    #: The messaging service that chooses the sender.
     messaging_service_sid: str | None = None
     #: The engine that wrote the words: what the message costs is booked under its name.
     engine: str | None = None
     #: Twilio's id, once there is one.
     sid: str | None = field(default=None, metadata=_OF_AN_ATTEMPT)
+    #: The latest attempt, such as `SM1-0-9f86d081884c7d65`.
     attempt_id: str | None = field(default=None, metadata=_OF_AN_ATTEMPT)
+    #: How many attempts were claimed.
     tries: int = field(default=0, metadata=_OF_AN_ATTEMPT)
     #: A RETRY is not tried again before this time of Redis's clock, in milliseconds.
     due: int = field(default=0, metadata=_OF_AN_ATTEMPT)
     #: When it became UNKNOWN, in milliseconds of Redis's clock.
     unknown_since: int = field(default=0, metadata=_OF_AN_ATTEMPT)
+    #: The fence under which the latest attempt was claimed.
     fence: int = field(default=0, metadata=_OF_AN_ATTEMPT)
     #: When its last attempt was claimed, by Redis's clock.
     claimed_at: str | None = field(default=None, metadata=_OF_AN_ATTEMPT)
     #: When an operator replayed it, by the operator's clock.
     revived_at: str | None = field(default=None, metadata=_OF_AN_ATTEMPT)
+    #: What Twilio last reported, such as `delivered`; statuses are ranked, and the rank never falls.
     status: str | None = field(default=None, metadata=_OF_AN_ATTEMPT)
+    #: Twilio's code of the latest failure.
     error_code: int | None = field(default=None, metadata=_OF_AN_ATTEMPT)
+    #: Why it is in its state, if that is not a success.
     reason: str | None = field(default=None, metadata=_OF_AN_ATTEMPT)
     #: This is the second try at a part that the carrier accepted and then failed.
     again: bool = False
@@ -130,9 +149,11 @@ class ReplyPart:
     segments: int = field(default=0, metadata=_OF_AN_ATTEMPT)
     #: What the carrier charged, in `price_unit`, as it writes it (`-0.00750`); None until it reports it.
     price: str | None = field(default=None, metadata=_OF_AN_ATTEMPT)
+    #: The currency of `price`, such as `USD`.
     price_unit: str | None = field(default=None, metadata=_OF_AN_ATTEMPT)
-    #: The expected segments, and their expected cost in millionths of a US dollar.
+    #: The expected number of segments.
     expected: int = 0
+    #: What these segments are expected to cost, in millionths of a US dollar.
     cost: int = 0
     facts: Mapping[str, Any] = field(default_factory=dict, metadata=_OF_AN_ATTEMPT)  # Any: DynamoDB's values
 

@@ -39,16 +39,19 @@ class TurnState(StrEnum):
 class PartState(StrEnum):
     """The state of one message of a reply."""
 
+    #: Its words are frozen; no attempt was made.
     NEW = "NEW"
     #: Claimed by one attempt. Only the claimant knows whether its request left.
     SENDING = "SENDING"
+    #: Twilio has created the message.
     SENT = "SENT"
     #: Proven not created; due again later.
     RETRY = "RETRY"
+    #: Proven not created, and refused for good: a dead letter.
     FAILED = "FAILED"
     #: May have been created: waits for evidence.
     UNKNOWN = "UNKNOWN"
-    #: No evidence came in time. It is sent again only if an operator decides so.
+    #: No evidence came in time. It may have been sent, so it is never sent again.
     HELD = "HELD"
     #: Not to be sent any more: the person opted out, or the reply is too old.
     SUPPRESSED = "SUPPRESSED"

@@ -36,6 +36,14 @@ def test_the_settings_reference_is_the_code() -> None:
     assert page == reference.settings_markdown(), "run: dadacat settings --markdown > docs/reference/settings.md"
 
 
+def test_the_tables_reference_is_the_code() -> None:
+    page = (ROOT / "docs/reference/tables.md").read_text()
+
+    assert page == reference.tables_markdown(), (
+        "run: .venv/bin/python -m operations.reference > docs/reference/tables.md"
+    )
+
+
 def test_every_task_that_is_rung_for_exists() -> None:
     app.loader.import_default_modules()
     rung = {payloads.ANSWER_TASK, payloads.RECEIPTS_TASK, payloads.SWEEP_TASK, payloads.RECONCILE_TASK}

@@ -13,7 +13,8 @@ from conversation.errors import StoreAway
 from inbox import payloads
 from inbox.errors import InboxAway
 from journal.model import Binding, RowName
-from journal.states import MAX_DELIVERY_TRIES, PartState, TurnState
+from journal.states import MAX_DELIVERY_TRIES, STATUS_RANK, PartState, TurnState
+from operations import reference
 from sms.errors import CarrierAway
 from sms.memory import InMemorySender
 from sms.messages import DeliveryReport, InboundSms, Media, MessageSid
@@ -1215,3 +1216,24 @@ def test_between_a_start_and_a_stop_that_wait_together_nothing_is_sent(policy: s
     room.texts("START", "hello")
     room.serve()
     assert room.received == ["re: hello"]
+
+
+def test_every_attribute_that_is_stored_is_in_the_reference(room: Room) -> None:
+    room.sender.answers.append(NotCreated(error_class=ErrorClass.TRY_AGAIN, code=20429, reason="too many requests"))
+    (text,) = room.texts("hello")
+    room.serve()
+    room.later(seconds=600)
+    room.serve()
+    reported(room, text, "undelivered", 30022)
+    room.texts("STOP")
+    room.later(seconds=600)
+    room.serve()
+
+    _, items, every_row, turns, parts, *_ = reference.tables_markdown().split("\n## ")
+    dated = {f"{name.lower()}_at" for name in (*PartState, *STATUS_RANK)}
+    of_a_row = {"in": every_row + turns, "out": every_row + parts}
+    stored = [(name, items) for item in room.store.archive.items() for name in item]
+    for row in room.store.archive.rows(ANN):
+        stored += [(name, of_a_row[row["message_key"].partition("#")[0]]) for name in row if name not in dated]
+    assert sorted(name for name, section in stored if f"`{name}`" not in section) == []
+    assert {"fence", "settled_at", "attempts", "again"} <= {name for name, _ in stored}
