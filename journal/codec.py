@@ -47,18 +47,12 @@ def _columns(kind: Any) -> Mapping[str, tuple[Callable[[Any], Any], bool]]:
     hints = get_type_hints(kind)
     return {
         column.name: (
-            hints[column.name]
-            if isinstance(hints[column.name], type) and issubclass(hints[column.name], StrEnum)
-            else _plain,
+            _parser(hints[column.name]),
             column.default is MISSING and column.default_factory is MISSING,
         )
         for column in fields(kind)
         if column.name != "facts"
     }
-
-
-def _stored(value: Any) -> Any:  # Any: DynamoDB's values
-    return str(value) if isinstance(value, StrEnum) else value
 
 
 def _parser(hint: Any) -> Callable[[Any], Any]:

@@ -7,7 +7,7 @@ on `None`. Celery handles connection errors there and takes any other error for 
 dies because its broker restarted (`tests/chaos/test_pools.py` shows it without this file).
 As a connection error it is logged and ignored. That is right: the person of that task is still on the agenda.
 
-Two costs are saved, together a fifth of a turn's CPU (`docs/decisions/0019-cpu-of-a-turn.md`).
+Two costs are saved (`docs/decisions/0019-cpu-of-a-turn.md`).
 Kombu builds a Redis client, with its table of some three hundred commands, for each message taken or published.
 Celery publishes its task events one by one.
 """
