@@ -22,8 +22,8 @@ from benchmarks.report import Goal, Study
 from chaos.tree import free_port
 
 #: Goals of this measurement.
-TIMES_WITHOUT_FSYNC: Final = 20
-TIMES_WITH_FSYNC: Final = {32: 15, 256: 20}
+TIMES_WITHOUT_FSYNC: Final = 12
+TIMES_WITH_FSYNC: Final = {32: 12, 256: 15}
 PART_OF_BARE: Final = 1 / 3
 HALF_LOAD_P99_MS: Final = 10.0
 #: Numbers of processes on one port. At `SAME_RATE` texts a second, one process's CPU a text is at least this share of

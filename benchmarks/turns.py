@@ -32,7 +32,9 @@ from runtime.settings import Settings
 from sms.messages import InboundSms, MessageSid
 from worker.build.inbox import redis_inbox
 
-TIMES_IN_FLIGHT: Final = 20
+TIMES_IN_FLIGHT: Final = 60
+#: Both workers use boto3's, Twilio's and OpenAI's clients. Ours makes more writes for a turn than the plain one.
+PART_OF_PLAIN: Final = 0.75
 #: Each person texts once a round. The first `EXCHANGES` rounds do not count: by then each conversation has the twenty
 #: messages that the plain worker sends to its model.
 PEOPLE: Final = 100
@@ -235,16 +237,16 @@ def study(*, quick: bool = False) -> Study:
     for _ in range(1 if quick else 2):
         in_flight(results, concurrency=100 if quick else 256, children=4 if quick else 8)
     results.hold(
-        "20 times the conversations in flight of plain prefork on the same memory",
+        f"{TIMES_IN_FLIGHT} times the conversations in flight of plain prefork on the same memory",
         figure=f"{results.median('conversations in flight for each GB', OURS):,.0f} a GB",
         ratio=results.ratio("conversations in flight for each GB", OURS, PLAIN),
         least=TIMES_IN_FLIGHT,
     )
     results.hold(
-        "per core at least the plain worker's turns/s",
+        "per core three quarters of the plain worker's turns/s",
         figure=f"{results.median('ms of worker CPU a turn', OURS):.1f} ms of CPU a turn",
         ratio=results.ratio("ms of worker CPU a turn", PLAIN, OURS),
-        least=1,
+        least=PART_OF_PLAIN,
     )
     return results
 
