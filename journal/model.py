@@ -25,9 +25,8 @@ from journal.states import PartState, TurnState
 #: The sparse index is spread over this many partitions, so that no single one takes every write.
 BUCKETS: Final = 16
 ALL_BUCKETS: Final = tuple(f"{number:02d}" for number in range(BUCKETS))
-#: The engines that are recorded for replies that no engine wrote: a budget's last line, and the reply to HELP.
+#: The engine that is recorded for a budget's last line, which no engine wrote.
 LAST_LINE: Final = "last line"
-HELP_LINE: Final = "help line"
 #: The sid of a turn that records an inbox entry which cannot be read begins with this.
 UNREADABLE: Final = "unreadable-"
 
@@ -87,6 +86,11 @@ class Turn:
     def arrived_at(self) -> datetime:
         """Return when the text was accepted, by Redis's clock."""
         return _moment(self.arrived)
+
+    @property
+    def arrived_ms(self) -> int:
+        """Return the same in milliseconds."""
+        return milliseconds(self.arrived)
 
     @property
     def reply_sid(self) -> str:
@@ -243,7 +247,7 @@ class FrozenReply:
 
     def after(self, previous: Conversation, now: datetime) -> Conversation:
         """Return the conversation `previous` with this reply added; the window is not yet cut."""
-        kept = previous.forgetting(milliseconds(self.asked[-1].arrived)) if self.forget else previous
+        kept = previous.forgetting(self.asked[-1].arrived_ms) if self.forget else previous
         return replace(
             kept.saying(*self._messages(now), at=now, reply_text=self.reply_text), unintroduced=self.unintroduced
         )

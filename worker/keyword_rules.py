@@ -22,6 +22,8 @@ class Rule:
     forgets: bool = False
     #: The reply; without one, or if Twilio says that it answered, the text gets none. None: the cat replies.
     line: Callable[[VisitSettings], str] | None = None
+    #: The engine that is recorded for `line`, and for its cost.
+    line_engine: str = ""
     #: Answered once a day whatever it costs, for this reason; empty: it is not.
     urgent: str = ""
 
@@ -38,6 +40,12 @@ RULES: Final[Mapping[Keyword | None, Rule]] = {
     Keyword.STOP: Rule(activates=False),
     Keyword.START: Rule(activates=True),
     # the law wants HELP answered
-    Keyword.HELP: Rule(alone=True, line=lambda settings: settings.help_line, urgent="help"),
+    Keyword.HELP: Rule(alone=True, line=lambda settings: settings.help_line, line_engine="help line", urgent="help"),
     Keyword.RESET: Rule(alone=True, forgets=True),
 }
+
+
+def fixed_lines(settings: VisitSettings) -> tuple[str, ...]:
+    """Return the lines that no engine wrote: no model is shown them as the cat's words."""
+    replies = (rule.line(settings) for rule in RULES.values() if rule.line is not None)
+    return tuple(filter(None, (settings.first_contact, settings.footer, *replies)))

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from cat import hearing, ports, recall
 from cat.chain import Cat
 from conversation import errors
-from conversation.entries import milliseconds
 from inbox import budget as money
 from inbox.errors import InboxAway
 from inbox.ports import Agenda
@@ -21,6 +20,7 @@ from journal.states import TurnState
 from sms import messages
 from sms.ports import MediaSource
 from worker import budget, intake, pictures, telemetry
+from worker.keyword_rules import fixed_lines
 from worker.visit import Visit
 from worker.visit_settings import VisitSettings
 
@@ -77,7 +77,7 @@ class Responder:
             now=visit.now(),
             seed=answered[0].sid,
             pictures=sum(len(text.media) for text in texts),
-            unheard=self._settings.fixed_lines,
+            unheard=fixed_lines(self._settings),
         )
         asked = self._asked(visit, batch, heard)
         grant = self._budget.ask(asked, now=visit.now())
@@ -90,6 +90,7 @@ class Responder:
         silent = tuple(reply.facts.get("silent_engines", ()))
         self._telemetry.emit(telemetry.reply_composed(visit.lease.who, reply.engine, seconds, silent))
         introduces = self._settings.introduces(visit.conversation)
+        is_fixed = batch.rule.line is not None or grant.leave is money.BudgetVerdict.LAST_LINE
         frozen = model.FrozenReply(
             conversation=visit.conversation,
             turns=answered,
@@ -97,8 +98,8 @@ class Responder:
             parts=reply.parts or (reply.words,),
             expected=self._budget.expected(messages.address_of(visit.user_id), reply.parts or (reply.words,)),
             reply_text=reply.words,
-            # no line stands below a last line, or below words to a person in danger
-            unintroduced=introduces and (bool(asked.urgent) or grant.leave is money.BudgetVerdict.LAST_LINE),
+            # no line stands below a fixed line, or below words to a person in danger
+            unintroduced=introduces and (is_fixed or bool(asked.urgent)),
             token=secrets.token_hex(12),
             forget=batch.rule.forgets,
             facts={
@@ -139,7 +140,7 @@ class Responder:
         """Settle turns for which there is no money. A request to be forgotten is carried out all the same."""
         if batch.rule.forgets:
             visit.opened = self._journal.conversations.forget(
-                visit.user_id, through_ms=milliseconds(turns[-1].arrived), fence=visit.fence, now=visit.now()
+                visit.user_id, through_ms=turns[-1].arrived_ms, fence=visit.fence, now=visit.now()
             )
         for turn in turns:
             self._intake.settle(visit, turn, TurnState.SILENT, "over the budget")
@@ -157,7 +158,7 @@ class Responder:
         if grant.leave is money.BudgetVerdict.LAST_LINE:
             return ports.Reply(words=asked.last_line, engine=model.LAST_LINE)
         if batch.rule.line is not None:
-            return ports.Reply(words=batch.rule.line(self._settings), engine=model.HELP_LINE)
+            return ports.Reply(words=batch.rule.line(self._settings), engine=batch.rule.line_engine)
         below = "" if asked.urgent else self._settings.line_below(visit.conversation)
         if asked.model is None:
             return self._cat.by_heart(heard, below=below)

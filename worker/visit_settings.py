@@ -44,8 +44,3 @@ class VisitSettings:
     def introduces(self, conversation: Conversation) -> bool:
         """Return whether the next reply carries the line for a person's first contact."""
         return bool(self.first_contact) and self.line_below(conversation) == self.first_contact
-
-    @property
-    def fixed_lines(self) -> tuple[str, ...]:
-        """Return the lines that no engine wrote: no model is shown them as the cat's words."""
-        return tuple(filter(None, (self.first_contact, self.footer, self.help_line)))

@@ -250,13 +250,15 @@ def test_what_looks_like_a_machine(body: str, before: list[Message], like: int) 
 
 def test_help_is_answered_with_the_line_and_by_no_engine() -> None:
     room = Room(habits={"help_line": "a cat. STOP ends it."})
-    room.texts("hello", "HELP", "and then?")
+    _, question, _ = room.texts("hello", "HELP", "and then?")
 
     room.serve()
 
     assert room.received == ["re: hello", "a cat. STOP ends it.", "re: and then?"]
     assert [heard.texts for heard in room.parrot.heard] == [["hello"], ["and then?"]]
     assert "a cat. STOP ends it." not in [line["content"] for line in room.parrot.heard[-1].history]
+    (part,) = room.store.outbox.parts(ANN, question.sid)
+    assert part.engine == "help line"
 
 
 def test_where_twilio_says_that_it_has_answered_help_we_do_not() -> None:
