@@ -6,9 +6,13 @@ so that `dadacat --help` answers at once.
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
 
 from dadacat import people, repair, reports, run, setup, trials
+
+MODULES: Final = (run, setup, people, reports, repair, trials)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -21,5 +25,5 @@ def main() -> None:
     """
 
 
-for _module in (run, setup, people, reports, repair, trials):
+for _module in MODULES:
     main.commands.update(_module.commands.commands)

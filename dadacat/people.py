@@ -62,7 +62,10 @@ def text(*, body: str, person: str, to: str, wait: float, as_json: bool) -> None
     "Default: a new conversation that is forgotten at the end.",
 )
 def chat(*, engines: tuple[str, ...], person: str | None) -> None:
-    """Talk to the cat in this terminal. An empty line or Ctrl-D ends it; `reset` clears the conversation."""
+    """Talk to the cat in this terminal. An empty line or Ctrl-D ends it; `reset` clears the conversation.
+
+    The engines and the memory are those of a text. Below each reply stand its engine and its price.
+    """
     import time
 
     from conversation.manager import ConversationManager
@@ -172,7 +175,10 @@ def show(*, person: str) -> None:
 @PERSON
 @YES
 def reset(*, person: str, yes: bool) -> None:
-    """Clear the cat's window and memory of a person; the journal keeps its record."""
+    """Clear the cat's window and memory of a person; the journal keeps its record.
+
+    A person who sent STOP still gets no reply.
+    """
     from operations import conversations
     from worker.build.journal import build_journal
 

