@@ -1,6 +1,8 @@
 """Every pause, every number of tries, and the decision for each outcome of an attempt.
 
 How long the attempts at a part go on is not decided here: a part too old to be sent is suppressed before it is claimed.
+After an unknown outcome, such as a 5xx, nothing is sent again without evidence: the person's next reply waits for
+`UNKNOWN_PATIENCE_SECONDS`.
 """
 
 from __future__ import annotations
