@@ -249,6 +249,12 @@ _server = a_redis(lambda: _clock.ms)
 _loaded: set[str] = set()
 
 
+def noted() -> set[str]:
+    """Return the guards that the scripts of the last world noted (`tests.model.guards.noting_scripts`)."""
+    names: Any = _server.smembers("guards")
+    return {name.decode() for name in names}
+
+
 class World:
     """One person's texts, and all state outside the worker. A new world empties the Redis of the one before.
 
@@ -261,6 +267,7 @@ class World:
         lines: int,
         tables: MemoryTables | None = None,
         *,
+        bodies: Sequence[str] = ("one", "two"),
         short: bool = False,
         edits: Mapping[str, str] | None = None,
     ) -> None:
@@ -278,7 +285,7 @@ class World:
             stand = purse.begin_count("w", now=NOW)
             assert stand is not None
             purse.add_page(stand, [], cursor=None)
-        self.texts = [a_text("one"), a_text("two")]
+        self.texts = [a_text(body) for body in bodies]
         for text in self.texts:
             self.inbox.texts.accept(text)
         self.ms += 1000  # the quiet window is over
@@ -445,7 +452,9 @@ def a_world_with_everything_to_repair(tables: MemoryTables | None = None, **more
     world = World("each", 1, tables, **more)
     world.visit()
     failed, delivered = world.parts()
-    entry = arrivals.receive_entry(_undelivered(failed))
+    report = _undelivered(failed)
+    world.sender.fates[report.sid] = (report.status, report.error_code)
+    entry = arrivals.receive_entry(report)
     Scripts(world.redis).run("receive", *arrivals.receive_call([entry]))
     assert delivered.sid is not None
     world.texts.append(a_text("in doubt"))
