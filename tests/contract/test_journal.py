@@ -86,8 +86,37 @@ def test_a_try_is_counted_only_while_the_turn_is_open(store: Journal) -> None:
 
     store.turns.settle(turn, TurnState.SILENT, reason="keyword stop", now=NOW)
 
-    after = store.turns.retry(turn)
+    after = store.turns.retry(replace(turn, tries=2))
     assert (after.state, after.tries, after.reason) == (TurnState.SILENT, 2, "keyword stop")
+
+
+def test_a_try_that_was_counted_before_is_not_counted_down(store: Journal) -> None:
+    turn = store.turns.file(a_turn(), now=NOW).turn
+    store.turns.retry(store.turns.retry(turn))
+
+    assert store.turns.retry(turn).tries == 3
+
+
+def test_what_is_noted_of_a_row_that_is_gone_makes_no_row(store: Journal) -> None:
+    turn, part = a_turn(), a_claimed_part(store)[1]
+    missing = replace(part, turn=turn.sid)
+
+    store.turns.note_error(turn, "Traceback: a bug")
+    store.outbox.charge(missing, Charge(segments=1, price="-0.00750", unit="USD"))
+
+    assert store.turns.get(ANN, turn.sid) is None
+    assert store.outbox.parts(ANN, turn.sid) == ()
+
+
+def test_a_settled_turn_is_not_answered(store: Journal) -> None:
+    conversation = store.conversations.open(ANN, now=NOW)
+    turn = store.turns.file(a_turn(), now=NOW).turn
+    store.turns.settle(turn, TurnState.SILENT, reason="keyword stop", now=NOW)
+
+    with pytest.raises(Fenced):
+        answered(store, conversation, turn)
+
+    assert store.outbox.parts(ANN, turn.sid) == ()
 
 
 def test_a_settled_turn_is_not_settled_again(store: Journal) -> None:

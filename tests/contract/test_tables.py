@@ -179,6 +179,7 @@ def _pages(tables: Tables, query: Query) -> object:
     """
     pages = [tables.query(query)]
     while pages[-1].end is not None:
+        assert len(pages) <= len(KEYS), "a page must begin behind the one before"
         pages.append(tables.query(replace(query, after=pages[-1].end)))
     rows = [row for page in pages for row in page.rows]
     has_order = query.where is not None and query.index is None
@@ -218,19 +219,21 @@ def test_random_operations_have_the_same_outcome(real: Callable[[], DynamoDB], s
     assert outcome(memory, EVERYTHING) == outcome(dynamodb, EVERYTHING)
 
 
+FULL, EMPTY = KEYS[:2]
+
+
 def test_transactions_of_several_writers_take_effect_whole_or_not_at_all(real: Callable[[], DynamoDB]) -> None:
     """Move a unit between two rows, from four threads: a transaction that conflicts with another is tried again."""
     for tables in (real(), MemoryTables(schema.messages(T))):
-        one, other = KEYS[:2]
-        tables.put_all(T, [{**one, "n": 20, "arrived": "1"}, {**other, "n": 0, "arrived": "1"}])
+        tables.put_all(T, [{**FULL, "n": 20, "arrived": "1"}, {**EMPTY, "n": 0, "arrived": "1"}])
 
         def move(_: int, tables: Tables = tables) -> int:
             refused = 0
             while True:
-                stands = (tables.get(T, one) or {})["n"]
-                take = Update(table=T, key=one, add={"n": -1}, when=Attr("n").eq(stands))
+                stands = (tables.get(T, FULL) or {})["n"]
+                take = Update(table=T, key=FULL, add={"n": -1}, when=Attr("n").eq(stands))
                 try:
-                    tables.transact(take, Update(table=T, key=other, add={"n": 1}))
+                    tables.transact(take, Update(table=T, key=EMPTY, add={"n": 1}))
                 except (ConditionFailed, Conflict):
                     refused += 1
                 else:
@@ -239,7 +242,7 @@ def test_transactions_of_several_writers_take_effect_whole_or_not_at_all(real: C
         with ThreadPoolExecutor(4) as threads:
             refused = sum(threads.map(move, range(20)))
 
-        assert [row["n"] for key in (one, other) if (row := tables.get(T, key))] == [0, 20]
+        assert [row["n"] for key in (FULL, EMPTY) if (row := tables.get(T, key))] == [0, 20]
         assert refused or isinstance(tables, MemoryTables), "writers that never meet prove nothing"
 
 

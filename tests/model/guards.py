@@ -11,7 +11,7 @@ import inspect
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -177,8 +177,7 @@ def noting_scripts() -> dict[str, str]:
     """Return all scripts, changed so that they add to the set `guards` each guard that decides something."""
     noting: dict[str, str] = {}
     for name, code in _code():
-        changed = _TEST.sub(lambda test: f"note({_quoted(f'{name}: if {test[0]}')}, {test[0]})", code)
-        noting[name] = _NOTES.replace("SCRIPT", _quoted(name)) + changed
+        noting[name] = _NOTES.replace("SCRIPT", _quoted(name)) + _TEST.sub(partial(_noted, name), code)
     return noting
 
 
@@ -186,6 +185,10 @@ def _code() -> Iterator[tuple[str, str]]:
     """Yield each script's name and its source with blanks for comments."""
     for name, source in SCRIPTS.items():
         yield name, re.sub(r"^ *--.*$", lambda comment: " " * len(comment[0]), source, flags=re.MULTILINE)
+
+
+def _noted(name: str, test: re.Match[str]) -> str:
+    return f"note({_quoted(f'{name}: if {test[0]}')}, {test[0]})"
 
 
 def _quoted(text: str) -> str:

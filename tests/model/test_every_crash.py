@@ -7,8 +7,7 @@ from itertools import product
 
 import pytest
 
-from journal.states import PartState
-from tests.model.world import WINDOW, Cut, World, a_world_with_everything_to_repair
+from tests.model.world import Cut, World, a_world_with_everything_to_repair
 
 WAYS = [(after, dies) for after in (False, True) for dies in (False, True)]
 

@@ -3,79 +3,113 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from itertools import product
 
 import pytest
 
 from tests.builders import ANN, a_text
 from tests.model.guards import Unguarded, noting_scripts, script_guards, writers
-from tests.model.world import Cut, World, a_world_with_everything_to_repair, noted
+from tests.model.world import Cut, Wire, World, a_world_with_everything_to_repair, noted
 
 #: Runs one world with one fault, on these tables and with these scripts, and asserts what must hold at its end.
 Run = Callable[[Unguarded, Mapping[str, str]], None]
-WAYS = [(after, dies) for after in (False, True) for dies in (False, True)]
+STOP_AND_START = ("stop", "start")
+RESET = ("hello", "reset", "again")
+#: A guard of a script may decide in every run: so many of its runs are tried, evenly spread.
+RUNS = 25
 
 
 def all_runs() -> Iterator[Run]:
-    """Yield runs with one fault at each call of a visit and of a repair, and of a visit after a death."""
-    calls = len(World("each", 1).visit().calls)
-    yield from (partial(cut, call, *way) for call, way in product(range(1, calls + 1), WAYS))
+    """Yield runs with one fault at each call of a visit, of a visit after a death, and of a repair."""
+    visit = World("each", 1).visit()
+    yield from (partial(run_cut, replace(place, dies=dies)) for place in places(visit) for dies in (False, True))
     for policy in ("each", "latest"):
-        for dead in (False, True):
-            yield from (partial(sleep, policy, dead, *place) for place in product(range(1, calls + 1), (False, True)))
-    yield from (partial(sleep_over_stop, *place) for place in product(range(1, calls + 1), ("update", "bind")))
+        yield from (partial(run_sleeper, policy, place) for place in places(visit))
+        yield from (partial(run_sleeper_after_a_death, policy, place) for place in places(visit))
+    yield from (partial(run_arrival, place) for place in places(visit))
+    yield from (partial(run_two_at_once, place) for place in places(visit))
+    for end in ("update", "bind"):
+        yield from (partial(run_sleeper_over_stop, end, place) for place in places(visit) if not place.after)
     for bodies in (STOP_AND_START, RESET):
-        calls = len(World("each", 1, bodies=bodies).visit().calls)
-        yield from (partial(sleep_over, bodies, *place) for place in product(range(1, calls + 1), (False, True)))
-    calls = len(a_world_with_everything_to_repair().repair().calls)
-    yield from (partial(sleep_over_repairs, *place) for place in product(range(1, calls + 1), (False, True)))
+        visit = World("each", 1, bodies=bodies).visit()
+        yield from (partial(run_sleeper_over_keywords, bodies, place) for place in places(visit))
+    repair = a_world_with_everything_to_repair().repair()
+    yield from (partial(run_sleeper_over_repairs, place) for place in places(repair))
 
 
-def cut(call: int, after: bool, dies: bool, tables: Unguarded, edits: Mapping[str, str]) -> None:
+def places(wire: Wire) -> Iterator[Cut]:
+    """Yield the places before and after each call."""
+    for call in range(1, len(wire.calls) + 1):
+        yield from (Cut(call, after=after) for after in (False, True))
+
+
+def run_cut(fault: Cut, tables: Unguarded, edits: Mapping[str, str]) -> None:
     world = World("each", 1, tables, edits=edits)
-    wire = world.visit(Cut(call, after=after, dies=dies))
+    wire = world.visit(fault)
     world.come_to_rest()
     world.account(wire)
 
 
-def sleep(policy: str, dead: bool, call: int, after: bool, tables: Unguarded, edits: Mapping[str, str]) -> None:
-    """Let a worker sleep, perhaps in the first visit after another worker died."""
+def run_sleeper(policy: str, place: Cut, tables: Unguarded, edits: Mapping[str, str]) -> None:
     world = World(policy, 1, tables, edits=edits)
-    if dead:
-        world.visit(Cut("reserve", after=False, dies=True))
-        world.ms += 21_000
-    wire = world.visit(Cut(call, after=after, meanwhile=world.visit_by_another))
+    wire = world.visit(replace(place, meanwhile=world.visit_by_another))
     world.come_to_rest()
     world.account(wire)
 
 
-def sleep_over_stop(call: int, dead_at: str, tables: Unguarded, edits: Mapping[str, str]) -> None:
-    """Let a worker sleep while a STOP arrives and another worker obeys it, but dies soon after."""
+def run_sleeper_after_a_death(policy: str, place: Cut, tables: Unguarded, edits: Mapping[str, str]) -> None:
+    world = World(policy, 1, tables, edits=edits)
+    world.visit(Cut("reserve", after=False, dies=True))
+    world.ms += 21_000
+    wire = world.visit(replace(place, meanwhile=world.visit_by_another))
+    world.come_to_rest()
+    world.account(wire)
+
+
+def run_arrival(place: Cut, tables: Unguarded, edits: Mapping[str, str]) -> None:
+    """Let a text arrive, and one come a second time, at a call of a worker that serves on."""
+    world = World("each", 1, tables, edits=edits)
+
+    def arrive() -> None:
+        world.texts.append(a_text("three"))
+        world.inbox.texts.accept(world.texts[-1])
+        world.inbox.texts.accept(world.texts[0])
+
+    wire = world.visit(replace(place, meanwhile=arrive))
+    world.come_to_rest()
+    world.account(wire)
+
+
+def run_two_at_once(place: Cut, tables: Unguarded, edits: Mapping[str, str]) -> None:
+    """Let a second worker visit at a call of one whose lease is valid."""
+    world = World("each", 1, tables, edits=edits)
+    wire = world.visit(replace(place, meanwhile=world.visit))
+    world.come_to_rest()
+    world.account(wire)
+
+
+def run_sleeper_over_stop(end: str, place: Cut, tables: Unguarded, edits: Mapping[str, str]) -> None:
+    """Let a worker sleep while a STOP arrives and another worker obeys it, but dies before its call `end`."""
     world = World("each", 1, tables, bodies=("hello",), edits=edits)
     created = [1]
 
     def another() -> None:
         world.inbox.texts.accept(a_text("stop"))
         world.ms += 21_000
-        world.visit(Cut(dead_at, after=False, dies=True))
+        world.visit(Cut(end, after=False, dies=True))
         conversation = world.store.conversations.get(ANN)
         if conversation is not None and not conversation.is_active:
             created.append(len(world.sender.created))
 
-    wire = world.visit(Cut(call, after=False, meanwhile=another))
+    wire = world.visit(replace(place, meanwhile=another))
     # a message claimed before the STOP was under way
     assert wire.struck == "send" or len(world.sender.created) <= created[-1], "a message after STOP"
 
 
-STOP_AND_START = ("stop", "start")
-RESET = ("hello", "reset", "again")
-
-
-def sleep_over(bodies: Sequence[str], call: int, after: bool, tables: Unguarded, edits: Mapping[str, str]) -> None:
-    """Let a worker sleep while another one obeys keywords."""
+def run_sleeper_over_keywords(bodies: Sequence[str], place: Cut, tables: Unguarded, edits: Mapping[str, str]) -> None:
     world = World("each", 1, tables, bodies=bodies, edits=edits)
-    world.visit(Cut(call, after=after, meanwhile=world.visit_by_another))
+    world.visit(replace(place, meanwhile=world.visit_by_another))
     world.come_to_rest()
 
     conversation = world.store.conversations.get(ANN)
@@ -87,7 +121,7 @@ def sleep_over(bodies: Sequence[str], call: int, after: bool, tables: Unguarded,
     assert len(conversation.messages) == (4 if bodies == RESET else 0)
 
 
-def sleep_over_repairs(call: int, after: bool, tables: Unguarded, edits: Mapping[str, str]) -> None:
+def run_sleeper_over_repairs(place: Cut, tables: Unguarded, edits: Mapping[str, str]) -> None:
     """Let a repair sleep while another one and a visit run."""
     world = a_world_with_everything_to_repair(tables, edits=edits)
 
@@ -95,7 +129,7 @@ def sleep_over_repairs(call: int, after: bool, tables: Unguarded, edits: Mapping
         world.repair()
         world.visit_by_another()
 
-    world.repair(Cut(call, after=after, meanwhile=another))
+    world.repair(replace(place, meanwhile=another))
     world.repair_until_all_is_over()
     world.account_for_repairs()
 

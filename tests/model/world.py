@@ -188,7 +188,9 @@ class WatchedPipeline(Pipeline):
 
     def execute(self, raise_on_error: bool = True) -> list[Any]:  # noqa: FBT001, FBT002 - redis-py's
         """Carry out the whole transaction."""
-        answers: list[Any] = self._wire.carry("transaction", lambda: super(WatchedPipeline, self).execute(), _away)
+        answers: list[Any] = self._wire.carry(
+            "transaction", lambda: super(WatchedPipeline, self).execute(raise_on_error), _away
+        )
         return answers
 
 
@@ -372,9 +374,10 @@ class World:
         A reply may be in doubt if a fault between claim and bind explains it.
         """
         states = [turn.state for text in self.texts if (turn := self.store.turns.get(ANN, text.sid)) is not None]
-        both = [TurnState.ANSWERED, TurnState.ANSWERED]
         # A text during which a worker died is answered alone, under every policy.
-        assert states == both or (self.policy == "latest" and states == [TurnState.SILENT, TurnState.ANSWERED])
+        assert len(states) == len(self.texts), "a text without a row"
+        assert states[-1] is TurnState.ANSWERED
+        assert set(states) <= {TurnState.ANSWERED, *((TurnState.SILENT,) if self.policy == "latest" else ())}
         assert self.inbox.texts.oldest_waiting_ms() is None
 
         created = [message.body for _, message in self.sender.created]
