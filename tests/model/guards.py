@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial, reduce
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from boto3.dynamodb.conditions import AttributeBase, ConditionBase
 
@@ -27,7 +27,6 @@ _ROOT: Final = Path(__file__).parents[2]
 _WRITERS: Final = (str(_ROOT / "journal"), str(_ROOT / "conversation"))
 #: Files of `conversation` that write for others.
 _HELPERS: Final = ("memory_table.py", "contention.py", "table.py")
-_Write = TypeVar("_Write", Update, Check, Delete)
 
 
 class Unguarded(MemoryTables):
@@ -42,11 +41,11 @@ class Unguarded(MemoryTables):
 
     def update(self, update: Update) -> Row:
         """Update a row, perhaps without a condition."""
-        return super().update(self._stripped(update))
+        return super().update(replace(update, when=self._condition(update)))
 
     def delete(self, delete: Delete) -> None:
         """Delete a row, perhaps without a condition."""
-        super().delete(self._stripped(delete))
+        super().delete(replace(delete, when=self._condition(delete)))
 
     def transact(self, *writes: Update | Check) -> None:
         """Carry out the writes, perhaps without a condition of one of them."""
@@ -54,14 +53,19 @@ class Unguarded(MemoryTables):
         self.met.add(everything)
         if not all(write.when is None or self._holds(write, write.when) for write in writes):
             self.decisive.add(everything)
-        stripped = [
-            replace(write, when=None) if self._without == everything else self._stripped(write) for write in writes
-        ]
-        super().transact(*(write for write in stripped if isinstance(write, Update) or write.when is not None))
+        left: list[Update | Check] = []
+        for write in writes:
+            condition = None if self._without == everything else self._condition(write)
+            if isinstance(write, Update):  # noqa: SIM114 - the types differ
+                left.append(replace(write, when=condition))
+            elif condition is not None:
+                left.append(replace(write, when=condition))
+        super().transact(*left)
 
-    def _stripped(self, write: _Write) -> _Write:
+    def _condition(self, write: Update | Check | Delete) -> ConditionBase | None:
+        """Return a write's condition, perhaps without a part of it; note whether its parts decide."""
         if write.when is None:
-            return write
+            return None
         operands = list(_operands(write.when))
         writer = f"{_writer()} {_row(write)}"
         alternatives: dict[str, ConditionBase | None] = {f"{writer}: all": None} if len(operands) > 1 else {}
@@ -71,7 +75,7 @@ class Unguarded(MemoryTables):
         self.met |= alternatives.keys()
         if not self._holds(write, write.when):
             self.decisive |= {name for name, rest in alternatives.items() if rest is None or self._holds(write, rest)}
-        return replace(write, when=alternatives[self._without]) if self._without in alternatives else write
+        return alternatives.get(self._without, write.when)
 
     def _holds(self, write: Update | Check | Delete, condition: ConditionBase) -> bool:
         try:

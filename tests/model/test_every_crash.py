@@ -96,3 +96,16 @@ def test_repairs_are_cut_at_any_call_and_done_again() -> None:
         world.repair_until_all_is_over()
 
         world.account_for_repairs()
+
+
+@pytest.mark.xfail(strict=True, reason="`Turns.settle` is not fenced: a worker with an outdated view silences a text")
+def test_a_worker_that_slept_over_stop_and_start_silences_no_later_text() -> None:
+    """Stop a worker that obeyed STOP, while another obeys START and has the next text in hand."""
+    bodies = ("stop", "start", "hello")
+    for call, after in product(range(1, len(World("each", 1, bodies=bodies).visit().calls) + 1), (False, True)):
+        world = World("each", 1, bodies=bodies)
+        world.visit(Cut(call, after=after, meanwhile=world.visit_by_another))
+
+        world.come_to_rest()
+
+        assert [message.body for _, message in world.sender.created] == ["hello 0"], (call, after)

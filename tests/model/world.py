@@ -87,7 +87,7 @@ class Cut:
     after: bool
     dies: bool = False
     #: What happens while the worker sleeps at this call; the worker then continues unaware.
-    meanwhile: Callable[[], None] | None = None
+    meanwhile: Callable[[], object] | None = None
 
 
 @dataclass
@@ -172,7 +172,8 @@ class WatchedRedis(redis.Redis):
         """Carry out one command."""
         name = self._scripts[args[1]] if args[0] == "EVALSHA" else args[0].lower()
         # on the connections of the same pool: a command of this client would pass the wire twice
-        return self._wire.carry(name, lambda: self._behind.execute_command(*args, **options), _away)
+        real: Any = self._behind.execute_command
+        return self._wire.carry(name, lambda: real(*args, **options), _away)
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Pipeline:  # noqa: FBT001, FBT002 - redis-py's
         """Return a transaction, which is one call."""
