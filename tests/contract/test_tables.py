@@ -223,7 +223,7 @@ FULL, EMPTY = KEYS[:2]
 
 
 def test_transactions_of_several_writers_take_effect_whole_or_not_at_all(real: Callable[[], DynamoDB]) -> None:
-    """Move a unit between two rows, from four threads: a transaction that conflicts with another is tried again."""
+    """Move units between two rows from four threads, and try again what conflicts."""
     for tables in (real(), MemoryTables(schema.messages(T))):
         tables.put_all(T, [{**FULL, "n": 20, "arrived": "1"}, {**EMPTY, "n": 0, "arrived": "1"}])
 

@@ -60,8 +60,8 @@ from worker.turn import House, Visits, VisitSettings
 from worker.visit import LeaseKeeper
 
 WHO = payloads.who(ANN, b"memory")
-#: During these calls only the worker knows whether a request left.
-WINDOW = ("claim", "claimed", "send", "bind")
+#: A fault at these calls leaves in doubt whether a request left, and no message on the carrier's list settles it.
+WINDOW = ("claim", "send")
 #: Rounds of 70 s after which a world must be at rest.
 ROUNDS: Final = 9
 #: The source of each script, such as `accept`.
@@ -137,13 +137,11 @@ class WatchedTables:
 
 
 def purpose(operation: str, args: Sequence[Any]) -> str:
-    """Return what an operation is for: `claim`, `claimed` (its read-back), `bind`, or its own name."""
+    """Return what an operation is for: `claim`, `persist`, `bind`, `report`, or its own name."""
     if operation == "transact":
         return "claim" if any(isinstance(write, Check) for write in args) else "persist"
     if operation == "update" and "log" in args[0].set:
         return "report" if "status_at" in args[0].set else "bind"
-    if operation == "get" and args[1].get("message_key", "").startswith("out#"):
-        return "claimed"
     return operation
 
 
@@ -372,7 +370,7 @@ class World:
     def account(self, *wires: Wire) -> None:
         """Assert that each text is answered once, in order, and that no text waits.
 
-        A reply may be in doubt if a fault between claim and bind explains it.
+        A reply may be in doubt if a fault at its claim or its send explains it.
         """
         states = [turn.state for text in self.texts if (turn := self.store.turns.get(ANN, text.sid)) is not None]
         # A text during which a worker died is answered alone, under every policy.
