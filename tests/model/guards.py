@@ -124,7 +124,7 @@ def _writer() -> str:
 
 
 def writers() -> set[str]:
-    """Return every method of `journal` and `conversation` that writes under a condition, by reading their source."""
+    """Return every method of `journal` and `conversation` that writes, by reading their source."""
     found: set[str] = set()
     for folder in _WRITERS:
         for path in Path(folder).glob("*.py"):

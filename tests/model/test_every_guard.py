@@ -1,4 +1,4 @@
-"""Take out each condition of each write, and each guard of each script: a fault must then break a promise."""
+"""Take out each condition of a write and each guard of a script: a fault then breaks a promise."""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ class WatchedRedis(redis.Redis):
         real: Any = self._behind.execute_command
         return self._wire.carry(name, lambda: real(*args, **options), _away)
 
-    def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Pipeline:  # noqa: FBT001, FBT002 - redis-py's
+    def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Pipeline:  # noqa: FBT001, FBT002
         """Return a transaction, which is one call."""
         return WatchedPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint, wire=self._wire)
 
@@ -238,6 +238,11 @@ def inbox_on(client: redis.Redis) -> Inbox:
     return on_redis(client, who_key=b"memory", lease=LEASE, wake_again=WAKE_AGAIN)
 
 
+def purse_on(client: redis.Redis) -> RedisQuota:
+    """Return the real budget on this Redis, with a cap that is never reached."""
+    return RedisQuota(client, models=Caps(), messages=Caps(day=10**9))
+
+
 class _Clock:
     """The clock of the one Redis."""
 
@@ -257,7 +262,9 @@ def noted() -> set[str]:
 
 
 class World:
-    """One person's texts, and all state outside the worker. A new world empties the Redis of the one before.
+    """One person's texts, and all state outside the worker.
+
+    A new world empties the Redis of the one before.
 
     `short`: without limits, and with the totals already counted, which makes for fewer calls.
     """
@@ -282,7 +289,7 @@ class World:
         self.store = journal_on(self.tables)
         self.sender = InMemorySender(clock=lambda: datetime.fromtimestamp(self.ms / 1000, UTC))
         if short:
-            purse = self._purse(self.redis)
+            purse = purse_on(self.redis)
             stand = purse.begin_count("w", now=NOW)
             assert stand is not None
             purse.add_page(stand, [], cursor=None)
@@ -320,7 +327,7 @@ class World:
             inbox=own_inbox,
             journal=journal,
             cat=a_cat([Parrot(self.lines)], max_parts=self.lines),
-            budget=Budget(a_counting(self._purse(client), journal), TARIFF, max_segments=3, max_parts=1),
+            budget=Budget(a_counting(purse_on(client), journal), TARIFF, max_segments=3, max_parts=1),
             delivery=delivery,
             limiter=Limiter(limits, Rates(texts_per_minute=100, loop=6)),
             leases=NoRenewal(own_inbox.leases, every_seconds=5),
@@ -353,7 +360,7 @@ class World:
         self.visit()
 
     def come_to_rest(self) -> None:
-        """Do what the sweep and the reconciler would do, without further faults, until a round changes nothing."""
+        """Sweep, reconcile and visit, without further faults, until a round changes nothing."""
         for _ in range(ROUNDS):
             before = self._state()
             self._round()
@@ -427,9 +434,6 @@ class World:
         rows = [row for row in self.tables.query(Query(table=schema.MESSAGES)).rows if "unsettled" in row]
         unfinished = any(row["state"] != PartState.UNKNOWN for row in rows)
         return not unfinished and self.inbox.texts.oldest_waiting_ms() is None
-
-    def _purse(self, client: redis.Redis) -> RedisQuota:
-        return RedisQuota(client, models=Caps(), messages=Caps(day=10**9))
 
     def _aftermath(self, client: redis.Redis, journal: Journal) -> DeliveryFailures:
         circuit = RedisCircuit(client, probe_every=PROBE_EVERY)
