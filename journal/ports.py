@@ -29,8 +29,8 @@ class Turns(Protocol):
     def retry(self, turn: Turn) -> Turn:
         """Count one more try, before the work starts."""
 
-    def settle(self, turn: Turn, state: TurnState, *, reason: str, now: datetime) -> None:
-        """End a FILED turn without a reply."""
+    def settle(self, turn: Turn, state: TurnState, *, reason: str, fence: int, now: datetime) -> None:
+        """End a FILED turn without a reply. Raises `Fenced`."""
 
     def persist(self, reply: FrozenReply, *, now: datetime) -> Conversation:
         """Freeze the words of a reply. Raises `Fenced`."""

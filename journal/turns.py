@@ -20,7 +20,7 @@ from conversation.errors import ConditionFailed, Fenced
 from conversation.models import Conversation, Role
 from conversation.rewrite import rewrite
 from conversation.storage import DynamoDBStorage
-from conversation.table import Update
+from conversation.table import Check, Update
 from journal import codec, listing, states
 from journal.model import Filed, FrozenReply, ReplyPart, Turn, in_key
 from journal.states import TurnState
@@ -76,13 +76,25 @@ class Turns:
             row = failed.rows[0]
             return codec.decode(Turn, row) if row else turn
 
-    def settle(self, turn: Turn, state: TurnState, *, reason: str, now: datetime) -> None:
+    def settle(self, turn: Turn, state: TurnState, *, reason: str, fence: int, now: datetime) -> None:
         """End a FILED turn without a reply. A second call changes nothing.
 
-        Raises `IllegalMove` for a state that ends no turn.
+        Raises `Fenced` if another worker opened the conversation since: it may have answered a START that this worker
+        does not know of. Raises `IllegalMove` for a state that ends no turn.
         """
-        with suppress(ConditionFailed):
-            self._tables.update(self._settlement(turn, state, reason, now))
+        settlement = self._settlement(turn, state, reason, now)
+        item = {"user_id": turn.user_id}
+        check = Check(table=self._names.conversations, key=item, when=Attr("fence").eq(fence))
+
+        def attempt() -> None:
+            try:
+                self._tables.transact(check, settlement)
+            except ConditionFailed as failed:
+                conversation, row = failed.rows
+                if conversation is not None or row is None:
+                    raise Fenced("another worker opened this conversation since") from None
+
+        until_it_holds(attempt, seconds=self._storage.contention_seconds)
 
     def persist(self, reply: FrozenReply, *, now: datetime) -> Conversation:
         """Freeze the words: window, parts NEW and turns ANSWERED, in one transaction; return the conversation.

@@ -111,8 +111,8 @@ class Intake:
         return True
 
     def settle(self, visit: Visit, turn: model.Turn, state: states.TurnState, reason: str) -> None:
-        """End a turn without a reply."""
-        self._journal.turns.settle(turn, state, reason=reason, now=visit.now())
+        """End a turn without a reply. Raises `Fenced`."""
+        self._journal.turns.settle(turn, state, reason=reason, fence=visit.fence, now=visit.now())
         visit.filed[turn.sid] = replace(turn, state=state)
         self._telemetry.emit(telemetry.turn_settled(visit.lease.who, turn, state, reason, visit.fence))
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any, cast
+
+import pytest
 
 from conversation import window
+from conversation.errors import Fenced
 from conversation.manager import ConversationManager
 from conversation.models import Message, Role, echo
+from conversation.storage import DynamoDBStorage
+from conversation.table import Check, Tables, Update
 from journal.store import Journal
 from tests.builders import ANN, BEN, NOW
 
@@ -128,3 +136,79 @@ def test_what_was_said_is_remembered_by_its_echo_when_its_words_are_gone(store: 
     assert kept is not None
     assert len(kept.messages) < 60
     assert kept.echoes == tuple(echo(f"assistant {number}") for number in range(30))
+
+
+class Interrupted:
+    """Tables that let another writer write before a transaction, once."""
+
+    def __init__(self, behind: Tables, meanwhile: Callable[[], object]) -> None:
+        self._behind, self._meanwhile = behind, [meanwhile]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._behind, name)
+
+    def transact(self, *writes: Update | Check) -> None:
+        """Carry out the writes behind the other writer's."""
+        while self._meanwhile:
+            self._meanwhile.pop()()
+        self._behind.transact(*writes)
+
+
+def interrupted(store: Journal, meanwhile: Callable[[], object]) -> DynamoDBStorage:
+    """Return the store as a writer sees it whose first transaction comes behind another writer's."""
+    storage = store.storage
+    return DynamoDBStorage(
+        storage.names.conversations, messages_table_name=storage.names.messages,
+        tables=cast("Tables", Interrupted(storage.tables, meanwhile)),
+    )  # fmt: skip
+
+
+def test_two_writers_at_once_lose_no_message(store: Journal) -> None:
+    store.storage.append(ANN, said("first", "msg#1"), now=NOW)
+    late = interrupted(store, lambda: store.storage.append(ANN, said("meanwhile", "msg#2"), now=NOW))
+
+    late.append(ANN, said("late", "msg#3"), now=NOW)
+
+    kept = store.storage.get(ANN)
+    assert kept is not None
+    assert [message.content for message in kept.messages] == ["first", "meanwhile", "late"]
+
+
+def test_what_a_program_without_versions_wrote_meanwhile_is_kept(store: Journal) -> None:
+    storage = store.storage
+    storage.append(ANN, said("first", "msg#1"), now=NOW)
+    window = json.dumps([said("of an older program", "msg#2").to_json()])
+    write = Update(
+        table=storage.names.conversations, key={"user_id": ANN},
+        set={"messages": window, "updated_at": (NOW + timedelta(seconds=1)).isoformat()},
+    )  # fmt: skip
+
+    interrupted(store, lambda: storage.tables.update(write)).append(ANN, said("late", "msg#3"), now=NOW)
+
+    kept = storage.get(ANN)
+    assert kept is not None
+    assert [message.content for message in kept.messages] == ["of an older program", "late"]
+
+
+def test_a_reset_counts_a_message_that_came_meanwhile(store: Journal) -> None:
+    store.storage.append(ANN, said("first", "msg#1"), now=NOW)
+    late = interrupted(store, lambda: store.storage.append(ANN, said("meanwhile", "msg#2"), now=NOW))
+
+    late.reset(ANN, now=NOW)
+
+    kept = store.storage.get(ANN)
+    assert kept is not None
+    assert (kept.messages, kept.version) == ((), 3)
+
+
+def test_a_worker_that_slept_through_its_lease_cannot_forget(store: Journal) -> None:
+    sleeper = store.conversations.open(ANN, now=NOW)
+    store.storage.append(ANN, said("first", "msg#1"), now=NOW)
+    late = interrupted(store, lambda: store.conversations.open(ANN, now=NOW))
+
+    with pytest.raises(Fenced):
+        late.begin_anew(ANN, through_ms=0, now=NOW, fence=sleeper.fence)
+
+    kept = store.storage.get(ANN)
+    assert kept is not None
+    assert len(kept.messages) == 1

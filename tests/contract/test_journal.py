@@ -34,6 +34,11 @@ from journal.store import Journal
 from tests.builders import ANN, NOW, NOW_MS, OUR_NUMBER, a_turn
 
 
+def a_fence(store: Journal) -> int:
+    """Open the conversation as one more worker does."""
+    return store.conversations.open(ANN, now=NOW).fence
+
+
 def answered(
     store: Journal, conversation: Conversation, *turns: Turn, words: str = "prrt", token: str = "t1"
 ) -> FrozenReply:
@@ -84,16 +89,62 @@ def test_a_try_is_counted_only_while_the_turn_is_open(store: Journal) -> None:
     turn = store.turns.file(a_turn(), now=NOW).turn
     assert store.turns.retry(turn).tries == 2
 
-    store.turns.settle(turn, TurnState.SILENT, reason="keyword stop", now=NOW)
+    store.turns.settle(turn, TurnState.SILENT, reason="keyword stop", fence=a_fence(store), now=NOW)
 
-    after = store.turns.retry(turn)
+    after = store.turns.retry(replace(turn, tries=2))
     assert (after.state, after.tries, after.reason) == (TurnState.SILENT, 2, "keyword stop")
+
+
+def test_a_try_that_was_counted_before_is_not_counted_down(store: Journal) -> None:
+    turn = store.turns.file(a_turn(), now=NOW).turn
+    store.turns.retry(store.turns.retry(turn))
+
+    assert store.turns.retry(turn).tries == 3
+
+
+def test_what_is_noted_of_a_row_that_is_gone_makes_no_row(store: Journal) -> None:
+    turn, part = a_turn(), a_claimed_part(store)[1]
+    missing = replace(part, turn=turn.sid)
+
+    store.turns.note_error(turn, "Traceback: a bug")
+    store.outbox.charge(missing, Charge(segments=1, price="-0.00750", unit="USD"))
+
+    assert store.turns.get(ANN, turn.sid) is None
+    assert store.outbox.parts(ANN, turn.sid) == ()
+
+
+def test_a_settled_turn_is_not_answered(store: Journal) -> None:
+    conversation = store.conversations.open(ANN, now=NOW)
+    turn = store.turns.file(a_turn(), now=NOW).turn
+    store.turns.settle(turn, TurnState.SILENT, reason="keyword stop", fence=conversation.fence, now=NOW)
+
+    with pytest.raises(Fenced):
+        answered(store, conversation, turn)
+
+    assert store.outbox.parts(ANN, turn.sid) == ()
+
+
+def test_a_worker_that_was_overtaken_settles_nothing(store: Journal) -> None:
+    outdated = a_fence(store)
+    turn = store.turns.file(a_turn(), now=NOW).turn
+    current = a_fence(store)
+
+    with pytest.raises(Fenced):
+        store.turns.settle(turn, TurnState.SILENT, reason="opted out", fence=outdated, now=NOW)
+    kept = store.turns.get(ANN, turn.sid)
+    assert kept is not None
+    assert kept.state is TurnState.FILED
+
+    store.turns.settle(turn, TurnState.SILENT, reason="opted out", fence=current, now=NOW)
+    with pytest.raises(Fenced):
+        store.turns.settle(turn, TurnState.SILENT, reason="opted out", fence=outdated, now=NOW)
 
 
 def test_a_settled_turn_is_not_settled_again(store: Journal) -> None:
     turn = store.turns.file(a_turn(), now=NOW).turn
-    store.turns.settle(turn, TurnState.STALE, reason="too old", now=NOW)
-    store.turns.settle(turn, TurnState.DEAD, reason="a bug", now=NOW)
+    fence = a_fence(store)
+    store.turns.settle(turn, TurnState.STALE, reason="too old", fence=fence, now=NOW)
+    store.turns.settle(turn, TurnState.DEAD, reason="a bug", fence=fence, now=NOW)
 
     kept = store.turns.get(ANN, turn.sid)
 
@@ -391,7 +442,7 @@ def dead(store: Journal) -> list[str]:
 def test_a_dead_turn_is_listed_brought_back_once_and_listed_no_more(store: Journal) -> None:
     turn = store.turns.file(a_turn("poison"), now=NOW).turn
     store.turns.note_error(turn, "Traceback: a bug")
-    store.turns.settle(turn, TurnState.DEAD, reason="not finished in 5 tries", now=NOW)
+    store.turns.settle(turn, TurnState.DEAD, reason="not finished in 5 tries", fence=a_fence(store), now=NOW)
     assert dead(store) == [turn.key]
     assert list(store.unsettled.rows(model.bucket(ANN), before=NOW + timedelta(hours=1), limit=10)) == []
 
@@ -409,7 +460,7 @@ def test_a_dead_turn_is_listed_brought_back_once_and_listed_no_more(store: Journ
 
 def test_a_dead_turn_can_be_let_rest(store: Journal) -> None:
     turn = store.turns.file(a_turn(), now=NOW).turn
-    store.turns.settle(turn, TurnState.DEAD, reason="a bug", now=NOW)
+    store.turns.settle(turn, TurnState.DEAD, reason="a bug", fence=a_fence(store), now=NOW)
 
     assert store.dead_letters.discard(RowName(user_id=ANN, key=turn.key), now=NOW) is True
     assert store.dead_letters.discard(RowName(user_id=ANN, key=turn.key), now=NOW) is False
@@ -535,7 +586,7 @@ def test_a_move_that_stands_in_no_table_is_an_error(store: Journal) -> None:
     with pytest.raises(IllegalMove, match="from NEW to SENT"):
         store.outbox.bind(part, Binding(state=PartState.SENT, sid="SMnever"), now=NOW)
     with pytest.raises(IllegalMove, match="FILED"):
-        store.turns.settle(a_turn(), TurnState.FILED, reason="", now=NOW)
+        store.turns.settle(a_turn(), TurnState.FILED, reason="", fence=a_fence(store), now=NOW)
 
     assert store.outbox.parts(ANN, part.turn)[0].state is PartState.NEW
 

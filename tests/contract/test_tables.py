@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
@@ -14,15 +16,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from conversation import schema
-from conversation.errors import ConditionFailed, TableMissing
+from conversation.errors import ConditionFailed, Conflict, TableMissing
 from conversation.memory_table import MemoryTables
-from conversation.table import Append, Check, Delete, DynamoDB, IfMissing, Page, Plus, Query, Tables, Update
+from conversation.table import Append, Check, Delete, DynamoDB, IfMissing, Plus, Query, Row, Tables, Update
 
 T = "Tables"
 KEYS = [{"user_id": user, "message_key": key} for user in ("ann", "ben") for key in ("in#1", "out#1", "out#2")]
 
 numbers, strings = st.integers(-3, 3), st.sampled_from(["", "a", "ab", "b"])
 sets = st.frozensets(st.sampled_from("abc"), min_size=1).map(set)
+arrivals = st.sampled_from("123")
+limits = st.one_of(st.none(), st.integers(1, 3))
 values = {"n": numbers, "s": strings, "set": sets}
 
 
@@ -73,8 +77,34 @@ def updates(draw: Any) -> Update:
         assigned["count"] = Plus(draw(numbers))
     if draw(st.booleans()):
         assigned |= {"unsettled": "00", "since": draw(st.sampled_from("123"))}
-    assigned["arrived"] = draw(st.sampled_from("123"))
+    assigned["arrived"] = draw(arrivals)
     return Update(table=T, key=draw(st.sampled_from(KEYS)), set=assigned, add=added, remove=removed, when=draw(maybe))
+
+
+@dataclass(frozen=True)
+class Reads:
+    """Several rows read at once."""
+
+    keys: Sequence[dict[str, str]]
+    attributes: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Puts:
+    """Several rows put at once."""
+
+    rows: Sequence[Row]
+
+
+@st.composite
+def puts(draw: Any) -> Puts:
+    """Rows over what stands there. DynamoDB refuses two puts of one row in a batch."""
+    rows = []
+    for key in draw(st.lists(st.sampled_from(KEYS), min_size=1, max_size=4, unique_by=str)):
+        names = draw(st.sets(st.sampled_from(sorted(values))))
+        index = {"unsettled": "00", "since": draw(st.sampled_from("123"))} if draw(st.booleans()) else {}
+        rows.append({**key, **{name: draw(values[name]) for name in sorted(names)}, **index, "arrived": draw(arrivals)})
+    return Puts(rows)
 
 
 checks = st.builds(Check, table=st.just(T), key=st.sampled_from(KEYS), when=conditions)
@@ -92,18 +122,33 @@ queries = st.builds(
     ),
     only=maybe,
     newest_first=st.booleans(),
+    limit=limits,
 )
 by_arrival = st.builds(
     Query,
     table=st.just(T),
     index=st.just(schema.BY_ARRIVAL),
     where=st.sampled_from([Key("user_id").eq("ben"), Key("user_id").eq("ben") & Key("arrived").between("1", "2")]),
+    only=maybe,
     newest_first=st.booleans(),
+    limit=limits,
 )
-unsettled = st.just(
-    Query(table=T, index=schema.UNSETTLED, where=Key("unsettled").eq("00") & Key("since").lt("3"), consistent=False)
+unsettled = st.builds(
+    Query,
+    table=st.just(T),
+    index=st.just(schema.UNSETTLED),
+    where=st.just(Key("unsettled").eq("00") & Key("since").lt("3")),
+    limit=limits,
+    consistent=st.just(False),
 )
-operations = st.one_of(updates(), deletes, transactions, queries, by_arrival, unsettled)
+reads = st.builds(
+    Reads,
+    keys=st.lists(st.sampled_from(KEYS), min_size=1, max_size=4, unique_by=str),
+    attributes=st.just(("user_id", "message_key", "n", "list")),
+)
+operations = st.one_of(updates(), deletes, transactions, puts(), reads, queries, by_arrival, unsettled)
+#: What two tables show in the end.
+EVERYTHING = Query(table=T)
 
 
 def outcome(tables: Tables, operation: Any) -> object:
@@ -113,7 +158,11 @@ def outcome(tables: Tables, operation: Any) -> object:
             case Update():
                 return tables.update(operation)
             case Query():
-                return _comparable(operation, tables.query(operation))
+                return _pages(tables, operation)
+            case Reads():
+                return _sorted(tables.get_all(T, operation.keys, operation.attributes))
+            case Puts():
+                tables.put_all(T, operation.rows)
             case Delete():
                 tables.delete(operation)
             case _:
@@ -123,11 +172,24 @@ def outcome(tables: Tables, operation: Any) -> object:
     return None
 
 
-def _comparable(query: Query, page: Page) -> object:
-    assert page.end is None
-    if query.where is None or query.index is not None:  # rows of an equal sort key have no order of their own
-        return sorted((row["user_id"], row["message_key"], sorted(row)) for row in page.rows)
-    return page.rows
+def _pages(tables: Tables, query: Query) -> object:
+    """Follow a query to its end; return the rows, and in how many pages of how many rows they came.
+
+    The last page may be empty: DynamoDB says that there may be more rows where the limit is reached.
+    """
+    pages = [tables.query(query)]
+    while pages[-1].end is not None:
+        assert len(pages) <= len(KEYS), "a page must begin behind the one before"
+        pages.append(tables.query(replace(query, after=pages[-1].end)))
+    rows = [row for page in pages for row in page.rows]
+    has_order = query.where is not None and query.index is None
+    sizes = [len(page.rows) for page in pages if page.rows]
+    # rows of an equal sort key have no order of their own, so a filter may leave more or fewer on a page
+    return (rows if has_order else _sorted(rows)), (sizes if has_order or query.only is None else None)
+
+
+def _sorted(rows: Sequence[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: (row["user_id"], row["message_key"]))
 
 
 @pytest.fixture(params=["embedded", *(["dynamodb-local"] if os.environ.get("DYNAMODB_LOCAL_DIR") else [])])
@@ -154,6 +216,50 @@ def test_random_operations_have_the_same_outcome(real: Callable[[], DynamoDB], s
 
     for operation in sequence:
         assert outcome(memory, operation) == outcome(dynamodb, operation), operation
+    assert outcome(memory, EVERYTHING) == outcome(dynamodb, EVERYTHING)
+
+
+FULL, EMPTY = KEYS[:2]
+
+
+def test_transactions_of_several_writers_take_effect_whole_or_not_at_all(real: Callable[[], DynamoDB]) -> None:
+    """Move units between two rows from four threads, and try again what conflicts."""
+    for tables in (real(), MemoryTables(schema.messages(T))):
+        tables.put_all(T, [{**FULL, "n": 20, "arrived": "1"}, {**EMPTY, "n": 0, "arrived": "1"}])
+
+        def move(_: int, tables: Tables = tables) -> int:
+            refused = 0
+            while True:
+                stands = (tables.get(T, FULL) or {})["n"]
+                take = Update(table=T, key=FULL, add={"n": -1}, when=Attr("n").eq(stands))
+                try:
+                    tables.transact(take, Update(table=T, key=EMPTY, add={"n": 1}))
+                except (ConditionFailed, Conflict):
+                    refused += 1
+                else:
+                    return refused
+
+        with ThreadPoolExecutor(4) as threads:
+            refused = sum(threads.map(move, range(20)))
+
+        assert [row["n"] for key in (FULL, EMPTY) if (row := tables.get(T, key))] == [0, 20]
+        assert refused or isinstance(tables, MemoryTables), "writers that never meet prove nothing"
+
+
+def test_a_refused_transaction_changes_no_row_and_names_those_that_refused(real: Callable[[], DynamoDB]) -> None:
+    for tables in (real(), MemoryTables(schema.messages(T))):
+        tables.put_all(T, [{**KEYS[0], "n": 1, "arrived": "1"}])
+        before = outcome(tables, EVERYTHING)
+
+        with pytest.raises(ConditionFailed) as refused:
+            tables.transact(
+                Update(table=T, key=KEYS[1], set={"n": 1}),
+                Check(table=T, key=KEYS[0], when=Attr("n").eq(2)),
+                Update(table=T, key=KEYS[2], set={"n": 1}, when=Attr("n").exists()),
+            )
+
+        assert refused.value.rows == [None, {**KEYS[0], "n": 1, "arrived": "1"}, None]
+        assert outcome(tables, EVERYTHING) == before
 
 
 def rows_of(count: int) -> list[dict[str, Any]]:

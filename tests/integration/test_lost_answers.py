@@ -46,7 +46,8 @@ def lossy(dynamodb_url: str) -> Iterator[Lossy]:
 
 def a_dead_turn(store: Journal) -> Turn:
     turn = store.turns.file(a_turn("poison"), now=NOW).turn
-    store.turns.settle(turn, TurnState.DEAD, reason="not finished in 5 tries", now=NOW)
+    fence = store.conversations.open(ANN, now=NOW).fence
+    store.turns.settle(turn, TurnState.DEAD, reason="not finished in 5 tries", fence=fence, now=NOW)
     return turn
 
 

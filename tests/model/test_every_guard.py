@@ -1,0 +1,326 @@
+"""Take out each condition of a write and each guard of a script: a fault then breaks a promise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from tests.builders import ANN, a_text
+from tests.model.guards import Unguarded, noting_scripts, script_guards, writers
+from tests.model.world import Cut, Wire, World, a_world_with_everything_to_repair, noted
+
+#: Runs one world with one fault, on these tables and with these scripts, and asserts what must hold at its end.
+Run = Callable[[Unguarded, Mapping[str, str]], None]
+STOP_AND_START = ("stop", "start", "hello")
+RESET = ("hello", "reset", "again")
+#: A guard of a script may decide in every run: so many of its runs are tried, evenly spread.
+RUNS = 25
+
+
+def table(reasons: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Return the reason for each name."""
+    return {name: reason for reason, names in reasons.items() for name in names}
+
+
+#: Conditions whose absence no fault shows, by the reason. tests/contract finds each of them missing, except as noted.
+UNNOTICED = table(
+    {
+        "the outcome that comes late is true, or the carrier's list settles it again": (
+            "Outbox.bind out#: all",
+            "Outbox.bind out#: state",
+        ),
+        "a second attempt begins only when the first is bound": ("Outbox.bind out#: attempt_id",),
+        "both writers read the same statement or the same report": (
+            "Outbox.charge out#: all",
+            "Outbox.charge out#: price",
+            "Outbox.report out#: all",
+            "Outbox.report out#: rank/state",
+        ),
+        "every report is of an attempt that was made, and of a message that was created": (
+            "Outbox.report out#: attempts",
+            "Outbox.report out#: state",
+        ),
+        "no row is ever missing": (
+            "Outbox.charge out#: user_id",
+            "Turns._note in#: user_id",
+            "Turns.note_duplicates in#: user_id",
+        ),
+        "the fence refuses the sleeper, too": ("Outbox.claim out#: state",),
+        "one of the transaction's other conditions refuses a second reply, too": (
+            "Turns.persist in#: state",
+            "Turns.persist item: all",
+            "Turns.persist item: fence",
+            "Turns.persist item: updated_at",  # not found in tests/contract: see `DynamoDBStorage.append`, the same
+            "Turns.persist item: version",
+            "Turns.persist out#: user_id",  # not found in tests/contract: the state of the turn refuses, too
+        ),
+        "a try counted wrongly matters only at the last one": (
+            "Turns.retry in#: all",
+            "Turns.retry in#: state",
+            "Turns.retry in#: tries",
+        ),
+        "both workers settle a text in the same way": ("Turns.settle in#: state",),
+        "a list that is read again from further back shows known texts": ("Unsettled.set_watermark watermark: at",),
+    }
+)
+#: Methods that write, and that no worker calls in these worlds.
+UNREACHED = table(
+    {
+        "an operator's command": (
+            "Archive.erase",
+            "DeadLetters._clear_tries",
+            "DeadLetters.discard",
+            "DeadLetters.revive",
+        ),
+        "a library user's call; tests/contract/test_conversations.py interrupts it": (
+            "DynamoDBStorage.append",
+            "DynamoDBStorage.begin_anew",
+        ),
+        "for an erased person, an opt-out at the carrier, or a memory": (
+            "FencedConversations.delete_if_untouched",
+            "FencedConversations.remember",
+            "Tombstones.lift_stop",
+        ),
+        "has no condition": ("FencedConversations.open",),
+    }
+)
+#: Guards of scripts whose absence no fault shows, by the reason. The scripts' own tests are in tests/contract.
+UNNOTICED_IN_SCRIPTS = table(
+    {
+        "never decides here: nothing is limited, capped or stopped, one worker counts, and no person is forgotten": (
+            "accept: if not succeeded",
+            "count: if counter and counter ~= ARGV[3] and now < tonumber(till)",
+            "drop_identity: if redis.call('EXISTS', KEYS[1]) == 1",
+            "due: if redis.call('EXISTS', ARGV[3] .. who) == 1",
+            "leave: if redis.call('GET', KEYS[1]) ~= ARGV[1]",
+            "limit: if tokens < 1 and empty == 0",
+            "pace: if wait > tonumber(ARGV[3])",
+            "page: if number < days",
+            "page: if cap >= 0 and tonumber(redis.call('HGET', hash, 'sms') or 0) > cap",
+            "page: HSETNX",
+            "pass: if redis.call('SET', KEYS[2], '1', 'NX', 'PX', ARGV[1])",
+            "pass: SET NX",
+            "receive: SET NX",
+            "renew: if redis.call('GET', KEYS[1]) ~= ARGV[1]",
+            "request: if not redis.call('SET', KEYS[1], '1', 'NX', 'PX', ARGV[2])",
+            "request: SET NX",
+            "reserve: if counting == 1 or full('model', for_models)",
+            "reserve: if ARGV[6] ~= ''",
+            "reserve: if not before or before == turn",
+            "reserve: if last == turn",
+            "reserve: if last",
+            "reserve: if over",
+            "reserve: if which[2] and redis.call('HEXISTS', day, 'beyond') == 1",
+            "reserve: if which[3] and redis.call('HEXISTS', month, 'beyond') == 1",
+            "reserve: if which[2]",
+            "reserve: if which[3]",
+            "settle: if not now and not counting",
+            "take: if not user",
+        ),
+        "the journal knows what happened to each text; what is counted of texts brought again is for people to read": (
+            "accept: if not first",
+            "accept: if newest == '0'",
+            "accept: if entry[2][2] == sid",
+            "accept: if newest ~= '0'",
+            "remove: if counted",
+            "remove: if times",
+        ),
+        "a task, a visit or a place on the agenda more or less: the sweep and the reconciler find the text": (
+            "accept: if redis.call('SET', rung, '1', 'NX', 'PX', grace)",
+            "accept: ZADD NX",
+            "accept: ZADD LT",
+            "accept: HSETNX",
+            "accept: SET NX",
+            "due: SET NX",
+            "receive: if redis.call('SET', KEYS[2], '1', 'NX', 'PX', ARGV[2])",
+            "release_until: if ARGV[4] == '0'",
+        ),
+        "the fence, not the lease, decides which worker may write: without the guard, work is done twice": (
+            "close: if redis.call('GET', KEYS[1]) ~= ARGV[1]",
+            "release_until: if redis.call('GET', KEYS[1]) ~= ARGV[1]",
+            "remove: if redis.call('GET', KEYS[1]) ~= ARGV[1]",
+            "take: SET NX",
+        ),
+        "no cap or limit is near, so that the sums do not matter": (
+            "count: if redis.call('EXISTS', KEYS[1]) == 1",
+            "count: HSETNX",
+            "limit: if before",
+            "limit: if empty == 0",
+            "reserve: if not epoch",
+            "reserve: if amount == 0",
+            "reserve: if counting == 1",
+            "settle: if difference ~= 0",
+            "streak: if before",
+        ),
+    }
+)
+#: A script without this guard never ends.
+ENDLESS = ("due: if #listed == 0",)
+
+
+def all_runs() -> Iterator[Run]:
+    """Yield runs with one fault at each call of a visit, of a visit after a death, and of a repair."""
+    visit = World("each", 1).visit()
+    yield from (partial(run_cut, replace(place, dies=dies)) for place in places(visit) for dies in (False, True))
+    for policy in ("each", "latest"):
+        yield from (partial(run_sleeper, policy, place) for place in places(visit))
+        yield from (partial(run_sleeper_after_a_death, policy, place) for place in places(visit))
+    yield from (partial(run_arrival, place) for place in places(visit))
+    yield from (partial(run_two_at_once, place) for place in places(visit))
+    for end in ("update", "bind"):
+        yield from (partial(run_sleeper_over_stop, end, place) for place in places(visit) if not place.after)
+    for bodies in (STOP_AND_START, RESET):
+        visit = World("each", 1, bodies=bodies).visit()
+        yield from (partial(run_sleeper_over_keywords, bodies, place) for place in places(visit))
+    repair = a_world_with_everything_to_repair().repair()
+    yield from (partial(run_sleeper_over_repairs, place) for place in places(repair))
+
+
+def places(wire: Wire) -> Iterator[Cut]:
+    """Yield the places before and after each call."""
+    for call in range(1, len(wire.calls) + 1):
+        yield from (Cut(call, after=after) for after in (False, True))
+
+
+def run_cut(fault: Cut, tables: Unguarded, edits: Mapping[str, str]) -> None:
+    world = World("each", 1, tables, edits=edits)
+    wire = world.visit(fault)
+    world.come_to_rest()
+    world.account(wire)
+
+
+def run_sleeper(policy: str, place: Cut, tables: Unguarded, edits: Mapping[str, str]) -> None:
+    world = World(policy, 1, tables, edits=edits)
+    wire = world.visit(replace(place, meanwhile=world.visit_by_another))
+    world.come_to_rest()
+    world.account(wire)
+
+
+def run_sleeper_after_a_death(policy: str, place: Cut, tables: Unguarded, edits: Mapping[str, str]) -> None:
+    world = World(policy, 1, tables, edits=edits)
+    world.visit(Cut("reserve", after=False, dies=True))
+    world.ms += 21_000
+    wire = world.visit(replace(place, meanwhile=world.visit_by_another))
+    world.come_to_rest()
+    world.account(wire)
+
+
+def run_arrival(place: Cut, tables: Unguarded, edits: Mapping[str, str]) -> None:
+    """Let a text arrive, and one come a second time, at a call of a worker that serves on."""
+    world = World("each", 1, tables, edits=edits)
+
+    def arrive() -> None:
+        world.texts.append(a_text("three"))
+        world.inbox.texts.accept(world.texts[-1])
+        world.inbox.texts.accept(world.texts[0])
+
+    wire = world.visit(replace(place, meanwhile=arrive))
+    world.come_to_rest()
+    world.account(wire)
+
+
+def run_two_at_once(place: Cut, tables: Unguarded, edits: Mapping[str, str]) -> None:
+    """Let a second worker visit at a call of one whose lease is valid."""
+    world = World("each", 1, tables, edits=edits)
+    wire = world.visit(replace(place, meanwhile=world.visit))
+    world.come_to_rest()
+    world.account(wire)
+
+
+def run_sleeper_over_stop(end: str, place: Cut, tables: Unguarded, edits: Mapping[str, str]) -> None:
+    """Let a worker sleep while a STOP arrives and another worker obeys it, but dies before its call `end`."""
+    world = World("each", 1, tables, bodies=("hello",), edits=edits)
+    created = [1]
+
+    def another() -> None:
+        world.inbox.texts.accept(a_text("stop"))
+        world.ms += 21_000
+        world.visit(Cut(end, after=False, dies=True))
+        conversation = world.store.conversations.get(ANN)
+        if conversation is not None and not conversation.is_active:
+            created.append(len(world.sender.created))
+
+    wire = world.visit(replace(place, meanwhile=another))
+    # a message claimed before the STOP was under way
+    assert wire.struck == "send" or len(world.sender.created) <= created[-1], "a message after STOP"
+
+
+def run_sleeper_over_keywords(bodies: Sequence[str], place: Cut, tables: Unguarded, edits: Mapping[str, str]) -> None:
+    """Let a worker sleep while another obeys the keywords: what the sleeper believes then is outdated."""
+    world = World("each", 1, tables, bodies=bodies, edits=edits)
+    world.visit(replace(place, meanwhile=world.visit_by_another))
+    world.come_to_rest()
+
+    conversation = world.store.conversations.get(ANN)
+    assert conversation is not None
+    assert conversation.is_active
+    assert world.inbox.texts.oldest_waiting_ms() is None
+    assert len(world.sender.created) == (3 if bodies == RESET else 1)
+    # what stands before the reset is forgotten; the reset itself and its answer are not
+    assert len(conversation.messages) == (4 if bodies == RESET else 2)
+
+
+def run_sleeper_over_repairs(place: Cut, tables: Unguarded, edits: Mapping[str, str]) -> None:
+    """Let a repair sleep while another one and a visit run."""
+    world = a_world_with_everything_to_repair(tables, edits=edits)
+
+    def another() -> None:
+        world.repair()
+        world.visit_by_another()
+
+    world.repair(replace(place, meanwhile=another))
+    world.repair_until_all_is_over()
+    world.account_for_repairs()
+
+
+@pytest.fixture(scope="module")
+def decisive() -> dict[str, list[Run]]:
+    """Return for each condition and each guard the runs in which it decides something."""
+    runs: dict[str, list[Run]] = {guard: [] for guard in script_guards()}
+    scripts = noting_scripts()
+    for run in all_runs():
+        tables = Unguarded()
+        run(tables, scripts)
+        for guard in tables.met:
+            runs.setdefault(guard, [])
+        for guard in tables.decisive | noted():
+            runs.setdefault(guard, []).append(run)
+    return runs
+
+
+def offence_without(guard: str, runs: Sequence[Run], edits: Mapping[str, str]) -> str:
+    """Return what goes wrong in the first run in which something does; empty: nothing."""
+    for run in runs:
+        try:
+            run(Unguarded(guard), edits)
+        except Exception as exc:  # noqa: BLE001 - the absence of a guard may show in any way
+            return f"{type(exc).__name__}: {exc}"
+    return ""
+
+
+@pytest.mark.timeout(1800)
+def test_each_condition_of_each_write_is_missed(decisive: dict[str, list[Run]]) -> None:
+    conditions = {guard: runs for guard, runs in decisive.items() if guard not in script_guards()}
+
+    unnoticed = {guard for guard, runs in conditions.items() if not offence_without(guard, runs, {})}
+
+    assert unnoticed == set(UNNOTICED)
+    assert writers() - {guard.partition(" ")[0].rstrip(":") for guard in conditions} == set(UNREACHED)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_each_guard_of_each_script_is_missed(decisive: dict[str, list[Run]]) -> None:
+    guards = script_guards()
+
+    unnoticed = {
+        guard
+        for guard, edits in guards.items()
+        if guard not in ENDLESS
+        and not offence_without("", decisive[guard][:: max(1, len(decisive[guard]) // RUNS)], edits)
+    }
+
+    assert unnoticed == set(UNNOTICED_IN_SCRIPTS)
