@@ -31,7 +31,7 @@ DYNAMODB, MODEL, TWILIO, INBOX, CELERY, OURS = (
 )
 #: Path fragment of a frame, and its part. The first match counts, from the innermost frame outwards.
 PLACES: Final = (
-    ("(conversation/", DYNAMODB), ("(boto3/", DYNAMODB), ("(botocore/", DYNAMODB),
+    ("(conversation/", DYNAMODB), ("(journal/", DYNAMODB), ("(boto3/", DYNAMODB), ("(botocore/", DYNAMODB),
     ("(cat/engines/openai.py", MODEL), ("(openai/", MODEL),
     ("(sms/twilio.py", TWILIO), ("(sms/http.py", TWILIO), ("(twilio/", TWILIO),
     ("(inbox/", INBOX),

