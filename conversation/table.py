@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import boto3
@@ -241,7 +242,7 @@ class DynamoDB:
             with self._lock:
                 if self._made is None:
                     # a session of its own: sessions are not safe to share between threads while they make clients
-                    self._made = boto3.session.Session().client(
+                    made = boto3.session.Session().client(
                         "dynamodb",
                         region_name=self._region_name,
                         endpoint_url=self._endpoint_url,
@@ -256,6 +257,8 @@ class DynamoDB:
                             parameter_validation=False,
                         ),
                     )
+                    made.meta.events.register("before-parse.dynamodb", _require_object)
+                    self._made = made
         return self._made
 
     def ready(self) -> DynamoDBClient:
@@ -492,6 +495,16 @@ def _batches(request: Any) -> Iterator[dict[str, Any]]:
 
 def _code(exc: ClientError) -> str:
     return str(exc.response.get("Error", {}).get("Code", ""))
+
+
+def _require_object(response_dict: Mapping[str, Any], **_: object) -> None:  # Any: botocore's
+    """Refuse a success that is not DynamoDB's, such as the page of a gateway.
+
+    botocore takes it for an empty answer: a row that is not there, or a write that took effect.
+    """
+    body = response_dict["body"]
+    if response_dict["status_code"] == HTTPStatus.OK and not (body.startswith(b"{") and body.endswith(b"}")):
+        raise HTTPClientError(error="the answer is not a JSON object")
 
 
 @contextmanager

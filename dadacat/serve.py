@@ -1,6 +1,8 @@
 """Serve the application with granian: one supervisor, and one process for each core to use.
 
 Granian restarts a process that dies, replaces them one by one at a SIGHUP, and lets requests finish at a SIGTERM.
+If a process dies again within seconds of its restart, granian ends them all: what starts `dadacat webhook` must restart
+it, as compose and systemd do. A SIGTERM during a replacement is obeyed when the replacement is complete.
 """
 
 from __future__ import annotations
@@ -94,10 +96,14 @@ def _limit_unread(seconds: float) -> bool:
         return True
     found = False
     for link in Path("/proc/self/fd").iterdir():
-        with suppress(OSError), socket.socket(fileno=os.dup(int(link.name))) as listening:
-            if listening.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * seconds))
-                found = True
+        with suppress(OSError):
+            # a descriptor of anything else would stay open: `socket` refuses it and does not close it
+            if not str(link.readlink()).startswith("socket:"):
+                continue
+            with socket.socket(fileno=os.dup(int(link.name))) as listening:
+                if listening.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * seconds))
+                    found = True
     return found
 
 

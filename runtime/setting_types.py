@@ -20,10 +20,12 @@ def _parts(value: str) -> tuple[str, ...]:
 
 def _split(url: str) -> SplitResult:
     try:
-        return urlsplit(url)
+        parts = urlsplit(url)
+        _ = parts.port  # read now: a password with a slash in it ends up where a port belongs
     except ValueError:
         # the library's message would show the value
-        raise ValueError("must be an address") from None
+        raise ValueError("must be an address; in a password, write / as %2F and # as %23") from None
+    return parts
 
 
 def _redis_url(value: str) -> str:

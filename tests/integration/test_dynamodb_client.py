@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ class Scripted:
                 if scripted.close_quietly:
                     self.close_connection, scripted.close_quietly = True, False
                 status, content = answer
-                data = json.dumps(content).encode()
+                data = content if isinstance(content, bytes) else json.dumps(content).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
@@ -249,3 +249,16 @@ def test_a_throttled_batch_is_sent_again_as_far_as_it_was_not_taken(scripted: Sc
     tables.put_all("T", [{"user_id": "+1"}, {"user_id": "+2"}])
 
     assert scripted.requests[1]["RequestItems"] == left
+
+
+@pytest.mark.parametrize("page", [b"<html>down for maintenance</html>", b"", b"[]", b'{"Item": {'])
+def test_a_page_that_is_not_dynamodbs_is_no_success(scripted: Scripted, tables: DynamoDB, page: bytes) -> None:
+    calls: list[Callable[[], object]] = [
+        lambda: tables.get("T", KEY),
+        lambda: tables.update(RAISE),
+        lambda: tables.transact(RAISE),
+    ]
+    for call in calls:
+        scripted.answers = [(200, page)]
+        with pytest.raises(StoreAway, match="HTTPClientError"):
+            call()

@@ -21,6 +21,9 @@ from inbox import keys
 from tests.conftest import wait_until
 from tests.webhooks import NEXT_TOKEN, TOKEN, Webhook, a_webhook
 
+#: Of a process without connections. One that keeps a descriptor of each look around has hundreds.
+MOST_FILES = 40
+
 
 @pytest.fixture
 def webhook(redis_url: str, redis_client: redis.Redis, tmp_path: Path) -> Iterator[Webhook]:
@@ -73,6 +76,12 @@ def test_at_a_hangup_they_are_replaced_one_by_one_and_read_their_keys_anew(webho
 
     assert set(answers) == {200}
     assert {webhook.text(next(numbers), token=NEXT_TOKEN) for _ in range(12)} == {200}
+
+
+def test_each_has_few_files_open_once_it_listens(webhook: Webhook) -> None:
+    for pid in webhook.processes():
+        # of its own: libraries, pipes to its supervisor, Redis; connections take what the limit leaves
+        assert len(list(Path(f"/proc/{pid}/fd").iterdir())) < MOST_FILES
 
 
 def test_they_end_together(webhook: Webhook) -> None:

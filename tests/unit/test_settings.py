@@ -196,6 +196,8 @@ def test_a_price_file_lies_over_what_is_shipped(tmp_path: Path) -> None:
         ("redis://127.0.0.1/0?nonsense=1", "nonsense"),
         ("redis://127.0.0.1/0?protocol=7", "protocol must be"),
         ("unix:///run/redis", "must begin with redis:// or rediss://"),
+        ("redis://:s3cret/part@127.0.0.1:6379/0", "must be an address"),
+        ("redis://:s3cret#part@127.0.0.1:6379/0", "must be an address"),
     ],
 )
 def test_a_webhook_does_not_start_with_an_address_of_redis_that_it_cannot_use(
@@ -210,5 +212,6 @@ def test_a_webhook_does_not_start_with_an_address_of_redis_that_it_cannot_use(
     answer = CliRunner().invoke(main, ["webhook"])
 
     assert answer.exit_code == 1
+    assert "s3cret" not in answer.output
     assert answer.output.startswith("Error: REDIS_URL")
     assert message in answer.output
