@@ -15,7 +15,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from chaos.proxy import CuttingProxy, Exchange, Reaction
+from local.programs import http_answers
 from runtime.settings import without_settings
 from sms import webhook_urls
 
@@ -241,7 +241,7 @@ class Tree:
         """Return whether a member is ready for work."""
         if member.role == "worker":
             return member.alive and self._ready_file(member).exists()
-        return is_alive(member.port)
+        return http_answers(member.port, "/livez")
 
     def _keep(self) -> None:
         """Restart every member that died."""
@@ -297,15 +297,6 @@ def faketime() -> Path | None:
         return None
     path = Path(next(iter(spec.submodule_search_locations))) / _FAKETIME
     return path if path.exists() else None
-
-
-def is_alive(port: int) -> bool:
-    """Return whether a webhook answers on a port of this machine."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/livez", timeout=2) as answer:
-            return bool(answer.status == 200)  # noqa: PLR2004 - HTTP's OK
-    except OSError:
-        return False
 
 
 def wait_until(true: Callable[[], bool], seconds: float, what: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final, Self
 
 #: Entries of a transcript that are read together: some 300 bytes each; DynamoDB answers with a megabyte at most.
@@ -53,3 +54,8 @@ def arrived(stream_id: str) -> str:
 def milliseconds(arrived_: str) -> int:
     """Return when a row's text was accepted, in milliseconds of Redis's clock."""
     return int(arrived_.partition("-")[0])
+
+
+def accepted_at(arrived_: str) -> datetime:
+    """Return when a row's text was accepted, by Redis's clock."""
+    return datetime.fromtimestamp(milliseconds(arrived_) / 1000, UTC)

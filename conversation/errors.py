@@ -13,6 +13,9 @@ class ConversationError(Exception):
 class Fenced(ConversationError):
     """Another worker raised the fence since; the pending write must not be made."""
 
+    def __init__(self, message: str = "another worker opened this conversation since") -> None:
+        super().__init__(message)
+
 
 class StoreAway(ConversationError):
     """The store cannot be reached or throttles. The outcome of the last write is unknown; try again later."""

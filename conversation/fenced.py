@@ -14,7 +14,12 @@ from conversation.contention import holds
 from conversation.errors import ConditionFailed, Fenced
 from conversation.models import Conversation, Memory
 from conversation.storage import DynamoDBStorage
-from conversation.table import Delete, IfMissing, Plus, Tables, Update
+from conversation.table import Check, Delete, IfMissing, Plus, Tables, Update
+
+
+def fence_stands(names: schema.Names, user_id: str, fence: int) -> Check:
+    """Return the check, for a transaction, that no other worker opened the conversation since."""
+    return Check(table=names.conversations, key={"user_id": user_id}, when=Attr("fence").eq(fence))
 
 
 class FencedConversations:
@@ -120,4 +125,4 @@ class FencedConversations:
         try:
             self._tables.update(update)
         except ConditionFailed:
-            raise Fenced("another worker opened this conversation since") from None
+            raise Fenced from None

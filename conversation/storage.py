@@ -116,7 +116,7 @@ class DynamoDBStorage:
         def attempt() -> Conversation:
             previous = self.get(user_id) or Conversation.new(user_id, now)
             if fence is not None and previous.fence != fence:
-                raise Fenced("another worker opened this conversation since")
+                raise Fenced
             is_active = previous.is_active if active is None else active
             fresh = replace(previous.forgetting(through_ms), is_active=is_active, updated_at=now)
             cut = window.cut(fresh, forgotten=previous.messages)

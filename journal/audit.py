@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
-from conversation.entries import milliseconds
+from conversation.entries import accepted_at
 from conversation.models import parse_time
 from journal.states import PartState
 
@@ -68,7 +68,7 @@ def silences(rows: Iterable[Row]) -> list[Silence]:
     for row, at in keywords:
         open_ = periods[-1] if periods and periods[-1].until is None else None
         if row["reason"] == STOPPED and open_ is None:
-            arrived = datetime.fromtimestamp(milliseconds(row["arrived"]) / 1000, UTC)
+            arrived = accepted_at(row["arrived"])
             periods.append(Silence(sid=str(row["sid"]), arrived=min(arrived, at), begun=at, until=None))
         elif row["reason"] == STARTED and open_ is not None:
             periods[-1] = Silence(sid=open_.sid, arrived=open_.arrived, begun=open_.begun, until=at)
@@ -109,4 +109,4 @@ def _claims(row: Row) -> list[datetime]:
 
 def _settled(row: Row) -> datetime:
     at = parse_time(row.get("settled_at"))
-    return at or datetime.fromtimestamp(milliseconds(row["arrived"]) / 1000, UTC)
+    return at or accepted_at(row["arrived"])

@@ -15,10 +15,10 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
-from conversation.entries import arrived, milliseconds
+from conversation.entries import accepted_at, arrived, milliseconds
 from conversation.models import Conversation, Message, Role
 from journal.states import PartState, TurnState
 
@@ -85,7 +85,7 @@ class Turn:
     @property
     def arrived_at(self) -> datetime:
         """Return when the text was accepted, by Redis's clock."""
-        return _moment(self.arrived)
+        return accepted_at(self.arrived)
 
     @property
     def arrived_ms(self) -> int:
@@ -169,7 +169,7 @@ class ReplyPart:
     @property
     def arrived_at(self) -> datetime:
         """Return when the text that it answers was accepted, by Redis's clock."""
-        return _moment(self.arrived)
+        return accepted_at(self.arrived)
 
     def second_try(self, *, due: int, fresh: bool = False) -> ReplyPart:
         """Return the sibling part that tries the same words again, from `due` on.
@@ -363,7 +363,3 @@ def part_of_attempt(attempt_id: str) -> str | None:
 def bucket(user_id: str) -> str:
     """Return the partition, such as `07`, of the sparse index that lists this person's unsettled rows."""
     return ALL_BUCKETS[hashlib.blake2b(user_id.encode(), digest_size=2).digest()[0] % BUCKETS]
-
-
-def _moment(arrived_: str) -> datetime:
-    return datetime.fromtimestamp(milliseconds(arrived_) / 1000, UTC)

@@ -18,8 +18,9 @@ from boto3.dynamodb.conditions import Attr, ConditionBase, Key
 from conversation import schema
 from conversation.contention import holds, until_it_holds, wins
 from conversation.errors import ConditionFailed, Fenced, StoreAway
+from conversation.fenced import fence_stands
 from conversation.storage import DynamoDBStorage
-from conversation.table import Append, Check, IfMissing, Plus, Query, Row, Update, each
+from conversation.table import Append, IfMissing, Plus, Query, Row, Update, each
 from journal import codec, listing, states
 from journal.model import Binding, Charge, ReplyPart, Reported
 from journal.states import PartState
@@ -76,7 +77,7 @@ class Outbox:
             when=_state_in(*states.part_sources(PartState.SENDING)),
             attempt_id=attempt_id,
         )
-        check = Check(table=self._names.conversations, key={"user_id": part.user_id}, when=Attr("fence").eq(fence))
+        check = fence_stands(self._names, part.user_id, fence)
 
         def attempt() -> ReplyPart:
             try:

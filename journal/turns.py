@@ -7,7 +7,6 @@ Every write names its idempotency key and what a second call does.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -15,12 +14,13 @@ from typing import Any, Final
 from boto3.dynamodb.conditions import Attr
 
 from conversation import transcript, window
-from conversation.contention import until_it_holds
+from conversation.contention import holds, until_it_holds
 from conversation.errors import ConditionFailed, Fenced
+from conversation.fenced import fence_stands
 from conversation.models import Conversation, Role
 from conversation.rewrite import rewrite
 from conversation.storage import DynamoDBStorage
-from conversation.table import Check, Update
+from conversation.table import Update
 from journal import codec, listing, states
 from journal.model import Filed, FrozenReply, ReplyPart, Turn, in_key
 from journal.states import TurnState
@@ -83,8 +83,7 @@ class Turns:
         does not know of. Raises `IllegalMove` for a state that ends no turn.
         """
         settlement = self._settlement(turn, state, reason, now)
-        item = {"user_id": turn.user_id}
-        check = Check(table=self._names.conversations, key=item, when=Attr("fence").eq(fence))
+        check = fence_stands(self._names, turn.user_id, fence)
 
         def attempt() -> None:
             try:
@@ -92,7 +91,7 @@ class Turns:
             except ConditionFailed as failed:
                 conversation, row = failed.rows
                 if conversation is not None or row is None:
-                    raise Fenced("another worker opened this conversation since") from None
+                    raise Fenced from None
 
         until_it_holds(attempt, seconds=self._storage.contention_seconds)
 
@@ -121,7 +120,7 @@ class Turns:
                     return cut.conversation.written(previous)
                 fresh = self._storage.get(opened.user_id)
                 if fresh is None or fresh.fence != opened.fence:
-                    raise Fenced("another worker opened this conversation since") from None
+                    raise Fenced from None
                 current[0] = fresh  # another writer changed the window alone: merge, the words stay the same
                 raise
             return cut.conversation.written(previous)
@@ -148,12 +147,10 @@ class Turns:
             add={"duplicates": times},
             when=Attr("user_id").exists(),
         )
-        with suppress(ConditionFailed):
-            self._tables.update(update)
+        holds(self._tables, update)
 
     def _note(self, turn: Turn, **values: str) -> None:
-        with suppress(ConditionFailed):
-            self._tables.update(self._update(turn, values, when=Attr("user_id").exists()))
+        holds(self._tables, self._update(turn, values, when=Attr("user_id").exists()))
 
     def _took_effect(self, reply: FrozenReply) -> bool:
         """Return whether an earlier attempt of this very write took effect. Raises `Fenced` if another's did."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
 from boto3.dynamodb.conditions import Attr, Key
 
 from conversation import schema
-from conversation.errors import ConditionFailed
+from conversation.contention import holds
 from conversation.storage import DynamoDBStorage
 from conversation.table import READ_BATCH, Query, Update, each
 from journal.model import RowName, in_key
@@ -62,5 +61,4 @@ class Unsettled:
             set={"at": stamp},
             when=Attr("at").not_exists() | Attr("at").lt(stamp),
         )
-        with suppress(ConditionFailed):
-            self._tables.update(update)
+        holds(self._tables, update)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import socket
 import sys
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -76,7 +75,7 @@ def dynamodb(port: int, folder: Path, env: Mapping[str, str]) -> Program:
         )
     server = Path(__file__).parent / "dynamodb.py"
     command = [str(python), "-P", str(server), "--port", str(port), "--data", str(folder)]
-    return Program(name="dynamodb", command=command, environment=env, answers=lambda: _http_answers(port, "/"))
+    return Program(name="dynamodb", command=command, environment=env, answers=lambda: http_answers(port, "/"))
 
 
 def model(port: int, env: Mapping[str, str]) -> Program:
@@ -85,7 +84,7 @@ def model(port: int, env: Mapping[str, str]) -> Program:
     if not python.exists():
         raise CannotStart("the small model is not installed: run scripts/install model, or scripts/up --model local")
     command = [str(python), "-P", str(Path(__file__).parent / "model.py"), "--port", str(port)]
-    return Program(name="model", command=command, environment=env, answers=lambda: _http_answers(port, "/health"))
+    return Program(name="model", command=command, environment=env, answers=lambda: http_answers(port, "/health"))
 
 
 def dadacat(
@@ -98,7 +97,7 @@ def dadacat(
 
 def http(role: str, port: int, path: str, env: Mapping[str, str], *options: str) -> Program:
     """Return a process of the product that serves HTTP; `path` answers when it is ready."""
-    return dadacat(role, ["--port", str(port), *options], env, answers=lambda: _http_answers(port, path))
+    return dadacat(role, ["--port", str(port), *options], env, answers=lambda: http_answers(port, path))
 
 
 def worker(number: int, run: Path, env: Mapping[str, str]) -> Program:
@@ -115,9 +114,10 @@ def worker(number: int, run: Path, env: Mapping[str, str]) -> Program:
     )
 
 
-def _http_answers(port: int, path: str) -> bool:
+def http_answers(port: int, path: str) -> bool:
+    """Return whether a server on this machine answers with 200."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as answer:
             return bool(answer.status == 200)  # noqa: PLR2004 - HTTP's OK
-    except (OSError, urllib.error.URLError):
+    except OSError:
         return False

@@ -95,7 +95,7 @@ def _reconcile(worker: Worker) -> None:
 
 
 @setup_logging.connect
-def _log_as_everybody(**_: object) -> None:
+def _log_in_our_form(**_: object) -> None:
     chosen = process.settings()
     role = next((name for name in ("beat", "flower") if name in sys.argv), "worker")
     logs.configure(role, form=chosen.logs.format, level=chosen.logs.level)

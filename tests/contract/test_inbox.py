@@ -63,7 +63,7 @@ def test_a_text_that_already_waits_is_not_added_again(inbox: Inbox) -> None:
 
 
 def test_no_one_serves_an_unknown_person(inbox: Inbox) -> None:
-    assert inbox.leases.take(Who("nobody")) is None
+    assert inbox.leases.take(Who("stranger")) is None
 
 
 def test_one_worker_serves_a_person_at_a_time_and_others_serve_others(inbox: Inbox) -> None:
@@ -220,7 +220,7 @@ def test_a_text_that_is_brought_again_while_it_waits_is_counted(inbox: Inbox) ->
 def test_a_memory_is_asked_for_once_in_a_while(inbox: Inbox, server: redis.Redis) -> None:
     inbox.texts.accept(a_text())
     assert inbox.people.user_id(ANN_) == ANN
-    assert inbox.people.user_id(Who("nobody")) is None
+    assert inbox.people.user_id(Who("stranger")) is None
 
     inbox.agenda.request_memory(ANN_)
     inbox.agenda.request_memory(ANN_)

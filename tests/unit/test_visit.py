@@ -85,7 +85,7 @@ def test_where_no_thread_can_be_had_nothing_is_held_and_the_next_one_is_kept(mon
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", none_left)
         with pytest.raises(RuntimeError), keeper.kept(one):
-            raise AssertionError("nobody is served without a keeper")
+            raise AssertionError("no person is served without a keeper")
 
     with keeper.kept(other):
         wait_until(lambda: leases.renewed.count(other.token) > 1, what="renewals of the other")
