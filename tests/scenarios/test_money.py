@@ -147,7 +147,19 @@ def test_the_day_ends_within_its_budget_the_one_that_spends_it(tree: Tree, model
     assert "over the budget" in dadacat(tree, "explain", by_heart["turn"])
 
 
+def spend_the_rest(tree: Tree, model: Model) -> None:
+    """Text one after the other until the model is not asked: what was reserved in parallel may have left some money."""
+    for number in range(1, 100):
+        asked, person = len(model.asked), f"+1555777{4000 + number}"
+        tree.text("is the till open?", sender=person)
+        answered(tree, person, 1)
+        if len(model.asked) == asked:
+            return
+    raise AssertionError("the budget has no end")
+
+
 def test_an_emptied_redis_is_no_new_purse(tree: Tree, model: Model) -> None:
+    spend_the_rest(tree, model)
     before, person = len(model.asked), "+15557772000"
     with tree.redis as client:
         client.flushall()
