@@ -148,7 +148,7 @@ def test_the_day_ends_within_its_budget_the_one_that_spends_it(tree: Tree, model
 
 
 def spend_the_rest(tree: Tree, model: Model) -> None:
-    """Text one after the other until the model is not asked: what was reserved in parallel may have left some money."""
+    """Text one by one until no model is asked: what was reserved in parallel may have left some money."""
     for number in range(1, 100):
         asked, person = len(model.asked), f"+1555777{4000 + number}"
         tree.text("is the till open?", sender=person)
