@@ -30,10 +30,12 @@ DRAIN_REQUESTED: Final = "receipts:rung"
 #: String: a recount was requested a moment ago; for `inbox.times.COUNT_AGAIN`.
 COUNT_REQUESTED: Final = "reminded:#count"
 
-#: Hash, `reason` and `since` in milliseconds; exists while the circuit is open.
+#: The account's circuit breaker: see `circuit`.
 CIRCUIT: Final = "circuit"
-#: String: one send was let through an open circuit; for the time between two probes.
+#: The account's probe: see `probe`.
 PROBE: Final = "circuit:probe"
+#: Sorted set of the open circuits other than the account's, such as `sender:+15005550006`, by when they opened.
+CIRCUITS: Final = "circuits"
 
 #: String, set when the totals of what was spent are complete; missing: Redis was emptied.
 BUDGET_EPOCH: Final = "purse:epoch"
@@ -42,6 +44,35 @@ RECOUNT: Final = "purse:count"
 
 #: What precedes a person or a duty in the key of its lease; the script `due` appends the rest.
 LEASE_PREFIX: Final = "lease:"
+
+
+def circuit(place: str) -> str:
+    """Hash of an open circuit breaker; until it is closed, or for `inbox.circuit.KEPT` after the last refusal.
+
+    `place` is empty for the account, or such as `sender:+15005550006`, `channel:whatsapp:+15005550006` and
+    `destination:` with a person's hash. The fields: `reason`, `since` and `last` (in milliseconds), `times` (how often
+    it was refused), `pause` (milliseconds between two probes), `by` (`answer` or `report`). An earlier release writes
+    and reads only `reason` and `since` of the account's.
+    """
+    return f"{CIRCUIT}:{place}" if place else CIRCUIT
+
+
+def probe(place: str) -> str:
+    """Whether one send was let through an open circuit a moment ago; for the time between two probes."""
+    return f"{PROBE}:{place}" if place else PROBE
+
+
+def circuit_waiting(place: str) -> str:
+    """Set of the people whose replies wait for a circuit; until it is closed."""
+    return f"{CIRCUIT}:waiting:{place}"
+
+
+def circuit_suspected(place: str) -> str:
+    """Set of the people whose messages were refused because of a sender or channel that is not yet stopped for all.
+
+    For `inbox.circuit.SUSPECTED`.
+    """
+    return f"{CIRCUIT}:suspected:{place}"
 
 
 def texts(who: str) -> str:

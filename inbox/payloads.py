@@ -91,6 +91,7 @@ def encode_report(report: DeliveryReport) -> bytes:
         "attempt": report.attempt_id,
         **({"error": report.error_code} if report.error_code is not None else {}),
         **({"from": report.sender} if report.sender else {}),
+        **({"who": report.who} if report.who else {}),
     }
     return _encode(fields).encode()
 
@@ -106,6 +107,7 @@ def decode_report(payload: bytes) -> DeliveryReport:
             attempt_id=fields["attempt"],
             error_code=fields.get("error"),
             sender=fields.get("from", ""),
+            who=fields.get("who", ""),
         )
     except (KeyError, TypeError, ValueError) as exc:
         raise UnreadableEntry(f"not a delivery report: {type(exc).__name__}") from exc

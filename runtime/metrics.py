@@ -23,7 +23,19 @@ OLDEST_WAITING_SECONDS = Gauge(
 )
 SENDING_STOPPED = Gauge(
     "dadacat_sending_stopped",
-    "1 while nothing is sent because the account or its configuration is wrong.",
+    "1 while nothing is sent because Twilio refuses the account.",
+    multiprocess_mode="mostrecent",
+)
+STOPPED = Gauge(
+    "dadacat_stopped",
+    "Open circuit breakers by scope: account, sender, channel, destination.",
+    ["scope"],
+    multiprocess_mode="mostrecent",
+)
+STOPPED_PEOPLE = Gauge(
+    "dadacat_stopped_people",
+    "People whose replies wait for an open circuit breaker, by its scope.",
+    ["scope"],
     multiprocess_mode="mostrecent",
 )
 ALARMS = Counter("dadacat_alarms", "Errors of the carrier that the operator should look at.", ["alarm"])

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from sms.errors import CarrierAway
 from sms.messages import MessageSid, OutboundSms
-from sms.ports import ErrorClass, Listed, Listing, NotCreated, Outcome, Sent
+from sms.ports import ErrorClass, Listed, Listing, NotCreated, Outcome, Sent, Verdict
 
 
 def _now() -> datetime:
@@ -49,7 +49,8 @@ class InMemorySender:
     def send(self, message: OutboundSms, *, may_begin: Callable[[], bool]) -> Outcome:
         """Create `message` once, or return the next outcome of `answers`."""
         if not may_begin():
-            return NotCreated(error_class=ErrorClass.TRY_AGAIN, code=None, reason="claim too old to send")
+            late = Verdict(error_class=ErrorClass.TRY_AGAIN, code=None, means="claim too old to send")
+            return NotCreated(verdict=late)
         self.asked.append(message)
         sid = MessageSid(f"SM{next(self._numbers):032x}")
         answer = self.answers.popleft() if self.answers else Sent(sid=sid, status="queued", segments=1)

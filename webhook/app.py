@@ -22,6 +22,7 @@ from sms.errors import UnusableText
 from sms.messages import DeliveryReport, InboundSms
 from sms.recipient import Recipient
 from sms.signature import Validator
+from webhook import readiness
 from webhook.ingest import Ingest, NotStored
 
 Scope = MutableMapping[str, Any]  # Any: ASGI's own
@@ -122,7 +123,9 @@ class WebhookApp:
         try:
             self.recipient.check_account(form)
             if path == "/sms/status":
-                await self.ingest.receive(DeliveryReport.parse(form, parse_qs(query).get("i", [""])[0]))
+                ours = parse_qs(query)
+                attempt, who = (ours.get(name, [""])[0] for name in ("i", "w"))
+                await self.ingest.receive(DeliveryReport.parse(form, attempt, who))
                 return STORED_REPORT
             text = InboundSms.parse(form)
             self.recipient.check(text)
@@ -140,15 +143,10 @@ class WebhookApp:
         except NotStored as exc:
             # without Redis there are metrics all the same; the age of the oldest text keeps its last value
             return Answer(503, f"redis does not answer: {exc}\n".encode()) if path == "/readyz" else _metrics()
-        oldest = state.oldest_waiting_seconds
-        metrics.OLDEST_WAITING_SECONDS.set(oldest)
-        metrics.SENDING_STOPPED.set(bool(state.stopped))
+        readiness.note(state)
         if path == "/metrics":
             return _metrics()
-        # texts are stored in every state, so the webhook stays in service
-        word = "stopped" if state.stopped else "stuck" if oldest > self.stuck_after_seconds else "ready"
-        reason = f"nothing is sent: {state.stopped}\n" if state.stopped else ""
-        return Answer(200, f"{word}\noldest unanswered text: {oldest:.1f} s\n{reason}".encode())
+        return Answer(200, readiness.body(state, stuck_after_seconds=self.stuck_after_seconds))
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while (message := await receive())["type"] != "lifespan.shutdown":

@@ -20,13 +20,14 @@ from typing import Final
 
 from conversation.errors import StoreAway
 from conversation.models import in_milliseconds
-from inbox.ports import Circuit, Passage
+from inbox.payloads import Who
+from inbox.ports import Circuit, Passage, Place
 from journal import model
 from journal.ports import Journal
 from journal.states import PartState
 from sms.messages import OutboundSms, address_of
-from sms.ports import ErrorClass, NotCreated, Outcome, Sender, Sent
-from worker import retry_policy, telemetry
+from sms.ports import ErrorClass, NotCreated, Outcome, Scope, Sender, Sent, Verdict
+from worker import retry_policy, scopes, telemetry
 from worker.visit import Visit
 
 #: An older claim is not acted upon: the next lease holder may have turned it into UNKNOWN.
@@ -34,6 +35,9 @@ CLAIM_GOOD_FOR_SECONDS: Final = 5.0
 #: How many threads of one process may be between claim and first byte. A kill in that window cannot be told from
 #: a kill after the first byte, so the part is held, not sent. A small number keeps such parts few and the window short.
 CLAIMS_AT_A_TIME: Final = 2
+#: A refused part is looked at again at once: its circuit says when to come back, or the reply leaves without a service
+#: that is not ours.
+_ATTEMPTS_IN_A_ROW: Final = 2
 #: The reason for which a person gets no reply for a while.
 LOOP: Final = "two machines seem to talk to each other"
 #: A second try that is due later than this does not hold back the person's other replies.
@@ -49,6 +53,8 @@ class Terms:
     validity_seconds: int
     patience_seconds: float
     max_age_seconds: float
+    #: The messaging service of this installation; empty if it has none.
+    service_sid: str = ""
 
 
 class _Window:
@@ -132,31 +138,52 @@ class Delivery:
             part = self._journal.outbox.bind(part, _unknown(visit, "its sender died"), now=visit.now())
             self._telemetry.emit(telemetry.part_attempted(part))
         if part.state in (PartState.NEW, PartState.RETRY):
+            return self._send(visit, part)
+        return self._wait_for_evidence(visit, part)
+
+    def _send(self, visit: Visit, part: model.ReplyPart) -> int | None:
+        """Send a part if it is due, wanted and let through; return when to look again, or None."""
+        for _ in range(_ATTEMPTS_IN_A_ROW):
             if visit.now_ms() < part.due:
                 # no visit waits until tomorrow for a second try: the reconciler finds it when it is due
                 return part.due if part.due - visit.now_ms() <= _LONGEST_WAIT_MS or not part.again else None
             unwanted = self._unwanted(visit, part)
             if unwanted:
-                binding = model.Binding(state=PartState.SUPPRESSED, reason=unwanted)
-                suppressed = self._journal.outbox.bind(part, binding, now=visit.now())
-                self._telemetry.emit(telemetry.part_attempted(suppressed))
+                self._suppress(visit, part, unwanted)
                 return None
-            passage = self._circuit.passage()
+            passage = self._circuit.passage(self._places(visit, part))
             if not passage.allowed:
+                visit.stopped_at = passage.stopped
                 return visit.now_ms() + passage.wait_ms
             # a probe is sent without pacing: there are few
-            wait_ms = 0 if passage.probe else self._pace(part)
+            wait_ms = 0 if passage.probes else self._pace(part)
             if wait_ms < 0:
                 return visit.now_ms() - wait_ms
             if wait_ms:
                 self._sleep(wait_ms / 1000)
             part = self._attempt(visit, part, passage)
-        if part.state is PartState.RETRY:
-            return part.due
-        if part.state is PartState.UNKNOWN:
-            patient_until = part.unknown_since + int(self._terms.patience_seconds * 1000)
-            return patient_until if visit.now_ms() < patient_until else None
-        return None
+            if part.state is not PartState.RETRY:
+                return self._wait_for_evidence(visit, part)
+        return part.due
+
+    def _wait_for_evidence(self, visit: Visit, part: model.ReplyPart) -> int | None:
+        """Return until when a part of unknown outcome holds back the parts behind it, or None."""
+        if part.state is not PartState.UNKNOWN:
+            return None
+        patient_until = part.unknown_since + int(self._terms.patience_seconds * 1000)
+        return patient_until if visit.now_ms() < patient_until else None
+
+    def _suppress(self, visit: Visit, part: model.ReplyPart, reason: str) -> None:
+        binding = model.Binding(state=PartState.SUPPRESSED, reason=reason)
+        suppressed = self._journal.outbox.bind(part, binding, now=visit.now())
+        self._telemetry.emit(telemetry.part_attempted(suppressed))
+
+    def parked(self, visit: Visit) -> bool:
+        """Note that a visit's person waits for a circuit; False if it is open again, so that the person is due now.
+
+        It is called once the visit's lease is released: from then on, closing the circuit wakes the person.
+        """
+        return visit.stopped_at is None or self._circuit.wait(visit.stopped_at, visit.lease.who)
 
     def _attempt(self, visit: Visit, part: model.ReplyPart, passage: Passage) -> model.ReplyPart:
         self._sender.warm()
@@ -167,30 +194,48 @@ class Delivery:
                 attempt_id=model.new_attempt_id(part),
                 now=visit.now(),
             )
-            outcome = self._sender.send(self._message(claimed), may_begin=window.first_byte)
+            outcome = self._sender.send(self._message(claimed, visit.lease.who), may_begin=window.first_byte)
         # before anything else: an outcome that is not stored is in doubt, whatever else can be reached
         bound = self._bind(visit, claimed, self._binding(visit, claimed, outcome))
         self._telemetry.emit(telemetry.part_attempted(bound))
         if isinstance(outcome, NotCreated):
-            self._heed(visit, outcome, passage)
-        elif isinstance(outcome, Sent) and passage.probe:
-            self._circuit.close()
-        if not isinstance(outcome, Sent) and outcome.alarming:
-            self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.STRANGE, outcome.reason))
+            self._heed(visit, claimed, outcome, passage)
+        elif isinstance(outcome, Sent):
+            self._reopen(passage.probes)
+        else:
+            self._stop(visit, claimed, outcome.verdict)
+            if outcome.alarming:
+                self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.STRANGE, outcome.reason))
         return bound
 
-    def _heed(self, visit: Visit, refusal: NotCreated, passage: Passage) -> None:
-        """Act on what a refusal says beyond this one message: about our account, and about the person."""
-        rule = retry_policy.rule_of(refusal.error_class, refusal.code)
-        if rule.stops_sending and self._circuit.open(refusal.reason):
-            self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.STOPPED, refusal.reason))
-        if rule.accepts_account and passage.probe:
-            self._circuit.close()
-        if rule.opts_out:
+    def _heed(self, visit: Visit, part: model.ReplyPart, refusal: NotCreated, passage: Passage) -> None:
+        """Act on what a refusal says beyond this one message: about a circuit's place, and about the person."""
+        verdict, rule = refusal.verdict, retry_policy.rule_of(refusal)
+        self._stop(visit, part, verdict)
+        if verdict.code is not None and verdict.scope is not Scope.ACCOUNT:
+            # the carrier judged something narrower, so it accepts the account
+            self._reopen([place for place in passage.probes if place.scope is Scope.ACCOUNT])
+        if verdict.opts_out:
             self._journal.conversations.set_active(visit.user_id, active=False, fence=visit.fence, now=visit.now())
             visit.opened = replace(visit.conversation, is_active=False)
         if rule.quiet:
-            self.end_loop(visit, refusal.reason)
+            self.end_loop(visit, verdict.means)
+        elif verdict.alarming:
+            self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.STRANGE, verdict.means))
+
+    def _stop(self, visit: Visit, part: model.ReplyPart, verdict: Verdict | None) -> None:
+        """Open the circuit of the place that the carrier's verdict concerns, if it concerns more than this message."""
+        stop = scopes.stop_of(verdict, part, visit.lease.who, ours=self._terms.service_sid) if verdict else None
+        place = self._circuit.open(stop) if stop is not None else None
+        if stop is not None and place is not None:
+            self._telemetry.emit(telemetry.stopped(place, stop))
+
+    def _reopen(self, places: Sequence[Place]) -> None:
+        for place in self._circuit.close(places) if places else ():
+            self._telemetry.emit(telemetry.resumed(place))
+
+    def _places(self, visit: Visit, part: model.ReplyPart) -> tuple[Place, ...]:
+        return scopes.places(part, visit.lease.who, ours=self._terms.service_sid)
 
     def end_loop(self, visit: Visit, reason: str) -> None:
         """Send this person no reply for a while."""
@@ -209,13 +254,13 @@ class Delivery:
         finally:
             window.leave()
 
-    def _message(self, part: model.ReplyPart) -> OutboundSms:
+    def _message(self, part: model.ReplyPart, who: Who) -> OutboundSms:
         return OutboundSms(
             to=address_of(part.user_id),
             sender=part.sender,
-            messaging_service_sid=part.messaging_service_sid,
+            messaging_service_sid=scopes.service_of(part, ours=self._terms.service_sid),
             body=part.content,
-            status_callback=f"{self._terms.public_url}/sms/status?i={part.attempt_id}",
+            status_callback=f"{self._terms.public_url}/sms/status?i={part.attempt_id}&w={who}",
             validity_seconds=self._terms.validity_seconds,
         )
 
@@ -226,8 +271,9 @@ class Delivery:
             )
         if not isinstance(outcome, NotCreated):
             return _unknown(visit, outcome.reason)
-        refused = model.Binding(state=PartState.FAILED, error_code=outcome.code, reason=outcome.reason)
-        if retry_policy.rule_of(outcome.error_class, outcome.code).fate is not retry_policy.Fate.AGAIN:
+        verdict = outcome.verdict
+        refused = model.Binding(state=PartState.FAILED, error_code=verdict.code, reason=verdict.means)
+        if retry_policy.rule_of(outcome).fate is not retry_policy.Fate.AGAIN:
             return refused
         pause = retry_policy.pause_after(outcome, tries=part.tries, rng=self._rng)
         return replace(refused, state=PartState.RETRY, due=visit.now_ms() + int(pause.total_seconds() * 1000))

@@ -1,7 +1,8 @@
 """Match parts of unknown outcome with entries of the carrier's message list. Pure: no I/O.
 
-The list proves presence, never absence. An entry is evidence for a part under four conditions: it has the same
-recipient, sender and words; it was created no earlier than the part was claimed; it is bound to no other part; and
+The list proves presence, never absence. It is the list of messages to one person, so the recipient needs no check. How
+Twilio writes a number is no evidence against. An entry is evidence for a part under four conditions: it has the same
+words and may have the same sender; it was created no earlier than the part was claimed; it is bound to no other part; and
 there are at least as many such entries as parts in doubt with the same words. If there are fewer, no entry can be
 attributed, and none is bound.
 """
@@ -15,7 +16,7 @@ from typing import Final
 
 from journal.model import ReplyPart
 from journal.states import PartState
-from sms.messages import address_of
+from sms.messages import TRIAL_PREFIX, may_be_same
 from sms.ports import Listed, Listing
 
 #: How far clock drift and the request's travel time may put an entry before its claim.
@@ -66,9 +67,8 @@ def _is_like(entry: Listed, alike: Collection[ReplyPart]) -> bool:
     sender = _sender(part)
     return (
         not entry.inbound
-        and entry.to == address_of(part.user_id)
-        and entry.body == part.content
-        and sender in (None, entry.sender)
+        and entry.body.removeprefix(TRIAL_PREFIX) == part.content
+        and (sender is None or may_be_same(sender, entry.sender))
     )
 
 

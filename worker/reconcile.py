@@ -271,7 +271,7 @@ class Reconciler:
         for number in self._terms.numbers:
             listing = self._message_list.received_by(number, since=mark - OVERLAP)
             read_at.append(listing.read_at)
-            texts = [entry for entry in reversed(listing.messages) if entry.inbound]
+            texts = [entry for entry in reversed(listing.messages) if _is_text(entry)]
             known = self._journal.unsettled.known([(self._user(entry.sender, entry.to), entry.sid) for entry in texts])
             for entry in texts:
                 age = listing.read_at - entry.created
@@ -283,6 +283,11 @@ class Reconciler:
             passed("texts that we may have missed")
         self._journal.unsettled.set_watermark(RECEIVED, min(read_at))
         return missed, late
+
+
+def _is_text(entry: Listed) -> bool:
+    """Return whether an entry is a text that a webhook would take as well."""
+    return entry.inbound and len(entry.body) <= messages.most_characters(entry.sender)
 
 
 def _text_from(entry: Listed, age: timedelta) -> messages.InboundSms:

@@ -210,7 +210,7 @@ def test_readiness_says_if_texts_wait_too_long_or_nothing_is_sent(webhook: Webho
     webhook.redis.hset(keys.CIRCUIT, "reason", "authentication failed")
     stopped = webhook.ask("GET", "/readyz").text
     assert stopped.startswith("stopped")
-    assert "nothing is sent: authentication failed" in stopped
+    assert "nothing is sent: authentication failed; stopped since 1970-01-01T00:00:00Z; 0 people wait" in stopped
 
 
 def test_the_age_of_the_oldest_text_is_a_metric(webhook: Webhook) -> None:

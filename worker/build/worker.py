@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from inbox.ports import Inbox
+from inbox.ports import Circuit, Inbox
 from runtime.secrets import Keys
 from runtime.settings import Settings
 from worker.budget import Budget
@@ -32,6 +32,7 @@ class Worker:
     memories: Memories
     budget: Budget
     inbox: Inbox
+    circuit: Circuit
 
 
 def worker(chosen: Settings, keys: Keys, stopping: Callable[[], bool]) -> Worker:
@@ -74,4 +75,5 @@ def worker(chosen: Settings, keys: Keys, stopping: Callable[[], bool]) -> Worker
         ),
         budget=budget_,
         inbox=inbox_,
+        circuit=inbox.circuit(chosen, client),
     )
