@@ -74,20 +74,23 @@ class RedisCircuit:
 
     def close(self, places: Sequence[Place], *, delivered: bool = False) -> Sequence[Place]:
         """Allow sending again and wake the people who wait; return the places that this call opened."""
+        return self._close(places, "delivered" if delivered else "accepted")
+
+    def _close(self, places: Sequence[Place], why: str) -> Sequence[Place]:
         names = [keys.CIRCUITS]
         for place in places:
             names += [keys.circuit(place.key), keys.probe(place.key)]
             names += [keys.circuit_waiting(place.key), keys.circuit_suspected(place.key)]
-        args = [int(delivered), milliseconds(PROOF), *(place.key for place in places)]
-        outcomes = self._scripts.run("reopen", names, args)
+        outcomes = self._scripts.run("reopen", names, [why, milliseconds(PROOF), *(place.key for place in places)])
         opened = []
         for place, people in zip(places, outcomes, strict=True):
             if people:
                 opened.append(place)
                 suspected, waiting = ([Who(who.decode()) for who in group] for group in people)
                 self._wake(waiting)
-                # their own circuits were opened because of the place
-                self.close([Place(Scope.DESTINATION, who) for who in suspected if place.scope is not Scope.DESTINATION])
+                if suspected:
+                    # their own circuits were opened because of the place
+                    self._close([Place(Scope.DESTINATION, who) for who in suspected], "cause")
         return opened
 
     def wait(self, place: Place, who: Who) -> bool:

@@ -31,6 +31,8 @@ class InMemorySender:
         self.away = False
         #: Texts that persons sent, with or without a webhook.
         self.received: list[Listed] = []
+        #: More messages that the list shows to a person, by the address that was asked for.
+        self.listed_to: dict[str, list[Listed]] = {}
         #: Messages that the list does not show yet.
         self.hidden: set[MessageSid] = set()
         self.created_at: dict[MessageSid, datetime] = {}
@@ -68,7 +70,7 @@ class InMemorySender:
             for sid, message in reversed(self.created)
             if message.to == person and now - self.created_at[sid] <= for_the_last and sid not in self.hidden
         ]
-        return Listing(messages=tuple(shown), read_at=now)
+        return Listing(messages=(*self.listed_to.get(person, ()), *shown), read_at=now)
 
     def sent_from(self, number: str, *, since: datetime) -> Listing:
         """List the messages from one of our numbers, newest first."""

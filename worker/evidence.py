@@ -2,8 +2,8 @@
 
 The list proves presence, never absence. It is the list of messages to one person, so the recipient needs no check. How
 Twilio writes a number is no evidence against. An entry is evidence for a part under four conditions: it has the same
-words and may have the same sender; it was created no earlier than the part was claimed; it is bound to no other part; and
-there are at least as many such entries as parts in doubt with the same words. If there are fewer, no entry can be
+words and may have the same sender; it was created no earlier than the part was claimed; it is bound to no other part;
+and there are at least as many such entries as parts in doubt with the same words. If there are fewer, no entry can be
 attributed, and none is bound.
 """
 

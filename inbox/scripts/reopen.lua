@@ -5,7 +5,7 @@
 -- KEYS[4i-1] its probe
 -- KEYS[4i]   circuit:waiting:{place}
 -- KEYS[4i+1] circuit:suspected:{place}
--- ARGV[1] 1 if a message was delivered, 0 if one was only accepted
+-- ARGV[1] why: `accepted` or `delivered` of a message, `cause` if the place was stopped because of another one
 -- ARGV[2] milliseconds after which an accepted message counts as proof, if a report stopped the place
 -- ARGV[i+2] part of the key of place i; empty for the account
 --
@@ -14,11 +14,11 @@
 local function reopen(circuit, probe, waiting, suspected, name)
   local open = redis.call('EXISTS', circuit) == 1
   local reported = open and redis.call('HGET', circuit, 'by') == 'report'
-  if ARGV[1] == '1' then
+  if ARGV[1] == 'delivered' then
     -- it works: what one person was refused lies with that person
     if not open then redis.call('DEL', suspected) end
     if not reported then return {} end
-  elseif reported then
+  elseif reported and ARGV[1] == 'accepted' then
     redis.call('PEXPIRE', circuit, ARGV[2])
     return {}
   end
