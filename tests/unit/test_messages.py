@@ -57,14 +57,51 @@ def test_a_report_says_what_became_of_which_attempt() -> None:
     [
         ("+15551230001", True),
         ("whatsapp:+15551230001", True),
+        ("whatsapp:FI.1502576394655843", True),
+        ("messenger:1234567890", True),
+        ("whatsapp:", False),
         ("12345", False),
         ("BANK", False),
         ("+0123", False),
         ("", False),
     ],
 )
-def test_a_telephone_is_told_from_what_is_none(address: str, *, dialable: bool) -> None:
+def test_an_address_that_can_be_answered_is_told_from_one_that_cannot(address: str, *, dialable: bool) -> None:
     assert messages.is_dialable(address) is dialable
+
+
+@pytest.mark.parametrize(
+    ("sender", "longest"), [("+15551230001", 1600), ("whatsapp:+15551230001", 4096), ("rcs:+15551230001", 3072)]
+)
+def test_a_text_may_be_as_long_as_its_channel_makes_it(sender: str, longest: int) -> None:
+    assert len(InboundSms.parse({**FORM, "From": sender, "Body": "x" * longest}).body) == longest
+    with pytest.raises(UnusableText, match=f"longer than {longest} characters"):
+        InboundSms.parse({**FORM, "From": sender, "Body": "x" * (longest + 1)})
+
+
+@pytest.mark.parametrize(
+    ("address", "other", "same"),
+    [
+        ("+15551230001", "+15551230001", True),
+        ("+15551230001", "+1 (555) 123-0001", True),
+        ("whatsapp:+15551230001", "+15551230001", True),
+        ("whatsapp:FI.1502576394655843", "whatsapp:+358401234567", True),
+        ("+15551230001", "", True),
+        ("+15551230001", "+15551230002", False),
+    ],
+)
+def test_only_two_numbers_with_different_digits_are_certainly_not_the_same(
+    address: str, other: str, *, same: bool
+) -> None:
+    assert messages.may_be_same(address, other) is same
+
+
+@pytest.mark.parametrize(
+    ("status", "word"),
+    [("partially_delivered", "partially_delivered"), ("Half Way!", "half_way_"), ("x" * 500, "x" * 40)],
+)
+def test_any_word_is_a_status(status: str, word: str) -> None:
+    assert DeliveryReport.parse({**FORM, "MessageStatus": status}, "SM1-0-a").status == word
 
 
 def test_a_number_is_masked_for_logs() -> None:
