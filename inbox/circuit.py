@@ -142,6 +142,7 @@ def listed(names: Sequence[str], answers: Sequence[Any]) -> list[Stopped]:  # An
             place=Place.of_key(key),
             reason=fields.get(b"reason", b"").decode(),
             since_ms=int(fields.get(b"since", 0)),
+            reported=fields.get(b"by") == b"report",
             people=int(people),
             probe_ms=max(0, int(probe_ms)),
         )

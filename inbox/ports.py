@@ -226,6 +226,8 @@ class Stopped:
     reason: str
     #: In milliseconds of Redis's clock.
     since_ms: int
+    #: A delivery report said so, and a delivery opens it; else Twilio refused a message, and opens it by taking one.
+    reported: bool
     #: How many people's replies wait for it.
     people: int
     #: Milliseconds until the next probe may leave.

@@ -74,7 +74,7 @@ def _since(stop: Stopped) -> str:
 
 def _opens(stop: Stopped) -> str:
     tried = "the next reply tries it" if not stop.probe_ms else f"tried again in {_duration(stop.probe_ms)}"
-    return f"{tried}, and opens once Twilio takes a message"
+    return f"{tried}; it opens once {'a message is delivered' if stop.reported else 'Twilio takes a message'}"
 
 
 def _duration(ms: int) -> str:

@@ -257,6 +257,13 @@ def _expiry(client: Any, name: str) -> Iterator[Result]:  # Any: boto3's own sha
         )
 
 
+#: https://www.twilio.com/docs/usage/trials (read 2026-11-29)
+_TRIAL: Final = (
+    "it is a trial account: Twilio delivers replies only to verified people, from the number assigned to each, "
+    "in few segments, with a line of its own before them, and not many a day"
+)
+
+
 def _twilio(chosen: Settings) -> Iterator[Result]:
     try:
         with closing(twilio_account(chosen)) as twilio:
@@ -265,6 +272,8 @@ def _twilio(chosen: Settings) -> Iterator[Result]:
                 yield wrong(f"the account is {status or 'in an unknown state'}", "see Twilio's console")
                 return
             yield ok("the login is valid and the account is active")
+            if twilio.is_trial():
+                yield warning(_TRIAL, "verify your number in its console and set REPLY_MAX_SEGMENTS=1, or upgrade")
             if date:
                 yield from _clock((date - datetime.now(UTC)).total_seconds())
             yield from map(_number, connect.changes(chosen, twilio))

@@ -244,6 +244,7 @@ def test_readiness_and_metrics_say_which_scope_is_stopped(webhook: Webhook) -> N
     assert answer.startswith("stopped\n")
     assert f"nothing is sent from sender {OUR_NUMBER}: no such sender; stopped since 20" in answer
     assert "2 people wait; tried again in 0:00:" in answer
+    assert "it opens once Twilio takes a message" in answer
     assert ann not in answer
     assert 'dadacat_stopped{scope="sender"} 1.0' in page
     assert 'dadacat_stopped_people{scope="sender"} 2.0' in page
