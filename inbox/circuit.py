@@ -1,4 +1,6 @@
-"""The circuit breakers on Redis, which all workers share: one for each place at which the carrier refuses us.
+"""The circuit breakers on Redis, which all workers share.
+
+There is one for each place at which the carrier refuses us.
 
 A place is the account, one of our senders, a channel of a sender, or one person. A circuit opens at the first refusal
 that concerns its place; a sender's or channel's may need refusals of several people. While it is open, one send at a
@@ -16,21 +18,19 @@ import redis
 from inbox import keys, payloads, wakeup
 from inbox.connection import Scripts, translated
 from inbox.payloads import Who
-from inbox.ports import Passage, Place, Stop, Stopped
+from inbox.ports import Passage, Place, Stop
+from inbox.stopped import LISTED, Stopped, ask, listed
 from inbox.times import milliseconds
 from sms.ports import Scope
 
-#: A circuit that nobody probes is forgotten after this: the person may never text again.
+#: A circuit that no reply probes is forgotten after this: the person may never text again.
 KEPT: Final = timedelta(days=1)
 #: Refusals of different people belong together if they are no further apart than this.
 SUSPECTED: Final = timedelta(minutes=10)
 #: A delivery report comes within seconds: if none came for so long, an accepted message counts as delivered.
 PROOF: Final = timedelta(seconds=60)
-#: How many open circuits are listed at most.
-LISTED: Final = 100
 #: How many wake-up tasks are pushed in one command.
 _PUSHED: Final = 500
-_WIDEST_FIRST: Final = tuple(Scope)
 
 
 class RedisCircuit:
@@ -126,27 +126,3 @@ class RedisCircuit:
         for start in range(0, len(people), _PUSHED):
             tasks = [wakeup.message(payloads.ANSWER_TASK, who) for who in people[start : start + _PUSHED]]
             self._redis.lpush(keys.QUEUE, *tasks)
-
-
-def ask(pipe: Any, key: str) -> None:  # Any: redis-py's pipelines, of both kinds
-    """Ask for all that `listed` needs to know of a circuit."""
-    pipe.hgetall(keys.circuit(key))
-    pipe.scard(keys.circuit_waiting(key))
-    pipe.pttl(keys.probe(key))
-
-
-def listed(names: Sequence[str], answers: Sequence[Any]) -> list[Stopped]:  # Any: Redis's own values
-    """Return the circuits that are open, the widest first, from the answers to `ask`."""
-    stops = [
-        Stopped(
-            place=Place.of_key(key),
-            reason=fields.get(b"reason", b"").decode(),
-            since_ms=int(fields.get(b"since", 0)),
-            reported=fields.get(b"by") == b"report",
-            people=int(people),
-            probe_ms=max(0, int(probe_ms)),
-        )
-        for key, fields, people, probe_ms in zip(names, answers[::3], answers[1::3], answers[2::3], strict=True)
-        if fields
-    ]
-    return sorted(stops, key=lambda stop: (_WIDEST_FIRST.index(stop.place.scope), stop.since_ms))

@@ -47,12 +47,10 @@ LEASE_PREFIX: Final = "lease:"
 
 
 def circuit(place: str) -> str:
-    """Hash of an open circuit breaker; until it is closed, or for `inbox.circuit.KEPT` after the last refusal.
+    """Hash of an open circuit breaker; until it is closed, or unused for `inbox.circuit.KEPT`.
 
-    `place` is empty for the account, or such as `sender:+15005550006`, `channel:whatsapp:+15005550006` and
-    `destination:` with a person's hash. The fields: `reason`, `since` and `last` (in milliseconds), `times` (how often
-    it was refused), `pause` (milliseconds between two probes), `by` (`answer` or `report`). An earlier release writes
-    and reads only `reason` and `since` of the account's.
+    `place` is such as `sender:+15005550006`, `channel:whatsapp:+15005550006` or `destination:` with a hash, empty for
+    the account. Fields: `reason`, `since`, `last`, `times`, `pause`, `by`; an earlier release knows the first two.
     """
     return f"{CIRCUIT}:{place}" if place else CIRCUIT
 
@@ -68,10 +66,7 @@ def circuit_waiting(place: str) -> str:
 
 
 def circuit_suspected(place: str) -> str:
-    """Set of the people whose messages were refused because of a sender or channel that is not yet stopped for all.
-
-    For `inbox.circuit.SUSPECTED`.
-    """
+    """Set of the people who were refused because of a sender or channel; for `inbox.circuit.SUSPECTED`."""
     return f"{CIRCUIT}:suspected:{place}"
 
 

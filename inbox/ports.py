@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from inbox.payloads import Who
+from inbox.stopped import Stopped
 from sms.messages import DeliveryReport, InboundSms
 from sms.ports import Scope
 
@@ -195,12 +196,6 @@ class Place:
         """Return the place's part of a key in Redis, such as `sender:+15005550006`; empty for the account."""
         return "" if self.scope is Scope.ACCOUNT else f"{self.scope}:{self.name}"
 
-    @classmethod
-    def of_key(cls, key: str) -> Place:
-        """Return the place with this part of a key. Raises `ValueError` for an unknown scope."""
-        scope, _, name = key.partition(":")
-        return cls(Scope(scope), name) if key else cls(Scope.ACCOUNT)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
@@ -216,22 +211,6 @@ class Stop:
     grows: bool = False
     #: A delivery report said so: that the carrier accepts a message is no proof of the contrary.
     reported: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stopped:
-    """An open circuit."""
-
-    place: Place
-    reason: str
-    #: In milliseconds of Redis's clock.
-    since_ms: int
-    #: A delivery report said so, and a delivery opens it; else Twilio refused a message, and opens it by taking one.
-    reported: bool
-    #: How many people's replies wait for it.
-    people: int
-    #: Milliseconds until the next probe may leave.
-    probe_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 import redis.asyncio
 
 from inbox import keys
-from inbox.circuit import LISTED, ask, listed
-from inbox.ports import Stopped
-from inbox.times import moment
-from sms.ports import Scope
+from inbox.stopped import LISTED, SCOPES, Stopped, ask, described, listed
+from runtime import metrics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,49 +28,32 @@ async def read_state(client: redis.asyncio.Redis) -> InboxState:
         pipe.time()
         pipe.zrange(keys.CIRCUITS, 0, LISTED - 1)
         ask(pipe, "")
-        oldest, (seconds, microseconds), others, *account = await pipe.execute()
-    names = [key.decode() for key in others]
-    more: list[object] = []
-    if names:
-        async with client.pipeline(transaction=False) as pipe:
-            for key in names:
-                ask(pipe, key)
-            more = await pipe.execute()
+        oldest, (seconds, microseconds), others, *answers = await pipe.execute()
+        names = [key.decode() for key in others]
+        for key in names:
+            ask(pipe, key)
+        answers += await pipe.execute() if names else []
     age = int(seconds) + int(microseconds) / 1e6 - float(oldest[0][1]) / 1000 if oldest else 0.0
-    return InboxState(oldest_waiting_seconds=max(0.0, age), stopped=tuple(listed(["", *names], [*account, *more])))
+    return InboxState(oldest_waiting_seconds=max(0.0, age), stopped=listed(["", *names], answers))
 
 
-def described(stopped: Sequence[Stopped]) -> Iterator[str]:
-    """Yield a sentence for each stopped scope: what, since when, why, for how many people, and what opens it.
+def readiness(state: InboxState, *, stuck_after_seconds: float) -> str:
+    """Return the answer to `/readyz`; texts are stored in every state.
 
-    People who wait by themselves are counted by reason, and none is named.
+    A person who waits alone stops nothing.
     """
-    for stop in stopped:
-        if stop.place.scope is not Scope.DESTINATION:
-            waits = "1 person waits" if stop.people == 1 else f"{stop.people} people wait"
-            yield f"{_what(stop)}: {stop.reason}; stopped since {_since(stop)}; {waits}; {_opens(stop)}"
-    alone = [stop for stop in stopped if stop.place.scope is Scope.DESTINATION]
-    for reason, count in Counter(stop.reason for stop in alone).most_common():
-        alike = [stop for stop in alone if stop.reason == reason]
-        since, soonest = _since(min(alike, key=lambda stop: stop.since_ms)), min(alike, key=lambda stop: stop.probe_ms)
-        who = "one destination" if count == 1 else f"{count} destinations"
-        yield f"nothing is sent to {who}: {reason}; stopped since {since}; {_opens(soonest)}"
+    is_stopped = any(stop.scope != "destination" for stop in state.stopped)
+    is_stuck = state.oldest_waiting_seconds > stuck_after_seconds
+    word = "stopped" if is_stopped else "stuck" if is_stuck else "ready"
+    lines = [word, f"oldest unanswered text: {state.oldest_waiting_seconds:.1f} s", *described(state.stopped)]
+    return "".join(f"{line}\n" for line in lines)
 
 
-def _what(stop: Stopped) -> str:
-    if stop.place.scope is Scope.ACCOUNT:
-        return "nothing is sent"
-    return f"nothing is sent from {stop.place.scope} {stop.place.name}"
-
-
-def _since(stop: Stopped) -> str:
-    return moment(stop.since_ms).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _opens(stop: Stopped) -> str:
-    tried = "the next reply tries it" if not stop.probe_ms else f"tried again in {_duration(stop.probe_ms)}"
-    return f"{tried}; it opens once {'a message is delivered' if stop.reported else 'Twilio takes a message'}"
-
-
-def _duration(ms: int) -> str:
-    return str(timedelta(seconds=round(ms / 1000)))
+def note(state: InboxState) -> None:
+    """Set the metrics of the inbox."""
+    metrics.OLDEST_WAITING_SECONDS.set(state.oldest_waiting_seconds)
+    for scope in SCOPES:
+        stops = [stop for stop in state.stopped if stop.scope == scope]
+        metrics.STOPPED.labels(scope=scope).set(len(stops))
+        metrics.STOPPED_PEOPLE.labels(scope=scope).set(sum(stop.people for stop in stops))
+    metrics.SENDING_STOPPED.set(any(stop.scope == "account" for stop in state.stopped))

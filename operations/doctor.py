@@ -27,14 +27,12 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from conversation import schema
 from inbox import keys
-from inbox.ports import Stopped
-from inbox.state import described
+from inbox.stopped import Stopped, described
 from operations import connect
 from operations.connect import Change
 from runtime.settings import TWILIO_API, Settings
 from sms import signature
 from sms.errors import CarrierAway, Refused
-from sms.ports import Scope
 from worker.build.inbox import circuit
 from worker.build.twilio import twilio_account
 
@@ -364,8 +362,8 @@ def _workers(chosen: Settings) -> Iterator[Result]:
 
 def _stopped(stopped: Sequence[Stopped], *, probe_seconds: float) -> Iterator[Result]:
     """Report what Twilio refuses: for all, for a sender, for a channel, or for single people."""
-    wide = [stop for stop in stopped if stop.place.scope is not Scope.DESTINATION]
-    alone = [stop for stop in stopped if stop.place.scope is Scope.DESTINATION]
+    wide = [stop for stop in stopped if stop.scope != "destination"]
+    alone = [stop for stop in stopped if stop.scope == "destination"]
     for sentence in described(wide):
         remedy = f"repair it at Twilio: one reply tries it every {probe_seconds:.0f} s, or later if only time mends it"
         yield wrong(sentence, remedy)

@@ -12,7 +12,8 @@ from typing import Any
 from conversation.entries import milliseconds
 from conversation.models import in_milliseconds
 from conversation.table import Row
-from inbox.ports import Circuit, Inbox, Stopped
+from inbox.ports import Circuit, Inbox
+from inbox.stopped import Stopped
 from inbox.times import moment
 from journal.model import RowName
 from journal.store import Journal
@@ -65,8 +66,8 @@ def gather(
 
 def _stopped(stop: Stopped) -> dict[str, Any]:  # Any: JSON
     return {
-        "scope": str(stop.place.scope),
-        "name": stop.place.name,
+        "scope": stop.scope,
+        "name": stop.name,
         "since": moment(stop.since_ms).isoformat(timespec="seconds"),
         "reason": stop.reason,
         "people": stop.people,

@@ -51,7 +51,7 @@ def of_answer(status: int, code: int | None) -> Verdict:
 
 
 def of_report(code: int) -> Verdict:
-    """Return what a code in a status callback means. A code that the table does not know is an alarm, and no more."""
+    """Return what a code in a status callback means; one that the table does not know is an alarm."""
     unknown = Verdict(error_class=ErrorClass.UNKNOWN, code=code, means=_words(0, code), alarming=True)
     return row_of(code) or unknown
 
@@ -100,7 +100,7 @@ def _verdict(code: int, row: Mapping[str, Any]) -> Verdict:  # Any: TOML's own t
         scope=Scope(row["scope"]),
         code=code,
         means=row["means"],
-        people=row.get("people", 1),
+        people=row.get("min_people", 1),
         service=row.get("service", False),
         opts_out=row.get("opts_out", False),
         pause=timedelta(seconds=row["pause_seconds"]) if "pause_seconds" in row else None,

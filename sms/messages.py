@@ -25,9 +25,6 @@ MAX_BODY_CHARACTERS: Final = 1600
 #: https://developers.google.com/business-communications/rcs-business-messaging/guides/learn/faq (read 2026-11)
 CHANNEL_BODY_CHARACTERS: Final[Mapping[str, int]] = {"sms": MAX_BODY_CHARACTERS, "whatsapp": 4096, "rcs": 3072}
 OTHER_CHANNEL_BODY_CHARACTERS: Final = 4096
-#: What Twilio puts before the words of a trial account's messages.
-#: https://help.twilio.com/articles/360036052753 (read 2026-11)
-TRIAL_PREFIX: Final = "Sent from your Twilio trial account - "
 #: Ids, numbers and sender names are short. A longer value is an attack on an index key.
 MAX_FIELD_CHARACTERS: Final = 200
 
@@ -69,22 +66,6 @@ def channel_of(address: str) -> str:
 def most_characters(address: str) -> int:
     """Return how long a text from this address can be, whether a webhook brings it or Twilio's list."""
     return CHANNEL_BODY_CHARACTERS.get(channel_of(address), OTHER_CHANNEL_BODY_CHARACTERS)
-
-
-def may_be_same(address: str, other: str) -> bool:
-    """Return whether two addresses may be the same: Twilio does not always write one in the same way.
-
-    Only two telephone numbers with different digits are certainly not. A fallback from RCS to SMS changes the channel,
-    and WhatsApp may name a person by a number here and by an id there.
-    """
-    digits, others = (_digits(bare(at)) for at in (address, other))
-    return not digits or not others or digits == others
-
-
-def _digits(number: str) -> str:
-    """Return the digits of a telephone number; empty for any other name."""
-    digits = "".join(character for character in number if character.isdecimal())
-    return digits if len(digits) > len(number) // 2 and not any(map(str.isalpha, number)) else ""
 
 
 def user_of(person: str, number: str, *, per_number: bool) -> str:

@@ -17,12 +17,12 @@ from urllib.parse import parse_qs
 
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, generate_latest
 
+from inbox.state import note, readiness
 from runtime import logs, metrics
 from sms.errors import UnusableText
 from sms.messages import DeliveryReport, InboundSms
 from sms.recipient import Recipient
 from sms.signature import Validator
-from webhook import readiness
 from webhook.ingest import Ingest, NotStored
 
 Scope = MutableMapping[str, Any]  # Any: ASGI's own
@@ -143,10 +143,10 @@ class WebhookApp:
         except NotStored as exc:
             # without Redis there are metrics all the same; the age of the oldest text keeps its last value
             return Answer(503, f"redis does not answer: {exc}\n".encode()) if path == "/readyz" else _metrics()
-        readiness.note(state)
+        note(state)
         if path == "/metrics":
             return _metrics()
-        return Answer(200, readiness.body(state, stuck_after_seconds=self.stuck_after_seconds))
+        return Answer(200, readiness(state, stuck_after_seconds=self.stuck_after_seconds).encode())
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while (message := await receive())["type"] != "lifespan.shutdown":

@@ -21,13 +21,14 @@ from typing import Final
 from conversation.errors import StoreAway
 from conversation.models import in_milliseconds
 from inbox.payloads import Who
-from inbox.ports import Circuit, Passage, Place
+from inbox.ports import Circuit, Passage
 from journal import model
 from journal.ports import Journal
 from journal.states import PartState
 from sms.messages import OutboundSms, address_of
-from sms.ports import ErrorClass, NotCreated, Outcome, Scope, Sender, Sent, Verdict
-from worker import retry_policy, scopes, telemetry
+from sms.ports import ErrorClass, NotCreated, Outcome, Sender, Sent, Unknown
+from worker import retry_policy, telemetry
+from worker.stops import Stops
 from worker.visit import Visit
 
 #: An older claim is not acted upon: the next lease holder may have turned it into UNKNOWN.
@@ -101,7 +102,7 @@ class Delivery:
         self._rng = rng
         self._telemetry = telemetry
         self._sleep = sleep
-        self._circuit = circuit
+        self._stops = Stops(circuit, service_sid=terms.service_sid, telemetry=telemetry)
         self._pace = pace
         self._gate = threading.Semaphore(CLAIMS_AT_A_TIME)
 
@@ -139,7 +140,7 @@ class Delivery:
             self._telemetry.emit(telemetry.part_attempted(part))
         if part.state in (PartState.NEW, PartState.RETRY):
             return self._send(visit, part)
-        return self._wait_for_evidence(visit, part)
+        return _held_back_until(visit, part, self._terms)
 
     def _send(self, visit: Visit, part: model.ReplyPart) -> int | None:
         """Send a part if it is due, wanted and let through; return when to look again, or None."""
@@ -151,7 +152,7 @@ class Delivery:
             if unwanted:
                 self._suppress(visit, part, unwanted)
                 return None
-            passage = self._circuit.passage(self._places(visit, part))
+            passage = self._stops.passage(part, visit.lease.who)
             if not passage.allowed:
                 visit.stopped_at = passage.stopped
                 return visit.now_ms() + passage.wait_ms
@@ -163,15 +164,8 @@ class Delivery:
                 self._sleep(wait_ms / 1000)
             part = self._attempt(visit, part, passage)
             if part.state is not PartState.RETRY:
-                return self._wait_for_evidence(visit, part)
+                return _held_back_until(visit, part, self._terms)
         return part.due
-
-    def _wait_for_evidence(self, visit: Visit, part: model.ReplyPart) -> int | None:
-        """Return until when a part of unknown outcome holds back the parts behind it, or None."""
-        if part.state is not PartState.UNKNOWN:
-            return None
-        patient_until = part.unknown_since + int(self._terms.patience_seconds * 1000)
-        return patient_until if visit.now_ms() < patient_until else None
 
     def _suppress(self, visit: Visit, part: model.ReplyPart, reason: str) -> None:
         binding = model.Binding(state=PartState.SUPPRESSED, reason=reason)
@@ -179,11 +173,11 @@ class Delivery:
         self._telemetry.emit(telemetry.part_attempted(suppressed))
 
     def parked(self, visit: Visit) -> bool:
-        """Note that a visit's person waits for a circuit; False if it is open again, so that the person is due now.
+        """Note that a visit's person waits for a circuit; False if the person is due now.
 
         It is called once the visit's lease is released: from then on, closing the circuit wakes the person.
         """
-        return visit.stopped_at is None or self._circuit.wait(visit.stopped_at, visit.lease.who)
+        return visit.stopped_at is None or self._stops.wait(visit.stopped_at, visit.lease.who)
 
     def _attempt(self, visit: Visit, part: model.ReplyPart, passage: Passage) -> model.ReplyPart:
         self._sender.warm()
@@ -201,41 +195,29 @@ class Delivery:
         if isinstance(outcome, NotCreated):
             self._heed(visit, claimed, outcome, passage)
         elif isinstance(outcome, Sent):
-            self._reopen(passage.probes)
+            self._stops.accepted(passage)
         else:
-            self._stop(visit, claimed, outcome.verdict)
-            if outcome.alarming:
-                self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.STRANGE, outcome.reason))
+            self._doubt(visit, claimed, outcome)
         return bound
 
     def _heed(self, visit: Visit, part: model.ReplyPart, refusal: NotCreated, passage: Passage) -> None:
         """Act on what a refusal says beyond this one message: about a circuit's place, and about the person."""
-        verdict, rule = refusal.verdict, retry_policy.rule_of(refusal)
-        self._stop(visit, part, verdict)
-        if verdict.code is not None and verdict.scope is not Scope.ACCOUNT:
-            # the carrier judged something narrower, so it accepts the account
-            self._reopen([place for place in passage.probes if place.scope is Scope.ACCOUNT])
+        verdict = refusal.verdict
+        self._stops.refused(verdict, part, visit.lease.who, passage)
         if verdict.opts_out:
             self._journal.conversations.set_active(visit.user_id, active=False, fence=visit.fence, now=visit.now())
             visit.opened = replace(visit.conversation, is_active=False)
-        if rule.quiet:
+        if retry_policy.rule_of(refusal).quiet:
             self.end_loop(visit, verdict.means)
         elif verdict.alarming:
             self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.STRANGE, verdict.means))
 
-    def _stop(self, visit: Visit, part: model.ReplyPart, verdict: Verdict | None) -> None:
-        """Open the circuit of the place that the carrier's verdict concerns, if it concerns more than this message."""
-        stop = scopes.stop_of(verdict, part, visit.lease.who, ours=self._terms.service_sid) if verdict else None
-        place = self._circuit.open(stop) if stop is not None else None
-        if stop is not None and place is not None:
-            self._telemetry.emit(telemetry.stopped(place, stop))
-
-    def _reopen(self, places: Sequence[Place]) -> None:
-        for place in self._circuit.close(places) if places else ():
-            self._telemetry.emit(telemetry.resumed(place))
-
-    def _places(self, visit: Visit, part: model.ReplyPart) -> tuple[Place, ...]:
-        return scopes.places(part, visit.lease.who, ours=self._terms.service_sid)
+    def _doubt(self, visit: Visit, part: model.ReplyPart, outcome: Unknown) -> None:
+        """Act on what an answer says beyond this one message, which stays in doubt."""
+        if outcome.verdict is not None:
+            self._stops.stop(outcome.verdict, part, visit.lease.who)
+        if outcome.alarming:
+            self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.STRANGE, outcome.reason))
 
     def end_loop(self, visit: Visit, reason: str) -> None:
         """Send this person no reply for a while."""
@@ -258,7 +240,7 @@ class Delivery:
         return OutboundSms(
             to=address_of(part.user_id),
             sender=part.sender,
-            messaging_service_sid=scopes.service_of(part, ours=self._terms.service_sid),
+            messaging_service_sid=self._stops.service_of(part),
             body=part.content,
             status_callback=f"{self._terms.public_url}/sms/status?i={part.attempt_id}&w={who}",
             validity_seconds=self._terms.validity_seconds,
@@ -303,3 +285,11 @@ def _milliseconds(moment: str | None) -> int:
 
 def _unknown(visit: Visit, reason: str) -> model.Binding:
     return model.Binding(state=PartState.UNKNOWN, unknown_since=visit.now_ms(), reason=reason)
+
+
+def _held_back_until(visit: Visit, part: model.ReplyPart, terms: Terms) -> int | None:
+    """Return until when a part of unknown outcome holds back the parts behind it, or None."""
+    if part.state is not PartState.UNKNOWN:
+        return None
+    patient_until = part.unknown_since + int(terms.patience_seconds * 1000)
+    return patient_until if visit.now_ms() < patient_until else None

@@ -27,8 +27,8 @@ from journal.ports import Journal
 from journal.states import PartState
 from sms import codes
 from sms.messages import InboundSms, Media, MessageSid, address_of
-from sms.ports import Scope
-from worker import retry_policy, scopes, telemetry
+from worker import retry_policy, telemetry
+from worker.stops import Stops
 
 #: Final statuses of a message that was not delivered.
 FAILED: Final = frozenset({"failed", "undelivered"})
@@ -64,7 +64,7 @@ class DeliveryFailures:
     ) -> None:
         self._inbox = inbox
         self._journal = journal_
-        self._circuit = circuit
+        self._stops = Stops(circuit, service_sid=terms.service_sid, telemetry=telemetry)
         self._terms = terms
         self._rng = rng
         self._telemetry = telemetry
@@ -79,10 +79,7 @@ class DeliveryFailures:
         if part.status not in FAILED or part.error_code is None:
             return
         verdict = codes.of_report(part.error_code)
-        stop = scopes.stop_of(verdict, part, self._terms.who(part.user_id), ours=self._terms.service_sid, reported=True)
-        place = self._circuit.open(stop) if stop is not None else None
-        if stop is not None and place is not None:
-            self._telemetry.emit(telemetry.stopped(place, stop))
+        self._stops.stop(verdict, part, self._terms.who(part.user_id), reported=True)
         if verdict.opts_out:
             self._journal.conversations.set_active(part.user_id, active=False, fence=None, now=self._now())
         if verdict.alarming:
@@ -90,14 +87,8 @@ class DeliveryFailures:
         self.try_again(part)
 
     def _recover(self, part: ReplyPart) -> None:
-        """Undo what an earlier report led to: the message was delivered.
-
-        It proves nothing of the account: a message on its way outlives the account.
-        """
-        places = scopes.places(part, self._terms.who(part.user_id), ours=self._terms.service_sid)
-        proven = [place for place in places if place.scope is not Scope.ACCOUNT]
-        for place in self._circuit.close(proven, delivered=True):
-            self._telemetry.emit(telemetry.resumed(place))
+        """Undo what an earlier report led to: the message was delivered."""
+        self._stops.delivered(part, self._terms.who(part.user_id))
         if part.again or not any(event.get("report") in FAILED for event in part.facts.get("log", ())):
             return
         for sibling in self._journal.outbox.parts(part.user_id, part.turn):

@@ -16,11 +16,14 @@ from typing import Final
 
 from journal.model import ReplyPart
 from journal.states import PartState
-from sms.messages import TRIAL_PREFIX, may_be_same
+from sms.messages import bare
 from sms.ports import Listed, Listing
 
 #: How far clock drift and the request's travel time may put an entry before its claim.
 SLACK: Final = timedelta(seconds=30)
+#: What Twilio puts before the words of a trial account's messages.
+#: https://help.twilio.com/articles/360036052753 (read 2026-11)
+TRIAL_PREFIX: Final = "Sent from your Twilio trial account - "
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,22 @@ def match(listing: Listing, parts: Sequence[ReplyPart], *, now: datetime) -> lis
         if len(entries) >= len(alike):
             matches += [Found(part, entry) for part, entry in zip(alike, entries, strict=False)]
     return matches
+
+
+def may_be_same(address: str, other: str) -> bool:
+    """Return whether two addresses may be the same: Twilio does not always write one in the same way.
+
+    Only two telephone numbers with different digits are certainly not. A fallback from RCS to SMS changes the channel,
+    and WhatsApp may name a person by a number here and by an id there.
+    """
+    digits, others = (_digits(bare(at)) for at in (address, other))
+    return not digits or not others or digits == others
+
+
+def _digits(number: str) -> str:
+    """Return the digits of a telephone number; empty for any other name."""
+    digits = "".join(character for character in number if character.isdecimal())
+    return digits if len(digits) > len(number) // 2 and not any(map(str.isalpha, number)) else ""
 
 
 def window(parts: Iterable[ReplyPart], *, now: datetime) -> timedelta:

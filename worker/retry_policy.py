@@ -102,7 +102,7 @@ def pause_after(refusal: NotCreated, *, tries: int, rng: random.Random) -> timed
 
 
 def pause_before_second_try(verdict: Verdict, *, rng: random.Random) -> timedelta | None:
-    """Return the pause before a second try at a message that failed after it was sent; None if it gets none."""
+    """Return the pause before a second try at a message that failed on its way; None if it gets none."""
     if verdict.error_class is ErrorClass.LIMIT:
         return NEXT_DAY
     return SECOND_TRY_PAUSE * rng.uniform(0.75, 1.25) if verdict.error_class is ErrorClass.FAILED_LATER else None

@@ -12,10 +12,10 @@ from worker import retry_policy
 
 
 def service_of(part: ReplyPart, *, ours: str) -> str | None:
-    """Return the messaging service that the next attempt at a part names; None if it leaves from the number texted.
+    """Return the messaging service that the next attempt at a part names.
 
-    A text names the service by which it came. If Twilio refused that service and it is not `ours`, the configured one,
-    the reply leaves without it: nothing else depends on a stranger's service.
+    None: it leaves from the number texted. A text names the service by which it came. If Twilio refused that service
+    and it is not `ours`, the configured one, the reply leaves without it: nothing else depends on such a service.
     """
     service = part.messaging_service_sid
     if service and service != ours and part.error_code is not None:

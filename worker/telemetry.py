@@ -85,7 +85,7 @@ def alarmed(alarm: Alarm, reason: str) -> Event:
 
 
 def stopped(place: Place, stop: Stop) -> Event:
-    """The carrier refuses the account, a sender, a channel or one person: nothing is sent there any more."""
+    """The carrier refuses the account, a sender, a channel or a person: nothing is sent there."""
     alarm = "stopped" if place.scope is Scope.ACCOUNT else f"stopped_{place.scope}"
     fields = {"reason": stop.reason, "scope": str(place.scope), "name": place.name or None}
     return Event(ERROR, "sending stopped", fields, metrics.ALARMS, {"alarm": alarm})
@@ -145,7 +145,7 @@ def memory_folded(who: Who, outcome: str) -> Event:
 
 
 def report_written(outcome: str, sid: str | None) -> Event:
-    """A delivery report was taken from the inbox; `outcome` is bound, unknown status, foreign or unreadable."""
+    """A delivery report was taken: bound, of an unknown status, foreign or unreadable."""
     is_bound = outcome in ("bound", "unknown status")
     level, name = (DEBUG, "report bound") if is_bound else (WARNING, "report dropped")
     return Event(level, name, {"outcome": outcome, "sid": sid}, metrics.RECEIPTS, {"outcome": outcome})

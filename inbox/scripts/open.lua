@@ -18,8 +18,8 @@
 -- ARGV[10] milliseconds for which a suspicion is kept
 -- ARGV[11] milliseconds for which an open circuit is kept
 --
--- Messages that were under way when the circuit opened are refused too: only a refusal that comes at least a pause after
--- the last counts, and doubles the pause.
+-- Messages that were under way when the circuit opened are refused too: only a refusal that comes at least a pause
+-- after the last counts, and doubles the pause.
 --
 -- Returns {1 if the place is stopped, 2 if the person is; 1 if that is new, else 0}.
 local clock = redis.call('TIME')

@@ -1,4 +1,4 @@
-"""The circuit breakers on Redis: one for each place, opened once for all processes, with one probe at a time."""
+"""The circuit breakers on Redis: one for each place, for all processes, with one probe at a time."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from inbox.payloads import Who
 from inbox.people import RedisPeople
 from inbox.ports import Place, Stop
 from sms.ports import Scope
+from tests.builders import place_of
 from tests.conftest import wait_until
 
 ANN, BEN = Who("a" * 24), Who("b" * 24)
@@ -116,12 +117,12 @@ def test_everyone_who_waits_is_woken_at_once_when_a_place_opens(server: redis.Re
     assert circuit.wait(OURS, ANN) is False
     circuit.open(refusal(OURS))
     assert [circuit.wait(OURS, who) for who in (ANN, BEN, ANN)] == [True] * 3
-    assert [(stop.place, stop.people) for stop in circuit.stopped()] == [(OURS, 2)]
+    assert [(place_of(stop), stop.people) for stop in circuit.stopped()] == [(OURS, 2)]
 
     circuit.close([OURS])
 
     assert sorted(woken(server)) == [ANN, BEN]
-    assert circuit.stopped() == []
+    assert circuit.stopped() == ()
     assert list(server.scan_iter(f"{keys.CIRCUIT}*")) == []
 
 
@@ -171,20 +172,20 @@ def test_people_who_wait_for_a_circuit_that_expired_are_woken(server: redis.Redi
 
 def test_an_earlier_release_and_this_one_share_the_accounts_circuit(server: redis.Redis, circuit: RedisCircuit) -> None:
     # what an earlier release writes and reads
-    server.hset("circuit", mapping={"since": 1764446233000, "reason": "authentication failed"})
-    server.set("circuit:probe", "1", px=300)
+    server.hset(keys.CIRCUIT, mapping={"since": 1764446233000, "reason": "authentication failed"})
+    server.set(keys.PROBE, "1", px=300)
 
     assert circuit.passage(route(ANN)).reason == "authentication failed"
-    assert [(stop.place, stop.since_ms) for stop in circuit.stopped()] == [(ACCOUNT, 1764446233000)]
+    assert [(place_of(stop), stop.since_ms) for stop in circuit.stopped()] == [(ACCOUNT, 1764446233000)]
     wait_until(lambda: circuit.passage(route(ANN)).probes == (ACCOUNT,), seconds=5, what="a probe")
-    assert server.exists("circuit:probe")
+    assert server.exists(keys.PROBE)
     circuit.close([ACCOUNT])
-    assert not server.exists("circuit", "circuit:probe")
+    assert not server.exists(keys.CIRCUIT, keys.PROBE)
 
     circuit.open(refusal(ACCOUNT))
-    assert server.hget("circuit", "reason") == b"refused"
-    assert server.ttl("circuit") == -1
-    assert server.exists("circuit:probe")
+    assert server.hget(keys.CIRCUIT, "reason") == b"refused"
+    assert server.ttl(keys.CIRCUIT) == -1
+    assert server.exists(keys.PROBE)
 
 
 def test_nothing_of_a_person_who_is_forgotten_stays(server: redis.Redis, circuit: RedisCircuit) -> None:

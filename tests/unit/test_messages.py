@@ -80,23 +80,6 @@ def test_a_text_may_be_as_long_as_its_channel_makes_it(sender: str, longest: int
 
 
 @pytest.mark.parametrize(
-    ("address", "other", "same"),
-    [
-        ("+15551230001", "+15551230001", True),
-        ("+15551230001", "+1 (555) 123-0001", True),
-        ("whatsapp:+15551230001", "+15551230001", True),
-        ("whatsapp:FI.1502576394655843", "whatsapp:+358401234567", True),
-        ("+15551230001", "", True),
-        ("+15551230001", "+15551230002", False),
-    ],
-)
-def test_only_two_numbers_with_different_digits_are_certainly_not_the_same(
-    address: str, other: str, *, same: bool
-) -> None:
-    assert messages.may_be_same(address, other) is same
-
-
-@pytest.mark.parametrize(
     ("status", "word"),
     [("partially_delivered", "partially_delivered"), ("Half Way!", "half_way_"), ("x" * 500, "x" * 40)],
 )

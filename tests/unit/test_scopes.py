@@ -1,4 +1,4 @@
-"""What a refusal reaches: the account, a sender, a channel, one person or one message, and nothing beyond."""
+"""What a refusal reaches: account, sender, channel, person or message, and nothing beyond."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from journal.states import PartState, TurnState
 from operations import stats
 from sms.messages import DeliveryReport, InboundSms, MessageSid
 from sms.ports import Listed, Scope, Unknown
-from tests.builders import ANN, BEN, OUR_NUMBER, PROBE_EVERY, a_sid, a_text, refused
+from tests.builders import ANN, BEN, OUR_NUMBER, PROBE_EVERY, a_sid, a_text, place_of, refused
 from tests.room import WHO, Room
+from worker import evidence
 from worker.delivery_failures import text_of
 
 OTHER_NUMBER = "+15005550007"
@@ -41,7 +42,7 @@ def texts(room: Room, person: str, body: str = "hello", *, to: str = OUR_NUMBER,
 
 
 def stopped(room: Room) -> list[Place]:
-    return [stop.place for stop in room.circuit.stopped()]
+    return [place_of(stop) for stop in room.circuit.stopped()]
 
 
 def reports(room: Room, sid: str, status: str, code: int | None = None, *, person: str = ANN, to: str = "") -> None:
@@ -339,6 +340,23 @@ def test_a_listed_message_of_another_number_of_ours_is_no_evidence(room: Room) -
     room.later(seconds=70)
 
     assert room.reconciler.reconcile().settled == 0
+
+
+@pytest.mark.parametrize(
+    ("address", "other", "same"),
+    [
+        ("+15551230001", "+15551230001", True),
+        ("+15551230001", "+1 (555) 123-0001", True),
+        ("whatsapp:+15551230001", "+15551230001", True),
+        ("whatsapp:FI.1502576394655843", "whatsapp:+358401234567", True),
+        ("+15551230001", "", True),
+        ("+15551230001", "+15551230002", False),
+    ],
+)
+def test_only_two_numbers_with_different_digits_are_certainly_not_the_same(
+    address: str, other: str, *, same: bool
+) -> None:
+    assert evidence.may_be_same(address, other) is same
 
 
 def test_an_rcs_sender_with_its_own_conversations_is_answered_and_stops_only_itself() -> None:

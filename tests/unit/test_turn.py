@@ -20,7 +20,7 @@ from sms.errors import CarrierAway
 from sms.memory import InMemorySender
 from sms.messages import DeliveryReport, InboundSms, Media, MessageSid
 from sms.ports import Fetched, Listed, Listing, NotCreated, Scope, Sent, Unknown
-from tests.builders import ANN, OUR_NUMBER, PROBE_EVERY, a_text, refused
+from tests.builders import ANN, OUR_NUMBER, PROBE_EVERY, a_text, place_of, refused
 from tests.room import WHO, Died, Dying, Room
 from worker.delivery_failures import text_of
 from worker.lease import LeaseKeeper
@@ -1013,7 +1013,7 @@ def test_a_failure_that_concerns_more_than_one_message_stops_its_scope(room: Roo
     room.texts("and now?")
     room.serve()
 
-    assert [(stop.place, stop.people) for stop in room.circuit.stopped()] == [(place, 1)]
+    assert [(place_of(stop), stop.people) for stop in room.circuit.stopped()] == [(place, 1)]
     assert [str(alarm) for alarm, _ in room.alarms] == ["sending stopped"]
     assert room.received == ["re: hello"]
 
