@@ -101,7 +101,7 @@ class RedisCircuit:
     @translated()
     def tidy(self) -> None:
         """Wake the people who wait for a place whose circuit has expired."""
-        for key in self._listed():
+        for key in ("", *self._listed()):
             if not self._redis.exists(keys.circuit(key)):
                 waiting: Any = self._redis.smembers(keys.circuit_waiting(key))
                 self._wake([Who(who.decode()) for who in waiting])
