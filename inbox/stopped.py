@@ -1,4 +1,7 @@
-"""What is stopped, as `/readyz`, commands and metrics show it. The webhook reads it too, so it stands alone."""
+"""What is stopped, as `/readyz`, commands and metrics show it.
+
+The webhook imports it, so it imports little.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an attempt and a report mean for the circuit breakers: opened, tested, closed, and told to the operator."""
+"""What an attempt and a report mean for the circuit breakers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Stops:
         self._reopen(passage.probes)
 
     def refused(self, verdict: Verdict, part: ReplyPart, who: Who, passage: Passage) -> None:
-        """Act on a refusal: stop what it concerns, and close the account's circuit if it was tested and is proven."""
+        """Stop what a refusal concerns, and close the account's circuit if it was tested."""
         self.stop(verdict, part, who)
         if verdict.code is not None and verdict.scope is not Scope.ACCOUNT:
             # the carrier judged something narrower, so it accepts the account
