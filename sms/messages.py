@@ -33,6 +33,9 @@ _E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 _SHORT_CODE = re.compile(r"[0-9]{3,8}")
 #: One of our senders after a person's address, as in `+15551230001/+15005550006` or `rcs:+15551230001/rcs:cat_agent`.
 _PAIR = re.compile(r"/(?:[a-z]+:[^/]+|\+?[0-9]{3,15})$")
+_SEPARATORS = re.compile(r"[+ ().-]")
+#: A row of fewer digits without a plus may be a short code.
+_SHORTEST_WITHOUT_PLUS: Final = 10
 _NO_WORD = re.compile(r"[^a-z0-9]+")
 _STATUS_CHARACTERS: Final = 40
 _VISIBLE_DIGITS: Final = 2
@@ -55,6 +58,17 @@ def is_dialable(address: str, *, short_codes: bool = False) -> bool:
 def bare(address: str) -> str:
     """Return `address` without its channel: `whatsapp:+15551230001` becomes `+15551230001`."""
     return address.partition(":")[2] if ":" in address else address
+
+
+def in_e164(address: str) -> str:
+    """Return a telephone number as webhooks write it: `+1 (555) 123-0001` becomes `+15551230001`.
+
+    Any other address is returned as it is.
+    """
+    channel, number = address.removesuffix(bare(address)), bare(address)
+    digits = _SEPARATORS.sub("", number)
+    is_number = digits.isdecimal() and (number.strip().startswith("+") or len(digits) >= _SHORTEST_WITHOUT_PLUS)
+    return f"{channel}+{digits}" if is_number else address
 
 
 def channel_of(address: str) -> str:

@@ -24,7 +24,7 @@ from sms import codes
 from sms.errors import CarrierAway, NotFound, NotWritten, Refused, Unreadable
 from sms.http import LIST_PAGE, READ_TIMEOUT_SECONDS, OneAttemptClient, account_at, readable
 from sms.login import Login
-from sms.messages import Media, MessageSid, OutboundSms
+from sms.messages import Media, MessageSid, OutboundSms, in_e164
 from sms.ports import ErrorClass, Listed, Listing, NotCreated, Outcome, Sent, Unknown, Verdict
 
 #: Most pages of the list: a million texts between two reads are a mistake.
@@ -162,8 +162,8 @@ class TwilioMessageList:
         has_pictures = inbound and entry.num_media not in (None, "0")
         return Listed(
             sid=MessageSid(entry.sid),
-            to=entry.to or "",
-            sender=entry.from_ or "",
+            to=in_e164(entry.to or ""),
+            sender=in_e164(entry.from_ or ""),
             body=entry.body or "",
             status=entry.status or "",
             inbound=inbound,

@@ -80,6 +80,24 @@ def test_a_text_may_be_as_long_as_its_channel_makes_it(sender: str, longest: int
 
 
 @pytest.mark.parametrize(
+    ("listed", "address"),
+    [
+        ("+15551230001", "+15551230001"),
+        ("+1 (555) 123-0001", "+15551230001"),
+        ("15551230001", "+15551230001"),
+        ("whatsapp: 15551230001", "whatsapp:+15551230001"),
+        ("whatsapp:+15551230001", "whatsapp:+15551230001"),
+        ("whatsapp:FI.1502576394655843", "whatsapp:FI.1502576394655843"),
+        ("72345", "72345"),
+        ("BANK", "BANK"),
+        ("", ""),
+    ],
+)
+def test_a_number_on_the_list_is_the_one_that_texted_however_it_is_written(listed: str, address: str) -> None:
+    assert messages.in_e164(listed) == address
+
+
+@pytest.mark.parametrize(
     ("status", "word"),
     [("partially_delivered", "partially_delivered"), ("Half Way!", "half_way_"), ("x" * 500, "x" * 40)],
 )
