@@ -82,16 +82,26 @@ class RedisCircuit:
             names += [keys.circuit(place.key), keys.probe(place.key)]
             names += [keys.circuit_waiting(place.key), keys.circuit_suspected(place.key)]
         outcomes = self._scripts.run("reopen", names, [why, milliseconds(PROOF), *(place.key for place in places)])
-        opened = []
-        for place, people in zip(places, outcomes, strict=True):
-            if people:
-                opened.append(place)
-                suspected, waiting = ([Who(who.decode()) for who in group] for group in people)
-                self._wake(waiting)
-                if suspected:
-                    # their own circuits were opened because of the place
-                    self._close([Place(Scope.DESTINATION, who) for who in suspected], "cause")
-        return opened
+        opened = [(place, outcome) for place, outcome in zip(places, outcomes, strict=True) if outcome]
+        for place, (suspected, waiting, reason) in opened:
+            self._wake(waiting)
+            if suspected:
+                # their own circuits were opened because of the place
+                self._close([Place(Scope.DESTINATION, Who(who.decode())) for who in suspected], "cause")
+            if place.scope is Scope.DESTINATION and why != "cause":
+                self._probe_alike(reason)
+        return [place for place, _ in opened]
+
+    @translated()
+    def _probe_alike(self, reason: bytes) -> None:
+        """Let the people try at once who were refused for the same reason as one who is not refused any more.
+
+        The account may have been upgraded, or a registration completed.
+        """
+        for key in self._listed():
+            if Place.of_key(key).scope is Scope.DESTINATION and self._redis.hget(keys.circuit(key), "reason") == reason:
+                self._redis.delete(keys.probe(key))
+                self._wake_who_wait(key)
 
     def wait(self, place: Place, who: Who) -> bool:
         """Note that a person waits for a place; False if it is open again."""
@@ -103,8 +113,7 @@ class RedisCircuit:
         """Wake the people who wait for a place whose circuit has expired."""
         for key in ("", *self._listed()):
             if not self._redis.exists(keys.circuit(key)):
-                waiting: Any = self._redis.smembers(keys.circuit_waiting(key))
-                self._wake([Who(who.decode()) for who in waiting])
+                self._wake_who_wait(key)
                 self._redis.delete(keys.circuit_waiting(key))
                 self._redis.zrem(keys.CIRCUITS, key)
 
@@ -121,8 +130,12 @@ class RedisCircuit:
         found: Any = self._redis.zrange(keys.CIRCUITS, 0, LISTED - 1)
         return [key.decode() for key in found]
 
+    def _wake_who_wait(self, key: str) -> None:
+        waiting: Any = self._redis.smembers(keys.circuit_waiting(key))
+        self._wake(list(waiting))
+
     @translated()
-    def _wake(self, people: Sequence[Who]) -> None:
+    def _wake(self, people: Sequence[bytes]) -> None:
         for start in range(0, len(people), _PUSHED):
-            tasks = [wakeup.message(payloads.ANSWER_TASK, who) for who in people[start : start + _PUSHED]]
-            self._redis.lpush(keys.QUEUE, *tasks)
+            some = people[start : start + _PUSHED]
+            self._redis.lpush(keys.QUEUE, *(wakeup.message(payloads.ANSWER_TASK, who.decode()) for who in some))

@@ -196,6 +196,12 @@ class Place:
         """Return the place's part of a key in Redis, such as `sender:+15005550006`; empty for the account."""
         return "" if self.scope is Scope.ACCOUNT else f"{self.scope}:{self.name}"
 
+    @classmethod
+    def of_key(cls, key: str) -> Place:
+        """Return the place with this part of a key. Raises `ValueError` for an unknown scope."""
+        scope, _, name = key.partition(":")
+        return cls(Scope(scope), name) if key else cls(Scope.ACCOUNT)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:

@@ -10,7 +10,7 @@
 -- ARGV[i+2] part of the key of place i; empty for the account
 --
 -- Returns for each place {} if it stays as it is,
--- else {people who were refused because of it, people who wait for it}.
+-- else {people who were refused because of it, people who wait for it, why it was stopped}.
 local function reopen(circuit, probe, waiting, suspected, name)
   local open = redis.call('EXISTS', circuit) == 1
   local reported = open and redis.call('HGET', circuit, 'by') == 'report'
@@ -23,10 +23,11 @@ local function reopen(circuit, probe, waiting, suspected, name)
     return {}
   end
   if not open then return {} end
-  local people = {redis.call('SMEMBERS', suspected), redis.call('SMEMBERS', waiting)}
+  local reason = redis.call('HGET', circuit, 'reason') or ''
+  local outcome = {redis.call('SMEMBERS', suspected), redis.call('SMEMBERS', waiting), reason}
   redis.call('DEL', circuit, probe, waiting, suspected)
   redis.call('ZREM', KEYS[1], name)
-  return people
+  return outcome
 end
 
 local outcomes = {}

@@ -183,6 +183,30 @@ def test_everyone_who_waits_is_woken_when_the_way_opens(room: Room) -> None:
     assert len(room.received) == 5
 
 
+def test_when_one_person_is_no_longer_refused_those_with_the_same_refusal_try_at_once(room: Room) -> None:
+    """A trial account is upgraded while people wait whose numbers are not verified."""
+    people, other = [f"+1555123{number:04d}" for number in range(3)], "+15551239999"
+    room.sender.answers.extend([*(refused(21608) for _ in range(5)), refused(572002)])
+    for person in people:
+        texts(room, person)
+    room.later(seconds=PROBE_SECONDS)
+    for person in people[:2]:
+        room.worker().serve(who(person))  # the pauses of these two have doubled
+    texts(room, other)
+    assert room.received == []
+    before = len(room.asked_for(payloads.ANSWER_TASK))
+
+    room.worker().serve(who(people[2]))
+
+    assert room.received == ["re: hello"]
+    assert sorted(room.asked_for(payloads.ANSWER_TASK)[before:]) == sorted(map(who, people))
+    room.later(seconds=1)
+    for person in [*people[:2], other]:
+        room.worker().serve(who(person))
+    assert len(room.received) == 3
+    assert stopped(room) == [Place(Scope.DESTINATION, who(other))]
+
+
 def test_an_account_that_is_refused_with_a_5xx_is_stopped_and_its_message_left_in_doubt(room: Room) -> None:
     verdict = refused(20003).verdict
     room.sender.answers.append(Unknown(reason=verdict.means, verdict=verdict))
