@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 KEEP_ALIVE_SECONDS: Final = 75
 #: At shutdown, requests in progress may finish; a browser page that keeps listening is not waited for.
 GRACE_SECONDS: Final = 2
+#: Connections that may wait to be accepted: uvicorn's own default.
+BACKLOG: Final = 2048
 #: No existing machine needs more processes at one port.
 MOST_PROCESSES: Final = 256
 
@@ -180,7 +182,7 @@ def flower(*, host: str, port: int, celery_arguments: tuple[str, ...]) -> None:
 @commands.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(1, 65_535), default=8401, show_default=True)
-@click.option("--journal", is_flag=True, help="Show on the road view what the journal knows of each text.")
+@click.option("--journal", is_flag=True, help="Read the journal, to show on the road view what it knows of each text.")
 def simulator(*, host: str, port: int, journal: bool) -> None:
     """Simulate Twilio: its REST API, its webhooks, and telephones in the browser.
 
@@ -188,27 +190,44 @@ def simulator(*, host: str, port: int, journal: bool) -> None:
     """
     chosen = load_settings(twilio=True)
     from simulator import wiring
+    from simulator.faults import UnusableRule
 
-    _serve(wiring.app(_stories(chosen) if journal else None), host, port)
+    listening = _listen(host, port)
+    try:
+        app = wiring.app(_stories(chosen) if journal else None, at_terminal=sys.stderr.isatty())
+    except (UnusableRule, OSError) as exc:
+        raise click.ClickException(f"the simulator cannot start: {exc}") from None
+    click.echo(f"phone http://{host}:{port}/phone\ntwilio http://{host}:{port}")
+    _serve(app, listening)
 
 
 def _stories(chosen: Settings) -> Stories:
     from operations.stories import JournalStories
-    from worker.build.journal import build_journal
+    from worker.build.journal import build_journal_reader
 
-    return JournalStories(build_journal(chosen))
+    return JournalStories(build_journal_reader(chosen))
 
 
-def _serve(app: ASGIApp, host: str, port: int) -> None:
+def _listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens; the first requests wait until the application is built."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as exc:
+        raise click.ClickException(f"cannot listen on {host}:{port}: {exc.strerror or exc}") from None
+
+
+def _serve(app: ASGIApp, listening: socket.socket) -> None:
     import uvicorn
 
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
-        host=host,
-        port=port,
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
+    server = uvicorn.Server(config)
+    server.run([listening])
+    sys.exit(0 if server.started else 1)

@@ -1,8 +1,7 @@
-"""A pytest fixture with the telephone network. A project asks for it in its conftest.py:
+"""A pytest fixture with the telephone network.
 
-    pytest_plugins = ["simulator.pytest_plugin"]
-
-It is no `pytest11` entry point: that would load it in every test run of the environment.
+A project asks for it in its `conftest.py`: `pytest_plugins = ["simulator.pytest_plugin"]`. It is no `pytest11` entry
+point, because that would load it in every test run of the environment.
 """
 
 from __future__ import annotations

@@ -23,11 +23,16 @@ from sms import webhook_urls
 FIRST_PHONE = ("+15551230001", "Tristan")
 
 
-def app(stories: Stories | None = None) -> ASGIApp:
-    """Build the simulator from the environment. Raises `SettingsError`."""
-    chosen = Settings.load(environment())
+def app(stories: Stories | None = None, *, at_terminal: bool = False) -> ASGIApp:
+    """Build the simulator from the environment. Raises `SettingsError`, `UnusableRule` or `OSError`.
+
+    `at_terminal`: log lines for a person, unless `LOG_FORMAT` says otherwise.
+    """
+    given = environment()
+    chosen = Settings.load(given)
     chosen.twilio.require()
-    logs.configure("simulator", form=chosen.logs.format, level=chosen.logs.level)
+    form = "console" if at_terminal and not given.get("LOG_FORMAT") else chosen.logs.format
+    logs.configure("simulator", form=form, level=chosen.logs.level)
     store = Store(chosen.simulator.data)
     numbers = chosen.twilio.numbers or chosen.simulator.numbers
     for number in numbers:
