@@ -13,8 +13,6 @@ import click
 from dadacat.terminal import load_settings
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp
-
     from runtime.settings import Settings
     from simulator.stories import Stories
 
@@ -190,15 +188,21 @@ def simulator(*, host: str, port: int, journal: bool) -> None:
     """
     chosen = load_settings(twilio=True)
     from simulator import wiring
+    from simulator.app import create_app
     from simulator.faults import UnusableRule
+    from simulator.server import Server
 
     listening = _listen(host, port)
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     try:
-        app = wiring.app(_stories(chosen) if journal else None, at_terminal=sys.stderr.isatty())
+        network = wiring.build_network(address=address, at_terminal=sys.stderr.isatty())
     except (UnusableRule, OSError) as exc:
         raise click.ClickException(f"the simulator cannot start: {exc}") from None
-    click.echo(f"phone http://{host}:{port}/phone\ntwilio http://{host}:{port}")
-    _serve(app, listening)
+    app = create_app(network, stories=_stories(chosen) if journal else None)
+    click.echo(f"phone {address}/phone\ntwilio {address}")
+    server = Server(app, network, keep_alive_seconds=KEEP_ALIVE_SECONDS, grace_seconds=GRACE_SECONDS)
+    server.run([listening])
+    sys.exit(0 if server.started else 1)
 
 
 def _stories(chosen: Settings) -> Stories:
@@ -215,19 +219,3 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as exc:
         raise click.ClickException(f"cannot listen on {host}:{port}: {exc.strerror or exc}") from None
-
-
-def _serve(app: ASGIApp, listening: socket.socket) -> None:
-    import uvicorn
-
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
-    server = uvicorn.Server(config)
-    server.run([listening])
-    sys.exit(0 if server.started else 1)

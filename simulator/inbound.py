@@ -81,7 +81,7 @@ class Inbound:
             await ReplySession(self._board, self._outbound, message, fields).run(number)
         fresh = self._store.message(message.sid) or message
         fresh = replace(fresh, error_code=outcome.error)
-        self._board.save(fresh.at("acknowledged" if outcome.is_taken else f"lost: {outcome.failure}", time.time()))
+        self._board.save(fresh.at("acknowledged" if outcome.is_taken else f"lost: {outcome.failure}", outcome.at))
 
     def _fields(self, message: Message) -> dict[str, str]:
         """Return every field that Twilio posts for an inbound text; unknown places are blank, as at Twilio."""

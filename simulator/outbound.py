@@ -160,7 +160,7 @@ class Outbound:
 
 
 def _media_error(answer: Answer) -> int | None:
-    """Return Twilio's code for media that cannot be sent, as on https://www.twilio.com/docs/api/errors (2026-11)."""
+    """Return Twilio's code for media that cannot be sent, as in `twiml.TITLES`."""
     if not answer.is_taken or len(answer.body) > MOST_MEDIA_BYTES:
         return 11200
     return None if answer.content_type.partition("/")[0] in _MEDIA else 12300

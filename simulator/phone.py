@@ -194,6 +194,8 @@ class Phone:
                     except TimeoutError:
                         yield ": here\n\n"
                         continue
+                    if event["kind"] == "end":
+                        return
                     yield f"data: {json.dumps(event)}\n\n"
             finally:
                 unwatch()

@@ -5,9 +5,11 @@ A webhook that fails, or whose TwiML cannot be read, is followed by the fallback
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from runtime import logs
 from simulator import addresses, twiml
 from simulator.outbound import Outbound
 from simulator.store import Message, Number
@@ -15,14 +17,18 @@ from simulator.switchboard import Switchboard
 from simulator.twiml import Redirect, Reply, UnusableTwiml, Warned
 from simulator.webhooks import Answer, Request
 
+log = logs.get("simulator")
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of a text at the application. `failure` is empty if the application took it."""
 
-    failure: str = ""
+    failure: str
     #: Twilio's code for the first thing that went wrong.
-    error: int | None = None
+    error: int | None
+    #: When the last answer came, in seconds since 1970.
+    at: float
 
     @property
     def is_taken(self) -> bool:
@@ -41,6 +47,7 @@ class ReplySession:
         self._documents = 0
         self._replies = 0
         self._error: int | None = None
+        self._answered_at = text.created
 
     async def run(self, number: Number) -> Outcome:
         """Post the text to its number's webhook and, if that fails, to its fallback."""
@@ -50,7 +57,7 @@ class ReplySession:
             failure = await self._follow(
                 Redirect(url=number.sms_fallback_url, method="POST"), "fallback", {**self._fields, **fallen}
             )
-        return Outcome(failure, self._error)
+        return Outcome(failure, self._error, self._answered_at)
 
     async def _follow(self, place: Redirect | None, purpose: str, fields: Mapping[str, str]) -> str:
         """Ask for a document and for those to which it redirects; return why one failed, or an empty string."""
@@ -59,6 +66,7 @@ class ReplySession:
                 url=place.url, method=place.method, fields=fields, purpose=purpose, message=self._text.sid
             )
             answer = await self._board.ask(request)
+            self._answered_at = time.time()
             self._documents += 1
             if not answer.is_taken:
                 self._blame(answer, answer.error)
@@ -67,7 +75,7 @@ class ReplySession:
                 verbs = twiml.read(answer.body, answer.content_type, url=request.target)
             except UnusableTwiml as exc:
                 self._blame(answer, exc.code)
-                return f"TwiML error {exc.code}"
+                return "unusable TwiML"
             place, purpose = self._carry_out(verbs, answer), "redirect"
         return ""
 
@@ -108,4 +116,5 @@ class ReplySession:
     def _blame(self, answer: Answer, code: int) -> None:
         """Note Twilio's code of a fault, on its request and on the text."""
         self._board.inspector.blame(answer.exchange, code)
+        log.warning("text not answered in full", text=self._text.sid, error=code, title=twiml.TITLES[code])
         self._error = self._error or code

@@ -21,12 +21,12 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import httpx
-import uvicorn
 
 from simulator.account import Account
 from simulator.app import create_app
 from simulator.faults import Faults
 from simulator.network import Network
+from simulator.server import Server
 from simulator.store import Number, Store
 
 ACCOUNT_SID: Final = "AC" + "dada" * 8
@@ -36,6 +36,9 @@ PERSON: Final = "+15551230001"
 STATUS_SECONDS: Final = 0.01
 #: Time for the network to answer, or to stop: it is a thread of the same process.
 ANSWER_SECONDS: Final = 10.0
+#: uvicorn's own time for an idle connection, and the shortest for requests in progress when the network stops.
+KEEP_ALIVE_SECONDS: Final = 5
+GRACE_SECONDS: Final = 1
 #: How many requests to the application are named if no reply comes.
 REQUESTS_NAMED: Final = 5
 
@@ -89,8 +92,8 @@ class Simulator:
         faults = Faults(sending_seconds=STATUS_SECONDS, delivery_seconds=STATUS_SECONDS)
         network = Network(store, Account(sid=account_sid, token=self.auth_token), faults=faults, base_url=self.url)
         network.switchboard.watch(self._note)
-        self._server = uvicorn.Server(
-            uvicorn.Config(create_app(network), log_config=None, access_log=False, timeout_graceful_shutdown=1)
+        self._server = Server(
+            create_app(network), network, keep_alive_seconds=KEEP_ALIVE_SECONDS, grace_seconds=GRACE_SECONDS
         )
         self._thread = threading.Thread(target=self._server.run, args=([self._listening],), daemon=True)
         self._http = httpx.Client(base_url=self.url, timeout=ANSWER_SECONDS, trust_env=False)
@@ -145,7 +148,10 @@ class Simulator:
             return list(self._delivered[phone].values())[place]
 
     def requests(self, message: str = "") -> list[dict[str, Any]]:  # Any: JSON
-        """Return the requests to the application and their answers, oldest first; `message`: only about this sid."""
+        """Return the requests to the application and their answers, oldest first.
+
+        `message`: only those about this sid.
+        """
         answer: list[dict[str, Any]] = self._http.get("/requests", params={"message": message}).json()
         return answer
 

@@ -76,7 +76,10 @@ class UnusableTwiml(Exception):
 
 
 def read(document: bytes, content_type: str, *, url: str) -> list[Reply | Redirect | Warned]:
-    """Return the verbs of a document that came from `url`, up to the first redirect. Raises `UnusableTwiml`."""
+    """Return the verbs of a document, up to the first redirect. Raises `UnusableTwiml`.
+
+    `url`: where the document came from; addresses in it may be relative.
+    """
     if len(document) > MOST_BYTES:
         raise UnusableTwiml(11750)
     if not document.strip():

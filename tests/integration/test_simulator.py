@@ -1,4 +1,4 @@
-"""The telephone network by itself, with applications that are not DadaCat: their TwiML, their faults, their tests."""
+"""The telephone network by itself, with applications that are not DadaCat."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from twilio.request_validator import RequestValidator
 
 from simulator.inspector import Inspector
 from simulator.testing import NUMBER, PERSON, NoReply, Simulator
-from tests.conftest import ROOT, SLOWER
+from tests.conftest import ROOT, SLOWER, wait_until
 from tests.servers import a_server, asked_of, send
 
 PNG = b"\x89PNG\r\n\x1a\n a cat"
@@ -57,7 +57,7 @@ Start = Callable[..., tuple[Simulator, Application, str]]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Return a function that starts an application with these pages, and a network that posts to its `/sms`."""
+    """Return a function that starts an application, and a network that posts to its `/sms`."""
     closing: list[Any] = []
 
     def begin(pages: Pages, *, fallback: str = "") -> tuple[Simulator, Application, str]:
@@ -131,7 +131,7 @@ def test_redirects_that_never_end_are_stopped_at_twilios_limit(start: Start) -> 
 
     sid = network.text("hello")
 
-    assert_in_time(lambda: network.requests(sid)[-1:] and network.requests(sid)[-1]["error"] == 14106)
+    wait_until(lambda: network.requests(sid)[-1:] and network.requests(sid)[-1]["error"] == 14106)
     assert len(application.posted) == 50
 
 
@@ -164,7 +164,7 @@ def test_an_answer_that_cannot_be_carried_out_has_twilios_code_and_the_fallback_
         assert (name, wrong["error"], fallen["error"], fallen["purpose"]) == (name, code, None, "fallback")
         posted = application.posted[-1][2]
         assert (posted["ErrorCode"], posted["ErrorUrl"]) == (str(code), f"{url}/{name}")
-        assert_in_time(partial(has_error, network, sid, code))
+        wait_until(partial(has_error, network, sid, code))
 
 
 def test_without_a_fallback_the_text_shows_what_was_wrong(start: Start) -> None:
@@ -217,7 +217,7 @@ def test_plain_text_is_a_message_and_no_answer_at_all_is_none(start: Start) -> N
     sid = silent.text("hello")
 
     assert reply(network).body == "just words"
-    assert_in_time(lambda: silent.requests(sid))
+    wait_until(lambda: silent.requests(sid))
     assert silent.requests(sid)[0]["error"] is None
     assert len(application.posted) == 1
 
@@ -229,9 +229,9 @@ def test_media_that_cannot_be_had_fail_the_message(start: Start) -> None:
         to=PERSON, from_=NUMBER, media_url=[f"{url}/gone.png"], status_callback=f"{url}/status"
     ).sid  # fmt: skip
 
-    assert_in_time(lambda: network.client().messages(sid).fetch().status == "failed")
+    wait_until(lambda: network.client().messages(sid).fetch().status == "failed")
     assert network.client().messages(sid).fetch().error_code == 11200
-    assert_in_time(lambda: any(form.get("MessageStatus") == "failed" for _, _, form, _ in application.posted))
+    wait_until(lambda: any(form.get("MessageStatus") == "failed" for _, _, form, _ in application.posted))
 
 
 def test_the_inspector_shows_each_request_its_answer_and_its_signature_but_no_password(start: Start) -> None:
@@ -239,7 +239,7 @@ def test_the_inspector_shows_each_request_its_answer_and_its_signature_but_no_pa
     network.set_webhook(f"{url.replace('http://', 'http://ann:s3cret@')}/sms#rc=0")
 
     sid = network.text("hello there")
-    assert_in_time(lambda: network.requests(sid))
+    wait_until(lambda: network.requests(sid))
     sent = network.client().messages.create(to=PERSON, from_=NUMBER, body="hi", status_callback=f"{url}/status")
 
     (asked,) = network.requests(sid)
@@ -249,7 +249,7 @@ def test_the_inspector_shows_each_request_its_answer_and_its_signature_but_no_pa
     assert asked["answer"] == "<Response/>"
     assert asked["seconds"] > 0
     assert asked["headers"]["X-Twilio-Signature"] == application.posted[0][3]
-    assert_in_time(lambda: len(network.requests(sent.sid)) == 2)
+    wait_until(lambda: len(network.requests(sent.sid)) == 2)
     assert [(asked["purpose"], asked["status"], asked["error"]) for asked in network.requests(sent.sid)] == [
         ("status", 500, 11200)
     ] * 2
@@ -335,12 +335,3 @@ def test_a_project_uses_it_as_a_fixture(tmp_path: Path) -> None:
 
     assert ran.returncode == 0, ran.stdout
     assert "1 passed" in ran.stdout
-
-
-def assert_in_time(true: Callable[[], object]) -> None:
-    pause = threading.Event()
-    for _ in range(1000 * SLOWER):
-        if true():
-            return
-        pause.wait(0.01)
-    raise AssertionError("it did not happen")

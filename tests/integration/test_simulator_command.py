@@ -16,7 +16,7 @@ import pytest
 
 from chaos.tree import free_port
 from runtime.settings import without_settings
-from tests.conftest import ROOT, SLOWER
+from tests.conftest import ROOT, SLOWER, wait_until
 from tests.servers import a_server, send
 
 SETTINGS = {"TWILIO_ACCOUNT_SID": "AC" + "5" * 32, "TWILIO_AUTH_TOKEN": "t", "PUBLIC_URL": "http://127.0.0.1:1"}
@@ -104,6 +104,20 @@ def test_a_journal_is_only_read_and_one_that_cannot_be_read_is_no_error(
 
     assert "thought" in str(road["all"])
     assert set(asked) == ({"GetItem"} if credentials else set())
+
+
+def test_the_application_is_sent_to_this_network_for_pictures(tmp_path: Path) -> None:
+    with started(tmp_path, {}) as (process, url):
+        assert process.stdout is not None
+        process.stdout.readline()
+        picture = httpx.post(f"{url}/phone/pictures", content=b"GIF89a", headers={"content-type": "image/gif"}).json()
+        asked = {"from": "+15551230001", "pictures": [picture["sid"]]}
+        sid = httpx.post(f"{url}/phone/texts", json=asked).json()["sid"]
+        wait_until(lambda: httpx.get(f"{url}/requests").json())
+        fields = httpx.get(f"{url}/requests").json()[0]["fields"]
+
+    path = f"/2010-04-01/Accounts/{SETTINGS['TWILIO_ACCOUNT_SID']}/Messages/{sid}/Media/{picture['sid']}"
+    assert fields["MediaUrl0"] == url + path
 
 
 def test_a_scenario_file_that_cannot_be_used_is_told_in_a_sentence(tmp_path: Path) -> None:
