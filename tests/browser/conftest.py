@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 QUIET = [
@@ -21,6 +21,11 @@ expect.set_options(timeout=20_000)
 
 #: Opens a page; the second argument and the others are those of a browser context.
 Open = Callable[..., Page]
+
+
+def is_problem(said: ConsoleMessage) -> bool:
+    """Return whether the console shows an error; the browser notes a refused request as one, which is none."""
+    return said.type == "error" and "status of 400" not in said.text
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +49,7 @@ def open_page(browser: Browser) -> Iterator[Open]:
     def begin(url: str, *, beside: Page | None = None, **options: Any) -> Page:
         page = beside.context.new_page() if beside else browser.new_context(**options).new_page()
         page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
+        page.on("console", lambda said: problems.append(said.text) if is_problem(said) else None)
         page.goto(url)
         expect(page.locator("#connection")).to_have_text("connected")
         pages.append(page)
