@@ -24,7 +24,7 @@ Open = Callable[..., Page]
 
 
 def is_problem(said: ConsoleMessage) -> bool:
-    """Return whether the console shows an error; the browser notes a refused request as one, which is none."""
+    """Return whether the console shows an error; a refused request, which it notes too, is none."""
     return said.type == "error" and "status of 400" not in said.text
 
 

@@ -1,4 +1,4 @@
-"""The page of the network by itself: many tabs, the keyboard, small screens, faults, and the request inspector."""
+"""The page of the network by itself, with an application that echoes."""
 
 from __future__ import annotations
 

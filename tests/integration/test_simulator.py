@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
@@ -317,6 +318,16 @@ def test_faults_strike_and_are_told(start: Start) -> None:
     assert application.posted[0][2]["MessageSid"] == application.posted[1][2]["MessageSid"]
     with pytest.raises(ValueError, match="at: must be one of"):
         network.misbehave({"at": "moon", "do": "drop"})
+
+
+def test_the_example_of_the_documentation_runs(start: Start) -> None:
+    guide = (ROOT / "docs" / "how-to" / "simulator.md").read_text()
+    (example,) = (block for block in re.findall(r"```python\n(.*?)```", guide, re.DOTALL) if "with Simulator" in block)
+    _, application, url = start({"/incoming": "<Response><Message>hello yourself</Message></Response>"})
+
+    exec(example.replace("http://127.0.0.1:5000", url), {})  # noqa: S102 - our own documentation
+
+    assert application.posted[0][2]["Body"] == "hello"
 
 
 def test_a_project_uses_it_as_a_fixture(tmp_path: Path) -> None:

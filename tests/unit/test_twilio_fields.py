@@ -1,4 +1,4 @@
-"""The simulator's resources have the fields of Twilio's own description, no more and no less, with their types.
+"""The simulator's resources have the fields and types of Twilio's own description.
 
 The list is tests/twilio_fields.toml; scripts/twilio_fields prints it from Twilio's description.
 """
