@@ -1,6 +1,6 @@
 // Where a telephone's text is written: its size, its pictures, and the sending.
 
-import { $, make, send } from "./dom.js";
+import { $, ask, make } from "./dom.js";
 
 const MOST_PICTURES = 10;
 const GSM = new Set("@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà");
@@ -81,10 +81,9 @@ export class Composer {
   async attach(input) {
     for (const file of input.files) {
       if (this.pictures.length >= MOST_PICTURES) { this.complain(`a text may have at most ${MOST_PICTURES} pictures`); return; }
-      const answer = await fetch("/phone/pictures", { method: "POST", headers: { "content-type": file.type }, body: file });
-      const reply = await answer.json();
-      if (!answer.ok) { this.complain(reply.error); return; }
-      this.pictures.push(reply.sid);
+      const { sid, error } = await ask("POST", "/phone/pictures", file, file.type);
+      if (error) { this.complain(error); return; }
+      this.pictures.push(sid);
     }
     input.value = "";
     this.measure();
@@ -94,17 +93,12 @@ export class Composer {
     const body = this.area.value, { pictures } = this;
     if (this.isSending || (!body.trim() && !pictures.length)) return;
     this.isSending = true;
-    try {
-      const { ok, reply } = await send("POST", "/phone/texts", { from: this.number, to: $(".to", this.form).value, body, pictures });
-      if (!ok) { this.complain(reply.error); return; }
-      this.area.value = "";
-      this.pictures = [];
-      this.measure();
-      this.sent(reply.sid);
-    } catch {
-      this.complain("the network does not answer");
-    } finally {
-      this.isSending = false;
-    }
+    const { sid, error } = await ask("POST", "/phone/texts", { from: this.number, to: $(".to", this.form).value, body, pictures });
+    this.isSending = false;
+    if (error) { this.complain(error); return; }
+    this.area.value = "";
+    this.pictures = [];
+    this.measure();
+    this.sent(sid);
   }
 }

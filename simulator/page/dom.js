@@ -28,10 +28,15 @@ export function shown(text) {
   });
 }
 
-export async function send(method, url, body) {
-  const answer = await fetch(url, { method, headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
-  const reply = answer.status === 204 ? {} : await answer.json();
-  return { ok: answer.ok, reply };
+// Ask the network; the answer has an `error` if it refuses or is away.
+export async function ask(method, url, body, type = "application/json") {
+  const content = body === undefined || body instanceof Blob ? body : JSON.stringify(body);
+  try {
+    const answer = await fetch(url, { method, headers: content ? { "content-type": type } : {}, body: content });
+    return answer.status === 204 ? {} : await answer.json();
+  } catch {
+    return { error: "the network does not answer" };
+  }
 }
 
 // Run `work` soon, once for all calls until then.

@@ -1,6 +1,6 @@
 // The faults of the network: the rules in force, a menu of possible rules, and how often each struck.
 
-import { $, coalesced, make, send } from "./dom.js";
+import { $, ask, coalesced, make } from "./dom.js";
 
 const RULE_EXTRAS = { slow: { seconds: 3 }, hang: { seconds: 30 }, error: { status: 503, code: 20503 }, lag: { seconds: 120 }, delay: { seconds: 5 }, undelivered: { code: 30003 }, failed: { code: 30008 } };
 const REFRESH_MS = 200;
@@ -45,20 +45,17 @@ function show({ seed: given, rules, actions }, { isOwn = false } = {}) {
 async function set(text) {
   let rules;
   try { rules = JSON.parse(text); } catch { say("the rules are not valid JSON", "error"); return; }
-  try {
-    const { ok, reply } = await send("PUT", "/faults", { rules, seed: Number(seed.value) });
-    if (ok) show(reply, { isOwn: true }); else say(reply.error, "error");
-  } catch {
-    say("the network does not answer", "error");
-  }
+  const faults = await ask("PUT", "/faults", { rules, seed: Number(seed.value) });
+  if (faults.error) say(faults.error, "error"); else show(faults, { isOwn: true });
 }
 
 export async function load() {
-  show(await (await fetch("/faults")).json());
+  const faults = await ask("GET", "/faults");
+  if (!faults.error) show(faults);
 }
 
 // Rules strike and change in quick succession; ask once for several.
-export const refresh = coalesced(() => load().catch(() => {}), REFRESH_MS);
+export const refresh = coalesced(load, REFRESH_MS);
 
 area.addEventListener("input", hint);
 seed.addEventListener("input", hint);

@@ -2,7 +2,7 @@
 
 import { Bubbles } from "./bubbles.js";
 import { Composer } from "./composer.js";
-import { $, coalesced, make, send, write } from "./dom.js";
+import { $, ask, coalesced, make, write } from "./dom.js";
 import * as faults from "./faults.js";
 import * as requests from "./requests.js";
 import * as road from "./road.js";
@@ -82,7 +82,7 @@ function addPhone({ number, name, messages, notices }) {
   $(".bubbles", element).setAttribute("aria-label", `messages of ${name}`);
   $(".remove", element).setAttribute("aria-label", `remove the phone ${name}`);
   $(".remove", element).addEventListener("click", () => {
-    if (confirm(`Take ${name} off the page? Its messages stay, its name does not.`)) send("DELETE", `/phone/phones/${encodeURIComponent(number)}`);
+    if (confirm(`Take ${name} off the page? Its messages stay, its name does not.`)) ask("DELETE", `/phone/phones/${encodeURIComponent(number)}`);
   });
   $(".strip", element).addEventListener("click", () => { view("road"); $("#tab-road").focus(); });
   for (const message of messages) bubbles.take(message);
@@ -105,7 +105,8 @@ function drawChips() {
 new ResizeObserver(drawChips).observe($("#phones"));
 
 async function load() {
-  const state = await (await fetch("/phone/state")).json();
+  const state = await ask("GET", "/phone/state");
+  if (state.error) return;
   ({ numbers, journal: hasJournal } = state);
   const there = new Set(state.phones.map((phone) => phone.number));
   for (const [number, phone] of phones) if (!there.has(number)) { phone.element.remove(); phones.delete(number); }
@@ -120,7 +121,7 @@ async function load() {
   $("#no-phone").hidden = phones.size > 0;
   drawChips();
 }
-const reload = coalesced(() => load().catch(() => {}), RELOAD_MS);
+const reload = coalesced(load, RELOAD_MS);
 
 const CHANGES = {
   phones: reload,
@@ -171,14 +172,10 @@ window.addEventListener("pageshow", (event) => { if (event.persisted) location.r
 
 $("#add").addEventListener("submit", async (event) => {
   event.preventDefault();
-  const form = event.target, error = $("#add-error");
-  try {
-    const { ok, reply } = await send("POST", "/phone/phones", { name: form.name.value, number: form.number.value });
-    error.textContent = ok ? "" : reply.error;
-    if (ok) form.reset();
-  } catch {
-    error.textContent = "the network does not answer";
-  }
+  const form = event.target;
+  const { error = "" } = await ask("POST", "/phone/phones", { name: form.name.value, number: form.number.value });
+  $("#add-error").textContent = error;
+  if (!error) form.reset();
 });
 
 view("phones");

@@ -1,6 +1,6 @@
 // The requests of the network to the application, with their answers.
 
-import { $, make, send, shown } from "./dom.js";
+import { $, ask, make, shown } from "./dom.js";
 
 // Enough to look back; the network keeps more.
 const MOST_SHOWN = 100;
@@ -69,7 +69,8 @@ export function add(request) {
 }
 
 export async function load() {
-  const requests = await (await fetch("/requests")).json();
+  const requests = await ask("GET", "/requests");
+  if (requests.error) return;
   isLoaded = true;
   list.replaceChildren(...requests.slice(-MOST_SHOWN).reverse().map(item));
   filter();
@@ -82,4 +83,4 @@ export function select(sid) {
 }
 
 $("#requests-chosen").addEventListener("change", filter);
-$("#requests-clear").addEventListener("click", () => send("DELETE", "/requests"));
+$("#requests-clear").addEventListener("click", () => ask("DELETE", "/requests"));

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs
 
 import pytest
-from playwright.sync_api import Dialog, Page, expect
+from playwright.sync_api import Browser, Dialog, Page, expect
 
 from simulator.testing import NUMBER, PERSON, Simulator
 from tests.browser.conftest import Open
@@ -112,6 +112,7 @@ def test_the_messages_are_one_tab_stop_and_keep_their_focus(network: Simulator, 
 @pytest.mark.long
 def test_only_what_is_new_is_added_to_what_is_read_aloud(network: Simulator, open_page: Open) -> None:
     page = open_page(page_of(network))
+    expect(page.locator(".bubble[data-sid]")).to_have_count(2)
     page.evaluate(
         "() => { window.added = []; new MutationObserver((changes) => { for (const change of changes)"
         " for (const node of change.addedNodes) window.added.push(node.textContent); })"
@@ -265,6 +266,33 @@ def test_of_two_numbers_the_one_to_text_is_chosen_in_full_view(network: Simulato
     expect(page.locator(".bubble", has_text="echo to the second")).to_have_count(1)
     assert network.requests()[-1]["fields"]["To"] == OTHER_NUMBER
     assert menu.evaluate("(menu) => menu.clientWidth") >= 160  # a whole number and the arrow
+
+
+@pytest.mark.long
+def test_without_the_network_every_button_says_so_and_no_script_fails(network: Simulator, browser: Browser) -> None:
+    page = browser.new_context(viewport=WIDE).new_page()
+    failures: list[str] = []
+    page.on("pageerror", lambda error: failures.append(str(error)))
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.goto(page_of(network))
+    expect(page.locator(".bubble")).to_have_count(3)
+
+    network.__exit__(None, None, None)
+    expect(page.locator("#connection")).to_have_text("the network does not answer; trying again")
+    write(page, "half a text")
+    page.get_by_label("its number").fill("+15551230008")
+    for name in ("add a phone", "remove the phone", "behave", "set", "clear"):
+        for tab in ("misbehave", "requests"):
+            page.get_by_role("tab", name=tab).click()
+            button = page.get_by_role("button", name=name)
+            if button.first.is_visible():
+                button.first.click()
+
+    expect(page.locator("#add-error")).to_have_text("the network does not answer")
+    expect(page.locator(".count")).to_have_text("the network does not answer")
+    expect(page.get_by_label("write a text")).to_have_value("half a text")
+    assert failures == []
+    page.context.close()
 
 
 @pytest.mark.long

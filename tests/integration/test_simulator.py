@@ -320,6 +320,16 @@ def test_faults_strike_and_are_told(start: Start) -> None:
         network.misbehave({"at": "moon", "do": "drop"})
 
 
+def test_a_network_that_is_watched_ends_at_once_and_ends_the_stream() -> None:
+    with httpx.Client(timeout=20) as watcher:
+        with Simulator() as network:
+            stream = watcher.send(watcher.build_request("GET", f"{network.url}/phone/events"), stream=True)
+            network.text("hello")
+        lines = list(stream.iter_lines())
+
+    assert any('"kind": "message"' in line for line in lines)
+
+
 def test_the_example_of_the_documentation_runs(start: Start) -> None:
     guide = (ROOT / "docs" / "how-to" / "simulator.md").read_text()
     (example,) = (block for block in re.findall(r"```python\n(.*?)```", guide, re.DOTALL) if "with Simulator" in block)
