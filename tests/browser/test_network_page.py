@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs
 
 import pytest
-from playwright.sync_api import Browser, Dialog, Page, expect
+from playwright.sync_api import Browser, Dialog, Page, ViewportSize, expect
 
 from simulator.testing import NUMBER, PERSON, Simulator
 from tests.browser.conftest import Open
@@ -16,7 +16,7 @@ from tests.servers import a_server, asked_of, send
 
 pytestmark = pytest.mark.browser
 
-WIDE = {"width": 1280, "height": 800}
+WIDE: ViewportSize = {"width": 1280, "height": 800}
 OTHER_NUMBER = "+15005550016"
 
 

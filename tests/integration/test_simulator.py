@@ -7,6 +7,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -56,23 +58,27 @@ class Application:
 Start = Callable[..., tuple[Simulator, Application, str]]
 
 
+@pytest.fixture(scope="module")
+def closing() -> Iterator[ThreadPoolExecutor]:
+    """Return threads in which networks stop, which takes a fifth of a second, while the next test runs."""
+    with ThreadPoolExecutor() as threads:
+        yield threads
+
+
 @pytest.fixture
-def start() -> Iterator[Start]:
+def start(closing: ThreadPoolExecutor) -> Iterator[Start]:
     """Return a function that starts an application, and a network that posts to its `/sms`."""
-    closing: list[Any] = []
+    with ExitStack() as servers:
 
-    def begin(pages: Pages, *, fallback: str = "") -> tuple[Simulator, Application, str]:
-        application = Application(pages)
-        server = a_server(application.answer)
-        url = server.__enter__()
-        network = Simulator(webhook=f"{url}/sms", fallback=f"{url}{fallback}" if fallback else "")
-        network.__enter__()
-        closing.extend((network, server))
-        return network, application, url
+        def begin(pages: Pages, *, fallback: str = "") -> tuple[Simulator, Application, str]:
+            application = Application(pages)
+            url = servers.enter_context(a_server(application.answer))
+            network = Simulator(webhook=f"{url}/sms", fallback=f"{url}{fallback}" if fallback else "")
+            network.__enter__()
+            servers.callback(closing.submit, network.__exit__, None, None, None)
+            return network, application, url
 
-    yield begin
-    for context in closing:
-        context.__exit__(None, None, None)
+        yield begin
 
 
 def has_error(network: Simulator, sid: str, code: int) -> bool:
@@ -340,6 +346,7 @@ def test_the_example_of_the_documentation_runs(start: Start) -> None:
     assert application.posted[0][2]["Body"] == "hello"
 
 
+@pytest.mark.long
 def test_a_project_uses_it_as_a_fixture(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["simulator.pytest_plugin"]\n')
     (tmp_path / "test_app.py").write_text(

@@ -84,7 +84,7 @@ def test_it_imports_no_store_and_asks_nothing_of_aws(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("credentials", [{}, CREDENTIALS])
+@pytest.mark.parametrize("credentials", [pytest.param({}, marks=pytest.mark.long), CREDENTIALS])
 def test_a_journal_is_only_read_and_one_that_cannot_be_read_is_no_error(
     tmp_path: Path, credentials: dict[str, str]
 ) -> None:
@@ -106,6 +106,7 @@ def test_a_journal_is_only_read_and_one_that_cannot_be_read_is_no_error(
     assert set(asked) == ({"GetItem"} if credentials else set())
 
 
+@pytest.mark.long
 def test_the_application_is_sent_to_this_network_for_pictures(tmp_path: Path) -> None:
     with started(tmp_path, {}) as (process, url):
         assert process.stdout is not None
@@ -126,6 +127,7 @@ def test_a_scenario_file_that_cannot_be_used_is_told_in_a_sentence(tmp_path: Pat
     assert (code, said) == (1, "Error: the simulator cannot start: [Errno 2] No such file or directory: 'nope.toml'\n")
 
 
+@pytest.mark.long
 def test_a_taken_port_is_told_in_a_sentence(tmp_path: Path) -> None:
     with a_server(lambda handler: send(handler, b"")) as url:
         code, said = ended(tmp_path, port=url.rpartition(":")[2])
@@ -133,6 +135,7 @@ def test_a_taken_port_is_told_in_a_sentence(tmp_path: Path) -> None:
     assert (code, said.startswith("Error: cannot listen on 127.0.0.1:")) == (1, True)
 
 
+@pytest.mark.long
 def test_the_log_at_a_terminal_is_for_people(tmp_path: Path) -> None:
     master, slave = os.openpty()
     with started(tmp_path, {}, stderr=slave) as (process, url):
