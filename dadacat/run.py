@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sqlite3
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -193,10 +194,10 @@ def simulator(*, host: str, port: int, journal: bool) -> None:
     from simulator.server import Server
 
     listening = _listen(host, port)
-    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    address = _address(host, port)
     try:
         network = wiring.build_network(address=address, at_terminal=sys.stderr.isatty())
-    except (UnusableRule, OSError) as exc:
+    except (UnusableRule, OSError, sqlite3.Error) as exc:
         raise click.ClickException(f"the simulator cannot start: {exc}") from None
     app = create_app(network, stories=_stories(chosen) if journal else None)
     click.echo(f"phone {address}/phone\ntwilio {address}")
@@ -210,6 +211,12 @@ def _stories(chosen: Settings) -> Stories:
     from worker.build.journal import build_journal_reader
 
     return JournalStories(build_journal_reader(chosen))
+
+
+def _address(host: str, port: int) -> str:
+    """Return the address at which this machine reaches a server that listens there."""
+    reached = "127.0.0.1" if host in {"0.0.0.0", "::", ""} else host  # noqa: S104 - replaced, not bound
+    return f"http://{f'[{reached}]' if ':' in reached else reached}:{port}"
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -55,6 +55,8 @@ class Inspector:
         self._exchanges: deque[Exchange] = deque(maxlen=MOST_REQUESTS)
         self._published = published
         self._ids = itertools.count(1)
+        #: The id of the request that was added last.
+        self.latest = 0
 
     def add(self, *, url: str, answer: str, **facts: Any) -> int:
         """Keep one request; return its id. `facts`: the other fields of an `Exchange`."""
@@ -67,6 +69,7 @@ class Inspector:
         )
         self._exchanges.append(exchange)
         self._publish(exchange)
+        self.latest = exchange.id
         return exchange.id
 
     def blame(self, number: int, code: int) -> None:

@@ -42,7 +42,7 @@ BEHIND: Final = 1000
 _PUNCTUATION: Final = str.maketrans("", "", " ()-./")
 
 _FILES: Final = frozenset(
-    {"phone.css", "phone.js", "bubbles.js", "composer.js", "dom.js", "faults.js", "events.js", "requests.js", "road.js"}
+    {"phone.css", "phone.js", "bubbles.js", "composer.js", "dom.js", "faults.js", "requests.js", "road.js", "stream.js"}
 )
 _TYPES: Final = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 
@@ -144,7 +144,11 @@ class Phone:
     async def picture(self, request: Request) -> Response:
         """Return a picture."""
         picture = self._store.picture(request.path_params["sid"])
-        return Response(picture.data, media_type=picture.content_type) if picture else Response(status_code=404)
+        if picture is None:
+            return Response(status_code=404)
+        # what the application sends may be anything, and here it must not become a page or a script
+        is_picture = picture.content_type.startswith("image/")
+        return Response(picture.data, media_type=picture.content_type if is_picture else "application/octet-stream")
 
     async def text(self, request: Request) -> Response:
         """Send a text from a telephone."""

@@ -124,7 +124,7 @@ def _webhook(inspector: Inspector, text: Message) -> dict[str, str]:
         return {}
     last = exchanges[-1]
     took = f"{last['status'] or last['failure']} in {last['seconds'] * 1000:.0f} ms"
-    facts = {"webhook": took}
+    facts = {"answer": took}
     if text.error_code is not None:
         facts["error"] = f"{text.error_code} {twiml.TITLES.get(text.error_code, '')}".strip()
     return facts

@@ -134,7 +134,8 @@ class Webhooks:
                     if answer.failure not in rules.on:
                         break
         except TimeoutError:
-            answer = replace(answer, status=None, failure="tt")
+            # the request that was cut off was the last to be kept: nothing else ran since
+            answer = Answer(None, failure="tt", exchange=self._inspector.latest)
         if answer.failure:
             path = urlsplit(request.target).path
             log.warning("webhook failed", url=path, failure=answer.failure, status=answer.status)

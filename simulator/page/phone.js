@@ -2,10 +2,11 @@
 
 import { Bubbles } from "./bubbles.js";
 import { Composer } from "./composer.js";
-import { $, ask, coalesced, make, write } from "./dom.js";
+import { $, ask, coalesced, make, shown, write } from "./dom.js";
 import * as faults from "./faults.js";
 import * as requests from "./requests.js";
 import * as road from "./road.js";
+import { listen } from "./stream.js";
 
 const RELOAD_MS = 50;
 
@@ -76,7 +77,7 @@ function addPhone({ number, name, messages, notices }) {
   });
   const phone = { element, bubbles, composer, name };
   phones.set(number, phone);
-  $(".name", element).textContent = name;
+  $(".name", element).textContent = shown(name);
   $(".number", element).textContent = name === number ? "" : number;
   $(".avatar", element).textContent = name === number ? number.slice(-2) : [...name][0];
   $(".bubbles", element).setAttribute("aria-label", `messages of ${name}`);
@@ -97,7 +98,7 @@ function drawChips() {
   const row = $("#phones"), chips = $("#chips");
   chips.hidden = row.scrollWidth <= row.clientWidth;
   chips.replaceChildren(...[...phones.values()].map(({ name, element }) => {
-    const chip = make("button", "", name);
+    const chip = make("button", "", shown(name));
     chip.addEventListener("click", () => { element.scrollIntoView({ inline: "center", block: "nearest" }); $("textarea", element).focus({ preventScroll: true }); });
     return chip;
   }));
@@ -147,29 +148,6 @@ function turn(state) {
   if (state === "connected") { reload(); faults.refresh(); }
 }
 
-// One stream for all tabs, where the browser has shared workers; else one for each tab that is in view.
-function listen() {
-  if (window.SharedWorker) {
-    const { port } = new SharedWorker("/phone/page/events.js", { name: "events" });
-    port.onmessage = ({ data }) => (data.state ? turn(data.state) : take(data.event));
-    window.addEventListener("pagehide", () => port.postMessage("bye"));
-    return;
-  }
-  let source = null;
-  const follow = () => {
-    if (document.hidden) { source?.close(); source = null; return; }
-    source = new EventSource("/phone/events");
-    source.onopen = () => turn("connected");
-    source.onerror = () => turn("lost");
-    source.onmessage = ({ data }) => take(data);
-  };
-  document.addEventListener("visibilitychange", follow);
-  follow();
-}
-
-// A page that the browser had put aside has said goodbye to the stream.
-window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
-
 $("#add").addEventListener("submit", async (event) => {
   event.preventDefault();
   const form = event.target;
@@ -179,4 +157,4 @@ $("#add").addEventListener("submit", async (event) => {
 });
 
 view("phones");
-listen();
+listen(turn, take);

@@ -28,9 +28,9 @@ def page(open_page: Open, tree: Tree) -> Page:
 
 def test_a_person_texts_the_cat_and_reads_its_reply(page: Page) -> None:
     phone = page.locator(".phone").first
-    phone.get_by_label("write a text").fill("hello cat, i found a blue umbrella")
+    phone.get_by_label("text the cat").fill("hello cat, i found a blue umbrella")
     expect(phone.locator(".count")).to_have_text("1 segment · GSM-7")
-    phone.get_by_label("write a text").press("Enter")
+    phone.get_by_label("text the cat").press("Enter")
 
     mine = phone.locator(".bubble.mine").last
     expect(mine).to_contain_text("blue umbrella")
@@ -48,15 +48,15 @@ def test_two_telephones_talk_side_by_side_and_the_cat_is_seen_typing(page: Page)
     expect(page.locator(".phone")).to_have_count(2)
     emmy = page.locator(".phone", has_text="Emmy")
 
-    emmy.get_by_label("write a text").fill("why do you purr?")
+    emmy.get_by_label("text the cat").fill("why do you purr?")
     emmy.get_by_role("button", name="send").click()
 
     expect(emmy.locator(".typing")).to_be_visible(timeout=10_000)
     expect(emmy.locator(".bubble:not(.mine):not(.typing)")).to_have_count(1, timeout=10_000)
     expect(emmy.locator(".typing")).to_be_hidden()
     tristan = page.locator(".phone", has_text="Tristan")
-    tristan.get_by_label("write a text").fill("it rains on the piano")
-    tristan.get_by_label("write a text").press("Enter")
+    tristan.get_by_label("text the cat").fill("it rains on the piano")
+    tristan.get_by_label("text the cat").press("Enter")
     expect(tristan.locator(".bubble:not(.mine):not(.typing)").last.locator(".ticks")).to_have_text("✓✓", timeout=10_000)
     expect(page.locator(".station.passed")).to_have_count(8, timeout=10_000)
     ARTEFACTS.mkdir(exist_ok=True)
@@ -91,8 +91,8 @@ def test_everything_is_still_there_after_a_reload(page: Page) -> None:
 
 def test_the_whole_story_of_a_text_is_a_page_beside_the_road(page: Page) -> None:
     phone = page.locator(".phone").first
-    phone.get_by_label("write a text").fill("<i>what became of this?</i>")
-    phone.get_by_label("write a text").press("Enter")
+    phone.get_by_label("text the cat").fill("<i>what became of this?</i>")
+    phone.get_by_label("text the cat").press("Enter")
     expect(page.locator(".station", has_text="delivered")).to_have_class("station passed", timeout=15_000)
 
     with page.expect_popup() as opened:

@@ -20,6 +20,7 @@ import pytest
 from twilio.base.exceptions import TwilioRestException
 from twilio.request_validator import RequestValidator
 
+from chaos.tree import free_port
 from simulator.inspector import Inspector
 from simulator.testing import NUMBER, PERSON, NoReply, Simulator
 from tests.conftest import ROOT, SLOWER, wait_until
@@ -39,6 +40,9 @@ class Application:
         self.pages = pages
         self.posted: list[tuple[str, str, dict[str, str], str]] = []
         self.lock = threading.Lock()
+        #: While it is not set, no request is answered.
+        self.held = threading.Event()
+        self.held.set()
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         path = urlsplit(handler.path).path
@@ -46,6 +50,7 @@ class Application:
         form = {name: values[-1] for name, values in parse_qs(body, keep_blank_values=True).items()}
         with self.lock:
             self.posted.append((handler.command, handler.path, form, handler.headers.get("X-Twilio-Signature", "")))
+        self.held.wait(20)
         page = self.pages[path]
         if isinstance(page, int):
             send(handler, b"no", status=page)
@@ -81,8 +86,10 @@ def start(closing: ThreadPoolExecutor) -> Iterator[Start]:
         yield begin
 
 
-def has_error(network: Simulator, sid: str, code: int) -> bool:
-    return bool(network.client().messages(sid).fetch().error_code == code)
+def has_error(network: Simulator, sid: str, code: int | None) -> bool:
+    """Return whether a text has this error code, or any if `code` is None."""
+    given = network.client().messages(sid).fetch().error_code
+    return given is not None and code in {given, None}
 
 
 def reply(network: Simulator, **more: Any) -> Any:
@@ -111,7 +118,7 @@ def test_each_message_of_the_twiml_is_sent_with_its_body_and_its_media(start: St
     }  # fmt: skip
     road = httpx.get(f"{network.url}/phone/road/{sid}").json()
     assert [station["name"] for station in road["stations"]] == road["all"]
-    assert road["facts"]["webhook"].startswith("200 in ")
+    assert road["facts"]["answer"].startswith("200 in ")
 
 
 def test_a_redirect_is_followed_with_the_same_fields_and_a_signature_of_its_own(start: Start) -> None:
@@ -185,6 +192,22 @@ def test_without_a_fallback_the_text_shows_what_was_wrong(start: Start) -> None:
     assert road["facts"]["error"] == "12100 Document parse failure"
 
 
+def test_a_webhook_that_does_not_answer_in_time_is_blamed_and_one_that_is_away_too(start: Start) -> None:
+    network, application, url = start({"/slow": "<Response/>"})
+    application.held.clear()
+    outcomes = {}
+
+    for address in (f"{url}/slow#rc=0&tt=100", f"{url}/slow#rc=0&rt=100", f"http://127.0.0.1:{free_port()}/#rc=0"):
+        network.set_webhook(address)
+        sid = network.text("hello")
+        wait_until(partial(has_error, network, sid, None), what="the error")
+        (asked,) = network.requests(sid)
+        outcomes[asked["failure"]] = asked["error"]
+    application.held.set()
+
+    assert outcomes == {"tt": 11200, "rt": 11200, "ct": 11205}
+
+
 def test_what_cannot_be_sent_is_left_out_with_its_code_and_the_rest_is_sent(start: Start) -> None:
     verbs = {
         14110: "<Say>hello</Say>",
@@ -227,6 +250,16 @@ def test_plain_text_is_a_message_and_no_answer_at_all_is_none(start: Start) -> N
     wait_until(lambda: silent.requests(sid))
     assert silent.requests(sid)[0]["error"] is None
     assert len(application.posted) == 1
+
+
+def test_media_that_are_no_pictures_never_become_a_page_of_the_network(start: Start) -> None:
+    network, _, url = start({"/evil": (b"<script>alert(1)</script>", "text/html")})
+
+    network.client().messages.create(to=PERSON, from_=NUMBER, media_url=[f"{url}/evil"])
+
+    (media,) = reply(network).media
+    shown = httpx.get(f"{network.url}/phone/pictures/{media}")
+    assert (shown.status_code, shown.headers["content-type"]) == (200, "application/octet-stream")
 
 
 def test_media_that_cannot_be_had_fail_the_message(start: Start) -> None:

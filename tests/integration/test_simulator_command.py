@@ -121,10 +121,20 @@ def test_the_application_is_sent_to_this_network_for_pictures(tmp_path: Path) ->
     assert fields["MediaUrl0"] == url + path
 
 
-def test_a_scenario_file_that_cannot_be_used_is_told_in_a_sentence(tmp_path: Path) -> None:
-    code, said = ended(tmp_path, SIMULATOR_FAULTS="nope.toml")
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("SIMULATOR_FAULTS", "[Errno 2] No such file or directory: 'nope/file'"),
+        pytest.param("SIMULATOR_DATA", "file is not a database", marks=pytest.mark.long),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_told_in_a_sentence(tmp_path: Path, setting: str, sentence: str) -> None:
+    path = "nope/file" if setting == "SIMULATOR_FAULTS" else "data"
+    (tmp_path / "data").write_text("this is no database" * 100)
 
-    assert (code, said) == (1, "Error: the simulator cannot start: [Errno 2] No such file or directory: 'nope.toml'\n")
+    code, said = ended(tmp_path, **{setting: path})
+
+    assert (code, said) == (1, f"Error: the simulator cannot start: {sentence}\n")
 
 
 @pytest.mark.long
@@ -151,7 +161,7 @@ def test_the_log_at_a_terminal_is_for_people(tmp_path: Path) -> None:
     assert b"{" not in said
 
 
-def ended(folder: Path, *, port: str = "", **settings: str) -> tuple[int, str]:
+def ended(folder: Path, port: str = "", **settings: str) -> tuple[int, str]:
     """Run a `dadacat simulator` that cannot start; return its exit code and what it says."""
     command = [sys.executable, "-c", SCRIPT, "simulator", "--port", port or str(free_port())]
     env = surroundings(settings)
