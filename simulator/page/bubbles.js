@@ -108,13 +108,7 @@ export class Bubbles {
     item.classList.toggle("chosen", isChosen);
     if (isChosen) item.setAttribute("aria-current", "true"); else item.removeAttribute("aria-current");
     const media = $(".media", item);
-    for (const sid of message.media.slice(media.childElementCount)) {
-      const image = make("img");
-      image.alt = "a picture";
-      image.addEventListener("load", () => { if (this.isAtEnd()) this.toEnd(); });
-      image.src = `/phone/pictures/${sid}`;
-      media.append(image);
-    }
+    for (const sid of message.media.slice(media.childElementCount)) media.append(this.picture(`/phone/pictures/${sid}`));
     write($(".words", item), shown(message.body));
     write($(".size", item), `${size(message)} · ${clock(message.created)} `);
     const [mark, title] = ticks(message), tick = $(".ticks", item);
@@ -122,6 +116,19 @@ export class Bubbles {
     tick.classList.toggle("error", mark === "!");
     tick.title = title;
     tick.setAttribute("aria-label", title);
+  }
+
+  picture(url) {
+    const image = make("img");
+    image.alt = "a picture";
+    image.addEventListener("load", () => { if (this.isAtEnd()) this.toEnd(); });
+    image.addEventListener("error", () => {
+      const file = make("a", "file", "a file");
+      file.href = url;
+      image.replaceWith(file);
+    });
+    image.src = url;
+    return image;
   }
 
   reachable() {

@@ -21,7 +21,10 @@ OTHER_NUMBER = "+15005550016"
 
 
 def echo(handler: BaseHTTPRequestHandler) -> None:
-    """Answer each text with itself, `bad` with TwiML that is none."""
+    """Answer each text with itself, `bad` with TwiML that is none, and a GET with a file that is no picture."""
+    if handler.command == "GET":
+        send(handler, b"a contact", kind="text/vcard")
+        return
     body = parse_qs(asked_of(handler).decode()).get("Body", [""])[0]
     answer = "<Response>" if body == "bad" else f"<Response><Message>echo {body}</Message></Response>"
     send(handler, answer.encode(), kind="text/xml")
@@ -312,6 +315,10 @@ def test_a_picture_is_an_mms_and_hidden_characters_are_shown(network: Simulator,
 
     network.text("abc\u202edef\x1b[31m", pictures=[network.picture(pixel, "image/gif")])
 
+    card = network.requests()[0]["url"]
+    network.client().messages.create(to=PERSON, from_=NUMBER, media_url=[card])
+
+    expect(page.get_by_role("link", name="a file")).to_be_visible()
     mine = page.locator(".bubble.mine").last
     expect(mine.locator(".words")).to_have_text("abc\\u202edef\\u001b[31m")
     expect(mine.locator(".size")).to_have_text(re.compile("^MMS · "))
