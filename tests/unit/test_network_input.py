@@ -30,7 +30,7 @@ def client() -> Iterator[TestClient]:
     store = Store("")
     store.numbers.save(Number(number=OUR_NUMBER, sid="PN1", created=1.0))
     network = Network(store, Account(sid=SID, token="t"), faults=Faults(), base_url="http://network")
-    with TestClient(create_app(network), follow_redirects=False) as client:
+    with TestClient(create_app(network), base_url="http://network", follow_redirects=False) as client:
         for sender in (ANN, ANN, ANN):
             client.post("/phone/texts", json={"from": sender, "body": "hello"})
             client.post(f"{API}/Messages.json", headers=LOGIN, data={"To": ANN, "From": OUR_NUMBER, "Body": "hi"})

@@ -49,7 +49,7 @@ def resources() -> dict[str, list[dict[str, Any]]]:
         store.save(message)
     network = Network(store, Account(sid=SID, token="t"), faults=Faults(), base_url="http://network")
     api = f"/2010-04-01/Accounts/{SID}"
-    client = TestClient(create_app(network), headers={"authorization": "Basic " + _login()})
+    client = TestClient(create_app(network), base_url="http://network", headers={"authorization": "Basic " + _login()})
     page = client.get(f"{api}/Messages.json?PageSize=2").json()
     return {
         "message": client.get(f"{api}/Messages.json").json()["messages"],
