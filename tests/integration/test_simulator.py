@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -51,7 +51,12 @@ class Application:
         with self.lock:
             self.posted.append((handler.command, handler.path, form, handler.headers.get("X-Twilio-Signature", "")))
         self.held.wait(20)
-        page = self.pages[path]
+        # a network that waited long enough has closed the connection
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self.show(handler, self.pages[path])
+
+    @staticmethod
+    def show(handler: BaseHTTPRequestHandler, page: str | bytes | int | tuple[bytes, str]) -> None:
         if isinstance(page, int):
             send(handler, b"no", status=page)
         elif isinstance(page, tuple):
