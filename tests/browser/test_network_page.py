@@ -21,7 +21,7 @@ OTHER_NUMBER = "+15005550016"
 
 
 def echo(handler: BaseHTTPRequestHandler) -> None:
-    """Answer each text with itself, `bad` with TwiML that is none, and a GET with a file that is no picture."""
+    """Answer a text with itself, `bad` with broken TwiML, and a GET with a file that is no picture."""
     if handler.command == "GET":
         send(handler, b"a contact", kind="text/vcard")
         return
