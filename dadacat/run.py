@@ -186,10 +186,15 @@ def simulator(*, host: str, port: int, journal: bool) -> None:
 
     Also `uvicorn simulator.asgi:app`.
     """
-    chosen = load_settings(twilio=True)
+    chosen = load_settings()
+    from runtime.settings import SettingsError
     from simulator import wiring
 
-    _serve(wiring.app(_stories(chosen) if journal else None), host, port)
+    try:
+        app = wiring.app(_stories(chosen) if journal else None)
+    except SettingsError as exc:
+        raise click.ClickException(str(exc)) from None
+    _serve(app, host, port)
 
 
 def _stories(chosen: Settings) -> Stories:

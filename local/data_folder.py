@@ -11,12 +11,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from local.errors import CannotStart
+from runtime.secrets import create
 from runtime.settings import names as setting_names
 
 #: The folder of `dadacat up`, unless DADACAT_DATA names another one.
@@ -62,7 +62,7 @@ def write_settings(data: Path, env: Mapping[str, str]) -> None:
     """Write the settings that commands need to find the running tree, readable by their owner only."""
     names = [*setting_names(), *_CREDENTIALS]
     remove_settings(data)
-    _create(data / _TREE_FILE, json.dumps({name: env[name] for name in names if env.get(name)}))
+    create(data / _TREE_FILE, json.dumps({name: env[name] for name in names if env.get(name)}))
 
 
 def remove_settings(data: Path) -> None:
@@ -83,15 +83,3 @@ def with_settings_of_tree(given: Mapping[str, str]) -> Mapping[str, str]:
         if name in tree:
             os.environ.setdefault(name, tree[name])
     return {**tree, **{name: value for name, value in given.items() if value}}
-
-
-def secret(path: Path, size: int) -> str:
-    """Return the secret in a file; the first run creates it, readable by its owner only."""
-    if not path.exists():
-        _create(path, secrets.token_hex(size))
-    return path.read_text()
-
-
-def _create(path: Path, content: str) -> None:
-    with os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "w") as file:
-        file.write(content)

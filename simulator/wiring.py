@@ -10,6 +10,7 @@ from pathlib import Path
 from starlette.types import ASGIApp
 
 from runtime import logs
+from runtime.secrets import kept
 from runtime.settings import Settings, environment
 from simulator.account import Account
 from simulator.app import create_app
@@ -26,6 +27,8 @@ FIRST_PHONE = ("+15551230001", "Tristan")
 def app(stories: Stories | None = None) -> ASGIApp:
     """Build the simulator from the environment. Raises `SettingsError`."""
     chosen = Settings.load(environment())
+    if chosen.twilio.simulator_token_file:
+        kept(Path(chosen.twilio.simulator_token_file), secrets.token_hex(16))
     chosen.twilio.require()
     logs.configure("simulator", form=chosen.logs.format, level=chosen.logs.level)
     store = Store(chosen.simulator.data)
