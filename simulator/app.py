@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from simulator import controls, phone, road
 from simulator.cut import Cuttable
+from simulator.guard import Guarded
 from simulator.network import Network
 from simulator.rest import routes as rest
 from simulator.stories import Stories
@@ -34,4 +36,5 @@ def create_app(network: Network, *, stories: Stories | None = None) -> ASGIApp:
         *road.routes(board.store, stories),
         *controls.routes(board),
     ]
-    return Cuttable(Starlette(routes=routes, lifespan=lifespan))
+    own_name = urlsplit(board.base_url).hostname or "localhost"
+    return Cuttable(Guarded(Starlette(routes=routes, lifespan=lifespan), own_name))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterator, Mapping
-from html import escape
 from typing import Any, Final
 
+from runtime.visible import visible
 from simulator.store import Message
 
 UNKNOWN: Final = "The journal knows nothing of this message, or cannot be read."
@@ -53,3 +54,8 @@ def _rows(story: Story) -> Iterator[str]:
             f"<tr><td><time datetime='{escape(event['at'])}'>{event['since']:+.3f} s</time></td>"
             f"<td>{escape(event['what'])}</td><td>{escape(event['details'])}</td></tr>"
         )
+
+
+def escape(text: str) -> str:
+    """Return `text` for a page: hidden characters written out, and nothing in it is markup."""
+    return html.escape(visible(text))

@@ -14,10 +14,13 @@ let chosen = null;
 let roadTimer = null;
 
 const $ = (selector, root = document) => root.querySelector(selector);
+// Write out characters that hide or reorder others, as runtime/visible.py does.
+const writtenOut = (text) => String(text).replace(/(?![\n\u200c\u200d])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu,
+  (hidden) => Array.from({ length: hidden.length }, (_, at) => `\\u${hidden.charCodeAt(at).toString(16).padStart(4, "0")}`).join(""));
 const make = (tag, className, text) => {
   const element = document.createElement(tag);
   if (className) element.className = className;
-  if (text !== undefined) element.textContent = text;
+  if (text !== undefined) element.textContent = writtenOut(text);
   return element;
 };
 
@@ -121,8 +124,8 @@ function addPhone({ number, name, messages, notices }) {
   const phone = { element, messages: new Map(), pictures: [], notices };
   phones.set(number, phone);
   element.dataset.number = number;
-  $(".name", element).textContent = name;
-  $(".number", element).textContent = number;
+  $(".name", element).textContent = writtenOut(name);
+  $(".number", element).textContent = writtenOut(number);
   $(".avatar", element).textContent = [...name.replace("+", "")][0] || "?";
   $(".to", element).replaceChildren(...numbers.map((n) => { const o = make("option", "", n); o.value = n; return o; }));
   $(".to", element).hidden = numbers.length < 2;

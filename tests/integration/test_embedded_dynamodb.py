@@ -8,6 +8,9 @@ import sys
 import threading
 from pathlib import Path
 
+import httpx
+import pytest
+
 from chaos.tree import free_port
 from conversation.errors import StoreAway
 from conversation.manager import ConversationManager
@@ -109,3 +112,20 @@ def test_a_damaged_journal_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     assert answer.returncode == 1
     assert "line 5 is damaged" in answer.stderr
     assert path.read_bytes() == damaged
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost:8404"}, 200),
+        ({"Host": "evil.example"}, 403),
+        ({"Host": ""}, 403),
+        ({"Origin": "http://127.0.0.1:9000"}, 403),
+        ({"Origin": "null"}, 403),
+    ],
+)
+def test_only_programs_of_this_machine_are_answered(dynamodb_url: str, headers: dict[str, str], status: int) -> None:
+    for method, target in (("GET", ""), ("POST", "DynamoDB_20120810.ListTables")):
+        asked = {**({"X-Amz-Target": target} if target else {}), **headers}
+        assert httpx.request(method, dynamodb_url, content=b"{}", headers=asked).status_code == status

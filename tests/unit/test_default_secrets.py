@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from runtime.settings import PUBLISHED_TOKEN, TWILIO_API, Settings, SettingsError
-from runtime.settings import names as setting_names
 from simulator import wiring
-from tests.conftest import ROOT
 from worker.build.celery import guard_flower
 
 ACCOUNT = {"TWILIO_ACCOUNT_SID": "AC" + "1" * 32}
