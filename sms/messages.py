@@ -23,7 +23,7 @@ MAX_BODY_CHARACTERS: Final = 1600
 #: Ids, numbers and sender names are short. A longer value is an attack on an index key.
 MAX_FIELD_CHARACTERS: Final = 200
 
-_SID = re.compile(r"(?:SM|MM)[0-9A-Za-z_-]{1,64}")
+_SID = re.compile(r"(?:SM|MM)[0-9a-fA-F]{32}")
 _E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 _SHORT_CODE = re.compile(r"[0-9]{3,8}")
 #: One of our numbers after a person's address, as in `+15551230001/+15005550006`.

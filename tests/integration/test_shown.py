@@ -127,7 +127,9 @@ def network() -> Iterator[str]:
         yield url
 
 
-@pytest.mark.parametrize("call", [call for calls in CALLS.values() for call in calls], ids=lambda call: visible(" ".join(call)))
+@pytest.mark.parametrize(
+    "call", [call for calls in CALLS.values() for call in calls], ids=lambda call: visible(" ".join(call))
+)
 def test_a_command_shows_what_people_said_and_obeys_none_of_it(
     call: list[str], tables: dict[str, str], network: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
