@@ -215,9 +215,11 @@ def export_conversations(*, people: tuple[str, ...], all_people: bool, as_page: 
     or_exit(lambda: [conversations.known(journal, person) for person in people])
     lines = export.page(journal, people[0]) if as_page else export.lines(journal, None if all_people else people)
     with click.open_file(str(output) if output else "-", "w", encoding="utf-8") as file, status_line() as progress:
+        if output:
+            # a file of that name may have been there, readable for all
+            output.chmod(0o600)
         count = or_exit(lambda: sum(bool(file.write(f"{line}\n")) for line in with_progress(lines, "lines", progress)))
     if output:
-        output.chmod(0o600)
         echo(f"{count} lines in {output}", err=True)
 
 

@@ -22,6 +22,8 @@ from runtime.settings import names as setting_names
 #: The folder of `dadacat up`, unless DADACAT_DATA names another one.
 DEFAULT: Final = ".data"
 
+#: Folders that earlier releases made readable for every user of the machine.
+_OURS: Final = ("run", "logs", "redis", "dynamodb", "simulator")
 _TREE_FILE: Final = Path("run", "tree.json")
 #: boto3 reads these from the environment alone.
 _CREDENTIALS: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
@@ -31,6 +33,9 @@ def lock(data: Path) -> int:
     """Lock the folder for one tree; return the file descriptor to close at the end. Raises `CannotStart`."""
     try:
         data.mkdir(parents=True, exist_ok=True)
+        for name in _OURS:
+            if (data / name).is_dir():
+                (data / name).chmod(0o700)
         descriptor = os.open(data / "lock", os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -274,6 +274,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--data", type=Path, required=True)
     options = parser.parse_args()
+    # what is written holds numbers and texts: only its owner may read it
+    os.umask(0o077)
     try:
         store = Store(options.data)
     except BlockingIOError:

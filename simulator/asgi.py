@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from runtime.process import prepare
 from simulator import wiring
 
+prepare()
 app = wiring.app()

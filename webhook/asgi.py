@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from runtime.process import prepare
 from webhook import build
 
+prepare()
 app = build.app()

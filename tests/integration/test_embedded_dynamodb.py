@@ -73,6 +73,7 @@ def test_a_long_journal_is_written_anew_and_says_the_same(tmp_path: Path) -> Non
 
     assert sorted(item["n"] for item in items) == list(range(2_080, 2_100))
     assert (tmp_path / "journal.jsonl").stat().st_size < long / 50
+    assert (tmp_path / "journal.jsonl").stat().st_mode & 0o777 == 0o600
     assert all(json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines())
 
 

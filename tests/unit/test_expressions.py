@@ -17,7 +17,8 @@ from sms import segments
 from tests.conftest import ROOT
 
 PACKAGES = (
-    "conversation", "journal", "cat", "sms", "inbox", "webhook", "worker", "runtime", "operations", "local", "simulator",
+    "conversation", "journal", "cat", "sms", "inbox", "webhook", "worker", "runtime", "operations", "local",
+    "simulator",
 )  # fmt: skip
 #: A program with an environment of its own, whose only expression reads a header of at most 64 KB.
 ELSEWHERE = "local.dynamodb"
