@@ -156,7 +156,8 @@ def test_a_keyword_is_one_in_any_case_and_space(word: str, case: Any, space: str
 # --- what models answer --------------------------------------------------------------------------------------------
 
 PIECES = [
-    "**", "```", "[a](b)", "Sure! ", "As an AI", "cat: ", "\u202e", "\x1b[2J", "<think>", "</think>", "\U0001f1e9", "- ",
+    "**", "```", "[a](b)", "Sure! ", "As an AI", "cat: ", "\u202e", "\x1b[2J", "<think>", "</think>", "\U0001f1e9",
+    "- ",
 ]  # fmt: skip
 MARKUP = (
     st.text(st.sampled_from("ab .!?*_~`#>-[]()\"'\n\t:") | st.characters(), max_size=300)
