@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from local.errors import CannotStart
-from runtime.secrets import create
+from runtime.private_files import create
 from runtime.settings import names as setting_names
 
 #: The folder of `dadacat up`, unless DADACAT_DATA names another one.

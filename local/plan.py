@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from local import programs
 from local.errors import CannotStart
 from local.programs import Program
-from runtime.secrets import kept
+from runtime.private_files import kept
 from runtime.settings import Settings
 
 #: A service that the environment names must accept a connection within this time.

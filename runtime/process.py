@@ -13,7 +13,7 @@ PRIVATE: Final = 0o077
 
 
 def prepare() -> int:
-    """Keep new files private, and raise the limit of open files as far as the system allows; return that limit."""
+    """Keep new files private and raise the limit of open files; return that limit."""
     os.umask(PRIVATE)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = MOST_FILES if hard == resource.RLIM_INFINITY else min(MOST_FILES, hard)

@@ -23,21 +23,6 @@ LOOK_SECONDS: Final = 1.0
 log = logs.get("keys")
 
 
-def kept(path: Path, fresh: str) -> str:
-    """Return the secret in a file. The first call creates the file with `fresh`, readable by its owner only."""
-    try:
-        create(path, fresh)
-    except FileExistsError:
-        return path.read_text().strip()
-    return fresh
-
-
-def create(path: Path, content: str) -> None:
-    """Write a new file, readable by its owner only. Raises `FileExistsError`."""
-    with os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "w") as file:
-        file.write(content)
-
-
 class Keys:
     """The keys of a process; `read` returns the environment and `.env` as they are now."""
 

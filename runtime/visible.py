@@ -1,4 +1,4 @@
-r"""Show what people said: characters that hide, move or command a terminal are written out, such as `\u001b`.
+r"""Show what people said, with characters that hide or command written out, such as `\u001b`.
 
 Bodies, names, addresses and file names are stored as they came. Whatever shows them to a reader shows them like this.
 The form is JSON's, so a JSON document keeps its meaning.
@@ -16,12 +16,12 @@ _HIDDEN: Final = regex.compile(r"(?![\n\u200c\u200d])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p
 
 
 def visible(text: str) -> str:
-    r"""Return `text` with its hidden characters written out; line breaks stay."""
+    """Return `text` with its hidden characters written out; line breaks stay."""
     return str(_HIDDEN.sub(_written_out, text))
 
 
 def indented(text: str, margin: str = "    ") -> str:
-    r"""Return `visible(text)` whose further lines begin with `margin`: none of them looks like a line of ours."""
+    """Return `visible(text)` with its further lines indented: none looks like a line of ours."""
     return visible(text).replace("\n", f"\n{margin}")
 
 

@@ -1,4 +1,4 @@
-"""Keep strangers' pages out of the network: they must not read it, text the cat, or run a script in its name.
+"""Keep strangers' pages out: they must not read the network, text the cat, or run a script.
 
 A page that an attacker's site shows in the user's browser reaches 127.0.0.1 too. So the network answers only to names
 of its own (an attacker's name that is made to point at this machine is refused), takes changes from no page but its

@@ -10,7 +10,7 @@ from pathlib import Path
 from starlette.types import ASGIApp
 
 from runtime import logs
-from runtime.secrets import kept
+from runtime.private_files import kept
 from runtime.settings import Settings, environment
 from simulator.account import Account
 from simulator.app import create_app

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from runtime.process import prepare
 from webhook import build
 
-prepare()
 app = build.app()

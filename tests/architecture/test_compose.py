@@ -1,4 +1,4 @@
-"""The compose file: each service is confined and gets the settings that it reads, with no secret in the file."""
+"""The compose file confines each service, gives it the settings that it reads, and holds no secret."""
 
 from __future__ import annotations
 

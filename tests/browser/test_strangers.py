@@ -1,4 +1,4 @@
-"""A page of another site, in the browser of a person who runs the network: it reads nothing and texts nothing."""
+"""A page of another site, in the same browser as the network's page, reads and texts nothing."""
 
 from __future__ import annotations
 

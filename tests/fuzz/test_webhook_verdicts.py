@@ -1,4 +1,4 @@
-"""A running webhook gives each of many broken requests the verdict of a plain reference, and none a 5xx."""
+"""A webhook gives each of many broken requests the verdict of a plain reference, and none a 5xx."""
 
 from __future__ import annotations
 

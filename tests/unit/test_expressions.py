@@ -1,4 +1,4 @@
-"""No regular expression of the product takes more than linear time on a text made to slow it down."""
+"""No regular expression takes more than linear time on a text that is made to slow it down."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def growth(work: Callable[[str], object], seed: str) -> float:
-    """Return how many times longer `work` takes on a text four times as long; 0 if it is too quick to measure."""
+    """Return how many times longer `work` takes on four times as much; 0 if it is too quick."""
     # a character that matches nothing at the end makes a pattern try everything
     long, short = ((seed * length)[: length - 1] + "\0" for length in (LONG, SHORT))
     slow = seconds(lambda: work(long))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from celery import Celery
 
-from runtime.secrets import kept
+from runtime.private_files import kept
 from runtime.settings import Settings
 from worker import broker
 from worker.config import celery_settings
