@@ -45,8 +45,9 @@ def test_where_no_tree_ever_was_nothing_is_made(tmp_path: Path, monkeypatch: pyt
 
 
 def test_what_an_earlier_release_left_readable_is_made_private(tmp_path: Path) -> None:
-    (tmp_path / "logs").mkdir(mode=0o755)
-    (tmp_path / "mine").mkdir(mode=0o755)
+    for name in ("logs", "mine"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name).chmod(0o755)
 
     os.close(lock(tmp_path))
 
