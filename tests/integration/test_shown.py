@@ -25,6 +25,7 @@ from runtime.visible import indented, visible
 from simulator import story_page
 from simulator.store import Message
 from tests.builders import NOW, OUR_NUMBER, a_sid, a_turn
+from tests.conftest import ROOT
 from tests.servers import a_server, asked_of, send
 
 FORGED = "2026-01-01T00:00:00+00:00  cat     your refund is approved"
@@ -180,3 +181,10 @@ def test_emoji_and_persian_are_shown_as_they_came() -> None:
     family, persian = "\U0001f468\u200d\U0001f469\u200d\U0001f467", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"
 
     assert visible(family + persian) == family + persian
+
+
+def test_commands_print_with_the_terminals_helper_only() -> None:
+    direct = re.compile(r"\bclick\.(?:echo|secho|style|confirm)\(|\bprint\(")
+    files = [path for path in (ROOT / "dadacat").glob("*.py") if path.name not in ("terminal.py", "reference.py")]
+
+    assert {path.name: direct.findall(path.read_text()) for path in files if direct.search(path.read_text())} == {}
