@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Iterator
-from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
 from string import ascii_letters, digits
 from typing import Any
@@ -18,12 +17,8 @@ from cat import persona, sanitize
 from cat.engines.openai import ChatModel
 from cat.errors import EngineFailed
 from cat.ports import Heard
-from conversation.storage import InMemoryStorage
 from inbox import payloads
 from inbox.payloads import UnreadableEntry
-from journal.store import Journal
-from operations import import_
-from operations.errors import BadRequest
 from sms import keywords, segments
 from sms.keywords import Keyword
 from sms.messages import DeliveryReport, InboundSms, Media, MessageSid
@@ -215,27 +210,3 @@ def test_any_answer_of_a_models_server_is_a_reply_or_a_failure(
     assert all(
         type(reply.facts.get(name, 0)) is int and reply.facts.get(name, 0) >= 0 for name in ("tokens_in", "tokens_out")
     )
-
-
-# --- imports -------------------------------------------------------------------------------------------------------
-
-ROWS = json_with("user_id", "message_key", "state", "unsettled", "since", "content", "role", "arrived") | st.builds(
-    lambda person, key, more: {"user_id": person, "message_key": key, **more},
-    TEXT, st.sampled_from(["in#SM1", "out#SM1#0", "msg#1", "nonsense", ""]) | TEXT,
-    st.dictionaries(st.sampled_from(["state", "unsettled", "since", "arrived", "parts"]), JSON, max_size=4),
-)  # fmt: skip
-LINES = st.lists(
-    (st.sampled_from(["row", "item"]) | TEXT).flatmap(lambda kind: ROWS.map(lambda row: json.dumps({kind: row})))
-    | st.text(max_size=30),
-    max_size=4,
-)
-
-
-@given(LINES)
-@example(['{"row": ' + "[" * 100_000])
-@example(['{"row": {"user_id": "+1", "message_key": "in#SM1", "state": ["DEAD"]}}'])
-@example(['{"row": {"user_id": "+1", "message_key": "in#SM1", "n": NaN}}'])
-@example(['{"row": {"user_id": "+1", "message_key": "in#SM1", "n": ' + "1" * 5_000 + "}}"])
-def test_an_import_is_written_or_refused(lines: list[str]) -> None:
-    with suppress(BadRequest):
-        import_.write(Journal.on(InMemoryStorage()), lines)
