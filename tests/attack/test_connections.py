@@ -12,12 +12,10 @@ from pathlib import Path
 import pytest
 import redis
 
+from tests.attack.conftest import REQUEST_SECONDS
 from tests.conftest import wait_until
 from tests.integration.test_webhook_http import LAST_LIVEZ, LIVEZ, POST, open_files, resident_mb, say, statuses
 from tests.webhooks import Webhook, a_webhook
-
-#: What `--request-seconds` is set to.
-REQUEST_SECONDS = 2.0
 
 
 @contextmanager
@@ -48,19 +46,6 @@ def seconds_for_a_text(webhook: Webhook, number: int) -> float:
 
 def log_of(webhook: Webhook) -> str:
     return (webhook.folder / "webhook.txt").read_text()
-
-
-@pytest.fixture(scope="module")
-def running(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Webhook]:
-    folder = tmp_path_factory.mktemp("webhook")
-    with a_webhook(redis_url, folder, request_seconds=REQUEST_SECONDS, files=1024) as webhook:
-        yield webhook
-
-
-@pytest.fixture
-def webhook(running: Webhook, redis_client: redis.Redis) -> Webhook:
-    redis_client.flushall()
-    return running
 
 
 def test_the_soft_limit_of_files_is_raised_to_the_hard_one(webhook: Webhook) -> None:
