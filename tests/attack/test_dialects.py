@@ -1,4 +1,4 @@
-"""Bytes that servers read in different ways: none of them brings an unsigned text in or an answer out of order."""
+"""Bytes that servers read in different ways bring in no unsigned text and no answer out of order."""
 
 from __future__ import annotations
 
