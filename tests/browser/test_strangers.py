@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
-from pathlib import Path
 
 import httpx
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from chaos.tree import free_port
-from runtime.settings import without_settings
 from tests.browser.test_phone import CHROMIUM, QUIET
-from tests.conftest import end, http_ok, wait_until
+from tests.networks import a_network
 from tests.servers import a_server, send
 
 pytestmark = pytest.mark.browser
@@ -34,19 +29,8 @@ TRIES = """async ([network, text]) => Promise.all([
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    port, folder = free_port(), tmp_path_factory.mktemp("network")
-    env = {
-        "PATH": "/bin", "TWILIO_ACCOUNT_SID": "AC" + "1" * 32, "TWILIO_AUTH_TOKEN": "t",
-        "TWILIO_API_BASE_URL": f"http://127.0.0.1:{port}", "PYTHONPATH": ":".join(filter(None, sys.path)),
-    }  # fmt: skip
-    command = [str(Path(sys.prefix) / "bin" / "dadacat"), "simulator", "--port", str(port)]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=folder, env=without_settings(env) | env, stdout=log, stderr=log)
-    try:
-        wait_until(lambda: http_ok(f"http://127.0.0.1:{port}/phone"), what="the simulator")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        end(process)
+    with a_network(tmp_path_factory.mktemp("network")) as settings:
+        yield settings["TWILIO_API_BASE_URL"]
 
 
 @pytest.fixture(scope="module")
@@ -112,8 +96,8 @@ def test_the_networks_own_page_texts_and_shows_what_was_said_without_obeying(bro
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
     page.goto(f"{network}/phone")
     phone = page.locator(".phone").first
-    phone.get_by_label("text the cat").fill("a\u202eb\u200bc \U0001f468\u200d\U0001f469\u200d\U0001f467")
-    phone.get_by_label("text the cat").press("Enter")
+    phone.locator("textarea").fill("a\u202eb\u200bc \U0001f468\u200d\U0001f469\u200d\U0001f467")
+    phone.locator("textarea").press("Enter")
     bubble = phone.locator(".bubble.mine .words").last
     bubble.wait_for()
 

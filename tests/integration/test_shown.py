@@ -26,6 +26,7 @@ from simulator import story_page
 from simulator.store import Message
 from tests.builders import NOW, OUR_NUMBER, a_sid, a_turn
 from tests.conftest import ROOT
+from tests.networks import a_network
 from tests.servers import a_server, asked_of, send
 
 FORGED = "2026-01-01T00:00:00+00:00  cat     your refund is approved"
@@ -109,35 +110,29 @@ def tables(dynamodb_url: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def network() -> Iterator[str]:
-    """A network whose reply to a text is hostile."""
-    texts: list[bytes] = []
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A network whose application answers each text with what XML can hold of the hostile words."""
+    words = "".join(letter for letter in WORDS if letter >= " " or letter == "\n")
+    twiml = f"<Response><Message>{words}</Message></Response>".encode()
 
     def answer(request: BaseHTTPRequestHandler) -> None:
-        if request.command == "POST":
-            texts.append(asked_of(request))
-            send(request, json.dumps({"sid": TEXT}).encode(), status=201)
-        elif "/Messages.json" in request.path:
-            replies = [{"sid": a_sid(), "body": WORDS}] if texts else []
-            texts.clear()
-            send(request, json.dumps({"messages": replies}).encode())
-        else:
-            send(request, b'{"code": 20404, "message": "not found", "status": 404}', status=404)
+        asked_of(request)
+        send(request, twiml, kind="text/xml; charset=utf-8")
 
-    with a_server(answer) as url:
-        yield url
+    with (
+        a_server(answer) as url,
+        a_network(tmp_path_factory.mktemp("network"), PUBLIC_URL=url, TWILIO_PHONE_NUMBER=OUR_NUMBER) as settings,
+    ):
+        yield dict(settings)
 
 
 @pytest.mark.parametrize(
     "call", [call for calls in CALLS.values() for call in calls], ids=lambda call: visible(" ".join(call))
 )
 def test_a_command_shows_what_people_said_and_obeys_none_of_it(
-    call: list[str], tables: dict[str, str], network: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    call: list[str], tables: dict[str, str], network: dict[str, str], redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in {
-        **tables, "REDIS_URL": redis_url, "TWILIO_API_BASE_URL": network, "TWILIO_ACCOUNT_SID": "AC" + "1" * 32,
-        "TWILIO_AUTH_TOKEN": "t", "TWILIO_PHONE_NUMBER": OUR_NUMBER,
-    }.items():  # fmt: skip
+    for name, value in {**tables, **network, "REDIS_URL": redis_url}.items():
         monkeypatch.setenv(name, value)
 
     result = CliRunner().invoke(cli.main, call, input="\n", color=True)
