@@ -167,7 +167,7 @@ def beat(*, celery_arguments: tuple[str, ...]) -> None:
 @click.option("--port", type=click.IntRange(1, 65_535), default=8402, show_default=True)
 @click.argument("celery_arguments", nargs=-1, type=click.UNPROCESSED)
 def flower(*, host: str, port: int, celery_arguments: tuple[str, ...]) -> None:
-    """Run Flower, the web page of the workers. It starts only with a login, in FLOWER_BASIC_AUTH or its file.
+    """Run Flower, the web page of the workers. It starts only with a login (FLOWER_BASIC_AUTH).
 
     The same as `celery -A worker.app flower`.
     """
