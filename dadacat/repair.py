@@ -56,9 +56,9 @@ def marks(*, trust: bool, as_json: bool) -> None:
     if as_json:
         print_json({"believed": since is None, "distrusted_since": since.isoformat() if since else None})
     elif since is None:
-        click.echo("marks are believed")
+        echo("marks are believed")
     else:
-        click.echo(f"marks are not believed since {since:%Y-%m-%d %H:%M:%S}: Twilio has a message that one excluded")
+        echo(f"marks are not believed since {since:%Y-%m-%d %H:%M:%S}: Twilio has a message that one excluded")
 
 
 @commands.group("dead-letters")

@@ -63,7 +63,7 @@ CALLS = {
 #: These run processes, or show settings, counts or words of our own.
 OTHERS = {
     "up", "webhook", "worker", "beat", "flower", "simulator", "init", "doctor", "connect", "settings", "reconcile",
-    "chaos", "gallery", "conversations import",
+    "chaos", "gallery", "conversations import", "marks",
 }  # fmt: skip
 
 
