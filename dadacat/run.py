@@ -168,7 +168,7 @@ def beat(*, celery_arguments: tuple[str, ...]) -> None:
 @click.option("--port", type=click.IntRange(1, 65_535), default=8402, show_default=True)
 @click.argument("celery_arguments", nargs=-1, type=click.UNPROCESSED)
 def flower(*, host: str, port: int, celery_arguments: tuple[str, ...]) -> None:
-    """Run Flower, the web page of the workers. It starts only with a login in FLOWER_BASIC_AUTH.
+    """Run Flower, the web page of the workers. It starts only with a login (FLOWER_BASIC_AUTH).
 
     The same as `celery -A worker.app flower`.
     """
@@ -187,7 +187,8 @@ def simulator(*, host: str, port: int, journal: bool) -> None:
 
     Also `uvicorn simulator.asgi:app`.
     """
-    chosen = load_settings(twilio=True)
+    chosen = load_settings()
+    from runtime.settings import SettingsError
     from simulator import wiring
     from simulator.app import create_app
     from simulator.faults import UnusableRule
@@ -197,6 +198,8 @@ def simulator(*, host: str, port: int, journal: bool) -> None:
     address = _address(host, port)
     try:
         network = wiring.build_network(address=address, at_terminal=sys.stderr.isatty())
+    except SettingsError as exc:
+        raise click.ClickException(str(exc)) from None
     except (UnusableRule, OSError, sqlite3.Error) as exc:
         raise click.ClickException(f"the simulator cannot start: {exc}") from None
     app = create_app(network, stories=_stories(chosen) if journal else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,9 +10,10 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from local import data_folder, programs
+from local import programs
 from local.errors import CannotStart
 from local.programs import Program
+from runtime.private_files import kept
 from runtime.settings import Settings
 
 #: A service that the environment names must accept a connection within this time.
@@ -126,9 +128,10 @@ def _environment(
     env["PYTHONUNBUFFERED"] = "1"
     run = options.data / "run"
     _set_default(env, "TWILIO_ACCOUNT_SID", ACCOUNT_SID)
-    _set_default(env, "TWILIO_AUTH_TOKEN", data_folder.secret(run / "auth-token", 16) if "simulator" in own else "")
+    if "simulator" in own:
+        _set_default(env, "TWILIO_AUTH_TOKEN", kept(run / "auth-token", secrets.token_hex(16)))
     _set_default(env, "SEND_MARKS_DIR", str(run / "marks"))
-    _set_default(env, "FLOWER_BASIC_AUTH", f"cat:{data_folder.secret(run / 'flower-password', 9)}")
+    _set_default(env, "FLOWER_BASIC_AUTH", f"cat:{kept(run / 'flower-password', secrets.token_hex(9))}")
     if "redis" in own:
         env["REDIS_URL"] = f"{at['redis'].replace('http', 'redis')}/0"
     if "dynamodb" in own:

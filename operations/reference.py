@@ -27,7 +27,7 @@ from runtime.settings import Settings, fields_of
 
 #: What is stored of a field, by its type.
 _STORED: Final = {str: "string", int: "number", bool: "boolean", datetime: "string, ISO 8601"}
-_FIELD: Final = re.compile(r"(\w+)(?:: | = )")
+_FIELD: Final = re.compile(r"\b(\w+)(?:: | = )")
 
 _METRICS: Final = """\
 # Metrics
