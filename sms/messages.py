@@ -28,7 +28,7 @@ OTHER_CHANNEL_BODY_CHARACTERS: Final = 4096
 #: Ids, numbers and sender names are short. A longer value is an attack on an index key.
 MAX_FIELD_CHARACTERS: Final = 200
 
-_SID = re.compile(r"(?:SM|MM)[0-9A-Za-z_-]{1,64}")
+_SID = re.compile(r"(?:SM|MM)[0-9a-fA-F]{32}")
 _E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 _SHORT_CODE = re.compile(r"[0-9]{3,8}")
 #: One of our senders after a person's address, as in `+15551230001/+15005550006` or `rcs:+15551230001/rcs:cat_agent`.
@@ -38,6 +38,8 @@ _SEPARATORS = re.compile(r"[+ ().-]")
 _SHORTEST_WITHOUT_PLUS: Final = 10
 _NO_WORD = re.compile(r"[^a-z0-9]+")
 _STATUS_CHARACTERS: Final = 40
+#: `str.isdigit` and `int` take other scripts' digits, and do not agree on which.
+_COUNT = re.compile(r"[0-9]{1,9}")
 _VISIBLE_DIGITS: Final = 2
 #: A person's hash has 24 hexadecimal digits; a longer value is not ours.
 _WHO_CHARACTERS: Final = 24
@@ -171,11 +173,10 @@ def _media(form: Mapping[str, str]) -> tuple[Media, ...]:
     number = form.get("NumMedia") or "0"
     if number == "0":
         return ()
-    try:
-        count = int(number)
-    except ValueError:
-        raise UnusableText("NumMedia is not a number") from None
-    if not 0 <= count <= MAX_MEDIA:
+    if not _COUNT.fullmatch(number):
+        raise UnusableText("NumMedia is not a number")
+    count = int(number)
+    if count > MAX_MEDIA:
         raise UnusableText(f"NumMedia is not from 0 to {MAX_MEDIA}")
     return tuple(
         Media(url=form[f"MediaUrl{i}"], content_type=form.get(f"MediaContentType{i}", ""))
@@ -231,7 +232,7 @@ class DeliveryReport:
             to=_required(form, "To"),
             status=_NO_WORD.sub("_", status)[:_STATUS_CHARACTERS],
             attempt_id=attempt_id,
-            error_code=int(code) if code.isdigit() else None,
+            error_code=int(code) if _COUNT.fullmatch(code) else None,
             sender=form.get("From", ""),
             who=who[:_WHO_CHARACTERS],
         )
