@@ -19,6 +19,7 @@ from dadacat.terminal import (
     or_exit,
     print_json,
     print_json_line,
+    say_set_aside,
     status_line,
 )
 
@@ -150,7 +151,7 @@ def list_conversations(*, limit: int, numbers: bool, as_json: bool) -> None:
 
     chosen = load_settings(twilio=True, tree=True)
     name = person_namer(chosen.who_key, numbers=numbers)
-    lines = islice(conversations.listed(build_journal(chosen)), limit)
+    lines = islice(conversations.listed(build_journal(chosen), say_set_aside), limit)
     for line in or_exit(lambda: list(lines)):
         line["person"] = name(line["person"])
         if as_json:
@@ -205,18 +206,24 @@ def export_conversations(*, people: tuple[str, ...], all_people: bool, as_page: 
     """Export conversations as JSON lines, which `import` reads, or as a page."""
     from operations import conversations, export
     from operations.progress import with_progress
+    from runtime.isolation import BadItem
     from worker.build.journal import build_journal
 
     if all_people == bool(people) or (as_page and len(people) != 1):
         raise click.UsageError("name people or give --all; --html needs exactly one person")
     journal = build_journal(load_settings(tree=True))
     or_exit(lambda: [conversations.known(journal, person) for person in people])
-    lines = export.page(journal, people[0]) if as_page else export.lines(journal, None if all_people else people)
+    unread: list[BadItem] = []
+    wanted = None if all_people else people
+    lines = export.page(journal, people[0]) if as_page else export.lines(journal, wanted, unread.append)
     with click.open_file(str(output) if output else "-", "w", encoding="utf-8") as file, status_line() as progress:
         count = or_exit(lambda: sum(bool(file.write(f"{line}\n")) for line in with_progress(lines, "lines", progress)))
     if output:
         output.chmod(0o600)
         click.echo(f"{count} lines in {output}", err=True)
+    for item in unread:
+        say_set_aside(item)
+    sys.exit(1 if unread else 0)
 
 
 @conversations.command("import")

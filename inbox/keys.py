@@ -65,7 +65,7 @@ def repeats(who: str) -> str:
 
 
 def visit(who: str) -> str:
-    """Whether a visit has begun; until it is closed, or released without a failure."""
+    """Token of the lease of a visit that has begun; until it is closed, or released without a failure."""
     return f"visit:{who}"
 
 

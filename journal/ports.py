@@ -12,9 +12,10 @@ from typing import Any, Protocol
 from conversation.entries import Entry
 from conversation.models import Conversation
 from conversation.ports import OpenConversations
-from journal.model import Binding, Charge, Filed, FrozenReply, ReplyPart, Reported, RowName, Turn
+from journal.model import AsideRecord, Binding, Charge, Filed, FrozenReply, ReplyPart, Reported, RowName, Turn
 from journal.spending import CostPage
 from journal.states import TurnState
+from runtime.isolation import BadItem
 
 
 class Turns(Protocol):
@@ -53,6 +54,9 @@ class Outbox(Protocol):
 
     def newest_parts(self, user_id: str, *, limit: int) -> tuple[ReplyPart, ...]:
         """Return the parts among a person's newest rows, newest first."""
+
+    def sent_parts(self, user_id: str, *, limit: int) -> dict[str, ReplyPart]:
+        """Return those of them that have a sid, by their sids."""
 
     def claim(self, part: ReplyPart, *, fence: int, attempt_id: str, now: datetime) -> ReplyPart:
         """Move a NEW or RETRY part to SENDING. Raises `Fenced`."""
@@ -113,6 +117,22 @@ class Costs(Protocol):
         """Record the cost of updating a memory."""
 
 
+class Aside(Protocol):
+    """The list of items that could not be handled (`journal.aside`)."""
+
+    def add(self, item: BadItem, *, now: datetime) -> None:
+        """List an item, or record that it failed once more."""
+
+    def all(self) -> Iterator[AsideRecord]:
+        """Yield every item on the list."""
+
+    def remove(self, kind: str, name: str) -> None:
+        """Take an item off the list."""
+
+    def remove_mended(self, kinds: frozenset[str], *, before: datetime) -> None:
+        """Take the items of these kinds off the list that did not fail again since then."""
+
+
 class Journal(Protocol):
     """The journal as a worker is handed it (`journal.store.Journal`)."""
 
@@ -143,3 +163,7 @@ class Journal(Protocol):
     @property
     def costs(self) -> Costs:
         """Return what was spent."""
+
+    @property
+    def aside(self) -> Aside:
+        """Return the list of items that could not be handled."""

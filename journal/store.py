@@ -9,6 +9,7 @@ from conversation.fenced import FencedConversations
 from conversation.storage import DynamoDBStorage
 from conversation.transcript import Transcript
 from journal.archive import Archive
+from journal.aside import Aside
 from journal.costs import Costs
 from journal.dead_letters import DeadLetters
 from journal.erasure import Tombstones
@@ -31,6 +32,7 @@ class Journal:
     tombstones: Tombstones
     costs: Costs
     archive: Archive
+    aside: Aside
 
     @classmethod
     def on(cls, storage: DynamoDBStorage) -> Self:
@@ -46,4 +48,5 @@ class Journal:
             tombstones=Tombstones(storage),
             costs=Costs(storage),
             archive=Archive(storage),
+            aside=Aside(storage),
         )

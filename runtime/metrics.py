@@ -26,7 +26,8 @@ SENDING_STOPPED = Gauge(
     "1 while nothing is sent because the account or its configuration is wrong.",
     multiprocess_mode="mostrecent",
 )
-ALARMS = Counter("dadacat_alarms", "Errors of the carrier that the operator should look at.", ["alarm"])
+ALARMS = Counter("dadacat_alarms", "Refusals by the carrier or a store that the operator should look at.", ["alarm"])
+SET_ASIDE = Counter("dadacat_set_aside", "Items that could not be handled, so that the others went on.", ["kind"])
 TURNS = Counter("dadacat_turns", "Turns by final state.", ["state"])
 PARTS = Counter("dadacat_parts", "Reply parts by state after an attempt.", ["state"])
 THINK_SECONDS = Histogram("dadacat_think_seconds", "Time to generate a reply, by engine.", ["engine"])

@@ -27,8 +27,9 @@ AWAY_PAUSE: Final = timedelta(seconds=5)
 #: How often the journal is asked to store an outcome: losing one costs more than a longer visit.
 BIND_TRIES: Final = 4
 BIND_PAUSE_SECONDS: Final = 0.5
-#: How often a visit that ends tries to tell Redis so: for about as long as its lease would last anyway.
-RELEASE_TRIES: Final = 15
+#: How often a visit that ends tries to tell Redis so: a visit that does not say how it ended counts as dead. With the
+#: longest visit (60 s) and a reply it ends before a task must (`worker.config.TASK_TIME_LIMIT_SECONDS`).
+RELEASE_TRIES: Final = 60
 RELEASE_PAUSE_SECONDS: Final = 1.0
 
 

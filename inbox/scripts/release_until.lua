@@ -9,8 +9,9 @@
 -- ARGV[4] 1 if the visit failed, 0 if it ended well
 --
 -- Returns 1 released, 0 the lease is lost.
+-- a visit that ended well while Redis was away says so late, when its lease may be lost
+if ARGV[4] == '0' and redis.call('GET', KEYS[3]) == ARGV[1] then redis.call('DEL', KEYS[3]) end
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[1])
-if ARGV[4] == '0' then redis.call('DEL', KEYS[3]) end
 redis.call('ZADD', KEYS[2], ARGV[3], ARGV[2])
 return 1

@@ -699,7 +699,7 @@ def test_costs_are_those_of_replies_messages_and_memories(store: Journal) -> Non
     store.costs.record_memory(conversation.user_id, facts, now=NOW)
     store.conversations.remember(conversation, Memory(through=1))
 
-    spent = list(store.costs.since(NOW))
+    spent = list(store.costs.since(NOW, print))
 
     assert {cost.engine for cost in spent} == {"openai:x"}
     assert sum(cost.replies for cost in spent) == 1
@@ -709,7 +709,7 @@ def test_costs_are_those_of_replies_messages_and_memories(store: Journal) -> Non
         (200, 2, False),
         (7500, 3, True),
     ]
-    assert list(store.costs.since(NOW + timedelta(seconds=1))) == []
+    assert list(store.costs.since(NOW + timedelta(seconds=1), print)) == []
 
 
 def test_what_a_second_try_costs_stands_under_whose_words_it_carries(store: Journal) -> None:
@@ -724,7 +724,7 @@ def test_what_a_second_try_costs_stands_under_whose_words_it_carries(store: Jour
     failed = store.outbox.bind(part, Binding(state=PartState.FAILED, reason="unreachable"), now=NOW)
     assert store.outbox.send_again(failed.second_try(due=NOW_MS + 60_000), now=NOW)
 
-    assert [(cost.engine, cost.sms) for cost in store.costs.since(NOW) if cost.sms] == [("dada", 100)]
+    assert [(cost.engine, cost.sms) for cost in store.costs.since(NOW, print) if cost.sms] == [("dada", 100)]
 
 
 def test_costs_are_read_a_page_at_a_time_and_each_row_once(store: Journal) -> None:
@@ -758,11 +758,11 @@ def test_what_was_not_sent_costs_nothing(store: Journal) -> None:
     )  # fmt: skip
     store.turns.persist(answer, now=NOW)
     (part,) = answer.new_parts()
-    assert sum(cost.sms for cost in store.costs.since(NOW)) == 100
+    assert sum(cost.sms for cost in store.costs.since(NOW, print)) == 100
 
     store.outbox.bind(part, Binding(state=PartState.SUPPRESSED, reason="opted out"), now=NOW)
 
-    assert sum(cost.sms for cost in store.costs.since(NOW)) == 0
+    assert sum(cost.sms for cost in store.costs.since(NOW, print)) == 0
 
 
 def test_replies_are_counted_however_many_parts_they_have(store: Journal) -> None:
