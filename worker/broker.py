@@ -29,6 +29,7 @@ from kombu.transport import TRANSPORT_ALIASES, redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
+from inbox import keys
 from inbox.connection import one_attempt
 from runtime.isolation import BadItem, isolated
 from worker import telemetry
@@ -42,6 +43,8 @@ REFUSED_PAUSE_SECONDS: Final = 1.0
 _telemetry: Final = telemetry.LogsAndMetrics()
 
 
+#: A key that does not exist: deleting it changes nothing, and a replica refuses it.
+_NO_KEY: Final = f"{keys.QUEUE}:none"
 #: What the connection raises, and what says that no message has come.
 _OUTSIDE: Final = (RedisError, OSError, Empty)
 
@@ -118,9 +121,20 @@ class Channel(redis.Channel):
 
 
 class Transport(redis.Transport):
-    """Kombu's transport with the `Channel` above."""
+    """Kombu's transport with the `Channel` above, which connects only to a Redis that can be written to."""
 
     Channel = Channel
+
+    def establish_connection(self) -> Any:  # Any: kombu's transport
+        """Connect. Celery pauses longer and longer between two attempts."""
+        connection = super().establish_connection()
+        try:
+            with self._avail_channels[-1].conn_or_acquire() as client:
+                client.unlink(_NO_KEY)
+        except RedisError as exc:
+            self.close_connection(connection)
+            raise RedisConnectionError(f"Redis carries out no command now: {exc}") from exc
+        return connection
 
 
 class EventsInBatches(bootsteps.StartStopStep):
