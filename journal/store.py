@@ -13,6 +13,7 @@ from journal.aside import Aside
 from journal.costs import Costs
 from journal.dead_letters import DeadLetters
 from journal.erasure import Tombstones
+from journal.held import Held
 from journal.outbox import Outbox
 from journal.turns import Turns
 from journal.unsettled import Unsettled
@@ -33,6 +34,7 @@ class Journal:
     costs: Costs
     archive: Archive
     aside: Aside
+    held: Held
 
     @classmethod
     def on(cls, storage: DynamoDBStorage) -> Self:
@@ -49,4 +51,5 @@ class Journal:
             costs=Costs(storage),
             archive=Archive(storage),
             aside=Aside(storage),
+            held=Held(storage),
         )
