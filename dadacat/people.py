@@ -232,7 +232,8 @@ def export_conversations(*, people: tuple[str, ...], all_people: bool, as_page: 
 def import_conversations(*, file: Any, yes: bool) -> None:
     """Import conversations from an export. Nothing is sent.
 
-    If a person in the file is already known, nothing is written.
+    The whole file is looked at first. If a line is not one of an export, is not settled, or names a person who is known
+    already, nothing is written, and every such line is named.
     """
     from operations import import_
     from worker.build.journal import build_journal
@@ -240,9 +241,14 @@ def import_conversations(*, file: Any, yes: bool) -> None:
     journal = build_journal(load_settings(tree=True))
     journal.storage.ensure_tables()
     names = journal.storage.names
-    lines = list(file)
-    confirm(f"Write {len(lines)} lines into {names.conversations} and {names.messages}?", yes=yes)
-    items, rows = or_exit(lambda: import_.write(journal, lines))
+    try:
+        lines = list(file)
+    except ValueError:
+        raise click.ClickException(f"{file.name} is not an export: it holds bytes that are no text") from None
+    export = or_exit(lambda: import_.read(journal, lines))
+    what = f"{len(export.items)} conversations and {len(export.rows)} rows of {len(export.people)} people"
+    confirm(f"Write {what} into {names.conversations} and {names.messages}?", yes=yes)
+    items, rows = or_exit(lambda: import_.write(journal, export))
     click.echo(f"{items} conversations, {rows} rows")
 
 
