@@ -168,7 +168,8 @@ def test_a_message_that_cannot_be_read_ends_no_worker(
     assert "Unrecoverable" not in written
 
 
-@POOLS
+@LONG
+@pytest.mark.parametrize("pool", ["threads", "prefork"])
 def test_a_worker_that_ends_by_an_error_says_so_by_its_exit_code(redis_url: str, dynamodb_url: str, pool: str) -> None:
     broken = "from worker import broker; broker.EventsInBatches.start = lambda *_: 1 / 0"
     command = f"{broken}; from dadacat.cli import main; main(['worker'])"
