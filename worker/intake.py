@@ -7,12 +7,14 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from cat import hearing
+from conversation.errors import UnreadableRow
 from inbox.ports import Waiting
 from journal import model, states
 from journal.ports import Journal
+from runtime.isolation import BadItem
 from sms import countries, keywords, messages
 from sms.messages import InboundSms
-from worker import limits, telemetry
+from worker import limits, retry_policy, set_aside, telemetry
 from worker.delivery import LOOP, Delivery
 from worker.filing import Filing
 from worker.keyword_rules import ORDINARY, RULES, Rule
@@ -79,6 +81,7 @@ class Intake:
     def gather(self, visit: Visit, waiting: Sequence[Waiting]) -> Batch:
         """File entries in order, until a reply can be composed or must be waited for."""
         batch = Batch()
+        bad: list[BadItem] = []
         for entry in waiting:
             if entry.text is None:
                 self.settle(
@@ -89,9 +92,21 @@ class Intake:
                 batch.finished.append(entry.entry_id)
             elif any(turn.sid == entry.text.sid for turn in batch.turns):
                 batch.entries.append(entry.entry_id)
-            elif not self._take_in(visit, batch, entry, entry.text):
-                break
+            else:
+                try:
+                    if not self._take_in(visit, batch, entry, entry.text):
+                        break
+                except UnreadableRow as exc:
+                    bad.append(BadItem(kind="text", name=entry.text.sid, error=str(exc)))
+        self._put_off(visit, batch, bad)
         return batch
+
+    def _put_off(self, visit: Visit, batch: Batch, bad: Sequence[BadItem]) -> None:
+        """Set texts aside whose rows cannot be read: they keep waiting, and the person's other texts go on."""
+        for item in bad:
+            set_aside.listing(self._journal, self._telemetry, visit.now)(item)
+        if bad and not batch.turns and not batch.finished and batch.due_ms is None:
+            batch.due_ms = visit.now_ms() + int(retry_policy.SET_ASIDE_PAUSE.total_seconds() * 1000)
 
     def _take_in(self, visit: Visit, batch: Batch, entry: Waiting, text: InboundSms) -> bool:
         """File a text and add it to the batch, or finish it; False if it must wait its turn."""
@@ -133,7 +148,10 @@ class Intake:
         """Return whether a text was not settled before: a STOP that is brought again means nothing."""
         if self._is_erased(visit, text):
             return False
-        turn = self._journal.turns.get(visit.user_id, text.sid)
+        try:
+            turn = self._journal.turns.get(visit.user_id, text.sid)
+        except UnreadableRow:
+            return True  # a STOP that may be new is obeyed
         return turn is None or turn.state is states.TurnState.FILED
 
     def _resume(self, visit: Visit, turn: model.Turn, *, put_back: bool) -> int | None:

@@ -23,7 +23,7 @@ from journal.states import PartState
 from runtime.isolation import isolated
 from sms.messages import address_of
 from sms.ports import MessageList
-from worker import evidence, set_aside, telemetry
+from worker import evidence, retry_policy, set_aside, telemetry
 from worker.delivery_failures import DeliveryFailures, text_of
 from worker.lease import LeaseKeeper
 from worker.missed import MissedTexts
@@ -36,8 +36,8 @@ ROWS: Final = 200
 #: Items of these kinds are all tried by each reconciliation: one that did not fail again is mended.
 LOOKED_AT: Final = frozenset({"row", "person"})
 #: Items of these kinds are tried again within seconds or with the next task: one that failed this long ago is mended.
-TRIED_OFTEN: Final = frozenset({"report", "memory", "step"})
-MENDED_AFTER: Final = timedelta(minutes=10)
+TRIED_OFTEN: Final = frozenset({"report", "memory", "step", "text"})
+MENDED_AFTER: Final = 2 * retry_policy.SET_ASIDE_PAUSE
 
 _Doubtful = dict[str, list[model.ReplyPart]]
 

@@ -24,6 +24,8 @@ LONGEST_RETRY_AFTER: Final = timedelta(minutes=15)
 
 #: The person is visited again after this if the store or the carrier is away.
 AWAY_PAUSE: Final = timedelta(seconds=5)
+#: A person is visited again after this for a text whose row cannot be read, if no other text waits.
+SET_ASIDE_PAUSE: Final = timedelta(minutes=5)
 #: How often the journal is asked to store an outcome: losing one costs more than a longer visit.
 BIND_TRIES: Final = 4
 BIND_PAUSE_SECONDS: Final = 0.5

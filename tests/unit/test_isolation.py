@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from conversation.table import Delete
 from inbox import keys
 from inbox.budget import Caps
 from journal.states import PartState
@@ -16,8 +17,8 @@ from runtime.isolation import BadItem, isolated
 from sms.errors import NoAnswer, Refused
 from sms.messages import DeliveryReport, Media, MessageSid
 from sms.ports import Listed, Unknown
-from tests.builders import ANN, BEN, OUR_NUMBER, a_sid
-from tests.room import Room
+from tests.builders import ANN, BEN, OUR_NUMBER, a_sid, a_text
+from tests.room import WHO, Room
 
 
 @pytest.fixture
@@ -141,8 +142,8 @@ def test_a_report_that_cannot_be_written_stays_and_the_others_are_written(room: 
     room.serve()
     ((sid, message),) = room.sender.created
     attempt = message.status_callback.partition("i=")[2]
-    bad = DeliveryReport(sid=MessageSid("SM1"), to=ANN, status="sent", attempt_id=7)  # type: ignore[arg-type]
-    room.receive(bad)
+    put(room, user_id=BEN, message_key="out#SM9#0", state="PONDERING", attempts={"SM9-0-ab"})
+    room.receive(DeliveryReport(sid=MessageSid("SM1"), to=BEN, status="sent", attempt_id="SM9-0-ab"))
     room.receive(DeliveryReport(sid=sid, to=ANN, status="delivered", attempt_id=attempt))
 
     room.receipts.drain()
@@ -157,6 +158,40 @@ def test_a_report_that_cannot_be_written_stays_and_the_others_are_written(room: 
     assert record.times == 2
     set_aside.discard(room.store, room.inbox, entry)
     assert (aside(room), room.redis.xlen(keys.REPORTS)) == ([], 0)
+
+
+def test_a_text_whose_row_cannot_be_read_waits_and_the_persons_others_are_answered(room: Room) -> None:
+    bad, good = a_text("bad"), a_text("good")
+    put(room, user_id=ANN, message_key=f"in#{bad.sid}", state="PONDERING", sid=bad.sid)
+    for text in (bad, good):
+        room.inbox.texts.accept(text)
+
+    room.serve()
+
+    assert room.received == ["re: good"]
+    assert aside(room) == [("text", bad.sid)]
+    assert room.inbox.texts.oldest_waiting_ms() is not None
+    room.store.storage.tables.delete(
+        Delete(table="DadaCatMessages", key={"user_id": ANN, "message_key": f"in#{bad.sid}"})
+    )
+    room.later(seconds=310)
+    assert room.inbox.agenda.due(limit=1)[0] == [WHO]
+    room.serve()
+    assert room.received == ["re: good", "re: bad"]
+    room.later(seconds=900)
+    room.reconciler.reconcile()
+    assert aside(room) == []
+
+
+@pytest.mark.parametrize("payload", [b"[" * 100_000, b'{"v":1,"sid":[],"from":"+1","to":"+2","body":"x"}', b'{"v":1}'])
+def test_an_entry_that_is_no_text_becomes_a_dead_letter_and_the_next_is_answered(room: Room, payload: bytes) -> None:
+    room.redis.xadd(keys.texts(WHO), {"sid": "x", "text": payload})
+    room.texts("hello")
+
+    room.serve()
+
+    assert room.received == ["re: hello"]
+    assert len(list(room.store.dead_letters.list())) == 1
 
 
 def test_a_reply_whose_cost_cannot_be_read_stops_no_recount() -> None:
