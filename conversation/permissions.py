@@ -1,4 +1,4 @@
-"""Try every operation that a worker needs, before it takes work: a missing permission is known at the start.
+"""Try every operation that a worker needs, so that a missing permission is known at the start.
 
 Each try is harmless: it reads, its condition does not hold, or it writes the row `#reconciler`, `started`.
 """

@@ -49,7 +49,10 @@ class Aside:
         self._tables.delete(Delete(table=self._names.messages, key=self._key(kind, name)))
 
     def remove_mended(self, kinds: frozenset[str], *, before: datetime) -> None:
-        """Take the items of these kinds off the list that did not fail again since a look began that tried them all."""
+        """Take the items of these kinds off the list that did not fail again since then.
+
+        The caller has tried all of them meanwhile.
+        """
         for record in list(self.all()):
             if record.item.kind in kinds and datetime.fromisoformat(record.at) < before:
                 self.remove(record.item.kind, record.item.name)

@@ -65,7 +65,7 @@ class Held:
         return True
 
     def settle(self, part: ReplyPart, *, was_sent: bool, now: datetime) -> bool:
-        """Record that a held part was sent, or was not; False, and nothing changed, if it is not held any more.
+        """Record that a held part was sent, or was not; False, and nothing changed, if it is not held.
 
         If it was not sent it stays HELD and leaves the list: a report that says otherwise still counts.
         """

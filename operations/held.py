@@ -1,4 +1,4 @@
-"""Replies that are held or of unknown outcome: list and show them, send a held one again, or say what became of it.
+"""Replies in doubt: list and show them, send a held one again, or say what became of it.
 
 Nothing here acts by itself. A part is sent again only if an operator says so, once for each time, and not while its
 outcome could still arrive. Before that, the carrier's list is looked at once more.
@@ -50,7 +50,10 @@ class HeldReplies:
         yield from islice(self._summaries(rows, now, set_aside), limit)
 
     def show(self, name: str) -> dict[str, Any]:  # Any: JSON
-        """Return a reply in doubt with its words and every event. `name`: a key such as `out#SM123#0`, or a sid."""
+        """Return a reply in doubt with its words and every event.
+
+        `name`: a key such as `out#SM123#0`, or the sid of the text.
+        """
         part = self._find(name)
         turn = self._turn(part)
         return {
@@ -116,7 +119,7 @@ class HeldReplies:
             )
 
     def _listed(self, part: ReplyPart, now: datetime) -> str | None:
-        """Return the sid under which the carrier lists a held part, once it is bound to it; None if it lists none."""
+        """Bind a held part to the carrier's entry, and return its sid; None if the carrier lists none."""
         recent = self.journal.outbox.newest_parts(part.user_id, limit=RECENT_ROWS)
         parts = [*recent, *([] if part.key in {other.key for other in recent} else [part])]
         # a held part is matched as it was while it was unknown

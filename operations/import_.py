@@ -33,6 +33,8 @@ MOST_REASONS: Final = 20
 MOST_DIGITS: Final = 38
 MOST_NESTED: Final = 32
 MOST_BYTES: Final = 400_000
+#: Of a `user_id`: half of DynamoDB's limit for a key, in bytes.
+MOST_LETTERS: Final = 1024
 #: States of unfinished rows: if one were imported, a worker would continue it.
 _OPEN: Final = frozenset(map(str, (TurnState.FILED, *states.UNSETTLED_PARTS)))
 _STATES: Final[Mapping[str, frozenset[str]]] = {
@@ -158,7 +160,7 @@ def _relisted(row: dict[str, Any], state: str) -> Row:
 
 
 def _is_name(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= 1024 and not value.startswith(INTERNAL_PREFIX)  # noqa: PLR2004 - half of DynamoDB's limit for a key
+    return isinstance(value, str) and 0 < len(value) <= MOST_LETTERS and not value.startswith(INTERNAL_PREFIX)
 
 
 def _fits(value: object, depth: int) -> bool:

@@ -51,7 +51,7 @@ def isolated(
 
 
 def described(exc: BaseException) -> str:
-    """Return what went wrong: the error's message if it may be shown, else its type and the place in the code."""
+    """Return what went wrong: the error's message if it may be shown, else its type and its place."""
     if isinstance(exc, Discreet):
         return str(exc)
     places = traceback.extract_tb(exc.__traceback__)

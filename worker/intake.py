@@ -11,10 +11,9 @@ from conversation.errors import UnreadableRow
 from inbox.ports import Waiting
 from journal import model, states
 from journal.ports import Journal
-from runtime.isolation import BadItem
 from sms import countries, keywords, messages
 from sms.messages import InboundSms
-from worker import limits, retry_policy, set_aside, telemetry
+from worker import limits, telemetry
 from worker.delivery import LOOP, Delivery
 from worker.filing import Filing
 from worker.keyword_rules import ORDINARY, RULES, Rule
@@ -81,7 +80,7 @@ class Intake:
     def gather(self, visit: Visit, waiting: Sequence[Waiting]) -> Batch:
         """File entries in order, until a reply can be composed or must be waited for."""
         batch = Batch()
-        bad: list[BadItem] = []
+        again_ms = 0
         for entry in waiting:
             if entry.text is None:
                 self.settle(
@@ -97,16 +96,11 @@ class Intake:
                     if not self._take_in(visit, batch, entry, entry.text):
                         break
                 except UnreadableRow as exc:
-                    bad.append(BadItem(kind="text", name=entry.text.sid, error=str(exc)))
-        self._put_off(visit, batch, bad)
+                    # it keeps waiting, and the person's other texts go on
+                    again_ms = self._filing.set_aside(visit, entry.text, exc)
+        if again_ms and not batch.turns and not batch.finished and batch.due_ms is None:
+            batch.due_ms = again_ms
         return batch
-
-    def _put_off(self, visit: Visit, batch: Batch, bad: Sequence[BadItem]) -> None:
-        """Set texts aside whose rows cannot be read: they keep waiting, and the person's other texts go on."""
-        for item in bad:
-            set_aside.listing(self._journal, self._telemetry, visit.now)(item)
-        if bad and not batch.turns and not batch.finished and batch.due_ms is None:
-            batch.due_ms = visit.now_ms() + int(retry_policy.SET_ASIDE_PAUSE.total_seconds() * 1000)
 
     def _take_in(self, visit: Visit, batch: Batch, entry: Waiting, text: InboundSms) -> bool:
         """File a text and add it to the batch, or finish it; False if it must wait its turn."""

@@ -1,4 +1,4 @@
-"""Find texts whose webhook never arrived, in the carrier's list, and try messages again that were set aside."""
+"""Find texts whose webhook never arrived, and try messages again that were set aside."""
 
 from __future__ import annotations
 

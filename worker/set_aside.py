@@ -15,7 +15,7 @@ from worker.telemetry import Telemetry, set_aside
 
 
 def listing(journal: Journal, telemetry: Telemetry, now: Callable[[], datetime]) -> SetAside:
-    """Return the function that lists, logs and counts an item. It raises `StoreAway` if it cannot be listed."""
+    """Return the function that lists, logs and counts an item. It raises `StoreAway`."""
 
     def aside(item: BadItem) -> None:
         telemetry.emit(set_aside(item))

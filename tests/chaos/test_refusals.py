@@ -1,4 +1,4 @@
-"""Redis becomes a replica, and DynamoDB refuses each permission in turn: texts wait, and the same processes answer.
+"""Redis becomes a replica, DynamoDB refuses: texts wait, and the same processes answer.
 
 The tree has one worker of each pool, whose requests to DynamoDB pass a proxy that can answer in its place.
 """

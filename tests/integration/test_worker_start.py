@@ -1,4 +1,4 @@
-"""A worker that cannot work ends with a sentence and an error code before it takes a task; one that can, waits.
+"""A worker that cannot work ends with a sentence and an error code before it takes a task.
 
 Also: what any client can write into Redis's queue ends no worker.
 """

@@ -57,7 +57,7 @@ class World:
 
     @property
     def created_since(self) -> frozenset[int]:
-        """Return the attempts that created a message, without those of which the operator said that they did not."""
+        """Return the attempts that created a message, without those that the operator said to repeat."""
         return frozenset(attempt for attempt in self.created if self.word is None or attempt > self.word)
 
 

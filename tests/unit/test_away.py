@@ -1,4 +1,4 @@
-"""What lies outside kills no text: it waits, and an alarm says what to mend. Only our own mistakes are counted."""
+"""What lies outside kills no text: it waits, and an alarm says what to mend."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A held reply is sent again only if an operator says so, once for each time, and not while its outcome may arrive."""
+"""A held reply is sent again only if an operator says so, and once for each time."""
 
 from __future__ import annotations
 

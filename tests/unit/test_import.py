@@ -1,4 +1,4 @@
-"""An import takes what an export wrote, changes no person who is known, and says which lines it refuses."""
+"""An import takes what an export wrote, and changes no person who is known."""
 
 from __future__ import annotations
 
