@@ -138,7 +138,7 @@ UNNOTICED_IN_SCRIPTS = table(
             "accept: SET NX",
             "due: SET NX",
             "receive: if redis.call('SET', KEYS[2], '1', 'NX', 'PX', ARGV[2])",
-            "release_until: if ARGV[4] == '0'",
+            "release_until: if ARGV[4] == '0' and redis.call('GET', KEYS[3]) == ARGV[1]",
         ),
         "the fence, not the lease, decides which worker may write: without the guard, work is done twice": (
             "close: if redis.call('GET', KEYS[1]) ~= ARGV[1]",
