@@ -31,6 +31,7 @@ from journal.model import (
 )
 from journal.states import PartState, TurnState
 from journal.store import Journal
+from runtime.isolation import BadItem
 from tests.builders import ANN, NOW, NOW_MS, OUR_NUMBER, a_turn
 
 
@@ -456,6 +457,63 @@ def test_a_dead_turn_is_listed_brought_back_once_and_listed_no_more(store: Journ
     assert [row.key for row in store.unsettled.rows(model.bucket(ANN), before=NOW + timedelta(hours=1), limit=10)] == [
         turn.key
     ]
+
+
+def a_held_part(store: Journal) -> ReplyPart:
+    _, part = a_claimed_part(store)
+    store.outbox.bind(part, Binding(state=PartState.UNKNOWN, unknown_since=NOW_MS, reason="reset"), now=NOW)
+    return store.outbox.bind(part, Binding(state=PartState.HELD, reason="no evidence in time"), now=NOW)
+
+
+def test_a_held_part_is_listed_and_sent_again_once_for_the_attempt_that_was_named(store: Journal) -> None:
+    part = a_held_part(store)
+    assert [row.key for row in store.held.listed()] == [part.key]
+    assert [row.key for row in store.held.searched()] == [part.key]
+    assert dead(store) == []
+
+    assert store.held.resend(replace(part, attempt_id="SM1-0-another"), now=NOW) is False
+    assert store.held.resend(part, now=NOW) is True
+    assert store.held.resend(part, now=NOW) is False
+
+    (again,) = store.outbox.parts(ANN, part.turn)
+    assert (again.state, again.due, again.unknown_since, again.revived_at) == (PartState.RETRY, 0, 0, NOW.isoformat())
+    assert [row.key for row in store.unsettled.rows(model.bucket(ANN), before=NOW + timedelta(hours=1), limit=10)] == [
+        part.key
+    ]
+    claimed = store.outbox.claim(again, fence=a_fence(store), attempt_id=new_attempt_id(again), now=NOW)
+    assert claimed.state is PartState.SENDING
+
+
+@pytest.mark.parametrize(("was_sent", "state"), [(True, PartState.SENT), (False, PartState.HELD)])
+def test_a_word_settles_a_held_part_and_a_late_report_still_counts(
+    store: Journal, *, was_sent: bool, state: PartState
+) -> None:
+    part = a_held_part(store)
+
+    assert store.held.settle(part, was_sent=was_sent, now=NOW) is True
+
+    (settled,) = store.outbox.parts(ANN, part.turn)
+    assert settled.state is state
+    assert list(store.held.listed()) == list(store.held.searched()) == []
+    assert part.attempt_id is not None
+    report = Reported(attempt_id=part.attempt_id, sid="SM7", status="delivered")
+    reported = store.outbox.report(ANN, part.key, report, now=NOW)
+    assert reported is not None
+    assert (reported.state, reported.sid) == (PartState.SENT, "SM7")
+
+
+def test_what_is_set_aside_is_counted_and_leaves_the_list_when_it_is_mended(store: Journal) -> None:
+    bad = BadItem(kind="row", name="in#SM1", error="no state like that")
+    store.aside.add(bad, now=NOW)
+    store.aside.add(bad, now=NOW + timedelta(minutes=5))
+    store.aside.add(BadItem(kind="message", name="SM2", error="gone"), now=NOW)
+
+    message, row = store.aside.all()
+    assert (row.item, row.times, row.first_at) == (bad, 2, NOW.isoformat())
+    store.aside.remove_mended(frozenset({"row"}), before=NOW + timedelta(minutes=5))
+    assert len(list(store.aside.all())) == 2
+    store.aside.remove_mended(frozenset({"row"}), before=NOW + timedelta(minutes=6))
+    assert [record.item.kind for record in store.aside.all()] == [message.item.kind] == ["message"]
 
 
 def test_a_dead_turn_can_be_let_rest(store: Journal) -> None:
