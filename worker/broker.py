@@ -127,9 +127,10 @@ class Transport(redis.Transport):
 
     def establish_connection(self) -> Any:  # Any: kombu's transport
         """Connect. Celery pauses longer and longer between two attempts."""
-        connection = super().establish_connection()
+        connection: Any = super().establish_connection()
         try:
-            with self._avail_channels[-1].conn_or_acquire() as client:
+            # the channel that kombu made to try the connection, and gives to the next caller
+            with connection._avail_channels[-1].conn_or_acquire() as client:  # noqa: SLF001 - kombu's own habit
                 client.unlink(_NO_KEY)
         except RedisError as exc:
             self.close_connection(connection)

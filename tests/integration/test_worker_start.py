@@ -119,7 +119,7 @@ def test_a_process_whose_redis_login_is_refused_ends_with_a_sentence(redis_url: 
 def bad_messages() -> list[bytes]:
     """Return what is no wake-up message, though some of it looks like one."""
     good = json.loads(wakeup.message(SWEEP_TASK))
-    odd = [
+    odd: list[object] = [
         {**good, "body": "%%%"},
         {**good, "body": b64encode(b"\xff\xfe").decode()},
         {**good, "headers": []},
