@@ -173,7 +173,7 @@ def _fits(value: object, depth: int) -> bool:
         case bool():
             return True
         case int():
-            return abs(value) < 10**MOST_DIGITS
+            return bool(abs(value) < 10**MOST_DIGITS)
         case Decimal():
             digits, exponent = value.as_tuple().digits, value.adjusted()
             return len(digits) <= MOST_DIGITS and -130 <= exponent <= 125  # noqa: PLR2004 - DynamoDB's own limits

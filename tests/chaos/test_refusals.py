@@ -116,12 +116,12 @@ def logged(tree: Tree, words: str) -> bool:
 @pytest.mark.usefixtures("the_same_processes")
 def test_redis_is_a_replica_for_a_while_and_then_the_primary_again(tree: Tree, outside: Outside) -> None:
     people = texts(outside, 3)
-    outside.redis.execute_command("REPLICAOF", "127.0.0.1", "1")
+    outside.redis.replicaof("127.0.0.1", "1")
     until = time.monotonic() + DEMOTED_SECONDS
     while time.monotonic() < until:
         people += texts(outside, 1)
         time.sleep(3)
-    outside.redis.execute_command("REPLICAOF", "NO", "ONE")
+    outside.redis.replicaof("NO", "ONE")
 
     people += texts(outside, 10)
     all_are_answered_once(outside, people)
