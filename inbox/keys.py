@@ -65,7 +65,10 @@ def repeats(who: str) -> str:
 
 
 def visit(who: str) -> str:
-    """Token of the lease of a visit that has begun; until it is closed, or released without a failure."""
+    """Token of the lease of a visit that has begun; until it is closed, or released without a failure.
+
+    It begins with `again` if the visit before it died or failed.
+    """
     return f"visit:{who}"
 
 

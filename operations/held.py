@@ -104,7 +104,7 @@ class HeldReplies:
             "state": str(part.state),
             "since": doubtful_since.isoformat(timespec="seconds"),
             "age_seconds": int((now - doubtful_since).total_seconds()),
-            "reason": part.reason,
+            "reason": _reason(part),
         }
 
     def _check_over(self, part: ReplyPart, now: datetime) -> None:
@@ -160,3 +160,9 @@ class HeldReplies:
         if turn is None:
             raise BadRequest(f"{part.key} belongs to a turn that no longer exists")
         return turn
+
+
+def _reason(part: ReplyPart) -> str | None:
+    if part.facts.get("proven_unsent") == part.attempt_id:
+        return f"{part.reason}; a mark proves that it was not sent"
+    return part.reason

@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from celery import shared_task
-from celery.signals import setup_logging, worker_init, worker_process_init, worker_ready, worker_shutting_down
+from celery.signals import (
+    setup_logging,
+    worker_init,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_ready,
+    worker_shutdown,
+    worker_shutting_down,
+)
 
 from inbox import payloads
 from inbox.payloads import Who
@@ -25,6 +33,7 @@ from runtime.isolation import isolated
 from runtime.secrets import reload_on_hangup
 from runtime.settings import SettingsError
 from worker import process, telemetry
+from worker.build.leases import watch
 from worker.config import RECONCILE_TIME_LIMIT_SECONDS
 
 if TYPE_CHECKING:
@@ -139,7 +148,7 @@ def _build(**_: object) -> None:
 def _build_anew(**_: object) -> None:
     """Give a child of a prefork pool its own connections."""
     process.rebuild()
-    process.worker()
+    watch(lambda: process.worker().look(), _telemetry)
 
 
 @worker_ready.connect
@@ -147,6 +156,8 @@ def _look_around(**_: object) -> None:
     """Look at once for work that the last worker left unfinished."""
     reconcile.delay()
     count.delay()
+    if process.settings().worker.pool != "prefork":
+        watch(lambda: process.worker().look(), _telemetry)
     # Celery's own answer to this signal is a restart
     reload_on_hangup(process.keys())
     _note_ready()
@@ -155,6 +166,12 @@ def _look_around(**_: object) -> None:
 @worker_shutting_down.connect
 def _stop(**_: object) -> None:
     process.stopping.set()
+
+
+@worker_process_shutdown.connect
+@worker_shutdown.connect
+def _leave_no_marks(**_: object) -> None:
+    process.worker().leave_no_marks()
 
 
 def _note_ready() -> None:
