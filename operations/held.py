@@ -163,6 +163,6 @@ class HeldReplies:
 
 
 def _reason(part: ReplyPart) -> str | None:
-    if part.facts.get("proven_unsent") == part.attempt_id:
+    if part.proven_unsent == part.attempt_id:
         return f"{part.reason}; a mark proves that it was not sent"
     return part.reason
