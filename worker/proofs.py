@@ -75,13 +75,14 @@ class Proofs:
 
     def _settled(self, slot: Slot, *, dead: bool) -> bool:
         """Settle one mark; False if a store is away, or the person is not known at present."""
+        settled = True  # also if its row cannot be read: the reconciler lists it, and the part stays in doubt
         try:
             with isolated("mark", slot.key, self._note, outside=(Away,)):
-                return self._settle(slot, dead=dead)
+                settled = self._settle(slot, dead=dead)
         except Away as exc:
             self._telemetry.emit(telemetry.proof_waits(type(exc).__name__))
             return False
-        return True  # its row cannot be read: the reconciler lists it, and the part stays in doubt
+        return settled
 
     def _note(self, item: BadItem) -> None:
         self._telemetry.emit(telemetry.set_aside(item))
