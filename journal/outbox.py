@@ -9,7 +9,6 @@ out#<MessageSid>#<n>   state turn number content sender            frozen when t
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -18,11 +17,11 @@ from boto3.dynamodb.conditions import Attr, ConditionBase, Key
 
 from conversation import schema
 from conversation.contention import holds, until_it_holds, wins
-from conversation.errors import ConditionFailed, Fenced, StoreAway, UnreadableRow
+from conversation.errors import ConditionFailed, Fenced, StoreAway
 from conversation.fenced import fence_stands
 from conversation.models import in_milliseconds
 from conversation.storage import DynamoDBStorage
-from conversation.table import Append, IfMissing, Plus, Query, Row, Update, each
+from conversation.table import Append, IfMissing, Plus, Query, Row, Tables, Update, each
 from journal import codec, listing, states
 from journal.model import Binding, Charge, ReplyPart, Reported
 from journal.states import PartState
@@ -55,16 +54,7 @@ class Outbox:
 
         Raises `UnreadableRow`.
         """
-        return tuple(codec.decode(ReplyPart, row) for row in self._newest(user_id, limit))
-
-    def sent_parts(self, user_id: str, *, limit: int) -> dict[str, ReplyPart]:
-        """Return the same by their sids, without parts that have none and rows that cannot be read."""
-        found: dict[str, ReplyPart] = {}
-        for row in self._newest(user_id, limit):
-            with suppress(UnreadableRow):
-                part = codec.decode(ReplyPart, row)
-                found |= {part.sid: part} if part.sid else {}
-        return found
+        return tuple(codec.decode(ReplyPart, row) for row in newest_rows(self._tables, self._names, user_id, limit))
 
     def claim(self, part: ReplyPart, *, fence: int, attempt_id: str, now: datetime) -> ReplyPart:
         """Move a NEW or RETRY part to SENDING. The idempotency key is `attempt_id`.
@@ -238,16 +228,6 @@ class Outbox:
         since = datetime.fromtimestamp(part.due / 1000, UTC).isoformat()
         return wins(self._tables, listing.new_part(self._names, part, "", now, since=since))
 
-    def _newest(self, user_id: str, limit: int) -> list[Row]:
-        query = Query(
-            table=self._names.messages,
-            index=schema.BY_ARRIVAL,
-            where=Key("user_id").eq(user_id),
-            newest_first=True,
-            limit=limit,
-        )
-        return [row for row in self._tables.query(query).rows if row["message_key"].startswith("out#")]
-
     def _row(self, part: ReplyPart) -> Row | None:
         return self._tables.get(self._names.messages, _key(part))
 
@@ -256,6 +236,18 @@ class Outbox:
     ) -> Update:
         add: dict[str, int | frozenset[str]] = {"attempts": frozenset({attempt_id})} if attempt_id else {}
         return Update(table=self._names.messages, key=_key(part), set=values, add=add, when=when)
+
+
+def newest_rows(tables: Tables, names: schema.Names, user_id: str, limit: int) -> list[Row]:
+    """Return the rows of reply parts among a person's newest rows, newest first; `limit` counts rows."""
+    query = Query(
+        table=names.messages,
+        index=schema.BY_ARRIVAL,
+        where=Key("user_id").eq(user_id),
+        newest_first=True,
+        limit=limit,
+    )
+    return [row for row in tables.query(query).rows if row["message_key"].startswith("out#")]
 
 
 def _key(part: ReplyPart) -> dict[str, str]:

@@ -55,9 +55,6 @@ class Outbox(Protocol):
     def newest_parts(self, user_id: str, *, limit: int) -> tuple[ReplyPart, ...]:
         """Return the parts among a person's newest rows, newest first."""
 
-    def sent_parts(self, user_id: str, *, limit: int) -> dict[str, ReplyPart]:
-        """Return those of them that have a sid, by their sids."""
-
     def claim(self, part: ReplyPart, *, fence: int, attempt_id: str, now: datetime) -> ReplyPart:
         """Move a NEW or RETRY part to SENDING. Raises `Fenced`."""
 
@@ -85,6 +82,9 @@ class Unsettled(Protocol):
 
     def known(self, texts: Sequence[tuple[str, str]]) -> frozenset[str]:
         """Return the sids of those texts that have a row."""
+
+    def sent_parts(self, user_id: str, *, limit: int) -> dict[str, ReplyPart]:
+        """Return the parts among a person's newest rows by their sids."""
 
     def watermark(self, name: str) -> datetime | None:
         """Return up to when the carrier's list was read."""

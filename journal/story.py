@@ -67,8 +67,10 @@ def turn_of(rows: Rows, person: str, sid: str) -> Turn | None:
     turn = rows.turns.get(person, sid)
     if turn is not None:
         return turn
-    part = rows.outbox.sent_parts(person, limit=RECENT_ROWS).get(sid)
-    return rows.turns.get(person, part.turn) if part is not None else None
+    for part in rows.outbox.newest_parts(person, limit=RECENT_ROWS):
+        if part.sid == sid:
+            return rows.turns.get(person, part.turn)
+    return None
 
 
 def tell(rows: Rows, turn: Turn) -> Story:

@@ -161,7 +161,7 @@ class Statement:
         wanted = {entry.sid for entry in entries}
         parts: dict[str, model.ReplyPart] = {}
         for limit in (RECENT_ROWS, MANY_ROWS):
-            parts = self._journal.outbox.sent_parts(person, limit=limit)
+            parts = self._journal.unsettled.sent_parts(person, limit=limit)
             if wanted <= parts.keys():
                 break
         return parts
