@@ -11,10 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from celery import shared_task
 from celery.signals import (
+    beat_init,
+    before_task_publish,
+    heartbeat_sent,
     setup_logging,
     worker_init,
     worker_process_init,
@@ -27,7 +30,7 @@ from celery.signals import (
 from inbox import payloads
 from inbox.payloads import Who
 from inbox.ports import Inbox
-from runtime import logs, metrics
+from runtime import exposition, logs, metrics
 from runtime.errors import OUTSIDE, Away
 from runtime.isolation import isolated
 from runtime.secrets import reload_on_hangup
@@ -35,11 +38,15 @@ from runtime.settings import SettingsError
 from worker import process, telemetry
 from worker.build.leases import watch
 from worker.config import RECONCILE_TIME_LIMIT_SECONDS
+from worker.pulse import WORKER_SECONDS, Pulse
 
 if TYPE_CHECKING:
     from worker.build.worker import Worker
 
 log = logs.get("worker")
+
+#: Beat is in trouble when it has sent nothing for so many of its shortest intervals.
+BEAT_MISSES: Final = 3
 
 
 #: What the tasks of this process tell the operator.
@@ -128,11 +135,27 @@ def _log_in_our_form(**_: object) -> None:
     logs.configure(role, form=chosen.logs.format, level=chosen.logs.level)
 
 
+def _expose(pulse: Pulse) -> None:
+    chosen = process.settings().metrics
+    if chosen.port:
+        exposition.serve(chosen.host, chosen.port, pulse.trouble)
+
+
+@beat_init.connect
+def _expose_beat(**_: object) -> None:
+    pulse = Pulse("task sent", BEAT_MISSES * process.settings().reconcile.sweep_interval_seconds)
+    before_task_publish.connect(pulse.beat, weak=False)
+    _expose(pulse)
+
+
 @worker_init.connect
 def _build(**_: object) -> None:
     """Check before the first task that this worker can do its work; end with a sentence if it cannot."""
     from worker import start  # noqa: PLC0415 - Celery's beat and Flower need no store
 
+    pulse = Pulse("heartbeat", WORKER_SECONDS)
+    heartbeat_sent.connect(pulse.beat, weak=False)
+    _expose(pulse)
     try:
         start.check(process.settings())
         process.worker()
