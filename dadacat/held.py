@@ -11,6 +11,7 @@ from dadacat.terminal import (
     NUMBERS,
     YES,
     confirm,
+    echo,
     load_settings,
     or_exit,
     print_json,
@@ -68,12 +69,12 @@ def list_held(*, limit: int, search: bool, numbers: bool, as_json: bool) -> None
         print_json(replies)
         return
     for reply in replies:
-        click.echo(
+        echo(
             f"{reply['since']:.19}  {reply['key']}  {reply['person']}  {reply['state']}  "
             f"{_span(reply['age_seconds'])}: {reply['reason']}"
         )
     if not replies:
-        click.echo("no reply is in doubt")
+        echo("no reply is in doubt")
 
 
 @held.command("show")
@@ -98,7 +99,7 @@ def resend(*, name: str, yes: bool) -> None:
     """
     confirm(f"{name} may have been sent already, and the person may get it twice. Send it again?", yes=yes)
     replies = _held(load_settings(twilio=True, tree=True))
-    click.echo(or_exit(lambda: replies.resend(name)))
+    echo(or_exit(lambda: replies.resend(name)))
 
 
 @held.command()
@@ -114,7 +115,7 @@ def settle(*, name: str, was_sent: bool | None, yes: bool) -> None:
         raise click.UsageError("say --sent or --not-sent")
     confirm(f"{name} was {'sent' if was_sent else 'not sent'}. Record it?", yes=yes)
     replies = _held(load_settings(twilio=True, tree=True))
-    click.echo(or_exit(lambda: replies.settle(name, was_sent=was_sent)))
+    echo(or_exit(lambda: replies.settle(name, was_sent=was_sent)))
 
 
 @commands.group("set-aside")
@@ -136,9 +137,9 @@ def list_set_aside(*, limit: int, as_json: bool) -> None:
         print_json(items)
         return
     for item in items:
-        click.echo(f"{item['first_at']:.19}  {item['kind']} {item['name']}  {item['times']} times: {item['error']}")
+        echo(f"{item['first_at']:.19}  {item['kind']} {item['name']}  {item['times']} times: {item['error']}")
     if not items:
-        click.echo("nothing is set aside")
+        echo("nothing is set aside")
 
 
 @set_aside.command("discard")
@@ -154,7 +155,7 @@ def discard_set_aside(*, name: str, yes: bool) -> None:
     confirm(f"{name} will not be tried again. Discard it?", yes=yes)
     inbox = redis_inbox(chosen, redis_client(chosen))
     or_exit(lambda: set_aside.discard(build_journal(chosen), inbox, name))
-    click.echo(f"{name} is discarded")
+    echo(f"{name} is discarded")
 
 
 def _span(seconds: int) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from dadacat.terminal import load_settings, or_exit
+from dadacat.terminal import echo, load_settings, or_exit
 
 if TYPE_CHECKING:
     from runtime.settings import Settings
@@ -214,7 +214,7 @@ def simulator(*, host: str, port: int, journal: bool) -> None:
     except (UnusableRule, OSError, sqlite3.Error) as exc:
         raise click.ClickException(f"the simulator cannot start: {exc}") from None
     app = create_app(network, stories=_stories(chosen) if journal else None)
-    click.echo(f"phone {address}/phone\ntwilio {address}")
+    echo(f"phone {address}/phone\ntwilio {address}")
     server = Server(app, network, keep_alive_seconds=KEEP_ALIVE_SECONDS, grace_seconds=GRACE_SECONDS)
     server.run([listening])
     sys.exit(0 if server.started else 1)
