@@ -248,7 +248,7 @@ class Delivery:
             sender=part.sender,
             messaging_service_sid=self._stops.service_of(part),
             body=part.content,
-            status_callback=f"{self._terms.public_url}/sms/status?i={part.attempt_id}&w={who}",
+            status_callback=f"{self._terms.public_url}/sms/status?w={who}&i={part.attempt_id}",
             validity_seconds=self._terms.validity_seconds,
         )
 
