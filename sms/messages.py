@@ -36,8 +36,7 @@ _PAIR = re.compile(r"/(?:[a-z]+:[^/]+|\+?[0-9]{3,15})$")
 _SEPARATORS = re.compile(r"[+ ().-]")
 #: A row of fewer digits without a plus may be a short code.
 _SHORTEST_WITHOUT_PLUS: Final = 10
-_NO_WORD = re.compile(r"[^a-z0-9]+")
-_STATUS_CHARACTERS: Final = 40
+_STATUS = re.compile(r"[a-z_]{1,40}")
 #: `str.isdigit` and `int` take other scripts' digits, and do not agree on which.
 _COUNT = re.compile(r"[0-9]{1,9}")
 _VISIBLE_DIGITS: Final = 2
@@ -227,10 +226,12 @@ class DeliveryReport:
             raise UnusableText("MessageSid is not the id of a message")
         code = form.get("ErrorCode", "")
         status = (form.get("MessageStatus") or _required(form, "SmsStatus")).lower()
+        if not _STATUS.fullmatch(status):
+            raise UnusableText("MessageStatus is not a word")
         return cls(
             sid=MessageSid(sid),
             to=_required(form, "To"),
-            status=_NO_WORD.sub("_", status)[:_STATUS_CHARACTERS],
+            status=status,
             attempt_id=attempt_id,
             error_code=int(code) if _COUNT.fullmatch(code) else None,
             sender=form.get("From", ""),

@@ -108,12 +108,9 @@ def test_a_number_on_the_list_is_the_one_that_texted_however_it_is_written(liste
     assert messages.in_e164(listed) == address
 
 
-@pytest.mark.parametrize(
-    ("status", "word"),
-    [("partially_delivered", "partially_delivered"), ("Half Way!", "half_way_"), ("x" * 500, "x" * 40)],
-)
-def test_any_word_is_a_status(status: str, word: str) -> None:
-    assert DeliveryReport.parse({**FORM, "MessageStatus": status}, "SM1-0-a").status == word
+@pytest.mark.parametrize("status", ["partially_delivered", "word_of_tomorrow", "READ"])
+def test_any_word_is_a_status(status: str) -> None:
+    assert DeliveryReport.parse({**FORM, "MessageStatus": status}, "SM1-0-a").status == status.lower()
 
 
 def test_a_number_is_masked_for_logs() -> None:

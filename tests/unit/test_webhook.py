@@ -252,7 +252,7 @@ def test_readiness_and_metrics_say_which_scope_is_stopped(webhook: Webhook) -> N
     assert "dadacat_sending_stopped 0.0" in page
 
 
-@pytest.mark.parametrize("status", ["partially_delivered", "a word of tomorrow", "read"])
+@pytest.mark.parametrize("status", ["partially_delivered", "word_of_tomorrow", "read"])
 def test_any_status_is_taken(webhook: Webhook, status: str) -> None:
     form = {"MessageSid": a_sid(), "AccountSid": ACCOUNT, "To": ANN, "MessageStatus": status}
 
