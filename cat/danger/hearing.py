@@ -1,0 +1,64 @@
+"""Hear danger in a person's texts: idioms are cut out, then patterns and the meaning decide.
+
+A pattern that is certain makes the text certain. The meaning alone makes it certain only with a high score, and possible
+with a middling one. A long text is heard in pieces, because the meaning of a whole hides one sentence of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from cat.danger import patterns
+from cat.danger.model import CALM, Danger, Tier
+from cat.danger.vectors import Ear
+
+#: Scores from which a text is possible or certain by its meaning alone; chosen by cross-validation.
+POSSIBLE_SCORE, CERTAIN_SCORE = -0.1, 0.35
+#: The same after danger was heard in the person's latest texts: what sounds dark then is dark.
+WARY_POSSIBLE_SCORE, WARY_CERTAIN_SCORE = -0.3, 0.1
+#: A longer text is heard in pieces of its sentences.
+WHOLE_CHARACTERS: Final = 160
+#: Pieces that are heard by meaning at most: 20 ms each.
+PIECES: Final = 10
+
+_ENDS: Final = re.compile(r"(?<=[.!?;\n\u3002\uff01\uff1f])\s*|\n+")
+
+
+def hear(texts: Iterable[str], ear: Ear, *, wary: bool = False) -> Danger:
+    """Return the gravest danger in these texts. `wary`: danger was heard before them."""
+    heard = [_hear_piece(piece, ear, wary=wary) for text in texts for piece in _pieces(text)]
+    gravest = max(heard, key=lambda danger: danger.tier, default=CALM)
+    young = any(danger.young for danger in heard)
+    return Danger(gravest.tier, gravest.kind, young) if gravest.tier else CALM
+
+
+def _hear_piece(text: str, ear: Ear, *, wary: bool) -> Danger:
+    plain = patterns.without_idioms(patterns.normal(text))
+    by_wording = patterns.hear(plain)
+    if by_wording.tier is Tier.CERTAIN or not any(character.isalpha() for character in plain):
+        return by_wording
+    meaning = ear(plain)
+    if meaning is None:
+        return by_wording
+    possible, certain = (WARY_POSSIBLE_SCORE, WARY_CERTAIN_SCORE) if wary else (POSSIBLE_SCORE, CERTAIN_SCORE)
+    tier = Tier.CERTAIN if meaning.score >= certain else Tier.POSSIBLE if meaning.score >= possible else Tier.CALM
+    if by_wording.tier:
+        # a pattern that is only possible, such as a bare cry for help, is never certain by its meaning
+        return by_wording
+    return Danger(tier, meaning.kind, patterns.is_young(plain)) if tier else CALM
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Yield a short text whole, and a long one in stretches of sentences: the last ones, which weigh most."""
+    if len(text) <= WHOLE_CHARACTERS:
+        yield text
+        return
+    pieces = [""]
+    for sentence in _ENDS.split(text):
+        if pieces[-1] and len(pieces[-1]) + len(sentence) > WHOLE_CHARACTERS:
+            pieces.append("")
+        pieces[-1] = f"{pieces[-1]} {sentence}".strip()
+    cut = [piece[at : at + 2 * WHOLE_CHARACTERS] for piece in pieces for at in range(0, len(piece), 2 * WHOLE_CHARACTERS)]
+    yield from cut[-PIECES:]
