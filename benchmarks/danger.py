@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cat.danger import hearing, patterns, vectors
-from cat.danger.model import Danger, Kind, Tier
+from cat.danger.model import Danger, Kind, Meaning, Tier, deaf
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 TEXTS: Final = ROOT / "tests/data/danger"
@@ -60,10 +60,10 @@ class Model:
     known: Floats
     adds: Floats
 
-    def meaning(self, vector: Floats) -> vectors.Meaning:
+    def meaning(self, vector: Floats) -> Meaning:
         """Return the meaning of a text with this vector."""
         score, *kinds = vectors.scores(vector - self.centre, self.known, self.adds).tolist()
-        return vectors.Meaning(score, vectors.KINDS[kinds.index(max(kinds))])
+        return Meaning(score, vectors.KINDS[kinds.index(max(kinds))])
 
 
 def read(*names: str) -> list[Text]:
@@ -75,7 +75,8 @@ def read(*names: str) -> list[Text]:
             if line.startswith("== "):
                 section = line.split()[1:]
             elif line and not line.startswith("#"):
-                texts.append(Text(*section, line))
+                language, tier, kind = section
+                texts.append(Text(language, tier, kind, line))
     return texts
 
 
@@ -116,7 +117,6 @@ def train() -> None:
     print(f"{len(texts)} texts, {WEIGHTS.stat().st_size:,} bytes")
 
 
-
 def judged(texts: Sequence[Text], judge: Callable[[Text], Danger]) -> dict[Text, Danger]:
     """Return what is heard in each text."""
     return {text: judge(text) for text in texts}
@@ -130,7 +130,7 @@ def cross_validated(texts: Sequence[Text], given: Floats, *, worded: bool) -> di
         rest = [place for place in range(len(texts)) if place % FOLDS != fold]
         model = fit([texts[place] for place in rest], given[rest])
 
-        def ear(text: str, model: Model = model) -> vectors.Meaning:
+        def ear(text: str, model: Model = model) -> Meaning:
             return model.meaning(embed(text))
 
         for place in range(fold, len(texts), FOLDS):
@@ -139,7 +139,7 @@ def cross_validated(texts: Sequence[Text], given: Floats, *, worded: bool) -> di
     return heard
 
 
-def by_meaning(meaning: vectors.Meaning) -> Danger:
+def by_meaning(meaning: Meaning) -> Danger:
     """Return what the meaning alone says."""
     certain = Tier.CERTAIN if meaning.score >= hearing.CERTAIN_SCORE else Tier.POSSIBLE
     return Danger(certain if meaning.score >= hearing.POSSIBLE_SCORE else Tier.CALM, meaning.kind)
@@ -152,9 +152,7 @@ def linear(texts: Sequence[Text], given: Floats) -> dict[Text, Danger]:
     flat = np.hstack([given - given.mean(axis=0), np.ones((len(texts), 1))])
     for fold in range(FOLDS):
         rest = np.array([place for place in range(len(texts)) if place % FOLDS != fold])
-        weights = np.linalg.solve(
-            flat[rest].T @ flat[rest] + 0.05 * np.eye(flat.shape[1]), flat[rest].T @ wanted[rest]
-        )
+        weights = np.linalg.solve(flat[rest].T @ flat[rest] + 0.05 * np.eye(flat.shape[1]), flat[rest].T @ wanted[rest])
         for place in range(fold, len(texts), FOLDS):
             score = float(flat[place] @ weights)
             tier = Tier.CERTAIN if score >= 0.4 else Tier.POSSIBLE if score >= 0 else Tier.CALM  # noqa: PLR2004
@@ -183,7 +181,7 @@ def table() -> None:
     embed = vectors.embedder()
     first = set(read("first"))
 
-    def ear(text: str) -> vectors.Meaning:
+    def ear(text: str) -> Meaning:
         return full.meaning(embed(text))
 
     crossed = cross_validated(known, given, worded=True)
@@ -194,7 +192,7 @@ def table() -> None:
         ("patterns and vectors", "first review, cross-validated", only(crossed, first)),
         ("patterns and vectors", "all training texts, cross-validated", crossed),
         ("patterns and vectors", "held out", held),
-        ("patterns alone", "held out", judged(fresh, lambda text: hearing.hear([text.words], vectors.deaf))),
+        ("patterns alone", "held out", judged(fresh, lambda text: hearing.hear([text.words], deaf))),
         ("vectors alone", "all training texts, cross-validated", cross_validated(known, given, worded=False)),
         ("vectors alone", "held out", judged(fresh, lambda text: by_meaning(ear(patterns.normal(text.words))))),
         ("linear classifier on the vectors", "all training texts, cross-validated", linear(known, given)),
@@ -239,7 +237,7 @@ def by_language(heard: dict[Text, Danger]) -> Iterator[str]:
 def cost() -> None:
     """Print milliseconds a text and the memory of a process, with the model and without."""
     texts = [text.words for text in read("held_out")]
-    for name, ear in (("patterns alone", vectors.deaf), ("patterns and vectors", vectors.ear())):
+    for name, ear in (("patterns alone", deaf), ("patterns and vectors", vectors.hear)):
         seconds = []
         for text in texts:
             started_at = time.perf_counter()
@@ -247,10 +245,15 @@ def cost() -> None:
             seconds.append(time.perf_counter() - started_at)
         times = sorted(1000 * second for second in seconds[5:])
         print(f"{name}: median {median(times):.1f} ms a text, 95 % under {times[len(times) * 95 // 100]:.1f} ms")
-    for name, more in (("without the model", ""), ("with the model", "; from cat.danger import vectors; vectors.ear()('a')")):
+    for name, more in (
+        ("without the model", ""),
+        ("with the model", "; from cat.danger import vectors; vectors.hear('a')"),
+    ):
         script = f"import worker.build.cat, boto3, celery{more}; print(open('/proc/self/status').read())"
         status = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S603
-        sizes = {line.split(":")[0]: int(line.split()[1]) // 1024 for line in status.stdout.splitlines() if "kB" in line}
+        sizes = {
+            line.split(":")[0]: int(line.split()[1]) // 1024 for line in status.stdout.splitlines() if "kB" in line
+        }
         print(f"a process {name}: {sizes['VmRSS']} MB, of them {sizes['RssAnon']} MB its own")
 
 

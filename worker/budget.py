@@ -43,7 +43,7 @@ class Asked:
     model: int | None
     #: The reply if the budget does not pay for more.
     last_line: str
-    #: `danger` or `help`: answered once a day whatever it costs; empty: not urgent.
+    #: Answered whatever it costs, once a day for each reason, such as `help`; empty: not urgent.
     urgent: str
 
 
@@ -100,7 +100,7 @@ class Budget:
 
         A last line needs no correction: its exact cost was reserved.
         """
-        if self._purse is not None and grant.day and grant.leave is BudgetVerdict.GO:
+        if self._purse is not None and grant.day and grant.leave in {BudgetVerdict.GO, BudgetVerdict.BEYOND}:
             self._purse.settle(grant, model=model, sms=sms)
 
     def count(self, *, now: datetime) -> None:

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from cat.danger.state import State
 from conversation.models import Conversation
 from inbox.ports import Lease
 from inbox.times import moment
@@ -36,6 +37,11 @@ class Visit:
     tombstones: frozenset[str] = frozenset()
     #: The turns that are being answered right now.
     in_hand: tuple[Turn, ...] = ()
+
+    @property
+    def danger(self) -> State:
+        """Return what is kept of a danger that was heard in this conversation."""
+        return State.from_json(self.conversation.danger)
 
     @property
     def user_id(self) -> str:

@@ -1,7 +1,7 @@
 """Hear danger in a person's texts: idioms are cut out, then patterns and the meaning decide.
 
-A pattern that is certain makes the text certain. The meaning alone makes it certain only with a high score, and possible
-with a middling one. A long text is heard in pieces, because the meaning of a whole hides one sentence of it.
+A pattern that is certain makes the text certain. The meaning alone makes it certain only with a high score, and
+possible with a middling one. A long text is heard in pieces, because the meaning of a whole hides one sentence of it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from cat.danger import patterns
-from cat.danger.model import CALM, Danger, Tier
-from cat.danger.vectors import Ear
+from cat.danger.model import CALM, Danger, Ear, Tier
 
 #: Scores from which a text is possible or certain by its meaning alone; chosen by cross-validation.
 POSSIBLE_SCORE, CERTAIN_SCORE = -0.1, 0.35
@@ -60,5 +59,7 @@ def _pieces(text: str) -> Iterator[str]:
         if pieces[-1] and len(pieces[-1]) + len(sentence) > WHOLE_CHARACTERS:
             pieces.append("")
         pieces[-1] = f"{pieces[-1]} {sentence}".strip()
-    cut = [piece[at : at + 2 * WHOLE_CHARACTERS] for piece in pieces for at in range(0, len(piece), 2 * WHOLE_CHARACTERS)]
+    cut = [
+        piece[at : at + 2 * WHOLE_CHARACTERS] for piece in pieces for at in range(0, len(piece), 2 * WHOLE_CHARACTERS)
+    ]
     yield from cut[-PIECES:]

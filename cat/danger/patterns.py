@@ -17,7 +17,7 @@ _QUOTES: Final = str.maketrans("\u2018\u2019\u02bc\u00b4`", "'" * 5)
 _YOUNG: Final = re.compile(
     r"\b(?:i'?m|i am|im|ich bin|bin|j'ai|tengo|ho|tenho|ik ben|mam)\s+(?:only |just |erst |apenas |solo )?"
     r"(?:[5-9]|1[0-7])\b(?!\s*(?:minutes|hours|years? (?:into|at)|euros?|dollars?|minuten|stunden|km|%|percent|min))"
-    r"|\b(?:i'?m|i am) a (?:kid|child)\b|\b(?:мне|yaşım|我今年)\s*(?:[5-9]|1[0-7])\b|(?:[5-9]|1[0-7])歳です"
+    r"|\b(?:i'?m|i am) a (?:kid|child)\b|\b(?:мне|我今年)\s*(?:[5-9]|1[0-7])\b|(?:[5-9]|1[0-7])歳です"
 )
 #: Kinds in the order in which they are tried: who needs an ambulance needs it first.
 _ORDER: Final = (Kind.CHILD, Kind.MEDICAL, Kind.DESPAIR, Kind.EMERGENCY, Kind.VIOLENCE, Kind.THREAT)
@@ -25,9 +25,9 @@ _ORDER: Final = (Kind.CHILD, Kind.MEDICAL, Kind.DESPAIR, Kind.EMERGENCY, Kind.VI
 
 def hear(text: str) -> Danger:
     """Return the danger in a text, in its normal form and without idioms."""
-    for tier, name in ((Tier.CERTAIN, "certain"), (Tier.POSSIBLE, "possible")):
+    for tier, table in ((Tier.CERTAIN, "certain"), (Tier.POSSIBLE, "possible")):
         for kind in _ORDER:
-            if any(pattern.search(text) for pattern in _patterns(name, kind)):
+            if any(pattern.search(text) for pattern in _patterns(table, kind)):
                 return Danger(tier, kind, is_young(text))
     return CALM
 
@@ -37,6 +37,16 @@ def without_idioms(text: str) -> str:
     for idiom in _idioms():
         text = idiom.sub(" ", text)
     return " ".join(text.split())
+
+
+def is_answer(name: str, text: str) -> bool:
+    """Return whether a text, in its normal form, is an answer of this kind, such as `unanswered` or `joke`."""
+    return any(pattern.search(text) for pattern in _patterns("answer", name))
+
+
+def is_harmful(reply: str) -> bool:
+    """Return whether a reply names a method or encourages harm."""
+    return any(pattern.search(normal(reply)) for pattern in _patterns("harmful", "all"))
 
 
 def is_young(text: str) -> bool:
@@ -69,8 +79,8 @@ def _table() -> dict[str, Any]:  # Any: TOML's own types
 
 
 @cache
-def _patterns(tier: str, kind: Kind) -> tuple[re.Pattern[str], ...]:
-    return _compiled(_table()[tier].get(kind, ()))
+def _patterns(table: str, name: str) -> tuple[re.Pattern[str], ...]:
+    return _compiled(_table()[table].get(name, ()))
 
 
 @cache

