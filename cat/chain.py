@@ -99,7 +99,7 @@ class Cat:
         until = self._clock() + self._deadline_seconds - RESERVE_SECONDS - used_seconds
         tally = _Tally()
         heard, alert = self._warned(heard)
-        if alert.is_certain:
+        if alert.is_fixed:
             return self._quiet(heard, alert, tally)
         for place, engine in enumerate(self._engines):
             left = until - self._clock()
@@ -189,7 +189,7 @@ class Cat:
         if alert.is_serious:
             words = gate.whole(answer.words, alert)
             return replace(answer, words=words, parts=(words,), alert=alert)
-        if gate.tells_whom_to_call(answer.words):
+        if gate.tells_whom_to_call(answer.words, alert):
             doubt = gate.doubted(alert, answer.words)
             words = gate.whole(answer.words, doubt) or doubt.line()
             return replace(answer, words=words, parts=(words,), alert=doubt)

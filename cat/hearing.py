@@ -20,6 +20,8 @@ from typing import Any, Final
 
 import stopwordsiso
 
+from cat import grave
+
 LANGUAGES: Final = ("en", "de", "fr", "es")
 #: A text of more characters than this is of the kind `wall`.
 WALL: Final = 220
@@ -192,6 +194,7 @@ def mice(text: str, dull: frozenset[str]) -> list[str]:
         and "'" not in word
         and "LATIN" in unicodedata.name(word[0], "")
         and not is_unspeakable(word)
+        and grave.playable(word)
     )
     return list(usable)
 

@@ -30,6 +30,11 @@ LAST_LINES: Final = {
 }
 
 
+def last_line(language: str) -> str:
+    """Return the last line in this language, or in English."""
+    return LAST_LINES.get(language, LAST_LINES["en"])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """The reply for which a reservation is asked."""

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
-from cat import hearing, ports, recall
+from cat import ports, recall
 from cat.chain import Cat
 from cat.danger.watch import Alert
 from conversation import errors
@@ -148,7 +148,6 @@ class Responder:
 
     def _asked(self, visit: Visit, batch: intake.Batch, heard: ports.Heard, alert: Alert) -> budget.Asked:
         """Return what must be known before money is reserved for a reply."""
-        words, _ = hearing.listen(heard.said, heard.theirs, pictures=heard.pictures)
         turn = batch.turns[0].sid
         may_exceed = alert.is_certain and (batch.beyond or alert.before.may_except(alert.now_ms))
         return budget.Asked(
@@ -156,8 +155,8 @@ class Responder:
             # the oldest text in hand: the successor of a dead worker finds the same one, under every policy
             turn=turn,
             to=messages.address_of(visit.user_id),
-            model=None if batch.rule.alone or alert.is_certain else self._cat.max_cost(heard),
-            last_line=alert.line() if alert.is_serious else budget.LAST_LINES[words.language],
+            model=None if batch.rule.alone or alert.is_fixed else self._cat.max_cost(heard),
+            last_line=alert.line() if alert.is_serious else budget.last_line(alert.language),
             # a reason of its own for each turn: the conversation's state keeps such replies apart
             urgent=batch.rule.urgent or (f"danger:{turn}" if may_exceed else ""),
         )

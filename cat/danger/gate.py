@@ -18,8 +18,7 @@ KEPT_SEGMENTS: Final = 4
 _MARKUP: Final = re.compile(r"[<>|`\[\]{}]|^\s*#|\*\*", re.MULTILINE)
 #: A request to call or text a number, in the languages that the cat speaks best.
 _CALL: Final = re.compile(
-    r"\b(?:call|text|dial|ring|phone|reach|ruf\w*|wähl\w*|anrufen|appel\w*|compos\w*|llam\w*|marc\w*|chiam\w*|lig\w*|bel)\b"
-    r"[^.!?]{0,40}?\d",
+    r"\b(?:call|text|dial|ring|phone|reach|ruf\w*|wähl\w*|anrufen|appel\w*|compos\w*|llam\w*|marc\w*|chiam\w*|lig\w*|bel)\b",
     re.IGNORECASE,
 )
 
@@ -31,9 +30,9 @@ def whole(words: str, alert: Alert) -> str:
     return plain if is_fit and numbers.holds(plain, alert.help) else ""
 
 
-def tells_whom_to_call(words: str) -> bool:
-    """Return whether a reply sends the person to a number of the list: its model heard danger in the text."""
-    return bool(_CALL.search(words)) and numbers.any_in(words)
+def tells_whom_to_call(words: str, alert: Alert) -> bool:
+    """Return whether a reply sends the person to such a number: its model heard danger in the text."""
+    return bool(_CALL.search(words)) and numbers.any_in(words, alert.person)
 
 
 def is_harmful(words: str) -> bool:

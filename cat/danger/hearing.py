@@ -17,6 +17,8 @@ from cat.danger.model import CALM, Danger, Ear, Tier
 POSSIBLE_SCORE, CERTAIN_SCORE = -0.1, 0.35
 #: The same after danger was heard in the person's latest texts: what sounds dark then is dark.
 WARY_POSSIBLE_SCORE, WARY_CERTAIN_SCORE = -0.3, 0.1
+#: With fewer words left behind an idiom, a text has no meaning to hear.
+SCRAP_WORDS: Final = 3
 #: A longer text is heard in pieces of its sentences.
 WHOLE_CHARACTERS: Final = 160
 #: Pieces that are heard by meaning at most: 20 ms each.
@@ -34,9 +36,11 @@ def hear(texts: Iterable[str], ear: Ear, *, wary: bool = False) -> Danger:
 
 
 def _hear_piece(text: str, ear: Ear, *, wary: bool) -> Danger:
-    plain = patterns.without_idioms(patterns.normal(text))
+    whole = patterns.normal(text)
+    plain = patterns.without_idioms(whole)
     by_wording = patterns.hear(plain)
-    if by_wording.tier is Tier.CERTAIN or not any(character.isalpha() for character in plain):
+    is_scrap = plain != whole and len(plain.split()) < SCRAP_WORDS
+    if by_wording.tier is Tier.CERTAIN or is_scrap or not any(character.isalpha() for character in plain):
         return by_wording
     meaning = ear(plain)
     if meaning is None:

@@ -30,10 +30,11 @@ def line(name: str, help_: Help, language: str, said: Collection[str] = ()) -> s
     return next((form for form in filled if form not in said), filled[0])
 
 
-def every_line(help_: Help, language: str) -> list[str]:
-    """Return all lines of a language with these numbers, for tests and proofreading."""
+def every_line(kind: str, help_: Help, language: str) -> list[str]:
+    """Return all lines that a danger of this kind can get, for tests and proofreading."""
     words = _table()[language]
-    return [_fill(form, help_, words) for forms in words.values() if isinstance(forms, list) for form in forms]
+    names = (kind, "possible", "again", "unanswered", "stay", "calm", "reset")
+    return [_fill(form, help_, words) for name in names for form in _forms(name, help_, words)]
 
 
 def _forms(name: str, help_: Help, words: Mapping[str, Any]) -> Sequence[str]:  # Any: TOML's own types

@@ -26,8 +26,13 @@ class Alert:
 
     @property
     def is_certain(self) -> bool:
-        """Return whether no engine is asked."""
+        """Return whether the danger in these texts is certain."""
         return self.heard.tier is Tier.CERTAIN
+
+    @property
+    def is_fixed(self) -> bool:
+        """Return whether no engine is asked: danger is certain, or was, and the cat is quiet with the person."""
+        return self.is_certain or (self.is_serious and not self.heard.tier)
 
     @property
     def is_serious(self) -> bool:
