@@ -161,7 +161,7 @@ class Intake:
 
     def _admit(self, visit: Visit, batch: Batch, entry: Waiting, text: InboundSms, turn: model.Turn) -> bool:
         """Settle a text that gets no reply, or add it to the batch; False if it must wait its turn."""
-        keyword = keywords.read(text.body, text.opt_out_type, opted_out=not visit.conversation.is_active)
+        keyword = self._keyword(visit, text)
         rule = RULES[keyword]
         verdict = self._judge(visit, text, turn, keyword)
         beyond = False
@@ -191,6 +191,14 @@ class Intake:
         batch.entries.append(entry.entry_id)
         batch.rule = rule
         return True
+
+    def _keyword(self, visit: Visit, text: InboundSms) -> keywords.Keyword | None:
+        """Return the keyword that a text is. A cry for help is none if it would get no answer, or no right one."""
+        keyword = keywords.read(text.body, text.opt_out_type, opted_out=not visit.conversation.is_active)
+        if keyword is not keywords.Keyword.HELP or text.opt_out_type is not None:
+            return keyword
+        unanswered = not self._settings.help_line and keywords.read(text.body, words=keywords.TWILIOS) is None
+        return None if unanswered or visit.danger.lasts(visit.now_ms()) else keyword
 
     def is_exception(self, visit: Visit, text: InboundSms, keyword: keywords.Keyword | None) -> bool:
         """Return whether a text is answered beyond a limit: it shows certain danger, the first in ten minutes."""

@@ -7,13 +7,10 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Final
 
 from cat import ports, recall
 from cat.chain import Cat
-from cat.danger.watch import Alert
 from conversation import errors
-from conversation.models import Role
 from inbox import budget as money
 from inbox.errors import InboxAway
 from inbox.ports import Agenda
@@ -22,13 +19,10 @@ from journal.ports import Journal
 from journal.states import TurnState
 from sms import messages
 from sms.ports import MediaSource
-from worker import budget, intake, pictures, telemetry
+from worker import budget, dangers, intake, pictures, telemetry
 from worker.keyword_rules import fixed_lines
 from worker.visit import Visit
 from worker.visit_settings import VisitSettings
-
-#: The person's latest texts that tell the language and the age of a person in danger.
-EARLIER_TEXTS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +70,8 @@ class Responder:
         answered, superseded, texts = batch.turns, list[model.Turn](), batch.texts
         if self._settings.policy == "latest" and not batch.rule.alone:
             superseded, answered, texts = answered[:-1], answered[-1:], texts[-1:]
-        alert = self._alert(visit, batch)
+        # a text that the newest one supersedes is heard, too
+        alert = dangers.alert_of(self._cat.watch, visit, batch.texts)
         heard = recall.hear(
             visit.conversation,
             [text.body for text in texts],
@@ -87,7 +82,7 @@ class Responder:
             unheard=fixed_lines(self._settings),
             alert=alert,
         )
-        asked = self._asked(visit, batch, heard, alert)
+        asked = self._asked(visit, batch, heard)
         grant = self._budget.ask(asked, now=visit.now())
         if grant.leave is money.BudgetVerdict.SILENCE:
             self._be_silent(visit, batch, (*superseded, *answered))
@@ -98,7 +93,7 @@ class Responder:
         silent = tuple(reply.facts.get("silent_engines", ()))
         self._telemetry.emit(telemetry.reply_composed(visit.lease.who, reply.engine, seconds, silent))
         is_beyond = batch.beyond or grant.leave is money.BudgetVerdict.BEYOND
-        danger = _danger_after(visit, reply.alert, is_beyond=is_beyond)
+        kept = dangers.kept(visit, reply.alert, is_beyond=is_beyond)
         introduces = self._settings.introduces(visit.conversation)
         is_fixed = batch.rule.line is not None or grant.leave is money.BudgetVerdict.LAST_LINE
         frozen = model.FrozenReply(
@@ -109,9 +104,9 @@ class Responder:
             expected=self._budget.expected(messages.address_of(visit.user_id), reply.parts or (reply.words,)),
             reply_text=reply.words,
             # no line stands below a fixed line, or below words to a person in danger
-            unintroduced=introduces and (is_fixed or danger.is_serious),
-            serious=danger.is_serious,
-            danger=danger.stored,
+            unintroduced=introduces and (is_fixed or kept.serious),
+            serious=kept.serious,
+            danger=kept.danger,
             token=secrets.token_hex(12),
             forget=batch.rule.forgets,
             facts={
@@ -135,21 +130,10 @@ class Responder:
                 if recall.is_due(visit.conversation, self._settings.memory, now=visit.now()):
                     self._agenda.request_memory(visit.lease.who)
 
-    def _alert(self, visit: Visit, batch: intake.Batch) -> Alert:
-        """Return the danger in these texts, and in those that the newest one supersedes."""
-        said = [message.content for message in visit.conversation.messages if message.role is Role.USER]
-        return self._cat.watch.look(
-            [text.body for text in batch.texts],
-            visit.danger,
-            now_ms=visit.now_ms(),
-            earlier=said[-EARLIER_TEXTS:],
-            person=messages.address_of(visit.user_id),
-        )
-
-    def _asked(self, visit: Visit, batch: intake.Batch, heard: ports.Heard, alert: Alert) -> budget.Asked:
+    def _asked(self, visit: Visit, batch: intake.Batch, heard: ports.Heard) -> budget.Asked:
         """Return what must be known before money is reserved for a reply."""
-        turn = batch.turns[0].sid
-        may_exceed = alert.is_certain and (batch.beyond or alert.before.may_except(alert.now_ms))
+        turn, alert = batch.turns[0].sid, heard.alert
+        assert alert is not None, "danger is heard before money is asked for"
         return budget.Asked(
             who=visit.lease.who,
             # the oldest text in hand: the successor of a dead worker finds the same one, under every policy
@@ -157,8 +141,7 @@ class Responder:
             to=messages.address_of(visit.user_id),
             model=None if batch.rule.alone or alert.is_fixed else self._cat.max_cost(heard),
             last_line=alert.line() if alert.is_serious else budget.last_line(alert.language),
-            # a reason of its own for each turn: the conversation's state keeps such replies apart
-            urgent=batch.rule.urgent or (f"danger:{turn}" if may_exceed else ""),
+            urgent=batch.rule.urgent or dangers.urgency(alert, turn, is_beyond=batch.beyond),
         )
 
     def _be_silent(self, visit: Visit, batch: intake.Batch, turns: Sequence[model.Turn]) -> None:
@@ -214,21 +197,3 @@ class Responder:
     def _note(self, visit: Visit, turn: model.Turn, reason: str) -> None:
         visit.filed[turn.sid] = turn
         self._telemetry.emit(telemetry.turn_settled(visit.lease.who, turn, turn.state, reason, visit.fence))
-
-
-@dataclass(frozen=True, slots=True)
-class _Danger:
-    """What is stored of a danger with a reply; `stored` None: what was stored stays."""
-
-    is_serious: bool = False
-    stored: str | None = None
-
-
-def _danger_after(visit: Visit, alert: Alert | None, *, is_beyond: bool) -> _Danger:
-    """Return what is stored with a reply that the cat wrote. A fixed line of the operator's knows no danger."""
-    if alert is None:
-        return _Danger()
-    if alert.heard.tier:
-        telemetry.count_danger(alert.heard.tier)
-    after = alert.after if not is_beyond else replace(alert.after, excepted_ms=visit.now_ms())
-    return _Danger(alert.is_serious, None if after == visit.danger else after.to_json())
