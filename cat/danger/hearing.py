@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from cat.danger import patterns
-from cat.danger.model import CALM, Danger, Ear, Tier
+from cat.danger.model import CALM, Danger, Ear, Tier, deaf
 
 #: Scores from which a text is possible or certain by its meaning alone; chosen by cross-validation.
 POSSIBLE_SCORE, CERTAIN_SCORE = -0.1, 0.35
@@ -20,16 +20,19 @@ WARY_POSSIBLE_SCORE, WARY_CERTAIN_SCORE = -0.3, 0.1
 #: With fewer words left behind an idiom, a text has no meaning to hear.
 SCRAP_WORDS: Final = 3
 #: A longer text is heard in pieces of its sentences.
-WHOLE_CHARACTERS: Final = 160
-#: Pieces that are heard by meaning at most: 20 ms each.
-PIECES: Final = 10
+WHOLE_BYTES: Final = 160
+#: The meaning of so much is heard for one reply, newest first: a fifth of a second at most. Patterns read everything.
+MEANING_BYTES: Final = 800
 
 _ENDS: Final = re.compile(r"(?<=[.!?;\n\u3002\uff01\uff1f])\s*|\n+")
 
 
 def hear(texts: Iterable[str], ear: Ear, *, wary: bool = False) -> Danger:
     """Return the gravest danger in these texts. `wary`: danger was heard before them."""
-    heard = [_hear_piece(piece, ear, wary=wary) for text in texts for piece in _pieces(text)]
+    heard, left = list[Danger](), MEANING_BYTES
+    for piece in reversed([piece for text in texts for piece in _pieces(text)]):
+        heard.append(_hear_piece(piece, ear if left > 0 else deaf, wary=wary))
+        left -= _bytes(piece)
     gravest = max(heard, key=lambda danger: danger.tier, default=CALM)
     young = any(danger.young for danger in heard)
     return Danger(gravest.tier, gravest.kind, young) if gravest.tier else CALM
@@ -54,16 +57,19 @@ def _hear_piece(text: str, ear: Ear, *, wary: bool) -> Danger:
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """Yield a short text whole, and a long one in stretches of sentences: the last ones, which weigh most."""
-    if len(text) <= WHOLE_CHARACTERS:
+    """Yield a short text whole, and a long one in stretches of sentences."""
+    if _bytes(text) <= WHOLE_BYTES:
         yield text
         return
+    most = WHOLE_BYTES * len(text) // _bytes(text)
     pieces = [""]
     for sentence in _ENDS.split(text):
-        if pieces[-1] and len(pieces[-1]) + len(sentence) > WHOLE_CHARACTERS:
+        if pieces[-1] and len(pieces[-1]) + len(sentence) > most:
             pieces.append("")
         pieces[-1] = f"{pieces[-1]} {sentence}".strip()
-    cut = [
-        piece[at : at + 2 * WHOLE_CHARACTERS] for piece in pieces for at in range(0, len(piece), 2 * WHOLE_CHARACTERS)
-    ]
-    yield from cut[-PIECES:]
+    for piece in pieces:
+        yield from (piece[at : at + most] for at in range(0, len(piece), most))
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode("utf-8", "replace"))

@@ -26,13 +26,15 @@ log = logs.get("cat")
 KINDS: Final = tuple(Kind)
 #: How fast the likeness of two texts falls with the distance of their vectors; chosen by cross-validation.
 FALL: Final = 0.75
-#: A lock instead of threads: a text takes 20 ms of one core, and the engine's memory for one text is shared.
+#: One text at a time: the engine does not promise more, and a text takes 20 ms.
 _ONE: Final = threading.Lock()
 
 
 def hear(text: str) -> Meaning | None:
     """Be the ear of this process. The first call loads the model: do not fork behind it."""
-    return _ear()(text)
+    with _ONE:
+        ear = _ear()
+    return ear(text)
 
 
 @cache
@@ -71,7 +73,8 @@ def embedder() -> Callable[[str], NDArray[np.float32]]:
 
     def embed(text: str) -> NDArray[np.float32]:
         with _ONE:
-            vector: NDArray[np.float32] = model.query(text)
+            # half of a surrogate pair cannot be encoded
+            vector: NDArray[np.float32] = model.query(text.encode("utf-8", "replace").decode())
         return vector
 
     return embed
