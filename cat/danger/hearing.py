@@ -7,7 +7,7 @@ possible with a middling one. A long text is heard in pieces, because the meanin
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from cat.danger import patterns
@@ -27,9 +27,11 @@ MEANING_BYTES: Final = 800
 _ENDS: Final = re.compile(r"(?<=[.!?;\n\u3002\uff01\uff1f])\s*|\n+")
 
 
-def hear(texts: Iterable[str], ear: Ear, *, wary: bool = False) -> Danger:
+def hear(texts: Sequence[str], ear: Ear, *, wary: bool = False) -> Danger:
     """Return the gravest danger in these texts. `wary`: danger was heard before them."""
-    heard, left = list[Danger](), MEANING_BYTES
+    # a cut between two pieces may go through what shows danger
+    heard = [_hear_piece(text, deaf, wary=wary) for text in texts if _bytes(text) > WHOLE_BYTES]
+    left = MEANING_BYTES
     for piece in reversed([piece for text in texts for piece in _pieces(text)]):
         heard.append(_hear_piece(piece, ear if left > 0 else deaf, wary=wary))
         left -= _bytes(piece)
