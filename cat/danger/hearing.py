@@ -14,7 +14,7 @@ from cat.danger import patterns
 from cat.danger.model import CALM, Danger, Ear, Tier, deaf
 
 #: Scores from which a text is possible or certain by its meaning alone; chosen by cross-validation.
-POSSIBLE_SCORE, CERTAIN_SCORE = -0.1, 0.35
+POSSIBLE_SCORE, CERTAIN_SCORE = -0.1, 0.3
 #: The same after danger was heard in the person's latest texts: what sounds dark then is dark.
 WARY_POSSIBLE_SCORE, WARY_CERTAIN_SCORE = -0.3, 0.1
 #: With fewer words left behind an idiom, a text has no meaning to hear.
