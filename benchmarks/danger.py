@@ -17,6 +17,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -80,9 +81,19 @@ def read(*names: str) -> list[Text]:
     return texts
 
 
+@cache
+def _embedder() -> Callable[[str], Floats]:
+    return vectors.embedder()
+
+
+@cache
+def embed(text: str) -> Floats:
+    """Return the vector of a text in its normal form, computed once."""
+    return _embedder()(text)
+
+
 def embedded(words: Sequence[str]) -> Floats:
-    """Return the vectors of texts in their normal form."""
-    embed = vectors.embedder()
+    """Return the vectors of texts."""
     return np.stack([embed(patterns.normal(text)) for text in words])
 
 
@@ -125,7 +136,6 @@ def judged(texts: Sequence[Text], judge: Callable[[Text], Danger]) -> dict[Text,
 def cross_validated(texts: Sequence[Text], given: Floats, *, worded: bool) -> dict[Text, Danger]:
     """Return what a model hears in each text that was trained without it. `worded`: patterns help it."""
     heard: dict[Text, Danger] = {}
-    embed = vectors.embedder()
     for fold in range(FOLDS):
         rest = [place for place in range(len(texts)) if place % FOLDS != fold]
         model = fit([texts[place] for place in rest], given[rest])
@@ -178,7 +188,6 @@ def table() -> None:
     known, fresh = read("first", "more"), read("held_out")
     given = embedded([text.words for text in known])
     full = fit(known, given)
-    embed = vectors.embedder()
     first = set(read("first"))
 
     def ear(text: str) -> Meaning:

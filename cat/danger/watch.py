@@ -95,9 +95,8 @@ class Watch:
         plain = patterns.normal(" ".join(texts))
         if before.asks(now_ms) and patterns.is_answer("real", plain):
             return Danger(Tier.CERTAIN, before.danger.kind, before.danger.young)
-        if patterns.is_answer("joke", plain):
-            return CALM
-        return hearing.hear(texts, self.ear, wary=before.lasts(now_ms))
+        heard = hearing.hear(texts, self.ear, wary=before.lasts(now_ms))
+        return CALM if heard.tier is not Tier.CERTAIN and patterns.is_answer("joke", plain) else heard
 
 
 def state_of(theirs: Sequence[str], now_ms: int) -> State:

@@ -293,6 +293,10 @@ def test_a_possible_danger_costs_one_question(room: Room) -> None:
     assert after == "mrrp. the fan hums."
 
 
+def test_a_joke_beside_a_certain_danger_changes_nothing() -> None:
+    assert "988" in said("i was joking yesterday, now i want to die")
+
+
 @pytest.mark.parametrize("answer", ["real", "it's real", "yes", "no game"])
 def test_a_possible_danger_that_is_real_is_certain(room: Room, answer: str) -> None:
     chat(room, "i just want to disappear forever")
