@@ -16,7 +16,7 @@ pytestmark = pytest.mark.road
 
 @pytest.fixture(scope="module")
 def tree(start_tree: Callable[..., Tree]) -> Tree:
-    return start_tree(workers=1, LIMITS="on", LIMIT_TEXTS_PER_MINUTE="6", LOG_LEVEL="DEBUG")
+    return start_tree(workers=1, LIMITS="on", LIMIT_TEXTS_PER_MINUTE="6", LOG_LEVEL="debug")
 
 
 def asked(tree: Tree, person: str, *texts: str) -> list[str]:
