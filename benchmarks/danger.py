@@ -156,7 +156,7 @@ def by_meaning(meaning: Meaning) -> Danger:
 
 
 def linear(texts: Sequence[Text], given: Floats) -> dict[Text, Danger]:
-    """Return what a plain linear classifier on the vectors hears, cross-validated, at the thresholds 0 and 0.4."""
+    """Return what a plain linear classifier on the vectors hears, at the thresholds 0 and 0.4."""
     heard: dict[Text, Danger] = {}
     wanted = np.array([1.0 if text.dangerous else -1.0 for text in texts])
     flat = np.hstack([given - given.mean(axis=0), np.ones((len(texts), 1))])
@@ -171,7 +171,7 @@ def linear(texts: Sequence[Text], given: Floats) -> dict[Text, Danger]:
 
 
 def shares(heard: dict[Text, Danger]) -> str:
-    """Return, for each label, in how many of 100 texts any danger was heard, and in how many it was certain."""
+    """Return for each label in how many of 100 texts danger was heard (and certain danger)."""
     cells = []
     for label in TIERS:
         of = [danger for text, danger in heard.items() if text.tier == label]
@@ -254,10 +254,8 @@ def cost() -> None:
             seconds.append(time.perf_counter() - started_at)
         times = sorted(1000 * second for second in seconds[5:])
         print(f"{name}: median {median(times):.1f} ms a text, 95 % under {times[len(times) * 95 // 100]:.1f} ms")
-    for name, more in (
-        ("without the model", ""),
-        ("with the model", "; from cat.danger import vectors; vectors.hear('a')"),
-    ):
+    loads = "; from cat.danger import vectors; vectors.hear('a')"
+    for name, more in (("without the model", ""), ("with the model", loads)):
         script = f"import worker.build.cat, boto3, celery{more}; print(open('/proc/self/status').read())"
         status = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S603
         sizes = {

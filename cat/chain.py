@@ -165,7 +165,7 @@ class Cat:
         return None
 
     def _warned(self, heard: Heard) -> tuple[Heard, Alert]:
-        """Return what was heard with the danger in it. Without a stored state, the wording of the history tells."""
+        """Return what was heard with its danger. Without a stored state, the history's wording tells."""
         if heard.alert is not None:
             return heard, heard.alert
         earlier = heard.theirs

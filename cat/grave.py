@@ -1,4 +1,4 @@
-"""Grave words: what may be heard and is never played with, such as death, illness, assault, faith and war.
+"""Grave words: what is heard and never played with, such as death, illness, faith and war.
 
 The list is `lexicon/grave.txt`. Accents and case do not count.
 """

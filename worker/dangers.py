@@ -1,4 +1,4 @@
-"""What a visit knows of danger: what is heard in its texts, what is urgent, and what is kept with the reply."""
+"""What a visit knows of danger: what is heard, what is urgent, and what is kept with the reply."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def urgency(alert: Alert, turn: str, *, is_beyond: bool) -> str:
 
 
 def kept(visit: Visit, alert: Alert | None, *, is_beyond: bool) -> Kept:
-    """Return what is stored with a reply, and count its danger. A fixed line of the operator's knows no danger."""
+    """Return what is stored with a reply, and count its danger; an operator's fixed line has none."""
     if alert is None:
         return Kept()
     if alert.heard.tier:

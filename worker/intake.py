@@ -193,7 +193,7 @@ class Intake:
         return True
 
     def _keyword(self, visit: Visit, text: InboundSms) -> keywords.Keyword | None:
-        """Return the keyword that a text is. A cry for help is none if it would get no answer, or no right one."""
+        """Return the keyword that a text is; a cry for help is none if it would get no right answer."""
         keyword = keywords.read(text.body, text.opt_out_type, opted_out=not visit.conversation.is_active)
         if keyword is not keywords.Keyword.HELP or text.opt_out_type is not None:
             return keyword

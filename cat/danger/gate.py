@@ -18,13 +18,14 @@ KEPT_SEGMENTS: Final = 4
 _MARKUP: Final = re.compile(r"[<>|`\[\]{}]|^\s*#|\*\*", re.MULTILINE)
 #: A request to call or text a number, in the languages that the cat speaks best.
 _CALL: Final = re.compile(
-    r"\b(?:call|text|dial|ring|phone|reach|ruf\w*|wähl\w*|anrufen|appel\w*|compos\w*|llam\w*|marc\w*|chiam\w*|lig\w*|bel)\b",
+    r"\b(?:call|text|dial|ring|phone|reach|ruf\w*|wähl\w*|anrufen"
+    r"|appel\w*|compos\w*|llam\w*|marc\w*|chiam\w*|lig\w*|bel)\b",
     re.IGNORECASE,
 )
 
 
 def whole(words: str, alert: Alert) -> str:
-    """Return a model's reply to danger as it is; empty unless it holds the right number and nothing has to be cut."""
+    """Return a model's reply to danger; empty unless it is whole and holds the right number."""
     plain = segments.fold(sanitize.visible(words)).strip()
     is_fit = not _MARKUP.search(plain) and not persona.leaks(plain) and segments.count(plain) <= KEPT_SEGMENTS
     return plain if is_fit and numbers.holds(plain, alert.help) else ""
@@ -41,6 +42,6 @@ def is_harmful(words: str) -> bool:
 
 
 def doubted(alert: Alert, words: str) -> Alert:
-    """Return the alert if a model heard danger where none was heard before it, by the number that it named."""
+    """Return the alert of a model that heard danger where none was heard before it."""
     kinds = (kind for kind in Kind if numbers.holds(words, replace(alert, heard=Danger(Tier.POSSIBLE, kind)).help))
     return replace(alert, heard=Danger(Tier.POSSIBLE, next(kinds, Kind.DESPAIR)))

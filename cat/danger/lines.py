@@ -24,7 +24,7 @@ def languages() -> Sequence[str]:
 
 
 def line(name: str, help_: Help, language: str, said: Collection[str] = ()) -> str:
-    """Return a line, such as `despair` or `calm`, that is not among the latest replies if there is another."""
+    """Return a line, such as `despair` or `calm`; if there are several, one that was not just said."""
     words = _table().get(language) or _table()[_DEFAULT]
     filled = [_fill(form, help_, words) for form in _forms(name, help_, words)]
     return next((form for form in filled if form not in said), filled[0])

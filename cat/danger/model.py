@@ -1,4 +1,4 @@
-"""The values of danger: its tiers, its kinds and what was heard; and the port behind which a meaning is heard."""
+"""The values of danger: tiers, kinds, what was heard; and the port behind which a meaning is heard."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def holds(words: str, help_: Help) -> bool:
 
 
 def any_in(words: str, address: str) -> bool:
-    """Return whether a reply holds a number of the person's country, or one that models know best, such as 988."""
+    """Return whether a reply holds a number of the person's country, or one such as 988."""
     own = {_plain(row.number) for rows in _rows(country_of(address)).values() for row in rows}
     return bool((own | _KNOWN_BEST) & _plain_all(words))
 

@@ -1,4 +1,4 @@
-"""Hear danger by its wording: `patterns.toml`. It needs no model, and is the fallback where none is installed."""
+"""Hear danger by its wording (`patterns.toml`), which needs no model."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def without_idioms(text: str) -> str:
 
 
 def is_answer(name: str, text: str) -> bool:
-    """Return whether a text, in its normal form, is an answer of this kind, such as `unanswered` or `joke`."""
+    """Return whether a text, in its normal form, is such an answer as `unanswered` or `joke`."""
     return any(pattern.search(text) for pattern in _patterns("answer", name))
 
 
@@ -55,7 +55,7 @@ def is_young(text: str) -> bool:
 
 
 def normal(text: str) -> str:
-    """Return a text in lower case, without accents on Latin letters, with plain apostrophes and single spaces."""
+    """Return a text in lower case, without Latin accents, with plain apostrophes and single spaces."""
     return " ".join(_plain(text.casefold()).translate(_QUOTES).split())
 
 

@@ -22,7 +22,7 @@ EXCEPTION_EVERY: Final = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """The latest danger, when it was heard, and what came after it; times in milliseconds of Redis's clock."""
+    """The latest danger and what came after it; times in milliseconds of Redis's clock."""
 
     danger: Danger = CALM
     heard_ms: int = 0

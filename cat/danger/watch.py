@@ -1,4 +1,4 @@
-"""What one reply must know of danger: what is heard now, what was heard before, and which line is right."""
+"""What one reply must know of danger: what is heard, what was heard before, which line is right."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Alert:
         return numbers.help_for(self.person, Danger(danger.tier, danger.kind, young), self.language)
 
     def line(self, said: Sequence[str] = (), *, resets: bool = False) -> str:
-        """Return the cat's line, unlike the replies in `said` if there is another. `resets`: the text is RESET."""
+        """Return the cat's line, if possible none of `said`. `resets`: the text is RESET."""
         return lines.line("reset" if resets else self._name(), self.help, self.language, said)
 
     def _name(self) -> str:
@@ -100,7 +100,7 @@ class Watch:
 
 
 def state_of(theirs: Sequence[str], now_ms: int) -> State:
-    """Return the state of a conversation that has none stored, from the wording of the person's latest texts."""
+    """Return the state of a conversation without a stored one, by the wording of the latest texts."""
     for calm, text in enumerate(reversed(theirs[-CALM_TEXTS:])):
         danger = patterns.hear(patterns.without_idioms(patterns.normal(text)))
         if danger.tier is Tier.CERTAIN or (danger.tier and not calm):

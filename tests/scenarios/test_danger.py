@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -19,12 +20,16 @@ def tree(start_tree: Callable[..., Tree]) -> Tree:
     return start_tree(workers=1, LIMITS="on", LIMIT_TEXTS_PER_MINUTE="6", LOG_LEVEL="debug")
 
 
+def answered(tree: Tree, person: str, replies: int) -> bool:
+    return len(tree.replies(person)) >= replies
+
+
 def asked(tree: Tree, person: str, *texts: str) -> list[str]:
     """Send texts one after the other; return the replies to them."""
     before = len(tree.replies(person))
     for place, text in enumerate(texts, 1):
         tree.text(text, sender=person)
-        wait_until(lambda: len(tree.replies(person)) >= before + place, seconds=30, what=f"a reply to {text}")  # noqa: B023
+        wait_until(partial(answered, tree, person, before + place), seconds=30, what=f"a reply to {text}")
     return [reply["body"] for reply in tree.replies(person)[before:]]
 
 
