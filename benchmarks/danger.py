@@ -257,7 +257,8 @@ def cost() -> None:
     loads = "; from cat.danger import vectors; vectors.hear('a')"
     for name, more in (("without the model", ""), ("with the model", loads)):
         script = f"import worker.build.cat, boto3, celery{more}; print(open('/proc/self/status').read())"
-        status = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S603
+        command = [sys.executable, "-c", script]
+        status = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S603
         sizes = {
             line.split(":")[0]: int(line.split()[1]) // 1024 for line in status.stdout.splitlines() if "kB" in line
         }
