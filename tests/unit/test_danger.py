@@ -23,9 +23,10 @@ from inbox import keys
 from inbox.budget import Caps
 from journal.states import TurnState
 from sms import segments
-from tests.builders import ANN, a_cat, a_text
-from tests.room import Dying, Room
+from tests.builders import ANN, WINDOW, a_cat, a_text
+from tests.room import WHO, Dying, Parrot, Room
 from worker.limits import Rates
+from worker.memories import Memories
 
 DEATH = "i want to die"
 #: A sound or an image of the cat's play.
@@ -278,11 +279,17 @@ def test_an_older_programs_rewrite_keeps_the_state(room: Room) -> None:
 
 
 def test_nothing_of_it_is_folded_into_the_memory(room: Room) -> None:
-    chat(room, DEATH, "i live in bern")
+    chat(
+        room, "my name is ada", DEATH, "i live in bern", "my dog is called rex", "my cat is called max", "i like plums"
+    )
+    room.later(seconds=int(WINDOW.age.total_seconds()) + 1)
+    memories = Memories(room.now, room.store, room.budget(None, room.store), None, WINDOW)
 
-    rows = room.store.transcript.between(ANN, after_ms=0, before_ms=room.ms, limit=99)
+    memories.bring_up_to_date(WHO, ANN)
 
-    assert [row.serious for row in rows] == [True] * 4
+    told = " ".join(conversation(room).memory.told)
+    assert "ada" in told
+    assert not re.search("die|bern|rex|max", told)
 
 
 def test_a_possible_danger_costs_one_question(room: Room) -> None:
@@ -339,6 +346,16 @@ def test_any_other_reply_to_danger_is_replaced(room: Room, words: str) -> None:
 
     assert reply.startswith("that was a heavy one.")
     assert "988" in reply
+
+
+def test_the_cat_itself_asks_no_engine_if_danger_is_certain() -> None:
+    parrot = Parrot()
+    parrot.words = CRISIS_REPLY
+
+    reply = a_cat([parrot]).reply(Heard(history=(), texts=[DEATH], seed="SM1", person=ANN))
+
+    assert parrot.heard == []
+    assert reply.words.startswith("no games.")
 
 
 def test_certain_danger_asks_no_engine(room: Room) -> None:
