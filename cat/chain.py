@@ -112,14 +112,14 @@ class Cat:
                 return self._ready(answer, tally, below)
         if alert.is_serious:
             return self._quiet(heard, alert, tally)
-        return self._ready(self._poet.reply(heard, seconds=RESERVE_SECONDS), tally, below)
+        return self._ready(self._by_poet(heard), tally, below)
 
     def by_heart(self, heard: Heard, *, below: str = "") -> Reply:
         """Return a reply by `dada`, without asking a model. Never raises."""
         heard, alert = self._warned(heard)
         if alert.is_serious:
             return self._quiet(heard, alert, _Tally())
-        return self._ready(self._poet.reply(heard, seconds=RESERVE_SECONDS), _Tally(), below)
+        return self._ready(self._by_poet(heard), _Tally(), below)
 
     @property
     def watch(self) -> Watch:
@@ -196,15 +196,18 @@ class Cat:
         words = sanitize.for_a_phone(answer.words, max_segments=self._max_segments, emoji=self._emoji)
         return replace(answer, words=words, alert=alert)
 
+    def _by_poet(self, heard: Heard) -> Reply:
+        return replace(self._poet.reply(heard, seconds=RESERVE_SECONDS), alert=heard.alert)
+
     def _ready(self, reply: Reply, tally: _Tally, below: str) -> Reply:
         if reply.parts:
             return replace(reply, facts={**reply.facts, **tally.facts()})
         # the segment limit includes the line: it is dropped if it leaves no room for a word of the reply
         tail = f"\n{below}" if below and segments.count(f"x\n{below}") <= self._max_segments else ""
         words = segments.trim(reply.words, self._max_segments, ending=tail)
-        return Reply(
+        return replace(
+            reply,
             words=words,
-            engine=reply.engine,
             facts={**reply.facts, **tally.facts()},
             parts=into_parts(words + tail, self._max_parts, max_segments=self._max_segments),
         )

@@ -299,6 +299,8 @@ def test_a_possible_danger_costs_one_question(room: Room) -> None:
     assert "988" in question
     assert "game" in question
     assert after == "mrrp. the fan hums."
+    # the question is over: yes is an ordinary word again
+    assert chat(room, "yes") == ["mrrp. the fan hums."]
 
 
 def test_a_joke_beside_a_certain_danger_changes_nothing() -> None:
