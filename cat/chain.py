@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from cat import prompt, sanitize
+from cat import persona, prompt, sanitize
 from cat.danger import gate
 from cat.danger.watch import Alert, Watch, state_of, without_dangers
 from cat.engines.dada import Dada
@@ -187,11 +187,11 @@ class Cat:
         if gate.is_harmful(answer.words):
             return replace(answer, words="")
         if alert.is_serious:
-            words = gate.whole(answer.words, alert)
+            words = gate.whole(answer.words, alert, leaks=persona.leaks)
             return replace(answer, words=words, parts=(words,), alert=alert)
         if gate.tells_whom_to_call(answer.words, alert):
             doubt = gate.doubted(alert, answer.words)
-            words = gate.whole(answer.words, doubt) or doubt.line()
+            words = gate.whole(answer.words, doubt, leaks=persona.leaks) or doubt.line()
             return replace(answer, words=words, parts=(words,), alert=doubt)
         words = sanitize.for_a_phone(answer.words, max_segments=self._max_segments, emoji=self._emoji)
         return replace(answer, words=words, alert=alert)
