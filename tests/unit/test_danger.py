@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import phonenumbers
@@ -160,6 +161,19 @@ def test_without_the_model_patterns_hear(monkeypatch: pytest.MonkeyPatch) -> Non
     try:
         assert hearing.hear([DEATH], vectors.hear).tier is Tier.CERTAIN
         assert hearing.hear(["rain on the roof"], vectors.hear).tier is Tier.CALM
+    finally:
+        vectors._ear.cache_clear()
+
+
+def test_on_a_processor_that_the_model_would_stop_patterns_hear(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    described = tmp_path / "cpuinfo"
+    described.write_text("flags : fpu sse2 ssse3\n")
+    monkeypatch.setattr(vectors, "_PROCESSOR", described)
+    vectors._ear.cache_clear()
+    try:
+        assert vectors.hear("i do not want to be here any longer") is None
     finally:
         vectors._ear.cache_clear()
 
