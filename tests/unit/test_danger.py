@@ -182,7 +182,7 @@ def test_danger_in_the_middle_of_a_long_text_is_heard() -> None:
     long = "i had soup. the bus was late. my neighbour plays trumpet. " * 4
 
     assert hearing.hear([f"{long} i am going to kill myself tonight. {long}"], deaf).kind is Kind.DESPAIR
-    for words in range(40):
+    for words in range(17, 23):
         assert (
             hearing.hear([f"{'a word ' * words} i am going to kill myself {'a word ' * 200}"], deaf).tier
             is Tier.CERTAIN
