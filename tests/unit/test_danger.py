@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import phonenumbers
 import pytest
 from prometheus_client import REGISTRY
@@ -138,6 +139,12 @@ def test_the_first_reviews_texts_are_heard_by_their_wording() -> None:
     assert sum(1 for text, tier in heard.items() if tier and text.dangerous) >= 0.9 * sum(
         text.dangerous for text in heard
     )
+
+
+def test_the_weights_are_those_of_the_labelled_texts() -> None:
+    with np.load(measured.WEIGHTS) as weights:
+        assert len(weights["known"]) == len(measured.read("first", "more")), "run: python -m benchmarks.danger train"
+        assert weights["adds"].shape[1] == 1 + len(vectors.KINDS)
 
 
 @pytest.mark.long
