@@ -16,10 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from cat import prompt, sanitize
+from cat import persona, sanitize
 from cat.engines.dada import Dada
 from cat.engines.guarded import CALLS, GuardedEngine
 from cat.errors import EngineFailed
+from cat.persona import Persona
 from cat.ports import Engine, Heard, Reply
 from cat.prices import Catalogue
 from sms import segments
@@ -30,6 +31,8 @@ RESERVE_SECONDS: Final = 0.5
 WORTH_ASKING_SECONDS: Final = 1.0
 #: Share of the remaining time for an engine that has others after it, so that those can be asked too.
 SHARE: Final = 0.6
+#: Segments of a reply that is never cut, whatever the limit of ordinary ones: it tells whom to call.
+KEPT_SEGMENTS: Final = 6
 #: Calls to one engine for one reply at most: a second follows a transient failure or a refused picture.
 ASKED: Final = 2
 
@@ -54,6 +57,8 @@ class Cat:
     """Asks its engines in order; `dada` is always the last, wherever the list names it.
 
     `deadline_seconds` applies to all engines together. `max_segments` applies to all messages of a reply together.
+    `who` is the character that models play. `keeps` tells a model's reply of which nothing is cut, such as one that
+    holds a crisis line's number.
     """
 
     def __init__(  # noqa: PLR0913 - each is a limit with a name
@@ -64,6 +69,8 @@ class Cat:
         max_segments: int,
         max_parts: int,
         emoji: bool = False,
+        who: Persona | None = None,
+        keeps: Callable[[str], bool] = lambda _: False,
         catalogue: Catalogue | None = None,
         calls: int = CALLS,
         clock: Callable[[], float] = time.monotonic,
@@ -71,8 +78,10 @@ class Cat:
         models = [engine for engine in engines if engine.name != "dada"]
         known = catalogue or Catalogue({})
         pool = ThreadPoolExecutor(calls, thread_name_prefix="engine") if models else None
+        self._who = who or persona.shipped()
+        self._keeps = keeps
         self._engines = tuple(
-            GuardedEngine(engine, known.of(engine.name.partition(":")[2]), pool) for engine in models if pool
+            GuardedEngine(engine, known.of(engine.name.partition(":")[2]), pool, self._who) for engine in models if pool
         )
         self._poet = Dada()
         self._deadline_seconds = deadline_seconds
@@ -115,7 +124,7 @@ class Cat:
 
     def max_cost(self, heard: Heard) -> int:
         """Return the most that all engines together may cost for a reply, in millionths of a dollar."""
-        return sum(prompt.max_cost(engine.known, heard) for engine in self._engines)
+        return sum(engine.max_cost(heard) for engine in self._engines)
 
     def _ask(self, engine: GuardedEngine, heard: Heard, seconds: float, tally: _Tally) -> Reply | None:
         """Return an engine's fitted reply; None if there is none, with the reason in the tally."""
@@ -134,7 +143,14 @@ class Cat:
                     heard = replace(heard, shown=())
                 continue
             tally.cost += answer.facts["model_cost"]
-            words = sanitize.for_a_phone(answer.words, max_segments=self._max_segments, emoji=self._emoji)
+            words = sanitize.for_a_phone(
+                answer.words,
+                max_segments=self._room(answer.words),
+                leaks=self._who.leaks,
+                keeps=self._keeps,
+                emoji=self._emoji,
+                lower=self._who.is_lower_case,
+            )
             if words:
                 return replace(answer, words=words)
             tally.silent.append(f"{engine.name}: unusable output")
@@ -143,14 +159,19 @@ class Cat:
 
     def _ready(self, reply: Reply, tally: _Tally, below: str) -> Reply:
         # the segment limit includes the line: it is dropped if it leaves no room for a word of the reply
-        tail = f"\n{below}" if below and segments.count(f"x\n{below}") <= self._max_segments else ""
-        words = segments.trim(reply.words, self._max_segments, ending=tail)
+        room = self._room(reply.words)
+        tail = f"\n{below}" if below and segments.count(f"x\n{below}") <= room else ""
+        words = segments.trim(reply.words, room, ending=tail)
         return Reply(
             words=words,
             engine=reply.engine,
             facts={**reply.facts, **tally.facts()},
-            parts=into_parts(words + tail, self._max_parts, max_segments=self._max_segments),
+            parts=into_parts(words + tail, self._max_parts, max_segments=room),
         )
+
+    def _room(self, words: str) -> int:
+        """Return how many segments a reply may take."""
+        return max(self._max_segments, KEPT_SEGMENTS) if self._keeps(words) else self._max_segments
 
 
 def into_parts(words: str, most: int, *, max_segments: int) -> tuple[str, ...]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import cache
+from pathlib import Path
 
-from cat import engines, recall
+from cat import engines, hearing, persona, recall, sanitize
 from cat.chain import Cat
 from cat.engines.guarded import SPARE_CALLS
+from cat.persona import Persona
 from cat.ports import Engine
 from runtime import logs
 from runtime.settings import Settings, SettingsError
@@ -16,13 +19,14 @@ log = logs.get("worker")
 
 
 def check_cat(chosen: Settings) -> None:
-    """Check that the engines in `CAT_ENGINES` can be built, and that the price file can be read.
+    """Check that the engines in `CAT_ENGINES` can be built, and that the files for prices and persona can be read.
 
     Raises `SettingsError`.
     """
     if problems := list(engines.problems(chosen.engines.names, chosen.engines)):
         raise SettingsError("\n".join(f"CAT_ENGINES: {problem}" for problem in problems))
     price_tables(chosen)
+    the_persona(chosen)
 
 
 def build_cat(chosen: Settings) -> Cat:
@@ -30,7 +34,9 @@ def build_cat(chosen: Settings) -> Cat:
     check_cat(chosen)
     known, _ = price_tables(chosen)
     return Cat(
-        [_engine(chosen, name) for name in chosen.engines.names if name != engines.POET],
+        [build_engine(chosen, name) for name in chosen.engines.names if name != engines.POET],
+        who=the_persona(chosen),
+        keeps=sanitize.holding((*hearing.EMERGENCY, *hearing.crisis_lines().values())),
         deadline_seconds=chosen.replies.deadline_seconds,
         max_segments=chosen.replies.max_segments,
         max_parts=chosen.replies.max_parts,
@@ -46,9 +52,30 @@ def memory_terms(chosen: Settings) -> recall.Terms:
     return recall.Terms(tokens=chosen.memory.tokens, age=timedelta(hours=chosen.memory.hours))
 
 
-def _engine(chosen: Settings, name: str) -> Engine:
+@cache
+def the_persona(chosen: Settings) -> Persona:
+    """Return the character that models play, with this deployment's mark.
+
+    Raises `SettingsError` for a file that cannot be read.
+    """
+    mark = persona.mark_of(chosen.who_key + "".join(chosen.twilio.tokens[:1]).encode())
+    if not chosen.engines.persona_file:
+        return persona.shipped(mark)
+    try:
+        return persona.parse(Path(chosen.engines.persona_file).read_text(), mark=mark)
+    except OSError as exc:
+        # the whole message would show the file's name, which is the setting's value
+        raise SettingsError(f"PERSONA_FILE cannot be used: {exc.strerror}") from None
+    except ValueError as exc:
+        raise SettingsError(f"PERSONA_FILE cannot be used: {exc}") from None
+
+
+def build_engine(chosen: Settings, name: str) -> Engine:
+    """Return the engine of this name; its price is in the log if it is only assumed."""
     catalogue, _ = price_tables(chosen)
     model = name.partition(":")[2]
-    if catalogue.entry(model) is None:
-        log.warning("no price is known of this model; one is assumed, PRICES_FILE tells a better", engine=name)
-    return engines.build(name, catalogue.of(model), chosen.engines, chosen.dynamodb.region)
+    if doubt := catalogue.doubt(model):
+        log.warning("the price of a model is assumed", engine=name, reason=doubt)
+    return engines.build(
+        name, catalogue.of(model), chosen.engines, aws_region=chosen.dynamodb.region, who=the_persona(chosen)
+    )
