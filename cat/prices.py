@@ -41,6 +41,8 @@ class Model:
     sees: bool = False
     #: The model spends tokens on reasoning before its first word, so its token limit must be larger.
     thinks: bool = False
+    #: The model is too small to make sense, or to understand danger.
+    small: bool = False
 
     def cost(self, tokens_in: int, tokens_out: int) -> int:
         """Return the cost of these tokens in millionths of a dollar, rounded up."""
@@ -121,6 +123,7 @@ def _model(name: str, facts: Any) -> Model:  # Any: TOML's own types
             price_out=float(facts["out"]),
             sees=bool(facts.get("sees", False)),
             thinks=bool(facts.get("thinks", False)),
+            small=bool(facts.get("small", False)),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise ValueError(f"model {name}: `in` and `out` are required, in US dollars per million tokens") from exc

@@ -56,6 +56,8 @@ class Kind:
     """One kind of engine. `connect` takes the model's name, the options, and the AWS region."""
 
     connect: Callable[[str, Options, str], Server]
+    #: The settings with its key and its address.
+    settings: tuple[str, str]
     #: Returns what the options lack, as a sentence; empty if nothing.
     lacks: Callable[[Options], str] = lambda _: ""
     #: The module of the official client, and the extra of this package that installs it.
@@ -100,18 +102,20 @@ def _bedrock(model: str, options: Options, aws_region: str) -> Server:
 
 #: Each kind by its name before the colon in `CAT_ENGINES`. This is the only list of them.
 ENGINES: Final[Mapping[str, Kind]] = {
-    "openai": Kind(_openai, _without_openai_key),
+    "openai": Kind(_openai, ("OPENAI_API_KEY", "OPENAI_BASE_URL"), _without_openai_key),
     "anthropic": Kind(
         _anthropic,
+        ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"),
         lambda options: "" if options.anthropic_api_key else "needs ANTHROPIC_API_KEY",
         needs=("anthropic", "anthropic"),
     ),
     "gemini": Kind(
         _gemini,
+        ("GEMINI_API_KEY", "GEMINI_BASE_URL"),
         lambda options: "" if options.gemini_api_key else "needs GEMINI_API_KEY",
         needs=("google.genai", "gemini"),
     ),
-    "bedrock": Kind(_bedrock),
+    "bedrock": Kind(_bedrock, ("the key in AWS_ACCESS_KEY_ID", "BEDROCK_ENDPOINT_URL and AWS_REGION")),
 }
 
 

@@ -40,10 +40,10 @@ class AnthropicServer:
         self._client.close()
 
     def options(self, asked: Prompt, *, thinks: bool) -> Mapping[str, Any]:  # Any: JSON
-        """Return stop strings, and that the model need not reason. Newer models refuse sampling settings."""
+        """Return stop strings, and that the model reasons little or not. Newer models refuse sampling settings."""
         return {
             **({"stop_sequences": list(prompt.STOP)} if asked.speaks else {}),
-            **({} if thinks else {"thinking": {"type": "disabled"}}),
+            **({"output_config": {"effort": "low"}} if thinks else {"thinking": {"type": "disabled"}}),
         }
 
     def send(self, request: Request) -> Answer:

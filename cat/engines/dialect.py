@@ -32,6 +32,7 @@ _NAMES: Final[Mapping[str, str]] = {
     "stop_sequences": r"stop_?sequences?",
     "stopSequences": r"stop_?sequences?",
     "stop_strings": r"stop_?sequences?",
+    "output_config": r"output_?config|effort",
     "reasoning_effort": r"reasoning(?:[._]effort)?",
     "thinking_config": r"thinking(?:_?(?:config|budget|level))?",
     "thinkingConfig": r"thinking(?:_?(?:config|budget|level))?",
@@ -73,6 +74,11 @@ class Dialect:
         self._proven = False
         self._tried_plain = False
 
+    @property
+    def refused(self) -> list[str]:
+        """What the server refused so far."""
+        return sorted(self._refused)
+
     def fit(self, asked: Prompt, options: Mapping[str, Any], tokens: int, without: frozenset[str]) -> Request:
         """Return the request; `without` names what is left out of this one only."""
         refused = self._refused | without
@@ -99,7 +105,7 @@ class Dialect:
 
     def learn(self, request: Request, error: Rejected) -> frozenset[str]:
         """Return what to leave out of the next request after this error; empty if nothing would help."""
-        complaint = " ".join(_said_in(error.body))
+        complaint = said_in(error.body)
         if _TOO_LONG.search(complaint):
             return frozenset({EXAMPLES} if request.fixed else {EARLIER} if len(request.turns) > 1 else ())
         used = [*request.options, *([SYSTEM] if request.system else [])]
@@ -137,14 +143,13 @@ def _names(complaint: str, name: str) -> bool:
     )
 
 
-def _said_in(body: str) -> Iterator[str]:
-    """Yield the strings of a server's error, without what it repeats of the request."""
+def said_in(body: str) -> str:
+    """Return what a server's error says, without what it repeats of the request."""
     try:
         given = json.loads(body)
     except ValueError:
-        yield body
-        return
-    yield from _strings(given)
+        return body
+    return " ".join(_strings(given))
 
 
 def _strings(given: Any) -> Iterator[str]:  # Any: JSON

@@ -68,6 +68,11 @@ class ModelEngine:
         """Whether the model reasons first, by the catalogue or by what it did."""
         return self._known.thinks
 
+    @property
+    def refuses(self) -> list[str]:
+        """What the server refused so far, and gets no more, such as `temperature`."""
+        return self._dialect.refused
+
     def close(self) -> None:
         """Close the connections."""
         self._server.close()
@@ -119,7 +124,14 @@ class ModelEngine:
             except Rejected as exc:
                 more = self._dialect.learn(request, exc) if exc.may_name_options else frozenset()
                 if more <= without:
-                    raise self._failed(exc) from exc
+                    raise EngineFailed(
+                        f"{self._name}: {exc.kind}",
+                        transient=exc.transient,
+                        refused=exc.refused,
+                        # a call before this one, without room for words, was paid
+                        paid=tally.is_begun,
+                        used=tally.facts(),
+                    ) from exc
                 without |= more
                 continue
             except Unreached as exc:
@@ -134,9 +146,6 @@ class ModelEngine:
             return said
         raise EngineFailed(f"{self._name}: every form of the request was refused", refused=True)
 
-    def _failed(self, exc: Rejected) -> EngineFailed:
-        return EngineFailed(f"{self._name}: {exc.kind}", transient=exc.transient, refused=exc.refused)
-
 
 class _Tally:
     """The tokens of all answers to one question."""
@@ -146,6 +155,11 @@ class _Tally:
 
     def add(self, said: Answer) -> None:
         self._counts.append(prices.counted(said.tokens_in, said.tokens_out))
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether any answer came."""
+        return bool(self._counts)
 
     def facts(self) -> dict[str, int]:
         """Return the sums; empty if one answer had no count."""

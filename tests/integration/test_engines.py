@@ -242,7 +242,7 @@ REFUSALS: list[tuple[Dialect, str, Callable[[dict[str, Any]], bool], int, bytes]
     (ANTHROPIC, "stop", lambda asked: "stop_sequences" in asked, 400,
      b'{"type": "error", "error": {"type": "invalid_request_error", "message": "stop_sequences: not permitted"}}'),
     (GEMINI, "thinking", lambda asked: "thinkingConfig" in asked["generationConfig"], 400,
-     b'{"error": {"code": 400, "message": "Budget 0 is invalid. This model only works in thinking mode.", "status": "X"}}'),
+     b'{"error": {"code": 400, "message": "Budget 0 is invalid. It only works in thinking mode.", "status": "X"}}'),
     (GEMINI, "penalty", lambda asked: "presencePenalty" in asked["generationConfig"], 400,
      b'{"error": {"code": 400, "message": "Penalty is not enabled for this model", "status": "INVALID_ARGUMENT"}}'),
     (BEDROCK, "system", lambda asked: "system" in asked, 400,
@@ -426,13 +426,18 @@ def test_a_redirect_takes_the_key_nowhere(dialect: Dialect) -> None:
     assert elsewhere == []
 
 
+ELSEWHERE = (
+    "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy", "OPENAI_BASE_URL",
+    "ANTHROPIC_BASE_URL", "GOOGLE_GEMINI_BASE_URL", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_BEDROCK_RUNTIME",
+)  # fmt: skip
+
+
 @EVERY
 def test_neither_a_proxy_nor_an_address_is_taken_from_the_environment(
     dialect: Dialect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nowhere = "http://127.0.0.1:1"
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy", "OPENAI_BASE_URL",
-                 "ANTHROPIC_BASE_URL", "GOOGLE_GEMINI_BASE_URL", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_BEDROCK_RUNTIME"):  # fmt: skip
+    for name in ELSEWHERE:
         monkeypatch.setenv(name, nowhere)
     monkeypatch.setenv("GOOGLE_GENAI_USE_VERTEXAI", "true")
     monkeypatch.setenv("GOOGLE_API_KEY", "another")

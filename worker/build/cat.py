@@ -5,15 +5,18 @@ from __future__ import annotations
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cat import engines, hearing, persona, recall, sanitize
 from cat.chain import Cat
 from cat.engines.guarded import SPARE_CALLS
 from cat.persona import Persona
-from cat.ports import Engine
 from runtime import logs
 from runtime.settings import Settings, SettingsError
 from worker.build.prices import price_tables
+
+if TYPE_CHECKING:
+    from cat.engines.model import ModelEngine
 
 log = logs.get("worker")
 
@@ -33,8 +36,14 @@ def build_cat(chosen: Settings) -> Cat:
     """Return the cat, with the engines that the settings name."""
     check_cat(chosen)
     known, _ = price_tables(chosen)
+    models = [name for name in chosen.engines.names if name != engines.POET]
+    for name in models:
+        if doubt := known.doubt(name.partition(":")[2]):
+            log.warning("the price of a model is assumed", engine=name, reason=doubt)
+        if known.of(name.partition(":")[2]).small:
+            log.warning("a small model answers; it does not understand who is in danger", engine=name)
     return Cat(
-        [build_engine(chosen, name) for name in chosen.engines.names if name != engines.POET],
+        [build_engine(chosen, name) for name in models],
         who=the_persona(chosen),
         keeps=sanitize.holding((*hearing.EMERGENCY, *hearing.crisis_lines().values())),
         deadline_seconds=chosen.replies.deadline_seconds,
@@ -70,12 +79,8 @@ def the_persona(chosen: Settings) -> Persona:
         raise SettingsError(f"PERSONA_FILE cannot be used: {exc}") from None
 
 
-def build_engine(chosen: Settings, name: str) -> Engine:
-    """Return the engine of this name; its price is in the log if it is only assumed."""
+def build_engine(chosen: Settings, name: str) -> ModelEngine:
+    """Return the engine of this name."""
     catalogue, _ = price_tables(chosen)
-    model = name.partition(":")[2]
-    if doubt := catalogue.doubt(model):
-        log.warning("the price of a model is assumed", engine=name, reason=doubt)
-    return engines.build(
-        name, catalogue.of(model), chosen.engines, aws_region=chosen.dynamodb.region, who=the_persona(chosen)
-    )
+    known = catalogue.of(name.partition(":")[2])
+    return engines.build(name, known, chosen.engines, aws_region=chosen.dynamodb.region, who=the_persona(chosen))
