@@ -1,6 +1,7 @@
-"""Remove Markdown, HTML, hashtags and addresses from a model's words, and nothing that only resembles them.
+"""Remove Markdown, HTML, hashtags and addresses from a model's words.
 
-A product such as 5*6*7, a poem with dashes, a drawing, and what the cat does between asterisks stay.
+Nothing goes that only resembles them: a product such as 5*6*7, a poem with dashes, a drawing, and what the
+cat does between asterisks stay.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where the person is, what time it is there, and how long ago the last text came, in words for a model.
+"""Tell a model where the person is, what time it is there, and how long ago the last text came.
 
 The country follows from the telephone number; the time zones of a country stand in `zones.txt`. A country of several
 zones has several hours, and a model is told from which to which.

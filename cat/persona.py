@@ -1,4 +1,4 @@
-"""The character that models play: instructions, example turns and a bank of images, from one Markdown file.
+"""The character that models play: instructions, example turns and images, from one file.
 
 `persona.md` is the cat's; `PERSONA_FILE` names another. The file has three parts:
 
@@ -43,7 +43,7 @@ _END_OF_EXAMPLES: Final = (
 
 @dataclass(frozen=True)
 class Persona:
-    """A character. `mark` is a word without meaning that stands in the instructions and reveals a leak of them."""
+    """A character. `mark` means nothing; it stands in the system prompt and reveals a leak of it."""
 
     instructions: str
     examples: Sequence[Turn] = ()
@@ -72,7 +72,7 @@ class Persona:
         return chance.sample(self.images, min(IMAGES_DRAWN, len(self.images)))
 
     def leaks(self, words: str) -> bool:
-        """Return whether `words` hold the mark or a stretch of the instructions, however they are written.
+        """Return whether `words` hold the mark or a stretch of the instructions, however written.
 
         Only letters and digits are compared, so that case, spaces, punctuation, invisible characters and markup
         between them hide nothing.
@@ -91,8 +91,8 @@ class Persona:
 
 
 def parse(text: str, *, mark: str = "") -> Persona:
-    """Read a persona file. Raises `ValueError` if it has no instructions, or if an example has another form."""
-    instructions, _, rest = text.partition("\n# Examples\n")
+    """Read a persona file. Raises `ValueError` if it has another form."""
+    instructions, _, rest = f"\n{text}".partition("\n# Examples\n")
     examples, _, images = rest.partition("\n# Images\n")
     if not instructions.strip():
         raise ValueError("a persona file begins with the instructions")
@@ -127,7 +127,7 @@ def shipped(mark: str = "") -> Persona:
 
 
 def mark_of(secret: bytes) -> str:
-    """Return the mark of a deployment: the same in all its processes, so that providers can cache the prompt."""
+    """Return a deployment's mark: the same in all processes, so that providers cache the prompt."""
     return f"mrrp-{hmac.new(secret, b'dadacat persona', hashlib.sha256).hexdigest()[:12]}"
 
 

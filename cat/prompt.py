@@ -10,7 +10,7 @@ A person's words, and anything derived from them, are sent as user messages only
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from cat import moment, persona, prices, sanitize
@@ -82,6 +82,8 @@ def conversation_of(heard: Heard) -> Sequence[Turn]:
 
     Invisible characters are removed.
     """
+    # what a person writes in square brackets is no note
+    heard = replace(heard, texts=[text.replace("[notes", "(notes") for text in heard.texts])
     things = " ".join(heard.things) or ("(a picture)" if heard.pictures else "")
     *texts, last = (sanitize.visible(text) for text in heard.texts)
     return [

@@ -93,7 +93,7 @@ def for_a_phone(
 
 
 def holding(numbers: Iterable[str]) -> Callable[[str], bool]:
-    """Return a predicate: whether words hold one of these telephone numbers, however its digits are grouped."""
+    """Return a predicate: whether words hold one of these numbers, however its digits are grouped."""
     digits = {re.sub(r"\D", "", number) for number in numbers}
     # a short one, such as 988, is written in one piece
     grouped = (

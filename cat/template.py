@@ -25,7 +25,8 @@ _FINAL: Final = re.compile(r"<\|channel\|>final(?:\s[^<]*)?<\|message\|>", re.IG
 _CHANNEL: Final = re.compile(r"<\|channel\|>", re.IGNORECASE)
 #: Tags around the answer itself.
 _WRAPPER: Final = re.compile(
-    r"</?(?:answer|final(?:_answer)?|response|output|reply)>|<\|(?:begin|end)_of_solution\|>|<\|(?:start|end)_response\|>",
+    r"</?(?:answer|final(?:_answer)?|response|output|reply)>"
+    r"|<\|(?:begin|end)_of_solution\|>|<\|(?:start|end)_response\|>",
     re.IGNORECASE,
 )
 #: A token of a template at the beginning of an answer, with the name of the role.

@@ -100,7 +100,7 @@ def wrong(what: str, remedy: str) -> Result:
 
 
 def examine(chosen: Settings) -> list[Finding]:
-    """Run all checks and return their findings. Each engine that the settings name is asked once, at its price."""
+    """Run all checks and return their findings; each engine is asked once, at its price."""
     with ThreadPoolExecutor(len(CHECKS), thread_name_prefix="doctor") as pool:
         # the thread itself reads the generator to its end
         futures = {where: pool.submit(lambda check: list(check(chosen)), check) for where, check in CHECKS.items()}

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NewType
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from sms.errors import UnusableText
 
@@ -30,8 +30,9 @@ _SHORT_CODE = re.compile(r"[0-9]{3,8}")
 #: One of our numbers after a person's address, as in `+15551230001/+15005550006`.
 _PAIR = re.compile(r"/(?:[a-z]+:)?\+?[0-9]{3,15}$")
 _STATUS = re.compile(r"[a-z]{1,40}")
-_DEGREES = re.compile(r"-?[0-9]{1,3}(?:\.[0-9]{1,12})?")
 _VISIBLE_DIGITS: Final = 2
+_AT = re.compile(r"-?[0-9.]{1,20},-?[0-9.]{1,20}")
+PLACE: Final = "application/vnd.geo"
 
 
 def is_dialable(address: str, *, short_codes: bool = False) -> bool:
@@ -73,24 +74,9 @@ def masked(address: str) -> str:
     return "*" * max(0, len(address) - _VISIBLE_DIGITS) + address[-_VISIBLE_DIGITS:]
 
 
-#: What came with a text, in words, by the beginning of its content type; anything else is a file.
-_THINGS: Final = {
-    "image/": "(a picture)",
-    "audio/": "(a voice note)",
-    "video/": "(a video)",
-    "text/vcard": "(a contact card)",
-    "text/x-vcard": "(a contact card)",
-    "text/directory": "(a contact card)",
-    "text/calendar": "(a date for the calendar)",
-    "application/pdf": "(a document)",
-}
-#: The content type of a place on the map; its URL is a geo URI (RFC 5870), with the place's name as `q`.
-PLACE: Final = "application/vnd.geo"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Media:
-    """A picture, a sound or a place that came with a text."""
+    """What came with a text; the URL of a place is a geo URI (RFC 5870) with its name as `q`."""
 
     url: str
     content_type: str
@@ -149,41 +135,18 @@ def _required(form: Mapping[str, str], name: str) -> str:
 
 
 def _media(form: Mapping[str, str]) -> tuple[Media, ...]:
-    place = _place(form)
-    number = form.get("NumMedia") or "0"
-    if number == "0":
-        return place
+    # a place that a WhatsApp text shares: https://www.twilio.com/docs/whatsapp/message-features
+    at = f"{form.get('Latitude')},{form.get('Longitude')}"
+    name = quote(f"{form.get('Label', '')} {form.get('Address', '')}".strip()[:MAX_FIELD_CHARACTERS])
+    places = (Media(url=f"geo:{at}?q={name}", content_type=PLACE),) if _AT.fullmatch(at) else ()
     try:
-        count = int(number)
+        count = int(form.get("NumMedia") or "0")
     except ValueError:
         raise UnusableText("NumMedia is not a number") from None
     if not 0 <= count <= MAX_MEDIA:
         raise UnusableText(f"NumMedia is not from 0 to {MAX_MEDIA}")
-    return (
-        tuple(
-            Media(url=form[f"MediaUrl{i}"], content_type=form.get(f"MediaContentType{i}", ""))
-            for i in range(count)
-            if form.get(f"MediaUrl{i}")
-        )
-        + place
-    )
-
-
-def _place(form: Mapping[str, str]) -> tuple[Media, ...]:
-    """Return the place that a WhatsApp text shares, as https://www.twilio.com/docs/whatsapp/api describes it."""
-    latitude, longitude = form.get("Latitude", ""), form.get("Longitude", "")
-    if not (_DEGREES.fullmatch(latitude) and _DEGREES.fullmatch(longitude)):
-        return ()
-    name = " ".join(filter(None, (form.get("Label"), form.get("Address"))))[:MAX_FIELD_CHARACTERS]
-    return (Media(url=f"geo:{latitude},{longitude}?q={quote(name)}", content_type=PLACE),)
-
-
-def described(media: Media) -> str:
-    """Return what came with a text, in words, such as `(a voice note)`."""
-    if media.content_type == PLACE:
-        name = unquote(media.url.partition("?q=")[2])
-        return f"(a place on the map: {name})" if name else "(a place on the map)"
-    return next((words for begin, words in _THINGS.items() if media.content_type.startswith(begin)), "(a file)")
+    media = ((form.get(f"MediaUrl{i}"), form.get(f"MediaContentType{i}", "")) for i in range(count))
+    return (*(Media(url=url, content_type=kind) for url, kind in media if url), *places)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,8 +76,8 @@ class Responder:
             self._settings.memory,
             now=visit.now(),
             seed=answered[0].sid,
-            pictures=sum(one.content_type.startswith("image/") for text in texts for one in text.media),
-            things=[messages.described(one) for text in texts for one in text.media],
+            pictures=pictures.count(texts),
+            things=pictures.things(texts),
             unheard=fixed_lines(self._settings),
         )
         asked = self._asked(visit, batch, heard)

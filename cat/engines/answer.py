@@ -57,7 +57,7 @@ def words_in(answer: Answer) -> str:
 
 
 def _text(content: object) -> str:
-    """Return the text of a content: a string, a part, or a list of parts. Reasoning and calls of tools are no text."""
+    """Return the text of a string, a part or a list of parts; reasoning and tools are no text."""
     if isinstance(content, str):
         return content
     if isinstance(content, list):

@@ -40,7 +40,7 @@ class AnthropicServer:
         self._client.close()
 
     def options(self, asked: Prompt, *, thinks: bool) -> Mapping[str, Any]:  # Any: JSON
-        """Return stop strings, and that the model reasons little or not. Newer models refuse sampling settings."""
+        """Return stop strings, and how much the model reasons; newer models refuse sampling settings."""
         return {
             **({"stop_sequences": list(prompt.STOP)} if asked.speaks else {}),
             **({"output_config": {"effort": "low"}} if thinks else {"thinking": {"type": "disabled"}}),

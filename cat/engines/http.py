@@ -57,7 +57,7 @@ def unreached(exc: Exception) -> Unreached:
 
 
 def _left() -> float:
-    """Return the seconds until the deadline of this thread's call. Raises `httpcore2.ReadTimeout` after it."""
+    """Return the seconds until the deadline of this thread's call; raise `ReadTimeout` after it."""
     left = float(getattr(_call, "until", time.monotonic() + CONNECT_SECONDS)) - time.monotonic()
     if left <= 0:
         raise httpcore2.ReadTimeout("the call's deadline has passed")

@@ -22,7 +22,7 @@ log = logs.get("worker")
 
 
 def check_cat(chosen: Settings) -> None:
-    """Check that the engines in `CAT_ENGINES` can be built, and that the files for prices and persona can be read.
+    """Check that the engines can be built, and that the files of prices and persona can be read.
 
     Raises `SettingsError`.
     """
