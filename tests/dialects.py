@@ -154,6 +154,7 @@ ALL: Sequence[Dialect] = (OPENAI, ANTHROPIC, GEMINI, BEDROCK)
 class Running:
     """A running server and its engine."""
 
+    url: str
     engine: ModelEngine
     dialect: Dialect
     #: The requests, in order of arrival.
@@ -184,7 +185,7 @@ def serving(dialect: Dialect, says: Answering, *, known: Model = FREE, model: st
             send(handler, json.dumps(dialect.answer(said)).encode())
 
     with a_server(answer) as url:
-        running = Running(dialect.engine(url, known, model), dialect)
+        running = Running(url, dialect.engine(url, known, model), dialect)
         yield running
         running.engine.close()
 
