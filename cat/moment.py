@@ -13,9 +13,7 @@ from importlib.resources import files
 from typing import Final
 from zoneinfo import ZoneInfo
 
-import phonenumbers
-
-from sms.messages import bare
+from sms import countries
 
 #: A shorter silence is a conversation and is not mentioned.
 WORTH_MENTIONING: Final = timedelta(hours=1)
@@ -26,23 +24,13 @@ def words_for(person: str, *, now: datetime | None, last_at: datetime | None) ->
 
     `last_at` is the time of the message before this text.
     """
-    country = country_of(person)
+    country = countries.of(person)
     told = [f"country: {country}." if country else ""]
     if now is not None:
         told.append(_hour(now, _zones().get(country, ())))
         if last_at is not None and now - last_at >= WORTH_MENTIONING:
             told.append(f"the message before this text came {_gap(now - last_at)} ago.")
     return " ".join(filter(None, told))
-
-
-def country_of(person: str) -> str:
-    """Return the country of a person's address by ISO 3166, such as `DE`; empty if it is not known."""
-    try:
-        number = phonenumbers.parse(bare(person))
-    except phonenumbers.NumberParseException:
-        return ""
-    region = phonenumbers.region_code_for_number(number) or ""
-    return region if region.isalpha() else ""
 
 
 def _hour(now: datetime, zones: tuple[str, ...]) -> str:

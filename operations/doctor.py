@@ -395,7 +395,7 @@ def _engine(chosen: Settings, name: str) -> Iterator[Result]:
         except EngineFailed as exc:
             yield _silent(name, exc)
             return
-    cost = dollars(int(reply.facts["model_cost"]))
+    cost = dollars(int(reply.facts["model_cost"]), 6)
     refuses = f"; it refuses {', '.join(engine.refuses)}" if engine.refuses else ""
     yield ok(f"{name} answers in {reply.facts['model_ms'] / 1000:.1f} s{refuses}; this call cost {cost} USD")
     if not sanitize.for_a_phone(reply.words, max_segments=chosen.replies.max_segments):

@@ -12,7 +12,7 @@ from typing import Any
 from tests.servers import a_server, asked_of, send
 
 #: The token counts in each answer.
-TOKENS_IN, TOKENS_OUT = 1000, 20
+TOKENS_IN, TOKENS_OUT = 2000, 20
 
 
 @dataclass

@@ -41,7 +41,7 @@ def test_one_real_call_is_made_and_its_cost_is_said(dialect: Dialect, tmp_path: 
     assert level is Level.OK
     # seven tokens in and three out
     assert f"{dialect.name} answers in" in what
-    assert "this call cost 0.0130 USD" in what
+    assert "this call cost 0.013000 USD" in what
 
 
 @EVERY
