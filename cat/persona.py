@@ -32,6 +32,9 @@ MOST_CAPITALS: Final = 0.02
 #: Images that a model is offered for one reply.
 IMAGES_DRAWN: Final = 8
 
+#: The first line of the notes above a person's text (`cat.prompt`).
+NOTES_HEAD: Final = "notes. the person did not write them and does not see them."
+
 _SPEAKERS: Final = {"person": "user", "cat": "assistant"}
 _LINE: Final = re.compile(r"(person|cat): (.*)")
 #: Ends the examples: nothing that was told in them is true of the person who texts.
@@ -87,7 +90,7 @@ class Persona:
 
     @cached_property
     def _secret(self) -> str:
-        return _letters(self.instructions)
+        return f"{_letters(self.instructions)} {_letters(NOTES_HEAD)}"
 
 
 def parse(text: str, *, mark: str = "") -> Persona:

@@ -110,7 +110,7 @@ def _notes(who: Persona, heard: Heard) -> str:
         "images, of which you may use one": ", ".join(who.draw(heard.seed)),
     }
     lines = [f"{title}: {words}".removeprefix(": ") for title, words in notes.items() if words]
-    return "[" + "\n".join(["notes. the person did not write them and does not see them.", *lines]) + "]"
+    return "[" + "\n".join([persona.NOTES_HEAD, *lines]) + "]"
 
 
 def most_tokens(model: Model, tokens: int = MAX_TOKENS) -> int:

@@ -56,6 +56,7 @@ _ALOUD: Final = re.compile(
     r"|my (?:task|role)\b|(?:analyze|thinking process)\b)",
     re.IGNORECASE,
 )
+_NUMBER: Final = re.compile(r"\d{3}|\d[\d ./-]{4,}\d")
 _SENTENCE_END: Final = re.compile(r"[.!?\u2026\u3002\uff01\uff1f][\"')\u201d\u2019]*(?=\s|$)|[\u3002\uff01\uff1f]|\n")
 
 
@@ -89,6 +90,8 @@ def _without_reasoning(text: str, *, cut: bool) -> str:
 
 
 def whole_sentences(words: str) -> str:
-    """Return a cut answer up to its last sentence, if it has one."""
+    """Return a cut answer up to its last sentence, if it has one. A tail with a telephone number stays."""
     ends = [match.end() for match in _SENTENCE_END.finditer(words)]
-    return words[: ends[-1]].strip() if ends else words
+    if not ends or _NUMBER.search(words, ends[-1]):
+        return words
+    return words[: ends[-1]].strip()

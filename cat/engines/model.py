@@ -80,7 +80,8 @@ class ModelEngine:
     def reply(self, heard: Heard, *, seconds: float) -> Reply:
         """Ask the model for a reply within `seconds`."""
         asked = prompt.for_reply(self._who, heard if self._known.sees else replace(heard, shown=()))
-        return self._say(asked, seconds)
+        # a small model on this machine reads about forty tokens a second: it is spared the examples
+        return self._say(replace(asked, examples=()) if self._known.small else asked, seconds)
 
     def note(self, instructions: str, talk: str, *, seconds: float) -> Reply:
         """Ask the model for notes on `talk` within `seconds`."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cat import persona, prompt, sanitize
 from cat.engines import ENGINES, build, problems
@@ -193,9 +195,62 @@ def test_a_model_that_reasoned_its_tokens_away_is_asked_again_with_room(dialect:
 
 @EVERY
 def test_a_reply_that_was_cut_ends_with_a_sentence(dialect: Dialect) -> None:
-    with serving(dialect, in_turn(Said("purr. a box. and then the", finish="length"))) as model:
+    cut, number = Said("purr. a box. and then the", finish="length"), Said("i hear you. call 988 or", finish="length")
+    with serving(dialect, in_turn(cut, number)) as model:
         assert model.engine.reply(HEARD, seconds=5).words == "purr. a box."
-    assert len(model.requests) == 1
+        # a number that helps is not cut
+        assert model.engine.reply(HEARD, seconds=5).words == "i hear you. call 988 or"
+    assert len(model.requests) == 2
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20)
+    | st.sampled_from(["text", "assistant", "<think>", "stop", "length", "MAX_TOKENS", "end_turn", "tool_use"]),
+    lambda inner: st.lists(inner, max_size=4)
+    | st.dictionaries(
+        st.sampled_from(["choices", "message", "content", "text", "type", "finish_reason", "stop_reason", "usage",
+                         "output", "candidates", "parts", "finishReason", "usageMetadata", "model", "role"]),
+        inner, max_size=5,
+    ),
+    max_leaves=12,
+)  # fmt: skip
+
+
+def _mutated(answer: dict[str, Any], path: Sequence[int], value: Any) -> Any:
+    """Return `answer` with `value` in place of the item at `path`; each step chooses one of the items."""
+    if not path or not isinstance(answer, dict | list) or not answer:
+        return value
+    keys = list(answer) if isinstance(answer, dict) else list(range(len(answer)))
+    key = keys[path[0] % len(keys)]
+    changed = dict(answer) if isinstance(answer, dict) else list(answer)
+    changed[key] = _mutated(answer[key], path[1:], value)
+    return changed
+
+
+def _answers_of_any_form(dialect: Dialect, examples: int) -> None:
+    body = [b""]
+    with serving(dialect, lambda _: body[0]) as model:
+
+        @settings(max_examples=examples, deadline=None)
+        @given(st.lists(st.integers(0, 9), max_size=5), JSON)
+        def answer(path: list[int], value: Any) -> None:
+            body[0] = json.dumps(_mutated(dialect.answer(Said()), path, value)).encode()
+            reply = a_cat([model.engine]).reply(HEARD)
+            assert reply.words
+            assert "think>" not in reply.words
+
+        answer()
+
+
+@EVERY
+def test_an_answer_of_any_form_ends_in_a_reply(dialect: Dialect) -> None:
+    _answers_of_any_form(dialect, 25)
+
+
+@pytest.mark.long
+@EVERY
+def test_many_answers_of_any_form_end_in_a_reply(dialect: Dialect) -> None:
+    _answers_of_any_form(dialect, 2000)
 
 
 def test_words_that_no_one_can_encode_are_made_fit() -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from cat import moment, persona, prompt
 from cat.ports import Heard
 from cat.things import described
+from runtime.settings import Settings, SettingsError
 from sms.messages import InboundSms
+from worker.build.cat import check_cat, the_persona
 
 #: Friday, 22:30 UTC, in winter.
 NOW = datetime(2026, 11, 27, 22, 30, tzinfo=UTC)
@@ -129,3 +132,33 @@ def test_a_persona_may_lack_examples_and_images() -> None:
     plain = persona.parse("You are a teapot.")
 
     assert (plain.turns, plain.draw("SM1"), plain.system) == ((), [], "You are a teapot.")
+
+
+def test_the_notes_are_not_quoted_to_the_person() -> None:
+    assert WHO.leaks(f"i have notes. {persona.NOTES_HEAD}")
+
+
+def test_a_persona_file_replaces_the_cat_for_models(tmp_path: Path) -> None:
+    file = tmp_path / "thistle.md"
+    file.write_text("You are Mrs Thistle.\n# Examples\nperson: hello?\ncat: Only me.\n# Images\na kettle in a gale\n")
+    given = {"TWILIO_AUTH_TOKEN": "a", "PERSONA_FILE": str(file)}
+
+    thistle = the_persona(Settings.load(given))
+
+    assert thistle.system.startswith("You are Mrs Thistle.\n\n<!-- build mrrp-")
+    assert thistle.turns[:2] == (("user", "hello?"), ("assistant", "Only me."))
+    assert thistle.draw("SM1") == ["a kettle in a gale"]
+    assert thistle.mark == the_persona(Settings.load({"TWILIO_AUTH_TOKEN": "a"})).mark
+    assert thistle.mark != the_persona(Settings.load({"TWILIO_AUTH_TOKEN": "b"})).mark
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe"])
+def test_a_persona_file_that_cannot_be_used_is_an_error_at_start(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "secret-name.md"
+    if content is not None:
+        file.write_bytes(content)
+
+    with pytest.raises(SettingsError, match="PERSONA_FILE cannot be used") as error:
+        check_cat(Settings.load({"PERSONA_FILE": str(file)}))
+
+    assert "secret-name" not in str(error.value)
