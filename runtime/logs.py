@@ -18,10 +18,10 @@ _SHARED: list[structlog.typing.Processor] = [
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
 
+#: At the level of our events these log requests with their bodies, or a line for every task.
 _CHATTY = (
-    "twilio.http_client", "httpx", "httpcore", "httpx2", "httpcore2", "urllib3", "botocore", "celery.app.trace",
-    "openai", "anthropic", "google_genai",
-)  # fmt: skip
+    "twilio.http_client httpx httpcore httpx2 httpcore2 urllib3 botocore celery.app.trace openai anthropic google_genai"
+)
 
 
 def configure(role: str, *, form: Literal["json", "console"] = "json", level: str = "info") -> None:
@@ -45,8 +45,7 @@ def configure(role: str, *, form: Literal["json", "console"] = "json", level: st
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # at the level of our events these libraries log requests with their bodies, or a line for every task
-    for chatty in _CHATTY:
+    for chatty in _CHATTY.split():
         logging.getLogger(chatty).setLevel(logging.WARNING)
     structlog.configure(
         processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
