@@ -344,6 +344,16 @@ def test_a_server_that_names_one_option_after_another_gets_its_reply() -> None:
     assert len(model.requests) == 5
 
 
+def test_what_was_refused_is_remembered_though_the_next_request_fails() -> None:
+    refused = Refused(400, "temperature is not supported")
+    with serving(OPENAI, in_turn(refused, Refused(429, "slow down"), Said())) as model:
+        with pytest.raises(EngineFailed):
+            model.engine.reply(HEARD, seconds=5)
+        model.engine.reply(HEARD, seconds=5)
+
+    assert ["temperature" in request for request in model.requests] == [True, False, False]
+
+
 def test_a_word_of_the_person_in_an_error_is_no_refusal_of_an_option() -> None:
     error = {"detail": [{"loc": ["body", "messages"], "msg": "too rude", "input": "my temperature and max_tokens"}]}
     with serving(OPENAI, in_turn(Said(), Refused(422, raw=json.dumps(error).encode()), Said())) as model:
