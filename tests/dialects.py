@@ -6,15 +6,16 @@ asked.
 
 from __future__ import annotations
 
+import atexit
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from cat.engines import ENGINES
-from cat.engines.model import ModelEngine
+from cat.engines.model import ModelEngine, Server
 from cat.prices import FREE, Model
 from runtime.settings import Settings
 from tests.servers import a_server, asked_of, send
@@ -60,11 +61,14 @@ class Dialect:
     def name(self) -> str:
         return f"{self.kind}:some-model"
 
-    def engine(self, url: str, known: Model = FREE, model: str = "some-model") -> ModelEngine:
+    def server(self, url: str, model: str = "some-model") -> Server:
         options = Settings.load({
             "OPENAI_API_KEY": KEY, "ANTHROPIC_API_KEY": KEY, "GEMINI_API_KEY": KEY, self.setting: url + self.path,
         }).engines  # fmt: skip
-        return ModelEngine(f"{self.kind}:{model}", ENGINES[self.kind].connect(model, options, "us-east-1"), known=known)
+        return ENGINES[self.kind].connect(model, options, "us-east-1")
+
+    def engine(self, url: str) -> ModelEngine:
+        return ModelEngine(self.name, self.server(url))
 
 
 def _openai_answer(said: Said) -> dict[str, Any]:
@@ -167,15 +171,28 @@ class Running:
         return [self.dialect.asked(request) for request in self.requests]
 
 
-@contextmanager
-def serving(dialect: Dialect, says: Answering, *, known: Model = FREE, model: str = "some-model") -> Iterator[Running]:
-    """Run a server of this dialect and yield its engine."""
+@dataclass
+class _Place:
+    """A server that stays for all tests, with the adapter that speaks to it: its official client is slow to build."""
 
+    url: str
+    server: Server
+    running: Running | None = None
+    says: Answering = lambda _: b""
+
+
+_places: dict[tuple[str, str], _Place] = {}
+_open = ExitStack()
+atexit.register(_open.close)
+
+
+def _place(dialect: Dialect, model: str) -> _Place:
     def answer(handler: BaseHTTPRequestHandler) -> None:
         request = json.loads(asked_of(handler))
+        running, said = place.running, place.says(request)
+        assert running is not None
         running.requests.append(request)
         running.headers.append({name.lower(): value for name, value in handler.headers.items()})
-        said = says(request)
         if isinstance(said, bytes):
             send(handler, said)
         elif isinstance(said, Refused):
@@ -184,10 +201,22 @@ def serving(dialect: Dialect, says: Answering, *, known: Model = FREE, model: st
         else:
             send(handler, json.dumps(dialect.answer(said)).encode())
 
-    with a_server(answer) as url:
-        running = Running(url, dialect.engine(url, known, model), dialect)
-        yield running
-        running.engine.close()
+    url = _open.enter_context(a_server(answer))
+    place = _Place(url, dialect.server(url, model))
+    return place
+
+
+@contextmanager
+def serving(
+    dialect: Dialect, says: Answering, *, known: Model = FREE, model: str = "some-model", fresh: bool = False
+) -> Iterator[Running]:
+    """Run a server of this dialect and yield a new engine for it; `fresh`: with a new client, too."""
+    if fresh or (dialect.kind, model) not in _places:
+        _places[dialect.kind, model] = _place(dialect, model)
+    place = _places[dialect.kind, model]
+    place.says = says
+    place.running = Running(place.url, ModelEngine(f"{dialect.kind}:{model}", place.server, known=known), dialect)
+    yield place.running
 
 
 def in_turn(*answers: Said | Refused | bytes) -> Answering:

@@ -507,7 +507,7 @@ def test_neither_a_proxy_nor_an_address_is_taken_from_the_environment(
     monkeypatch.setenv("GOOGLE_GENAI_USE_VERTEXAI", "true")
     monkeypatch.setenv("GOOGLE_API_KEY", "another")
 
-    with serving(dialect, in_turn(Said())) as model:
+    with serving(dialect, in_turn(Said()), fresh=True) as model:
         reply = model.engine.reply(HEARD, seconds=5)
 
     assert reply.words == "purr."
