@@ -162,3 +162,22 @@ def test_a_persona_file_that_cannot_be_used_is_an_error_at_start(tmp_path: Path,
         check_cat(Settings.load({"PERSONA_FILE": str(file)}))
 
     assert "secret-name" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+        "\U0001faea",
+        "\U0001f468\u200d\U0001f469\u200d\U0001f467",
+        "\u0915\u094d\u200d\u0937",
+    ],
+)
+def test_a_model_is_told_every_character_that_has_a_meaning(text: str) -> None:
+    # a Persian joiner, an emoji newer than Python's tables, a family, a Hindi joiner
+    assert last_turn(texts=[text]).endswith(f"]\n\n{text}")
+
+
+@pytest.mark.parametrize("hidden", ["\u200b", "\u202e", "\U000e0041", "\u00ad", "\ufeff", "\x00", "\u200d", "\u200c"])
+def test_a_model_is_not_told_what_no_one_sees(hidden: str) -> None:
+    assert last_turn(texts=[f"he{hidden}llo"]).endswith("]\n\nhello")
