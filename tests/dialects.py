@@ -173,7 +173,7 @@ class Running:
 
 @dataclass
 class _Place:
-    """A server that stays for all tests, with the adapter that speaks to it: its official client is slow to build."""
+    """A server that stays for all tests, with its adapter, whose official client is slow to build."""
 
     url: str
     server: Server
