@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final, cast
 
+import certifi
 import httpcore2
 import httpx2
 
@@ -66,7 +67,10 @@ def _left() -> float:
 
 @cache
 def _tls() -> ssl.SSLContext:
-    return httpx2.create_ssl_context()
+    context = httpx2.create_ssl_context()
+    # beside the system's: a container may have none
+    context.load_verify_locations(certifi.where())
+    return context
 
 
 class _Stream(httpcore2.NetworkStream):
