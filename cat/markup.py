@@ -10,7 +10,7 @@ import html
 import re
 from typing import Final
 
-_LINK: Final = re.compile(r"!?\[([^\]\n]*)\]\([^)\n]*\)")
+_LINK: Final = re.compile(r"!?\[([^\[\]\n]*)\]\([^()\n]*\)")
 _ADDRESS: Final = re.compile(
     r"<?\b(?:https?://|www\.)[^\s<>]+[^\s<>.,!?;:)]>?|\b[\w-]+\.(?:com|org|net|io|app|ai)/\S*", re.IGNORECASE
 )

@@ -10,9 +10,10 @@ from typing import Final
 
 import click
 
-from dadacat import people, repair, reports, run, setup, trials
+from dadacat import held, people, repair, reports, run, setup, trials
+from runtime.process import prepare
 
-MODULES: Final = (run, setup, people, reports, repair, trials)
+MODULES: Final = (run, setup, people, reports, repair, held, trials)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -23,6 +24,7 @@ def main() -> None:
     `dadacat up` runs everything on this machine. webhook, worker, beat and flower run one process each, as a
     deployment does. The other commands set up, inspect and repair.
     """
+    prepare()
 
 
 for _module in MODULES:

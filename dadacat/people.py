@@ -14,11 +14,14 @@ from dadacat.terminal import (
     NUMBERS,
     PERSON,
     YES,
+    Styled,
     confirm,
+    echo,
     load_settings,
     or_exit,
     print_json,
     print_json_line,
+    say_set_aside,
     status_line,
 )
 
@@ -44,7 +47,7 @@ def text(*, body: str, person: str, to: str, wait: float, as_json: bool) -> None
     if as_json:
         print_json({"sid": sid, "reply": reply})
     else:
-        click.echo(reply if reply is not None else f"no reply within {wait:.0f} s; see: dadacat explain {sid}")
+        echo(reply if reply is not None else f"no reply within {wait:.0f} s; see: dadacat explain {sid}")
     sys.exit(0 if reply is not None else 1)
 
 
@@ -90,20 +93,20 @@ def chat(*, engines: tuple[str, ...], person: str | None) -> None:
     talk = Chat(cat, ConversationManager(journal.storage), user_id, terms)
     memories = terminal_memories(chosen, cat, journal)
     for role, words in talk.before():
-        click.echo(f"{'you' if role == 'user' else 'cat'}: {words}")
+        echo(f"{'you' if role == 'user' else 'cat'}: {words}")
     while True:
         try:
             text = click.prompt("you", prompt_suffix="> ", default="", show_default=False)
         except click.Abort:
-            click.echo()
+            echo("")
             return
         if not text.strip():
             return
         started_at = time.monotonic()
         reply = talk.say(text)
-        click.echo(reply.words)
+        echo(reply.words)
         price = tariff.cost(person or "+1", segments.count(reply.words))
-        click.secho(f"  {footnote(reply, time.monotonic() - started_at, price)}", dim=True)
+        echo(Styled(f"  {footnote(reply, time.monotonic() - started_at, price)}", dim=True))
         memories(user_id)
 
 
@@ -126,9 +129,9 @@ def history(*, person: str, limit: int | None, as_json: bool) -> None:
             line = {"at": at, "role": entry.role, "content": entry.content, "state": entry.state, "key": entry.key}
             print_json_line(line)
         else:
-            speaker = click.style("cat   ", fg="cyan") if entry.role == "assistant" else "person"
+            speaker = Styled("cat   ", "cyan") if entry.role == "assistant" else "person"
             note = "" if entry.state in (None, "SETTLED", "ANSWERED", "SENT") else f"  ({entry.state})"
-            click.echo(f"{at}  {speaker}  {entry.content}{note}")
+            echo(f"{at}  ", speaker, f"  {entry.content}{note}")
 
 
 @commands.group()
@@ -150,14 +153,14 @@ def list_conversations(*, limit: int, numbers: bool, as_json: bool) -> None:
 
     chosen = load_settings(twilio=True, tree=True)
     name = person_namer(chosen.who_key, numbers=numbers)
-    lines = islice(conversations.listed(build_journal(chosen)), limit)
+    lines = islice(conversations.listed(build_journal(chosen), say_set_aside), limit)
     for line in or_exit(lambda: list(lines)):
         line["person"] = name(line["person"])
         if as_json:
             print_json_line(line)
             continue
         state = "" if line["active"] else "  opted out"
-        click.echo(f"{line['updated']:.19}  {line['person']:<24}{line['replies']:>7} replies{state}")
+        echo(f"{line['updated']:.19}  {line['person']:<24}{line['replies']:>7} replies{state}")
 
 
 @conversations.command()
@@ -186,7 +189,7 @@ def reset(*, person: str, yes: bool) -> None:
     or_exit(lambda: conversations.known(journal, person))
     confirm(f"The cat will remember nothing of {person}. Reset?", yes=yes)
     or_exit(lambda: conversations.reset(journal, person))
-    click.echo("reset")
+    echo("reset")
 
 
 @conversations.command("export")
@@ -205,18 +208,26 @@ def export_conversations(*, people: tuple[str, ...], all_people: bool, as_page: 
     """Export conversations as JSON lines, which `import` reads, or as a page."""
     from operations import conversations, export
     from operations.progress import with_progress
+    from runtime.isolation import BadItem
     from worker.build.journal import build_journal
 
     if all_people == bool(people) or (as_page and len(people) != 1):
         raise click.UsageError("name people or give --all; --html needs exactly one person")
     journal = build_journal(load_settings(tree=True))
     or_exit(lambda: [conversations.known(journal, person) for person in people])
-    lines = export.page(journal, people[0]) if as_page else export.lines(journal, None if all_people else people)
+    unread: list[BadItem] = []
+    wanted = None if all_people else people
+    lines = export.page(journal, people[0]) if as_page else export.lines(journal, wanted, unread.append)
     with click.open_file(str(output) if output else "-", "w", encoding="utf-8") as file, status_line() as progress:
+        if output:
+            # a file of that name may have been there, readable for all
+            output.chmod(0o600)
         count = or_exit(lambda: sum(bool(file.write(f"{line}\n")) for line in with_progress(lines, "lines", progress)))
     if output:
-        output.chmod(0o600)
-        click.echo(f"{count} lines in {output}", err=True)
+        echo(f"{count} lines in {output}", err=True)
+    for item in unread:
+        say_set_aside(item)
+    sys.exit(1 if unread else 0)
 
 
 @conversations.command("import")
@@ -225,7 +236,8 @@ def export_conversations(*, people: tuple[str, ...], all_people: bool, as_page: 
 def import_conversations(*, file: Any, yes: bool) -> None:
     """Import conversations from an export. Nothing is sent.
 
-    If a person in the file is already known, nothing is written.
+    The whole file is looked at first. If a line is not one of an export, is not settled, or names a person who is known
+    already, nothing is written, and every such line is named.
     """
     from operations import import_
     from worker.build.journal import build_journal
@@ -233,10 +245,15 @@ def import_conversations(*, file: Any, yes: bool) -> None:
     journal = build_journal(load_settings(tree=True))
     journal.storage.ensure_tables()
     names = journal.storage.names
-    lines = list(file)
-    confirm(f"Write {len(lines)} lines into {names.conversations} and {names.messages}?", yes=yes)
-    items, rows = or_exit(lambda: import_.write(journal, lines))
-    click.echo(f"{items} conversations, {rows} rows")
+    try:
+        lines = list(file)
+    except ValueError:
+        raise click.ClickException(f"{file.name} is not an export: it holds bytes that are no text") from None
+    export = or_exit(lambda: import_.read(journal, lines))
+    what = f"{len(export.items)} conversations and {len(export.rows)} rows of {len(export.people)} people"
+    confirm(f"Write {what} into {names.conversations} and {names.messages}?", yes=yes)
+    items, rows = or_exit(lambda: import_.write(journal, export))
+    echo(f"{items} conversations, {rows} rows")
 
 
 @conversations.command()
@@ -283,4 +300,4 @@ def forget(*, person: str, yes: bool, keep_twilio: bool, as_json: bool) -> None:
             print_json_line(dataclasses.asdict(receipt))
             continue
         for name, value in dataclasses.asdict(receipt).items():
-            click.echo(f"{name:<12} {value}")
+            echo(f"{name:<12} {value}")

@@ -8,7 +8,16 @@ from pathlib import Path
 
 import click
 
-from dadacat.terminal import AS_JSON, NUMBERS, load_settings, or_exit, print_json, status_line
+from dadacat.terminal import (
+    AS_JSON,
+    NUMBERS,
+    echo,
+    load_settings,
+    or_exit,
+    print_json,
+    say_set_aside,
+    status_line,
+)
 
 commands = click.Group()
 
@@ -32,7 +41,8 @@ def explain(*, sid: str, person: str | None, as_json: bool) -> None:
     if as_json:
         print_json(dataclasses.asdict(story))
     else:
-        click.echo("\n".join(as_lines(story)))
+        for line in as_lines(story):
+            echo(line)
 
 
 @commands.command()
@@ -51,18 +61,20 @@ def stats(*, since: str, as_json: bool) -> None:
     inbox = redis_inbox(chosen, redis_client(chosen))
     begin = or_exit(lambda: durations.ago(since))
     with status_line() as progress:
-        report = or_exit(lambda: stats.gather(build_journal(chosen), inbox, since=begin, progress=progress))
+        report = or_exit(
+            lambda: stats.gather(build_journal(chosen), inbox, since=begin, set_aside=say_set_aside, progress=progress)
+        )
     if as_json:
         print_json(report)
         return
-    click.echo(f"since {report['since']}: {report['people']} people")
+    echo(f"since {report['since']}: {report['people']} people")
     for name in ("texts", "no_reply", "engines", "messages", "statuses", "error_codes"):
         for what, count in sorted(report[name].items(), key=lambda pair: -pair[1]):
-            click.echo(f"{name.replace('_', ' '):<12}{count:>8}  {what}")
+            echo(f"{name.replace('_', ' '):<12}{count:>8}  {what}")
     thought = report["thought_ms"]
     if thought["median"] is not None:
-        click.echo(f"{'thinking':<12}{thought['median']:>8}  ms, median; {thought['p95']} ms for 95 of 100")
-    click.echo(f"{'waiting':<12}{report['oldest_waiting_seconds'] or 0:>8.0f}  s, the oldest unanswered text")
+        echo(f"{'thinking':<12}{thought['median']:>8}  ms, median; {thought['p95']} ms for 95 of 100")
+    echo(f"{'waiting':<12}{report['oldest_waiting_seconds'] or 0:>8.0f}  s, the oldest unanswered text")
 
 
 @commands.command()
@@ -99,24 +111,28 @@ def costs(*, since: str, by: str, numbers: bool, limit: int, as_json: bool, plot
     journal, person_name = build_journal(chosen), person_namer(chosen.who_key, numbers=numbers)
     begin = or_exit(lambda: durations.ago(since))
     with status_line() as progress:
-        lines, total = or_exit(lambda: costs.gather(journal, begin, by, person_name=person_name, progress=progress))
+        lines, total = or_exit(
+            lambda: costs.gather(
+                journal, begin, by, person_name=person_name, set_aside=say_set_aside, progress=progress
+            )
+        )
     shown = costs.first(lines, by, limit)
     if plot is not None:
         bars = costs.first(shown, by, costs.BARS)
         costs.draw(bars, f"What DadaCat costs, by {by}, since {begin:%Y-%m-%d}", plot)
-        click.echo(f"drawn into {plot}", err=True)
+        echo(f"drawn into {plot}", err=True)
     if as_json:
         print_json({"since": begin.isoformat(), "lines": [line.to_json() for line in shown], "total": total.to_json()})
         return
-    click.echo(f"{by:<24}{'replies':>9}{'segments':>9}{'tokens':>12}{'models':>11}{'messages':>11}{'total':>11}  USD")
+    echo(f"{by:<24}{'replies':>9}{'segments':>9}{'tokens':>12}{'models':>11}{'messages':>11}{'total':>11}  USD")
     for line in (*shown, total):
-        click.echo(
+        echo(
             f"{line.name:<24.24}{line.replies:>9}{line.segments:>9}{line.tokens_in + line.tokens_out:>12}"
             f"{dollars(line.model):>11}{dollars(line.sms):>11}{dollars(line.total):>11}"
         )
     if len(shown) < len(lines):
-        click.echo(f"{len(lines) - len(shown)} more lines; --limit shows them")
-    click.echo(f"of the messages' price, Twilio reported {dollars(total.reported)}; the rest is from the price table")
+        echo(f"{len(lines) - len(shown)} more lines; --limit shows them")
+    echo(f"of the messages' price, Twilio reported {dollars(total.reported)}; the rest is from the price table")
 
 
 @commands.command()
@@ -125,24 +141,29 @@ def costs(*, since: str, by: str, numbers: bool, limit: int, as_json: bool, plot
 def audit(*, as_json: bool, numbers: bool) -> None:
     """Prove that no message was sent to a person after that person's STOP.
 
-    Exit code 1: a message was sent, and it is listed.
+    Exit code 1: a message was sent, and it is listed; or the rows of a person could not be read.
     """
     from operations import audit
     from operations.names import person_namer
+    from runtime.isolation import BadItem
     from worker.build.journal import build_journal
 
     chosen = load_settings(twilio=True, tree=True)
-    name = person_namer(chosen.who_key, numbers=numbers)
+    name, unread = person_namer(chosen.who_key, numbers=numbers), list[BadItem]()
     with status_line() as progress:
-        result = or_exit(lambda: audit.audit_all(build_journal(chosen), progress))
+        result = or_exit(
+            lambda: audit.audit_all(build_journal(chosen), who=name, set_aside=unread.append, progress=progress)
+        )
+    for item in unread:
+        say_set_aside(item)
     if as_json:
         shown = [{**dataclasses.asdict(finding), "user_id": name(finding.user_id)} for finding in result.findings]
         print_json({"stopped": result.stopped, "offences": result.offences, "findings": shown})
     else:
         for finding in result.findings:
-            click.echo(
+            echo(
                 f"{finding.at or '':<34}{name(finding.user_id):<24}{finding.kind}  {finding.stop}  "
                 f"{finding.key} {finding.sid}"
             )
-        click.echo(f"{result.stopped} people said STOP; {result.offences} offences")
-    sys.exit(1 if result.offences else 0)
+        echo(f"{result.stopped} people said STOP; {result.offences} offences")
+    sys.exit(1 if result.offences or unread else 0)
