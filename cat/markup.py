@@ -19,7 +19,7 @@ _HEADING: Final = re.compile(
     r"^\s{0,3}(?:#{1,6}\s+|>\s+(?=.*[^\W\d_])|[*\u2022]\s+(?=\S)|(?:[-*_]\s?){3,}\s*$)", re.MULTILINE
 )
 _LIST_MARK: Final = re.compile(r"^\s{0,3}(?:[-+]\s+|\d{1,2}[.)]\s+)", re.MULTILINE)
-_BOLD: Final = re.compile(r"(?<![\w*])(\*{2,3}|_{2}|~~)(?=\S)([^\n]+?)(?<=\S)\1(?![\w*])")
+_BOLD: Final = re.compile(r"(?<![\w*])(\*{2,3}|_{2}|~~)(?=\S)([^\n]{1,500}?)(?<=\S)\1(?![\w*])")
 #: One pair of asterisks or underscores. At the beginning of a line or a sentence asterisks hold what the cat does.
 _EMPHASIS: Final = re.compile(r"(?<![\w*\\/])([*_])(?=[^\s*_])([^*_\n]+?)(?<=\S)\1(?![\w*\\/])")
 _TAG: Final = re.compile(

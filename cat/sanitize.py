@@ -38,14 +38,14 @@ _SENTENCES: Final = re.compile(r"[^.!?\n]+(?:[.!?]+|\n|$)|[.!?\n]+")
 
 _SLASHES: Final = re.compile(r"[ \t]+/[ \t]+")
 _LONG_DASH: Final = re.compile(r"(?<=\S)[ \t]*[\u2014\u2015][ \t]*(?=\S)")
-_TILDE: Final = re.compile(r"(?:^~+ +| +~+$|~+)(?!\d)", re.MULTILINE)
+_TILDE: Final = re.compile(r"(?:^~{1,20} {1,20}|(?<! ) {1,20}~{1,20}$|~{1,20})(?!\d)", re.MULTILINE)
 _CAPITAL: Final = regex.compile(
     r"(?<![\p{L}\p{N}])\p{Lu}(?=\p{Ll}|['\u2019]|(?!\p{L}))[\p{Ll}\p{M}'\u2019]*(?![\p{Lu}])"
 )
 _PICTOGRAPHS: Final = (
-    r"(?:\p{Extended_Pictographic}|\p{Regional_Indicator}|\u20e3|\ufe0f|(?<!\p{L})\u200d|[\U0001f3fb-\U0001f3ff])+"
+    r"(?:\p{Extended_Pictographic}|\p{Regional_Indicator}|\u20e3|\ufe0f|(?<!\p{L})\u200d|[\U0001f3fb-\U0001f3ff]){1,40}"
 )
-_EMOJI: Final = regex.compile(rf" *{_PICTOGRAPHS}(?=[,.!?;:])|{_PICTOGRAPHS}")
+_EMOJI: Final = regex.compile(rf"(?<! ) {{0,20}}{_PICTOGRAPHS}(?=[,.!?;:])|{_PICTOGRAPHS}")
 #: Joiners are letters of a kind between letters of scripts that join, such as Persian or Hindi, and between emoji.
 _JOINER: Final = regex.compile(
     r"(?<=[\p{L}\p{M}--\p{Latin}--\p{Greek}--\p{Cyrillic}])[\u200c\u200d]"

@@ -31,20 +31,22 @@ _WRAPPER: Final = re.compile(
 )
 #: A token of a template at the beginning of an answer, with the name of the role.
 _BEGINNING: Final = re.compile(
-    r"\s*(?:<[|\uff5c](?:start_header_id|im_start|start|begin_of_text|assistant|message)[|\uff5c]>"
+    r"\s{0,20}(?:<[|\uff5c](?:start_header_id|im_start|start|begin_of_text|assistant|message)[|\uff5c]>"
     r"|<start_of_turn>|<s>|\[/INST\]|<[|\uff5c](?:end_header_id|message|im_sep)[|\uff5c]>|<\uff5c[^<>\n]{1,30}\uff5c>"
-    r"|(?<=[>])(?:assistant|model)\b\s*)+",
+    r"|(?<=[>])(?:assistant|model)\b\s{0,20})+",
     re.IGNORECASE,
 )
 #: The end of an answer in the templates of Llama, Qwen, Gemma, Phi, Mistral, DeepSeek, Command and others.
 _END: Final = re.compile(
     r"<[|\uff5c][^<>|\uff5c\n]{1,40}[|\uff5c]>|</?s>|<(?:end|start)_of_turn>|<turn\|>|<\|turn>|\[/?INST\]|<</?SYS>>"
     r"|<(?:EOT|EOS|eos|pad|bos|unused\d+)>|\[(?:EOS|end of text)\]"
-    r"|(?:^|\n)\s*#{2,3} ?(?:instruction|human|user|person|assistant|response|input)\b",
+    r"|(?:^|\n)[ \t]{0,20}#{2,3} ?(?:instruction|human|user|person|assistant|response|input)\b",
     re.IGNORECASE,
 )
 #: Another speaker goes on.
-_OTHER: Final = re.compile(r"\n\s*[*_]{0,2}(?:person|user|human|assistant|customer)[*_]{0,2}\s*:", re.IGNORECASE)
+_OTHER: Final = re.compile(
+    r"\n[ \t]{0,20}[*_]{0,2}(?:person|user|human|assistant|customer)[*_]{0,2}\s*:", re.IGNORECASE
+)
 _RESTATED: Final = re.compile(
     r"\A\s*(?:person|user|human)\s*:[^\n]*\n\s*(?:(?:dada ?)?cat|assistant|model)\s*:\s*", re.IGNORECASE
 )
