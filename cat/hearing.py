@@ -41,6 +41,8 @@ _WEIGHTS: Final = (1.0, 0.4, 0.3, 0.2, 0.1)
 _NUMBER: Final = re.compile(r"\d{5,}|\d(?:[ ./-]?\d){5,}")
 _LEET: Final = str.maketrans("013457@$!|", "oieastasii")
 _TWICE: Final = re.compile(r"(.)\1+")
+#: Emergency numbers of the countries that people text from, and 988, which two countries have for despair.
+EMERGENCY: Final = ("911", "112", "999", "000", "111", "110", "119", "113", "988")
 #: The kind of a text that shows a person in danger or in despair.
 CRISIS: Final = "crisis"
 #: Kinds by content, in the order in which they are tried; kinds by appearance come after them.

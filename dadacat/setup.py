@@ -96,7 +96,8 @@ def init(  # noqa: PLR0913 - each is an option
 def doctor(*, as_json: bool) -> None:
     """Check everything that DadaCat depends on, and print what is wrong and what to do.
 
-    That is Redis, DynamoDB, Twilio, the webhook's public address, the workers and the models.
+    That is Redis, DynamoDB, Twilio, the webhook's public address, the workers and the models. Each model is asked for
+    one reply, which costs what a reply costs.
     Exit code 1: something is wrong.
     """
     from operations import doctor

@@ -25,19 +25,34 @@ import requests
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
+from cat import engines, sanitize
+from cat.engines.dialect import said_in
+from cat.engines.errors import Rejected, Unreached
+from cat.engines.guarded import GuardedEngine
+from cat.errors import EngineFailed
+from cat.ports import Heard
 from conversation import schema
 from inbox import keys
 from inbox.stopped import Stopped, described
 from operations import connect
 from operations.connect import Change
+from runtime.money import dollars
 from runtime.settings import TWILIO_API, Settings
 from sms import signature
 from sms.errors import CarrierAway, Refused
+from worker.build.cat import build_engine
 from worker.build.inbox import circuit
+from worker.build.prices import price_tables
 from worker.build.twilio import twilio_account
 
-#: Time limit of one check, and of all checks together.
+#: Time limit of one check.
 CHECK_SECONDS: Final = 6.0
+#: Time limit of the one call to each engine; all engines are asked at the same time.
+ENGINE_SECONDS: Final = 12.0
+#: Checks with more time.
+SLOWER_CHECKS: Final = {"engines": ENGINE_SECONDS + 3.0}
+#: The text that an engine is asked to answer.
+PROBE: Final = Heard(history=[], texts=["hello, cat. are you there?"], seed="doctor")
 TIMEOUT_SECONDS: Final = 3.0
 #: Clocks that differ by more break leases, ages and the signatures of requests to AWS.
 CLOCK_SECONDS: Final = 5.0
@@ -87,18 +102,19 @@ def wrong(what: str, remedy: str) -> Result:
 
 
 def examine(chosen: Settings) -> list[Finding]:
-    """Run all checks and return their findings."""
+    """Run all checks and return their findings; each engine is asked once, at its price."""
     with ThreadPoolExecutor(len(CHECKS), thread_name_prefix="doctor") as pool:
         # the thread itself reads the generator to its end
         futures = {where: pool.submit(lambda check: list(check(chosen)), check) for where, check in CHECKS.items()}
-        deadline = time.monotonic() + CHECK_SECONDS
+        started_at = time.monotonic()
         findings: list[Finding] = []
         for where, future in futures.items():
+            limit = SLOWER_CHECKS.get(where, CHECK_SECONDS)
             try:
-                results = future.result(timeout=max(0.0, deadline - time.monotonic()))
+                results = future.result(timeout=max(0.0, started_at + limit - time.monotonic()))
             except FutureTimeoutError:
                 remedy = "check whether a firewall or router on the way drops packets"
-                results = [wrong(f"no answer in {CHECK_SECONDS:.0f} s", remedy)]
+                results = [wrong(f"no answer in {limit:.0f} s", remedy)]
             findings += [Finding(where=where, level=level, what=what, remedy=do) for level, what, do in results]
         return findings
 
@@ -372,21 +388,53 @@ def _stopped(stopped: Sequence[Stopped], *, probe_seconds: float) -> Iterator[Re
 
 
 def _engines(chosen: Settings) -> Iterator[Result]:
-    """Check that the server of the models accepts the key, with a request that costs nothing."""
-    yield ok(f"{', '.join(chosen.engines.names) or 'dada'}; dada answers if all of them fail")
-    if not any(name.startswith("openai:") for name in chosen.engines.names):
+    """Ask each engine for one reply."""
+    yield ok(f"{', '.join(chosen.engines.names) or engines.POET}; dada answers if all of them fail")
+    names = [name for name in chosen.engines.names if name != engines.POET]
+    for problem in engines.problems(names, chosen.engines):
+        yield wrong(problem, "see docs/reference/settings.md")
+    buildable = [name for name in names if not list(engines.problems([name], chosen.engines))]
+    if not buildable:
         return
-    base = chosen.engines.openai_base_url or "https://api.openai.com/v1"
-    headers = {"Authorization": f"Bearer {chosen.engines.openai_api_key or 'none'}"}
-    try:
-        answer = requests.get(f"{base}/models", headers=headers, timeout=TIMEOUT_SECONDS)
-    except requests.RequestException as exc:
-        what = f"{base} does not answer ({type(exc).__name__}); meanwhile dada answers"
-        yield wrong(what, "check OPENAI_BASE_URL")
-        return
-    if answer.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        what = "OPENAI_API_KEY is not accepted; meanwhile dada answers"
-        yield wrong(what, "set OPENAI_API_KEY to a valid key")
+    with ThreadPoolExecutor(len(buildable), thread_name_prefix="engine") as pool:
+        for findings in pool.map(lambda name: list(_engine(chosen, name)), buildable):
+            yield from findings
+
+
+def _engine(chosen: Settings, name: str) -> Iterator[Result]:
+    catalogue, _ = price_tables(chosen)
+    if doubt := catalogue.doubt(name.partition(":")[2]):
+        yield warning(doubt, "name its price in the file of PRICES_FILE")
+    if catalogue.of(name.partition(":")[2]).small:
+        what = f"{name} is a small model: it says little that makes sense, and does not understand who is in danger"
+        yield warning(what, "use it to try the road of a text; let dada or a larger model answer people")
+    with ThreadPoolExecutor(1) as call, closing(build_engine(chosen, name)) as engine:
+        guarded = GuardedEngine(engine, catalogue.of(name.partition(":")[2]), call)
+        try:
+            reply = guarded.reply(PROBE, seconds=ENGINE_SECONDS)
+        except EngineFailed as exc:
+            yield _silent(name, exc)
+            return
+    cost = dollars(int(reply.facts["model_cost"]), 6)
+    refuses = f"; it refuses {', '.join(engine.refuses)}" if engine.refuses else ""
+    yield ok(f"{name} answers in {reply.facts['model_ms'] / 1000:.1f} s{refuses}; this call cost {cost} USD")
+    if not sanitize.for_a_phone(reply.words, max_segments=chosen.replies.max_segments):
+        yield warning(f"{name} answered with nothing that can be sent", "choose another model; meanwhile dada answers")
+
+
+def _silent(name: str, exc: EngineFailed) -> Result:
+    """Return what it means that an engine gave no reply."""
+    key, address = engines.ENGINES[name.partition(":")[0]].settings
+    cost = f", at most {dollars(exc.cost)} USD" if exc.cost else ""
+    cause = exc.__cause__
+    if isinstance(cause, Rejected) and cause.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        return wrong(f"{key} is not accepted ({exc}); meanwhile dada answers", f"set {key} to a valid key")
+    if isinstance(cause, Rejected):
+        what = f"{exc}: {' '.join(said_in(cause.body).split())[:200]}; meanwhile dada answers"
+        return wrong(what, "check the model's name, and see what its server says")
+    if isinstance(cause, Unreached):
+        return wrong(f"the server of {name} does not answer ({exc}{cost}); meanwhile dada answers", f"check {address}")
+    return wrong(f"{exc}{cost}; meanwhile dada answers", f"check the model's name and {address}")
 
 
 CHECKS: Final[Mapping[str, Check]] = {
