@@ -108,7 +108,10 @@ class WebhookApp:
     async def _answer(self, scope: Scope, headers: Mapping[bytes, bytes], body: bytes) -> Answer:
         path, method = scope["path"], scope["method"]
         if path in GETS:
-            return await self._get(path) if method in ("GET", "HEAD") else GET_ONLY
+            if method not in ("GET", "HEAD"):
+                return GET_ONLY
+            signature = headers.get(b"x-twilio-signature")
+            return await self._get(path) if signature is None else self._signed(path, signature)
         if path not in POSTS:
             return NOT_FOUND
         if method != "POST":
@@ -131,6 +134,11 @@ class WebhookApp:
             log.warning("request unusable", path=path, reason=str(exc))
             return Answer(400, f"{exc}\n".encode())
         return STORED_TEXT
+
+    def _signed(self, path: str, signature: bytes) -> Answer:
+        """Tell `dadacat doctor` whether this webhook accepts what it signs."""
+        accepted = self.validator.accepts(path, (), signature.decode("latin-1"))
+        return Answer(200, b"alive\n") if accepted else FORBIDDEN
 
     async def _get(self, path: str) -> Answer:
         if path == "/livez":
