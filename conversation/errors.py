@@ -25,6 +25,14 @@ class TableMissing(ConversationError):
     """A table does not exist and could not be created; the message says which and what to grant."""
 
 
+class NotStorable(ConversationError):
+    """The store can never carry out this request: it is malformed or too large. The caller's fault."""
+
+    def __init__(self, message: str, *, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class CorruptConversation(ConversationError):
     """A conversation's item cannot be read; it is left as it is."""
 

@@ -147,15 +147,18 @@ def logs(*, names: tuple[str, ...], follow: bool, lines: int, as_json: bool, as_
     After the end of a tree, `--data` names the folder whose logs are meant.
     """
     from local import data_folder, log_files
+    from operations.errors import NotFound
 
-    where = place()
-    folder = where.data or where.required()
-    files = log_files.files(folder / "logs", names)
-    if missing := sorted(set(names) - set(files)):
-        known = ", ".join(log_files.files(folder / "logs", ()))
-        raise click.BadParameter(f"there is no log of {', '.join(missing)}; there are: {known}")
     if follow and as_json:
         raise click.UsageError("--follow has no end: use --json-lines")
+    where = place()
+    folder = where.data or where.required()
+    known = log_files.files(folder / "logs")
+    if not known:
+        raise NotFound(f"there are no logs in {folder}")
+    if missing := sorted(set(names) - set(known)):
+        raise click.BadParameter(f"there is no log of {', '.join(missing)}; there are: {', '.join(known)}")
+    files = {name: path for name, path in known.items() if not names or name in names}
 
     def show(pairs: Any) -> None:  # Any: pairs of a process and a line
         rows = ({"process": name, "line": line} for name, line in pairs)

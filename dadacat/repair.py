@@ -101,8 +101,9 @@ def replay(*, name: str, as_json: bool) -> None:
 @AS_JSON
 def discard(*, name: str, yes: bool, as_json: bool) -> None:
     """Discard a dead letter: it leaves the list, its row stays."""
+    letters = _dead_letters()
     confirm(f"{name} will never be answered. Discard it?", yes=yes)
-    done = _dead_letters().discard(name)
+    done = letters.discard(name)
     if as_json:
         print_json({"name": name, "discarded": done})
     else:

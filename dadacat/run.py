@@ -122,7 +122,6 @@ def simulator(*, host: str, port: int, journal: bool) -> None:
     Also `uvicorn simulator.asgi:app`.
     """
     chosen = load_settings(twilio=True)
-    _require_free(host, port)
     from simulator import wiring
 
     _serve(wiring.app(_stories(chosen) if journal else None), host, port)

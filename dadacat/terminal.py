@@ -30,6 +30,10 @@ COMPOSE_FILE: Final = Path("docker-compose.yml")
 _DATA: Final = "dadacat.data"
 
 
+#: The option stands on every command, and once in the reference.
+DATA_HELP: Final = "Data folder of the `dadacat up` that is meant."
+
+
 def _note_data(context: click.Context, _: click.Parameter, value: Path | None) -> None:
     if value is not None:
         context.find_root().meta[_DATA] = value
@@ -45,7 +49,7 @@ DATA = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     expose_value=False,
     callback=_note_data,
-    help="Data folder of the `dadacat up` that is meant.",
+    help=DATA_HELP,
 )
 
 

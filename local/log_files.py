@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -27,10 +27,9 @@ def keep_small(path: Path, limit: int = LOG_BYTES) -> None:
         os.truncate(path, 0)
 
 
-def files(logs: Path, names: Sequence[str]) -> Mapping[str, Path]:
-    """Return the logs of these processes, or of all; a name that has none is missing in the result."""
-    known = {path.stem: path for path in sorted(logs.glob("*.log"))}
-    return {name: path for name, path in known.items() if not names or name in names}
+def files(logs: Path) -> Mapping[str, Path]:
+    """Return the log of each process, by its name."""
+    return {path.stem: path for path in sorted(logs.glob("*.log"))}
 
 
 def last_lines(path: Path, count: int) -> list[str]:

@@ -140,7 +140,7 @@ class _Tree:
                 self._note(plan)
             if time.monotonic() - looked_at > LOGS_SECONDS:
                 looked_at = time.monotonic()
-                for path in log_files.files(self._logs, ()).values():
+                for path in log_files.files(self._logs).values():
                     log_files.keep_small(path)
             time.sleep(WATCH_SECONDS)
 

@@ -6,18 +6,29 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from runtime.settings import TWILIO_API, Settings, SettingsError
 from sms import typed
-from sms.account import TwilioAccount
 from worker.build.cat import check_cat
 
 #: First line of the file; every setting that the file does not name has a default.
 _HEAD: Final = (
     "# Written by `dadacat init`. Every setting: docs/reference/settings.md. The environment overrides this file.\n"
 )
+
+
+class Account(Protocol):
+    """What is asked of the account: `sms.account.TwilioAccount` is one."""
+
+    def status(self) -> tuple[str, datetime | None]:
+        """Return its status."""
+
+    def number(self, number: str) -> object | None:
+        """Return one of its numbers."""
+
 
 _NUMBER: Final = r"(?:\+[1-9][0-9]{6,14}|[0-9]{5,6})"
 #: The shape of each answer that Twilio gave out, and the sentence about another one.
@@ -40,21 +51,23 @@ def complete(given: Mapping[str, str], *, on_aws: bool = False) -> dict[str, str
     values["TWILIO_PHONE_NUMBER"] = ",".join(
         typed.number(number) for number in values.get("TWILIO_PHONE_NUMBER", "").split(",")
     )
-    if wrong := [sentence for name, (shape, sentence) in _SHAPES.items() if not shape.fullmatch(values.get(name, ""))]:
-        raise SettingsError("\n".join(wrong))
     values.setdefault("FLOWER_BASIC_AUTH", f"cat:{secrets.token_urlsafe(12)}")
     # without this setting `dadacat up` and compose use the simulator
     values.setdefault("TWILIO_API_BASE_URL", TWILIO_API)
     if on_aws:
         # without this setting `dadacat up` and compose use a local store
         values["AWS_ENDPOINT_URL"] = ""
-    chosen = Settings.load(values)
-    chosen.twilio.require()
-    check_cat(chosen)
+    wrong = [sentence for name, (shape, sentence) in _SHAPES.items() if not shape.fullmatch(values.get(name, ""))]
+    try:
+        check_cat(Settings.load(values))
+    except SettingsError as exc:
+        wrong += [line for line in str(exc).splitlines() if line.split()[0] not in _SHAPES]
+    if wrong:
+        raise SettingsError("\n".join(wrong))
     return values
 
 
-def check_account(chosen: Settings, account: TwilioAccount) -> None:
+def check_account(chosen: Settings, account: Account) -> None:
     """Raise `SettingsError` if one of our numbers is not the account's, and `CarrierAway`."""
     account.status()
     # short codes are not in this list
