@@ -22,7 +22,8 @@ def _now() -> datetime:
 class ConversationManager:
     """Add messages to conversations, read them, reset them.
 
-    Every method raises a `ConversationError` if it fails. Any string is a user id, such as `+15551230001`. `DynamoDBStorage` and `InMemoryStorage` are storages.
+    Any string is a user id, such as `+15551230001`. `DynamoDBStorage` and `InMemoryStorage` are storages.
+    Every method raises a `ConversationError` if it fails.
     """
 
     def __init__(self, storage: Conversations, *, clock: Callable[[], datetime] = _now) -> None:

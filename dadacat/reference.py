@@ -44,9 +44,9 @@ Times are in ISO 8601 and money is in US dollars.
 | exit code | meaning |
 |---|---|
 | 0 | done |
-| 1 | failed, with the reason on standard error; or a check found something: `doctor`, `audit`, `connect --dry-run`, `chaos`, `text` without a reply in time |
+| 1 | failed, with the reason on standard error; or a check found something (`doctor`, `audit`, `chaos`, `connect`) |
 | 2 | wrong arguments |
-| 3 | what the command names is not there: no such person, text or dead letter, no running tree; for `text`: no reply will come |
+| 3 | what the command names is not there: a person, a text, a running tree; for `text`: no reply will come |
 
 Completion: `eval "$(_DADACAT_COMPLETE=bash_source dadacat)"`, or `zsh_source`, `fish_source`."""
 

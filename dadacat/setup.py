@@ -92,7 +92,10 @@ def init(  # noqa: PLR0913 - each is an option
 
 
 def _ask(given: str | None, option: str, question: str, default: str | None = None, *, secret: bool = False) -> str:
-    """Return what was given, or ask for it. Without a terminal, a default is taken, or the next line of the input."""
+    """Return what was given, or ask for it.
+
+    Without a terminal, the default is taken, or the next line of the input.
+    """
     if given is not None:
         return given
     has_terminal = sys.stdin.isatty()

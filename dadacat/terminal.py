@@ -1,4 +1,4 @@
-"""Provide what all commands share: options, reading settings, printing, confirming, errors as sentences."""
+"""Provide what all commands share: options, settings, printing, confirming, errors as sentences."""
 
 from __future__ import annotations
 

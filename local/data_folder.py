@@ -79,7 +79,7 @@ def write_settings(data: Path, env: Mapping[str, str]) -> None:
 
 
 def settings(data: Path) -> dict[str, str] | None:
-    """Return the settings of the tree that runs in this folder; None if none does, or if it is still starting."""
+    """Return the settings of the tree that runs in this folder; None if none is ready."""
     return _read(data / _TREE_FILE) if is_locked(data) else None
 
 

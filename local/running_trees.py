@@ -24,7 +24,7 @@ _NAMES_ONE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a command looks for a tree: `data` if the operator named a folder, and the variables of the process."""
+    """Where a command looks for a tree: in `data` if the operator named it, else as `given` says."""
 
     data: Path | None
     given: Mapping[str, str]

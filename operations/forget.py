@@ -82,7 +82,10 @@ class Eraser:
         return [person, *sorted(former.union(user_of(person, number, per_number=True) for number in numbers))]
 
     def known(self, users: Iterable[str]) -> list[str]:
-        """Return those of whom anything is stored. Raises `NotFound` if there is none, and what `forget` raises."""
+        """Return those of whom anything is stored.
+
+        Raises `NotFound` if there is none, and what `forget` raises.
+        """
         users = list(users)
         known = [user for user in users if self._is_known(user)]
         if not known:

@@ -65,7 +65,7 @@ class Outcome:
 
 
 def text(base_url: str, person: str, to: str, body: str, *, seconds: float) -> Outcome:
-    """Send a text from a telephone and wait for its end, or for `seconds`. Raises `BadRequest`, `WrongArgument`.
+    """Send a text from a telephone and wait for its end, or for `seconds`. Raises `BadRequest`.
 
     `to`: one of the network's numbers; empty: its first.
     """

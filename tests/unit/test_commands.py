@@ -1,4 +1,4 @@
-"""The command line as a whole: no wrong value ends in a traceback, and every command has the same shape."""
+"""The command line as a whole: wrong values are sentences, and every command has the same shape."""
 
 from __future__ import annotations
 
@@ -108,8 +108,9 @@ OPTIONS = [
 ]
 
 
+@pytest.mark.usefixtures("nothing_answers")
 @pytest.mark.parametrize(("name", "option", "value"), OPTIONS)
-def test_a_wrong_value_of_an_option_is_a_sentence(name: str, option: str, value: str, nothing_answers: None) -> None:
+def test_a_wrong_value_of_an_option_is_a_sentence(name: str, option: str, value: str) -> None:
     path = tuple(name.split())
 
     result = run(*path, *arguments_of(path), option, value)
@@ -125,8 +126,9 @@ def test_an_unknown_option_is_a_sentence(name: str) -> None:
     is_a_sentence(run(*name.split(), "--nonsense"), 2)
 
 
+@pytest.mark.usefixtures("nothing_answers")
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ENDLESS | ALONE])
-def test_an_installation_of_which_nothing_answers_is_a_sentence(name: str, nothing_answers: None) -> None:
+def test_an_installation_of_which_nothing_answers_is_a_sentence(name: str) -> None:
     path = tuple(name.split())
     if name in ("settings", "init", "chat"):
         pytest.skip("needs nothing that could answer")
@@ -158,8 +160,9 @@ def test_where_nothing_is_configured_a_sentence_says_what_was_looked_for(name: s
     assert f"no `dadacat up` runs with its data in {tmp_path}/.data" in result.stderr
 
 
+@pytest.mark.usefixtures("nothing_answers")
 @pytest.mark.parametrize("name", NAMES)
-def test_every_command_takes_a_data_folder(name: str, nothing_answers: None, tmp_path: Path) -> None:
+def test_every_command_takes_a_data_folder(name: str) -> None:
     path = tuple(name.split())
     assert any(parameter.name == "data" for parameter in LEAVES[path].params)
     if name in ALONE | {"up", "init", "chat", "logs", "conversations import"}:
@@ -176,32 +179,25 @@ def test_every_command_that_prints_has_json(name: str) -> None:
     assert any(parameter.name == "as_json" for parameter in LEAVES[tuple(name.split())].params)
 
 
-@pytest.mark.parametrize(
-    ("content", "what"),
-    [
-        (b"\xff\xfe\x00", "UTF-8"),
-        (b"[1, 2\n", "line 1"),
-        (b'{"item": {"user_id": 7}}\n', "line 1"),
-        (b"{}\n", "line 1"),
-    ],
-)
-def test_what_is_no_export_is_not_imported(content: bytes, what: str, tmp_path: Path, nothing_answers: None) -> None:
+@pytest.mark.usefixtures("nothing_answers")
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"[1, 2\n", b'{"item": {"user_id": 7}}\n', b"{}\n", b"nonsense"])
+def test_what_is_no_export_is_not_imported(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(content)
 
-    result = run("conversations", "import", "file", "--yes")
-
-    is_a_sentence(result, 1)
+    is_a_sentence(run("conversations", "import", "file", "--yes"), 1)
 
 
-def test_a_folder_where_a_file_is_expected_is_a_sentence(nothing_answers: None) -> None:
+@pytest.mark.usefixtures("nothing_answers")
+def test_a_folder_where_a_file_is_expected_is_a_sentence() -> None:
     is_a_sentence(run("conversations", "import", "/"), 1, 2)
     is_a_sentence(run("conversations", "import", "/nowhere"), 2)
     is_a_sentence(run("init", "--file", "/"), 2)
 
 
+@pytest.mark.usefixtures("nothing_answers")
 @pytest.mark.parametrize("faults", ["nope.toml", "bad.toml"])
 def test_a_scenario_file_that_cannot_be_used_is_a_sentence(
-    faults: str, tmp_path: Path, nothing_answers: None, monkeypatch: pytest.MonkeyPatch
+    faults: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "bad.toml").write_text("[[rules]\nat = ")
     monkeypatch.setenv("SIMULATOR_FAULTS", faults)
@@ -209,7 +205,8 @@ def test_a_scenario_file_that_cannot_be_used_is_a_sentence(
     is_a_sentence(run("simulator", "--port", str(free_port())), 1)
 
 
-def test_a_chart_is_drawn_into_what_its_name_says(nothing_answers: None) -> None:
+@pytest.mark.usefixtures("nothing_answers")
+def test_a_chart_is_drawn_into_what_its_name_says() -> None:
     result = run("costs", "--plot", "costs.png")
 
     is_a_sentence(result, 2)

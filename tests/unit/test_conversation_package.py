@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from inspect import signature
 
 import pytest
 
@@ -77,3 +78,11 @@ def test_without_credentials_a_sentence_says_what_to_set(monkeypatch: pytest.Mon
 
     with pytest.raises(ConversationError, match="AWS_ACCESS_KEY_ID"):
         ConversationManager(DynamoDBStorage()).add_user_message(ANN, "hello")
+
+
+def test_the_reference_names_everything_that_can_be_called_and_raised() -> None:
+    page = (ROOT / "docs/reference/conversation.md").read_text()
+    arguments = [name for name in signature(DynamoDBStorage).parameters if name not in ("tables", "table_name")]
+    methods = [name for name in vars(ConversationManager) if not name.startswith("_")]
+
+    assert [name for name in (*conversation.__all__, *arguments, *methods) if f"`{name}" not in page] == []

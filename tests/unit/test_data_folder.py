@@ -1,4 +1,4 @@
-"""Commands find the tree that runs, in its folder or elsewhere, and ignore what a stopped tree left behind."""
+"""Commands find the tree that runs, here or elsewhere, and ignore what a stopped tree left behind."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_what_a_killed_tree_left_behind_is_not_used() -> None:
     assert settings({"A": "b"}) == {"A": "b"}
 
 
-def test_where_no_tree_ever_was_nothing_is_made(tmp_path: Path) -> None:
+def test_where_no_tree_ever_was_nothing_is_made() -> None:
     assert settings({"A": "b"}) == {"A": "b"}
     assert list(Path().iterdir()) == []
 

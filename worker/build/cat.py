@@ -10,19 +10,19 @@ from cat.engines.guarded import SPARE_CALLS
 from cat.ports import Engine
 from runtime import logs
 from runtime.settings import Settings, SettingsError
-from worker.build.prices import price_tables
+from worker.build.prices import check_message_budgets, price_tables
 
 log = logs.get("worker")
 
 
 def check_cat(chosen: Settings) -> None:
-    """Check that the engines in `CAT_ENGINES` can be built, and that the price file can be read.
+    """Check that engines can be built, that the price file can be read, and that budgets pay for a reply.
 
     Raises `SettingsError`.
     """
     if problems := list(engines.problems(chosen.engines.names, chosen.engines)):
         raise SettingsError("\n".join(f"CAT_ENGINES: {problem}" for problem in problems))
-    price_tables(chosen)
+    check_message_budgets(chosen)
 
 
 def build_cat(chosen: Settings) -> Cat:
