@@ -55,7 +55,8 @@ def webhook(*, host: str, port: int, processes: int, request_seconds: float) -> 
 
     # both are checked here, because a process that fails to start is started again
     build.build_ingest(chosen)
-    _require_free(host, port)
+    # another webhook may share the port while it is replaced
+    _require_free(host, port, socket.SO_REUSEPORT)
     serve(host, port, processes=processes, request_seconds=request_seconds)
 
 
@@ -127,12 +128,11 @@ def simulator(*, host: str, port: int, journal: bool) -> None:
     _serve(wiring.app(_stories(chosen) if journal else None), host, port)
 
 
-def _require_free(host: str, port: int) -> None:
-    """End the process with a sentence if its address cannot be had."""
+def _require_free(host: str, port: int, *options: int) -> None:
+    """End the process with a sentence if its address cannot be had, with these options of its socket."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # another webhook may share the port while it is replaced
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        for option in (socket.SO_REUSEADDR, *options):
+            probe.setsockopt(socket.SOL_SOCKET, option, 1)
         try:
             probe.bind((host, port))
         except OSError as exc:

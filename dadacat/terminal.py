@@ -8,14 +8,13 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
-
     from local.running_trees import Place
     from operations.progress import Progress
     from runtime.settings import Settings
@@ -83,21 +82,26 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except _failures() as exc:
-            raise _Failed(exc) from None
+            raise _failed(exc) from None
 
 
-class _Failed(click.ClickException):
-    """A failure that a command may have: what it could not reach, find, read or write."""
+class _WrongArgument(click.ClickException):
+    exit_code = WRONG
 
-    def __init__(self, failure: Exception) -> None:
-        from local.errors import NoTree
-        from operations.errors import NotFound, WrongArgument
 
-        super().__init__(_sentence(failure))
-        if isinstance(failure, WrongArgument):
-            self.exit_code = WRONG
-        elif isinstance(failure, NotFound | NoTree):
-            self.exit_code = NOT_THERE
+class _NotThere(click.ClickException):
+    exit_code = NOT_THERE
+
+
+def _failed(failure: Exception) -> click.ClickException:
+    """Return the end of the process: the sentence that says why, and its exit code."""
+    from local.errors import NoTree
+    from operations.errors import NotFound, WrongArgument
+
+    sentence = _sentence(failure)
+    if isinstance(failure, WrongArgument):
+        return _WrongArgument(sentence)
+    return _NotThere(sentence) if isinstance(failure, NotFound | NoTree) else click.ClickException(sentence)
 
 
 def _failures() -> tuple[type[Exception], ...]:
@@ -120,7 +124,7 @@ def _sentence(failure: Exception) -> str:
     return f"{failure.filename}: {failure.strerror}" if failure.filename else str(failure)
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[timedelta]):
     """How far back a command looks, such as `90m`."""
 
     name = "duration"
@@ -138,8 +142,6 @@ class Duration(click.ParamType):
 
 def since_when(span: timedelta) -> datetime:
     """Return the moment so long ago."""
-    from datetime import UTC, datetime
-
     return datetime.now(UTC) - span
 
 

@@ -36,7 +36,7 @@ def _in_the_country_of(near: str, digits: str) -> str:
     import phonenumbers  # noqa: PLC0415 - its tables load slowly
 
     try:
-        country = phonenumbers.region_code_for_country_code(phonenumbers.parse(near).country_code)
+        country = phonenumbers.region_code_for_country_code(phonenumbers.parse(near).country_code or 0)
         parsed = phonenumbers.parse(digits, country)
     except phonenumbers.NumberParseException:
         return digits

@@ -110,8 +110,8 @@ class WebhookApp:
         if path in GETS:
             if method not in ("GET", "HEAD"):
                 return GET_ONLY
-            signature = headers.get(b"x-twilio-signature")
-            return await self._get(path) if signature is None else self._signed(path, signature)
+            signed = headers.get(b"x-twilio-signature")
+            return await self._get(path) if signed is None else self._signed(path, signed)
         if path not in POSTS:
             return NOT_FOUND
         if method != "POST":
