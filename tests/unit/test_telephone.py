@@ -32,8 +32,8 @@ from operations.telephone import Outcome
 def test_a_text_is_settled_when_nothing_more_will_come(
     facts: dict[str, Any],
     replies: list[str],
-    is_settled: bool,
-    no_reply: str,  # noqa: FBT001 - a table
+    is_settled: object,
+    no_reply: str,
 ) -> None:
     outcome = Outcome(sid="SM1", facts=facts, replies=replies)
 
