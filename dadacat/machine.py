@@ -198,7 +198,7 @@ def environment(*, as_json: bool) -> None:
     settings = data_folder.settings(folder)
     if settings is None:
         raise click.ClickException(f"the tree in {folder} is still starting, or is stopping")
-    variables = {"DADACAT_DATA": str(folder.absolute()), **settings}
+    variables = {"DADACAT_DATA": str(folder), **settings}
     if as_json:
         print_json(variables)
         return

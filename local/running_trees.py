@@ -31,7 +31,7 @@ class Place:
 
     def folder(self) -> Path | None:
         """Return the data folder of the running tree, or None."""
-        return next((folder for folder in self._folders() if data_folder.is_locked(folder)), None)
+        return next((folder.absolute() for folder in self._folders() if data_folder.is_locked(folder)), None)
 
     def required(self) -> Path:
         """Return the data folder of the running tree. Raises `NoTree`."""
