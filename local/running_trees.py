@@ -41,9 +41,14 @@ class Place:
         return folder
 
     def settings(self) -> dict[str, str]:
-        """Return the variables of the process, completed by the settings of the running tree."""
+        """Return the variables of the process, completed by the settings of the running tree.
+
+        A tree that the operator named goes before the variables: its stores and another account do not mix.
+        """
         folder = self.folder()
         tree = (data_folder.settings(folder) if folder else None) or {}
+        if self.data is not None:
+            return {**self.given, **tree}
         return {**tree, **{name: value for name, value in self.given.items() if value or name not in tree}}
 
     def names_an_installation(self) -> bool:
