@@ -121,18 +121,15 @@ def chat(*, engines: tuple[str, ...], person: str | None, as_lines: bool) -> Non
     from conversation.storage import InMemoryStorage
     from journal.store import Journal
     from operations.chat import Chat, footnote
-    from runtime.settings import environment
     from sms import segments
     from worker.build.cat import build_cat, memory_terms
     from worker.build.journal import build_journal
     from worker.build.memories import terminal_memories
     from worker.build.prices import price_tables
 
-    given = dict(environment())
-    if engines:
-        given["CAT_ENGINES"] = ",".join(engines)
+    chosen_here = {"CAT_ENGINES": ",".join(engines)} if engines else {}
     # without a stored conversation, no store is needed
-    chosen = load_settings(given=given, prices=True, tree=bool(person))
+    chosen = load_settings(chosen_here=chosen_here, prices=True, tree=bool(person))
     cat, terms = build_cat(chosen), memory_terms(chosen)
     _, tariff = price_tables(chosen)
     journal = build_journal(chosen) if person else Journal.on(InMemoryStorage())

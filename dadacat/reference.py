@@ -26,7 +26,8 @@ Destructive commands ask for confirmation, or take `--yes`.
 Commands find the services of `dadacat up` in its data folder: the one that `--data` names, else the one that
 `DADACAT_DATA` names, else `.data` in this folder, else that of the tree that was started last and still runs.
 The last one counts only if neither the environment nor `.env` names an installation of its own.
-Settings in the environment and in `.env` take precedence over those of `dadacat up`, unless `--data` names it.
+Settings in the environment and in `.env` take precedence over those of `dadacat up`; if `--data` names it, they do not
+count.
 Every command takes `--data`; for `webhook`, `worker`, `beat`, `flower` and `simulator`, it is the only way to a tree.
 `eval "$(dadacat env)"` gives any other program the settings of the tree.
 AWS is used only if the environment or `.env` names an installation, never because nothing else was found.

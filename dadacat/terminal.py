@@ -145,13 +145,13 @@ def since_when(span: timedelta) -> datetime:
     return datetime.now(UTC) - span
 
 
-def place(given: Mapping[str, str] | None = None) -> Place:
+def place() -> Place:
     """Return where this command looks for a running tree."""
     from local.running_trees import Place
     from runtime.settings import environment
 
     data = click.get_current_context().find_root().meta.get(_DATA)
-    return Place(data, environment() if given is None else given)
+    return Place(data, environment())
 
 
 def load_settings(
@@ -160,18 +160,18 @@ def load_settings(
     prices: bool = False,
     tree: bool = False,
     stores: bool = True,
-    given: Mapping[str, str] | None = None,
+    chosen_here: Mapping[str, str] | None = None,
 ) -> Settings:
-    """Return valid settings, or end the process with a sentence for each invalid one.
+    """Return valid settings, with those that the command line chose, or end the process with a sentence.
 
     With `tree`, what the environment and `.env` leave out is taken from the `dadacat up` that runs, and one of the
     three must say which stores are meant, if the command uses `stores`. Without `tree`, that is done only for a folder
     named with `--data`, and the environment of this process is completed.
     """
     from runtime import logs
-    from runtime.settings import Settings
+    from runtime.settings import Settings, names
 
-    where = place(given)
+    where = place()
     if tree:
         _require_installation(where, stores=stores)
     elif where.data is not None:
@@ -179,9 +179,9 @@ def load_settings(
     variables = where.settings() if tree or where.data is not None else where.given
     lend_credentials(variables)
     if where.data is not None and not tree:
-        # the process reads its environment itself
-        os.environ.update({name: value for name, value in variables.items() if value})
-    chosen = Settings.load(variables)
+        # the process reads its environment and .env itself; an empty variable is an unset one
+        os.environ.update({name: variables.get(name, "") for name in names()})
+    chosen = Settings.load({**variables, **(chosen_here or {})})
     if twilio:
         chosen.twilio.require()
     if prices:

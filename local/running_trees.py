@@ -15,6 +15,7 @@ from typing import Final
 
 from local import data_folder
 from local.errors import NoTree
+from runtime.settings import without_settings
 
 #: The environment or `.env` names an installation of its own if it sets one of these.
 _NAMES_ONE: Final = (
@@ -43,12 +44,12 @@ class Place:
     def settings(self) -> dict[str, str]:
         """Return the variables of the process, completed by the settings of the running tree.
 
-        A tree that the operator named goes before the variables: its stores and another account do not mix.
+        A tree that the operator named replaces our settings among them: its stores and another account do not mix.
         """
         folder = self.folder()
         tree = (data_folder.settings(folder) if folder else None) or {}
         if self.data is not None:
-            return {**self.given, **tree}
+            return {**without_settings(self.given), **tree}
         return {**tree, **{name: value for name, value in self.given.items() if value or name not in tree}}
 
     def names_an_installation(self) -> bool:

@@ -98,10 +98,9 @@ def test_a_folder_that_is_named_is_the_only_one_that_counts(tmp_path: Path) -> N
 def test_a_tree_that_is_named_is_not_mixed_with_another_account(tmp_path: Path) -> None:
     tree = a_folder(tmp_path / "tree")
     with running(tree):
-        found = settings({"REDIS_URL": "redis://production", "TWILIO_ACCOUNT_SID": "AC1", "LOG_LEVEL": "debug"}, tree)
+        found = settings({"REDIS_URL": "redis://production", "TWILIO_API_KEY": "SK1", "PATH": "/bin"}, tree)
 
-    assert found["REDIS_URL"] == TREE["REDIS_URL"]
-    assert found["LOG_LEVEL"] == "debug"
+    assert found == {**TREE, "PATH": "/bin"}
 
 
 def test_without_a_home_folder_trees_run_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
