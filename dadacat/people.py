@@ -91,7 +91,7 @@ def text(*, body: str, person: str, to: str, wait: float, as_json: bool) -> None
 
 def _what_next(outcome: Outcome) -> str:
     if "webhook" in outcome.facts:
-        return f": {outcome.facts['webhook']}"
+        return f": the webhook did not take the text ({outcome.facts['webhook']})"
     return f"; see: dadacat explain {outcome.sid}" if "state" in outcome.facts else ""
 
 
