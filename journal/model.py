@@ -139,6 +139,8 @@ class ReplyPart:
     fence: int = field(default=0, metadata=_OF_AN_ATTEMPT)
     #: When its last attempt was claimed, by Redis's clock.
     claimed_at: str | None = field(default=None, metadata=_OF_AN_ATTEMPT)
+    #: The attempt of which a dead process's mark proved that nothing was created.
+    proven_unsent: str | None = field(default=None, metadata=_OF_AN_ATTEMPT)
     #: When an operator replayed it, by the operator's clock.
     revived_at: str | None = field(default=None, metadata=_OF_AN_ATTEMPT)
     #: What Twilio last reported, such as `delivered`; statuses are ranked, and the rank never falls.
@@ -170,6 +172,10 @@ class ReplyPart:
     def arrived_at(self) -> datetime:
         """Return when the text that it answers was accepted, by Redis's clock."""
         return accepted_at(self.arrived)
+
+    def was_created_by(self, attempt_id: str) -> bool:
+        """Return whether the carrier has answered or reported that this attempt created a message."""
+        return any(event.get("attempt") == attempt_id and event.get("sid") for event in self.facts.get("log", ()))
 
     def second_try(self, *, due: int, fresh: bool = False) -> ReplyPart:
         """Return the sibling part that tries the same words again, from `due` on.

@@ -10,6 +10,7 @@ from conversation.models import Conversation
 from inbox.ports import Lease
 from inbox.times import moment
 from journal.model import Turn
+from worker.marks import Mark
 
 
 @dataclass(slots=True, kw_only=True)
@@ -22,6 +23,8 @@ class Visit:
     lease: Lease
     #: By this process's monotonic clock.
     started_at: float
+    #: What a neighbour reads if this process dies.
+    mark: Mark
     #: The conversation as read under this visit's fence, plus the messages since; None before it is opened.
     opened: Conversation | None = None
     #: Turns that this visit filed or found, by sid: reading one a second time does not count as a second try.
