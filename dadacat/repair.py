@@ -43,7 +43,7 @@ def reconcile(*, since: timedelta | None, as_json: bool) -> None:
 
 @commands.command()
 @click.option("--trust", is_flag=True, help="Believe marks again, after the contradiction was understood.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@AS_JSON
 def marks(*, trust: bool, as_json: bool) -> None:
     """Say whether the marks of killed workers are believed, which prove that a reply was never sent."""
     from worker.build.journal import build_journal
@@ -51,8 +51,8 @@ def marks(*, trust: bool, as_json: bool) -> None:
 
     unsettled = build_journal(load_settings(twilio=True, tree=True)).unsettled
     if trust:
-        or_exit(lambda: unsettled.forget_watermark(DISTRUSTED))
-    since = or_exit(lambda: unsettled.watermark(DISTRUSTED))
+        unsettled.forget_watermark(DISTRUSTED)
+    since = unsettled.watermark(DISTRUSTED)
     if as_json:
         print_json({"believed": since is None, "distrusted_since": since.isoformat() if since else None})
     elif since is None:
