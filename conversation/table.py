@@ -514,8 +514,10 @@ def _translated() -> Iterator[None]:
         yield
     except ClientError as exc:
         raise _translation(exc) from exc
-    except NoCredentialsError:
-        raise
+    except NoCredentialsError as exc:
+        raise StoreAway(
+            "there are no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"
+        ) from exc
     except (HTTPClientError, BotoCoreError) as exc:
         raise StoreAway(f"the store cannot be reached: {type(exc).__name__}") from exc
 

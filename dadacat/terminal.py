@@ -111,9 +111,12 @@ def _failures() -> tuple[type[Exception], ...]:
     from local.errors import CannotStart, NoTree
     from operations.errors import BadRequest
     from runtime.settings import SettingsError
+    from simulator.faults import UnusableRule
     from sms.errors import CarrierAway
 
-    return (BadRequest, CannotStart, CarrierAway, ConversationError, InboxAway, NoTree, SettingsError, OSError)
+    return (
+        BadRequest, CannotStart, CarrierAway, ConversationError, InboxAway, NoTree, SettingsError, UnusableRule, OSError,
+    )  # fmt: skip
 
 
 def _sentence(failure: Exception) -> str:
