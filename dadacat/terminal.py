@@ -114,9 +114,8 @@ def _failures() -> tuple[type[Exception], ...]:
     from simulator.faults import UnusableRule
     from sms.errors import CarrierAway
 
-    return (
-        BadRequest, CannotStart, CarrierAway, ConversationError, InboxAway, NoTree, SettingsError, UnusableRule, OSError,
-    )  # fmt: skip
+    ours = (BadRequest, CannotStart, CarrierAway, ConversationError, InboxAway, NoTree, SettingsError, UnusableRule)
+    return (*ours, OSError)
 
 
 def _sentence(failure: Exception) -> str:

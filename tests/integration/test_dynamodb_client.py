@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, NoCredentialsError
+from botocore.exceptions import ClientError
 
 from conversation import table
 from conversation.errors import ConditionFailed, Conflict, StoreAway, TableMissing
@@ -227,7 +227,7 @@ def test_slow_credentials_are_waited_for_once(
     assert count.read_text().splitlines() == ["asked"]
 
 
-def test_without_credentials_the_error_is_botocores(
+def test_without_credentials_the_error_says_what_to_set(
     scripted: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -236,7 +236,7 @@ def test_without_credentials_the_error_is_botocores(
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
-    with pytest.raises(NoCredentialsError):
+    with pytest.raises(StoreAway, match="AWS_ACCESS_KEY_ID"):
         DynamoDB(region_name="us-east-1", endpoint_url=scripted.url).get("T", KEY)
 
     assert scripted.requests == []
