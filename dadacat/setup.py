@@ -88,7 +88,7 @@ def init(  # noqa: PLR0913 - each is an option
     if as_json:
         print_json({"file": str(path), "settings": sorted(values)})
     else:
-        click.echo(f"{path} is written. Next: dadacat doctor, then dadacat connect")
+        click.echo(f"{path} is written. Next: dadacat connect")
 
 
 def _ask(given: str | None, option: str, question: str, default: str | None = None, *, secret: bool = False) -> str:
