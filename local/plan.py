@@ -64,7 +64,7 @@ def make_plan(given: Mapping[str, str], options: UpOptions) -> Plan:
         if given.get(name):
             _require_answer(name, given[name])
     if "dynamodb" not in own:
-        _require_credentials()
+        _require_credentials(given)
     run = options.data / "run"
     run.mkdir(parents=True, exist_ok=True)
     env = _environment(given, options, own, at)
@@ -160,10 +160,12 @@ def _require_answer(name: str, url: str) -> None:
         raise CannotStart(f"{name} names a service that does not answer: {exc.strerror or exc}") from exc
 
 
-def _require_credentials() -> None:
-    """Raise `CannotStart` if boto3 finds no credentials for the tables."""
+def _require_credentials(given: Mapping[str, str]) -> None:
+    """Raise `CannotStart` if boto3 will find no credentials for the tables."""
     import boto3  # noqa: PLC0415 - only a tree on AWS's tables needs it
 
+    if given.get("AWS_ACCESS_KEY_ID") or given.get("AWS_PROFILE"):
+        return  # of `.env`, for example, which boto3 does not read here
     if boto3.session.Session().get_credentials() is None:
         raise CannotStart(
             "there are no AWS credentials for DynamoDB: "

@@ -55,15 +55,15 @@ class _Running:
 
 def up(options: UpOptions, *, headless: bool, ready: Callable[[dict[str, Any]], None]) -> int:
     """Run the tree until a signal, and return the exit code. `ready` is called with its status."""
-    stopping: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _: stopping.append(number))
     try:
         lock = data_folder.lock(options.data)
         plan = make_plan(environment(), options)
     except (CannotStart, SettingsError) as exc:
         _say(str(exc))
         return 1
+    stopping: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: stopping.append(number))
     tree = _Tree(options.data, stopping)
     try:
         for group in plan.groups:

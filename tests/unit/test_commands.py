@@ -11,13 +11,16 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from chaos.tree import free_port
+from chaos.tree import free_base, free_port
 from dadacat.cli import main
 from dadacat.reference import commands_markdown
+from local.plan import UpOptions, make_plan
 
 # importing a library inside a command may warn
 pytestmark = pytest.mark.filterwarnings("ignore::ImportWarning")
 
+#: Ports of one tree.
+PORTS = 7
 #: Commands that run until they are stopped.
 ENDLESS = {"up", "webhook", "worker", "beat", "flower", "simulator"}
 #: Commands whose output is of a form of its own: processes log, a poem is a poem, a chat is a stream.
@@ -246,3 +249,20 @@ def test_the_reference_names_the_exit_codes() -> None:
 
     assert "| 3 | what the command names is not there" in page
     assert json.dumps("--data") not in page
+
+
+def test_a_tree_on_aws_needs_credentials_before_it_starts(tmp_path: Path) -> None:
+    options = ["--dynamodb", "aws", "--workers", "0", "--headless", "--port-base", str(free_base(PORTS))]
+
+    result = run("up", *options)
+
+    is_a_sentence(result, 1)
+    assert "there are no AWS credentials" in result.stderr
+    assert not (tmp_path / ".data" / "logs").exists()
+
+
+def test_credentials_of_a_file_are_enough_for_a_tree_on_aws(tmp_path: Path) -> None:
+    given = {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "secret"}
+    options = UpOptions(port_base=free_base(PORTS), data=tmp_path, workers=0, aws=True)
+
+    assert make_plan(given, options).environment["AWS_ACCESS_KEY_ID"] == "AKIA"
