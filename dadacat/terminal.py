@@ -111,10 +111,9 @@ def _failures() -> tuple[type[Exception], ...]:
     from local.errors import CannotStart, NoTree
     from operations.errors import BadRequest
     from runtime.settings import SettingsError
-    from simulator.faults import UnusableRule
     from sms.errors import CarrierAway
 
-    ours = (BadRequest, CannotStart, CarrierAway, ConversationError, InboxAway, NoTree, SettingsError, UnusableRule)
+    ours = (BadRequest, CannotStart, CarrierAway, ConversationError, InboxAway, NoTree, SettingsError)
     return (*ours, OSError)
 
 

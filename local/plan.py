@@ -18,6 +18,9 @@ from runtime.settings import Settings
 CONNECT_SECONDS: Final = 5.0
 #: Distance of each port from the port base; 5 is reserved for an operator's page.
 PLACES: Final = {"webhook": 0, "simulator": 1, "flower": 2, "redis": 3, "dynamodb": 4, "model": 6}
+#: The same for the metrics of beat, and of the first worker.
+BEAT_METRICS: Final = 9
+WORKER_METRICS: Final = 10
 #: The engine name of the small model.
 LOCAL_MODEL: Final = "local"
 
@@ -82,8 +85,16 @@ def make_plan(given: Mapping[str, str], options: UpOptions) -> Plan:
         [programs.http("simulator", ports["simulator"], "/phone/state", env, "--journal")] if "simulator" in own else []
     )
     processes.append(programs.http("webhook", ports["webhook"], "/readyz", env))
-    processes += [programs.worker(number, run, env) for number in range(1, options.workers + 1)]
-    processes.append(programs.dadacat("beat", [], env, answers=lambda: True))
+    processes += [
+        programs.worker(number, run, {**env, "METRICS_PORT": str(options.port_base + WORKER_METRICS - 1 + number)})
+        for number in range(1, options.workers + 1)
+    ]
+    beat = options.port_base + BEAT_METRICS
+    processes.append(
+        programs.dadacat(
+            "beat", [], {**env, "METRICS_PORT": str(beat)}, answers=lambda: programs.http_answers(beat, "/livez")
+        )
+    )
     # Flower asks for the workers when it starts, so the workers start first
     flower = programs.http("flower", ports["flower"], "/healthcheck", env)
 

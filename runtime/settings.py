@@ -486,6 +486,20 @@ class LogsSettings(Section):
     )
 
 
+class MetricsSettings(Section):
+    """Where a worker, and beat, show how they are; the webhook shows it at its own port."""
+
+    port: int = setting(
+        "METRICS_PORT",
+        "Serve `/metrics`, `/livez` and `/readyz` of a worker, or of beat, at this port; 0: not at all. Under "
+        "`dadacat up` beat has port N+9, the workers N+10, N+11 and so on.",
+        0,
+        ge=0,
+        le=65_535,
+    )
+    host: str = setting("METRICS_HOST", "The address at which that port is opened.", "127.0.0.1")
+
+
 class FlowerSettings(Section):
     """The web page of the workers."""
 
@@ -543,6 +557,7 @@ class Settings(BaseSettings):
     reconcile: ReconcileSettings
     worker: WorkerSettings
     logs: LogsSettings
+    metrics: MetricsSettings
     flower: FlowerSettings
     simulator: SimulatorSettings
 

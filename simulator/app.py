@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
-from simulator import controls, phone, road
+from simulator import bodies, controls, phone, road
 from simulator.cut import Cuttable
 from simulator.network import Network
 from simulator.rest import routes as rest
@@ -30,8 +30,9 @@ def create_app(network: Network, *, stories: Stories | None = None) -> ASGIApp:
     board = network.switchboard
     routes = [
         *rest.routes(network),
-        *phone.routes(network),
-        *road.routes(board.store, stories),
+        *phone.routes(network, has_journal=stories is not None),
+        *road.routes(board, stories),
         *controls.routes(board),
     ]
-    return Cuttable(Starlette(routes=routes, lifespan=lifespan))
+    handlers = {bodies.Refused: bodies.refusal}
+    return Cuttable(Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers))

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from simulator import wiring
+from simulator.app import create_app
 
-app = wiring.app()
+app = create_app(wiring.build_network())
