@@ -135,6 +135,7 @@ def simulator(*, host: str, port: int, journal: bool) -> None:
     try:
         network = wiring.build_network(address=address, at_terminal=sys.stderr.isatty())
     except (UnusableRule, OSError, sqlite3.Error) as exc:
+        listening.close()
         raise click.ClickException(f"the simulator cannot start: {exc}") from None
     app = create_app(network, stories=_stories(chosen) if journal else None)
     click.echo(f"phone {address}/phone\ntwilio {address}")
