@@ -28,7 +28,7 @@ SHORTEST, LONGEST = 3, 16
 
 _WORD: Final = re.compile(r"[^\W\d_](?:[^\W\d_]|['\u2019](?=[^\W\d_]))*")
 _LINK: Final = re.compile(
-    r"(?:https?://|www\.)\S+|\S+@\S+|\S+\.(?:com|net|org|io|de|fr|es|uk)\b\S*|@\w+|#\w+", re.IGNORECASE
+    r"(?:https?://|www\.)\S+|(?<!\S)\S+@\S+|(?<!\S)\S+\.(?:com|net|org|io|de|fr|es|uk)\b\S*|@\w+|#\w+", re.IGNORECASE
 )
 #: Letters and digits in one word, such as a code, a number plate or a password.
 _CODE: Final = re.compile(r"\b(?=\w*\d)(?=\w*[^\W\d])\w+\b")

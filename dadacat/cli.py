@@ -10,10 +10,11 @@ from typing import Final
 
 import click
 
-from dadacat import machine, people, repair, reports, run, setup, trials
+from dadacat import held, machine, people, repair, reports, run, setup, trials
 from dadacat.terminal import Commands
+from runtime.process import prepare
 
-MODULES: Final = (machine, run, setup, people, reports, repair, trials)
+MODULES: Final = (machine, run, setup, people, reports, repair, held, trials)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -24,6 +25,7 @@ def main() -> None:
     `dadacat up` runs everything on this machine. webhook, worker, beat and flower run one process each, as a
     deployment does. The other commands set up, inspect and repair.
     """
+    prepare()
 
 
 @main.command("help", context_settings={"ignore_unknown_options": True})

@@ -9,14 +9,7 @@ from typing import Any
 
 import click
 
-from dadacat.terminal import (
-    AS_JSON,
-    AS_LINES,
-    Commands,
-    place,
-    print_json,
-    print_rows,
-)
+from dadacat.terminal import AS_JSON, AS_LINES, Commands, echo, place, print_json, print_rows
 
 commands = Commands()
 
@@ -99,7 +92,8 @@ def up(  # noqa: PLR0913 - each is an option
         if as_json:
             print_json(status)
         else:
-            click.echo("\n".join(["ready", *(f"{name} {url}" for name, url in status["urls"].items())]))
+            for line in ("ready", *(f"{name} {url}" for name, url in status["urls"].items())):
+                echo(line)
         sys.stdout.flush()
 
     if not detach:
@@ -126,11 +120,11 @@ def status(*, as_json: bool) -> None:
     if as_json:
         print_json(running)
         return
-    click.echo(f"running since {running['since']}, with its data in {running['data']}")
+    echo(f"running since {running['since']}, with its data in {running['data']}")
     for name, url in running["urls"].items():
-        click.echo(f"{name:<12} {url}")
+        echo(f"{name:<12} {url}")
     for name, pid in running["processes"].items():
-        click.echo(f"{name:<12} process {pid}")
+        echo(f"{name:<12} process {pid}")
 
 
 @commands.command()
@@ -162,7 +156,7 @@ def logs(*, names: tuple[str, ...], follow: bool, lines: int, as_json: bool, as_
 
     def show(pairs: Any) -> None:  # Any: pairs of a process and a line
         rows = ({"process": name, "line": line} for name, line in pairs)
-        print_rows(rows, as_json=as_json, as_lines=as_lines, line=lambda row: f"{row['process']:<10} {row['line']}")
+        print_rows(rows, as_json=as_json, as_lines=as_lines, line=lambda row: (f"{row['process']:<10} {row['line']}",))
 
     show((name, line) for name, path in files.items() for line in log_files.last_lines(path, lines))
     if follow:
@@ -177,12 +171,12 @@ def down(*, as_json: bool) -> None:
 
     folder = place().required()
     if not as_json:
-        click.echo(f"stopping the tree in {folder} ...", err=True)
+        echo(f"stopping the tree in {folder} ...", err=True)
     detached.down(folder)
     if as_json:
         print_json({"data": str(folder), "stopped": True})
     else:
-        click.echo("stopped; its data stays")
+        echo("stopped; its data stays")
 
 
 @commands.command("env")
@@ -203,4 +197,4 @@ def environment(*, as_json: bool) -> None:
         print_json(variables)
         return
     for name, value in variables.items():
-        click.echo(f"export {name}={shlex.quote(value)}")
+        echo(f"export {name}={shlex.quote(value)}")

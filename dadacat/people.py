@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import takewhile
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from dadacat.terminal import (
+    ALWAYS_JSON,
     AS_JSON,
     AS_LINES,
     NOT_THERE,
@@ -21,13 +22,16 @@ from dadacat.terminal import (
     PERSON,
     YES,
     Commands,
+    Styled,
     confirm,
+    echo,
     load_settings,
     person_of,
     plural,
     print_json,
     print_json_line,
     print_rows,
+    say_set_aside,
     status_line,
 )
 
@@ -74,18 +78,18 @@ def text(*, body: str, person: str, to: str, wait: float, as_json: bool) -> None
         print_json({"sid": outcome.sid, "reply": first, "replies": replies, "notices": notices, **facts})
     else:
         for notice in outcome.notices:
-            click.echo(f"the network: {notice}", err=True)
+            echo(f"the network: {notice}", err=True)
         for reply in outcome.replies:
-            click.echo(reply)
+            echo(reply)
     if outcome.replies:
         return
     if outcome.no_reply:
-        click.echo(f"no reply, and none will come: {outcome.no_reply}", err=True)
+        echo(f"no reply, and none will come: {outcome.no_reply}", err=True)
         sys.exit(NOT_THERE)
     if not wait:
-        click.echo(f"sent as {outcome.sid}", err=True)
+        echo(f"sent as {outcome.sid}", err=True)
         return
-    click.echo(f"no reply within {wait:.0f} s{_what_next(outcome)}", err=True)
+    echo(f"no reply within {wait:.0f} s{_what_next(outcome)}", err=True)
     sys.exit(1)
 
 
@@ -138,7 +142,7 @@ def chat(*, engines: tuple[str, ...], person: str | None, as_lines: bool) -> Non
     memories = terminal_memories(chosen, cat, journal)
     if not as_lines:
         for role, words in talk.before():
-            click.echo(f"{'you' if role == 'user' else 'cat'}: {words}")
+            echo(f"{'you' if role == 'user' else 'cat'}: {words}")
     for line in _typed_lines():
         started_at = time.monotonic()
         reply = talk.say(line)
@@ -147,8 +151,8 @@ def chat(*, engines: tuple[str, ...], person: str | None, as_lines: bool) -> Non
         if as_lines:
             print_json_line({"reply": reply.words, "engine": reply.engine, "seconds": seconds, **reply.facts})
         else:
-            click.echo(reply.words)
-            click.secho(f"  {footnote(reply, seconds, price)}", dim=True)
+            echo(reply.words)
+            echo(Styled(f"  {footnote(reply, seconds, price)}", dim=True))
         memories(user_id)
 
 
@@ -161,7 +165,7 @@ def _typed_lines() -> Iterator[str]:
         try:
             line = click.prompt("you", prompt_suffix="> ", default="", show_default=False)
         except click.Abort:
-            click.echo()
+            echo("")
             return
         if not line.strip():
             return
@@ -197,10 +201,10 @@ def history(*, person: str, limit: int | None, as_json: bool, as_lines: bool) ->
     print_rows(rows, as_json=as_json, as_lines=as_lines, line=_line_of_history)
 
 
-def _line_of_history(row: dict[str, Any]) -> str:  # Any: JSON
-    speaker = click.style("cat   ", fg="cyan") if row["role"] == "assistant" else "person"
+def _line_of_history(row: dict[str, Any]) -> Sequence[str | Styled]:  # Any: JSON
+    speaker = Styled("cat   ", "cyan") if row["role"] == "assistant" else "person"
     note = "" if row["state"] in (None, "SETTLED", "ANSWERED", "SENT") else f"  ({row['state']})"
-    return f"{row['at']}  {speaker}  {row['content']}{note}"
+    return f"{row['at']}  ", speaker, f"  {row['content']}{note}"
 
 
 @commands.group()
@@ -223,19 +227,19 @@ def list_conversations(*, limit: int, numbers: bool, as_json: bool, as_lines: bo
 
     chosen = load_settings(twilio=True, tree=True)
     name = person_namer(chosen.who_key, numbers=numbers)
-    listed = islice(conversations.listed(build_journal(chosen)), limit)
+    listed = islice(conversations.listed(build_journal(chosen), say_set_aside), limit)
     rows = ({**row, "person": name(row["person"])} for row in listed)
     print_rows(rows, as_json=as_json, as_lines=as_lines, line=_line_of_list)
 
 
-def _line_of_list(row: dict[str, Any]) -> str:  # Any: JSON
+def _line_of_list(row: dict[str, Any]) -> Sequence[str | Styled]:  # Any: JSON
     state = "" if row["active"] else "  opted out"
-    return f"{row['updated']:.19}  {row['person']:<24}{plural(row['replies'], 'reply', 'replies'):>15}{state}"
+    return (f"{row['updated']:.19}  {row['person']:<24}{plural(row['replies'], 'reply', 'replies'):>15}{state}",)
 
 
 @conversations.command()
 @PERSON
-@click.option("--json", "as_json", is_flag=True, help="The same: it is always JSON.")
+@ALWAYS_JSON
 def show(*, person: str, as_json: bool) -> None:
     """Print what is known about a person as JSON; `dadacat history` prints the messages."""
     from operations import conversations
@@ -266,7 +270,7 @@ def reset(*, person: str, yes: bool, as_json: bool) -> None:
     if as_json:
         print_json({"person": user_id, "reset": True})
     else:
-        click.echo("reset")
+        echo("reset")
 
 
 @conversations.command("export")
@@ -288,6 +292,7 @@ def export_conversations(
     """Export conversations as JSON lines, which `import` reads, or as a page."""
     from operations import conversations, export
     from operations.progress import with_progress
+    from runtime.isolation import BadItem
     from worker.build.journal import build_journal
 
     if all_people == bool(people) or (as_page and len(people) != 1):
@@ -298,13 +303,18 @@ def export_conversations(
     journal, users = build_journal(chosen), [person_of(person, chosen) for person in people]
     for user in users:
         conversations.known(journal, user)
-    lines = export.page(journal, users[0]) if as_page else export.lines(journal, None if all_people else users)
+    unread: list[BadItem] = []
+    wanted = None if all_people else users
+    lines = export.page(journal, users[0]) if as_page else export.lines(journal, wanted, unread.append)
     with _opened(output) as file, status_line() as progress:
         count = sum(bool(file.write(f"{line}\n")) for line in with_progress(lines, "lines", progress))
     if as_json:
         print_json({"file": str(output), "lines": count})
     elif output:
-        click.echo(f"{plural(count, 'line')} in {output}", err=True)
+        echo(f"{plural(count, 'line')} in {output}", err=True)
+    for item in unread:
+        say_set_aside(item)
+    sys.exit(1 if unread else 0)
 
 
 def _opened(output: Path | None) -> AbstractContextManager[IO[str]]:
@@ -323,24 +333,28 @@ def _opened(output: Path | None) -> AbstractContextManager[IO[str]]:
 def import_conversations(*, file: Any, yes: bool, as_json: bool) -> None:
     """Import conversations from an export. Nothing is sent.
 
-    If a person in the file is already known, nothing is written.
+    The whole file is looked at first. If a line is not one of an export, is not settled, or names a person who is known
+    already, nothing is written, and every such line is named.
     """
     from operations import import_
     from worker.build.journal import build_journal
 
     journal = build_journal(load_settings(tree=True))
+    journal.storage.ensure_tables()
+    names = journal.storage.names
     try:
         lines = list(file)
-    except UnicodeDecodeError:
-        raise click.ClickException(f"{file.name} is not an export: it is no text in UTF-8") from None
-    names = journal.storage.names
-    confirm(f"Write {plural(len(lines), 'line')} into {names.conversations} and {names.messages}?", yes=yes)
-    journal.storage.ensure_tables()
-    items, rows = import_.write(journal, lines)
+    except ValueError:
+        raise click.ClickException(f"{file.name} is not an export: it holds bytes that are no text") from None
+    export = import_.read(journal, lines)
+    what = f"{plural(len(export.items), 'conversation')} and {plural(len(export.rows), 'row')}"
+    people = plural(len(export.people), "person", "people")
+    confirm(f"Write {what} of {people} into {names.conversations} and {names.messages}?", yes=yes)
+    items, rows = import_.write(journal, export)
     if as_json:
         print_json({"conversations": items, "rows": rows})
     else:
-        click.echo(f"{plural(items, 'conversation')}, {plural(rows, 'row')}")
+        echo(f"{plural(items, 'conversation')}, {plural(rows, 'row')}")
 
 
 @conversations.command()
@@ -389,4 +403,4 @@ def forget(*, person: str, yes: bool, keep_twilio: bool, as_json: bool) -> None:
         return
     for receipt in receipts:
         for name, value in receipt.items():
-            click.echo(f"{name:<12} {value}")
+            echo(f"{name:<12} {value}")

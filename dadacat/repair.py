@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dadacat.terminal import AS_JSON, YES, Commands, Duration, confirm, load_settings, print_json, progress_bar
+from dadacat.terminal import (
+    ALWAYS_JSON,
+    AS_JSON,
+    YES,
+    Commands,
+    Duration,
+    confirm,
+    echo,
+    load_settings,
+    print_json,
+    progress_bar,
+)
 
 if TYPE_CHECKING:
     from operations.dead_letters import DeadLetters
@@ -38,7 +49,8 @@ def reconcile(*, since: timedelta | None, as_json: bool) -> None:
     if as_json:
         print_json(counts)
     else:
-        click.echo("\n".join(f"{name:<12}{count:>6}" for name, count in counts.items()))
+        for name, count in counts.items():
+            echo(f"{name:<12}{count:>6}")
 
 
 @commands.command()
@@ -56,9 +68,9 @@ def marks(*, trust: bool, as_json: bool) -> None:
     if as_json:
         print_json({"believed": since is None, "distrusted_since": since.isoformat() if since else None})
     elif since is None:
-        click.echo("marks are believed")
+        echo("marks are believed")
     else:
-        click.echo(f"marks are not believed since {since:%Y-%m-%d %H:%M:%S}: Twilio has a message that one excluded")
+        echo(f"marks are not believed since {since:%Y-%m-%d %H:%M:%S}: Twilio has a message that one excluded")
 
 
 @commands.group("dead-letters")
@@ -87,16 +99,14 @@ def list_dead_letters(*, limit: int, as_json: bool) -> None:
         print_json(letters)
         return
     for letter in letters:
-        click.echo(
-            f"{letter.get('since', '')!s:.19}  {letter['key']}  {letter.get('state', '')}: {letter.get('reason', '')}"
-        )
+        echo(f"{letter.get('since', '')!s:.19}  {letter['key']}  {letter.get('state', '')}: {letter.get('reason', '')}")
     if not letters:
-        click.echo("there are no dead letters")
+        echo("there are no dead letters")
 
 
 @dead_letters.command()
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="The same: it is always JSON.")
+@ALWAYS_JSON
 def show(*, name: str, as_json: bool) -> None:
     """Show a dead letter with its text and traceback, by its MessageSid or key."""
     del as_json
@@ -112,7 +122,7 @@ def replay(*, name: str, as_json: bool) -> None:
     if as_json:
         print_json({"name": name, "queued": done})
     else:
-        click.echo(f"{name} is queued again" if done else f"{name} is no longer a dead letter")
+        echo(f"{name} is queued again" if done else f"{name} is no longer a dead letter")
 
 
 @dead_letters.command()
@@ -127,4 +137,4 @@ def discard(*, name: str, yes: bool, as_json: bool) -> None:
     if as_json:
         print_json({"name": name, "discarded": done})
     else:
-        click.echo(f"{name} is discarded" if done else f"{name} is no longer a dead letter")
+        echo(f"{name} is discarded" if done else f"{name} is no longer a dead letter")

@@ -15,10 +15,12 @@ from dadacat.terminal import (
     NUMBERS,
     Commands,
     Duration,
+    echo,
     load_settings,
     person_of,
     plural,
     print_json,
+    say_set_aside,
     since_when,
     status_line,
 )
@@ -46,7 +48,8 @@ def explain(*, sid: str, person: str | None, as_json: bool) -> None:
     if as_json:
         print_json(dataclasses.asdict(story))
     else:
-        click.echo("\n".join(as_lines(story, width=shutil.get_terminal_size().columns)))
+        for line in as_lines(story, width=shutil.get_terminal_size().columns):
+            echo(line)
 
 
 @commands.command()
@@ -65,18 +68,18 @@ def stats(*, since: timedelta, as_json: bool) -> None:
     inbox = redis_inbox(chosen, redis_client(chosen))
     begin = since_when(since)
     with status_line() as progress:
-        report = stats.gather(build_journal(chosen), inbox, since=begin, progress=progress)
+        report = stats.gather(build_journal(chosen), inbox, since=begin, set_aside=say_set_aside, progress=progress)
     if as_json:
         print_json(report)
         return
-    click.echo(f"since {report['since']}: {plural(report['people'], 'person', 'people')}")
+    echo(f"since {report['since']}: {plural(report['people'], 'person', 'people')}")
     for name in ("texts", "no_reply", "engines", "messages", "statuses", "error_codes"):
         for what, count in sorted(report[name].items(), key=lambda pair: -pair[1]):
-            click.echo(f"{name.replace('_', ' '):<12}{count:>8}  {what}")
+            echo(f"{name.replace('_', ' '):<12}{count:>8}  {what}")
     thought = report["thought_ms"]
     if thought["median"] is not None:
-        click.echo(f"{'thinking':<12}{thought['median']:>8}  ms, median; {thought['p95']} ms for 95 of 100")
-    click.echo(f"{'waiting':<12}{report['oldest_waiting_seconds'] or 0:>8.0f}  s, the oldest unanswered text")
+        echo(f"{'thinking':<12}{thought['median']:>8}  ms, median; {thought['p95']} ms for 95 of 100")
+    echo(f"{'waiting':<12}{report['oldest_waiting_seconds'] or 0:>8.0f}  s, the oldest unanswered text")
 
 
 def _require_svg(_: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
@@ -120,24 +123,26 @@ def costs(*, since: timedelta, by: str, numbers: bool, limit: int, as_json: bool
     journal, person_name = build_journal(chosen), person_namer(chosen.who_key, numbers=numbers)
     begin = since_when(since)
     with status_line() as progress:
-        lines, total = costs.gather(journal, begin, by, person_name=person_name, progress=progress)
+        lines, total = costs.gather(
+            journal, begin, by, person_name=person_name, set_aside=say_set_aside, progress=progress
+        )
     shown = costs.first(lines, by, limit)
     if plot is not None:
         bars = costs.first(shown, by, costs.BARS)
         costs.draw(bars, f"What DadaCat costs, by {by}, since {begin:%Y-%m-%d}", plot)
-        click.echo(f"drawn into {plot}", err=True)
+        echo(f"drawn into {plot}", err=True)
     if as_json:
         print_json({"since": begin.isoformat(), "lines": [line.to_json() for line in shown], "total": total.to_json()})
         return
-    click.echo(f"{by:<24}{'replies':>9}{'segments':>9}{'tokens':>12}{'models':>11}{'messages':>11}{'total':>11}  USD")
+    echo(f"{by:<24}{'replies':>9}{'segments':>9}{'tokens':>12}{'models':>11}{'messages':>11}{'total':>11}  USD")
     for line in (*shown, total):
-        click.echo(
+        echo(
             f"{line.name:<24.24}{line.replies:>9}{line.segments:>9}{line.tokens_in + line.tokens_out:>12}"
             f"{dollars(line.model):>11}{dollars(line.sms):>11}{dollars(line.total):>11}"
         )
     if len(shown) < len(lines):
-        click.echo(f"{plural(len(lines) - len(shown), 'more line')}; --limit shows them")
-    click.echo(f"of the messages' price, Twilio reported {dollars(total.reported)}; the rest is from the price table")
+        echo(f"{plural(len(lines) - len(shown), 'more line')}; --limit shows them")
+    echo(f"of the messages' price, Twilio reported {dollars(total.reported)}; the rest is from the price table")
 
 
 @commands.command()
@@ -146,24 +151,27 @@ def costs(*, since: timedelta, by: str, numbers: bool, limit: int, as_json: bool
 def audit(*, as_json: bool, numbers: bool) -> None:
     """Prove that no message was sent to a person after that person's STOP.
 
-    Exit code 1: a message was sent, and it is listed.
+    Exit code 1: a message was sent, and it is listed; or the rows of a person could not be read.
     """
     from operations import audit
     from operations.names import person_namer
+    from runtime.isolation import BadItem
     from worker.build.journal import build_journal
 
     chosen = load_settings(twilio=True, tree=True)
-    name = person_namer(chosen.who_key, numbers=numbers)
+    name, unread = person_namer(chosen.who_key, numbers=numbers), list[BadItem]()
     with status_line() as progress:
-        result = audit.audit_all(build_journal(chosen), progress)
+        result = audit.audit_all(build_journal(chosen), who=name, set_aside=unread.append, progress=progress)
+    for item in unread:
+        say_set_aside(item)
     if as_json:
         shown = [{**dataclasses.asdict(finding), "user_id": name(finding.user_id)} for finding in result.findings]
         print_json({"stopped": result.stopped, "offences": result.offences, "findings": shown})
     else:
         for finding in result.findings:
-            click.echo(
+            echo(
                 f"{finding.at or '':<34}{name(finding.user_id):<24}{finding.kind}  {finding.stop}  "
                 f"{finding.key} {finding.sid}"
             )
-        click.echo(f"{plural(result.stopped, 'person', 'people')} said STOP; {plural(result.offences, 'offence')}")
-    sys.exit(1 if result.offences else 0)
+        echo(f"{plural(result.stopped, 'person', 'people')} said STOP; {plural(result.offences, 'offence')}")
+    sys.exit(1 if result.offences or unread else 0)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from dadacat.terminal import Commands, load_settings
+from dadacat.terminal import Commands, echo, load_settings
 
 if TYPE_CHECKING:
     from runtime.settings import Settings
@@ -57,9 +57,17 @@ def webhook(*, host: str, port: int, processes: int, request_seconds: float) -> 
 
     # both are checked here, because a process that fails to start is started again
     build.build_ingest(chosen)
+    _check_redis(chosen)
     # another webhook may share the port while it is replaced
     _require_free(host, port, socket.SO_REUSEPORT)
     serve(host, port, processes=processes, request_seconds=request_seconds)
+
+
+def _check_redis(chosen: Settings) -> None:
+    """End the process with a sentence if Redis refuses the login; a Redis that is away is waited for."""
+    from inbox.connection import check_login
+
+    check_login(chosen.redis.url)
 
 
 @commands.command(context_settings={"ignore_unknown_options": True})
@@ -71,11 +79,13 @@ def worker(*, name: str, celery_arguments: tuple[str, ...]) -> None:
     The same as `celery -A worker.app worker`.
     """
     chosen = load_settings(twilio=True, prices=True)
-    from worker.app import app
+    from celery.bin.celery import celery
 
     node = f"{name or f'w{os.getpid()}'}@{socket.gethostname()}"
-    app.worker_main(
+    # Celery's own command ends with the worker's exit code; `app.worker_main` returns none
+    celery(
         [
+            "--app=worker.app",
             "worker",
             f"--hostname={node}",
             "--without-gossip",
@@ -94,6 +104,7 @@ def beat(*, celery_arguments: tuple[str, ...]) -> None:
     The same as `celery -A worker.app beat`.
     """
     chosen = load_settings()
+    _check_redis(chosen)
     from worker.app import app
 
     app.start(["beat", f"--loglevel={chosen.logs.level}", "--pidfile=", *celery_arguments])
@@ -104,7 +115,7 @@ def beat(*, celery_arguments: tuple[str, ...]) -> None:
 @click.option("--port", type=click.IntRange(1, 65_535), default=8402, show_default=True)
 @click.argument("celery_arguments", nargs=-1, type=click.UNPROCESSED)
 def flower(*, host: str, port: int, celery_arguments: tuple[str, ...]) -> None:
-    """Run Flower, the web page of the workers. It starts only with a login in FLOWER_BASIC_AUTH.
+    """Run Flower, the web page of the workers. It starts only with a login (FLOWER_BASIC_AUTH).
 
     The same as `celery -A worker.app flower`.
     """
@@ -124,7 +135,7 @@ def simulator(*, host: str, port: int, journal: bool) -> None:
 
     Also `uvicorn simulator.asgi:app`.
     """
-    chosen = load_settings(twilio=True)
+    chosen = load_settings()
     from simulator import wiring
     from simulator.app import create_app
     from simulator.faults import UnusableRule
@@ -138,7 +149,7 @@ def simulator(*, host: str, port: int, journal: bool) -> None:
         listening.close()
         raise click.ClickException(f"the simulator cannot start: {exc}") from None
     app = create_app(network, stories=_stories(chosen) if journal else None)
-    click.echo(f"phone {address}/phone\ntwilio {address}")
+    echo(f"phone {address}/phone\ntwilio {address}")
     server = Server(app, network, keep_alive_seconds=KEEP_ALIVE_SECONDS, grace_seconds=GRACE_SECONDS)
     server.run([listening])
     sys.exit(0 if server.started else 1)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from dadacat.terminal import AS_JSON, YES, Commands, confirm, load_settings, print_json
+from dadacat.terminal import AS_JSON, YES, Commands, Styled, confirm, echo, load_settings, print_json
 
 commands = Commands()
 
@@ -88,7 +88,7 @@ def init(  # noqa: PLR0913 - each is an option
     if as_json:
         print_json({"file": str(path), "settings": sorted(values)})
     else:
-        click.echo(f"{path} is written. Next: dadacat connect")
+        echo(f"{path} is written. Next: dadacat connect")
 
 
 def _ask(given: str | None, option: str, question: str, default: str | None = None, *, secret: bool = False) -> str:
@@ -146,10 +146,10 @@ def doctor(*, as_json: bool) -> None:
     else:
         colours = {Level.OK: "green", Level.WARNING: "yellow", Level.WRONG: "red"}
         for finding in findings:
-            mark = click.style(f"{finding.level:<8}", fg=colours[finding.level])
-            click.echo(f"{mark} {finding.where:<9} {finding.what}")
+            mark = Styled(f"{finding.level:<8}", colours[finding.level])
+            echo(mark, f" {finding.where:<9} {finding.what}")
             if finding.remedy:
-                click.echo(f"{'':<18} {finding.remedy}")
+                echo(f"{'':<18} {finding.remedy}")
     sys.exit(1 if wrong else 0)
 
 
@@ -176,12 +176,13 @@ def connect(*, yes: bool, dry_run: bool, as_json: bool) -> None:
         needed = any(change.is_needed for change in changes)
         if not as_json:
             for change in changes:
-                click.echo("\n".join(change.lines()))
+                for line in change.lines():
+                    echo(line)
         make = needed and not dry_run and (yes or not as_json)
         if make:
             confirm("Change it at Twilio?", yes=yes)
             connect.carry_out(account, changes)
-            click.echo("changed", err=as_json)
+            echo("changed", err=as_json)
     if as_json:
         rows = [{**dataclasses.asdict(change), "is_needed": change.is_needed} for change in changes]
         print_json([{**row, "changed": make and row["is_needed"]} for row in rows])
@@ -199,10 +200,11 @@ def settings(*, markdown: bool, as_json: bool) -> None:
     if markdown:
         from operations import reference
 
-        click.echo(reference.settings_markdown(), nl=False)
+        for line in reference.settings_markdown().splitlines():
+            echo(line)
         return
     load_settings(twilio=True, prices=True, tree=True, stores=False)
     if as_json:
         print_json({"valid": True})
     else:
-        click.echo("the settings are valid")
+        echo("the settings are valid")

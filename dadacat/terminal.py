@@ -6,8 +6,9 @@ import errno
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +18,7 @@ import click
 if TYPE_CHECKING:
     from local.running_trees import Place
     from operations.progress import Progress
+    from runtime.isolation import BadItem
     from runtime.settings import Settings
     from worker.reconcile import Step
 
@@ -40,6 +42,7 @@ def _note_data(context: click.Context, _: click.Parameter, value: Path | None) -
 
 PERSON = click.argument("person")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document, for machines.")
+ALWAYS_JSON = click.option("--json", "as_json", is_flag=True, help="The same: it is always JSON.")
 AS_LINES = click.option("--json-lines", "as_lines", is_flag=True, help="Print a JSON object a line, as they are read.")
 YES = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 NUMBERS = click.option("--numbers", is_flag=True, help="Show whole numbers instead of the last digits.")
@@ -98,7 +101,7 @@ def _failed(failure: Exception) -> click.ClickException:
     from local.errors import NoTree
     from operations.errors import NotFound, WrongArgument
 
-    sentence = _sentence(failure)
+    sentence = _shown(_sentence(failure))
     if isinstance(failure, WrongArgument):
         return _WrongArgument(sentence)
     return _NotThere(sentence) if isinstance(failure, NotFound | NoTree) else click.ClickException(sentence)
@@ -226,14 +229,45 @@ def person_of(typed: str, chosen: Settings) -> str:
     return numbers.user_id(typed, near=next(iter(chosen.twilio.numbers), ""))
 
 
+@dataclass(frozen=True, slots=True)
+class Styled:
+    """A piece of a line with a colour, or dimmed."""
+
+    text: str
+    colour: str | None = None
+    dim: bool | None = None
+
+
+def echo(*pieces: str | Styled, err: bool = False) -> None:
+    """Print one line. Commands print with nothing else: what people said must not command the terminal.
+
+    Characters that do are written out, and a line break inside the line is indented.
+    """
+    click.echo("".join(map(_shown, pieces)), err=err)
+
+
 def print_json(value: object) -> None:
     """Print the one JSON document of a command."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2, default=_plain))
+    _print_json(value, indent=2)
 
 
 def print_json_line(value: object) -> None:
     """Print one object of a stream."""
-    click.echo(json.dumps(value, ensure_ascii=False, default=_plain))
+    _print_json(value, indent=None)
+
+
+def _print_json(value: object, *, indent: int | None) -> None:
+    from runtime.visible import visible
+
+    click.echo(visible(json.dumps(value, ensure_ascii=False, indent=indent, default=_plain)))
+
+
+def _shown(piece: str | Styled) -> str:
+    from runtime.visible import indented
+
+    if isinstance(piece, Styled):
+        return click.style(indented(piece.text), fg=piece.colour, dim=piece.dim)
+    return indented(piece)
 
 
 def _plain(value: Any) -> Any:  # Any: values that JSON does not know
@@ -242,7 +276,9 @@ def _plain(value: Any) -> Any:  # Any: values that JSON does not know
     return str(value)
 
 
-def print_rows(rows: Iterator[dict[str, Any]], *, as_json: bool, as_lines: bool, line: Callable[[Any], str]) -> None:
+def print_rows(
+    rows: Iterator[dict[str, Any]], *, as_json: bool, as_lines: bool, line: Callable[[Any], Sequence[str | Styled]]
+) -> None:
     """Print rows as one JSON array, as JSON lines, or each in the form of `line`."""
     if as_json:
         print_json(list(rows))
@@ -251,7 +287,7 @@ def print_rows(rows: Iterator[dict[str, Any]], *, as_json: bool, as_lines: bool,
         if as_lines:
             print_json_line(row)
         else:
-            click.echo(line(row))
+            echo(*line(row))
 
 
 def plural(count: int, one: str, many: str = "") -> str:
@@ -259,10 +295,15 @@ def plural(count: int, one: str, many: str = "") -> str:
     return f"{count} {one if count == 1 else many or f'{one}s'}"
 
 
+def say_set_aside(item: BadItem) -> None:
+    """Say on standard error that one item could not be handled; the command goes on with the others."""
+    echo(f"set aside: {item.kind} {item.name}: {item.error}", err=True)
+
+
 def confirm(question: str, *, yes: bool) -> None:
     """Ask before something is destroyed, unless `--yes` was given; the answer no ends the process."""
     if not yes:
-        click.confirm(question, abort=True, err=True)
+        click.confirm(_shown(question), abort=True, err=True)
 
 
 @contextmanager

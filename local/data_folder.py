@@ -12,17 +12,19 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from local.errors import CannotStart
+from runtime.private_files import create
 from runtime.settings import names as setting_names
 
 #: The folder of `dadacat up`, unless DADACAT_DATA names another one.
 DEFAULT: Final = ".data"
 
+#: Folders that earlier releases made readable for every user of the machine.
+_OURS: Final = ("run", "logs", "redis", "dynamodb", "simulator")
 _TREE_FILE: Final = Path("run", "tree.json")
 _STATUS_FILE: Final = Path("run", "status.json")
 #: boto3 reads these from the environment alone.
@@ -33,6 +35,9 @@ def lock(data: Path) -> int:
     """Lock the folder for one tree; return the file descriptor to close at the end. Raises `CannotStart`."""
     try:
         data.mkdir(parents=True, exist_ok=True)
+        for name in _OURS:
+            if (data / name).is_dir():
+                (data / name).chmod(0o700)
         descriptor = os.open(data / "lock", os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.ftruncate(descriptor, 0)
@@ -99,13 +104,6 @@ def clear(data: Path) -> None:
         (data / name).unlink(missing_ok=True)
 
 
-def secret(path: Path, size: int) -> str:
-    """Return the secret in a file; the first run creates it, readable by its owner only."""
-    if not path.exists():
-        _create(path, secrets.token_hex(size))
-    return path.read_text()
-
-
 def _read(path: Path) -> dict[str, Any] | None:
     try:
         content: dict[str, Any] = json.loads(path.read_text())
@@ -118,10 +116,5 @@ def _replace(path: Path, content: str) -> None:
     """Replace a file as a whole: a reader sees the old content or the new one."""
     fresh = path.with_name(f"{path.name}.{os.getpid()}")
     fresh.unlink(missing_ok=True)
-    _create(fresh, content)
+    create(fresh, content)
     fresh.replace(path)
-
-
-def _create(path: Path, content: str) -> None:
-    with os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "w") as file:
-        file.write(content)

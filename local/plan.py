@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
-from local import data_folder, programs
+from local import programs
 from local.errors import CannotStart
 from local.programs import Program
+from runtime.private_files import kept
 from runtime.settings import Settings
 
 #: A service that the environment names must accept a connection within this time.
@@ -104,7 +106,7 @@ def make_plan(given: Mapping[str, str], options: UpOptions) -> Plan:
     urls += [
         ("twilio", chosen.twilio.api_base_url),
         ("flower", f"http://{login}@127.0.0.1:{ports['flower']}"),
-        ("redis", chosen.redis.url),
+        ("redis", _without_password(chosen.redis.url)),
         ("dynamodb", chosen.dynamodb.endpoint_url or f"https://dynamodb.{chosen.dynamodb.region}.amazonaws.com"),
     ]
     urls += [("model", f"{at['model']}/v1")] if "model" in own else []
@@ -128,9 +130,10 @@ def _environment(
     env["PYTHONUNBUFFERED"] = "1"
     run = options.data / "run"
     _set_default(env, "TWILIO_ACCOUNT_SID", ACCOUNT_SID)
-    _set_default(env, "TWILIO_AUTH_TOKEN", data_folder.secret(run / "auth-token", 16) if "simulator" in own else "")
+    if "simulator" in own:
+        _set_default(env, "TWILIO_AUTH_TOKEN", kept(run / "auth-token", secrets.token_hex(16)))
     _set_default(env, "SEND_MARKS_DIR", str(run / "marks"))
-    _set_default(env, "FLOWER_BASIC_AUTH", f"cat:{data_folder.secret(run / 'flower-password', 9)}")
+    _set_default(env, "FLOWER_BASIC_AUTH", f"cat:{kept(run / 'flower-password', secrets.token_hex(9))}")
     if "redis" in own:
         env["REDIS_URL"] = f"{at['redis'].replace('http', 'redis')}/0"
     if "dynamodb" in own:
@@ -161,8 +164,11 @@ def _require_free(name: str, port: int) -> None:
 
 def _require_answer(name: str, url: str) -> None:
     """Raise `CannotStart` if a real service that the environment names accepts no connection."""
-    parts = urlsplit(url)
-    port = parts.port or {"redis": 6379, "rediss": 6379, "http": 80, "https": 443}.get(parts.scheme)
+    try:
+        parts, given = urlsplit(url), urlsplit(url).port
+    except ValueError:
+        return  # not an address: loading the settings reports it, and does not show it
+    port = given or {"redis": 6379, "rediss": 6379, "http": 80, "https": 443}.get(parts.scheme)
     if not parts.hostname or port is None:
         return  # not an address: loading the settings reports it
     try:
@@ -182,6 +188,16 @@ def _require_credentials(given: Mapping[str, str]) -> None:
             "there are no AWS credentials for DynamoDB: "
             "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run aws configure"
         )
+
+
+def _without_password(url: str) -> str:
+    """Return an address as it may be printed."""
+    parts = urlsplit(url)
+    if parts.password is None and not parts.query:
+        return url
+    host = parts.netloc.rpartition("@")[2]
+    login = f"{parts.username or ''}:***@" if parts.password is not None else ""
+    return urlunsplit(parts._replace(netloc=f"{login}{host}", query=""))
 
 
 def _set_default(env: dict[str, str], name: str, value: str) -> None:

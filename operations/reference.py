@@ -27,7 +27,7 @@ from runtime.settings import Settings, fields_of
 
 #: What is stored of a field, by its type.
 _STORED: Final = {str: "string", int: "number", bool: "boolean", datetime: "string, ISO 8601"}
-_FIELD: Final = re.compile(r"(\w+)(?:: | = )")
+_FIELD: Final = re.compile(r"\b(\w+)(?:: | = )")
 
 _METRICS: Final = """\
 # Metrics
@@ -100,11 +100,13 @@ _INDEXES: Final = """\
 
 - `by_arrival` (`user_id`, `arrived`) gives order and paging.
 - `unsettled` (`unsettled`, `since`) lists the rows that are not settled, in 16 buckets.
-  The bucket `dead` lists the dead letters.
+  The bucket `dead` lists the dead letters, the bucket `held` the held parts.
 - Rows with the `user_id` `#forgotten` are tombstones of erased people.
   `texts` holds keyed hashes of their texts, or `stop`; after `until` the row does not count.
 - Rows with the `user_id` `#reconciler` record in `at` how far Twilio's list was read.
-  One is for missed texts, one for prices.
+  One is for missed texts, one for prices. `started` is written by each worker at its start, to try its permissions.
+- Rows with the `user_id` `#aside` are items that could not be handled, such as a row in an unknown state.
+  They hold `kind`, `name`, `error`, `first_at`, `at` and `times`, and name no person.
 """
 
 #: Attributes that are written beside the fields, for a reader of the row.
@@ -144,6 +146,7 @@ _OF_A_PART: Final = {
     "log": ("list", "Every attempt, outcome and report, with its time."),
     "rank": ("number", "The rank of `status`."),
     "status_at": ("string, ISO 8601", "When `status` was written."),
+    "word, word_at": ("string", "What an operator last said of a held part (`resend`, `sent`, `not sent`), and when."),
     "<state>_at, <status>_at": ("string, ISO 8601", "When the part reached each state, and each status."),
 }
 

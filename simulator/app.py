@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from simulator import bodies, controls, phone, road
 from simulator.cut import Cuttable
+from simulator.guard import Guarded
 from simulator.network import Network
 from simulator.rest import routes as rest
 from simulator.stories import Stories
@@ -35,4 +37,6 @@ def create_app(network: Network, *, stories: Stories | None = None) -> ASGIApp:
         *controls.routes(board),
     ]
     handlers = {bodies.Refused: bodies.refusal}
-    return Cuttable(Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers))
+    own_name = urlsplit(board.base_url).hostname or "localhost"
+    application = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
+    return Cuttable(Guarded(application, own_name))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from html import escape
 from operator import itemgetter
 from typing import Any, Final
 
+from runtime.visible import visible
 from simulator.store import Message
 
 #: Verdicts of a message of which only the network is known.
@@ -76,3 +77,8 @@ def _rows(story: Story) -> Iterator[str]:
             f"<tr><td><time datetime='{escape(event['at'])}'>{event['since']:+.3f} s</time></td>"
             f"<td>{escape(event['what'])}</td><td>{escape(event['details'])}</td></tr>"
         )
+
+
+def escape(text: str) -> str:
+    """Return `text` for a page: hidden characters written out, and nothing in it is markup."""
+    return html.escape(visible(text))

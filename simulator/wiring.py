@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from runtime import logs
+from runtime.private_files import kept
 from runtime.settings import TWILIO_API, Settings, environment
 from simulator.account import Account
 from simulator.faults import Faults
@@ -30,6 +31,8 @@ def build_network(*, address: str = DEFAULT_ADDRESS, at_terminal: bool = False) 
     """
     given = environment()
     chosen = Settings.load(given)
+    if chosen.twilio.simulator_token_file:
+        kept(Path(chosen.twilio.simulator_token_file), secrets.token_hex(16))
     chosen.twilio.require()
     form = "console" if at_terminal and not given.get("LOG_FORMAT") else chosen.logs.format
     logs.configure("simulator", form=form, level=chosen.logs.level)

@@ -1,6 +1,6 @@
 // The messages of one telephone. Each keeps its element, so that focus stays and only what is new is read aloud.
 
-import { $, clock, make, shown, write } from "./dom.js";
+import { $, clock, make, write } from "./dom.js";
 
 const TYPING_FOR_MS = 60_000;
 // As many as the network sends at the start.
@@ -90,7 +90,7 @@ export class Bubbles {
   item(message) {
     const known = this.items.get(message.sid);
     if (known) return known;
-    const item = message.isNotice ? make("li", "notice", shown(message.body)) : make("li", "bubble");
+    const item = message.isNotice ? make("li", "notice", message.body) : make("li", "bubble");
     this.items.set(message.sid, item);
     if (message.isNotice) return item;
     item.dataset.sid = message.sid;
@@ -109,7 +109,7 @@ export class Bubbles {
     if (isChosen) item.setAttribute("aria-current", "true"); else item.removeAttribute("aria-current");
     const media = $(".media", item);
     for (const sid of message.media.slice(media.childElementCount)) media.append(this.picture(`/phone/pictures/${sid}`));
-    write($(".words", item), shown(message.body));
+    write($(".words", item), message.body);
     write($(".size", item), `${size(message)} · ${clock(message.created)} `);
     const [mark, title] = ticks(message), tick = $(".ticks", item);
     write(tick, mark === "!" ? `! ${title}` : mark);

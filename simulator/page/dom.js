@@ -5,13 +5,14 @@ export const $ = (selector, root = document) => root.querySelector(selector);
 export function make(tag, className, text) {
   const element = document.createElement(tag);
   if (className) element.className = className;
-  if (text !== undefined) element.textContent = text;
+  if (text !== undefined) element.textContent = shown(text);
   return element;
 }
 
 // Change the text only if it differs: a change that changes nothing would still be drawn and read aloud.
 export function write(element, text) {
-  if (element.textContent !== text) element.textContent = text;
+  const words = shown(text);
+  if (element.textContent !== words) element.textContent = words;
 }
 
 export function clock(seconds) {
@@ -20,10 +21,10 @@ export function clock(seconds) {
 
 const HIDDEN = /(?![\n\u200c\u200d])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 
-// Write out characters that hide or reorder others, such as `\u202e`.
+// Write out characters that hide or reorder others, such as `\u202e`, as runtime/visible.py does.
 export function shown(text) {
   const written = (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
-  return text.replace(HIDDEN, (hidden) => hidden.split("").map(written).join(""));
+  return String(text).replace(HIDDEN, (hidden) => hidden.split("").map(written).join(""));
 }
 
 // Ask the network; the answer has an `error` if it refuses or is away.

@@ -98,7 +98,7 @@ function drawChips() {
   const row = $("#phones"), chips = $("#chips");
   chips.hidden = row.scrollWidth <= row.clientWidth;
   chips.replaceChildren(...[...phones.values()].map(({ name, element }) => {
-    const chip = make("button", "", shown(name));
+    const chip = make("button", "", name);
     chip.addEventListener("click", () => { element.scrollIntoView({ inline: "center", block: "nearest" }); $("textarea", element).focus({ preventScroll: true }); });
     return chip;
   }));

@@ -86,7 +86,8 @@ def is_a_sentence(result: Result, *codes: int) -> None:
 
 def arguments_of(path: tuple[str, ...]) -> list[str]:
     """Return an argument for each that the command requires."""
-    return ["x" for parameter in LEAVES[path].params if isinstance(parameter, click.Argument) and parameter.required]
+    values = ["x" for parameter in LEAVES[path].params if isinstance(parameter, click.Argument) and parameter.required]
+    return [*values, "--sent"] if path == ("held", "settle") else values
 
 
 def wrong_values(option: click.Option) -> list[str]:

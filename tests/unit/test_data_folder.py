@@ -148,3 +148,15 @@ def test_a_followed_log_is_read_on_after_it_was_emptied(tmp_path: Path) -> None:
         return True
 
     assert [line for _, line in log_files.follow({"webhook": path}, write)] == ["first", "second", "third"]
+
+
+def test_what_an_earlier_release_left_readable_is_made_private(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    for name in ("logs", "mine"):
+        (data / name).mkdir(parents=True)
+        (data / name).chmod(0o755)
+
+    os.close(data_folder.lock(data))
+
+    assert (data / "logs").stat().st_mode & 0o777 == 0o700
+    assert (data / "mine").stat().st_mode & 0o777 == 0o755

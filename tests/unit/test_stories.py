@@ -41,7 +41,7 @@ def a_client(stories: Stories | None, *messages: Message) -> TestClient:
     for message in messages:
         store.save(message)
     network = Network(store, Account(sid="AC1", token="t"), faults=Faults(), base_url="http://network")
-    return TestClient(create_app(network, stories=stories))
+    return TestClient(create_app(network, stories=stories), base_url="http://127.0.0.1")
 
 
 @pytest.fixture
