@@ -186,7 +186,7 @@ def test_a_held_reply_is_sent_again_by_the_operators_word_alone(tree: Tree) -> N
     (reply,) = json.loads(dadacat(tree, "held", "list", "--json"))
     assert (reply["key"], reply["state"]) == (key, "UNKNOWN")
     assert person not in json.dumps(reply)
-    assert "may still arrive" in dadacat(tree, "held", "resend", key, "--yes", code=3)
+    assert "may still arrive" in dadacat(tree, "held", "resend", key, "--yes", code=1)
     tree.dynamodb.update_item(
         TableName="DadaCatMessages",
         Key={"user_id": {"S": person}, "message_key": {"S": key}},
