@@ -61,14 +61,17 @@ def stats(*, since: timedelta, as_json: bool) -> None:
     Reads every row of the journal.
     """
     from operations import stats
-    from worker.build.inbox import redis_client, redis_inbox
+    from worker.build.inbox import circuit, redis_client, redis_inbox
     from worker.build.journal import build_journal
 
     chosen = load_settings(twilio=True, tree=True)
-    inbox = redis_inbox(chosen, redis_client(chosen))
+    client = redis_client(chosen)
+    inbox, breakers = redis_inbox(chosen, client), circuit(chosen, client)
     begin = since_when(since)
     with status_line() as progress:
-        report = stats.gather(build_journal(chosen), inbox, since=begin, set_aside=say_set_aside, progress=progress)
+        report = stats.gather(
+            build_journal(chosen), inbox, breakers, since=begin, set_aside=say_set_aside, progress=progress
+        )
     if as_json:
         print_json(report)
         return
@@ -80,6 +83,9 @@ def stats(*, since: timedelta, as_json: bool) -> None:
     if thought["median"] is not None:
         echo(f"{'thinking':<12}{thought['median']:>8}  ms, median; {thought['p95']} ms for 95 of 100")
     echo(f"{'waiting':<12}{report['oldest_waiting_seconds'] or 0:>8.0f}  s, the oldest unanswered text")
+    for stop in report["stopped"]:
+        what = f"{stop['scope']} {stop['name']}".strip()
+        echo(f"{'stopped':<12}{stop['people']:>8}  waiting for {what}, since {stop['since']}: {stop['reason']}")
 
 
 def _require_svg(_: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
