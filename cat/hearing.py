@@ -20,6 +20,9 @@ from typing import Any, Final
 
 import stopwordsiso
 
+from cat import grave
+from sms import keywords
+
 LANGUAGES: Final = ("en", "de", "fr", "es")
 #: A text of more characters than this is of the kind `wall`.
 WALL: Final = 220
@@ -37,7 +40,6 @@ _WEIGHTS: Final = (1.0, 0.4, 0.3, 0.2, 0.1)
 #: A longer number may be a telephone, a card or a code. A year, an age or a house number is harmless.
 _NUMBER: Final = re.compile(r"\d{5,}|\d(?:[ ./-]?\d){5,}")
 _LEET: Final = str.maketrans("013457@$!|", "oieastasii")
-_RESET: Final = re.compile(r"^\W*(reset|restart|clear)\W*$")
 _TWICE: Final = re.compile(r"(.)\1+")
 #: The kind of a text that shows a person in danger or in despair.
 CRISIS: Final = "crisis"
@@ -192,6 +194,7 @@ def mice(text: str, dull: frozenset[str]) -> list[str]:
         and "'" not in word
         and "LATIN" in unicodedata.name(word[0], "")
         and not is_unspeakable(word)
+        and grave.playable(word)
     )
     return list(usable)
 
@@ -228,7 +231,7 @@ def kind_of(text: str, words: Lexicon, *, pictures: int = 0) -> str:
         return "number"
     if not is_known_tongue(low):
         return "foreign"
-    if _RESET.search(low):
+    if keywords.read(low) is keywords.Keyword.RESET:
         return "reset"
     for kind in _KINDS:
         if words.hear[kind].search(low):

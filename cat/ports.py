@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from cat.danger.watch import Alert
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
@@ -37,6 +39,8 @@ class Heard:
     echoes: frozenset[str] = frozenset()
     #: The person's address, for what depends on the country. It is in no reply and is sent to no model.
     person: str = ""
+    #: Danger in the conversation; None: the cat listens for it by itself.
+    alert: Alert | None = None
 
     @property
     def said(self) -> str:
@@ -59,6 +63,8 @@ class Reply:
     facts: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
     #: The messages to send, with the line below the reply; empty: `words` as one message.
     parts: Sequence[str] = ()
+    #: Danger in the conversation, as the reply knew it.
+    alert: Alert | None = None
 
 
 class Engine(Protocol):

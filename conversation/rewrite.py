@@ -37,6 +37,8 @@ def rewrite(
         values |= names.expiry(current.updated_at)
     if current.unintroduced != previous.unintroduced:
         values["unintroduced"] = current.unintroduced
+    if current.danger != previous.danger:
+        values["danger"] = current.danger
     if current.metadata != previous.metadata:
         values["metadata"] = current.metadata_json()
     return Update(

@@ -71,6 +71,8 @@ class Turn:
     messaging_service_sid: str | None = None
     #: The reconciler found it on the carrier's list: its webhook never arrived.
     repaired: bool = False
+    #: It was answered while the person was in danger: it is neither played with nor folded into the memory.
+    serious: bool = False
     #: When Redis lost it and it was put back into the inbox; it may be answered behind its successors.
     restored_at: str | None = None
     #: The traceback of the last try that failed.
@@ -126,6 +128,8 @@ class ReplyPart:
     messaging_service_sid: str | None = None
     #: The engine that wrote the words: what the message costs is booked under its name.
     engine: str | None = None
+    #: It answers a person in danger: neither silence after a loop nor its age keeps it from being sent.
+    serious: bool = False
     #: Twilio's id, once there is one.
     sid: str | None = field(default=None, metadata=_OF_AN_ATTEMPT)
     #: The latest attempt, such as `SM1-0-9f86d081884c7d65`.
@@ -221,6 +225,9 @@ class FrozenReply:
     forget: bool = False
     #: This reply had no room for the introduction that a new person gets; the next reply adds it.
     unintroduced: bool = False
+    #: It answers a person in danger, and what is kept of the danger; None: what was kept stays.
+    serious: bool = False
+    danger: str | None = None
     #: Each part's expected segments and expected cost in millionths of a dollar; empty: not computed.
     expected: Sequence[tuple[int, int]] = ()
     #: Recorded with the reply: engine, model, milliseconds, tokens, what the model cost.
@@ -246,6 +253,7 @@ class FrozenReply:
                 sender=first.to,
                 messaging_service_sid=first.messaging_service_sid,
                 engine=self.facts.get("engine"),
+                serious=self.serious,
                 expected=segments,
                 cost=cost,
             )
@@ -256,17 +264,20 @@ class FrozenReply:
         """Return the conversation `previous` with this reply added; the window is not yet cut."""
         kept = previous.forgetting(self.asked[-1].arrived_ms) if self.forget else previous
         return replace(
-            kept.saying(*self._messages(now), at=now, reply_text=self.reply_text), unintroduced=self.unintroduced
+            kept.saying(*self._messages(now), at=now, reply_text=self.reply_text),
+            unintroduced=self.unintroduced,
+            danger=kept.danger if self.danger is None else self.danger,
         )
 
     def _messages(self, now: datetime) -> tuple[Message, ...]:
         """Return the messages that the window gains: the texts in order, then the reply."""
         texts = (
-            Message(role=Role.USER, content=turn.content, timestamp=turn.arrived_at, key=turn.key)
+            Message(role=Role.USER, content=turn.content, timestamp=turn.arrived_at, key=turn.key, serious=self.serious)
             for turn in self.asked
         )
         parts = (
-            Message(role=Role.ASSISTANT, content=part.content, timestamp=now, key=part.key) for part in self.new_parts()
+            Message(role=Role.ASSISTANT, content=part.content, timestamp=now, key=part.key, serious=self.serious)
+            for part in self.new_parts()
         )
         return (*texts, *parts)
 

@@ -53,6 +53,7 @@ SET_ASIDE = _counter("dadacat_set_aside", "Items that could not be handled, so t
 TURNS = _counter("dadacat_turns", "Turns by final state.", ["state"])
 PARTS = _counter("dadacat_parts", "Reply parts by state after an attempt.", ["state"])
 THINK_SECONDS = _histogram("dadacat_think_seconds", "Time to generate a reply, by engine.", ["engine"])
+DANGERS = _counter("dadacat_dangers", "Replies to texts in which danger was heard, by tier.", ["tier"])
 MEMORIES = _counter("dadacat_memories", "Summaries of old turns into memories, by outcome.", ["outcome"])
 RECEIPTS = _counter("dadacat_receipts", "Delivery reports by outcome.", ["outcome"])
 REPAIRED = _counter("dadacat_repaired", "Rows and texts that the reconciler queued again.", ["kind"])

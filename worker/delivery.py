@@ -279,6 +279,8 @@ class Delivery:
         """Return why a part must not be sent any more; empty if it may."""
         if not visit.conversation.is_active:
             return "opted out"
+        if part.serious:
+            return ""
         if visit.now_ms() < visit.conversation.quiet_until:
             return LOOP
         born_ms = max(int(part.arrived.partition("-")[0]), _milliseconds(part.revived_at))

@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 
 from prometheus_client import Counter, Histogram
 
+from cat.danger.model import Tier
 from inbox.payloads import Who
 from inbox.ports import Place, Stop
 from journal.model import ReplyPart, Turn
@@ -153,6 +154,11 @@ def reply_composed(who: Who, engine: str, seconds: float, silent: Sequence[str])
         fields = {"who": who, "engines": list(silent)}
         return Event(WARNING, "engines silent", fields, metrics.THINK_SECONDS, labels, seconds)
     return Event(DEBUG, "reply composed", {"who": who, **labels}, metrics.THINK_SECONDS, labels, seconds)
+
+
+def count_danger(tier: Tier) -> None:
+    """Count a reply to danger. There is no event and no log line: neither may show whose it is."""
+    metrics.DANGERS.labels(tier=tier.name.lower()).inc()
 
 
 def parked(who: Who, why: str) -> Event:

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from cat.danger.state import State
 from conversation.models import Conversation
 from inbox.ports import Lease, Place
 from inbox.times import moment
@@ -41,6 +42,11 @@ class Visit:
     stopped_at: Place | None = None
     #: The turns that are being answered right now.
     in_hand: tuple[Turn, ...] = ()
+
+    @property
+    def danger(self) -> State:
+        """Return what is kept of a danger that was heard in this conversation."""
+        return State.from_json(self.conversation.danger)
 
     @property
     def user_id(self) -> str:

@@ -141,7 +141,7 @@ class Visits:
             self._remove(visit, batch.finished)
             if batch.due_ms is not None:
                 return batch.due_ms
-            if self._settings.policy == "latest" and len(waiting) > READ_AHEAD and batch.last:
+            if self._settings.policy == "latest" and len(waiting) > READ_AHEAD and batch.last and not batch.beyond:
                 self._supersede(visit, batch)
             elif batch.turns:
                 due_ms = self._answer(visit, batch)

