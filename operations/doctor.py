@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from http import HTTPStatus
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -37,7 +38,7 @@ from inbox.stopped import Stopped, described
 from operations import connect
 from operations.connect import Change
 from runtime.money import dollars
-from runtime.settings import TWILIO_API, Settings
+from runtime.settings import TWILIO_API, RedisSettings, Settings
 from sms import signature
 from sms.errors import CarrierAway, Refused
 from worker.build.cat import build_engine
@@ -117,6 +118,13 @@ def examine(chosen: Settings) -> list[Finding]:
                 results = [wrong(f"no answer in {limit:.0f} s", remedy)]
             findings += [Finding(where=where, level=level, what=what, remedy=do) for level, what, do in results]
         return findings
+
+
+def _compose(chosen: Settings) -> Iterator[Result]:
+    """Notice a project of compose here, whose services only its containers reach."""
+    if Path("docker-compose.yml").exists() and chosen.redis.url == RedisSettings.model_fields["url"].default:
+        what = "this folder has a compose project, and REDIS_URL is not set"
+        yield warning(what, "if DadaCat runs under compose: docker compose exec worker dadacat doctor")
 
 
 def _settings(chosen: Settings) -> Iterator[Result]:
@@ -318,35 +326,33 @@ def _webhook(chosen: Settings) -> Iterator[Result]:
             "give the webhook a public https address and set PUBLIC_URL to it",
         )
     try:
-        alive = requests.get(f"{url}/livez", timeout=TIMEOUT_SECONDS, allow_redirects=False)
-        answer = _post_to_webhook(chosen)
+        answer = _ask_webhook(chosen)
     except requests.RequestException as exc:
         remedy = "start dadacat webhook, and check that PUBLIC_URL leads to it"
         yield wrong(f"{url} does not answer ({type(exc).__name__})", remedy)
         return
-    if alive.status_code != HTTPStatus.OK or alive.content.strip() != b"alive":
-        what = f"{url} leads to something that is not our webhook (HTTP {alive.status_code})"
-        yield wrong(what, "set PUBLIC_URL to the webhook's final address, without a redirect")
-    elif answer.status_code == HTTPStatus.FORBIDDEN:
+    if answer.status_code == HTTPStatus.FORBIDDEN and b"signature" in answer.content:
         yield wrong(
             "it refuses requests signed with our token",
             "give the webhook the same TWILIO_AUTH_TOKEN and PUBLIC_URL as here; "
             "PUBLIC_URL must be exactly the address that Twilio calls",
         )
+    elif answer.status_code != HTTPStatus.OK or answer.content.strip() != b"alive":
+        what = f"{url} leads to something that is not our webhook (HTTP {answer.status_code})"
+        yield wrong(what, "set PUBLIC_URL to the webhook's final address, without a redirect")
     else:
         yield ok(f"{url} answers and accepts Twilio's signature")
 
 
-def _post_to_webhook(chosen: Settings) -> requests.Response:
-    """Post a signed text to another account: its signature is checked first, and nothing is stored."""
-    url, nowhere = f"{chosen.webhook.public_url}/sms", "+15550000000"
-    form = {"AccountSid": "AC" + "0" * 32, "MessageSid": "SM" + "0" * 32, "From": nowhere, "To": nowhere}
+def _ask_webhook(chosen: Settings) -> requests.Response:
+    """Ask the webhook, with a signature, whether it lives: nothing is stored or logged."""
+    url = f"{chosen.webhook.public_url}/livez"
     if chosen.twilio.webhook_signing == "shared-keys":
-        signed = signature.sign(chosen.twilio.shared_keys[0], url, form, algorithm="sha256")
+        signed = signature.sign(chosen.twilio.shared_keys[0], url, {}, algorithm="sha256")
     else:
-        signed = signature.sign(chosen.twilio.tokens[0], url, form)
+        signed = signature.sign(chosen.twilio.tokens[0], url, {})
     headers = {"X-Twilio-Signature": signed}
-    return requests.post(url, data=form, headers=headers, timeout=TIMEOUT_SECONDS, allow_redirects=False)
+    return requests.get(url, headers=headers, timeout=TIMEOUT_SECONDS, allow_redirects=False)
 
 
 def _workers(chosen: Settings) -> Iterator[Result]:
@@ -439,6 +445,7 @@ def _silent(name: str, exc: EngineFailed) -> Result:
 
 CHECKS: Final[Mapping[str, Check]] = {
     "settings": _settings,
+    "compose": _compose,
     "redis": _redis,
     "dynamodb": _dynamodb,
     "twilio": _twilio,

@@ -421,7 +421,7 @@ class BudgetsSettings(Section):
     sms_person_day: Dollars = setting(
         "SMS_BUDGET_PERSON_DAY",
         "US dollars that messages to one person may cost per day (UTC); `off`: no limit. Above it, the person "
-        "gets one last line and then no reply.",
+        "gets one last line and then no reply. A cap below the price of one reply is refused.",
         None,
     )
     sms_day: Dollars = setting("SMS_BUDGET_DAY", "The same for all people together.", None)

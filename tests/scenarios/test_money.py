@@ -200,4 +200,4 @@ def test_costs_are_shown_by_day_and_person_and_drawn(tree: Tree, tmp_path: Path)
     assert svg.count('class="rect') >= 3
     assert "kozea" not in svg
     assert "total" in dadacat(tree, "costs")
-    assert "a duration is" in dadacat(tree, "costs", "--since", "yesterday", code=1)
+    assert "a duration is" in dadacat(tree, "costs", "--since", "yesterday", code=2)

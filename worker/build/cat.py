@@ -15,7 +15,7 @@ from cat.engines.guarded import SPARE_CALLS
 from cat.persona import Persona
 from runtime import logs
 from runtime.settings import Settings, SettingsError
-from worker.build.prices import price_tables
+from worker.build.prices import check_message_budgets, price_tables
 
 if TYPE_CHECKING:
     from cat.engines.model import ModelEngine
@@ -24,13 +24,13 @@ log = logs.get("worker")
 
 
 def check_cat(chosen: Settings) -> None:
-    """Check that the engines can be built, and that the files of prices and persona can be read.
+    """Check the engines, the files of prices and persona, and that budgets pay for a reply.
 
     Raises `SettingsError`.
     """
     if problems := list(engines.problems(chosen.engines.names, chosen.engines)):
         raise SettingsError("\n".join(f"CAT_ENGINES: {problem}" for problem in problems))
-    price_tables(chosen)
+    check_message_budgets(chosen)
     the_persona(chosen)
 
 
