@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from cat import prompt
+from cat.danger import numbers
 from cat.ports import Heard
 from conversation.errors import Fenced, StoreAway
 from inbox import keys, payloads
@@ -29,7 +30,8 @@ def a_room(*, models: Caps | None = None, messages: Caps | None = None, **more: 
 
 def set_aside(text: str) -> int:
     """Return what is set aside for a model's reply to a person's first text."""
-    return prompt.max_cost(CATALOGUE.of("parrot"), Heard(history=[], texts=[text], seed=""))
+    told = numbers.numbers_for(numbers.country_of(ANN), "en")
+    return prompt.max_cost(CATALOGUE.of("parrot"), Heard(history=[], texts=[text], seed="", numbers=told))
 
 
 def reply_of(room: Room, sid: str) -> dict[str, Any]:
