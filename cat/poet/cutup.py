@@ -1,0 +1,62 @@
+"""Cut-ups after Tristan Tzara's recipe of 1920: pieces of the person's own sentences, out of a hat.
+
+A piece is two to four words that hang together: it begins where a phrase begins, and ends on a word that carries a
+subject. So the seams are random, and the pieces stay whole.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+from cat.poet import words
+
+SHORTEST, LONGEST = 2, 4
+#: Pieces in a cut-up.
+PIECES: Final = 3
+_CLAUSE: Final = re.compile(r"[.,;:!?\n()\"]+|\s[-–]\s")
+_WORD: Final = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
+#: A phrase begins with one of these, or at the beginning of a clause.
+_BEGINNINGS: Final = {
+    "en": "the a an my your his her our their this that in on at under over with behind between without from into no two three some every and but",
+    "de": "der die das den dem ein eine einen einem mein meine meinen dein deine in im am auf unter mit von vom zum zur bei kein keine und aber",
+    "fr": "le la les un une des mon ma mes ton ta tes dans sur sous avec sans chez au aux du et mais",
+    "es": "el la los las un una mi mis tu tus en con sin bajo sobre del al y pero",
+}
+_STARTS: Final = {language: frozenset(text.split()) for language, text in _BEGINNINGS.items()}
+
+
+def pieces(texts: Sequence[str], language: str, allowed: Callable[[str], bool]) -> Iterator[tuple[int, str]]:
+    """Yield the pieces of these texts, each with the number of its text. Every word of a piece is `allowed`."""
+    starts, dull = _STARTS[language], words.stop_words(language)
+    for number, text in enumerate(texts):
+        for clause in _CLAUSE.split(text.lower()):
+            found = _WORD.findall(clause)
+            for begin in range(len(found)):
+                if begin and found[begin] not in starts:
+                    continue
+                for end in range(begin + SHORTEST, min(begin + LONGEST, len(found)) + 1):
+                    last = found[end - 1]
+                    carries = last not in dull and words.noun(last, language) is not None
+                    if (carries or (end == len(found) and last not in starts)) and all(map(allowed, found[begin:end])):
+                        yield number, " ".join(found[begin:end])
+
+
+def cut_up(texts: Sequence[str], language: str, dice: random.Random, allowed: Callable[[str], bool]) -> str:
+    """Return a cut-up of three pieces from at least two texts, a line each; empty if there are too few."""
+    if language not in _STARTS:
+        return ""
+    hat = list(dict.fromkeys(pieces(texts, language, allowed)))
+    dice.shuffle(hat)
+    chosen: list[tuple[int, str]] = []
+    for number, piece in hat:
+        words_taken = {word for _, other in chosen for word in other.split() if len(word) > 3}  # noqa: PLR2004 - articles may repeat
+        if not words_taken & set(piece.split()):
+            chosen.append((number, piece))
+        if len(chosen) == PIECES:
+            break
+    if len(chosen) < PIECES or len({number for number, _ in chosen}) < 2:  # noqa: PLR2004 - one text is no mixture
+        return ""
+    return "\n".join(piece for _, piece in chosen)
