@@ -23,3 +23,15 @@ def of(address: str) -> str:
     except phonenumbers.NumberParseException:
         return ""
     return phonenumbers.region_code_for_number(number) or ""
+
+
+def of_calling_code(address: str) -> str:
+    """Return the largest country of an address's calling code, such as `US` of `+1`; empty if it is unknown."""
+    import phonenumbers  # noqa: PLC0415 - the same
+
+    try:
+        number = phonenumbers.parse(bare(address))
+    except phonenumbers.NumberParseException:
+        return ""
+    country: str = phonenumbers.region_code_for_country_code(number.country_code or 0)
+    return "" if country == phonenumbers.UNKNOWN_REGION else country

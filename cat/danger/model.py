@@ -1,0 +1,45 @@
+"""The values of danger: its tiers, its kinds and what was heard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import Final
+
+
+class Tier(IntEnum):
+    """How sure the cat is that a person is in danger."""
+
+    CALM = 0
+    POSSIBLE = 1
+    CERTAIN = 2
+
+
+class Kind(StrEnum):
+    """What the danger is; it decides the number to call."""
+
+    #: Fire, an accident, a plain cry for help: any service.
+    EMERGENCY = "emergency"
+    #: An ambulance is needed.
+    MEDICAL = "medical"
+    #: The person thinks of suicide or harms their own body.
+    DESPAIR = "despair"
+    #: A person was or is attacked, at home or elsewhere.
+    VIOLENCE = "violence"
+    #: A child is harmed.
+    CHILD = "child"
+    #: The person may harm others.
+    THREAT = "threat"
+
+
+@dataclass(frozen=True, slots=True)
+class Danger:
+    """What was heard in a text. `kind` means nothing while the tier is CALM."""
+
+    tier: Tier
+    kind: Kind = Kind.EMERGENCY
+    #: The person says to be a minor.
+    young: bool = False
+
+
+CALM: Final = Danger(Tier.CALM)
