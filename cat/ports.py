@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
+
+from cat.poet.facts import Fact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +38,14 @@ class Heard:
     summary: str = ""
     #: Digests of replies that are no longer in the history (`conversation.models.echo`).
     echoes: frozenset[str] = frozenset()
+    #: What the person told about itself before the history begins, typed, oldest first.
+    facts: Sequence[Fact] = ()
+    #: Digests of the poet's lines in the latest replies, newest last; one is not used again soon.
+    frames: Sequence[str] = ()
     #: The person's address, for what depends on the country. It is in no reply and is sent to no model.
     person: str = ""
+    #: The time; None: not known.
+    now: datetime | None = None
 
     @property
     def said(self) -> str:
@@ -59,6 +68,8 @@ class Reply:
     facts: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
     #: The messages to send, with the line below the reply; empty: `words` as one message.
     parts: Sequence[str] = ()
+    #: Digests of the poet's lines in the words.
+    frames: Sequence[str] = ()
 
 
 class Engine(Protocol):

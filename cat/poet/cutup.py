@@ -46,10 +46,11 @@ def pieces(texts: Sequence[str], language: str, allowed: Callable[[str], bool]) 
 
 def cut_up(texts: Sequence[str], language: str, dice: random.Random, allowed: Callable[[str], bool]) -> str:
     """Return a cut-up of three pieces from at least two texts, a line each; empty if there are too few."""
-    if language not in _STARTS:
+    hat = list(dict.fromkeys(pieces(texts, language, allowed))) if language in _STARTS else []
+    if len(hat) < 2 * PIECES:
         return ""
-    hat = list(dict.fromkeys(pieces(texts, language, allowed)))
     dice.shuffle(hat)
+    hat.sort(key=lambda pair: -len(pair[1].split()) + dice.randrange(3))
     chosen: list[tuple[int, str]] = []
     for number, piece in hat:
         words_taken = {word for _, other in chosen for word in other.split() if len(word) > 3}  # noqa: PLR2004 - articles may repeat

@@ -61,6 +61,9 @@ class Facts:
     def __iter__(self) -> Iterator[Fact]:
         return iter(self._facts)
 
+    def __len__(self) -> int:
+        return len(self._facts)
+
     def of(self, key: str) -> Sequence[Fact]:
         """Return the facts of a key, newest first. `pet:` stands for any pet."""
         if key.endswith(":"):
@@ -102,7 +105,7 @@ def told_in(text: str, language: str) -> list[Fact]:
 def _sentences(text: str, known: Lexicon) -> list[str]:
     """Split a text where one statement ends and the next begins. The capitals of names stay."""
     joint = known.marks.get("joint")
-    whole = " ".join(text.replace("\u2019", "'").split())
+    whole = spelling.mended(text, known.language)
     pieces = re.split(r"(?<=[.!;,\n])\s+|(?<=\?)\s+|[.!;]$", joint.sub(". ", whole) if joint else whole)
     return [piece for piece in pieces if piece and not piece.endswith("?")]
 
@@ -145,7 +148,8 @@ def answered(question: str, text: str, language: str) -> Fact | None:
     for prefix in lexicon(language).parts.get("answer_prefixes", ()):
         value = value.removeprefix(prefix)
     few = 0 < len(value.split()) <= ANSWER_WORDS
-    if not question or not few or "?" in text or not is_harmless(value):
+    asks = lexicon(language).marks.get("question")
+    if not question or not few or "?" in text or (asks and asks.search(value)) or not is_harmless(value):
         return None
     return Fact(question, value, value)
 
@@ -164,6 +168,15 @@ def learned(talk: Sequence[Mapping[str, str]], language: str) -> Iterator[Fact]:
             yield answer
         asked = asked_in(line["content"], language)
         wanted = ""
+
+
+def learned_last(talk: Sequence[Mapping[str, str]], text: str, language: str) -> Fact | None:
+    """Return the fact that a text states by answering the last reply of this talk; None if it states none so."""
+    if len(talk) < 2 or talk[-1]["role"] != "assistant":  # noqa: PLR2004 - a question and the reply to it
+        return None
+    asked = talk[-2]["content"]
+    answer = answered(_wanted(talk[-1]["content"], asked_in(asked, language)), text, language)
+    return answer if answer and not _is_reaction(answer.value, language) else None
 
 
 def _wanted(reply: str, asked: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 #: The kinds of which a language has no lines of its own are answered as their parent is.
 PARENTS: Final[Mapping[str, str]] = {
-    "morning": "greeting", "back": "greeting", "night": "bye", "brb": "bye", "nothanks": "no", "please": "yes",
+    "morning": "greeting", "afraid_not": "no", "back": "greeting", "night": "bye", "brb": "bye", "nothanks": "no", "please": "yes",
     "thirsty": "hungry", "hot": "cold", "stressed": "anxious", "lonely": "sad", "homesick": "sad", "useless": "sad", "ill": "tired",
     "drunk": "tired", "meh": "tired", "angry": "sad", "confused": "idk", "busy": "tired", "miss": "love", "praise": "love", "swear": "insult",
     "wow": "nice", "whatever": "idk", "hm": "idk", "same": "yes", "maybe": "idk", "what": "question_what", "wait": "ok", "leave_alone": "bye",

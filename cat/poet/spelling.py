@@ -60,8 +60,21 @@ _LETTERS: Final = {
 
 def plain(text: str, language: str) -> str:
     """Return a text in the form that is heard."""
-    low = " ".join(unicodedata.normalize("NFC", text).replace("\u2019", "'").split())
-    return _TOKEN.sub(lambda match: _mended(match.group(), language), low)
+    return _TOKEN.sub(lambda match: _mended(match.group(), language), _even(text))
+
+
+def mended(text: str, language: str) -> str:
+    """Return a text with its typos mended; the capitals of the other words stay, because they mark names."""
+
+    def word(match: re.Match[str]) -> str:
+        heard = _mended(match.group(), language)
+        return match.group() if heard == match.group().lower() else heard
+
+    return _TOKEN.sub(word, _even(text))
+
+
+def _even(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", text).replace("\u2019", "'").split())
 
 
 def _mended(word: str, language: str) -> str:

@@ -14,6 +14,8 @@ from cat.poet import speech, words
 _WEIGHTS: Final = (1.0, 0.4, 0.3, 0.2, 0.1)
 #: How much the country of the telephone counts: a little less than one very common word.
 _PRIOR: Final = 1.6
+#: By how much a language that is only greeted in must lead.
+_MARGIN: Final = 0.8
 #: How much English counts without any other evidence.
 _DEFAULT: Final = 0.3
 #: The place by frequency of a word that the list of a language does not hold.
@@ -34,6 +36,7 @@ COUNTRIES: Final = {
 }  # fmt: skip
 #: Words by which a language is known at once, though the lists do not tell: short answers, and words people type.
 CHAT: Final = {
+    "en": "u ur luv im ive dont cant wats nam gnight idk brb ty thx pls hungry bored cat hello the yes no good what why you my is it i a",
     "de": "ja nein nö nee jo doch hallo moin servus tschüss danke bitte gute nacht hab bin ich du mir dir langweilig was geht "
           "wie wer wo warum und nicht kein keine mein meine dein müde heute morgen tag abend lol krass geil genau stimmt "
           "naja achso gell ne mal halt eben super toll schön bist heißt heiße wohne",
@@ -80,7 +83,10 @@ def language_of(text: str, before: Iterable[str] = (), *, person: str = "") -> s
             continue
         for language, evidence in _evidence(source).items():
             scores[language] += weight * evidence
-    return max(scores, key=lambda language: scores[language])
+    best = max(scores, key=lambda language: scores[language])
+    spoken = max(words.FULL, key=lambda language: scores[language])
+    # the lists of the small languages are short, so a few chance words may match them
+    return spoken if scores[best] - scores[spoken] < _MARGIN else best
 
 
 def language_at(person: str) -> str:

@@ -1,0 +1,194 @@
+"""What one reply needs: the act that was heard, the person's nouns and facts, and what the cat said before."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from cat import grave
+from cat.poet import speech, spelling, tongue, words
+from cat.poet.facts import Fact, Facts, learned, told_in
+from cat.poet.lexicon import Lexicon, lexicon
+from cat.poet.words import Noun
+from cat.ports import Heard
+
+#: Nouns that are in every text and say nothing.
+EMPTY: Final = frozenset(
+    "thing things way ways lot lots bit kind sort today tomorrow yesterday tonight people guy guys stuff time times day days week one ones "
+    "something nothing everything idea moment part place word words text fact reason case minute hour year years name "
+    "favorite favourite fun best good great little poor front side end back bottom top middle right left kinds sorts "
+    "ding dinge sache sachen heute morgen gestern leute zeit tag tage mal moment wort grund jahr uhr stück weise "
+    "chose choses truc trucs jour jours gens temps fois moment mot heure an ans année aujourd'hui demain hier "
+    "cosa cosas día días gente tiempo vez veces momento palabra hora año años hoy mañana manera parte".split()
+)
+#: Texts of the person that a cut-up is made of, and texts that earlier nouns come from.
+CUT_TEXTS, OLD_TEXTS = 6, 10
+#: After a grave text, the cat stays quiet for so many texts on the subject.
+GRAVE_TEXTS: Final = 2
+#: Longest statement that is said back whole, in characters.
+CLAUSE_CHARACTERS: Final = 64
+_REFLECTED: Final[Mapping[str, str]] = {
+    "i": "you", "i'm": "you're", "i've": "you've", "i'd": "you'd", "i'll": "you'll", "my": "your", "mine": "yours", "me": "you", "myself": "yourself",
+    "we": "you", "we're": "you're", "we've": "you've", "we'd": "you'd", "we'll": "you'll", "our": "your", "ours": "yours", "us": "you", "am": "are",
+}  # fmt: skip
+_LEAD: Final = re.compile(r"^(?:(?:oh|well|so|and|but|hey|hi|hello|ok|yes|no|btw|also|actually|honestly|haha|lol|ugh|omg)\b[ ,.!]*)+")
+_STARTS: Final = re.compile(
+    r"^(?:i|i'm|i've|i'd|i'll|my|we|we're|we've|our|he|she|they|it|the|a|an|there(?:'s| is| are| was| were)|this|some|two|three|four)\b(?=.* .* )"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What a text does, such as `greeting` or `fact_pet`, with the slots that its lines need."""
+
+    kind: str
+    slots: Mapping[str, str] = field(default_factory=dict)
+    #: The words are made already, such as a sound poem; no line is drawn.
+    made: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """The material of the reply to one text."""
+
+    words: Lexicon
+    #: The text as it came, and in the form that is heard.
+    said: str
+    plain: str
+    nouns: Sequence[Noun]
+    #: Nouns of earlier texts, newest first.
+    old: Sequence[Noun]
+    #: The statement with `i` and `you` exchanged, or as it is; empty if it cannot be said back.
+    clause: str
+    facts: Facts
+    #: The facts that this text states.
+    told: Sequence[Fact]
+    #: Whether one of the last texts held a grave word.
+    grave_before: bool
+    #: The person's earlier texts without grave ones, and the cat's replies, oldest first.
+    theirs: Sequence[str]
+    replies: Sequence[str]
+    #: The talk, oldest first.
+    talk: Sequence[Mapping[str, str]]
+    now: datetime | None
+    person: str
+    pictures: int
+    seed: str
+
+    @property
+    def name(self) -> str:
+        """The person's name; empty if it is not known."""
+        return self.facts.value("name")
+
+
+def scene_of(heard: Heard) -> Scene:
+    """Read a text in its conversation."""
+    said = heard.said
+    told_before = heard.theirs
+    theirs = [text for text in told_before if not grave.is_grave(text, tongue.language_of(text))]
+    language = tongue.language_of(said, reversed(told_before), person=heard.person)
+    spoken = language if language in words.FULL else "en"
+    plain = spelling.plain(said, spoken)
+    told = told_in(said, spoken) if language in words.FULL else []
+    facts = Facts(heard.facts)
+    facts.learn(fact for words_told in heard.told for fact in told_in(words_told, tongue.language_of(words_told)))
+    facts.learn(learned([*heard.history, {"role": "user", "content": said}], spoken))
+    here = nouns_in(plain, spoken, said) if language in words.FULL else []
+    pointing = re.search(r"\b(?:it|that|this|them|they|he|she|es|das|er|sie|ça|il|elle|eso|esto|él|ella)\b", plain)
+    earlier = [noun for text in reversed(theirs[-OLD_TEXTS:]) for noun in nouns_in(spelling.plain(text, spoken), spoken, text)]
+    known = {noun.word for noun in here}
+    return Scene(
+        words=lexicon(language if language not in {"foreign"} else "en"),
+        said=said,
+        plain=plain,
+        nouns=here or ([noun for noun in earlier if not noun.plural][:1] if pointing and "?" in said else []),
+        old=[noun for noun in earlier if noun.word not in known],
+        clause=_clause(plain, spoken) if language == "en" else _quoted(said),
+        facts=facts,
+        told=told,
+        theirs=theirs,
+        grave_before=any(grave.is_grave(text, spoken) for text in told_before[-GRAVE_TEXTS:]),
+        replies=[line["content"] for line in heard.history if line["role"] == "assistant"],
+        talk=heard.history,
+        now=heard.now,
+        person=heard.person,
+        pictures=heard.pictures,
+        seed=heard.seed,
+    )
+
+
+def may_play(word: str) -> bool:
+    """Return whether a word may be put into a line: it is no slur, no secret and no grave word."""
+    return speech.is_playable(word) and grave.playable(word)
+
+
+def nouns_in(plain: str, language: str, said: str = "") -> list[Noun]:
+    """Return the nouns of a text that may be played with, each once, the likeliest subject first."""
+    if not speech.is_harmless(said or plain):
+        plain = re.sub(r"\S*\d\S*", " ", plain)
+    found: dict[str, tuple[int, Noun]] = {}
+    tokens = speech.words_of(plain)
+    for place, word in enumerate(tokens):
+        bare = word.rpartition("'")[2] if language == "fr" else word.removesuffix("'s")
+        noun = words.noun(bare, language)
+        before = tokens[place - 1] if place else ""
+        if (
+            noun is None
+            or bare in EMPTY
+            or bare in words.names()
+            or not may_play(bare)
+            or (language == "de" and _is_verb(bare, before, said))
+        ):
+            continue
+        weight = 3 * noun.touchable + 2 * (place >= len(tokens) - 2) + min(len(bare), 9) // 3
+        found.setdefault(bare, (weight, noun))
+    return [noun for _, noun in sorted(found.values(), key=lambda pair: -pair[0])]
+
+
+def _is_verb(word: str, before: str, said: str) -> bool:
+    """Return whether a German word in lower case is rather a verb, such as `essen` in `wir essen`."""
+    capital = word.capitalize() in said
+    introduced = re.fullmatch(r"(?:der|die|das|den|dem|des|ein|eine|einen|einem|mein\w*|dein\w*|kein\w*|zum|beim|im|am|vom|zur)", before)
+    return word.endswith(("en", "e", "st", "t")) and not capital and not introduced and words.word_list("de").places.get(word, 9999) < 3000  # noqa: PLR2004
+
+
+def _clause(plain: str, language: str) -> str:
+    """Return an English statement with its persons exchanged, such as `you lost your umbrella`."""
+    if language != "en" or "?" in plain:
+        return ""
+    sentence = _LEAD.sub("", re.split(r"[.!;:(\n]", plain)[0]).strip(" ,")
+    tokens = sentence.split()
+    if not _STARTS.match(sentence) or len(sentence) > CLAUSE_CHARACTERS or {"you", "your", "you're", "u"} & set(tokens):
+        return ""
+    if not is_sayable(sentence):
+        return ""
+    turned = [_REFLECTED.get(token.strip(","), token) for token in tokens]
+    text = " ".join(turned)
+    return re.sub(r"\byou was\b", "you were", text)
+
+
+def _quoted(said: str) -> str:
+    """Return a short statement as it is, in lower case."""
+    sentence = re.split(r"[.!;:(\n]", said.lower())[0].strip(" ,")
+    enough = 2 < len(sentence.split()) and len(sentence) <= CLAUSE_CHARACTERS - 20  # noqa: PLR2004 - two words are no statement
+    return sentence if enough and "?" not in said and is_sayable(sentence) else ""
+
+
+def is_sayable(text: str) -> bool:
+    """Return whether a text may be said back whole."""
+    return speech.is_harmless(text) and all(map(grave.playable, speech.words_of(text)))
+
+
+def phrase_of(plain: str, prefixes: Iterable[str], nouns: Sequence[Noun]) -> str:
+    """Return the few words that a short answer consists of, or its noun; empty if it may not be said back."""
+    text = plain.strip(" .!,")
+    for prefix in sorted(prefixes, key=len, reverse=True):
+        if text.startswith(prefix):
+            text = text[len(prefix) :]
+            break
+    if 0 < len(text.split()) <= 3 and len(text) <= 24 and is_sayable(text) and not text.isdigit():  # noqa: PLR2004 - a short phrase
+        return text
+    return nouns[0].word if nouns else ""

@@ -1,0 +1,151 @@
+"""Fill the slots of a line. A slot is typed: a line whose slots cannot be filled with their type is not drawn."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from cat.poet.lexicon import Lexicon
+from cat.poet.scene import Act, Scene
+from cat.poet.words import Noun
+
+SLOT: Final = re.compile(r"\{(\w+)\}")
+#: Things drawn at random, of which the one closest in sound to the noun is used.
+THINGS_HEARD: Final = 4
+_VOWELS: Final = "aeiouhàâéèêëîïôûyáíóú"
+
+
+@dataclass(slots=True)
+class Filling:
+    """The values of the slots for one draft, and what was used of what must not repeat."""
+
+    scene: Scene
+    values: dict[str, str]
+    #: Values that are the person's own: its nouns, statement, facts, name.
+    own: frozenset[str]
+    used: list[str] = field(default_factory=list)
+
+    def can_fill(self, line: str) -> bool:
+        """Return whether each slot of a line has a value of its type."""
+        return all(self.values.get(name) for name in SLOT.findall(line))
+
+    def fill(self, line: str) -> str:
+        """Return the line with its slots filled."""
+        self.used += SLOT.findall(line)
+        return SLOT.sub(lambda slot: self.values[slot.group(1)], line)
+
+
+def filling(scene: Scene, act: Act, dice: random.Random, fresh: Callable[[Sequence[str]], Sequence[str]]) -> Filling:
+    """Return a draft's values. `fresh` prefers what the recent replies did not use."""
+    words = scene.words
+    singular = [noun for noun in scene.nouns if not noun.plural]
+    plural = [noun for noun in scene.nouns if noun.plural]
+    noun = _pick(singular, dice)
+    second = next((other for other in singular if other != noun), None)
+    old = _pick([noun for noun in scene.old if not noun.plural][:6], dice)
+    thing = _thing(words, noun.word if noun else "", dice, fresh)
+    values: dict[str, str] = {
+        **thing,
+        "deed": dice.choice(fresh(words.deeds)) if words.deeds else "",
+        "sound": dice.choice(fresh(words.sounds)) if words.sounds else "",
+        "name": scene.name,
+        "clause": scene.clause if words.language == "en" else "",
+        "quote": scene.clause if words.language != "en" else "",
+        "m": second.word if second else "",
+        "old": old.word if old else "",
+        **forms(words.language, noun, ""),
+        **forms(words.language, old, "old"),
+        **_plural_forms(words.language, _pick(plural, dice)),
+        **act.slots,
+    }
+    if "v" in act.slots:
+        values["a_v"] = english_article(act.slots["v"])
+    own = {"n", "pl", "the_pl", "m", "clause", "quote", "name", "old", "v", "x", "left", "right", "yours", *forms(words.language, None, "")}
+    return Filling(scene, values, frozenset(own))
+
+
+def _pick(nouns: Sequence[Noun], dice: random.Random) -> Noun | None:
+    """Choose a noun; the first ones are likelier."""
+    return dice.choices(nouns, [1 / (2 + place) for place in range(len(nouns))])[0] if nouns else None
+
+
+def _thing(words: Lexicon, noun: str, dice: random.Random, fresh: Callable[[Sequence[str]], Sequence[str]]) -> dict[str, str]:
+    if not words.things:
+        return {}
+    allowed = set(fresh([thing["thing"] for thing in words.things]))
+    handful = dice.sample([thing for thing in words.things if thing["thing"] in allowed], k=min(THINGS_HEARD, len(allowed)))
+    thing = max(handful, key=lambda given: nearness(noun, given["thing"]))
+    bare = re.sub(r"^(?:an?|the|one|half a) ", "", thing["thing"])
+    return {**thing, "a_thing": thing["thing"], "thing_bare": bare}
+
+
+def nearness(word: str, thing: str) -> int:
+    """Return how alike two words sound at their beginnings and at their ends."""
+    last = thing.rsplit(maxsplit=1)[-1]
+    parts = [part for part in thing.split() if len(part) > 2]  # noqa: PLR2004 - leaves the articles out
+    begins = any(part[0] == word[0] for part in parts) if word else False
+    return 2 * begins + sum(a == b for a, b in zip(reversed(word), reversed(last), strict=False))
+
+
+def english_article(word: str) -> str:
+    """Return a word with its indefinite article; the sound decides, not the letter."""
+    low = word.lower()
+    silent = low.startswith(("hour", "honest", "honour", "honor", "heir"))
+    consonant = re.match(r"(?:uni|use|usu|eu|one\b|once|u[bcfhjkqrst][aeiou])", low)
+    return f"{'an' if silent or (low[:1] in 'aeiou' and not consonant) else 'a'} {word}"
+
+
+def forms(language: str, noun: Noun | None, prefix: str = "") -> dict[str, str]:
+    """Return a noun with the articles of its language; every form is empty without a noun or without its gender."""
+    make = {"en": _english, "de": _german, "fr": _french, "es": _spanish}.get(language)
+    if make is None:
+        return {}
+    known = noun is not None and (language == "en" or noun.gender in {"m", "f", "n"})
+    made = make(noun.word, noun.gender) if noun is not None and known else dict.fromkeys(make("x", "m"), "")
+    return {(f"{prefix}_{name}" if prefix else name): value for name, value in made.items()}
+
+
+def _english(word: str, gender: str) -> dict[str, str]:
+    del gender
+    return {"n": word, "a_n": english_article(word)}
+
+
+def _german(word: str, gender: str) -> dict[str, str]:
+    row = {"m": "der den dem ein einen einem", "f": "die die der eine eine einer", "n": "das das dem ein ein einem"}[gender].split()
+    names = ("der_n", "den_n", "dem_n", "ein_n", "einen_n", "einem_n")
+    mine = {"m": "dein", "f": "deine", "n": "dein"}[gender]
+    return {"n": word, **{name: f"{article} {word}" for name, article in zip(names, row, strict=True)}, "dein_n": f"{mine} {word}"}
+
+
+def _french(word: str, gender: str) -> dict[str, str]:
+    vowel = word[0] in _VOWELS
+    feminine = gender == "f"
+    the = f"l'{word}" if vowel else f"{'la' if feminine else 'le'} {word}"
+    of_the = f"de {the}" if vowel or feminine else f"du {word}"
+    to_the = f"à {the}" if vowel or feminine else f"au {word}"
+    mine = "ta" if feminine and not vowel else "ton"
+    return {
+        "n": word, "le_n": the, "du_n": of_the, "au_n": to_the, "un_n": f"{'une' if feminine else 'un'} {word}",
+        "de_n": f"d'{word}" if vowel else f"de {word}", "ton_n": f"{mine} {word}",
+    }  # fmt: skip
+
+
+def _spanish(word: str, gender: str) -> dict[str, str]:
+    stressed = gender == "f" and word in {"agua", "águila", "alma", "arma", "ala", "aula", "hada", "hambre", "área", "ancla", "ave"}
+    masculine = gender == "m" or stressed
+    the = "el" if masculine else "la"
+    return {
+        "n": word, "el_n": f"{the} {word}", "del_n": f"del {word}" if masculine else f"de la {word}", "al_n": f"al {word}" if masculine else f"a la {word}",
+        "un_n": f"{'un' if masculine else 'una'} {word}", "tu_n": f"tu {word}",
+    }  # fmt: skip
+
+
+def _plural_forms(language: str, noun: Noun | None) -> dict[str, str]:
+    if noun is None:
+        return {}
+    the = {"en": "the", "de": "die", "fr": "les", "es": "las" if noun.gender == "f" else "los"}[language]
+    forms = {"pl": noun.word, "the_pl": f"{the} {noun.word}", "pl2": noun.word}
+    return forms if language in {"en", "de", "fr"} or noun.gender else {}
