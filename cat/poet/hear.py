@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from cat import grave
-from cat.poet import emoji, facts, games, sums, tongue
+from cat.poet import emoji, facts, games, sums, tongue, words
 from cat.poet.scene import Act, Scene, is_sayable, may_play, phrase_of
 
 #: Tried before everything that goes on between the two.
@@ -244,6 +244,7 @@ def _looks(scene: Scene) -> Act:
         return Act("shout")
     if _is_wall(scene):
         return Act("wall")
-    if re.fullmatch(r"\W*(?=\w{5,}\W*$)(?:[asdfghjkl;]+|[qwertyuiop]+|[zxcvbnm]+|[^aeiouyäöüáéíóú\W]{6,})\W*", scene.plain):
+    known = any(words.is_known(word, scene.words.language) for word in scene.plain.split())
+    if not known and re.fullmatch(r"\W*(?=\w{5,}\W*$)(?:[asdfghjkl;]+|[qwertyuiop]+|[zxcvbnm]+|[^aeiouyäöüáéíóú\W]{6,})\W*", scene.plain):
         return Act("nonsense_keys")
     return Act("statement")

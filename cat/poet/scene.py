@@ -20,6 +20,9 @@ EMPTY: Final = frozenset(
     "thing things way ways lot lots bit kind sort today tomorrow yesterday tonight people guy guys stuff time times day days week one ones "
     "something nothing everything idea moment part place word words text fact reason case minute hour year years name "
     "favorite favourite fun best good great little poor front side end back bottom top middle right left kinds sorts "
+    "joke jokes poem haiku haikus song story secret fortune trick game compliment lullaby fact favour question answer sense "
+    "witz gedicht lied geschichte geheimnis spiel frage antwort sinn blague poème chanson histoire jeu question réponse sens "
+    "chiste poema canción cuento secreto juego pregunta respuesta sentido "
     "ding dinge sache sachen heute morgen gestern leute zeit tag tage mal moment wort grund jahr uhr stück weise "
     "chose choses truc trucs jour jours gens temps fois moment mot heure an ans année aujourd'hui demain hier "
     "cosa cosas día días gente tiempo vez veces momento palabra hora año años hoy mañana manera parte".split()
