@@ -149,6 +149,7 @@ class Cat:
             words=words,
             engine=reply.engine,
             facts={**reply.facts, **tally.facts()},
+            frames=reply.frames,
             parts=into_parts(words + tail, self._max_parts, max_segments=self._max_segments),
         )
 

@@ -33,7 +33,7 @@ import wordfreq
 HERE: Final = Path(__file__).parent
 BAKED: Final = HERE.parent / "cat" / "poet" / "words"
 #: Words of the four languages that the poet speaks fully, and of those that it only greets in.
-FULL, SMALL = 12_000, 3_000
+FULL, SMALL = 25_000, 3_000
 #: A noun that is rarer than this (Zipf's scale) is left out.
 RAREST_NOUN: Final = 3.0
 #: WordNet's lexicographer files of things that can be touched: animal, artifact, food, object, phenomenon, plant, substance.
@@ -55,7 +55,9 @@ def english(wordnet: Path) -> Mapping[str, str]:
         if not line.startswith(" ")
     }
     files_of_senses = {
-        line[:8]: int(line[9:11]) for line in (wordnet / "data.noun").read_text().splitlines() if not line.startswith(" ")
+        line[:8]: int(line[9:11])
+        for line in (wordnet / "data.noun").read_text().splitlines()
+        if not line.startswith(" ")
     }
     nouns: dict[str, str] = {}
     for line in (wordnet / "index.noun").read_text().splitlines():

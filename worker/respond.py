@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from cat import hearing, ports, recall
+from cat import ports, recall
 from cat.chain import Cat
+from cat.poet import tongue
 from conversation import errors
 from inbox import budget as money
 from inbox.errors import InboxAway
@@ -98,6 +99,7 @@ class Responder:
             parts=reply.parts or (reply.words,),
             expected=self._budget.expected(messages.address_of(visit.user_id), reply.parts or (reply.words,)),
             reply_text=reply.words,
+            frames=reply.frames,
             # no line stands below a fixed line, or below words to a person in danger
             unintroduced=introduces and (is_fixed or bool(asked.urgent)),
             token=secrets.token_hex(12),
@@ -125,15 +127,15 @@ class Responder:
 
     def _asked(self, visit: Visit, batch: intake.Batch, heard: ports.Heard) -> budget.Asked:
         """Return what must be known before money is reserved for a reply."""
-        words, kind = hearing.listen(heard.said, heard.theirs, pictures=heard.pictures)
+        language = tongue.language_of(heard.said, reversed(heard.theirs), person=heard.person)
         return budget.Asked(
             who=visit.lease.who,
             # the oldest text in hand: the successor of a dead worker finds the same one, under every policy
             turn=batch.turns[0].sid,
             to=messages.address_of(visit.user_id),
             model=None if batch.rule.alone else self._cat.max_cost(heard),
-            last_line=budget.LAST_LINES[words.language],
-            urgent=batch.rule.urgent or ("danger" if kind == hearing.CRISIS else ""),
+            last_line=budget.LAST_LINES.get(language, budget.LAST_LINES["en"]),
+            urgent=batch.rule.urgent,
         )
 
     def _be_silent(self, visit: Visit, batch: intake.Batch, turns: Sequence[model.Turn]) -> None:

@@ -36,7 +36,22 @@ ASKED_AGO, SOUND_AGO = 2, 4
 #: One of so many of the best drafts is taken.
 BEST: Final = 3
 #: Kinds, by their beginnings, whose answer matters more than its words.
-EXACT: Final = ("fact", "told", "answer", "rps", "guess", "sum", "time", "day", "capital", "medicine", "machine", "privacy", "flirt", "quiet")
+EXACT: Final = (
+    "fact",
+    "told",
+    "answer",
+    "rps",
+    "guess",
+    "sum",
+    "time",
+    "day",
+    "capital",
+    "medicine",
+    "machine",
+    "privacy",
+    "flirt",
+    "quiet",
+)
 #: Lengths that differ by fewer characters are alike.
 ALIKE: Final = 8
 #: A reply of at most this many words is short.

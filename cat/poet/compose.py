@@ -17,7 +17,7 @@ from enum import Enum
 from functools import partial
 from typing import Final
 
-from cat.poet import cutup, replies, slots, sounds
+from cat.poet import cutup, replies, slots, sounds, words
 from cat.poet.scene import CUT_TEXTS, Act, Scene, may_play
 from cat.poet.slots import SLOT, Filling
 
@@ -31,8 +31,7 @@ CODA_IN_100: Final = 36
 CUT_WORDS: Final = 4
 #: Acts that are answered plainly: nothing is added, and no noun is played with.
 PLAIN: Final = frozenset(
-    "quiet machine privacy medicine food_safety law money flirt flirt_child sad lonely useless anxious ill reset rps_win rps_lose rps_draw "
-    "guess_start guess_high guess_low guess_right truths rps_start joke song lullaby fact_unknown fact_nothing story story_turn story_end".split()
+    ["quiet", "machine", "privacy", "medicine", "food_safety", "law", "money", "flirt", "flirt_child", "sad", "lonely", "useless", "anxious", "ill", "reset", "rps_win", "rps_lose", "rps_draw", "guess_start", "guess_high", "guess_low", "guess_right", "truths", "rps_start", "joke", "song", "lullaby", "fact_unknown", "fact_nothing", "story", "story_turn", "story_end"]
 )
 #: Acts that need no answer in particular, so that all three writers may reply.
 OPEN: Final = frozenset({"statement", "wall", "shout"})
@@ -90,7 +89,7 @@ def _draft(scene: Scene, act: Act, given: Filling, dice: random.Random, shape: S
         made = performance(scene, given, dice)
         if made:
             return Draft(words=made, frames=[made], answers=True, owns=True)
-    if is_open(kind):
+    if is_open(kind) and scene.words.language in words.FULL:
         chance = dice.randrange(100)
         if shape is Shape.SHORT and scene.nouns:
             return _line(scene, "short", given, dice)
@@ -102,9 +101,18 @@ def _draft(scene: Scene, act: Act, given: Filling, dice: random.Random, shape: S
             remembered = _remembering(scene, given, dice)
             if remembered is not None:
                 return remembered
-    coda = kind not in PLAIN and not kind.startswith(("fact_", "told_")) and shape is not Shape.SHORT
+    coda = (
+        scene.words.language in words.FULL
+        and kind not in PLAIN
+        and not kind.startswith(("fact_", "told_"))
+        and shape is not Shape.SHORT
+    )
     draft = _line(scene, kind, given, dice)
-    return _with_coda(scene, kind, draft, given, dice, ask=ask) if draft and coda and dice.randrange(100) < CODA_IN_100 else draft
+    return (
+        _with_coda(scene, kind, draft, given, dice, ask=ask)
+        if draft and coda and dice.randrange(100) < CODA_IN_100
+        else draft
+    )
 
 
 def is_open(kind: str) -> bool:
@@ -124,7 +132,9 @@ def _line(scene: Scene, kind: str, given: Filling, dice: random.Random, *, lines
         frames=[line],
         answers=kind not in {"statement", "bare"},
         owns=any(name in given.own for name in names),
-        thing=given.values.get("thing", "") if any(name.startswith("thing") or name == "a_thing" for name in names) else "",
+        thing=given.values.get("thing", "")
+        if any(name.startswith("thing") or name == "a_thing" for name in names)
+        else "",
         sound=given.values.get("sound", "") if "sound" in names else "",
     )
 
@@ -149,11 +159,15 @@ def _with_coda(scene: Scene, kind: str, draft: Draft, given: Filling, dice: rand
     if "\n" in draft.words or draft.asks:
         return draft
     used = set(given.used)
-    codas = ("{sound}.", "{deed}.", "{thing}.") if draft.frames and is_open(kind) else ("{sound}.", "{sound}.", "{deed}.")
+    codas = (
+        ("{sound}.", "{deed}.", "{thing}.") if draft.frames and is_open(kind) else ("{sound}.", "{sound}.", "{deed}.")
+    )
     choices = [line for line in codas if not used & set(SLOT.findall(line))]
     # every thing, deed and sound is in the third person of the animal; questions come more rarely
     if ask and dice.randrange(100) < 45:  # noqa: PLR2004 - with the other limits about one reply in four asks
-        question = dice.choice(_fresh("\n".join(scene.replies), [question.say for question in scene.words.questions]) or [""])
+        question = dice.choice(
+            _fresh("\n".join(scene.replies), [question.say for question in scene.words.questions]) or [""]
+        )
         return _joined(draft, question, [question]) if question else draft
     if scene.facts and dice.randrange(100) < 20:  # noqa: PLR2004 - now and then something told comes back
         memory = _memory_line(scene, given, dice)
@@ -165,13 +179,25 @@ def _with_coda(scene: Scene, kind: str, draft: Draft, given: Filling, dice: rand
     words = given.fill(line)
     added = _joined(draft, words, [])
     if "{sound}" in line:
-        return Draft(words=added.words, frames=added.frames, answers=added.answers, owns=added.owns, thing=added.thing, sound=given.values["sound"])
+        return Draft(
+            words=added.words,
+            frames=added.frames,
+            answers=added.answers,
+            owns=added.owns,
+            thing=added.thing,
+            sound=given.values["sound"],
+        )
     return added
 
 
 def _joined(draft: Draft, more: str, frames: Sequence[str], *, owns: bool = False) -> Draft:
     return Draft(
-        words=f"{draft.words} {more}", frames=[*draft.frames, *frames], answers=draft.answers, owns=draft.owns or owns, thing=draft.thing, sound=draft.sound
+        words=f"{draft.words} {more}",
+        frames=[*draft.frames, *frames],
+        answers=draft.answers,
+        owns=draft.owns or owns,
+        thing=draft.thing,
+        sound=draft.sound,
     )
 
 
@@ -191,7 +217,9 @@ def _memory_line(scene: Scene, given: Filling, dice: random.Random) -> tuple[str
     if not lines or fact.value in scene.plain or not all(map(may_play_or_name, fact.value.split())):
         return None
     line = dice.choice(lines)
-    return line, line.replace("{v}", fact.value).replace("{x}", fact.subject).replace("{thing}", given.values.get("thing", ""))
+    return line, line.replace("{v}", fact.value).replace("{x}", fact.subject).replace(
+        "{thing}", given.values.get("thing", "")
+    )
 
 
 def may_play_or_name(word: str) -> bool:
@@ -238,7 +266,9 @@ def sound_poem(scene: Scene, given: Filling, dice: random.Random) -> str:
 def cut_up(scene: Scene, given: Filling, dice: random.Random) -> str:
     """Return a cut-up of the person's latest texts; empty if they are too few."""
     del given
-    texts = [text for text in (*scene.theirs[-CUT_TEXTS:], scene.said) if "?" not in text and len(text.split()) >= CUT_WORDS]
+    texts = [
+        text for text in (*scene.theirs[-CUT_TEXTS:], scene.said) if "?" not in text and len(text.split()) >= CUT_WORDS
+    ]
     return cutup.cut_up(texts, scene.words.language, dice, may_cut)
 
 
@@ -287,7 +317,10 @@ def story_end(scene: Scene, given: Filling, dice: random.Random) -> str:
 def asked_sound_poem(scene: Scene, given: Filling, dice: random.Random) -> str:
     """Return a sound poem on the word that the person names, or on any of the talk."""
     asked = {"poem", "sound", "noise", "noises", "gedicht", "laut", "poème", "poema", "son", "sonido", "cat", "dada"}
-    named = re.search(r"\b(?:of|on|about|from|for|word|aus|von|über|mit|de|du|sur|avec|con|sobre) (?:the |a |dem |der |la |le |el )?([^\W\d_]+)\W*$", scene.plain)
+    named = re.search(
+        r"\b(?:of|on|about|from|for|word|aus|von|über|mit|de|du|sur|avec|con|sobre) (?:the |a |dem |der |la |le |el )?([^\W\d_]+)\W*$",
+        scene.plain,
+    )
     chosen = [named.group(1)] if named and may_play(named.group(1)) else []
     chosen += [noun.word for noun in (*scene.nouns, *scene.old) if noun.word not in asked]
     word = chosen[0] if chosen else scene.name.partition(" ")[0] or "karawane"

@@ -60,7 +60,9 @@ def act_of(scene: Scene) -> Act:
 
 def may_stay_quiet(kind: str) -> bool:
     """Return whether an act after a grave one still belongs to it."""
-    return kind in {"statement", "shout", "wall", "ok", "hm", "yes", "no", "idk", "snow"} or kind.startswith(("topic_", "told_", "emoji"))
+    return kind in {"statement", "shout", "wall", "ok", "hm", "yes", "no", "idk", "snow"} or kind.startswith(
+        ("topic_", "told_", "emoji")
+    )
 
 
 def kind_by_pattern(scene: Scene, *, before_told: bool) -> str:
@@ -111,7 +113,11 @@ def _thread(scene: Scene) -> Act | None:
 def _learned(scene: Scene) -> Act | None:
     """Return the reply to an answer that is the fact the cat asked for; None if the text is no such answer."""
     last = scene.replies[-1] if scene.replies else ""
-    if scene.told or any(last.endswith(question.say) for question in scene.words.questions) or kind_by_pattern(scene, before_told=False) in NO_ANSWER:
+    if (
+        scene.told
+        or any(last.endswith(question.say) for question in scene.words.questions)
+        or kind_by_pattern(scene, before_told=False) in NO_ANSWER
+    ):
         return None
     fact = facts.learned_last(scene.talk, scene.said, scene.words.language)
     return _told(scene, fact) if fact else None
@@ -171,7 +177,9 @@ def _fact_act(scene: Scene, key: str) -> Act | None:
         known = "; ".join(_told_again(fact) for fact in list(scene.facts)[-3:])
         return Act("fact_all", {"v": known}) if known else Act("fact_nothing")
     if family == "who":
-        fact = next((fact for fact in scene.facts if fact.value.split()[-1:] == [subject] or fact.value == subject), None)
+        fact = next(
+            (fact for fact in scene.facts if fact.value.split()[-1:] == [subject] or fact.value == subject), None
+        )
         label = scene.words.labels.get("my", "{x}").format(x=fact.subject or fact.family) if fact else ""
         return Act("fact_who", {"v": subject, "x": label}) if fact else None
     found = scene.facts.of(key) or _near(scene, family, subject)
@@ -214,7 +222,10 @@ def _by_pattern(scene: Scene) -> Act | None:
     if kind == "greeting" and scene.name:
         return Act("greeting", {"name": scene.name})
     if kind == "question_which":
-        pair = re.search(r"([^\W\d_]+) (?:or|oder|ou|o|u) (?:the |a |die |der |das |le |la |les |el |los |las )?([^\W\d_]+)", scene.plain)
+        pair = re.search(
+            r"([^\W\d_]+) (?:or|oder|ou|o|u) (?:the |a |die |der |das |le |la |les |el |los |las )?([^\W\d_]+)",
+            scene.plain,
+        )
         sides = [side for side in pair.groups() if may_play(side)] if pair else []
         return Act(kind, {"left": sides[0], "right": sides[1]}) if len(sides) > 1 else Act("yesno")
     if kind == "flirt" and scene.facts.is_child:
@@ -238,13 +249,16 @@ def _is_wall(scene: Scene) -> bool:
 
 def _looks(scene: Scene) -> Act:
     letters = [letter for letter in scene.said if letter.isalpha()]
+    cased = [letter for letter in letters if letter.upper() != letter.lower()]
     if len(letters) == 1:
         return Act("tiny")
-    if len(letters) > 3 and all(letter.isupper() for letter in letters if letter.upper() != letter.lower()):  # noqa: PLR2004 - "OK"
+    if len(cased) > 3 and all(letter.isupper() for letter in cased):  # noqa: PLR2004 - "OK" is no shout
         return Act("shout")
     if _is_wall(scene):
         return Act("wall")
     known = any(words.is_known(word, scene.words.language) for word in scene.plain.split())
-    if not known and re.fullmatch(r"\W*(?=\w{5,}\W*$)(?:[asdfghjkl;]+|[qwertyuiop]+|[zxcvbnm]+|[^aeiouyäöüáéíóú\W]{6,})\W*", scene.plain):
+    if not known and re.fullmatch(
+        r"\W*(?=\w{5,}\W*$)(?:[asdfghjkl;]+|[qwertyuiop]+|[zxcvbnm]+|[^aeiouyäöüáéíóú\W]{6,})\W*", scene.plain
+    ):
         return Act("nonsense_keys")
     return Act("statement")

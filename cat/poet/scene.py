@@ -17,15 +17,7 @@ from cat.ports import Heard
 
 #: Nouns that are in every text and say nothing.
 EMPTY: Final = frozenset(
-    "thing things way ways lot lots bit kind sort today tomorrow yesterday tonight people guy guys stuff time times day days week one ones "
-    "something nothing everything idea moment part place word words text fact reason case minute hour year years name "
-    "favorite favourite fun best good great little poor front side end back bottom top middle right left kinds sorts "
-    "joke jokes poem haiku haikus song story secret fortune trick game compliment lullaby fact favour question answer sense "
-    "witz gedicht lied geschichte geheimnis spiel frage antwort sinn blague poème chanson histoire jeu question réponse sens "
-    "chiste poema canción cuento secreto juego pregunta respuesta sentido "
-    "ding dinge sache sachen heute morgen gestern leute zeit tag tage mal moment wort grund jahr uhr stück weise "
-    "chose choses truc trucs jour jours gens temps fois moment mot heure an ans année aujourd'hui demain hier "
-    "cosa cosas día días gente tiempo vez veces momento palabra hora año años hoy mañana manera parte".split()
+    ["thing", "things", "way", "ways", "lot", "lots", "bit", "kind", "sort", "today", "tomorrow", "yesterday", "tonight", "people", "guy", "guys", "stuff", "time", "times", "day", "days", "week", "one", "ones", "something", "nothing", "everything", "idea", "moment", "part", "place", "word", "words", "text", "fact", "reason", "case", "minute", "hour", "year", "years", "name", "favorite", "favourite", "fun", "best", "good", "great", "little", "poor", "front", "side", "end", "back", "bottom", "top", "middle", "right", "left", "kinds", "sorts", "joke", "jokes", "poem", "haiku", "haikus", "song", "story", "secret", "fortune", "trick", "game", "compliment", "lullaby", "fact", "favour", "question", "answer", "sense", "witz", "gedicht", "lied", "geschichte", "geheimnis", "spiel", "frage", "antwort", "sinn", "blague", "poème", "chanson", "histoire", "jeu", "question", "réponse", "sens", "chiste", "poema", "canción", "cuento", "secreto", "juego", "pregunta", "respuesta", "sentido", "ding", "dinge", "sache", "sachen", "heute", "morgen", "gestern", "leute", "zeit", "tag", "tage", "mal", "moment", "wort", "grund", "jahr", "uhr", "stück", "weise", "chose", "choses", "truc", "trucs", "jour", "jours", "gens", "temps", "fois", "moment", "mot", "heure", "an", "ans", "année", "aujourd'hui", "demain", "hier", "cosa", "cosas", "día", "días", "gente", "tiempo", "vez", "veces", "momento", "palabra", "hora", "año", "años", "hoy", "mañana", "manera", "parte"]
 )
 #: Texts of the person that a cut-up is made of, and texts that earlier nouns come from.
 CUT_TEXTS, OLD_TEXTS = 6, 10
@@ -37,7 +29,9 @@ _REFLECTED: Final[Mapping[str, str]] = {
     "i": "you", "i'm": "you're", "i've": "you've", "i'd": "you'd", "i'll": "you'll", "my": "your", "mine": "yours", "me": "you", "myself": "yourself",
     "we": "you", "we're": "you're", "we've": "you've", "we'd": "you'd", "we'll": "you'll", "our": "your", "ours": "yours", "us": "you", "am": "are",
 }  # fmt: skip
-_LEAD: Final = re.compile(r"^(?:(?:oh|well|so|and|but|hey|hi|hello|ok|yes|no|btw|also|actually|honestly|haha|lol|ugh|omg)\b[ ,.!]*)+")
+_LEAD: Final = re.compile(
+    r"^(?:(?:oh|well|so|and|but|hey|hi|hello|ok|yes|no|btw|also|actually|honestly|haha|lol|ugh|omg)\b[ ,.!]*)+"
+)
 _STARTS: Final = re.compile(
     r"^(?:i|i'm|i've|i'd|i'll|my|we|we're|we've|our|he|she|they|it|the|a|an|there(?:'s| is| are| was| were)|this|some|two|three|four)\b(?=.* .* )"
 )
@@ -93,15 +87,22 @@ def scene_of(heard: Heard) -> Scene:
     told_before = heard.theirs
     theirs = [text for text in told_before if not grave.is_grave(text, tongue.language_of(text))]
     language = tongue.language_of(said, reversed(told_before), person=heard.person)
+    lexicon_languages = (*words.FULL, *words.SMALL)
     spoken = language if language in words.FULL else "en"
-    plain = spelling.plain(said, spoken)
-    told = told_in(said, spoken) if language in words.FULL else []
+    plain = spelling.plain(said, language)
+    told = told_in(said, language) if language in lexicon_languages else []
     facts = Facts(heard.facts)
     facts.learn(fact for words_told in heard.told for fact in told_in(words_told, tongue.language_of(words_told)))
-    facts.learn(learned([*heard.history, {"role": "user", "content": said}], spoken))
+    facts.learn(
+        learned(
+            [*heard.history, {"role": "user", "content": said}], language if language in lexicon_languages else "en"
+        )
+    )
     here = nouns_in(plain, spoken, said) if language in words.FULL else []
     pointing = re.search(r"\b(?:it|that|this|them|they|he|she|es|das|er|sie|ça|il|elle|eso|esto|él|ella)\b", plain)
-    earlier = [noun for text in reversed(theirs[-OLD_TEXTS:]) for noun in nouns_in(spelling.plain(text, spoken), spoken, text)]
+    earlier = [
+        noun for text in reversed(theirs[-OLD_TEXTS:]) for noun in nouns_in(spelling.plain(text, spoken), spoken, text)
+    ]
     known = {noun.word for noun in here}
     return Scene(
         words=lexicon(language if language not in {"foreign"} else "en"),
@@ -154,8 +155,15 @@ def nouns_in(plain: str, language: str, said: str = "") -> list[Noun]:
 def _is_verb(word: str, before: str, said: str) -> bool:
     """Return whether a German word in lower case is rather a verb, such as `essen` in `wir essen`."""
     capital = word.capitalize() in said
-    introduced = re.fullmatch(r"(?:der|die|das|den|dem|des|ein|eine|einen|einem|mein\w*|dein\w*|kein\w*|zum|beim|im|am|vom|zur)", before)
-    return word.endswith(("en", "e", "st", "t")) and not capital and not introduced and words.word_list("de").places.get(word, 9999) < 3000  # noqa: PLR2004
+    introduced = re.fullmatch(
+        r"(?:der|die|das|den|dem|des|ein|eine|einen|einem|mein\w*|dein\w*|kein\w*|zum|beim|im|am|vom|zur)", before
+    )
+    return (
+        word.endswith(("en", "e", "st", "t"))
+        and not capital
+        and not introduced
+        and words.word_list("de").places.get(word, 9999) < 3000
+    )
 
 
 def _clause(plain: str, language: str) -> str:
@@ -176,7 +184,7 @@ def _clause(plain: str, language: str) -> str:
 def _quoted(said: str) -> str:
     """Return a short statement as it is, in lower case."""
     sentence = re.split(r"[.!;:(\n]", said.lower())[0].strip(" ,")
-    enough = 2 < len(sentence.split()) and len(sentence) <= CLAUSE_CHARACTERS - 20  # noqa: PLR2004 - two words are no statement
+    enough = len(sentence.split()) > 2 and len(sentence) <= CLAUSE_CHARACTERS - 20  # noqa: PLR2004 - two words are no statement
     return sentence if enough and "?" not in said and is_sayable(sentence) else ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -63,7 +63,22 @@ def filling(scene: Scene, act: Act, dice: random.Random, fresh: Callable[[Sequen
     }
     if "v" in act.slots:
         values["a_v"] = english_article(act.slots["v"])
-    own = {"n", "pl", "the_pl", "m", "clause", "quote", "name", "old", "v", "x", "left", "right", "yours", *forms(words.language, None, "")}
+    own = {
+        "n",
+        "pl",
+        "the_pl",
+        "m",
+        "clause",
+        "quote",
+        "name",
+        "old",
+        "v",
+        "x",
+        "left",
+        "right",
+        "yours",
+        *forms(words.language, None, ""),
+    }
     return Filling(scene, values, frozenset(own))
 
 
@@ -72,11 +87,15 @@ def _pick(nouns: Sequence[Noun], dice: random.Random) -> Noun | None:
     return dice.choices(nouns, [1 / (2 + place) for place in range(len(nouns))])[0] if nouns else None
 
 
-def _thing(words: Lexicon, noun: str, dice: random.Random, fresh: Callable[[Sequence[str]], Sequence[str]]) -> dict[str, str]:
+def _thing(
+    words: Lexicon, noun: str, dice: random.Random, fresh: Callable[[Sequence[str]], Sequence[str]]
+) -> dict[str, str]:
     if not words.things:
         return {}
     allowed = set(fresh([thing["thing"] for thing in words.things]))
-    handful = dice.sample([thing for thing in words.things if thing["thing"] in allowed], k=min(THINGS_HEARD, len(allowed)))
+    handful = dice.sample(
+        [thing for thing in words.things if thing["thing"] in allowed], k=min(THINGS_HEARD, len(allowed))
+    )
     thing = max(handful, key=lambda given: nearness(noun, given["thing"]))
     bare = re.sub(r"^(?:an?|the|one|half a) ", "", thing["thing"])
     return {**thing, "a_thing": thing["thing"], "thing_bare": bare}
@@ -114,10 +133,16 @@ def _english(word: str, gender: str) -> dict[str, str]:
 
 
 def _german(word: str, gender: str) -> dict[str, str]:
-    row = {"m": "der den dem ein einen einem", "f": "die die der eine eine einer", "n": "das das dem ein ein einem"}[gender].split()
+    row = {"m": "der den dem ein einen einem", "f": "die die der eine eine einer", "n": "das das dem ein ein einem"}[
+        gender
+    ].split()
     names = ("der_n", "den_n", "dem_n", "ein_n", "einen_n", "einem_n")
     mine = {"m": "dein", "f": "deine", "n": "dein"}[gender]
-    return {"n": word, **{name: f"{article} {word}" for name, article in zip(names, row, strict=True)}, "dein_n": f"{mine} {word}"}
+    return {
+        "n": word,
+        **{name: f"{article} {word}" for name, article in zip(names, row, strict=True)},
+        "dein_n": f"{mine} {word}",
+    }
 
 
 def _french(word: str, gender: str) -> dict[str, str]:
@@ -134,7 +159,19 @@ def _french(word: str, gender: str) -> dict[str, str]:
 
 
 def _spanish(word: str, gender: str) -> dict[str, str]:
-    stressed = gender == "f" and word in {"agua", "águila", "alma", "arma", "ala", "aula", "hada", "hambre", "área", "ancla", "ave"}
+    stressed = gender == "f" and word in {
+        "agua",
+        "águila",
+        "alma",
+        "arma",
+        "ala",
+        "aula",
+        "hada",
+        "hambre",
+        "área",
+        "ancla",
+        "ave",
+    }
     masculine = gender == "m" or stressed
     the = "el" if masculine else "la"
     return {

@@ -8,7 +8,16 @@ from typing import Final
 
 import pyphen
 
-_DICTIONARIES: Final = {"en": "en_US", "de": "de_DE", "fr": "fr_FR", "es": "es_ES", "it": "it_IT", "pt": "pt_PT", "nl": "nl_NL", "pl": "pl_PL"}
+_DICTIONARIES: Final = {
+    "en": "en_US",
+    "de": "de_DE",
+    "fr": "fr_FR",
+    "es": "es_ES",
+    "it": "it_IT",
+    "pt": "pt_PT",
+    "nl": "nl_NL",
+    "pl": "pl_PL",
+}
 _VOWELS: Final = "aeiouyäöüáéíóúàèùâêîôû"
 _TAILS: Final = ("olo", "ulu", "ango", "amba", "o", "u", "ola", "imbo", "ula", "ando", "usch", "am")
 

@@ -48,8 +48,8 @@ SLANG: Final[Mapping[str, Mapping[str, str]]] = {
 }  # fmt: skip
 #: A word of fewer letters is not mended: too many others are one letter away.
 _SHORTEST: Final = 4
-#: A word is mended into one of this many most frequent ones; a long word into any that is known.
-_FREQUENT, _LONG = 6000, 7
+#: A word of so many letters is mended into one of this many most frequent ones, a longer word into any that is known.
+_FREQUENT: Final[Mapping[int, int]] = {4: 1500, 5: 4000, 6: 6000}
 _STRETCHED: Final = re.compile(r"(\w)\1{2,}")
 _TOKEN: Final = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|\d\w*|\+")
 _LETTERS: Final = {
@@ -98,7 +98,7 @@ def _nearest(word: str, language: str) -> str:
     if word in words.names() or any(words.is_known(word, other) for other in words.FULL):
         return word
     places = words.word_list(language).places
-    most = len(places) if len(word) >= _LONG else _FREQUENT
+    most = _FREQUENT.get(len(word), len(places))
     near = [(places[other], other) for other in _one_typo_away(word, language) if places.get(other, most) < most]
     return min(near)[1] if near else word
 

@@ -15,7 +15,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 LONGEST: Final = 60
 
 _NUMBER: Final = r"\d{1,6}(?:[.,]\d{1,3})?"
-_SIGN: Final = r"\s*(?:[-+*/x×÷^:]|plus|minus|times|mal|geteilt durch|divided by|moins|fois|divisé par|más|mas|menos|por|entre)\s*"
+_SIGN: Final = (
+    r"\s*(?:[-+*/x×÷^:]|plus|minus|times|mal|geteilt durch|divided by|moins|fois|divisé par|más|mas|menos|por|entre)\s*"
+)
 _SUM: Final = re.compile(rf"(?<![\w.,])-?{_NUMBER}(?:{_SIGN}{_NUMBER}){{1,6}}(?![\w])", re.IGNORECASE)
 _TOKEN: Final = re.compile(rf"{_NUMBER}|[^\s\d]+(?:\s(?:durch|by|par))?")
 _SIGNS: Final[Mapping[str, str]] = {
@@ -56,7 +58,9 @@ _ZONES: Final[Mapping[str, str]] = {
 def total(text: str, language: str) -> str:
     """Return the result of the sum in a text; empty if there is none."""
     spelt = re.sub(
-        r"[^\W\d_]+(?:-[^\W\d_]+)?", lambda word: str(_DIGITS.get(language, {}).get(word.group(), word.group())), text[:LONGEST].lower()
+        r"[^\W\d_]+(?:-[^\W\d_]+)?",
+        lambda word: str(_DIGITS.get(language, {}).get(word.group(), word.group())),
+        text[:LONGEST].lower(),
     )
     match = _SUM.search(spelt)
     if not match or re.fullmatch(r"\d{1,4}[-/:.]\d{1,2}(?:[-/:.]\d{1,4})?", match.group()):
@@ -125,5 +129,8 @@ def _capitals() -> Mapping[str, str]:
 
 def capital(text: str) -> str:
     """Return the capital that a text asks for; empty if it asks for none that is known."""
-    match = re.search(r"(?:capital of|hauptstadt (?:von|der|des)|capitale (?:de la |de l'|du |des |de |d')|capital de(?: la)?) ?([^?!.]+)", text.lower())
+    match = re.search(
+        r"(?:capital of|hauptstadt (?:von|der|des)|capitale (?:de la |de l'|du |des |de |d')|capital de(?: la)?) ?([^?!.]+)",
+        text.lower(),
+    )
     return _capitals().get(match.group(1).strip(), "") if match else ""

@@ -34,33 +34,6 @@ COUNTRIES: Final = {
     "pl": ("+48",),
     "tr": ("+90",),
 }  # fmt: skip
-#: Words by which a language is known at once, though the lists do not tell: short answers, and words people type.
-CHAT: Final = {
-    "en": "u ur luv im ive dont cant wats nam gnight idk brb ty thx pls hungry bored cat hello the yes no good what why you my is it i a",
-    "de": "ja nein nö nee jo doch hallo moin servus tschüss danke bitte gute nacht hab bin ich du mir dir langweilig was geht "
-          "wie wer wo warum und nicht kein keine mein meine dein müde heute morgen tag abend lol krass geil genau stimmt "
-          "naja achso gell ne mal halt eben super toll schön bist heißt heiße wohne",
-    "fr": "oui non ouais nan bonjour salut coucou bonsoir merci bonne nuit d'accord ok ça va pourquoi quoi qui où moi toi je "
-          "tu il elle j'ai c'est faim soif fatigué fatiguée pleut chat chien mdr ptdr stp svp bisous demain mon ma mes t'es "
-          "suis suis-je ben bof dors",
-    "es": "sí hola buenas gracias vale adiós qué quien quién cómo dónde por favor tengo quiero estoy soy eres yo tú mi "
-          "gato perro hambre sueño jaja jajaja bueno buenos noches días mañana hoy llueve aburrido aburrida cansado cansada "
-          "dormir gusta llamo vivo pues también nada",
-    "it": "sì ciao grazie buongiorno buonasera buonanotte come stai sono ho fame perché che cosa gatto bello bella prego notte "
-          "chi sei mi chiamo stanco stanca triste felice",
-    "pt": "sim não oi olá obrigado obrigada bom dia boa noite tudo bem você eu estou gato fome tchau quem é meu minha sou "
-          "cansado cansada triste feliz",
-    "nl": "ja nee hoi hallo dank je wel bedankt goedemorgen goedenacht welterusten slaap lekker hoe gaat het ik ben moe "
-          "verdrietig blij wie jij kat honger heet mijn naam",
-    "pl": "tak nie cześć czesc hej dzień dobry dzięki dziękuję dobranoc jak się masz jestem kot głodny zmęczony smutny kim "
-          "jesteś mam na imię",
-    "tr": "evet hayır hayir merhaba selam teşekkürler tesekkurler sağol iyi geceler günaydın nasılsın nasilsin ben sen kedi "
-          "yorgunum üzgünüm mutluyum kimsin benim adım",
-}  # fmt: skip
-#: Words of chats everywhere: no evidence.
-_ANYWHERE: Final = frozenset(
-    "ok okay lol haha hahaha hehe hm hmm hey hi mm oh ah wow pizza xd omg hello yo yeah mama papa taxi bus hotel".split()
-)
 _ELISION: Final = re.compile(r"^(?:[cdjlmnst]|qu|jusqu|lorsqu|puisqu)'(?=\w)")
 _EARS: Final = {language: frozenset(text.split()) for language, text in CHAT.items()}
 
@@ -129,5 +102,3 @@ def _likelihood(word: str, language: str) -> float:
     chat = 1.5 * (word in _EARS.get(language, ()))
     elided = 4.0 * (language == "fr" and bool(_ELISION.match(word)))
     return chat + elided - math.log(_SMOOTH + place) / 2
-
-

@@ -1,0 +1,32 @@
+"""Words of chats: what they stand for, which language they tell, and which nouns say nothing (`cat/lexicon/chat.toml`)."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+
+@cache
+def _given() -> Mapping[str, Any]:  # Any: TOML's own types
+    return tomllib.loads(files("cat").joinpath("lexicon", "chat.toml").read_text(encoding="utf-8"))
+
+
+@cache
+def words_of(language: str) -> frozenset[str]:
+    """Return the chat words that tell a language; `anywhere` gives those that tell none."""
+    return frozenset(_given()["chat"].get(language, "").split())
+
+
+def slang(language: str) -> Mapping[str, str]:
+    """Return the chat words of a language and what they stand for."""
+    known: Mapping[str, str] = _given()["slang"].get(language, {})
+    return known
+
+
+@cache
+def empty_nouns() -> frozenset[str]:
+    """Return the nouns that are in every text."""
+    return frozenset(_given()["empty"]["words"].split())
