@@ -274,7 +274,7 @@ def _facts_in(text: str) -> list[Fact]:
 
 
 def _subject(statement: str) -> str:
-    """Return the key of the fact that a statement tells; the statement itself if several can be true, or none is known."""
+    """Return the key of the fact that a statement tells; the statement itself if several can be true."""
     fact = next(iter(told_facts.told_in(statement, tongue.language_of(statement))), None)
     return statement if fact is None or fact.family in told_facts.MANY else fact.key
 

@@ -1,7 +1,7 @@
 """The offline engine `dada`: a poet that needs no network, no key and no model.
 
-It hears what a text does, knows what the person told, writes drafts and chooses one (`cat.poet`). The same text with the
-same history and the same seed gets the same words, so a replay repeats the reply.
+It hears what a text does, knows what the person told, writes drafts and chooses one (`cat.poet`).
+The same text with the same history and the same seed gets the same words, so a replay repeats the reply.
 """
 
 from __future__ import annotations

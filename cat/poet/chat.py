@@ -1,4 +1,4 @@
-"""Words of chats: what they stand for, which language they tell, and which nouns say nothing (`cat/lexicon/chat.toml`)."""
+"""Words of chats (`cat/lexicon/chat.toml`): what they stand for, and which language they tell."""
 
 from __future__ import annotations
 
@@ -30,3 +30,14 @@ def slang(language: str) -> Mapping[str, str]:
 def empty_nouns() -> frozenset[str]:
     """Return the nouns that are in every text."""
     return frozenset(_given()["empty"]["words"].split())
+
+
+def starts(language: str) -> frozenset[str]:
+    """Return the words with which a phrase begins; none for a language whose sentences are not cut."""
+    return frozenset(_given()["starts"].get(language, "").split())
+
+
+def reflected() -> Mapping[str, str]:
+    """Return the English words for the speaker and what they are when said back."""
+    known: Mapping[str, str] = _given()["reflected"]
+    return known

@@ -11,26 +11,18 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from cat.poet import words
+from cat.poet import chat, words
 
 SHORTEST, LONGEST = 2, 4
 #: Pieces in a cut-up.
 PIECES: Final = 3
-_CLAUSE: Final = re.compile(r"[.,;:!?\n()\"]+|\s[-–]\s")
+_CLAUSE: Final = re.compile(r"[.,;:!?\n()\"]+|\s[-\u2013]\s")
 _WORD: Final = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
-#: A phrase begins with one of these, or at the beginning of a clause.
-_BEGINNINGS: Final = {
-    "en": "the a an my your his her our their this that in on at under over with behind between without from into no two three some every and but",
-    "de": "der die das den dem ein eine einen einem mein meine meinen dein deine in im am auf unter mit von vom zum zur bei kein keine und aber",
-    "fr": "le la les un une des mon ma mes ton ta tes dans sur sous avec sans chez au aux du et mais",
-    "es": "el la los las un una mi mis tu tus en con sin bajo sobre del al y pero",
-}
-_STARTS: Final = {language: frozenset(text.split()) for language, text in _BEGINNINGS.items()}
 
 
 def pieces(texts: Sequence[str], language: str, allowed: Callable[[str], bool]) -> Iterator[tuple[int, str]]:
     """Yield the pieces of these texts, each with the number of its text. Every word of a piece is `allowed`."""
-    starts, dull = _STARTS[language], words.stop_words(language)
+    starts, dull = chat.starts(language), words.stop_words(language)
     for number, text in enumerate(texts):
         for clause in _CLAUSE.split(text.lower()):
             found = _WORD.findall(clause)
@@ -46,7 +38,7 @@ def pieces(texts: Sequence[str], language: str, allowed: Callable[[str], bool]) 
 
 def cut_up(texts: Sequence[str], language: str, dice: random.Random, allowed: Callable[[str], bool]) -> str:
     """Return a cut-up of three pieces from at least two texts, a line each; empty if there are too few."""
-    hat = list(dict.fromkeys(pieces(texts, language, allowed))) if language in _STARTS else []
+    hat = list(dict.fromkeys(pieces(texts, language, allowed))) if chat.starts(language) else []
     if len(hat) < 2 * PIECES:
         return ""
     dice.shuffle(hat)

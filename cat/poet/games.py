@@ -72,14 +72,12 @@ def _truths(scene: Scene) -> Act | None:
 def _story(scene: Scene) -> Act | None:
     if "?" in scene.plain or len(scene.plain.split()) < 2:  # noqa: PLR2004 - a turn has two words
         return None
-    turns = 0
-    for reply in reversed(scene.replies):
+    for turns, reply in enumerate(reversed(scene.replies), start=1):
         kinds = replies.kinds_of(reply, scene.words)
         if "story" in kinds:
-            return Act("story_end") if turns + 1 >= STORY_TURNS else Act("story_turn")
+            return Act("story_end") if turns >= STORY_TURNS else Act("story_turn")
         if "story_turn" not in kinds:
             return None
-        turns += 1
     return None
 
 

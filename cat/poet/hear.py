@@ -19,27 +19,13 @@ from typing import Final
 
 from cat import grave
 from cat.poet import emoji, facts, games, sums, tongue, words
+from cat.poet.kinds import kinds
 from cat.poet.scene import Act, Scene, is_sayable, may_play, phrase_of
 
-#: Tried before everything that goes on between the two.
-FIRST: Final = ("reset", "jailbreak", "privacy", "machine", "prove", "medicine", "food_safety", "law", "money", "flirt")
-#: A text that is one of these is no answer to a question of the cat, though it is short.
-NO_ANSWER: Final = frozenset(
-    {"greeting", "bye", "night", "morning", "thanks", "nothanks", "sorry", "laugh", "love", "miss", "insult", "swear", "praise", "sad", "lonely",
-     "anxious", "angry", "useless", "ill", "good_news", "fired", "breakup", "lost_thing", "birthday", "what", "explain", "nonsense", "repeated", "leave_alone",
-     "brb", "back", "haiku", "poem", "joke", "song", "story", "secret", "fortune", "lullaby", "rps", "guess_start", "play", "cutup", "soundpoem",
-     "truths", "tired", "hungry", "bored"}
-)  # fmt: skip
-#: A text that is one of these is answered as such, though it also states a fact.
-NEWS: Final = frozenset(
-    {"good_news", "birthday", "fired", "breakup", "lost_thing", "useless", "drunk", "ill", "anxious", "angry", "lonely", "sad", "tired", "happy", "love",
-     "miss", "insult", "praise", "thanks", "sorry"}
-)  # fmt: skip
 #: A text of more characters than this is of the kind `wall`.
 WALL: Final = 220
 #: Longest answer to a question of the cat, in words.
 ANSWER_WORDS: Final = 7
-_ASK_KINDS: Final = {"like": "like", "hate": "hate"}
 #: How the family of a fact's key is called in the kinds of lines.
 _FAMILIES: Final = {"has": "kids", "note": "word"}
 
@@ -60,16 +46,14 @@ def act_of(scene: Scene) -> Act:
 
 def may_stay_quiet(kind: str) -> bool:
     """Return whether an act after a grave one still belongs to it."""
-    return kind in {"statement", "shout", "wall", "ok", "hm", "yes", "no", "idk", "snow"} or kind.startswith(
-        ("topic_", "told_", "emoji")
-    )
+    return kind in kinds().quiet_after or kind.startswith(("topic_", "told_", "emoji"))
 
 
 def kind_by_pattern(scene: Scene, *, before_told: bool) -> str:
     """Return the first kind whose pattern the text matches, before or after the place of told facts."""
-    kinds = list(scene.words.hear)
-    place = kinds.index("leave_alone") if "leave_alone" in kinds else len(kinds)
-    chosen = kinds[:place] if before_told else kinds[place:]
+    heard = list(scene.words.hear)
+    place = heard.index("leave_alone") if "leave_alone" in heard else len(heard)
+    chosen = heard[:place] if before_told else heard[place:]
     return next((kind for kind in chosen if scene.words.hear[kind].search(scene.plain)), "")
 
 
@@ -99,7 +83,7 @@ def _first(scene: Scene) -> Act | None:
     broken = scene.words.marks.get("broken")
     if grave.is_grave(broken.sub(" ", scene.plain) if broken else scene.plain, scene.words.language):
         return Act("quiet")
-    for kind in FIRST:
+    for kind in kinds().first:
         pattern = scene.words.hear.get(kind)
         if pattern and pattern.search(scene.plain):
             return Act("flirt_child" if kind == "flirt" and scene.facts.is_child else kind)
@@ -116,7 +100,7 @@ def _learned(scene: Scene) -> Act | None:
     if (
         scene.told
         or any(last.endswith(question.say) for question in scene.words.questions)
-        or kind_by_pattern(scene, before_told=False) in NO_ANSWER
+        or kind_by_pattern(scene, before_told=False) in kinds().no_answer
     ):
         return None
     fact = facts.learned_last(scene.talk, scene.said, scene.words.language)
@@ -132,7 +116,7 @@ def _answer(scene: Scene) -> Act | None:
         return None
     kind = kind_by_pattern(scene, before_told=False)
     requests = kind_by_pattern(scene, before_told=True)
-    if requests or kind in NO_ANSWER or any(fact.key != question.fact for fact in scene.told):
+    if requests or kind in kinds().no_answer or any(fact.key != question.fact for fact in scene.told):
         return None
     if kind == "yes" and question.yes:
         return Act(f"answer_yes:{question.say}")
@@ -211,10 +195,10 @@ def _told_again(fact: facts.Fact) -> str:
 
 def _by_pattern(scene: Scene) -> Act | None:
     kind = kind_by_pattern(scene, before_told=True)
-    if kind in FIRST or kind in {"time", "day"}:
+    if kind in kinds().first or kind in {"time", "day"}:
         kind = ""
     later = kind_by_pattern(scene, before_told=False)
-    if not kind and scene.told and later not in NEWS:
+    if not kind and scene.told and later not in kinds().news:
         return _told(scene, scene.told[-1])
     kind = {"rps": "rps_start"}.get(kind or later, kind or later)
     if not kind:

@@ -13,36 +13,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
-#: The kinds of which a language has no lines of its own are answered as their parent is.
-PARENTS: Final[Mapping[str, str]] = {
-    "morning": "greeting", "afraid_not": "no", "back": "greeting", "night": "bye", "brb": "bye", "nothanks": "no", "please": "yes",
-    "thirsty": "hungry", "hot": "cold", "stressed": "anxious", "lonely": "sad", "homesick": "sad", "useless": "sad", "ill": "tired",
-    "drunk": "tired", "meh": "tired", "angry": "sad", "confused": "idk", "busy": "tired", "miss": "love", "praise": "love", "swear": "insult",
-    "wow": "nice", "whatever": "idk", "hm": "idk", "same": "yes", "maybe": "idk", "what": "question_what", "wait": "ok", "leave_alone": "bye",
-    "good_news": "happy", "birthday": "happy", "fired": "sad", "breakup": "sad", "lost_thing": "sad", "moved": "happy", "snow": "weather",
-    "poem": "haiku", "trick": "joke", "secret": "joke", "fortune": "joke", "factoid": "secret", "lullaby": "song", "song": "joke", "hide": "guess_start",
-    "compliment_me": "love", "insult_me": "joke", "truths": "secret", "advice": "fortune",
-    "self_name": "self", "self_age": "self", "self_maker": "self", "self_where": "self", "self_doing": "self", "self_food": "self",
-    "self_sex": "self", "self_sleep": "self", "self_feel": "self_how", "self_love": "love", "self_favorite": "self", "self_can": "self",
-    "self_family": "self", "self_language": "self", "prove": "machine", "repeated": "nonsense", "explain": "nonsense", "privacy": "machine",
-    "law": "medicine", "money": "medicine", "food_safety": "medicine", "flirt_child": "flirt",
-    "question_which": "yesno", "question_who": "question_what", "question_howmany": "question_what", "question_when": "question_where",
-    "topic_drink": "topic_food", "topic_sport": "statement", "topic_book": "statement", "topic_clothes": "statement",
-    "topic_garden": "statement", "topic_date": "statement", "topic_money": "statement", "topic_home": "statement", "topic_body": "statement",
-    "topic_food": "statement", "topic_weather": "statement", "topic_work": "statement", "topic_animal": "statement", "topic_travel": "statement",
-    "topic_family": "statement", "topic_phone": "statement", "topic_music": "statement", "topic_dream": "statement", "topic_school": "topic_work",
-    "emoji_cry": "emoji", "emoji_laugh": "emoji", "emoji_heart": "emoji", "emoji_food": "emoji", "emoji_weather": "emoji", "emoji_animal": "emoji",
-    "emoji_party": "emoji", "emoji_wave": "emoji", "emoji_rage": "emoji", "emoji_sleep": "emoji", "emoji_sick": "emoji", "emoji_cool": "emoji",
-    "nonsense_keys": "statement", "quoted": "statement", "statement": "bare",
-    "fact_name": "fact", "fact_pet": "fact", "fact_home": "fact", "fact_work": "fact", "fact_age": "fact", "fact_birthday": "fact",
-    "fact_like": "fact", "fact_hate": "fact", "fact_favorite": "fact", "fact_diet": "fact", "fact_relative": "fact", "fact_kids": "fact",
-    "fact_number": "fact", "fact_word": "fact", "fact_event": "fact", "fact_thing": "fact",
-    "told_name": "told", "told_pet": "told", "told_home": "told", "told_work": "told", "told_age": "told", "told_birthday": "told",
-    "told_like": "told", "told_hate": "told", "told_favorite": "told", "told_diet": "told", "told_relative": "told", "told_kids": "told",
-    "told_number": "told", "told_word": "told", "told_event": "told", "told_thing": "told", "told_child": "told_age",
-    "memory_pet": "memory", "memory_name": "memory", "memory_like": "memory", "memory_hate": "memory", "memory_home": "memory",
-    "memory_work": "memory",
-}  # fmt: skip
+from cat.poet.kinds import kinds
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +65,7 @@ class Lexicon:
     def lines(self, kind: str) -> Sequence[str]:
         """Return the lines of a kind, or of the nearest parent that has some."""
         while kind and kind not in self.say:
-            kind = PARENTS.get(kind, "bare" if kind != "bare" else "")
+            kind = kinds().parents.get(kind, "bare" if kind != "bare" else "")
         return self.say[kind] if kind else ()
 
 

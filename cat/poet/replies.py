@@ -35,7 +35,8 @@ def _pieces(language: str) -> Sequence[tuple[str, str, str]]:
     known = lexicon(language)
     by_kind: Mapping[str, Sequence[str]] = {
         **known.say,
-        "story": known.parts.get("story_invite", ()), "story_turn": known.parts.get("story_turn", ()),
+        "story": known.parts.get("story_invite", ()),
+        "story_turn": known.parts.get("story_turn", ()),
         "answer": [line for question in known.questions for line in (*question.yes, *question.no, *question.other)],
         "ask": [question.say for question in known.questions],
     }

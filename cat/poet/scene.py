@@ -9,31 +9,26 @@ from datetime import datetime
 from typing import Final
 
 from cat import grave
-from cat.poet import speech, spelling, tongue, words
+from cat.poet import chat, speech, spelling, tongue, words
 from cat.poet.facts import Fact, Facts, learned, told_in
 from cat.poet.lexicon import Lexicon, lexicon
 from cat.poet.words import Noun
 from cat.ports import Heard
 
-#: Nouns that are in every text and say nothing.
-EMPTY: Final = frozenset(
-    ["thing", "things", "way", "ways", "lot", "lots", "bit", "kind", "sort", "today", "tomorrow", "yesterday", "tonight", "people", "guy", "guys", "stuff", "time", "times", "day", "days", "week", "one", "ones", "something", "nothing", "everything", "idea", "moment", "part", "place", "word", "words", "text", "fact", "reason", "case", "minute", "hour", "year", "years", "name", "favorite", "favourite", "fun", "best", "good", "great", "little", "poor", "front", "side", "end", "back", "bottom", "top", "middle", "right", "left", "kinds", "sorts", "joke", "jokes", "poem", "haiku", "haikus", "song", "story", "secret", "fortune", "trick", "game", "compliment", "lullaby", "fact", "favour", "question", "answer", "sense", "witz", "gedicht", "lied", "geschichte", "geheimnis", "spiel", "frage", "antwort", "sinn", "blague", "poème", "chanson", "histoire", "jeu", "question", "réponse", "sens", "chiste", "poema", "canción", "cuento", "secreto", "juego", "pregunta", "respuesta", "sentido", "ding", "dinge", "sache", "sachen", "heute", "morgen", "gestern", "leute", "zeit", "tag", "tage", "mal", "moment", "wort", "grund", "jahr", "uhr", "stück", "weise", "chose", "choses", "truc", "trucs", "jour", "jours", "gens", "temps", "fois", "moment", "mot", "heure", "an", "ans", "année", "aujourd'hui", "demain", "hier", "cosa", "cosas", "día", "días", "gente", "tiempo", "vez", "veces", "momento", "palabra", "hora", "año", "años", "hoy", "mañana", "manera", "parte"]
-)
 #: Texts of the person that a cut-up is made of, and texts that earlier nouns come from.
 CUT_TEXTS, OLD_TEXTS = 6, 10
+#: A German word in lower case among so many most frequent ones may be a verb as well as a noun.
+FREQUENT: Final = 3000
 #: After a grave text, the cat stays quiet for so many texts on the subject.
 GRAVE_TEXTS: Final = 2
 #: Longest statement that is said back whole, in characters.
 CLAUSE_CHARACTERS: Final = 64
-_REFLECTED: Final[Mapping[str, str]] = {
-    "i": "you", "i'm": "you're", "i've": "you've", "i'd": "you'd", "i'll": "you'll", "my": "your", "mine": "yours", "me": "you", "myself": "yourself",
-    "we": "you", "we're": "you're", "we've": "you've", "we'd": "you'd", "we'll": "you'll", "our": "your", "ours": "yours", "us": "you", "am": "are",
-}  # fmt: skip
 _LEAD: Final = re.compile(
     r"^(?:(?:oh|well|so|and|but|hey|hi|hello|ok|yes|no|btw|also|actually|honestly|haha|lol|ugh|omg)\b[ ,.!]*)+"
 )
 _STARTS: Final = re.compile(
-    r"^(?:i|i'm|i've|i'd|i'll|my|we|we're|we've|our|he|she|they|it|the|a|an|there(?:'s| is| are| was| were)|this|some|two|three|four)\b(?=.* .* )"
+    r"^(?:i|i'm|i've|i'd|i'll|my|we|we're|we've|our|he|she|they|it|the|a|an|this|some|two|three|four|"
+    r"there(?:'s| is| are| was| were))\b(?=.* .* )"
 )
 
 
@@ -43,8 +38,6 @@ class Act:
 
     kind: str
     slots: Mapping[str, str] = field(default_factory=dict)
-    #: The words are made already, such as a sound poem; no line is drawn.
-    made: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +98,7 @@ def scene_of(heard: Heard) -> Scene:
     ]
     known = {noun.word for noun in here}
     return Scene(
-        words=lexicon(language if language not in {"foreign"} else "en"),
+        words=lexicon(language if language != "foreign" else "en"),
         said=said,
         plain=plain,
         nouns=here or ([noun for noun in earlier if not noun.plural][:1] if pointing and "?" in said else []),
@@ -141,7 +134,7 @@ def nouns_in(plain: str, language: str, said: str = "") -> list[Noun]:
         before = tokens[place - 1] if place else ""
         if (
             noun is None
-            or bare in EMPTY
+            or bare in chat.empty_nouns()
             or bare in words.names()
             or not may_play(bare)
             or (language == "de" and _is_verb(bare, before, said))
@@ -162,7 +155,7 @@ def _is_verb(word: str, before: str, said: str) -> bool:
         word.endswith(("en", "e", "st", "t"))
         and not capital
         and not introduced
-        and words.word_list("de").places.get(word, 9999) < 3000
+        and words.word_list("de").places.get(word, FREQUENT) < FREQUENT
     )
 
 
@@ -176,7 +169,7 @@ def _clause(plain: str, language: str) -> str:
         return ""
     if not is_sayable(sentence):
         return ""
-    turned = [_REFLECTED.get(token.strip(","), token) for token in tokens]
+    turned = [chat.reflected().get(token.strip(","), token) for token in tokens]
     text = " ".join(turned)
     return re.sub(r"\byou was\b", "you were", text)
 

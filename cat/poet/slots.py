@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from cat.poet.lexicon import Lexicon
 from cat.poet.scene import Act, Scene
 from cat.poet.words import Noun
 
 SLOT: Final = re.compile(r"\{(\w+)\}")
 #: Things drawn at random, of which the one closest in sound to the noun is used.
 THINGS_HEARD: Final = 4
+#: Spanish nouns that are feminine and take `el`.
+_STRESSED: Final = frozenset(
+    ["agua", "águila", "alma", "arma", "ala", "aula", "hada", "hambre", "área", "ancla", "ave"]
+)
 _VOWELS: Final = "aeiouhàâéèêëîïôûyáíóú"
 
 
@@ -38,19 +41,19 @@ class Filling:
         return SLOT.sub(lambda slot: self.values[slot.group(1)], line)
 
 
-def filling(scene: Scene, act: Act, dice: random.Random, fresh: Callable[[Sequence[str]], Sequence[str]]) -> Filling:
-    """Return a draft's values. `fresh` prefers what the recent replies did not use."""
+def filling(scene: Scene, act: Act, dice: random.Random) -> Filling:
+    """Return a draft's values; what the recent replies hold is avoided."""
     words = scene.words
     singular = [noun for noun in scene.nouns if not noun.plural]
     plural = [noun for noun in scene.nouns if noun.plural]
     noun = _pick(singular, dice)
     second = next((other for other in singular if other != noun), None)
     old = _pick([noun for noun in scene.old if not noun.plural][:6], dice)
-    thing = _thing(words, noun.word if noun else "", dice, fresh)
+    thing = _thing(scene, noun.word if noun else "", dice)
     values: dict[str, str] = {
         **thing,
-        "deed": dice.choice(fresh(words.deeds)) if words.deeds else "",
-        "sound": dice.choice(fresh(words.sounds)) if words.sounds else "",
+        "deed": dice.choice(fresh(scene, words.deeds)) if words.deeds else "",
+        "sound": dice.choice(fresh(scene, words.sounds)) if words.sounds else "",
         "name": scene.name,
         "clause": scene.clause if words.language == "en" else "",
         "quote": scene.clause if words.language != "en" else "",
@@ -87,18 +90,21 @@ def _pick(nouns: Sequence[Noun], dice: random.Random) -> Noun | None:
     return dice.choices(nouns, [1 / (2 + place) for place in range(len(nouns))])[0] if nouns else None
 
 
-def _thing(
-    words: Lexicon, noun: str, dice: random.Random, fresh: Callable[[Sequence[str]], Sequence[str]]
-) -> dict[str, str]:
-    if not words.things:
+def fresh(scene: Scene, choices: Sequence[str]) -> Sequence[str]:
+    """Return the choices that the recent replies do not hold; all of them if none is left."""
+    recent = "\n".join(scene.replies)
+    return [choice for choice in choices if choice not in recent] or choices
+
+
+def _thing(scene: Scene, noun: str, dice: random.Random) -> dict[str, str]:
+    """Choose, from a few random things, the one closest in sound to the noun."""
+    things = {thing["thing"]: thing for thing in scene.words.things}
+    if not things:
         return {}
-    allowed = set(fresh([thing["thing"] for thing in words.things]))
-    handful = dice.sample(
-        [thing for thing in words.things if thing["thing"] in allowed], k=min(THINGS_HEARD, len(allowed))
-    )
-    thing = max(handful, key=lambda given: nearness(noun, given["thing"]))
-    bare = re.sub(r"^(?:an?|the|one|half a) ", "", thing["thing"])
-    return {**thing, "a_thing": thing["thing"], "thing_bare": bare}
+    allowed = fresh(scene, list(things))
+    name = max(dice.sample(allowed, k=min(THINGS_HEARD, len(allowed))), key=lambda given: nearness(noun, given))
+    bare = re.sub(r"^(?:an?|the|one|half a) ", "", name)
+    return {**things[name], "a_thing": name, "thing_bare": bare}
 
 
 def nearness(word: str, thing: str) -> int:
@@ -175,9 +181,13 @@ def _spanish(word: str, gender: str) -> dict[str, str]:
     masculine = gender == "m" or stressed
     the = "el" if masculine else "la"
     return {
-        "n": word, "el_n": f"{the} {word}", "del_n": f"del {word}" if masculine else f"de la {word}", "al_n": f"al {word}" if masculine else f"a la {word}",
-        "un_n": f"{'un' if masculine else 'una'} {word}", "tu_n": f"tu {word}",
-    }  # fmt: skip
+        "n": word,
+        "el_n": f"{the} {word}",
+        "del_n": f"del {word}" if masculine else f"de la {word}",
+        "al_n": f"al {word}" if masculine else f"a la {word}",
+        "un_n": f"{'un' if masculine else 'una'} {word}",
+        "tu_n": f"tu {word}",
+    }
 
 
 def _plural_forms(language: str, noun: Noun | None) -> dict[str, str]:

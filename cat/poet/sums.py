@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
 from functools import cache
@@ -15,54 +17,49 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 LONGEST: Final = 60
 
 _NUMBER: Final = r"\d{1,6}(?:[.,]\d{1,3})?"
-_SIGN: Final = (
-    r"\s*(?:[-+*/x×÷^:]|plus|minus|times|mal|geteilt durch|divided by|moins|fois|divisé par|más|mas|menos|por|entre)\s*"
-)
-_SUM: Final = re.compile(rf"(?<![\w.,])-?{_NUMBER}(?:{_SIGN}{_NUMBER}){{1,6}}(?![\w])", re.IGNORECASE)
 _TOKEN: Final = re.compile(rf"{_NUMBER}|[^\s\d]+(?:\s(?:durch|by|par))?")
-_SIGNS: Final[Mapping[str, str]] = {
-    "plus": "+", "más": "+", "mas": "+", "minus": "-", "moins": "-", "menos": "-", "times": "*", "x": "*", "×": "*", "mal": "*", "fois": "*",
-    "por": "*", "÷": "/", ":": "/", "geteilt durch": "/", "divided by": "/", "divisé par": "/", "entre": "/",
-}  # fmt: skip
-_DIGITS: Final[Mapping[str, Mapping[str, int]]] = {
-    language: {word: number for number, word in enumerate(words.split())}
-    for language, words in {
-        "en": "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen "
-              "nineteen twenty",
-        "de": "null eins zwei drei vier fünf sechs sieben acht neun zehn elf zwölf dreizehn vierzehn fünfzehn sechzehn siebzehn achtzehn "
-              "neunzehn zwanzig",
-        "fr": "zéro un deux trois quatre cinq six sept huit neuf dix onze douze treize quatorze quinze seize dix-sept dix-huit dix-neuf vingt",
-        "es": "cero uno dos tres cuatro cinco seis siete ocho nueve diez once doce trece catorce quince dieciséis diecisiete dieciocho "
-              "diecinueve veinte",
-    }.items()
-}  # fmt: skip
 _APPLY: Final[Mapping[str, Callable[[Fraction, Fraction], Fraction]]] = {
     "+": lambda a, b: a + b, "-": lambda a, b: a - b, "*": lambda a, b: a * b, "/": lambda a, b: a / b,
 }  # fmt: skip
-_DAYS: Final[Mapping[str, tuple[str, ...]]] = {
-    "en": ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"),
-    "de": ("montag", "dienstag", "mittwoch", "donnerstag", "freitag", "samstag", "sonntag"),
-    "fr": ("lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche"),
-    "es": ("lunes", "martes", "miércoles", "jueves", "viernes", "sábado", "domingo"),
-}
-#: Country codes whose countries have one time zone.
-_ZONES: Final[Mapping[str, str]] = {
-    "+44": "Europe/London", "+353": "Europe/Dublin", "+49": "Europe/Berlin", "+43": "Europe/Vienna", "+41": "Europe/Zurich", "+33": "Europe/Paris",
-    "+34": "Europe/Madrid", "+39": "Europe/Rome", "+31": "Europe/Amsterdam", "+32": "Europe/Brussels", "+48": "Europe/Warsaw", "+90": "Europe/Istanbul",
-    "+351": "Europe/Lisbon", "+45": "Europe/Copenhagen", "+46": "Europe/Stockholm", "+47": "Europe/Oslo", "+358": "Europe/Helsinki", "+81": "Asia/Tokyo",
-    "+82": "Asia/Seoul", "+91": "Asia/Kolkata", "+64": "Pacific/Auckland", "+27": "Africa/Johannesburg", "+54": "America/Argentina/Buenos_Aires",
-    "+57": "America/Bogota", "+51": "America/Lima", "+420": "Europe/Prague", "+36": "Europe/Budapest", "+30": "Europe/Athens", "+234": "Africa/Lagos",
-}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    """The file `cat/lexicon/numbers.toml`."""
+
+    signs: Mapping[str, str]
+    digits: Mapping[str, Mapping[str, int]]
+    days: Mapping[str, Sequence[str]]
+    #: Time zones by country code, for countries that have one.
+    zones: Mapping[str, str]
+    #: A sum: numbers with signs between them.
+    sums: re.Pattern[str]
+
+
+@cache
+def _tables() -> _Tables:
+    given = tomllib.loads(files("cat").joinpath("lexicon", "numbers.toml").read_text(encoding="utf-8"))
+    signs = "|".join(map(re.escape, ("+", "-", "*", "/", *given["signs"])))
+    return _Tables(
+        signs=given["signs"],
+        digits={
+            language: {word: number for number, word in enumerate(words.split())}
+            for language, words in given["digits"].items()
+        },
+        days={language: words.split() for language, words in given["days"].items()},
+        zones=given["zones"],
+        sums=re.compile(rf"(?<![\w.,])-?{_NUMBER}(?:\s*(?:{signs})\s*{_NUMBER}){{1,6}}(?!\w)", re.IGNORECASE),
+    )
 
 
 def total(text: str, language: str) -> str:
     """Return the result of the sum in a text; empty if there is none."""
     spelt = re.sub(
         r"[^\W\d_]+(?:-[^\W\d_]+)?",
-        lambda word: str(_DIGITS.get(language, {}).get(word.group(), word.group())),
+        lambda word: str(_tables().digits.get(language, {}).get(word.group(), word.group())),
         text[:LONGEST].lower(),
     )
-    match = _SUM.search(spelt)
+    match = _tables().sums.search(spelt)
     if not match or re.fullmatch(r"\d{1,4}[-/:.]\d{1,2}(?:[-/:.]\d{1,4})?", match.group()):
         return ""
     try:
@@ -75,7 +72,7 @@ def total(text: str, language: str) -> str:
 def _evaluated(tokens: list[str]) -> Fraction:
     """Evaluate numbers with signs between them: products before sums, left to right."""
     values = [Fraction(token.replace(",", ".")) for token in tokens[::2]]
-    signs = [_SIGNS.get(token.strip(), token.strip()) for token in tokens[1::2]]
+    signs = [_tables().signs.get(token.strip(), token.strip()) for token in tokens[1::2]]
     sums, rest = [values[0]], list[str]()
     for sign, value in zip(signs, values[1:], strict=True):
         if sign in "*/":
@@ -94,19 +91,19 @@ def number_in(text: str, language: str) -> int | None:
     for word in re.findall(r"\d{1,4}|[^\W\d_]+", text.lower()):
         if word.isdigit():
             return int(word)
-        if word in _DIGITS.get(language, {}):
-            return _DIGITS[language][word]
+        if word in _tables().digits.get(language, {}):
+            return _tables().digits[language][word]
     return None
 
 
 def local_time(now: datetime | None, person: str) -> datetime | None:
     """Return the time where the telephone's country is; None if the country has several zones or is not known."""
     number = person.partition("/")[0].rpartition(":")[2]
-    zone = max((code for code in _ZONES if number.startswith(code)), key=len, default="")
+    zone = max((code for code in _tables().zones if number.startswith(code)), key=len, default="")
     if now is None or not zone:
         return None
     try:
-        return now.astimezone(ZoneInfo(_ZONES[zone]))
+        return now.astimezone(ZoneInfo(_tables().zones[zone]))
     except ZoneInfoNotFoundError:
         return None
 
@@ -118,7 +115,7 @@ def hour(moment: datetime) -> str:
 
 def weekday(moment: datetime, language: str) -> str:
     """Return the day of the week."""
-    return _DAYS[language][moment.weekday()]
+    return _tables().days[language][moment.weekday()]
 
 
 @cache
@@ -130,7 +127,8 @@ def _capitals() -> Mapping[str, str]:
 def capital(text: str) -> str:
     """Return the capital that a text asks for; empty if it asks for none that is known."""
     match = re.search(
-        r"(?:capital of|hauptstadt (?:von|der|des)|capitale (?:de la |de l'|du |des |de |d')|capital de(?: la)?) ?([^?!.]+)",
+        r"(?:capital of|hauptstadt (?:von|der|des)|capitale (?:de la |de l'|du |des |de |d')|capital de(?: la)?)"
+        r" ?([^?!.]+)",
         text.lower(),
     )
     return _capitals().get(match.group(1).strip(), "") if match else ""

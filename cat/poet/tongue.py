@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Final
 
-from cat.poet import speech, words
+from cat.poet import chat, speech, words
 
 #: Weights of the text and of the earlier texts, newest first.
 _WEIGHTS: Final = (1.0, 0.4, 0.3, 0.2, 0.1)
@@ -35,7 +35,6 @@ COUNTRIES: Final = {
     "tr": ("+90",),
 }  # fmt: skip
 _ELISION: Final = re.compile(r"^(?:[cdjlmnst]|qu|jusqu|lorsqu|puisqu)'(?=\w)")
-_EARS: Final = {language: frozenset(text.split()) for language, text in CHAT.items()}
 
 
 def language_of(text: str, before: Iterable[str] = (), *, person: str = "") -> str:
@@ -89,7 +88,7 @@ def tokens(text: str) -> list[str]:
 
 def _evidence(text: str) -> dict[str, float]:
     scores = dict.fromkeys((*words.FULL, *words.SMALL), 0.0)
-    telling = [word for word in tokens(text) if word not in _ANYWHERE and word not in words.names()]
+    telling = [word for word in tokens(text) if word not in chat.words_of("anywhere") and word not in words.names()]
     for word in telling:
         for language in scores:
             scores[language] += _likelihood(word, language)
@@ -99,6 +98,6 @@ def _evidence(text: str) -> dict[str, float]:
 
 def _likelihood(word: str, language: str) -> float:
     place = words.word_list(language).places.get(word, _UNKNOWN)
-    chat = 1.5 * (word in _EARS.get(language, ()))
+    familiar = 1.5 * (word in chat.words_of(language))
     elided = 4.0 * (language == "fr" and bool(_ELISION.match(word)))
-    return chat + elided - math.log(_SMOOTH + place) / 2
+    return familiar + elided - math.log(_SMOOTH + place) / 2
