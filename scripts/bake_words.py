@@ -6,7 +6,7 @@ It runs at build time only, in an environment with wordfreq 3.1, german-nouns 1.
 DadaCat imports them. `WORDNET_FOLDER` holds the files of WordNet 3.0, such as Debian's package `wordnet-base`.
 
 A line of a baked file is a word, in order of frequency, and for a noun its number and gender: `s` singular, `p` plural,
-`m` `f` `n` gender, `c` a thing that can be touched (English only).
+`m` `f` `n` gender, `c` a thing that can be touched, `h` a person (both in English only).
 
 Sources and licences of the baked files:
 - frequencies of all languages: wordfreq (https://github.com/rspeer/wordfreq), CC BY-SA 4.0
@@ -38,6 +38,8 @@ FULL, SMALL = 25_000, 3_000
 RAREST_NOUN: Final = 3.0
 #: WordNet's lexicographer files of things that can be touched: animal, artifact, food, object, phenomenon, plant, substance.
 TOUCHABLE: Final = frozenset({5, 6, 13, 17, 19, 20, 27})
+#: WordNet's lexicographer file of people.
+PERSON: Final = 18
 _WORD: Final = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 
 
@@ -68,7 +70,8 @@ def english(wordnet: Path) -> Mapping[str, str]:
         count = uses[lemma]
         if count["noun"] < count["other"] or (not count["noun"] and lemma in others):
             continue
-        nouns[lemma] = "s" + "c" * (files_of_senses[first_sense] in TOUCHABLE)
+        sense = files_of_senses[first_sense]
+        nouns[lemma] = "s" + "c" * (sense in TOUCHABLE) + "h" * (sense == PERSON)
     irregular = dict(reversed(line.split()[:2]) for line in (wordnet / "noun.exc").read_text().splitlines())
     plurals = {irregular.get(noun, _english_plural(noun)): "p" + tags[1:] for noun, tags in nouns.items()}
     return {**plurals, **nouns}

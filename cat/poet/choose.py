@@ -7,6 +7,7 @@ A draft is dropped if it repeats a reply, or uses a frame of the last `FRAMES` r
 | 4 | it answers the act |
 | 3 | it says back something of the person's |
 | 2 | it has the shape that was drawn for this reply |
+| 1 | a thing of the cat's, a deed or a question bends it, so that it is hardly said twice |
 | -4 | it asks, and one of the last two replies asked |
 | -2 | it has a sound, and one of the last four replies had one |
 | -1 | its length is near that of the reply before |
@@ -83,6 +84,7 @@ def score(draft: Draft, scene: Scene, shape: Shape) -> float:
         4 * draft.answers
         + 3 * draft.owns
         + 2 * (shape_of(draft.words) is shape)
+        + draft.bent
         - 4 * (draft.asks and any(reply.rstrip().endswith("?") for reply in scene.replies[-ASKED_AGO:]))
         - 2 * (bool(draft.sound) and any(has_sound(reply, scene) for reply in scene.replies[-SOUND_AGO:]))
         - (abs(len(before) - len(draft.words)) < ALIKE)

@@ -29,9 +29,12 @@ MEMORY_IN_100, FORM_IN_100 = 14, 14
 #: Of the forms, the percentage of sound poems and of cut-ups.
 SOUND_IN_100, CUT_IN_100 = 30, 30
 #: The percentage of lines that get a second sentence: a sound, a deed, a thing, a question or a memory.
-CODA_IN_100: Final = 36
+CODA_IN_100: Final = 62
 #: Of the second sentences, the percentage of questions, if one is allowed, and of memories, if there are any.
-ASK_IN_100, TOLD_IN_100 = 45, 20
+ASK_IN_100, TOLD_IN_100 = 32, 20
+#: The second sentences, behind any line, and behind a line on a statement.
+CODAS: Final = ("{sound}.", "{deed}.", "{deed}.", "{sound}. {deed}.", "{deed}. {sound}.")
+OPEN_CODAS: Final = (*CODAS, "{thing}.", "{sound}. {thing}.")
 #: The percentage of running jokes in the writer of memory, and the replies before the first one.
 GAG_IN_100, COMPANY = 30, 4
 
@@ -55,6 +58,8 @@ class Draft:
     answers: bool
     owns: bool
     sound: str = ""
+    #: Whether a thing of the cat's, a deed or a question bends it, so that it is hardly said twice.
+    bent: bool = False
 
     @property
     def asks(self) -> bool:
@@ -65,6 +70,7 @@ class Draft:
         """Return the draft with another sentence behind it."""
         return replace(
             self,
+            bent=self.bent or more not in {sound, f"{sound}."},
             words=f"{self.words} {more}",
             frames=[*self.frames, *frames],
             owns=self.owns or owns,
@@ -133,6 +139,7 @@ def _line(
         answers=kind not in {"statement", "bare"},
         owns=any(name in given.own for name in names),
         sound=given.values["sound"] if "sound" in names else "",
+        bent=any(name.startswith(("thing", "deed")) for name in names),
     )
 
 
@@ -162,7 +169,7 @@ def _with_coda(scene: Scene, kind: str, draft: Draft, given: Filling, dice: rand
     told = _told(scene, given, dice) if len(scene.facts) and dice.randrange(100) < TOLD_IN_100 else None
     if told is not None:
         return draft.then(told[1], [told[0]], owns=True)
-    codas = ("{sound}.", "{deed}.", "{thing}.") if is_open(kind) else ("{sound}.", "{sound}.", "{deed}.")
+    codas = OPEN_CODAS if is_open(kind) else CODAS
     unused = [line for line in codas if not set(given.used) & set(SLOT.findall(line))]
     if not unused:
         return draft

@@ -36,10 +36,15 @@ def pieces(texts: Sequence[str], language: str, allowed: Callable[[str], bool]) 
                         yield number, " ".join(found[begin:end])
 
 
-def cut_up(texts: Sequence[str], language: str, dice: random.Random, allowed: Callable[[str], bool]) -> str:
-    """Return a cut-up of three pieces from at least two texts, a line each; empty if there are too few."""
+def cut_up(
+    texts: Sequence[str], language: str, dice: random.Random, allowed: Callable[[str], bool], *, least: int
+) -> str:
+    """Return a cut-up of three pieces from at least two texts, a line each.
+
+    Empty if the hat holds fewer than `least` pieces.
+    """
     hat = list(dict.fromkeys(pieces(texts, language, allowed))) if chat.starts(language) else []
-    if len(hat) < 2 * PIECES:
+    if len(hat) < least:
         return ""
     dice.shuffle(hat)
     hat.sort(key=lambda pair: -len(pair[1].split()) + dice.randrange(3))

@@ -39,9 +39,15 @@ def asked_sound_poem(scene: Scene, given: Filling, dice: random.Random) -> str:
 
 
 def cut_up(scene: Scene, _: Filling, dice: random.Random) -> str:
-    """Return a cut-up of the person's latest statements."""
+    """Return a cut-up of the person's latest statements, if the hat is full enough to surprise."""
     texts = [text for text in (*scene.theirs[-CUT_TEXTS:], scene.said) if _can_be_cut(text)]
-    return cutup.cut_up(texts, scene.words.language, dice, _may_cut)
+    return cutup.cut_up(texts, scene.words.language, dice, _may_cut, least=2 * cutup.PIECES)
+
+
+def asked_cut_up(scene: Scene, _: Filling, dice: random.Random) -> str:
+    """Return a cut-up of the person's latest statements, from any hat that holds enough."""
+    texts = [text for text in scene.theirs[-CUT_TEXTS:] if _can_be_cut(text)]
+    return cutup.cut_up(texts, scene.words.language, dice, _may_cut, least=cutup.PIECES)
 
 
 def _can_be_cut(text: str) -> bool:
@@ -96,5 +102,5 @@ PERFORMANCES: Final[Mapping[str, Callable[[Scene, Filling, random.Random], str]]
     "story_turn": story_turn,
     "story_end": story_end,
     "soundpoem": asked_sound_poem,
-    "cutup": cut_up,
+    "cutup": asked_cut_up,
 }

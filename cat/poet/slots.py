@@ -44,11 +44,12 @@ class Filling:
 def filling(scene: Scene, act: Act, dice: random.Random) -> Filling:
     """Return a draft's values; what the recent replies hold is avoided."""
     words = scene.words
-    singular = [noun for noun in scene.nouns if not noun.plural]
-    plural = [noun for noun in scene.nouns if noun.plural]
+    kin = [noun for noun in scene.nouns if is_person(noun, scene)]
+    singular = [noun for noun in scene.nouns if not noun.plural and noun not in kin]
+    plural = [noun for noun in scene.nouns if noun.plural and noun not in kin]
     noun = _pick(singular, dice)
     second = next((other for other in singular if other != noun), None)
-    old = _pick([noun for noun in scene.old if not noun.plural][:6], dice)
+    old = _pick([noun for noun in scene.old if not noun.plural and not is_person(noun, scene)][:6], dice)
     thing = _thing(scene, noun.word if noun else "", dice)
     values: dict[str, str] = {
         **thing,
@@ -58,6 +59,7 @@ def filling(scene: Scene, act: Act, dice: random.Random) -> Filling:
         "clause": scene.clause if words.language == "en" else "",
         "quote": scene.clause if words.language != "en" else "",
         "m": second.word if second else "",
+        "kin": next((noun.word for noun in kin if not noun.plural), ""),
         "old": old.word if old else "",
         **forms(words.language, noun, ""),
         **forms(words.language, old, "old"),
@@ -68,6 +70,7 @@ def filling(scene: Scene, act: Act, dice: random.Random) -> Filling:
         values["a_v"] = english_article(act.slots["v"])
     own = {
         "n",
+        "kin",
         "pl",
         "the_pl",
         "m",
@@ -83,6 +86,12 @@ def filling(scene: Scene, act: Act, dice: random.Random) -> Filling:
         *forms(words.language, None, ""),
     }
     return Filling(scene, values, frozenset(own))
+
+
+def is_person(noun: Noun, scene: Scene) -> bool:
+    """Return whether a noun names a person: the cat does not bat people."""
+    family = scene.words.hear.get("topic_family")
+    return noun.human or bool(family and family.search(noun.word))
 
 
 def _pick(nouns: Sequence[Noun], dice: random.Random) -> Noun | None:

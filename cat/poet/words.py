@@ -30,6 +30,8 @@ class Noun:
     gender: str = ""
     #: Whether it names a thing that can be touched; known for English only.
     touchable: bool = False
+    #: Whether it names a person, such as `postman`; known for English only.
+    human: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,9 @@ def noun(word: str, language: str) -> Noun | None:
     touchable = "c" in tag
     if not tag or word in stop_words(language) or (language == "en" and word.endswith("ing") and not touchable):
         return None
-    return Noun(word, plural=tag[0] == "p", gender=tag[1:].replace("c", ""), touchable=touchable)
+    return Noun(
+        word, plural=tag[0] == "p", gender=tag[1:].strip("ch"), touchable=touchable, human="h" in tag and language == "en"
+    )
 
 
 def fold(word: str) -> str:
