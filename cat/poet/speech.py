@@ -13,6 +13,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
+from cat.poet import words
+
 #: Length of a word that may be played with, in characters.
 SHORTEST, LONGEST = 3, 16
 
@@ -46,6 +48,8 @@ def _never() -> frozenset[str]:
 
 def is_unspeakable(word: str) -> bool:
     """Return whether a word is one that the cat never says back, however it is dressed up."""
+    if word.lower() in words.names():
+        return False
     plain = unicodedata.normalize("NFKD", word.lower().translate(_LEET))
     letters = _TWICE.sub(r"\1", "".join(character for character in plain if character.isalpha()))
     forms = {letters, *(letters.removesuffix(end) for end in ("s", "er", "ing", "en"))}
