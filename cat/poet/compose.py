@@ -25,16 +25,16 @@ from cat.poet.slots import SLOT, Filling, fresh
 #: Drafts for one reply.
 DRAFTS: Final = 30
 #: Of the replies to statements, the percentage by the writer of memory and by the writer of form and sound.
-MEMORY_IN_100, FORM_IN_100 = 14, 14
+MEMORY_IN_100, FORM_IN_100 = 12, 7
 #: Of the forms, the percentage of sound poems and of cut-ups.
 SOUND_IN_100, CUT_IN_100 = 30, 30
 #: The percentage of lines that get a second sentence: a sound, a deed, a thing, a question or a memory.
-CODA_IN_100: Final = 62
+CODA_IN_100: Final = 42
 #: Of the second sentences, the percentage of questions, if one is allowed, and of memories, if there are any.
-ASK_IN_100, TOLD_IN_100 = 32, 20
+ASK_IN_100, TOLD_IN_100 = 40, 25
 #: The second sentences, behind any line, and behind a line on a statement.
-CODAS: Final = ("{sound}.", "{deed}.", "{deed}.", "{sound}. {deed}.", "{deed}. {sound}.")
-OPEN_CODAS: Final = (*CODAS, "{thing}.", "{sound}. {thing}.")
+CODAS: Final = ("{sound}.", "{sound}.", "{deed}.")
+OPEN_CODAS: Final = ("{sound}.", "{deed}.", "{thing}.")
 #: The percentage of running jokes in the writer of memory, and the replies before the first one.
 GAG_IN_100, COMPANY = 30, 4
 
@@ -60,6 +60,8 @@ class Draft:
     sound: str = ""
     #: Whether a thing of the cat's, a deed or a question bends it, so that it is hardly said twice.
     bent: bool = False
+    #: Whether it stands by itself, as a notice or a single word does.
+    whole: bool = False
 
     @property
     def asks(self) -> bool:
@@ -139,6 +141,7 @@ def _line(
         answers=kind not in {"statement", "bare"},
         owns=any(name in given.own for name in names),
         sound=given.values["sound"] if "sound" in names else "",
+        whole=kind in {"form", "short"},
         bent=any(name.startswith(("thing", "deed")) for name in names),
     )
 
@@ -161,7 +164,7 @@ def _takes_coda(scene: Scene, act: Act, shape: Shape) -> bool:
 
 def _with_coda(scene: Scene, kind: str, draft: Draft, given: Filling, dice: random.Random, *, ask: bool) -> Draft:
     """Append a second sentence, now and then. It uses none of the line's own slots, so that it adds something."""
-    if "\n" in draft.words or draft.asks or dice.randrange(100) >= CODA_IN_100:
+    if "\n" in draft.words or draft.asks or draft.whole or dice.randrange(100) >= CODA_IN_100:
         return draft
     if ask and dice.randrange(100) < ASK_IN_100:
         question = dice.choice(fresh(scene, [question.say for question in scene.words.questions]))
@@ -191,7 +194,8 @@ def _told(scene: Scene, given: Filling, dice: random.Random) -> tuple[str, str] 
     family = "like" if fact.family == "favorite" else fact.family
     lines = scene.words.say.get(f"memory_{family}", ())
     playable = all(may_play(word) or len(word) < perform.SMALL_LETTERS for word in fact.value.split())
-    if not lines or fact.value in scene.plain or not playable:
+    just_told = any(fact.value in text.lower() for text in (*scene.theirs[-2:], scene.said))
+    if not lines or just_told or not playable:
         return None
     line = dice.choice(lines)
     values = {**given.values, "v": fact.value, "x": fact.subject}
@@ -220,6 +224,6 @@ def _form(scene: Scene, given: Filling, dice: random.Random, *, lines: bool) -> 
     else:
         made = perform.cut_up(scene, given, dice) if chance < SOUND_IN_100 + CUT_IN_100 else ""
     if made:
-        return Draft(words=made, frames=[], answers=True, owns=True)
+        return Draft(words=made, frames=[], answers=True, owns=True, whole=True)
     pool = [line for line in scene.words.lines("form") if not lines or "\n" in line]
     return _line(scene, "form", given, dice, lines=pool) if scene.nouns else None

@@ -87,15 +87,18 @@ def _same(old: Fact, new: Fact) -> bool:
     return old.key == new.key
 
 
-def told_in(text: str, language: str) -> list[Fact]:
-    """Return the facts that a text states, in the order of the text."""
+def told_in(text: str, language: str, animal: str = "") -> list[Fact]:
+    """Return the facts that a text states, in the order of the text.
+
+    `animal` is the one that a name without a noun belongs to, as in `her name is pepper`.
+    """
     known = lexicon(language)
     found: list[tuple[int, Fact]] = []
     for sentence in _sentences(text, known):
         taken: list[tuple[int, int]] = []
         for pattern in known.tell:
             for match in pattern.heard.finditer(sentence):
-                fact = _fact(pattern, match, language)
+                fact = _fact(pattern, match, language, animal_in(sentence, language) or animal)
                 if fact and not any(begin < match.end("v") and match.start() < end for begin, end in taken):
                     taken.append((match.start(), match.end("v")))
                     found.append((match.start() + 1000 * len(found), fact))
@@ -110,12 +113,21 @@ def _sentences(text: str, known: Lexicon) -> list[str]:
     return [piece for piece in pieces if piece and not piece.endswith("?")]
 
 
-def _fact(pattern: Pattern, match: re.Match[str], language: str) -> Fact | None:
+def animal_in(text: str, language: str) -> str:
+    """Return the last animal, or other thing with a name, that a text mentions; empty if it mentions none."""
+    animals = lexicon(language).marks.get("animal")
+    found = animals.findall(text) if animals else []
+    return found[-1].lower() if found else ""
+
+
+def _fact(pattern: Pattern, match: re.Match[str], language: str, animal: str) -> Fact | None:
     groups = match.groupdict()
     value = (groups.get("v") or "").strip(" ,;:-.!'\"")[:VALUE_CHARACTERS]
     if not value or (pattern.name and not _is_name(value, language)):
         return None
     subject = (groups.get("x") or "").lower()
+    if pattern.key.endswith("?"):
+        return Fact(f"pet:{animal}", value.lower(), f"my {animal} is {value.lower()}") if animal else None
     return Fact(pattern.key.format(x=subject), value.lower(), match.group().strip(" ,;:-.!").lower())
 
 
@@ -156,12 +168,13 @@ def answered(question: str, text: str, language: str) -> Fact | None:
 
 def learned(talk: Sequence[Mapping[str, str]], language: str) -> Iterator[Fact]:
     """Yield the facts of a stretch of talk, oldest first; each line has a `role` and a `content`."""
-    wanted = asked = ""
+    wanted = asked = animal = ""
     for line in talk:
         if line["role"] == "assistant":
             wanted = _wanted(line["content"], asked)
             continue
-        facts = told_in(line["content"], language)
+        facts = told_in(line["content"], language, animal)
+        animal = animal_in(line["content"].lower(), language) or animal
         answer = answered(wanted, line["content"], language) if wanted and not facts else None
         yield from facts
         if answer and not _is_reaction(answer.value, language):

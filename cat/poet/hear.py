@@ -18,8 +18,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from cat import grave
-from cat.poet import emoji, facts, games, sums, tongue, words
+from cat.poet import emoji, facts, games, replies, sums, tongue, words
 from cat.poet.kinds import kinds
+from cat.poet.lexicon import Question
 from cat.poet.scene import Act, Scene, is_sayable, may_play, phrase_of
 
 #: A text of more characters than this is of the kind `wall`.
@@ -91,7 +92,7 @@ def _first(scene: Scene) -> Act | None:
 
 
 def _thread(scene: Scene) -> Act | None:
-    return games.move(scene) or _learned(scene) or _answer(scene)
+    return games.move(scene) or _again(scene) or _learned(scene) or _answer(scene)
 
 
 def _learned(scene: Scene) -> Act | None:
@@ -124,8 +125,30 @@ def _answer(scene: Scene) -> Act | None:
         return Act(f"answer_no:{question.say}")
     if kind in {"yes", "no", "idk", "maybe", "ok", "hm", "whatever"}:
         return None
+    if not _takes(question, scene):
+        return None
     given = phrase_of(scene.plain, scene.words.parts.get("answer_prefixes", ()), scene.nouns)
     return Act(f"answer:{question.say}", {"x": given}) if given and question.other else None
+
+
+def _takes(question: Question, scene: Scene) -> bool:
+    """Return whether a text can be the answer to a question, and not the next thing that the person says."""
+    if question.takes:
+        return bool(re.search(question.takes, scene.plain))
+    shared = any(noun.word in question.say for noun in scene.nouns)
+    if question.yes:
+        return shared
+    named = question.fact == "name" or any(word in words.names() for word in scene.plain.split())
+    return named or bool(scene.nouns)
+
+
+def _again(scene: Scene) -> Act | None:
+    """Return the performance before, if the person asks for another."""
+    again = scene.words.marks.get("again")
+    if not scene.replies or again is None or not again.search(scene.plain):
+        return None
+    before = replies.kinds_of(scene.replies[-1], scene.words) & kinds().performed
+    return Act(min(before)) if before else None
 
 
 def _asked(scene: Scene) -> Act | None:
@@ -174,7 +197,13 @@ def _fact_act(scene: Scene, key: str) -> Act | None:
         return Act("quiet")
     return Act(
         f"fact_{_FAMILIES.get(family, family)}",
-        {"v": value, "x": found[0].subject, "count": str(len(value)), "half": str(max(1, len(value) // 2))},
+        {
+            "v": value,
+            "x": found[0].subject,
+            "vp": _verbal(value),
+            "count": str(len(value)),
+            "half": str(max(1, len(value) // 2)),
+        },
     )
 
 
@@ -224,7 +253,12 @@ def _told(scene: Scene, fact: facts.Fact) -> Act:
         return Act("quiet")
     family = _FAMILIES.get(fact.family, fact.family)
     kind = "told_child" if family == "age" and scene.facts.is_child else f"told_{family}"
-    return Act(kind, {"v": fact.value, "x": fact.subject})
+    return Act(kind, {"v": fact.value, "x": fact.subject, "vp": _verbal(fact.value)})
+
+
+def _verbal(value: str) -> str:
+    """Return what is said of a relative as an English verb phrase, such as `is called marta`."""
+    return value if " " in value else f"is called {value}"
 
 
 def _is_wall(scene: Scene) -> bool:

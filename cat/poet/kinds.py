@@ -20,6 +20,7 @@ class Kinds:
     plain: frozenset[str]
     open: frozenset[str]
     quiet_after: frozenset[str]
+    performed: frozenset[str]
 
 
 @cache
@@ -30,7 +31,9 @@ def kinds() -> Kinds:
     return Kinds(
         parents=given["parents"],
         first=groups["first"],
-        **{name: frozenset(groups[name]) for name in ("no_answer", "news", "plain", "open", "quiet_after")},
+        **{
+            name: frozenset(groups[name]) for name in ("no_answer", "news", "plain", "open", "quiet_after", "performed")
+        },
     )
 
 

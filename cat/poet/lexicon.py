@@ -23,6 +23,8 @@ class Question:
     say: str
     #: The key of the fact that an answer states, such as `name`; empty: none.
     fact: str = ""
+    #: What an answer other than yes and no looks like; empty: a noun.
+    takes: str = ""
     yes: Sequence[str] = ()
     no: Sequence[str] = ()
     #: Replies to any other answer; `{x}` is the answer.

@@ -10,6 +10,7 @@ from typing import Final
 
 from cat import grave
 from cat.poet import chat, speech, spelling, tongue, words
+from cat.poet import facts as facts_of
 from cat.poet.facts import Fact, Facts, learned, told_in
 from cat.poet.lexicon import Lexicon, lexicon
 from cat.poet.words import Noun
@@ -83,7 +84,9 @@ def scene_of(heard: Heard) -> Scene:
     lexicon_languages = (*words.FULL, *words.SMALL)
     spoken = language if language in words.FULL else "en"
     plain = spelling.plain(said, language)
-    told = told_in(said, language) if language in lexicon_languages else []
+    animals = (facts_of.animal_in(text.lower(), spoken) for text in reversed(told_before))
+    animal = next(filter(None, animals), "")
+    told = told_in(said, language, animal) if language in lexicon_languages else []
     facts = Facts(heard.facts)
     facts.learn(fact for words_told in heard.told for fact in told_in(words_told, tongue.language_of(words_told)))
     facts.learn(

@@ -18,6 +18,8 @@ from cat.poet import chat, words
 _SHORTEST: Final = 4
 #: A word of so many letters is mended into one of this many most frequent ones, a longer word into any that is known.
 _FREQUENT: Final[Mapping[int, int]] = {4: 1500, 5: 4000, 6: 6000}
+#: Endings of words that are known without them.
+_ENDINGS: Final = ("s", "es", "ed", "d", "ing", "er", "ers", "ly", "y", "n't", "en", "n", "e")
 _STRETCHED: Final = re.compile(r"(\w)\1{2,}")
 _TOKEN: Final = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*|\d\w*|\+")
 _LETTERS: Final = {
@@ -66,9 +68,18 @@ def _nearest(word: str, language: str) -> str:
     if word in words.names() or any(words.is_known(word, other) for other in words.FULL):
         return word
     places = words.word_list(language).places
+    if any(word.endswith(end) and words.is_known(word.removesuffix(end), language) for end in _ENDINGS):
+        return word
     most = _FREQUENT.get(len(word), len(places))
-    near = [(places[other], other) for other in _one_typo_away(word, language) if places.get(other, most) < most]
+    # the verbs of the other languages have so many forms that only swapped letters are surely a typo
+    forms = _one_typo_away(word, language) if language == "en" else _swapped(word)
+    near = [(places[other], other) for other in forms if places.get(other, most) < most]
     return min(near)[1] if near else word
+
+
+def _swapped(word: str) -> Iterator[str]:
+    for place in range(len(word) - 1):
+        yield word[:place] + word[place + 1] + word[place] + word[place + 2 :]
 
 
 def _one_typo_away(word: str, language: str) -> Iterator[str]:

@@ -17,6 +17,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 LONGEST: Final = 60
 
 _NUMBER: Final = r"\d{1,6}(?:[.,]\d{1,3})?"
+#: A percentage of a number.
+_SHARE: Final = re.compile(r"(\d{1,3}) ?(?:%|percent|prozent|pour cent|por ciento) (?:of|von|de) (\d{1,6})\b")
 _TOKEN: Final = re.compile(rf"{_NUMBER}|[^\s\d]+(?:\s(?:durch|by|par))?")
 _APPLY: Final[Mapping[str, Callable[[Fraction, Fraction], Fraction]]] = {
     "+": lambda a, b: a + b, "-": lambda a, b: a - b, "*": lambda a, b: a * b, "/": lambda a, b: a / b,
@@ -59,6 +61,9 @@ def total(text: str, language: str) -> str:
         lambda word: str(_tables().digits.get(language, {}).get(word.group(), word.group())),
         text[:LONGEST].lower(),
     )
+    share = _SHARE.search(spelt)
+    if share:
+        return _written(Fraction(share.group(1)) * Fraction(share.group(2)) / 100)
     match = _tables().sums.search(spelt)
     if not match or re.fullmatch(r"\d{1,4}[-/:.]\d{1,2}(?:[-/:.]\d{1,4})?", match.group()):
         return ""
@@ -66,6 +71,10 @@ def total(text: str, language: str) -> str:
         result = _evaluated(_TOKEN.findall(match.group()))
     except (ZeroDivisionError, KeyError, ValueError):
         return ""
+    return _written(result)
+
+
+def _written(result: Fraction) -> str:
     return str(result.numerator) if result.denominator == 1 else f"{float(result):.2f}".rstrip("0")
 
 

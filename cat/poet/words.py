@@ -83,7 +83,11 @@ def noun(word: str, language: str) -> Noun | None:
     if not tag or word in stop_words(language) or (language == "en" and word.endswith("ing") and not touchable):
         return None
     return Noun(
-        word, plural=tag[0] == "p", gender=tag[1:].strip("ch"), touchable=touchable, human="h" in tag and language == "en"
+        word,
+        plural=tag[0] == "p",
+        gender=tag[1:].strip("ch"),
+        touchable=touchable,
+        human="h" in tag and language == "en",
     )
 
 
