@@ -4,9 +4,10 @@
     .venv/bin/python -m benchmarks.blind unmix FOLDER
 
 `mix` lets this checkout and the other one answer `tests/data/cat/fresh.txt`, and writes `FOLDER/read.txt`, a numbered
-line for each reply with the texts before it, in random order, and `FOLDER/key.json`. The reader writes
-`FOLDER/scores.txt`: a line `number score` for each reply, 0 it has nothing to do with the text, 1 it bats a word of it or
-fits its type only, 2 it responds to what was said. `unmix` prints the shares for each checkout.
+line for each reply with the texts before it, in random order, and `FOLDER/key.json`.
+The reader writes `FOLDER/scores.txt`, a line `number score` for each reply: 0 it has nothing to do with the text,
+1 it bats a word of it or fits its type only, 2 it responds to what was said.
+`unmix` prints the shares of each checkout.
 """
 
 from __future__ import annotations
@@ -64,7 +65,9 @@ def replies(checkout: Path) -> list[str]:
 
 def mix(other: Path, folder: Path) -> None:
     """Write the replies in random order, and the key."""
-    before = [f"{texts[place - 1]} / {text}" if place else text for _, texts in talks() for place, text in enumerate(texts)]
+    before = [
+        f"{texts[place - 1]} / {text}" if place else text for _, texts in talks() for place, text in enumerate(texts)
+    ]
     rows = [
         (name, text, words)
         for name, checkout in (("this", HERE), ("other", other))

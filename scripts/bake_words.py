@@ -36,11 +36,11 @@ BAKED: Final = HERE.parent / "cat" / "poet" / "words"
 FULL, SMALL = 25_000, 3_000
 #: A noun that is rarer than this (Zipf's scale) is left out.
 RAREST_NOUN: Final = 3.0
-#: WordNet's lexicographer files of things that can be touched: animal, artifact, food, object, phenomenon, plant, substance.
+#: WordNet's lexicographer files of things that can be touched: animals, artifacts, food, objects, plants and the like.
 TOUCHABLE: Final = frozenset({5, 6, 13, 17, 19, 20, 27})
 #: WordNet's lexicographer file of people.
 PERSON: Final = 18
-_WORD: Final = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+_WORD: Final = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
 
 
 def english(wordnet: Path) -> Mapping[str, str]:
@@ -62,13 +62,17 @@ def english(wordnet: Path) -> Mapping[str, str]:
         if not line.startswith(" ")
     }
     nouns: dict[str, str] = {}
+    # forms of verbs, such as `stole`, though a noun is spelt the same
+    forms = {line.split()[0] for line in (wordnet / "verb.exc").read_text().splitlines()}
     for line in (wordnet / "index.noun").read_text().splitlines():
         if line.startswith(" "):
             continue
         fields = line.split()
         lemma, first_sense = fields[0], fields[6 + int(fields[3])]
         count = uses[lemma]
-        if count["noun"] < count["other"] or (not count["noun"] and lemma in others):
+        base = uses[lemma.removesuffix("s")]
+        is_form = lemma in forms or (lemma.endswith("s") and base["other"] > base["noun"])
+        if is_form or count["noun"] < count["other"] or (not count["noun"] and lemma in others):
             continue
         sense = files_of_senses[first_sense]
         nouns[lemma] = "s" + "c" * (sense in TOUCHABLE) + "h" * (sense == PERSON)

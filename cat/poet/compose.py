@@ -29,7 +29,7 @@ MEMORY_IN_100, FORM_IN_100 = 12, 7
 #: Of the forms, the percentage of sound poems and of cut-ups.
 SOUND_IN_100, CUT_IN_100 = 30, 30
 #: The percentage of lines that get a second sentence: a sound, a deed, a thing, a question or a memory.
-CODA_IN_100: Final = 42
+CODA_IN_100: Final = 48
 #: Of the second sentences, the percentage of questions, if one is allowed, and of memories, if there are any.
 ASK_IN_100, TOLD_IN_100 = 40, 25
 #: The second sentences, behind any line, and behind a line on a statement.
@@ -82,8 +82,9 @@ class Draft:
 
 def drafts(scene: Scene, act: Act, dice: random.Random, *, shape: Shape, ask: bool) -> Iterator[Draft]:
     """Yield drafts; `ask` allows a question of the cat at the end."""
+    own = slots.stock(scene)
     for number in range(DRAFTS):
-        given = slots.filling(scene, act, dice)
+        given = slots.filling(scene, act, own, dice)
         draft = _draft(scene, act, given, dice, shape if number % 3 else Shape.LINE)
         if draft is not None:
             yield _with_coda(scene, act.kind, draft, given, dice, ask=ask) if _takes_coda(scene, act, shape) else draft
@@ -96,7 +97,7 @@ def frames_of(draft: Draft) -> list[str]:
 
 def spare(scene: Scene, act: Act, dice: random.Random, avoid: frozenset[str]) -> Draft:
     """Return a line that always can be said, if possible none of `avoid`."""
-    given = slots.filling(scene, act, dice)
+    given = slots.filling(scene, act, slots.stock(scene), dice)
     lines = [line for line in scene.words.lines("bare") if given.can_fill(line)]
     line = dice.choice([line for line in lines if replies.frame_of(line) not in avoid] or lines)
     return Draft(words=given.fill(line), frames=[line], answers=False, owns=False)
@@ -138,7 +139,7 @@ def _line(
     return Draft(
         words=given.fill(line),
         frames=[line],
-        answers=kind not in {"statement", "bare"},
+        answers=kind != "bare",
         owns=any(name in given.own for name in names),
         sound=given.values["sound"] if "sound" in names else "",
         whole=kind in {"form", "short"},
@@ -211,9 +212,9 @@ def _memory(scene: Scene, given: Filling, dice: random.Random) -> Draft | None:
         return first
     told = _told(scene, given, dice) if len(scene.facts) and dice.randrange(2) else None
     if told is not None:
-        return first.then(told[1], [told[0]], owns=True)
+        return replace(first.then(told[1], [told[0]], owns=True), whole=True)
     second = _line(scene, "memory", given, dice) if scene.old else None
-    return first.then(second.words, second.frames, owns=True) if second else first
+    return replace(first.then(second.words, second.frames, owns=True), whole=True) if second else first
 
 
 def _form(scene: Scene, given: Filling, dice: random.Random, *, lines: bool) -> Draft | None:

@@ -25,6 +25,8 @@ from cat.poet.scene import Act, Scene, is_sayable, may_play, phrase_of
 
 #: A text of more characters than this is of the kind `wall`.
 WALL: Final = 220
+#: A performance can be asked for again after so many replies.
+AGAIN: Final = 2
 #: Longest answer to a question of the cat, in words.
 ANSWER_WORDS: Final = 7
 #: How the family of a fact's key is called in the kinds of lines.
@@ -147,8 +149,11 @@ def _again(scene: Scene) -> Act | None:
     again = scene.words.marks.get("again")
     if not scene.replies or again is None or not again.search(scene.plain):
         return None
-    before = replies.kinds_of(scene.replies[-1], scene.words) & kinds().performed
-    return Act(min(before)) if before else None
+    for reply in reversed(scene.replies[-AGAIN:]):
+        before = replies.kinds_of(reply, scene.words) & kinds().performed
+        if before:
+            return Act(min(before))
+    return None
 
 
 def _asked(scene: Scene) -> Act | None:

@@ -79,10 +79,10 @@ def scene_of(heard: Heard) -> Scene:
     """Read a text in its conversation."""
     said = heard.said
     told_before = heard.theirs
-    theirs = [text for text in told_before if not grave.is_grave(text, tongue.language_of(text))]
     language = tongue.language_of(said, reversed(told_before), person=heard.person)
     lexicon_languages = (*words.FULL, *words.SMALL)
     spoken = language if language in words.FULL else "en"
+    theirs = [text for text in told_before if not grave.is_grave(text, spoken)]
     plain = spelling.plain(said, language)
     animals = (facts_of.animal_in(text.lower(), spoken) for text in reversed(told_before))
     animal = next(filter(None, animals), "")
@@ -143,7 +143,7 @@ def nouns_in(plain: str, language: str, said: str = "") -> list[Noun]:
             or (language == "de" and _is_verb(bare, before, said))
         ):
             continue
-        weight = 3 * noun.touchable + 2 * (place >= len(tokens) - 2) + min(len(bare), 9) // 3
+        weight = 3 * noun.touchable + (place >= len(tokens) - 2) + min(len(bare), 9) // 3
         found.setdefault(bare, (weight, noun))
     return [noun for _, noun in sorted(found.values(), key=lambda pair: -pair[0])]
 

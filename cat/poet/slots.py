@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from cat.poet.lexicon import Lexicon
 from cat.poet.scene import Act, Scene
 from cat.poet.words import Noun
 
@@ -41,8 +42,24 @@ class Filling:
         return SLOT.sub(lambda slot: self.values[slot.group(1)], line)
 
 
-def filling(scene: Scene, act: Act, dice: random.Random) -> Filling:
-    """Return a draft's values; what the recent replies hold is avoided."""
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """What of the cat's own the recent replies do not hold."""
+
+    things: Sequence[str]
+    deeds: Sequence[str]
+    sounds: Sequence[str]
+
+
+def stock(scene: Scene) -> Stock:
+    """Return the cat's things, deeds and sounds that may be used in this reply."""
+    words = scene.words
+    things = [thing["thing"] for thing in words.things]
+    return Stock(fresh(scene, things), fresh(scene, words.deeds), fresh(scene, words.sounds))
+
+
+def filling(scene: Scene, act: Act, own: Stock, dice: random.Random) -> Filling:
+    """Return a draft's values; the cat's are drawn from its stock."""
     words = scene.words
     kin = [noun for noun in scene.nouns if is_person(noun, scene)]
     singular = [noun for noun in scene.nouns if not noun.plural and noun not in kin]
@@ -50,11 +67,11 @@ def filling(scene: Scene, act: Act, dice: random.Random) -> Filling:
     noun = _pick(singular, dice)
     second = next((other for other in singular if other != noun), None)
     old = _pick([noun for noun in scene.old if not noun.plural and not is_person(noun, scene)][:6], dice)
-    thing = _thing(scene, noun.word if noun else "", dice)
+    thing = _thing(words, own.things, noun.word if noun else "", dice)
     values: dict[str, str] = {
         **thing,
-        "deed": dice.choice(fresh(scene, words.deeds)) if words.deeds else "",
-        "sound": dice.choice(fresh(scene, words.sounds)) if words.sounds else "",
+        "deed": dice.choice(own.deeds) if own.deeds else "",
+        "sound": dice.choice(own.sounds) if own.sounds else "",
         "name": scene.name,
         "clause": scene.clause if words.language == "en" else "",
         "quote": scene.clause if words.language != "en" else "",
@@ -68,7 +85,7 @@ def filling(scene: Scene, act: Act, dice: random.Random) -> Filling:
     }
     if "v" in act.slots:
         values["a_v"] = english_article(act.slots["v"])
-    own = {
+    theirs = {
         "n",
         "kin",
         "pl",
@@ -85,7 +102,7 @@ def filling(scene: Scene, act: Act, dice: random.Random) -> Filling:
         "yours",
         *forms(words.language, None, ""),
     }
-    return Filling(scene, values, frozenset(own))
+    return Filling(scene, values, frozenset(theirs))
 
 
 def is_person(noun: Noun, scene: Scene) -> bool:
@@ -105,15 +122,14 @@ def fresh(scene: Scene, choices: Sequence[str]) -> Sequence[str]:
     return [choice for choice in choices if choice not in recent] or choices
 
 
-def _thing(scene: Scene, noun: str, dice: random.Random) -> dict[str, str]:
+def _thing(words: Lexicon, allowed: Sequence[str], noun: str, dice: random.Random) -> dict[str, str]:
     """Choose, from a few random things, the one closest in sound to the noun."""
-    things = {thing["thing"]: thing for thing in scene.words.things}
-    if not things:
+    if not allowed:
         return {}
-    allowed = fresh(scene, list(things))
     name = max(dice.sample(allowed, k=min(THINGS_HEARD, len(allowed))), key=lambda given: nearness(noun, given))
+    cases = next(thing for thing in words.things if thing["thing"] == name)
     bare = re.sub(r"^(?:an?|the|one|half a) ", "", name)
-    return {**things[name], "a_thing": name, "thing_bare": bare}
+    return {**cases, "a_thing": name, "thing_bare": bare}
 
 
 def nearness(word: str, thing: str) -> int:

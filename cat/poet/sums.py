@@ -65,7 +65,7 @@ def total(text: str, language: str) -> str:
     if share:
         return _written(Fraction(share.group(1)) * Fraction(share.group(2)) / 100)
     match = _tables().sums.search(spelt)
-    if not match or re.fullmatch(r"\d{1,4}[-/:.]\d{1,2}(?:[-/:.]\d{1,4})?", match.group()):
+    if not match or re.fullmatch(r"\d{1,4}[-/:.]\d{1,4}(?:[-/:.]\d{1,4})?", match.group().strip()):
         return ""
     try:
         result = _evaluated(_TOKEN.findall(match.group()))

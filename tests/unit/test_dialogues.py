@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase as fnmatch
 from typing import Final
 
 import pytest
@@ -21,11 +22,11 @@ DATA: Final = ROOT / "tests/data/cat"
 NOW: Final = datetime(2026, 11, 27, 16, 10, tzinfo=UTC)
 #: Small talk between a statement and the question for it.
 BETWEEN: Final = {
-    "en": ("it rains on the piano", "the bus was late", "ok", "i bought a hat", "nice", "the soup is too hot", "hm", "my shoe is wet"),
-    "de": ("es regnet auf das klavier", "der bus war spät", "ok", "ich habe suppe gekocht", "schön", "mein schuh ist nass", "hm"),
-    "fr": ("il pleut sur le piano", "le bus était en retard", "ok", "j'ai fait une soupe", "cool", "ma chaussure est mouillée", "hm"),
-    "es": ("llueve en el piano", "el bus llegó tarde", "ok", "hice una sopa", "qué bien", "mi zapato está mojado", "hm"),
-}  # fmt: skip
+    "en": "it rains on the piano|the bus was late|ok|i bought a hat|nice|the soup is too hot|hm|my shoe is wet",
+    "de": "es regnet auf das klavier|der bus war spät|ok|ich habe suppe gekocht|schön|mein schuh ist nass|hm",
+    "fr": "il pleut sur le piano|le bus était en retard|ok|j'ai fait une soupe|cool|ma chaussure est mouillée|hm",
+    "es": "llueve en el piano|el bus llegó tarde|ok|hice una sopa|qué bien|mi zapato está mojado|hm",
+}
 
 
 @dataclass
@@ -100,7 +101,7 @@ def test_a_dialogue_goes_as_it_should(dialogue: Dialogue) -> None:
         kind, words = str(reply.facts["kind"]), reply.words
         told = f"{line.text!r} got {words!r} as {kind}"
 
-        assert kind == line.kind or not line.kind or (line.kind.endswith("*") and kind.startswith(line.kind[:-1])), told
+        assert not line.kind or any(fnmatch(kind, wanted) for wanted in line.kind.split("|")), told
         assert not line.lang or reply.facts["language"] == line.lang, told
         assert not line.lines or words.count("\n") + 1 == int(line.lines), told
         assert not line.has or any(word in words for word in line.has.split("|")), told
@@ -114,9 +115,18 @@ def test_a_dialogue_goes_as_it_should(dialogue: Dialogue) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["i read about the holocaust", "my uncle has cancer", "the war goes on", "i am trans", "she had an abortion", "my priest sings",
-     "mein vater ist gestorben", "j'ai perdu mon bébé", "mi abuelo murió"],
-)  # fmt: skip
+    [
+        "i read about the holocaust",
+        "my uncle has cancer",
+        "the war goes on",
+        "i am trans",
+        "she had an abortion",
+        "my priest sings",
+        "mein vater ist gestorben",
+        "j'ai perdu mon bébé",
+        "mi abuelo murió",
+    ],
+)
 def test_a_grave_word_is_answered_quietly_and_never_comes_back(text: str) -> None:
     words = [word for word in speech.words_of(text) if not grave.playable(word)]
     assert words, "the text holds no grave word"
@@ -131,7 +141,7 @@ def test_a_grave_word_is_answered_quietly_and_never_comes_back(text: str) -> Non
 def told_and_asked(language: str, told: str, asked: str) -> str:
     country = {"en": "+44", "de": "+49", "fr": "+33", "es": "+34"}[language]
     talk = Talk(person=f"{country}7700900123")
-    for text in (told, *BETWEEN[language]):
+    for text in (told, *BETWEEN[language].split("|")):
         talk.say(text)
     return talk.say(asked).words
 
