@@ -12,6 +12,7 @@ The acts that a person expects an answer to get the first writer alone.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -22,6 +23,7 @@ from cat.poet.kinds import is_open, is_plain
 from cat.poet.scene import Act, Scene, may_play
 from cat.poet.slots import SLOT, Filling, fresh
 
+_WHOLE: Final = re.compile(r"\{(?:clause\w*|quote)\}")
 #: Drafts for one reply.
 DRAFTS: Final = 30
 #: Of the replies to statements, the percentage by the writer of memory and by the writer of form and sound.
@@ -152,7 +154,7 @@ def _pool(scene: Scene, kind: str) -> Sequence[str]:
     if kind == "greeting" and scene.name:
         return scene.words.lines("greeting_name")
     if kind.startswith("topic_"):
-        whole = [line for line in scene.words.lines("statement") if "{clause}" in line or "{quote}" in line]
+        whole = [line for line in scene.words.lines("statement") if _WHOLE.search(line)]
         return [*list(scene.words.lines(kind)) * 3, *whole]
     if kind == "statement" and not scene.nouns and not scene.clause:
         return scene.words.lines("bare")

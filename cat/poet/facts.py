@@ -117,7 +117,10 @@ def animal_in(text: str, language: str) -> str:
     """Return the last animal, or other thing with a name, that a text mentions; empty if it mentions none."""
     animals = lexicon(language).marks.get("animal")
     found = animals.findall(text) if animals else []
-    return found[-1].lower() if found else ""
+    if found:
+        return str(found[-1]).lower()
+    nouns = [noun.word for word in text.lower().split() if (noun := words.noun(word.strip(".,!?"), language))]
+    return nouns[-1] if language == "en" and nouns else ""
 
 
 def _fact(pattern: Pattern, match: re.Match[str], language: str, animal: str) -> Fact | None:

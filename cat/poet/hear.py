@@ -29,6 +29,12 @@ WALL: Final = 220
 AGAIN: Final = 2
 #: Longest answer to a question of the cat, in words.
 ANSWER_WORDS: Final = 7
+#: An answer other than yes and no is a phrase of at most so many words.
+PHRASE_WORDS: Final = 4
+_STATEMENT: Final = re.compile(
+    r"^(?:ich|du|er|sie|es|wir|ihr|das ist|da ist|je|j'|tu|il|elle|on|nous|yo|tú|él|ella|está|estoy|era|se|no|"
+    r"i|he|she|they|we|there|well)\b"
+)
 #: How the family of a fact's key is called in the kinds of lines.
 _FAMILIES: Final = {"has": "kids", "note": "word"}
 
@@ -128,6 +134,8 @@ def _answer(scene: Scene) -> Act | None:
     if kind in {"yes", "no", "idk", "maybe", "ok", "hm", "whatever"}:
         return None
     if not _takes(question, scene):
+        return None
+    if _STATEMENT.match(scene.plain) or len(scene.plain.split()) > PHRASE_WORDS:
         return None
     given = phrase_of(scene.plain, scene.words.parts.get("answer_prefixes", ()), scene.nouns)
     return Act(f"answer:{question.say}", {"x": given}) if given and question.other else None
@@ -237,6 +245,8 @@ def _by_pattern(scene: Scene) -> Act | None:
     kind = {"rps": "rps_start"}.get(kind or later, kind or later)
     if not kind:
         return None
+    if kind.startswith(("topic_", "delight", "complaint")) and scene.plain.strip(" .!,").isalpha():
+        kind = kind if scene.nouns else "oneword"
     if kind == "greeting" and scene.name:
         return Act("greeting", {"name": scene.name})
     if kind == "question_which":
@@ -284,4 +294,6 @@ def _looks(scene: Scene) -> Act:
         r"\W*(?=\w{5,}\W*$)(?:[asdfghjkl;]+|[qwertyuiop]+|[zxcvbnm]+|[^aeiouyäöüáéíóú\W]{6,})\W*", scene.plain
     ):
         return Act("nonsense_keys")
+    if scene.plain.strip(" .!,").isalpha() and not scene.nouns and may_play(scene.plain.strip(" .!,")):
+        return Act("oneword")
     return Act("statement")

@@ -29,7 +29,12 @@ _LEAD: Final = re.compile(
 )
 _STARTS: Final = re.compile(
     r"^(?:i|i'm|i've|i'd|i'll|my|we|we're|we've|our|he|she|they|it|the|a|an|this|some|two|three|four|"
-    r"there(?:'s| is| are| was| were))\b(?=.* .* )"
+    r"there(?:'s| is| are| was| were)|he's|she's|it's|they're|i'm)(?=\s\S)"
+)
+#: A statement whose subject `i` was left out, such as `found a button`.
+_DROPPED: Final = re.compile(
+    r"^(?:found|saw|made|got|lost|bought|went|ate|met|heard|slept|watched|cooked|baked|painted|walked|drove|spent|had|took|"
+    r"watching|thinking|waiting|sitting|eating|cooking|listening|working|trying|looking|going|reading|hiding|drinking)\s\S"
 )
 
 
@@ -167,6 +172,8 @@ def _clause(plain: str, language: str) -> str:
     if language != "en" or "?" in plain:
         return ""
     sentence = _LEAD.sub("", re.split(r"[.!;:(\n]", plain)[0]).strip(" ,")
+    if _DROPPED.match(sentence):
+        sentence = f"i {'am ' if sentence.partition(' ')[0].endswith('ing') else ''}{sentence}"
     tokens = sentence.split()
     if not _STARTS.match(sentence) or len(sentence) > CLAUSE_CHARACTERS or {"you", "your", "you're", "u"} & set(tokens):
         return ""

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cat.poet.lexicon import Lexicon
-from cat.poet.scene import Act, Scene
+from cat.poet.scene import Act, Scene, may_play
 from cat.poet.words import Noun
 
 SLOT: Final = re.compile(r"\{(\w+)\}")
+#: A statement on something else than the person.
+IT: Final = re.compile(r"(?:it|there|he|she|they|the|an?|this|some)\b")
 #: Things drawn at random, of which the one closest in sound to the noun is used.
 THINGS_HEARD: Final = 4
 #: Spanish nouns that are feminine and take `el`.
@@ -74,7 +76,10 @@ def filling(scene: Scene, act: Act, own: Stock, dice: random.Random) -> Filling:
         "sound": dice.choice(own.sounds) if own.sounds else "",
         "name": scene.name,
         "clause": scene.clause if words.language == "en" else "",
+        "clause_you": scene.clause if words.language == "en" and scene.clause.startswith("you") else "",
+        "clause_it": scene.clause if words.language == "en" and IT.match(scene.clause) else "",
         "quote": scene.clause if words.language != "en" else "",
+        "w": _single(scene),
         "m": second.word if second else "",
         "kin": next((noun.word for noun in kin if not noun.plural), ""),
         "old": old.word if old else "",
@@ -92,6 +97,9 @@ def filling(scene: Scene, act: Act, own: Stock, dice: random.Random) -> Filling:
         "the_pl",
         "m",
         "clause",
+        "clause_you",
+        "clause_it",
+        "w",
         "quote",
         "name",
         "old",
@@ -103,6 +111,12 @@ def filling(scene: Scene, act: Act, own: Stock, dice: random.Random) -> Filling:
         *forms(words.language, None, ""),
     }
     return Filling(scene, values, frozenset(theirs))
+
+
+def _single(scene: Scene) -> str:
+    """Return the one word that a text consists of; empty if it has more, or the word may not be played with."""
+    said = scene.plain.strip(" .!,?")
+    return said if said.isalpha() and may_play(said) else ""
 
 
 def is_person(noun: Noun, scene: Scene) -> bool:
