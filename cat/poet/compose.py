@@ -27,7 +27,7 @@ _WHOLE: Final = re.compile(r"\{(?:clause\w*|quote)\}")
 #: Drafts for one reply.
 DRAFTS: Final = 30
 #: Of the replies to statements, the percentage by the writer of memory and by the writer of form and sound.
-MEMORY_IN_100, FORM_IN_100 = 12, 7
+MEMORY_IN_100, FORM_IN_100 = 8, 6
 #: Of the forms, the percentage of sound poems and of cut-ups.
 SOUND_IN_100, CUT_IN_100 = 30, 30
 #: The percentage of lines that get a second sentence: a sound, a deed, a thing, a question or a memory.
@@ -157,7 +157,7 @@ def _pool(scene: Scene, kind: str) -> Sequence[str]:
         whole = [line for line in scene.words.lines("statement") if _WHOLE.search(line)]
         return [*list(scene.words.lines(kind)) * 3, *whole]
     if kind == "statement" and not scene.nouns and not scene.clause:
-        return scene.words.lines("bare")
+        return scene.words.lines("oneword" if scene.fragment else "bare")
     return scene.words.lines(kind)
 
 

@@ -119,14 +119,18 @@ def animal_in(text: str, language: str) -> str:
     found = animals.findall(text) if animals else []
     if found:
         return str(found[-1]).lower()
-    nouns = [noun.word for word in text.lower().split() if (noun := words.noun(word.strip(".,!?"), language))]
+    nouns = [
+        noun.word
+        for word in text.lower().split()
+        if (noun := words.noun(word.strip(".,!?"), language)) and noun.touchable and not noun.plural
+    ]
     return nouns[-1] if language == "en" and nouns else ""
 
 
 def _fact(pattern: Pattern, match: re.Match[str], language: str, animal: str) -> Fact | None:
     groups = match.groupdict()
     value = (groups.get("v") or "").strip(" ,;:-.!'\"")[:VALUE_CHARACTERS]
-    if not value or (pattern.name and not _is_name(value, language)):
+    if not value or (pattern.name and not is_name(value, language)):
         return None
     subject = (groups.get("x") or "").lower()
     if pattern.key.endswith("?"):
@@ -134,7 +138,7 @@ def _fact(pattern: Pattern, match: re.Match[str], language: str, animal: str) ->
     return Fact(pattern.key.format(x=subject), value.lower(), match.group().strip(" ,;:-.!").lower())
 
 
-def _is_name(word: str, language: str) -> bool:
+def is_name(word: str, language: str) -> bool:
     """Return whether a word looks like a name: it is a frequent one, has a capital, or is in no list."""
     low = word.lower()
     if not _NAME.fullmatch(word):

@@ -148,8 +148,9 @@ def _takes(question: Question, scene: Scene) -> bool:
     shared = any(noun.word in question.say for noun in scene.nouns)
     if question.yes:
         return shared
-    named = question.fact == "name" or any(word in words.names() for word in scene.plain.split())
-    return named or bool(scene.nouns)
+    last = scene.said.strip(" .!,").split()[-1:]
+    named = any(facts.is_name(word, scene.words.language) for word in last)
+    return named or (question.fact != "name" and bool(scene.nouns))
 
 
 def _again(scene: Scene) -> Act | None:
@@ -246,7 +247,7 @@ def _by_pattern(scene: Scene) -> Act | None:
     if not kind:
         return None
     if kind.startswith(("topic_", "delight", "complaint")) and scene.plain.strip(" .!,").isalpha():
-        kind = kind if scene.nouns else "oneword"
+        kind = kind if scene.nouns or not scene.fragment else "oneword"
     if kind == "greeting" and scene.name:
         return Act("greeting", {"name": scene.name})
     if kind == "question_which":
@@ -294,6 +295,6 @@ def _looks(scene: Scene) -> Act:
         r"\W*(?=\w{5,}\W*$)(?:[asdfghjkl;]+|[qwertyuiop]+|[zxcvbnm]+|[^aeiouyäöüáéíóú\W]{6,})\W*", scene.plain
     ):
         return Act("nonsense_keys")
-    if scene.plain.strip(" .!,").isalpha() and not scene.nouns and may_play(scene.plain.strip(" .!,")):
+    if scene.fragment:
         return Act("oneword")
     return Act("statement")

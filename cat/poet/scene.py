@@ -22,6 +22,8 @@ CUT_TEXTS, OLD_TEXTS = 6, 10
 FREQUENT: Final = 3000
 #: After a grave text, the cat stays quiet for so many texts on the subject.
 GRAVE_TEXTS: Final = 2
+#: A fragment has at most so many words.
+FRAGMENT_WORDS: Final = 4
 #: Longest statement that is said back whole, in characters.
 CLAUSE_CHARACTERS: Final = 64
 _LEAD: Final = re.compile(
@@ -73,6 +75,13 @@ class Scene:
     person: str
     pictures: int
     seed: str
+
+    @property
+    def fragment(self) -> str:
+        """The text if it is a few words without a noun, such as `too late`; empty otherwise."""
+        said = self.plain.strip(" .!,")
+        few = 0 < len(said.split()) <= FRAGMENT_WORDS and said.replace(" ", "").replace("'", "").isalnum()
+        return said if few and not self.nouns and not said.isdigit() and is_sayable(said) else ""
 
     @property
     def name(self) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cat.poet.lexicon import Lexicon
-from cat.poet.scene import Act, Scene, may_play
+from cat.poet.scene import Act, Scene
 from cat.poet.words import Noun
 
 SLOT: Final = re.compile(r"\{(\w+)\}")
@@ -79,7 +79,7 @@ def filling(scene: Scene, act: Act, own: Stock, dice: random.Random) -> Filling:
         "clause_you": scene.clause if words.language == "en" and scene.clause.startswith("you") else "",
         "clause_it": scene.clause if words.language == "en" and IT.match(scene.clause) else "",
         "quote": scene.clause if words.language != "en" else "",
-        "w": _single(scene),
+        "w": scene.fragment,
         "m": second.word if second else "",
         "kin": next((noun.word for noun in kin if not noun.plural), ""),
         "old": old.word if old else "",
@@ -111,12 +111,6 @@ def filling(scene: Scene, act: Act, own: Stock, dice: random.Random) -> Filling:
         *forms(words.language, None, ""),
     }
     return Filling(scene, values, frozenset(theirs))
-
-
-def _single(scene: Scene) -> str:
-    """Return the one word that a text consists of; empty if it has more, or the word may not be played with."""
-    said = scene.plain.strip(" .!,?")
-    return said if said.isalpha() and may_play(said) else ""
 
 
 def is_person(noun: Noun, scene: Scene) -> bool:
