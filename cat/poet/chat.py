@@ -41,3 +41,8 @@ def reflected() -> Mapping[str, str]:
     """Return the English words for the speaker and what they are when said back."""
     known: Mapping[str, str] = _given()["reflected"]
     return known
+
+
+def is_safe(verb: str, word: str) -> bool:
+    """Return whether a question that begins so, such as `do you read`, may be turned into its answer."""
+    return word in _given()["safe"].get(verb, _given()["safe"]["do"]).split()

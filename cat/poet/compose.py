@@ -20,7 +20,7 @@ from typing import Final
 
 from cat.poet import perform, replies, slots, words
 from cat.poet.kinds import is_open, is_plain
-from cat.poet.scene import Act, Scene, may_play
+from cat.poet.scene import Act, Scene, answer_phrases, may_play
 from cat.poet.slots import SLOT, Filling, fresh
 
 _WHOLE: Final = re.compile(r"\{(?:clause\w*|quote)\}")
@@ -156,6 +156,8 @@ def _pool(scene: Scene, kind: str) -> Sequence[str]:
     if kind.startswith("topic_"):
         whole = [line for line in scene.words.lines("statement") if _WHOLE.search(line)]
         return [*list(scene.words.lines(kind)) * 3, *whole]
+    if kind in {"do_you", "should_i"} and not answer_phrases(scene.plain):
+        return scene.words.lines("yesno" if kind == "do_you" else "advice")
     if kind == "statement" and not scene.nouns and not scene.clause:
         return scene.words.lines("oneword" if scene.fragment else "bare")
     return scene.words.lines(kind)

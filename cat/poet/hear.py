@@ -22,6 +22,7 @@ from cat.poet import emoji, facts, games, replies, sums, tongue, words
 from cat.poet.kinds import kinds
 from cat.poet.lexicon import Question
 from cat.poet.scene import Act, Scene, is_sayable, may_play, phrase_of
+from cat.poet.slots import is_person
 
 #: A text of more characters than this is of the kind `wall`.
 WALL: Final = 220
@@ -265,7 +266,8 @@ def _by_pattern(scene: Scene) -> Act | None:
 
 
 def _told(scene: Scene, fact: facts.Fact) -> Act:
-    if not is_sayable(fact.value):
+    hostile = fact.family == "hate" and any(is_person(noun, scene) for noun in scene.nouns)
+    if hostile or not is_sayable(fact.value):
         return Act("quiet")
     family = _FAMILIES.get(fact.family, fact.family)
     kind = "told_child" if family == "age" and scene.facts.is_child else f"told_{family}"

@@ -33,6 +33,26 @@ _STARTS: Final = re.compile(
     r"^(?:i|i'm|i've|i'd|i'll|my|we|we're|we've|our|he|she|they|it|the|a|an|this|some|two|three|four|"
     r"there(?:'s| is| are| was| were)|he's|she's|it's|they're|i'm)(?=\s\S)"
 )
+#: A statement with one of these is not said back: it may be about people.
+_HOSTILE: Final = re.compile(
+    r"\b(?:hate|hates|kill\w*|hurt\w*|beat|punch\w*|slap\w*|inferior|disgust\w*|deserve\w*|should die)\b"
+)
+#: A question to the cat, or one that asks whether the person should do something.
+_TO_CAT: Final = re.compile(
+    r"^\W*(?:and |but |so |ok |hey )*(?P<verb>do|are|can|could|would|will|have|should) (?:you|i|we) "
+    r"(?:ever |really |even |still |also |actually )*(?P<rest>[\w' ,-]{2,48}?)\W*$"
+)
+#: Persons exchanged in a question to the cat.
+_TURNED: Final = {
+    "me": "you",
+    "my": "your",
+    "your": "my",
+    "you": "me",
+    "mine": "yours",
+    "yours": "mine",
+    "myself": "yourself",
+    "yourself": "myself",
+}
 #: A statement whose subject `i` was left out, such as `found a button`.
 _DROPPED: Final = re.compile(
     r"^(?:found|saw|made|got|lost|bought|went|ate|met|heard|slept|watched|cooked|baked|painted|walked|drove|spent|had|took|"
@@ -186,11 +206,28 @@ def _clause(plain: str, language: str) -> str:
     tokens = sentence.split()
     if not _STARTS.match(sentence) or len(sentence) > CLAUSE_CHARACTERS or {"you", "your", "you're", "u"} & set(tokens):
         return ""
-    if not is_sayable(sentence):
+    if not is_sayable(sentence) or _HOSTILE.search(sentence):
         return ""
     turned = [chat.reflected().get(token.strip(","), token) for token in tokens]
     text = " ".join(turned)
     return re.sub(r"\byou was\b", "you were", text)
+
+
+def answer_phrases(plain: str) -> Mapping[str, str]:
+    """Return an English question to the cat turned into its answer: `do you read?` gives `i read`.
+
+    `ivp` is said of the cat; `jvp` is what the person asks whether it should do. Empty without a question that is safe.
+    """
+    match = _TO_CAT.match(plain)
+    if not match or not is_sayable(match.group("rest")):
+        return {}
+    if not chat.is_safe(match.group("verb"), match.group("rest").split()[0].strip(",")):
+        return {}
+    rest = " ".join(_TURNED.get(word, word) for word in match.group("rest").split())
+    verb = match.group("verb")
+    if verb == "should":
+        return {"jvp": rest}
+    return {"ivp": {"do": "i", "are": "i am", "have": "i have"}.get(verb, f"i {verb}") + f" {rest}"}
 
 
 def _quoted(said: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cat.poet.lexicon import Lexicon
-from cat.poet.scene import Act, Scene
+from cat.poet.scene import Act, Scene, answer_phrases
 from cat.poet.words import Noun
 
 SLOT: Final = re.compile(r"\{(\w+)\}")
@@ -80,6 +80,7 @@ def filling(scene: Scene, act: Act, own: Stock, dice: random.Random) -> Filling:
         "clause_it": scene.clause if words.language == "en" and IT.match(scene.clause) else "",
         "quote": scene.clause if words.language != "en" else "",
         "w": scene.fragment,
+        **(answer_phrases(scene.plain) if words.language == "en" else {}),
         "m": second.word if second else "",
         "kin": next((noun.word for noun in kin if not noun.plural), ""),
         "old": old.word if old else "",
@@ -98,6 +99,8 @@ def filling(scene: Scene, act: Act, own: Stock, dice: random.Random) -> Filling:
         "m",
         "clause",
         "clause_you",
+        "ivp",
+        "jvp",
         "clause_it",
         "w",
         "quote",
