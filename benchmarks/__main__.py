@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from benchmarks import acknowledge, growth, memory, parts, queues, road, scale, simulate, start, turns
+from benchmarks import acknowledge, growth, marks, memory, parts, queues, road, scale, simulate, start, turns
 from benchmarks.lab import ROOT
 from benchmarks.report import Study
 
@@ -20,6 +20,7 @@ STUDIES = {
     "road": road.study,
     "growth": growth.study,
     "scale": scale.study,
+    "marks": marks.study,
     "start": start.study,
     "simulate": simulate.study,
 }

@@ -4,6 +4,8 @@
   engine that is down does not delay every reply.
 - `cat.sanitize` makes the output fit for a text message. If nothing is left, the next engine is asked.
 - `dada` comes after the last engine and always answers.
+- Danger is heard before all of them (`cat.danger`). If it is certain, no engine is asked. Otherwise a model's reply to
+  it is sent if it is whole and holds the right number, and else a fixed line.
 - The reply's facts hold what was spent, in millionths of a dollar, including calls whose output was not used.
 """
 
@@ -17,12 +19,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from cat import prompt, sanitize
+from cat.danger import gate
+from cat.danger.watch import Alert, Watch, state_of, without_dangers
 from cat.engines.dada import Dada
 from cat.engines.guarded import CALLS, GuardedEngine
 from cat.errors import EngineFailed
 from cat.ports import Engine, Heard, Reply
 from cat.prices import Catalogue
-from sms import segments
+from sms import keywords, segments
+from sms.keywords import Keyword
 
 #: Kept of the deadline for `dada`, which needs milliseconds, and for the work after the reply is made.
 RESERVE_SECONDS: Final = 0.5
@@ -32,6 +37,8 @@ WORTH_ASKING_SECONDS: Final = 1.0
 SHARE: Final = 0.6
 #: Calls to one engine for one reply at most: a second follows a transient failure or a refused picture.
 ASKED: Final = 2
+#: A fixed line differs from so many replies before it, if there is another.
+REMEMBERED: Final = 4
 
 _SENTENCE_END: Final = re.compile(r"(?<=[.!?])\s+")
 
@@ -54,6 +61,7 @@ class Cat:
     """Asks its engines in order; `dada` is always the last, wherever the list names it.
 
     `deadline_seconds` applies to all engines together. `max_segments` applies to all messages of a reply together.
+    `watch` hears danger; by default by its wording alone.
     """
 
     def __init__(  # noqa: PLR0913 - each is a limit with a name
@@ -67,6 +75,7 @@ class Cat:
         catalogue: Catalogue | None = None,
         calls: int = CALLS,
         clock: Callable[[], float] = time.monotonic,
+        watch: Watch | None = None,
     ) -> None:
         models = [engine for engine in engines if engine.name != "dada"]
         known = catalogue or Catalogue({})
@@ -80,6 +89,7 @@ class Cat:
         self._max_parts = max_parts
         self._emoji = emoji
         self._clock = clock
+        self._watch = watch or Watch()
 
     def reply(self, heard: Heard, *, below: str = "", used_seconds: float = 0.0) -> Reply:
         """Return a reply with the line `below` under it. Never raises, and never exceeds the deadline.
@@ -88,6 +98,9 @@ class Cat:
         """
         until = self._clock() + self._deadline_seconds - RESERVE_SECONDS - used_seconds
         tally = _Tally()
+        heard, alert = self._warned(heard)
+        if alert.is_fixed:
+            return self._quiet(heard, alert, tally)
         for place, engine in enumerate(self._engines):
             left = until - self._clock()
             if left < WORTH_ASKING_SECONDS:
@@ -97,11 +110,21 @@ class Cat:
             answer = self._ask(engine, heard, left if is_last else max(left * SHARE, WORTH_ASKING_SECONDS), tally)
             if answer is not None:
                 return self._ready(answer, tally, below)
+        if alert.is_serious:
+            return self._quiet(heard, alert, tally)
         return self._ready(self._poet.reply(heard, seconds=RESERVE_SECONDS), tally, below)
 
     def by_heart(self, heard: Heard, *, below: str = "") -> Reply:
         """Return a reply by `dada`, without asking a model. Never raises."""
+        heard, alert = self._warned(heard)
+        if alert.is_serious:
+            return self._quiet(heard, alert, _Tally())
         return self._ready(self._poet.reply(heard, seconds=RESERVE_SECONDS), _Tally(), below)
+
+    @property
+    def watch(self) -> Watch:
+        """What hears danger."""
+        return self._watch
 
     @property
     def summarizer(self) -> GuardedEngine | None:
@@ -134,14 +157,48 @@ class Cat:
                     heard = replace(heard, shown=())
                 continue
             tally.cost += answer.facts["model_cost"]
-            words = sanitize.for_a_phone(answer.words, max_segments=self._max_segments, emoji=self._emoji)
-            if words:
-                return replace(answer, words=words)
+            fitted = self._fit(answer, heard)
+            if fitted.words:
+                return fitted
             tally.silent.append(f"{engine.name}: unusable output")
             return None
         return None
 
+    def _warned(self, heard: Heard) -> tuple[Heard, Alert]:
+        """Return what was heard with its danger. Without a stored state, the history's wording tells."""
+        if heard.alert is not None:
+            return heard, heard.alert
+        earlier = heard.theirs
+        alert = self._watch.look(heard.texts, state_of(earlier, 0), now_ms=0, earlier=earlier, person=heard.person)
+        history = heard.history if alert.is_serious else without_dangers(heard.history)
+        return replace(heard, history=history, alert=alert), alert
+
+    def _quiet(self, heard: Heard, alert: Alert, tally: _Tally) -> Reply:
+        """Return the fixed line. Nothing stands below it, and nothing of it is cut."""
+        said = [line["content"] for line in heard.history if line["role"] == "assistant"]
+        words = alert.line(said[-REMEMBERED:], resets=keywords.read(heard.said) is Keyword.RESET)
+        facts = {"language": alert.language, **tally.facts()}
+        return Reply(words=words, engine=self._poet.name, facts=facts, parts=(words,), alert=alert)
+
+    def _fit(self, answer: Reply, heard: Heard) -> Reply:
+        """Return a model's reply as it may be sent; without words if nothing of it may."""
+        alert = heard.alert
+        assert alert is not None, "danger is heard before any engine is asked"
+        if gate.is_harmful(answer.words):
+            return replace(answer, words="")
+        if alert.is_serious:
+            words = gate.whole(answer.words, alert)
+            return replace(answer, words=words, parts=(words,), alert=alert)
+        if gate.tells_whom_to_call(answer.words, alert):
+            doubt = gate.doubted(alert, answer.words)
+            words = gate.whole(answer.words, doubt) or doubt.line()
+            return replace(answer, words=words, parts=(words,), alert=doubt)
+        words = sanitize.for_a_phone(answer.words, max_segments=self._max_segments, emoji=self._emoji)
+        return replace(answer, words=words, alert=alert)
+
     def _ready(self, reply: Reply, tally: _Tally, below: str) -> Reply:
+        if reply.parts:
+            return replace(reply, facts={**reply.facts, **tally.facts()})
         # the segment limit includes the line: it is dropped if it leaves no room for a word of the reply
         tail = f"\n{below}" if below and segments.count(f"x\n{below}") <= self._max_segments else ""
         words = segments.trim(reply.words, self._max_segments, ending=tail)

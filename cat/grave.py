@@ -1,4 +1,4 @@
-"""Grave words: what may be heard and is never played with, such as death, illness, assault, faith and war.
+"""Grave words: what is heard and never played with, such as death, illness, faith and war.
 
 The list is `lexicon/grave.txt`. Accents and case do not count.
 """
@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Final
 
 #: The mark of a word that is not played with, and makes no text grave by itself.
-_LIGHT: Final = "~"
+_MARK: Final = "~"
+#: Kinds of words. One of death that is light by itself is grave beside a relative, as in `my husband is dead`.
+_GRAVE, _LIGHT, _LIGHT_DEATH, _RELATIVES = "grave", "light", "light death", "relatives"
 _WORD: Final = re.compile(r"[^\W\d_]+")
 
 
@@ -35,7 +37,12 @@ def playable(word: str) -> bool:
 
 def is_grave(text: str, language: str) -> bool:
     """Return whether a text in this language is answered by the quiet kind, because of a grave word in it."""
-    return any(_grave(language).hold(part) for part in _parts(text))
+    words = list(_parts(text))
+
+    def has(kind: str) -> bool:
+        return any(_of_kind(language, kind).hold(word) for word in words)
+
+    return has(_GRAVE) or (has(_LIGHT_DEATH) and has(_RELATIVES))
 
 
 def _parts(text: str) -> Iterator[str]:
@@ -50,23 +57,36 @@ def _normal(word: str) -> str:
 
 
 @cache
-def _lines() -> tuple[tuple[str, str], ...]:
-    """Return each language with a word of the list, in the form of the file."""
-    lines = files("cat").joinpath("lexicon", "grave.txt").read_text(encoding="utf-8").splitlines()
-    return tuple((line[:2], word) for line in lines if line[2:4] == ": " for word in line[4:].split())
+def _entries() -> tuple[tuple[str, str, str], ...]:
+    """Return each word of the list, in the form of the file, with its language and its kind."""
+    entries, section = [], ""
+    for line in files("cat").joinpath("lexicon", "grave.txt").read_text(encoding="utf-8").splitlines():
+        if line.startswith("== "):
+            section = line[3:]
+        elif line[2:4] == ": ":
+            entries += [(line[:2], _kind(word, section), word.removeprefix(_MARK)) for word in line[4:].split()]
+    return tuple(entries)
+
+
+def _kind(word: str, section: str) -> str:
+    if section == _RELATIVES:
+        return _RELATIVES
+    if not word.startswith(_MARK):
+        return _GRAVE
+    return _LIGHT_DEATH if section == "death" else _LIGHT
 
 
 @cache
 def _unplayable() -> _Words:
-    return _words(word.removeprefix(_LIGHT) for _, word in _lines())
+    return _words(word for _, kind, word in _entries() if kind != _RELATIVES)
 
 
 @cache
-def _grave(language: str) -> _Words:
-    return _words(word for of, word in _lines() if of == language and not word.startswith(_LIGHT))
+def _of_kind(language: str, kind: str) -> _Words:
+    return _words(word for of, has, word in _entries() if of == language and has == kind)
 
 
-def _words(listed: Iterator[str]) -> _Words:
+def _words(listed: Iterable[str]) -> _Words:
     words = list(listed)
     return _Words(
         whole=frozenset(_normal(word) for word in words if not word.endswith("*")),

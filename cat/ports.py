@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
+from cat.danger.watch import Alert
 from cat.poet.facts import Fact
 
 
@@ -46,6 +47,8 @@ class Heard:
     person: str = ""
     #: The time; None: not known.
     now: datetime | None = None
+    #: Danger in the conversation; None: the cat listens for it by itself.
+    alert: Alert | None = None
 
     @property
     def said(self) -> str:
@@ -70,6 +73,8 @@ class Reply:
     parts: Sequence[str] = ()
     #: Digests of the poet's lines in the words.
     frames: Sequence[str] = ()
+    #: Danger in the conversation, as the reply knew it.
+    alert: Alert | None = None
 
 
 class Engine(Protocol):

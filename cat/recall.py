@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from cat import grave, persona, prices, prompt, sanitize
+from cat.danger.watch import Alert
 from cat.errors import EngineFailed
 from cat.poet import facts as told_facts
 from cat.poet import tongue
@@ -78,7 +79,7 @@ def recent(conversation: Conversation, terms: Terms, *, now: datetime) -> tuple[
     return tuple(kept)
 
 
-def hear(
+def hear(  # noqa: PLR0913 - what a visit knows of the texts
     conversation: Conversation,
     texts: Sequence[str],
     terms: Terms,
@@ -87,13 +88,20 @@ def hear(
     seed: str,
     pictures: int = 0,
     unheard: Sequence[str] = (),
+    alert: Alert | None = None,
 ) -> Heard:
     """Build an engine's input from a conversation.
 
+    What was said while the person was in danger is left out, unless the person still is.
     `unheard` holds lines below replies that are not the cat's words, such as a footer. They are left out.
     """
     memory = conversation.memory
-    window = [(message, _without(message, unheard)) for message in recent(conversation, terms, now=now)]
+    is_quiet = alert is not None and alert.is_serious
+    window = [
+        (message, _without(message, unheard))
+        for message in recent(conversation, terms, now=now)
+        if is_quiet or not message.serious
+    ]
     return Heard(
         history=[
             {"role": str(message.role), "content": words}
@@ -111,6 +119,7 @@ def hear(
         frames=conversation.frames,
         person=address_of(conversation.user_id),
         now=now,
+        alert=alert,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import redis
 
+from chaos.marks import Marks
 from chaos.outside import Outside
 from chaos.proxy import Exchange, When
 from chaos.steps import Step, attempt_of, step_of
@@ -52,8 +53,11 @@ class Injector:
         process = member.process
         if process is None or process.poll() is not None:
             return False
-        self._witness.struck(time.time(), label, member.name, kind="kill")
+        marks, struck_at = Marks(process.pid), time.time()
         os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        # only what had begun may stay in doubt; everything else in flight is proven unsent
+        self._witness.killed(struck_at, label, marks.begun())
         return True
 
     def empty_queue(self) -> bool:

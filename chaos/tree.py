@@ -209,6 +209,7 @@ class Tree:
             "AWS_ACCESS_KEY_ID": "local",
             "AWS_SECRET_ACCESS_KEY": "local",
             "DADACAT_READY_FILE": str(self._ready_file(member)),
+            "SEND_MARKS_DIR": str(self.data / "run" / "marks"),
         }
         command = [str(Path(sys.executable).parent / "dadacat"), member.role]
         if member.role == "worker":

@@ -90,6 +90,10 @@ class Witness:
                 self._struck[worker] = len(self.faults), at + max(seconds, LAST_BYTES_SECONDS)
             self.faults.append(Fault(at=at, what=what, seconds=seconds, kind=kind, attempts=tuple(sorted(hidden))))
 
+    def killed(self, at: float, what: str, begun: tuple[str, ...]) -> None:
+        """Record a SIGKILL with the attempts that had begun: only their outcome is hidden."""
+        self.note(Fault(at=at, what=what, kind="kill", attempts=begun))
+
     def died(self, worker: str) -> None:
         """Clear the attempts in flight of a worker that died; its successor has none yet."""
         with self._lock:

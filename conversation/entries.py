@@ -24,6 +24,8 @@ class Entry:
     content: str
     arrived: str
     state: str | None = None
+    #: Said while a person was in danger.
+    serious: bool = False
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:  # Any: DynamoDB's values
@@ -34,6 +36,7 @@ class Entry:
             content=str(row.get("content", "")),
             arrived=str(row.get("arrived", "")),
             state=row.get("state"),
+            serious=bool(row.get("serious", False)),
         )
 
 

@@ -49,6 +49,8 @@ class Message:
     timestamp: datetime | None = None
     #: The key of the journal row that holds it, such as `in#SM1`; None for a message that only the window holds.
     key: str | None = None
+    #: Said while a person was in danger: it is neither played with nor folded into the memory.
+    serious: bool = False
     #: Fields that an older program added; written back unchanged.
     extra: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
 
@@ -62,6 +64,7 @@ class Message:
             content=str(value.get("content") or ""),
             timestamp=parse_time(value.get("timestamp")),
             key=value["key"] if isinstance(value.get("key"), str) else None,
+            serious=value.get("serious") is True,
         )
         # a field that we would write differently keeps its stored value
         ours = read.to_json()
@@ -81,6 +84,8 @@ class Message:
             out["timestamp"] = self.timestamp.isoformat()
         if self.key is not None:
             out["key"] = self.key
+        if self.serious:
+            out["serious"] = True
         return out
 
 
@@ -176,6 +181,8 @@ class Conversation:
     replies: int = 0
     #: The first reply had no room for the introduction that a new person gets; the next one adds it.
     unintroduced: bool = False
+    #: What is kept of a danger that was heard, as JSON (`cat.danger.state`); empty: none was.
+    danger: str = ""
     #: The person was erased once and has texted again. Late old texts are recognised by their tombstones.
     returned_after_erasure: bool = field(default=False, metadata={"stored": "reborn"})
     #: `metadata` as read from the item; None if there was none.
@@ -216,9 +223,7 @@ class Conversation:
         """Return `metadata` in the specification's form."""
         return json.dumps(dict(self.metadata), ensure_ascii=False, separators=(",", ":"))
 
-    def saying(
-        self, *messages: Message, at: datetime, reply_text: str = "", frames: Sequence[str] = ()
-    ) -> Self:
+    def saying(self, *messages: Message, at: datetime, reply_text: str = "", frames: Sequence[str] = ()) -> Self:
         """Return this conversation with `messages` added; the window is not yet cut.
 
         `reply_text` is the reply before it was cut into messages and a fixed line was added below it.
@@ -270,6 +275,7 @@ class Conversation:
             replies=int(item.get("replies", 0)),
             returned_after_erasure=bool(item.get("reborn", False)),
             unintroduced=bool(item.get("unintroduced", False)),
+            danger=str(item.get("danger", "")),
             noted=noted if isinstance(noted, str) else None,
             foreign=not isinstance(metadata, dict) or not isinstance(noted, str | None),
             stamp=item.get("updated_at"),

@@ -32,13 +32,18 @@ def rewrite(
         "is_active": IfMissing(True) if active is None else active,
     }
     optional = {
-        "echoes": "".join(current.echoes), "frames": "".join(current.frames), "carried": current.carried, "replies": current.replies,
+        "echoes": "".join(current.echoes),
+        "frames": "".join(current.frames),
+        "carried": current.carried,
+        "replies": current.replies,
     }
     values |= {name: value for name, value in optional.items() if value}
     if current.is_active:
         values |= names.expiry(current.updated_at)
     if current.unintroduced != previous.unintroduced:
         values["unintroduced"] = current.unintroduced
+    if current.danger != previous.danger:
+        values["danger"] = current.danger
     if current.metadata != previous.metadata:
         values["metadata"] = current.metadata_json()
     return Update(

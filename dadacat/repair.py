@@ -40,6 +40,26 @@ def reconcile(*, since: str | None, as_json: bool) -> None:
         click.echo("\n".join(f"{name:<12}{count:>6}" for name, count in counts.items()))
 
 
+@commands.command()
+@click.option("--trust", is_flag=True, help="Believe marks again, after the contradiction was understood.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def marks(*, trust: bool, as_json: bool) -> None:
+    """Say whether the marks of killed workers are believed, which prove that a reply was never sent."""
+    from worker.build.journal import build_journal
+    from worker.proofs import DISTRUSTED
+
+    unsettled = build_journal(load_settings(twilio=True, tree=True)).unsettled
+    if trust:
+        or_exit(lambda: unsettled.forget_watermark(DISTRUSTED))
+    since = or_exit(lambda: unsettled.watermark(DISTRUSTED))
+    if as_json:
+        print_json({"believed": since is None, "distrusted_since": since.isoformat() if since else None})
+    elif since is None:
+        click.echo("marks are believed")
+    else:
+        click.echo(f"marks are not believed since {since:%Y-%m-%d %H:%M:%S}: Twilio has a message that one excluded")
+
+
 @commands.group("dead-letters")
 def dead_letters() -> None:
     """Handle turns that could not be finished and replies that were refused for good."""

@@ -48,6 +48,8 @@ class BudgetVerdict(IntEnum):
     SILENCE = 0
     LAST_LINE = 1
     GO = 2
+    #: Go, although a cap is exceeded: the reply is urgent.
+    BEYOND = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +63,7 @@ class Ask:
     sms: int
     #: What a single last line would cost instead.
     last_line: int
-    #: Why the person is answered once a day whatever it costs, such as `danger`; empty: no such reason.
+    #: Why the person is answered whatever it costs, once a day for each reason, such as `help`; empty: no such reason.
     urgent: str = ""
     #: During a recount: accept what can be granted now instead of waiting for the recount.
     at_once: bool = False

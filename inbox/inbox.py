@@ -100,9 +100,9 @@ class RedisLeases:
         self._clock = clock
         self._length_ms = milliseconds(length)
 
-    def take(self, who: Who) -> Lease | None:
+    def take(self, who: Who, *, token: str | None = None) -> Lease | None:
         """Take the lease on a person; None if another worker holds it or the person is unknown."""
-        token = secrets.token_hex(12)
+        token = token or secrets.token_hex(12)
         names = [keys.lease(who), keys.PEOPLE, keys.wake_up(who), keys.visit(who)]
         taken, *answer = self._scripts.run("take", names, [who, token, self._length_ms])
         if int(taken) != 1:
@@ -125,6 +125,11 @@ class RedisLeases:
         """Release the lease and schedule the next visit."""
         names = [keys.lease(lease.who), keys.AGENDA, keys.visit(lease.who)]
         self._scripts.run("release_until", names, [lease.token, lease.who, due_ms, int(failed)])
+
+    def give_back(self, who: Who, token: str) -> bool:
+        """Release the lease of a dead worker, after the first death of a visit."""
+        names = [keys.lease(who), keys.AGENDA, keys.visit(who)]
+        return bool(self._scripts.run("give_back", names, [token, who]))
 
     def take_duty(self, name: str) -> Lease | None:
         """Take the lease on a duty; None if another worker holds it."""

@@ -65,7 +65,10 @@ def repeats(who: str) -> str:
 
 
 def visit(who: str) -> str:
-    """Whether a visit has begun; until it is closed, or released without a failure."""
+    """Whether a visit has begun; until it is closed, or released without a failure.
+
+    `1`, or `again` if the visit before it died or failed.
+    """
     return f"visit:{who}"
 
 

@@ -85,8 +85,11 @@ class Texts(Protocol):
 class Leases(Protocol):
     """The leases on people and on duties."""
 
-    def take(self, who: Who) -> Lease | None:
-        """Take the lease on a person; None if another worker holds it or the person is unknown."""
+    def take(self, who: Who, *, token: str | None = None) -> Lease | None:
+        """Take the lease on a person; None if another worker holds it or the person is unknown.
+
+        `token`: the token that the caller has written down, to give the lease back if it dies; by default a new one.
+        """
 
     def renew(self, lease: Lease) -> bool:
         """Extend a lease; False if it is lost."""
@@ -99,6 +102,12 @@ class Leases(Protocol):
 
         `failed`: a bug ended the visit, which counts like the death of its worker.
         Does nothing if the lease is lost.
+        """
+
+    def give_back(self, who: Who, token: str) -> bool:
+        """Release the lease of a dead worker, after the first death of a visit.
+
+        False if the lease is lost, or is to expire by itself.
         """
 
     def take_duty(self, name: str) -> Lease | None:

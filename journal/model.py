@@ -70,6 +70,8 @@ class Turn:
     messaging_service_sid: str | None = None
     #: The reconciler found it on the carrier's list: its webhook never arrived.
     repaired: bool = False
+    #: It was answered while the person was in danger: it is neither played with nor folded into the memory.
+    serious: bool = False
     #: When Redis lost it and it was put back into the inbox; it may be answered behind its successors.
     restored_at: str | None = None
     #: The traceback of the last try that failed.
@@ -125,6 +127,8 @@ class ReplyPart:
     messaging_service_sid: str | None = None
     #: The engine that wrote the words: what the message costs is booked under its name.
     engine: str | None = None
+    #: It answers a person in danger: neither silence after a loop nor its age keeps it from being sent.
+    serious: bool = False
     #: Twilio's id, once there is one.
     sid: str | None = field(default=None, metadata=_OF_AN_ATTEMPT)
     #: The latest attempt, such as `SM1-0-9f86d081884c7d65`.
@@ -139,6 +143,8 @@ class ReplyPart:
     fence: int = field(default=0, metadata=_OF_AN_ATTEMPT)
     #: When its last attempt was claimed, by Redis's clock.
     claimed_at: str | None = field(default=None, metadata=_OF_AN_ATTEMPT)
+    #: The attempt of which a dead process's mark proved that nothing was created.
+    proven_unsent: str | None = field(default=None, metadata=_OF_AN_ATTEMPT)
     #: When an operator replayed it, by the operator's clock.
     revived_at: str | None = field(default=None, metadata=_OF_AN_ATTEMPT)
     #: What Twilio last reported, such as `delivered`; statuses are ranked, and the rank never falls.
@@ -170,6 +176,10 @@ class ReplyPart:
     def arrived_at(self) -> datetime:
         """Return when the text that it answers was accepted, by Redis's clock."""
         return accepted_at(self.arrived)
+
+    def was_created_by(self, attempt_id: str) -> bool:
+        """Return whether the carrier has answered or reported that this attempt created a message."""
+        return any(event.get("attempt") == attempt_id and event.get("sid") for event in self.facts.get("log", ()))
 
     def second_try(self, *, due: int, fresh: bool = False) -> ReplyPart:
         """Return the sibling part that tries the same words again, from `due` on.
@@ -216,6 +226,9 @@ class FrozenReply:
     forget: bool = False
     #: This reply had no room for the introduction that a new person gets; the next reply adds it.
     unintroduced: bool = False
+    #: It answers a person in danger, and what is kept of the danger; None: what was kept stays.
+    serious: bool = False
+    danger: str | None = None
     #: Each part's expected segments and expected cost in millionths of a dollar; empty: not computed.
     expected: Sequence[tuple[int, int]] = ()
     #: Recorded with the reply: engine, model, milliseconds, tokens, what the model cost.
@@ -241,6 +254,7 @@ class FrozenReply:
                 sender=first.to,
                 messaging_service_sid=first.messaging_service_sid,
                 engine=self.facts.get("engine"),
+                serious=self.serious,
                 expected=segments,
                 cost=cost,
             )
@@ -253,16 +267,18 @@ class FrozenReply:
         return replace(
             kept.saying(*self._messages(now), at=now, reply_text=self.reply_text, frames=self.frames),
             unintroduced=self.unintroduced,
+            danger=kept.danger if self.danger is None else self.danger,
         )
 
     def _messages(self, now: datetime) -> tuple[Message, ...]:
         """Return the messages that the window gains: the texts in order, then the reply."""
         texts = (
-            Message(role=Role.USER, content=turn.content, timestamp=turn.arrived_at, key=turn.key)
+            Message(role=Role.USER, content=turn.content, timestamp=turn.arrived_at, key=turn.key, serious=self.serious)
             for turn in self.asked
         )
         parts = (
-            Message(role=Role.ASSISTANT, content=part.content, timestamp=now, key=part.key) for part in self.new_parts()
+            Message(role=Role.ASSISTANT, content=part.content, timestamp=now, key=part.key, serious=self.serious)
+            for part in self.new_parts()
         )
         return (*texts, *parts)
 

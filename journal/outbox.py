@@ -19,6 +19,7 @@ from conversation import schema
 from conversation.contention import holds, until_it_holds, wins
 from conversation.errors import ConditionFailed, Fenced, StoreAway
 from conversation.fenced import fence_stands
+from conversation.models import in_milliseconds
 from conversation.storage import DynamoDBStorage
 from conversation.table import Append, IfMissing, Plus, Query, Row, Update, each
 from journal import codec, listing, states
@@ -27,6 +28,8 @@ from journal.states import PartState
 
 #: Fields of a binding that are written in a way of their own.
 _OWN_WAY: Final = {"state", "status", "evidence"}
+#: The states of a claim whose outcome is not known yet: UNKNOWN if another worker doubts it.
+_CLAIMED: Final = (PartState.SENDING, PartState.UNKNOWN)
 
 
 class Outbox:
@@ -61,6 +64,8 @@ class Outbox:
     def claim(self, part: ReplyPart, *, fence: int, attempt_id: str, now: datetime) -> ReplyPart:
         """Move a NEW or RETRY part to SENDING. The idempotency key is `attempt_id`.
 
+        The claim takes effect at most once, however late a repeated copy of it arrives. If it took effect it is the
+        caller's, even if another worker found it and doubts it by now: that worker never sends under this `attempt_id`.
         Raises `Fenced` if another worker opened the conversation since, or another attempt has the part.
         """
         stamp = now.isoformat()
@@ -74,7 +79,7 @@ class Outbox:
                 "tries": Plus(1),
                 "log": _event(at=stamp, state="SENDING", attempt=attempt_id, fence=fence),
             },
-            when=_state_in(*states.part_sources(PartState.SENDING)),
+            when=_state_in(*states.part_sources(PartState.SENDING)) & ~Attr("attempts").contains(attempt_id),
             attempt_id=attempt_id,
         )
         check = fence_stands(self._names, part.user_id, fence)
@@ -84,7 +89,7 @@ class Outbox:
                 self._tables.transact(check, update)
             except (ConditionFailed, StoreAway) as exc:
                 row = self._row(part)
-                if row and row.get("attempt_id") == attempt_id and row.get("state") == PartState.SENDING:
+                if row and row.get("attempt_id") == attempt_id and row.get("state") in _CLAIMED:
                     return codec.decode(ReplyPart, row)  # the claim took effect and its answer was lost
                 if isinstance(exc, StoreAway):
                     raise
@@ -132,6 +137,43 @@ class Outbox:
             states.check_refused(stands.state, binding.state, same_attempt=stands.attempt_id == part.attempt_id)
             return stands
         return codec.decode(ReplyPart, row)
+
+    def prove_unsent(self, user_id: str, key: str, *, attempt_id: str, fence: int, now: datetime) -> ReplyPart | None:
+        """Make a part due again of which it is proven that `attempt_id` created nothing; return its row.
+
+        `fence` is that of the attempt. It is raised first if it still stands, so that no late copy of the claim can
+        take effect afterwards. A HELD part stays HELD, because its operator may have acted on that; it only shows the
+        proof. A part that another attempt has, or that was settled, is returned as it is. A second call changes
+        nothing more.
+        """
+        raised = Update(
+            table=self._names.conversations,
+            key={"user_id": user_id},
+            set={"fence": Plus(1)},
+            when=Attr("fence").eq(fence),
+        )
+        holds(self._tables, raised)
+        stamp = now.isoformat()
+        proven: dict[str, Any] = {"proven_unsent": attempt_id}
+        event = {"at": stamp, "attempt": attempt_id, "reason": "proven unsent", "evidence": "mark"}
+        due = {"state": str(PartState.RETRY), "retry_at": stamp, "due": in_milliseconds(now), "reason": "proven unsent"}
+        to_retry = {**proven, **due, "log": _event(state=str(PartState.RETRY), **event)}
+        unproven = Attr("proven_unsent").not_exists() | Attr("proven_unsent").ne(attempt_id)
+        noted = {**proven, "log": _event(**event)}
+        row: Row | None = None
+        for values, when in ((to_retry, _state_in(*_CLAIMED)), (noted, _state_in(PartState.HELD) & unproven)):
+            update = Update(
+                table=self._names.messages,
+                key={"user_id": user_id, "message_key": key},
+                set=values,
+                when=Attr("attempt_id").eq(attempt_id) & when,
+            )
+            try:
+                row = self._tables.update(update)
+                break
+            except ConditionFailed as failed:
+                row = failed.rows[0]
+        return codec.decode(ReplyPart, row) if row is not None else None
 
     def report(self, user_id: str, key: str, report: Reported, *, now: datetime) -> ReplyPart | None:
         """Write what the carrier reported of an attempt; None if the part never made that attempt.

@@ -60,6 +60,9 @@ class Outbox(Protocol):
     def bind(self, part: ReplyPart, binding: Binding, *, now: datetime) -> ReplyPart:
         """Write an attempt's outcome. Raises `IllegalMove`."""
 
+    def prove_unsent(self, user_id: str, key: str, *, attempt_id: str, fence: int, now: datetime) -> ReplyPart | None:
+        """Make a part due again of which it is proven that the attempt created nothing."""
+
     def report(self, user_id: str, key: str, report: Reported, *, now: datetime) -> ReplyPart | None:
         """Write what the carrier reported of an attempt."""
 
@@ -84,6 +87,9 @@ class Unsettled(Protocol):
 
     def set_watermark(self, name: str, moment: datetime) -> None:
         """Record up to when the carrier's list was read."""
+
+    def forget_watermark(self, name: str) -> None:
+        """Delete that record."""
 
 
 class Tombstones(Protocol):

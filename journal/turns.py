@@ -171,6 +171,7 @@ class Turns:
             "token": reply.token,
             "turn": reply.turns[0].sid,
             "parts": len(reply.parts),
+            **({"serious": True} if reply.serious else {}),
             **reply.facts,
             "answered_at": now.isoformat(),
             "fence": reply.conversation.fence,

@@ -11,7 +11,7 @@ from boto3.dynamodb.conditions import Attr, Key
 from conversation import schema
 from conversation.contention import holds
 from conversation.storage import DynamoDBStorage
-from conversation.table import READ_BATCH, Query, Update, each
+from conversation.table import READ_BATCH, Delete, Query, Update, each
 from journal.model import RowName, in_key
 
 #: The `user_id` of the rows that hold watermarks; no telephone is called that.
@@ -62,3 +62,7 @@ class Unsettled:
             when=Attr("at").not_exists() | Attr("at").lt(stamp),
         )
         holds(self._tables, update)
+
+    def forget_watermark(self, name: str) -> None:
+        """Delete a record of `set_watermark`. A second call changes nothing."""
+        self._tables.delete(Delete(table=self._names.messages, key={"user_id": _RECONCILER, "message_key": name}))

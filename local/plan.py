@@ -116,6 +116,7 @@ def _environment(
     run = options.data / "run"
     _set_default(env, "TWILIO_ACCOUNT_SID", ACCOUNT_SID)
     _set_default(env, "TWILIO_AUTH_TOKEN", data_folder.secret(run / "auth-token", 16) if "simulator" in own else "")
+    _set_default(env, "SEND_MARKS_DIR", str(run / "marks"))
     _set_default(env, "FLOWER_BASIC_AUTH", f"cat:{data_folder.secret(run / 'flower-password', 9)}")
     if "redis" in own:
         env["REDIS_URL"] = f"{at['redis'].replace('http', 'redis')}/0"

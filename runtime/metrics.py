@@ -30,6 +30,7 @@ ALARMS = Counter("dadacat_alarms", "Errors of the carrier that the operator shou
 TURNS = Counter("dadacat_turns", "Turns by final state.", ["state"])
 PARTS = Counter("dadacat_parts", "Reply parts by state after an attempt.", ["state"])
 THINK_SECONDS = Histogram("dadacat_think_seconds", "Time to generate a reply, by engine.", ["engine"])
+DANGERS = Counter("dadacat_dangers", "Replies to texts in which danger was heard, by tier.", ["tier"])
 MEMORIES = Counter("dadacat_memories", "Summaries of old turns into memories, by outcome.", ["outcome"])
 RECEIPTS = Counter("dadacat_receipts", "Delivery reports by outcome.", ["outcome"])
 REPAIRED = Counter("dadacat_repaired", "Rows and texts that the reconciler queued again.", ["kind"])

@@ -426,6 +426,12 @@ class DeliverySettings(Section):
     )
     pace_toll_free: Pace = setting("PACE_TOLL_FREE", "The same for toll-free numbers.", 0.0)
     pace_short_code: Pace = setting("PACE_SHORT_CODE", "The same for short codes.", 0.0)
+    marks_folder: str = setting(
+        "SEND_MARKS_DIR",
+        "A folder on a local file system, shared by the workers of one machine and kept over their restarts. "
+        "Each worker notes there what it is about to send, so that a killed worker leaves no reply in doubt. "
+        "Empty: the reply that a killed worker was sending may be held.",
+    )
     redact_after_delivery: Literal["on", "off"] = setting(
         "REDACT_AFTER_DELIVERY",
         "`on`: once a reply is delivered, Twilio is asked to delete its words and those of the text that it answers.",

@@ -26,7 +26,7 @@ def of(address: str) -> str:
 
 
 def of_calling_code(address: str) -> str:
-    """Return the largest country of an address's calling code, such as `US` of `+1`; empty if it is unknown."""
+    """Return the largest country of an address's calling code, such as `US`; empty if it is unknown."""
     import phonenumbers  # noqa: PLC0415 - the same
 
     try:

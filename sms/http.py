@@ -53,17 +53,35 @@ LIST_PAGE: Final = 1000
 
 
 class _Connection(HTTPConnection):
-    """A connection that calls `before_writing` once it is connected, before each request."""
+    """A connection that writes each request whole, and calls `before_writing` immediately before.
+
+    http.client would write the headers and the body one after the other, and do its own work in between. A process
+    that dies there leaves a request that may or may not have left.
+    """
 
     def __init__(self, *args: Any, before_writing: Callable[[], None], **kwargs: Any) -> None:  # urllib3's arguments
         super().__init__(*args, **kwargs)
         self._before_writing = before_writing
+        self._gathered: list[bytes] | None = None
 
     def request(self, *args: Any, **kwargs: Any) -> None:  # urllib3's arguments
         if self.is_closed:
             self.connect()
+        self._gathered = []
+        try:
+            super().request(*args, **kwargs)
+            whole = b"".join(self._gathered)
+        finally:
+            self._gathered = None
         self._before_writing()
-        super().request(*args, **kwargs)
+        self.sock.sendall(whole)
+
+    def send(self, data: Any) -> None:  # http.client's own signature
+        """Keep a piece of the request until it is whole."""
+        if self._gathered is None:
+            super().send(data)
+        else:
+            self._gathered.append(data)
 
 
 class _TlsConnection(_Connection, HTTPSConnection):

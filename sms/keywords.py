@@ -1,6 +1,7 @@
 """The keywords STOP, START and HELP, which carriers require, and RESET, which is ours.
 
-The words are data: `sms/keywords.toml`. A keyword is a whole text, trimmed, in any case.
+The words are data: `sms/keywords.toml`. A keyword is a whole text, in any case. Punctuation, spaces and hyphens do not
+count: `Opt-Out` and `STOP ALL!` are keywords, and `stop it, silly` is none.
 
 On its own words Twilio blocks the person and answers by itself, and still calls the webhook. DadaCat must then stay
 silent and store the opt-out.
@@ -8,7 +9,9 @@ silent and store the opt-out.
 
 from __future__ import annotations
 
+import re
 import tomllib
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from importlib.resources import files
@@ -26,12 +29,24 @@ class Keyword(StrEnum):
     RESET = "reset"
 
 
+def normal(text: str) -> str:
+    """Return the form in which a text is compared with a keyword, such as `optout` of `Opt-Out.`."""
+    words = _LETTERS.findall(unicodedata.normalize("NFC", text).casefold())
+    # a word that is said again means the same: STOP STOP
+    return words[0] if len(set(words)) == 1 else "".join(words)
+
+
 def _words(languages: Mapping[str, Mapping[str, Any]]) -> dict[str, Keyword]:  # Any: TOML's own types
-    return {word: keyword for table in languages.values() for keyword in Keyword for word in table.get(keyword, ())}
+    return {
+        normal(word): keyword for table in languages.values() for keyword in Keyword for word in table.get(keyword, ())
+    }
 
 
+_LETTERS: Final = re.compile(r"[^\W_]+")
+#: A cry for help is none for information.
+_EXCLAIMED_HELP: Final = re.compile(r"^\W*(?:help|hilfe|aide|ayuda|ajuda|aiuto)\W*!\W*$", re.IGNORECASE)
 _LANGUAGES: Final = tomllib.loads(files("sms").joinpath("keywords.toml").read_text())
-#: All words of all languages, in lower case.
+#: All words of all languages, in their normal form.
 WORDS: Final[Mapping[str, Keyword]] = _words(_LANGUAGES)
 #: The words on which Twilio acts by itself.
 TWILIOS: Final[Mapping[str, Keyword]] = _words({"en": _LANGUAGES["en"]})
@@ -66,5 +81,5 @@ def read(
             return Keyword(opt_out_type.lower())
         except ValueError:
             pass
-    word = body.strip().casefold()
+    word = "" if _EXCLAIMED_HELP.search(body) else normal(body)
     return Keyword.START if opted_out and word in CONSENT else words.get(word)

@@ -193,7 +193,7 @@ class Room:
             delivery=delivery,
             limiter=self.limiter,
             media=replaced.get("media"),
-            leases=LeaseKeeper(self.inbox.leases, every_seconds=5),
+            leases=LeaseKeeper(self.inbox.leases, every_seconds=5, marks=replaced.get("marks")),
             worker="w",
             mark=replaced.get("mark", str),
             settings=settings,

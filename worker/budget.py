@@ -30,6 +30,11 @@ LAST_LINES: Final = {
 }
 
 
+def last_line(language: str) -> str:
+    """Return the last line in this language, or in English."""
+    return LAST_LINES.get(language, LAST_LINES["en"])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """The reply for which a reservation is asked."""
@@ -43,7 +48,7 @@ class Asked:
     model: int | None
     #: The reply if the budget does not pay for more.
     last_line: str
-    #: `danger` or `help`: answered once a day whatever it costs; empty: not urgent.
+    #: Answered whatever it costs, once a day for each reason, such as `help`; empty: not urgent.
     urgent: str
 
 
@@ -100,7 +105,7 @@ class Budget:
 
         A last line needs no correction: its exact cost was reserved.
         """
-        if self._purse is not None and grant.day and grant.leave is BudgetVerdict.GO:
+        if self._purse is not None and grant.day and grant.leave in {BudgetVerdict.GO, BudgetVerdict.BEYOND}:
             self._purse.settle(grant, model=model, sms=sms)
 
     def count(self, *, now: datetime) -> None:

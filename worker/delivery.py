@@ -160,16 +160,23 @@ class Delivery:
 
     def _attempt(self, visit: Visit, part: model.ReplyPart, passage: Passage) -> model.ReplyPart:
         self._sender.warm()
-        with self._window() as window:
-            claimed = self._journal.outbox.claim(
-                part,
-                fence=visit.fence,
-                attempt_id=model.new_attempt_id(part),
-                now=visit.now(),
-            )
-            outcome = self._sender.send(self._message(claimed), may_begin=window.first_byte)
-        # before anything else: an outcome that is not stored is in doubt, whatever else can be reached
-        bound = self._bind(visit, claimed, self._binding(visit, claimed, outcome))
+        attempt_id, mark = model.new_attempt_id(part), visit.mark
+        mark.claiming(part.key, attempt_id, fence=visit.fence)
+        try:
+            with self._window() as window:
+                claimed = self._journal.outbox.claim(part, fence=visit.fence, attempt_id=attempt_id, now=visit.now())
+                outcome = self._sender.send(
+                    self._message(claimed), may_begin=lambda: window.first_byte() and mark.begin()
+                )
+            if isinstance(outcome, NotCreated):
+                mark.refused()
+            # before anything else: an outcome that is not stored is in doubt, whatever else can be reached
+            bound = self._bind(visit, claimed, self._binding(visit, claimed, outcome))
+        except BaseException:
+            # the claim may stand, or arrive yet; if no byte left, the attempt is settled by its mark
+            mark.abandon()
+            raise
+        mark.settled()
         self._telemetry.emit(telemetry.part_attempted(bound))
         if isinstance(outcome, NotCreated):
             self._heed(visit, outcome, passage)
@@ -245,6 +252,8 @@ class Delivery:
         """Return why a part must not be sent any more; empty if it may."""
         if not visit.conversation.is_active:
             return "opted out"
+        if part.serious:
+            return ""
         if visit.now_ms() < visit.conversation.quiet_until:
             return LOOP
         born_ms = max(int(part.arrived.partition("-")[0]), _milliseconds(part.revived_at))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from cat import hearing
+from cat.danger.watch import Watch
 from inbox.ports import Waiting
 from journal import model, states
 from journal.ports import Journal
@@ -37,6 +37,8 @@ class Batch:
     due_ms: int | None = None
     #: How the texts are handled; the rule of a keyword that is answered alone, or that of any other text.
     rule: Rule = ORDINARY
+    #: The first text is answered beyond a limit, because it shows certain danger.
+    beyond: bool = False
     #: Where the newest text to answer stands in `entries`.
     last: int = 0
 
@@ -47,13 +49,14 @@ class Intake:
     `mark`: the keyed hash of a sid, by which the text of an erased person is recognized.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of the decision
         self,
         journal: Journal,
         filing: Filing,
         delivery: Delivery,
         limiter: limits.Limiter,
         settings: VisitSettings,
+        watch: Watch,
         *,
         mark: Callable[[str], str],
         telemetry: telemetry.Telemetry,
@@ -62,6 +65,7 @@ class Intake:
         self._delivery = delivery
         self._limiter = limiter
         self._settings = settings
+        self._watch = watch
         self._filing = filing
         self._mark = mark
         self._telemetry = telemetry
@@ -157,16 +161,19 @@ class Intake:
 
     def _admit(self, visit: Visit, batch: Batch, entry: Waiting, text: InboundSms, turn: model.Turn) -> bool:
         """Settle a text that gets no reply, or add it to the batch; False if it must wait its turn."""
-        keyword = keywords.read(text.body, text.opt_out_type, opted_out=not visit.conversation.is_active)
+        keyword = self._keyword(visit, text)
         rule = RULES[keyword]
-        verdict = self._judge(visit, entry, text, turn, keyword)
-        if verdict is None and not rule.forgets:
-            verdict = self._limit(visit, entry, text, turn, begins_turn=not batch.turns)
-            if verdict is None and not batch.turns:
-                wait_ms = self._limiter.wait_ms(visit.lease.who, text)
-                if wait_ms:
-                    batch.due_ms = visit.now_ms() + wait_ms
-                    return False
+        verdict = self._judge(visit, text, turn, keyword)
+        beyond = False
+        if verdict is None:
+            verdict = self._hold_back(visit, entry, text, turn, begins_turn=not batch.turns, limited=not rule.forgets)
+            beyond = verdict is not None and self.is_exception(visit, text, keyword)
+            verdict = None if beyond else verdict
+        if verdict is None and not batch.turns and not rule.forgets and not beyond:
+            wait_ms = self._limiter.wait_ms(visit.lease.who, text)
+            if wait_ms:
+                batch.due_ms = visit.now_ms() + wait_ms
+                return False
         if verdict is not None:
             if batch.turns:
                 return False
@@ -175,8 +182,9 @@ class Intake:
             self.settle(visit, turn, *verdict)
             batch.finished.append(entry.entry_id)
             return True
-        if batch.turns and (rule.alone or batch.rule.alone or batch.texts[-1].to != text.to):
+        if batch.turns and (beyond or rule.alone or batch.rule.alone or batch.texts[-1].to != text.to):
             return False  # answered by itself, or the reply leaves from another of our numbers
+        batch.beyond = beyond
         batch.turns.append(turn)
         batch.texts.append(text)
         batch.last = len(batch.entries)
@@ -184,8 +192,24 @@ class Intake:
         batch.rule = rule
         return True
 
+    def _keyword(self, visit: Visit, text: InboundSms) -> keywords.Keyword | None:
+        """Return the keyword that a text is; a cry for help is none if it would get no right answer."""
+        keyword = keywords.read(text.body, text.opt_out_type, opted_out=not visit.conversation.is_active)
+        if keyword is not keywords.Keyword.HELP or text.opt_out_type is not None:
+            return keyword
+        unanswered = not self._settings.help_line and keywords.read(text.body, words=keywords.TWILIOS) is None
+        return None if unanswered or visit.danger.lasts(visit.now_ms()) else keyword
+
+    def is_exception(self, visit: Visit, text: InboundSms, keyword: keywords.Keyword | None) -> bool:
+        """Return whether a text is answered beyond a limit: it shows certain danger, the first in ten minutes."""
+        return (
+            keyword is None
+            and visit.danger.may_except(visit.now_ms())
+            and self._watch.is_certain(text.body, visit.danger, now_ms=visit.now_ms())
+        )
+
     def _judge(
-        self, visit: Visit, entry: Waiting, text: InboundSms, turn: model.Turn, keyword: keywords.Keyword | None
+        self, visit: Visit, text: InboundSms, turn: model.Turn, keyword: keywords.Keyword | None
     ) -> tuple[states.TurnState, str] | None:
         """Return how the text is settled, and why; None if it gets a reply."""
         settings = self._settings
@@ -199,26 +223,27 @@ class Intake:
             return states.TurnState.SILENT, f"keyword {keyword}"
         if not visit.conversation.is_active:
             return states.TurnState.SILENT, "opted out"
-        if visit.now_ms() < visit.conversation.quiet_until:
-            return states.TurnState.SILENT, LOOP
         if settings.countries and countries.of(text.sender) not in settings.countries:
             return states.TurnState.SILENT, "of a country that is not answered"
-        age_ms = visit.now_ms() - entry.arrived_ms + text.found_after_seconds * 1000
-        if age_ms > settings.max_age_seconds * 1000:
-            return states.TurnState.STALE, "too old to answer"
         return None
 
-    def _limit(
-        self, visit: Visit, entry: Waiting, text: InboundSms, turn: model.Turn, *, begins_turn: bool
+    def _hold_back(
+        self, visit: Visit, entry: Waiting, text: InboundSms, turn: model.Turn, *, begins_turn: bool, limited: bool
     ) -> tuple[states.TurnState, str] | None:
-        """Return how a text is settled that is one too many, or that a machine seems to have written."""
+        """Return how a text is settled that only a person in danger gets an answer to; None for any other.
+
+        It comes during a silence, is too old, is one too many, or seems to be a machine's.
+        """
         who = visit.lease.who
+        if visit.now_ms() < visit.conversation.quiet_until:
+            return states.TurnState.SILENT, LOOP
+        age_ms = visit.now_ms() - entry.arrived_ms + text.found_after_seconds * 1000
+        if age_ms > self._settings.max_age_seconds * 1000:
+            return states.TurnState.STALE, "too old to answer"
+        if not limited:
+            return None
         reason = self._limiter.exceeded(who, text, begins_turn=begins_turn, arrived_ms=entry.arrived_ms)
         if reason:
-            _, kind = hearing.listen(text.body, [], pictures=0)
-            # a person in danger is not turned away for having written too much
-            if kind == hearing.CRISIS and self._limiter.is_exempt(who, text, arrived_ms=entry.arrived_ms):
-                return None
             return states.TurnState.SILENT, reason
         if self._limiter.is_loop(who, text, visit.conversation.messages, turn.arrived_at):
             self._delivery.end_loop(visit, "too fast for a person, too often in a row")

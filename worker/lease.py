@@ -1,4 +1,4 @@
-"""Renew the leases that this process holds."""
+"""Take leases, write down that this process holds them, and renew them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from inbox.payloads import Who
 from inbox.ports import Lease, Leases
 from worker import telemetry
+from worker.marks import Mark, Marks
 
 
 class LeaseKeeper:
@@ -18,14 +20,34 @@ class LeaseKeeper:
     """
 
     def __init__(
-        self, leases: Leases, *, every_seconds: float, telemetry: telemetry.Telemetry = telemetry.SILENT
+        self,
+        leases: Leases,
+        *,
+        every_seconds: float,
+        marks: Marks | None = None,
+        telemetry: telemetry.Telemetry = telemetry.SILENT,
     ) -> None:
         self._leases = leases
+        self._marks = marks or Marks()
         self._every_seconds = every_seconds
         self._telemetry = telemetry
         self._held: dict[str, Lease] = {}
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+
+    @contextmanager
+    def taken(self, who: Who) -> Iterator[tuple[Lease, Mark] | None]:
+        """Take the lease on a person, and keep it alive for as long as the block runs.
+
+        Yields it with the visit's mark; None if another worker holds it or the person is unknown.
+        """
+        with self._marks.serving(who) as mark:
+            lease = self._leases.take(who, token=mark.token)
+            if lease is None:
+                yield None
+                return
+            with self.kept(lease):
+                yield lease, mark
 
     @contextmanager
     def kept(self, lease: Lease) -> Iterator[None]:

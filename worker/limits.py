@@ -32,8 +32,6 @@ ECHOES_COMPARED: Final = 4
 #: Short texts may repeat this many times more often.
 SHORT_FACTOR: Final = 6
 
-#: How many texts of one person that speak of danger are answered each day, whatever the limits say.
-DANGER_PER_DAY: Final = 3
 #: North America's toll-free numbers (https://www.nanpa.com/numbering/toll-free-numbers).
 TOLL_FREE: Final = tuple(f"+1{code}" for code in (800, 833, 844, 855, 866, 877, 888))
 
@@ -94,15 +92,6 @@ class Limiter:
         sid = f"{text.sid}+" if begins_turn else text.sid
         name = self._limits.exceeded(sid, rates, at_ms=arrived_ms) if rates else ""
         return f"over the limit: {name}" if name else ""
-
-    def is_exempt(self, who: Who, text: InboundSms, *, arrived_ms: int) -> bool:
-        """Return whether a text over a limit is answered anyway, because the person may be in danger.
-
-        Raises `InboxAway`.
-        """
-        assert self._limits is not None
-        rate = Rate(name="in danger", key=f"danger:{who}", most=DANGER_PER_DAY, per=DAY)
-        return not self._limits.exceeded(f"{text.sid}!", [rate], at_ms=arrived_ms)
 
     def wait_ms(self, who: Who, text: InboundSms) -> int:
         """Return how many milliseconds a reply must wait before it may leave from the texted number.

@@ -104,7 +104,7 @@ class Memories:
         return "folded" if written else "another process was faster"
 
     def _talk(self, conversation: Conversation, item: Sequence[Message], before: datetime) -> list[Entry]:
-        """Return the messages between the last folding and the window, oldest first.
+        """Return the messages between the last folding and the window, oldest first, without serious ones.
 
         They come from the journal, or from the conversation item if the journal does not hold them yet.
         """
@@ -112,7 +112,7 @@ class Memories:
         rows = self._journal.transcript.between(
             conversation.user_id, after_ms=after_ms, before_ms=before_ms, limit=recall.FOLDED_AT_ONCE
         )
-        entries = [row for row in rows if row.state not in _UNHEARD]
+        entries = [row for row in rows if row.state not in _UNHEARD and not row.serious]
         # programs without a journal write to the item alone
         entries += [
             Entry(
@@ -122,6 +122,6 @@ class Memories:
                 arrived=f"{in_milliseconds(message.timestamp):013d}-",
             )
             for message in item
-            if message.key is None and message.timestamp is not None
+            if message.key is None and message.timestamp is not None and not message.serious
         ]
         return sorted(entries, key=lambda entry: entry.arrived)[-recall.FOLDED_AT_ONCE :]

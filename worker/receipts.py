@@ -12,6 +12,7 @@ from journal.states import PartState
 from sms.messages import DeliveryReport, user_of
 from worker import telemetry
 from worker.delivery_failures import DeliveryFailures
+from worker.proofs import distrust
 
 #: How many reports one read takes; each costs one write.
 BATCH: Final = 100
@@ -69,6 +70,8 @@ class Receipts:
         part = self._journal.outbox.report(person, key, reported, now=self._inbox.clock.now())
         if part is None:
             return "foreign"
+        if part.proven_unsent == report.attempt_id:
+            distrust(self._journal, report.attempt_id, self._inbox.clock.now(), self._telemetry)
         self._aftermath.consider(part)
         if part.unknown_since and part.state is PartState.SENT:
             # the report ended a wait for evidence, so the parts behind this one may go now

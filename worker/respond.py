@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 from cat import ports, recall
 from cat.chain import Cat
-from cat.poet import tongue
 from conversation import errors
 from inbox import budget as money
 from inbox.errors import InboxAway
@@ -20,7 +19,7 @@ from journal.ports import Journal
 from journal.states import TurnState
 from sms import messages
 from sms.ports import MediaSource
-from worker import budget, intake, pictures, telemetry
+from worker import budget, dangers, intake, pictures, telemetry
 from worker.keyword_rules import fixed_lines
 from worker.visit import Visit
 from worker.visit_settings import VisitSettings
@@ -71,6 +70,8 @@ class Responder:
         answered, superseded, texts = batch.turns, list[model.Turn](), batch.texts
         if self._settings.policy == "latest" and not batch.rule.alone:
             superseded, answered, texts = answered[:-1], answered[-1:], texts[-1:]
+        # a text that the newest one supersedes is heard, too
+        alert = dangers.alert_of(self._cat.watch, visit, batch.texts)
         heard = recall.hear(
             visit.conversation,
             [text.body for text in texts],
@@ -79,6 +80,7 @@ class Responder:
             seed=answered[0].sid,
             pictures=sum(len(text.media) for text in texts),
             unheard=fixed_lines(self._settings),
+            alert=alert,
         )
         asked = self._asked(visit, batch, heard)
         grant = self._budget.ask(asked, now=visit.now())
@@ -90,6 +92,8 @@ class Responder:
         seconds = time.monotonic() - started_at
         silent = tuple(reply.facts.get("silent_engines", ()))
         self._telemetry.emit(telemetry.reply_composed(visit.lease.who, reply.engine, seconds, silent))
+        is_beyond = batch.beyond or grant.leave is money.BudgetVerdict.BEYOND
+        kept = dangers.kept(visit, reply.alert, is_beyond=is_beyond)
         introduces = self._settings.introduces(visit.conversation)
         is_fixed = batch.rule.line is not None or grant.leave is money.BudgetVerdict.LAST_LINE
         frozen = model.FrozenReply(
@@ -101,7 +105,9 @@ class Responder:
             reply_text=reply.words,
             frames=reply.frames,
             # no line stands below a fixed line, or below words to a person in danger
-            unintroduced=introduces and (is_fixed or bool(asked.urgent)),
+            unintroduced=introduces and (is_fixed or kept.serious),
+            serious=kept.serious,
+            danger=kept.danger,
             token=secrets.token_hex(12),
             forget=batch.rule.forgets,
             facts={
@@ -127,15 +133,16 @@ class Responder:
 
     def _asked(self, visit: Visit, batch: intake.Batch, heard: ports.Heard) -> budget.Asked:
         """Return what must be known before money is reserved for a reply."""
-        language = tongue.language_of(heard.said, reversed(heard.theirs), person=heard.person)
+        turn, alert = batch.turns[0].sid, heard.alert
+        assert alert is not None, "danger is heard before money is asked for"
         return budget.Asked(
             who=visit.lease.who,
             # the oldest text in hand: the successor of a dead worker finds the same one, under every policy
-            turn=batch.turns[0].sid,
+            turn=turn,
             to=messages.address_of(visit.user_id),
-            model=None if batch.rule.alone else self._cat.max_cost(heard),
-            last_line=budget.LAST_LINES.get(language, budget.LAST_LINES["en"]),
-            urgent=batch.rule.urgent,
+            model=None if batch.rule.alone or alert.is_fixed else self._cat.max_cost(heard),
+            last_line=alert.line() if alert.is_serious else budget.last_line(alert.language),
+            urgent=batch.rule.urgent or dangers.urgency(alert, turn, is_beyond=batch.beyond),
         )
 
     def _be_silent(self, visit: Visit, batch: intake.Batch, turns: Sequence[model.Turn]) -> None:
@@ -158,10 +165,10 @@ class Responder:
     ) -> ports.Reply:
         """Return the words, as far as there is money for them."""
         if grant.leave is money.BudgetVerdict.LAST_LINE:
-            return ports.Reply(words=asked.last_line, engine=model.LAST_LINE)
+            return ports.Reply(words=asked.last_line, engine=model.LAST_LINE, alert=heard.alert)
         if batch.rule.line is not None:
             return ports.Reply(words=batch.rule.line(self._settings), engine=batch.rule.line_engine)
-        below = "" if asked.urgent else self._settings.line_below(visit.conversation)
+        below = self._settings.line_below(visit.conversation)
         if asked.model is None:
             return self._cat.by_heart(heard, below=below)
         if asked.model and not grant.model:

@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from celery import shared_task
-from celery.signals import setup_logging, worker_init, worker_process_init, worker_ready, worker_shutting_down
+from celery.signals import (
+    setup_logging,
+    worker_init,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_ready,
+    worker_shutdown,
+    worker_shutting_down,
+)
 
 from inbox import payloads
 from inbox.payloads import Who
@@ -21,7 +29,9 @@ from runtime import logs, metrics
 from runtime.secrets import reload_on_hangup
 from sms.errors import CarrierAway
 from worker import process
+from worker.build.leases import watch
 from worker.config import RECONCILE_TIME_LIMIT_SECONDS
+from worker.telemetry import LogsAndMetrics
 
 if TYPE_CHECKING:
     from worker.build.worker import Worker
@@ -114,7 +124,7 @@ def _build(**_: object) -> None:
 def _build_anew(**_: object) -> None:
     """Give a child of a prefork pool its own connections."""
     process.rebuild()
-    process.worker()
+    watch(process.worker().look, LogsAndMetrics())
 
 
 @worker_ready.connect
@@ -122,6 +132,8 @@ def _look_around(**_: object) -> None:
     """Look at once for work that the last worker left unfinished."""
     reconcile.delay()
     count.delay()
+    if process.settings().worker.pool != "prefork":
+        watch(process.worker().look, LogsAndMetrics())
     # Celery's own answer to this signal is a restart
     reload_on_hangup(process.keys())
     _note_ready()
@@ -130,6 +142,12 @@ def _look_around(**_: object) -> None:
 @worker_shutting_down.connect
 def _stop(**_: object) -> None:
     process.stopping.set()
+
+
+@worker_process_shutdown.connect
+@worker_shutdown.connect
+def _leave_no_marks(**_: object) -> None:
+    process.worker().leave_no_marks()
 
 
 def _note_ready() -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 from prometheus_client import Counter, Histogram
 
+from cat.danger.model import Tier
 from inbox.payloads import Who
 from journal.model import ReplyPart, Turn
 from journal.states import PartState, TurnState
@@ -77,6 +78,8 @@ class Alarm(StrEnum):
     LOOP = "loop"
     #: An answer about one message that an operator should know of.
     STRANGE = "carrier objects"
+    #: The carrier has a message that a mark proved unsent: marks are not believed any more.
+    CONTRADICTED = "a proof was contradicted"
 
 
 def alarmed(alarm: Alarm, reason: str) -> Event:
@@ -98,6 +101,11 @@ def reply_composed(who: Who, engine: str, seconds: float, silent: Sequence[str])
         fields = {"who": who, "engines": list(silent)}
         return Event(WARNING, "engines silent", fields, metrics.THINK_SECONDS, labels, seconds)
     return Event(DEBUG, "reply composed", {"who": who, **labels}, metrics.THINK_SECONDS, labels, seconds)
+
+
+def count_danger(tier: Tier) -> None:
+    """Count a reply to danger. There is no event and no log line: neither may show whose it is."""
+    metrics.DANGERS.labels(tier=tier.name.lower()).inc()
 
 
 def parked(who: Who, why: str) -> Event:
@@ -141,6 +149,26 @@ def repaired(kind: str, key: str) -> Event:
 def lease_not_renewed(error: Exception) -> Event:
     """A renewal failed; the fence decides what the lease's holder may still write."""
     return Event(WARNING, "lease not renewed", {"error": type(error).__name__})
+
+
+def neighbour_died(*, visits: int, in_doubt: int) -> Event:
+    """A process of this machine died, and its marks are settled; `in_doubt` attempts may have been sent."""
+    return Event(WARNING, "neighbour died", {"visits": visits, "in_doubt": in_doubt})
+
+
+def marks_in_memory(why: str) -> Event:
+    """What this process is about to send is not written down: if it is killed, a reply may stay in doubt."""
+    return Event(WARNING, "marks in memory only", {"why": why})
+
+
+def look_failed(error: Exception) -> Event:
+    """A look for dead neighbours ended early; the next one begins anew."""
+    return Event(ERROR, "look failed", {"error": type(error).__name__})
+
+
+def proof_waits(why: str) -> Event:
+    """A mark cannot be settled now; it is tried again."""
+    return Event(INFO, "proof waits", {"why": why})
 
 
 def recount_began() -> Event:

@@ -6,10 +6,12 @@ import time
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from cat.danger.state import State
 from conversation.models import Conversation
 from inbox.ports import Lease
 from inbox.times import moment
 from journal.model import Turn
+from worker.marks import Mark
 
 
 @dataclass(slots=True, kw_only=True)
@@ -22,6 +24,8 @@ class Visit:
     lease: Lease
     #: By this process's monotonic clock.
     started_at: float
+    #: What a neighbour reads if this process dies.
+    mark: Mark
     #: The conversation as read under this visit's fence, plus the messages since; None before it is opened.
     opened: Conversation | None = None
     #: Turns that this visit filed or found, by sid: reading one a second time does not count as a second try.
@@ -36,6 +40,11 @@ class Visit:
     tombstones: frozenset[str] = frozenset()
     #: The turns that are being answered right now.
     in_hand: tuple[Turn, ...] = ()
+
+    @property
+    def danger(self) -> State:
+        """Return what is kept of a danger that was heard in this conversation."""
+        return State.from_json(self.conversation.danger)
 
     @property
     def user_id(self) -> str:

@@ -72,12 +72,11 @@ class Visits:
 
         Returns at once if another worker does, or if the inbox knows no person by that name.
         """
-        lease = self._inbox.leases.take(who)
-        if lease is None:
-            return
-        started_at = time.monotonic()
-        with self._leases.kept(lease):
-            visit = Visit(lease=lease, started_at=started_at)
+        with self._leases.taken(who) as taken:
+            if taken is None:
+                return
+            lease, mark = taken
+            visit = Visit(lease=lease, started_at=time.monotonic(), mark=mark)
             try:
                 due_ms = self._serve(visit)
             except errors.Fenced:
@@ -138,7 +137,7 @@ class Visits:
             self._remove(visit, batch.finished)
             if batch.due_ms is not None:
                 return batch.due_ms
-            if self._settings.policy == "latest" and len(waiting) > READ_AHEAD and batch.last:
+            if self._settings.policy == "latest" and len(waiting) > READ_AHEAD and batch.last and not batch.beyond:
                 self._supersede(visit, batch)
             elif batch.turns:
                 due_ms = self._answer(visit, batch)

@@ -19,6 +19,8 @@ from sms import countries
 
 #: Tried in this order for a country without an entry: the world's two common numbers, then those of police.
 _COMMON: Final = ("112", "911", "999", "110", "000", "111")
+#: What models tell people of any country to call.
+_KNOWN_BEST: Final = frozenset({"988", "911", "112", "999", "116123", "18002738255"})
 #: The row for a minor who thinks of suicide.
 _YOUNG: Final = "young"
 #: Where a kind without a row looks next; the emergency number comes last.
@@ -46,7 +48,11 @@ class Help:
 
 def help_for(address: str, danger: Danger, language: str) -> Help:
     """Return whom a person with this address, such as `+15551230001`, should call in this danger."""
-    country = country_of(address)
+    return help_for_country(country_of(address), danger, language)
+
+
+def help_for_country(country: str, danger: Danger, language: str) -> Help:
+    """Return whom a person in this country, such as `GB`, should call in this danger."""
     kind = _YOUNG if danger.young and danger.kind is Kind.DESPAIR else danger.kind
     return Help(_number(country, kind, language), _number(country, Kind.EMERGENCY, language))
 
@@ -78,9 +84,21 @@ def holds(words: str, help_: Help) -> bool:
     return _plain(help_.right.number) in _plain_all(words)
 
 
-def any_in(words: str) -> bool:
-    """Return whether a reply holds any number of the list, such as 988."""
-    return bool(_all() & _plain_all(words))
+def any_in(words: str, address: str) -> bool:
+    """Return whether a reply holds a number of the person's country, or one such as 988."""
+    own = {_plain(row.number) for rows in _rows(country_of(address)).values() for row in rows}
+    return bool((own | _KNOWN_BEST) & _plain_all(words))
+
+
+def countries_listed() -> Sequence[str]:
+    """Return the countries with an entry of their own."""
+    return tuple(_table())
+
+
+def entry(country: str) -> Mapping[str, Any]:  # Any: TOML's own types
+    """Return a country's entry, with the date and the sources of its numbers."""
+    found: Mapping[str, Any] = _table()[country]
+    return found
 
 
 def _number(country: str, kind: str, language: str) -> Number:
@@ -115,11 +133,6 @@ def _rows(country: str) -> Mapping[str, Sequence[Number]]:
         number = Number(number=line["number"], by=line.get("by", "call"), language=line.get("language", ""))
         rows.setdefault(line["kind"], []).append(number)
     return rows
-
-
-@cache
-def _all() -> frozenset[str]:
-    return frozenset(_plain(line["number"]) for entry in _table().values() for line in entry["lines"])
 
 
 def _plain(number: str) -> str:

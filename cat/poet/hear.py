@@ -21,8 +21,7 @@ from cat import grave
 from cat.poet import emoji, facts, games, replies, sums, tongue, words
 from cat.poet.kinds import kinds
 from cat.poet.lexicon import Question
-from cat.poet.scene import Act, Scene, is_sayable, may_play, phrase_of
-from cat.poet.slots import is_person
+from cat.poet.scene import Act, Scene, is_hostile, is_sayable, may_play, phrase_of
 
 #: A text of more characters than this is of the kind `wall`.
 WALL: Final = 220
@@ -92,6 +91,8 @@ def _foreign(scene: Scene) -> Act | None:
 def _first(scene: Scene) -> Act | None:
     broken = scene.words.marks.get("broken")
     if grave.is_grave(broken.sub(" ", scene.plain) if broken else scene.plain, scene.words.language):
+        return Act("quiet")
+    if is_hostile(scene.plain, scene.words.language):
         return Act("quiet")
     for kind in kinds().first:
         pattern = scene.words.hear.get(kind)
@@ -266,8 +267,7 @@ def _by_pattern(scene: Scene) -> Act | None:
 
 
 def _told(scene: Scene, fact: facts.Fact) -> Act:
-    hostile = fact.family == "hate" and any(is_person(noun, scene) for noun in scene.nouns)
-    if hostile or not is_sayable(fact.value):
+    if not is_sayable(fact.value):
         return Act("quiet")
     family = _FAMILIES.get(fact.family, fact.family)
     kind = "told_child" if family == "age" and scene.facts.is_child else f"told_{family}"

@@ -242,6 +242,12 @@ def is_sayable(text: str) -> bool:
     return speech.is_harmless(text) and all(map(grave.playable, speech.words_of(text)))
 
 
+def is_hostile(plain: str, language: str) -> bool:
+    """Return whether an English text wishes people ill."""
+    people = any(words.is_person(word, language) for word in speech.words_of(plain))
+    return language == "en" and bool(_HOSTILE.search(plain)) and people
+
+
 def phrase_of(plain: str, prefixes: Iterable[str], nouns: Sequence[Noun]) -> str:
     """Return the few words that a short answer consists of, or its noun; empty if it may not be said back."""
     text = plain.strip(" .!,")

@@ -14,6 +14,8 @@ from typing import Final
 
 import stopwordsiso
 
+#: Names of people that the list does not hold as nouns.
+_PEOPLE: Final = frozenset({"women", "men", "girls", "boys", "folks"})
 #: The languages in which the poet does everything.
 FULL: Final = ("en", "de", "fr", "es")
 #: The languages in which it greets, thanks, says good night, asks for a name and hears a feeling.
@@ -89,6 +91,11 @@ def noun(word: str, language: str) -> Noun | None:
         touchable=touchable,
         human="h" in tag and language == "en",
     )
+
+
+def is_person(word: str, language: str) -> bool:
+    """Return whether a word names a person or people, such as `women`; known for English only."""
+    return language == "en" and (word in _PEOPLE or "h" in word_list(language).tags.get(word, ""))
 
 
 def fold(word: str) -> str:

@@ -9,7 +9,7 @@
 -- ARGV[3] most that models may cost
 -- ARGV[4] most that messages may cost
 -- ARGV[5] price of a last line
--- ARGV[6] why the reply is urgent, such as danger; empty: it is not
+-- ARGV[6] why the reply is urgent, such as help; empty: it is not
 -- ARGV[7...9] caps for models: person and day, day, month; -1: none
 -- ARGV[10...12] caps for messages: the same
 -- ARGV[13] seconds for which the day's hash is kept
@@ -22,7 +22,7 @@
 -- Returns {-1} if the caller has to wait for the recount.
 -- Otherwise returns
 -- {verdict, set aside for models, set aside for messages, epoch, 1 while a recount is in progress else 0}.
--- The verdict is 0 silence, 1 a last line, 2 go.
+-- The verdict is 0 silence, 1 a last line, 2 go, 3 go beyond a cap.
 local epoch = redis.call('GET', KEYS[1])
 local counting = epoch and 0 or 1
 if not epoch then
@@ -60,14 +60,14 @@ if for_messages == 0 or counting == 1 and unlimited or counting == 0 and not ful
   set_aside('model', for_models)
   return {2, for_models, for_messages, epoch, counting}
 end
--- a person in danger is answered once a day whatever it costs, and so is a person who asks for help
+-- an urgent reply goes out whatever it costs, once a day for each reason
 if ARGV[6] ~= '' then
   local before = redis.call('HGET', day, 'urgent:' .. ARGV[6] .. ':' .. who)
   if not before or before == turn then
     redis.call('HSET', day, 'urgent:' .. ARGV[6] .. ':' .. who, turn)
     set_aside('sms', for_messages)
     redis.call('EXPIRE', day, ARGV[13])
-    return {2, 0, for_messages, epoch, counting}
+    return {3, 0, for_messages, epoch, counting}
   end
 end
 if counting == 1 then return {-1} end

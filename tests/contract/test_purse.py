@@ -72,13 +72,13 @@ def test_while_it_is_counted_a_person_in_danger_is_answered(purses: Purses) -> N
     purse = purses(NONE, Caps(person=100, day=100))
     stand = purse.begin_count("me", now=NOW)
     assert stand is not None
-    danger = replace(ask(), urgent="danger", at_once=True)
+    danger = replace(ask(), urgent="danger:SM1", at_once=True)
 
     first = purse.reserve(danger, now=NOW)
     second = purse.reserve(replace(danger, turn="SM2"), now=NOW)
 
     assert first is not None
-    assert first.leave is BudgetVerdict.GO
+    assert first.leave is BudgetVerdict.BEYOND
     assert second is None
     # its cost is in the totals once the recount is complete
     purse.settle(first, model=0, sms=90)
@@ -171,15 +171,15 @@ def test_last_lines_are_said_while_there_is_room_for_them(purses: Purses) -> Non
     assert leaves == [BudgetVerdict.LAST_LINE] * 3 + [BudgetVerdict.SILENCE] * 2
 
 
-def test_in_danger_one_is_answered_once_a_day(purses: Purses) -> None:
+def test_an_urgent_reply_goes_out_once_a_day_for_each_reason(purses: Purses) -> None:
     purse = counted(purses(NONE, Caps(day=0)))
 
     def urgent(turn: str) -> BudgetVerdict:
-        return granted(purse, Ask(who=ANN_, turn=turn, model=9, sms=100, last_line=100, urgent="danger")).leave
+        return granted(purse, Ask(who=ANN_, turn=turn, model=9, sms=100, last_line=100, urgent="help")).leave
 
     assert [urgent("SM1"), urgent("SM1"), urgent("SM2"), urgent("SM3")] == [
-        BudgetVerdict.GO,
-        BudgetVerdict.GO,
+        BudgetVerdict.BEYOND,
+        BudgetVerdict.BEYOND,
         BudgetVerdict.LAST_LINE,
         BudgetVerdict.SILENCE,
     ]

@@ -253,6 +253,33 @@ def test_a_claim_is_checked_once_a_connection_stands_and_before_a_byte() -> None
     assert early == []
 
 
+class Recorder:
+    """A socket that notes what is written to it."""
+
+    def __init__(self, seen: list[bytes]) -> None:
+        self.sendall = seen.append
+
+    def settimeout(self, _: object) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def test_the_hook_and_one_write_of_the_whole_request_follow_each_other() -> None:
+    """A process that dies between the two leaves a doubt, and so would one that dies between two writes."""
+    seen: list[bytes] = []
+    connection = http._Connection("127.0.0.1", before_writing=lambda: seen.append(b"hook"))
+    connection.sock = Recorder(seen)
+
+    connection.request("POST", "/Messages.json", body="Body=prrt", headers={"Host": "127.0.0.1"})
+
+    hook, whole = seen
+    assert hook == b"hook"
+    assert whole.startswith(b"POST /Messages.json HTTP/1.1\r\n")
+    assert whole.endswith(b"\r\n\r\nBody=prrt")
+
+
 def test_a_refused_login_is_followed_by_one_attempt_with_the_other() -> None:
     heads: list[bytes] = []
     with a_server(WHO, CREATED, heads=heads) as (url, asked):

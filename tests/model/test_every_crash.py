@@ -7,7 +7,8 @@ from itertools import product
 
 import pytest
 
-from tests.model.world import Cut, World, a_world_with_everything_to_repair
+from tests.model.marks import LOST_CLAIMS, run_lost_claim, run_proof_of_another, run_proof_of_held, run_second_copy
+from tests.model.world import Cut, Neighbours, World, a_world_with_everything_to_repair
 
 WAYS = [(after, dies) for after in (False, True) for dies in (False, True)]
 
@@ -31,6 +32,43 @@ def test_a_cut_at_any_call_of_a_visit(policy: str, lines: int) -> None:
         world.come_to_rest()
 
         world.account(wire)
+
+
+@pytest.mark.parametrize("neighbours", ["at once", "late"])
+@pytest.mark.parametrize(("policy", "lines"), [("each", 2), ("coalesce", 1)])
+def test_a_cut_at_any_call_of_a_visit_whose_marks_are_read(policy: str, lines: int, neighbours: Neighbours) -> None:
+    """A worker that dies leaves no reply in doubt: only a lost answer of the carrier does."""
+    calls = calls_of_a_visit(policy, lines)
+
+    for call, (after, dies) in product(range(1, calls + 1), WAYS):
+        world = World(policy, lines, neighbours=neighbours)
+        wire = world.visit(Cut(call, after=after, dies=dies))
+        assert wire.struck
+
+        world.come_to_rest()
+
+        world.account(wire)
+
+
+@pytest.mark.parametrize("neighbours", ["at once", "late"])
+@pytest.mark.parametrize("lands_late", [False, True])
+@pytest.mark.parametrize("fault", LOST_CLAIMS, ids=str)
+def test_a_claim_that_lands_late_or_whose_owner_never_hears_of_it(
+    fault: Cut, *, lands_late: bool, neighbours: Neighbours
+) -> None:
+    run_lost_claim(fault, neighbours, lands_late=lands_late)
+
+
+def test_a_second_copy_of_a_claim_revives_no_attempt_that_is_over() -> None:
+    run_second_copy()
+
+
+def test_a_proof_says_nothing_of_the_attempt_of_another_worker() -> None:
+    run_proof_of_another()
+
+
+def test_a_held_reply_that_is_proven_unsent_stays_held_and_shows_the_proof() -> None:
+    run_proof_of_held()
 
 
 @pytest.mark.timeout(1800)

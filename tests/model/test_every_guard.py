@@ -10,6 +10,14 @@ import pytest
 
 from tests.builders import ANN, a_text
 from tests.model.guards import Unguarded, noting_scripts, script_guards, writers
+from tests.model.marks import (
+    LOST_CLAIMS,
+    run_cut_with_marks,
+    run_lost_claim,
+    run_proof_of_another,
+    run_proof_of_held,
+    run_second_copy,
+)
 from tests.model.world import Cut, Wire, World, a_world_with_everything_to_repair, noted
 
 #: Runs one world with one fault, on these tables and with these scripts, and asserts what must hold at its end.
@@ -175,6 +183,11 @@ def all_runs() -> Iterator[Run]:
     for bodies in (STOP_AND_START, RESET):
         visit = World("each", 1, bodies=bodies).visit()
         yield from (partial(run_sleeper_over_keywords, bodies, place) for place in places(visit))
+    for neighbours in ("at once", "late"):
+        for fault in LOST_CLAIMS:
+            yield partial(run_cut_with_marks, fault, neighbours)
+            yield partial(run_lost_claim, fault, neighbours, lands_late=True)
+    yield from (run_second_copy, run_proof_of_another, run_proof_of_held)
     repair = a_world_with_everything_to_repair().repair()
     yield from (partial(run_sleeper_over_repairs, place) for place in places(repair))
 

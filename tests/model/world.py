@@ -10,13 +10,16 @@ tests as DynamoDB, and on a Redis inside the process that passes the same ones a
 
 from __future__ import annotations
 
+import atexit
 import random
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import redis
 from redis.client import Pipeline
@@ -26,7 +29,7 @@ import inbox
 from cat import recall
 from cat.ports import Heard, Reply
 from conversation import schema
-from conversation.errors import StoreAway
+from conversation.errors import ConditionFailed, StoreAway
 from conversation.memory_table import MemoryTables
 from conversation.storage import DynamoDBStorage
 from conversation.table import Check, Query
@@ -55,6 +58,8 @@ from worker.delivery import Delivery, Terms
 from worker.delivery_failures import DeliveryFailures
 from worker.lease import LeaseKeeper
 from worker.limits import Limiter, Rates
+from worker.marks import Marks
+from worker.proofs import Proofs
 from worker.receipts import Receipts
 from worker.reconcile import Reconciler
 from worker.reconcile import Terms as ReconcileTerms
@@ -71,6 +76,13 @@ SCRIPTS: Final = {
     path.stem: path.read_text() for path in sorted((Path(inbox.__file__).parent / "scripts").glob("*.lua"))
 }
 _NAMES: Final = {source: name for name, source in SCRIPTS.items()}
+
+
+#: Whether the processes of the machine read each other's marks: not at all, as soon as one died, or rounds later.
+Neighbours = Literal["none", "at once", "late"]
+#: Where the marks stand: in memory, which is a file system like any other.
+_folder: Final = Path(tempfile.mkdtemp(dir="/dev/shm", prefix="dadacat-model-"))
+atexit.register(shutil.rmtree, _folder, ignore_errors=True)
 
 
 class Died(BaseException):
@@ -90,6 +102,10 @@ class Cut:
     dies: bool = False
     #: What happens while the worker sleeps at this call; the worker then continues unaware.
     meanwhile: Callable[[], object] | None = None
+    #: The store stays away for the rest of the visit.
+    away: bool = False
+    #: The call takes effect only when the world says so (`World.land`).
+    late: bool = False
 
 
 @dataclass
@@ -100,6 +116,21 @@ class Wire:
     calls: list[str] = field(default_factory=list)
     #: The name of the call at which the fault was injected.
     struck: str = ""
+    #: What happens when the process dies: nothing that it runs afterwards counts.
+    at_death: Callable[[], object] = lambda: None
+    #: A call that was sent and has not arrived yet.
+    in_flight: Callable[[], object] | None = None
+
+    @property
+    def store_is_away(self) -> bool:
+        """Whether no further call to the store arrives."""
+        return bool(self.struck) and self.cut is not None and self.cut.away
+
+    def land(self) -> None:
+        """Let the call arrive that was in flight, after its caller has gone on."""
+        assert self.in_flight is not None
+        with suppress(ConditionFailed):
+            self.in_flight()
 
     def carry(self, name: str, real: Callable[[], Any], lost: Callable[[], Any]) -> Any:
         """Carry out one call. `lost` returns or raises what the caller gets if the answer is lost."""
@@ -107,8 +138,10 @@ class Wire:
         if self.cut is None or self.struck or self.cut.call not in (len(self.calls), name):
             return real()
         self.struck = name
+        self.in_flight = real if self.cut.late else None
         answer = real() if self.cut.after else None
         if self.cut.dies:
+            self.at_death()
             raise Died
         if self.cut.meanwhile is None:
             return lost()
@@ -135,7 +168,13 @@ class WatchedTables:
 
     def __getattr__(self, name: str) -> Any:
         real, lost = getattr(self._behind, name), _raise(StoreAway("dynamodb"))
-        return lambda *args, **options: self._wire.carry(purpose(name, args), lambda: real(*args, **options), lost)
+
+        def call(*args: Any, **options: Any) -> Any:
+            if self._wire.store_is_away:
+                return lost()
+            return self._wire.carry(purpose(name, args), lambda: real(*args, **options), lost)
+
+        return call
 
 
 def purpose(operation: str, args: Sequence[Any]) -> str:
@@ -280,8 +319,12 @@ class World:
         bodies: Sequence[str] = ("one", "two"),
         short: bool = False,
         edits: Mapping[str, str] | None = None,
+        neighbours: Neighbours = "none",
     ) -> None:
         self.ms = NOW_MS
+        self._neighbours = neighbours
+        self._living: list[Marks] = []
+        shutil.rmtree(_folder, ignore_errors=True)
         self.policy, self.lines = policy, lines
         self._is_limited, self._edits = not short, edits or {}
         _server.flushall()
@@ -314,6 +357,8 @@ class World:
     def visit(self, cut: Cut | None = None) -> Wire:
         """Run one visit of a worker, which may die or fail with an error that is logged."""
         wire = Wire(cut)
+        marks = Marks(_folder if self._neighbours != "none" else None, slots=2)
+        wire.at_death = lambda: self._leave_behind(marks)
         client = WatchedRedis(_server, wire, self._edits)
         journal = journal_on(WatchedTables(self.tables, wire))
         # A lost answer to a send is an outcome; a carrier that cannot be reached is an error.
@@ -336,7 +381,7 @@ class World:
             budget=Budget(a_counting(purse_on(client), journal), TARIFF, max_segments=3, max_parts=1),
             delivery=delivery,
             limiter=Limiter(limits, Rates(texts_per_minute=100, loop=6)),
-            leases=NoRenewal(own_inbox.leases, every_seconds=5),
+            leases=NoRenewal(own_inbox.leases, every_seconds=5, marks=marks),
             worker="w",
             settings=settings,
             mark=str,
@@ -345,7 +390,28 @@ class World:
         )
         with suppress(Died, InboxAway, CarrierAway):
             visits.serve(WHO)
+        self._living.append(marks)
+        if self._neighbours == "at once":
+            self.settle_marks()
         return wire
+
+    def _leave_behind(self, marks: Marks) -> None:
+        """Leave the file of a process as its death leaves it: with its content of now, and unlocked."""
+        if marks.folder is None:
+            return
+        (own,) = (path for path in marks.folder.iterdir() if not path.stem.startswith("dead"))
+        dead = own.with_stem(f"dead{len(list(own.parent.iterdir()))}")
+        shutil.copyfile(own, dead)
+        dead.chmod(0o600)
+        # what the handlers of the simulated process write from now on is read by no neighbour
+        own.unlink()
+
+    def settle_marks(self) -> None:
+        """Let every living process settle what it abandoned, and the files of the dead."""
+        for marks in self._living:
+            Proofs(self.inbox, self.store, marks).look()
+            marks.close()
+        self._living = []
 
     def repair(self, cut: Cut | None = None) -> Wire:
         """Run one drain of the reports and one reconciliation, which may be cut at any call."""
@@ -405,6 +471,9 @@ class World:
                 # A created message is on the carrier's list, which settles the doubt.
                 assert part.content not in created
                 assert any(wire.struck in WINDOW for wire in wires), [wire.struck for wire in wires]
+                if self._neighbours != "none":
+                    lost = [wire for wire in wires if wire.struck == "send" and wire.cut and not wire.cut.dies]
+                    assert lost, "a reply in doubt although no answer of the carrier was lost"
 
     def repair_until_all_is_over(self) -> None:
         """Visit and repair for five minutes, without further faults."""
@@ -429,6 +498,7 @@ class World:
         self.reconciler.sweep()
         if _server.delete(keys.QUEUE):
             self.visit()
+        self.settle_marks()
 
     def _state(self) -> list[Any]:
         """Return what a round at rest does not change: the journal, the messages and the waiting texts."""

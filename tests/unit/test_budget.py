@@ -121,15 +121,20 @@ def test_the_budget_of_a_month_lasts_longer_than_a_day() -> None:
     assert room.received == ["re: one", LAST_LINES["en"], "re: four"]
 
 
-def test_a_person_in_danger_is_answered_once_a_day_whatever_it_costs() -> None:
+def test_a_person_in_danger_is_answered_every_ten_minutes_whatever_it_costs() -> None:
     room = a_room(messages=Caps(day=0))
     room.texts("hello", "i want to die", "i want to die")
-
     room.serve()
 
     assert len(room.received) == 2
     assert room.received[0] == LAST_LINES["en"]
     assert "988" in room.received[1]
+
+    room.later(seconds=601)
+    room.texts("i want to die", "i want to die")
+    room.serve()
+    assert len(room.received) == 3
+    assert "988" in room.received[2]
 
 
 @pytest.mark.parametrize("call", ["reserve", "settle"])

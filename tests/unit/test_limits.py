@@ -72,16 +72,6 @@ def test_between_two_numbers_replies_wait_and_none_is_lost() -> None:
     assert room.received == [f"re: text {number}" for number in range(5)]
 
 
-def test_a_person_in_danger_is_not_turned_away_for_having_written_too_much() -> None:
-    room = Room(rates=Rates(texts_per_minute=1))
-    room.texts("hello", "hello?", *[f"i want to die {number}" for number in range(5)])
-    room.serve()
-
-    assert room.received[0] == "re: hello"
-    assert len(room.received) == 4
-    assert room.parrot.heard[-1].texts == ["i want to die 2"]
-
-
 def test_after_a_while_there_are_replies_again() -> None:
     room = Room(rates=Rates(texts_per_minute=2))
     room.texts("one", "two", "three")

@@ -436,9 +436,9 @@ def test_lines_under_a_reply_stand_where_the_settings_want_them(habits: dict[str
 
 def test_a_stranger_in_danger_is_greeted_with_the_next_reply() -> None:
     room = Room(habits={"first_contact": "DadaCat. STOP ends it."})
-    chat(room, "i want to die", "hello", "hello again")
+    chat(room, "i want to die", "hello", "hello", "hello", "hello again", "and again")
 
-    assert ["STOP ends it" in message for message in room.received] == [False, True, False]
+    assert ["STOP ends it" in message for message in room.received] == [False, False, False, False, True, False]
 
 
 def test_a_stranger_who_got_a_last_line_is_greeted_when_there_is_money_again() -> None:

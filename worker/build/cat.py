@@ -6,6 +6,8 @@ from datetime import timedelta
 
 from cat import engines, recall
 from cat.chain import Cat
+from cat.danger import vectors
+from cat.danger.watch import Watch
 from cat.engines.guarded import SPARE_CALLS
 from cat.ports import Engine
 from runtime import logs
@@ -38,6 +40,8 @@ def build_cat(chosen: Settings) -> Cat:
         catalogue=known,
         # a conversation whose engine waited for another's call would lose its time to it
         calls=chosen.worker.concurrency + SPARE_CALLS,
+        # the model is loaded with the first text: behind the fork of a process pool, and never by a webhook
+        watch=Watch(vectors.hear),
     )
 
 

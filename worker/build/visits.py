@@ -67,7 +67,7 @@ def compose_visits(  # noqa: PLR0913 - all that a visit consists of
 ) -> Visits:
     """Return visits, put together from their parts."""
     filing = Filing(journal, worker=worker)
-    intake = Intake(journal, filing, delivery, limiter, settings, mark=mark, telemetry=telemetry)
+    intake = Intake(journal, filing, delivery, limiter, settings, cat.watch, mark=mark, telemetry=telemetry)
     responder = Responder(journal, inbox.agenda, intake, cat, budget, settings, media=media, telemetry=telemetry)
     return Visits(
         inbox, journal, intake, responder, delivery, leases, settings,

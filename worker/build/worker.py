@@ -11,7 +11,7 @@ from inbox.ports import Inbox
 from runtime.secrets import Keys
 from runtime.settings import Settings
 from worker.budget import Budget
-from worker.build import budget, cat, delivery, inbox, limits, reconcile, twilio, visits
+from worker.build import budget, cat, delivery, inbox, leases, limits, reconcile, twilio, visits
 from worker.build.journal import build_journal
 from worker.lease import LeaseKeeper
 from worker.memories import Memories
@@ -29,6 +29,10 @@ class Worker:
     receipts: Receipts
     reconciler: Reconciler
     leases: LeaseKeeper
+    #: Settles what dead neighbours left in doubt.
+    look: Callable[[], None]
+    #: Deletes the file of marks, at the end of this process.
+    leave_no_marks: Callable[[], None]
     memories: Memories
     budget: Budget
     inbox: Inbox
@@ -49,7 +53,8 @@ def worker(chosen: Settings, keys: Keys, stopping: Callable[[], bool]) -> Worker
     sender = twilio.twilio_sender(chosen, login)
     cat_ = cat.build_cat(chosen)
     budget_ = budget.budget(chosen, client, inbox_, journal, telemetry)
-    leases = LeaseKeeper(inbox_.leases, every_seconds=chosen.visit.lease_renew_seconds, telemetry=telemetry)
+    marks_ = leases.marks(chosen, telemetry)
+    keeper = leases.lease_keeper(chosen, inbox_, marks_, telemetry)
     return Worker(
         visits=visits.compose_visits(
             inbox=inbox_,
@@ -58,7 +63,7 @@ def worker(chosen: Settings, keys: Keys, stopping: Callable[[], bool]) -> Worker
             budget=budget_,
             delivery=delivery.delivery(chosen, client, journal, sender, telemetry),
             limiter=limits.limiter(chosen, client),
-            leases=leases,
+            leases=keeper,
             settings=visits.visit_settings(chosen),
             worker=f"{socket.gethostname()}:{os.getpid()}",
             mark=visits.tombstones(chosen),
@@ -68,7 +73,9 @@ def worker(chosen: Settings, keys: Keys, stopping: Callable[[], bool]) -> Worker
         ),
         receipts=delivery.receipts(chosen, client, inbox_, journal, telemetry),
         reconciler=reconcile.build_reconciler(chosen, client, inbox_, journal, login),
-        leases=leases,
+        leases=keeper,
+        look=leases.look(inbox_, journal, marks_, telemetry),
+        leave_no_marks=marks_.close,
         memories=Memories(
             inbox_.clock.now, journal, budget_, cat_.summarizer, cat.memory_terms(chosen), telemetry=telemetry
         ),

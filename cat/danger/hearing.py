@@ -1,0 +1,77 @@
+"""Hear danger in a person's texts: idioms are cut out, then patterns and the meaning decide.
+
+A pattern that is certain makes the text certain. The meaning alone makes it certain only with a high score, and
+possible with a middling one. A long text is heard in pieces, because the meaning of a whole hides one sentence of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from cat.danger import patterns
+from cat.danger.model import CALM, Danger, Ear, Tier, deaf
+
+#: Scores from which a text is possible or certain by its meaning alone; chosen by cross-validation.
+POSSIBLE_SCORE, CERTAIN_SCORE = -0.1, 0.3
+#: The same after danger was heard in the person's latest texts: what sounds dark then is dark.
+WARY_POSSIBLE_SCORE, WARY_CERTAIN_SCORE = -0.3, 0.1
+#: With fewer words left behind an idiom, a text has no meaning to hear.
+SCRAP_WORDS: Final = 3
+#: A longer text is heard in pieces of its sentences.
+WHOLE_BYTES: Final = 160
+#: The meaning of so much is heard for one reply, newest first: a fifth of a second at most. Patterns read everything.
+MEANING_BYTES: Final = 800
+
+_ENDS: Final = re.compile(r"(?<=[.!?;\n\u3002\uff01\uff1f])\s*|\n+")
+
+
+def hear(texts: Sequence[str], ear: Ear, *, wary: bool = False) -> Danger:
+    """Return the gravest danger in these texts. `wary`: danger was heard before them."""
+    # a cut between two pieces may go through what shows danger
+    heard = [_hear_piece(text, deaf, wary=wary) for text in texts if _bytes(text) > WHOLE_BYTES]
+    left = MEANING_BYTES
+    for piece in reversed([piece for text in texts for piece in _pieces(text)]):
+        heard.append(_hear_piece(piece, ear if left > 0 else deaf, wary=wary))
+        left -= _bytes(piece)
+    gravest = max(heard, key=lambda danger: danger.tier, default=CALM)
+    young = any(danger.young for danger in heard)
+    return Danger(gravest.tier, gravest.kind, young) if gravest.tier else CALM
+
+
+def _hear_piece(text: str, ear: Ear, *, wary: bool) -> Danger:
+    whole = patterns.normal(text)
+    plain = patterns.without_idioms(whole)
+    by_wording = patterns.hear(plain)
+    is_scrap = plain != whole and len(plain.split()) < SCRAP_WORDS
+    if by_wording.tier is Tier.CERTAIN or is_scrap or not any(character.isalpha() for character in plain):
+        return by_wording
+    meaning = ear(plain)
+    if meaning is None:
+        return by_wording
+    possible, certain = (WARY_POSSIBLE_SCORE, WARY_CERTAIN_SCORE) if wary else (POSSIBLE_SCORE, CERTAIN_SCORE)
+    tier = Tier.CERTAIN if meaning.score >= certain else Tier.POSSIBLE if meaning.score >= possible else Tier.CALM
+    if by_wording.tier:
+        # a pattern that is only possible, such as a bare cry for help, is never certain by its meaning
+        return by_wording
+    return Danger(tier, meaning.kind, patterns.is_young(plain)) if tier else CALM
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Yield a short text whole, and a long one in stretches of sentences."""
+    if _bytes(text) <= WHOLE_BYTES:
+        yield text
+        return
+    most = WHOLE_BYTES * len(text) // _bytes(text)
+    pieces = [""]
+    for sentence in _ENDS.split(text):
+        if pieces[-1] and len(pieces[-1]) + len(sentence) > most:
+            pieces.append("")
+        pieces[-1] = f"{pieces[-1]} {sentence}".strip()
+    for piece in pieces:
+        yield from (piece[at : at + most] for at in range(0, len(piece), most))
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode("utf-8", "replace"))

@@ -1,0 +1,59 @@
+"""What the cat says in danger instead of playing: `lines.toml`, with the person's numbers filled in."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Collection, Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final
+
+from cat.danger.numbers import Help, Number
+
+#: The language of a person whose own has no lines.
+_DEFAULT: Final = "en"
+#: The words of the language for each way to reach a number.
+_WAYS: Final[Mapping[str, str]] = {"call": "call", "text": "text", "call or text": "both"}
+#: Lines for a kind of danger; the other names are of moments, and need no second number.
+_KINDS: Final = frozenset({"emergency", "medical", "despair", "violence", "child", "threat", "again"})
+
+
+def languages() -> Sequence[str]:
+    """Return the languages that have lines."""
+    return tuple(_table())
+
+
+def line(name: str, help_: Help, language: str, said: Collection[str] = ()) -> str:
+    """Return a line, such as `despair` or `calm`; if there are several, one that was not just said."""
+    words = _table().get(language) or _table()[_DEFAULT]
+    filled = [_fill(form, help_, words) for form in _forms(name, help_, words)]
+    return next((form for form in filled if form not in said), filled[0])
+
+
+def every_line(kind: str, help_: Help, language: str) -> list[str]:
+    """Return all lines that a danger of this kind can get, for tests and proofreading."""
+    words = _table()[language]
+    names = (kind, "possible", "again", "unanswered", "stay", "calm", "reset")
+    return [_fill(form, help_, words) for name in names for form in _forms(name, help_, words)]
+
+
+def _forms(name: str, help_: Help, words: Mapping[str, Any]) -> Sequence[str]:  # Any: TOML's own types
+    forms: Sequence[str] = words.get(name) or (words["two"] if name in _KINDS else words["stay"])
+    if help_.right.number == help_.emergency.number and any("{emergency}" in form for form in forms):
+        one: Sequence[str] = words["one"]
+        return forms if name == "unanswered" else one
+    return forms
+
+
+def _fill(form: str, help_: Help, words: Mapping[str, Any]) -> str:  # Any: the same
+    return form.format(reach=_reach(help_.right, words), emergency=_reach(help_.emergency, words))
+
+
+def _reach(number: Number, words: Mapping[str, Any]) -> str:  # Any: the same
+    way: str = words[_WAYS[number.by]]
+    return way.format(number=number.number)
+
+
+@cache
+def _table() -> Mapping[str, Any]:  # Any: the same
+    return tomllib.loads(files("cat.danger").joinpath("lines.toml").read_text(encoding="utf-8"))

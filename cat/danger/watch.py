@@ -1,0 +1,119 @@
+"""What one reply must know of danger: what is heard, what was heard before, which line is right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from cat.danger import hearing, language, lines, numbers, patterns
+from cat.danger.model import CALM, Danger, Ear, Tier, deaf
+from cat.danger.state import CALM_TEXTS, State
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alert:
+    """Danger in a conversation, as one reply must know it."""
+
+    #: What is heard in the texts to answer.
+    heard: Danger
+    before: State
+    now_ms: int
+    #: The texts to answer, the person's earlier ones, oldest first, and the address that decides the numbers.
+    texts: Sequence[str]
+    earlier: Sequence[str] = ()
+    person: str = ""
+
+    @property
+    def is_certain(self) -> bool:
+        """Return whether the danger in these texts is certain."""
+        return self.heard.tier is Tier.CERTAIN
+
+    @property
+    def is_fixed(self) -> bool:
+        """Return whether no engine is asked: danger is certain, or was, and the cat is quiet with the person."""
+        return self.is_certain or (self.is_serious and not self.heard.tier)
+
+    @property
+    def is_serious(self) -> bool:
+        """Return whether the cat does not play in this reply, and none of its words is played with later."""
+        return bool(self.heard.tier) or self.before.lasts(self.now_ms)
+
+    @property
+    def after(self) -> State:
+        """Return the state that is stored with the reply."""
+        return self.before.after(self.heard, self.now_ms, calm=len(self.texts))
+
+    @cached_property
+    def language(self) -> str:
+        """Return the language of the reply."""
+        country = numbers.country_of(self.person)
+        return language.language_of(" ".join(self.texts), country, [*reversed(self.earlier)])
+
+    @cached_property
+    def help(self) -> numbers.Help:
+        """Return whom the person should call."""
+        danger = self.heard if self.heard.tier else self.before.danger
+        young = danger.young or any(patterns.is_young(patterns.normal(text)) for text in self.earlier)
+        return numbers.help_for(self.person, Danger(danger.tier, danger.kind, young), self.language)
+
+    def line(self, said: Sequence[str] = (), *, resets: bool = False) -> str:
+        """Return the cat's line, if possible none of `said`. `resets`: the text is RESET."""
+        return lines.line("reset" if resets else self._name(), self.help, self.language, said)
+
+    def _name(self) -> str:
+        plain = patterns.normal(" ".join(self.texts))
+        lasts = self.before.lasts(self.now_ms)
+        if lasts and patterns.is_answer("unanswered", plain):
+            return "unanswered"
+        if self.is_certain:
+            # another kind than before needs its own number, and the same kind no second speech
+            return "again" if lasts and self.before.danger.kind is self.heard.kind else str(self.heard.kind)
+        if not lasts:
+            return "possible"
+        return "stay" if self.heard.tier or patterns.is_answer("stay", plain) else "calm"
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Hears danger in conversations."""
+
+    ear: Ear = deaf
+
+    def look(
+        self, texts: Sequence[str], before: State, *, now_ms: int, earlier: Sequence[str] = (), person: str = ""
+    ) -> Alert:
+        """Return what must be known to answer these texts."""
+        heard = self._hear(texts, before, now_ms)
+        return Alert(heard=heard, before=before, now_ms=now_ms, texts=texts, earlier=earlier, person=person)
+
+    def is_certain(self, text: str, before: State, *, now_ms: int) -> bool:
+        """Return whether a text shows certain danger."""
+        return self._hear([text], before, now_ms).tier is Tier.CERTAIN
+
+    def _hear(self, texts: Sequence[str], before: State, now_ms: int) -> Danger:
+        plain = patterns.normal(" ".join(texts))
+        if before.asks(now_ms) and patterns.is_answer("real", plain):
+            return Danger(Tier.CERTAIN, before.danger.kind, before.danger.young)
+        heard = hearing.hear(texts, self.ear, wary=before.lasts(now_ms))
+        return CALM if heard.tier is not Tier.CERTAIN and patterns.is_answer("joke", plain) else heard
+
+
+def state_of(theirs: Sequence[str], now_ms: int) -> State:
+    """Return the state of a conversation without a stored one, by the wording of the latest texts."""
+    for calm, text in enumerate(reversed(theirs[-CALM_TEXTS:])):
+        danger = patterns.hear(patterns.without_idioms(patterns.normal(text)))
+        if danger.tier is Tier.CERTAIN or (danger.tier and not calm):
+            return State(danger=danger, heard_ms=now_ms, calm=calm)
+    return State()
+
+
+def without_dangers(history: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:
+    """Return a history without the texts whose wording shows danger, and without the replies to them."""
+    kept, is_quiet = list[Mapping[str, str]](), False
+    for line in history:
+        if line["role"] == "user":
+            is_quiet = bool(patterns.hear(patterns.without_idioms(patterns.normal(line["content"]))).tier)
+        if not is_quiet:
+            kept.append(line)
+    return kept

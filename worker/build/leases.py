@@ -1,0 +1,54 @@
+"""Build the keeper of leases, the marks of this process, and the watch over its neighbours."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from inbox.ports import Inbox
+from journal.ports import Journal
+from runtime.settings import Settings
+from worker import telemetry
+from worker.lease import LeaseKeeper
+from worker.marks import Marks
+from worker.proofs import LOOK_EVERY_SECONDS, Proofs
+
+#: Places for visits whose attempt is not settled yet, beside one for each conversation that is served at a time.
+SPARE_PLACES: Final = 64
+
+
+def marks(chosen: Settings, telemetry_: telemetry.Telemetry) -> Marks:
+    """Return the marks of this process; without a usable folder they are kept in memory only."""
+    folder = chosen.delivery.marks_folder
+    return Marks(
+        Path(folder) if folder else None,
+        slots=chosen.worker.concurrency + SPARE_PLACES,
+        unusable=lambda why: telemetry_.emit(telemetry.marks_in_memory(why)),
+    )
+
+
+def lease_keeper(chosen: Settings, inbox: Inbox, marks_: Marks, telemetry_: telemetry.Telemetry) -> LeaseKeeper:
+    """Return the keeper of this process's leases."""
+    return LeaseKeeper(inbox.leases, every_seconds=chosen.visit.lease_renew_seconds, marks=marks_, telemetry=telemetry_)
+
+
+def look(inbox: Inbox, journal: Journal, marks_: Marks, telemetry_: telemetry.Telemetry) -> Callable[[], None]:
+    """Return the function that settles the marks of dead neighbours and those that were abandoned."""
+    return Proofs(inbox, journal, marks_, telemetry=telemetry_).look
+
+
+def watch(look: Callable[[], None], telemetry_: telemetry.Telemetry) -> None:
+    """Look for neighbours that died, in a thread of its own, for as long as this process lives."""
+
+    def run() -> None:
+        while True:
+            try:
+                look()
+            except Exception as exc:  # noqa: BLE001 - one file that cannot be read must not end the watch
+                telemetry_.emit(telemetry.look_failed(exc))
+            time.sleep(LOOK_EVERY_SECONDS)
+
+    threading.Thread(target=run, name="watch", daemon=True).start()
