@@ -37,6 +37,8 @@ ASK_IN_100, TOLD_IN_100 = 40, 25
 #: The second sentences, behind any line, and behind a line on a statement.
 CODAS: Final = ("{sound}.", "{sound}.", "{deed}.")
 OPEN_CODAS: Final = ("{sound}.", "{deed}.", "{thing}.")
+#: The percentage of short replies that bat a noun, if the whole statement could be answered.
+SHORT_IN_100: Final = 50
 #: The percentage of running jokes in the writer of memory, and the replies before the first one.
 GAG_IN_100, COMPANY = 30, 4
 
@@ -122,7 +124,7 @@ def _draft(scene: Scene, act: Act, given: Filling, dice: random.Random, shape: S
 def _other_writer(scene: Scene, given: Filling, dice: random.Random, shape: Shape) -> Draft | None:
     """Return a draft by the writer of memory or of form; None if the turn falls to the answer."""
     chance = dice.randrange(100)
-    if shape is Shape.SHORT and scene.nouns:
+    if shape is Shape.SHORT and scene.nouns and (not scene.clause or chance < SHORT_IN_100):
         return _line(scene, "short", given, dice)
     if shape is Shape.LINES or chance < FORM_IN_100:
         return _form(scene, given, dice, lines=shape is Shape.LINES)
@@ -154,13 +156,20 @@ def _pool(scene: Scene, kind: str) -> Sequence[str]:
     if kind == "greeting" and scene.name:
         return scene.words.lines("greeting_name")
     if kind.startswith("topic_"):
-        whole = [line for line in scene.words.lines("statement") if _WHOLE.search(line)]
-        return [*list(scene.words.lines(kind)) * 3, *whole]
+        return [*list(scene.words.lines(kind)) * 2, *_whole_lines(scene)]
+    if kind == "statement" and scene.clause:
+        return _whole_lines(scene)
     if kind in {"do_you", "should_i"} and not answer_phrases(scene.plain):
         return scene.words.lines("yesno" if kind == "do_you" else "advice")
     if kind == "statement" and not scene.nouns and not scene.clause:
         return scene.words.lines("oneword" if scene.fragment else "bare")
     return scene.words.lines(kind)
+
+
+def _whole_lines(scene: Scene) -> Sequence[str]:
+    """Return the lines that say the statement back. Those that react to whom it is about are likelier."""
+    whole = [line for line in scene.words.lines("statement") if _WHOLE.search(line)]
+    return [*whole, *[line for line in whole if "{clause_" in line] * 3]
 
 
 def _takes_coda(scene: Scene, act: Act, shape: Shape) -> bool:
