@@ -1,4 +1,4 @@
-"""Mix the replies of two checkouts' offline poets, so that a reader can judge them without knowing whose they are.
+"""Mix the replies of two checkouts' offline poets for a reader who must not know whose they are.
 
     .venv/bin/python -m benchmarks.blind mix OTHER_CHECKOUT FOLDER
     .venv/bin/python -m benchmarks.blind unmix FOLDER

@@ -106,12 +106,17 @@ def conversation(person: int, texts: list[str], seconds: list[float]) -> Iterato
         yield reply
 
 
+def may_cut(word: str) -> bool:
+    """Return whether a word may stand in a cut-up."""
+    return len(word) <= cutup.ARTICLE or may_play(word)
+
+
 def broken_cut_ups(dice: random.Random, made: int = 200) -> int:
     """Return how many of so many cut-ups hold a piece that ends on no noun, though its clause goes on."""
     broken = 0
     for _ in range(made):
         texts = dice.sample(CUT, k=5)
-        text = cutup.cut_up(texts, "en", dice, lambda word: len(word) < 3 or may_play(word), least=cutup.PIECES)  # noqa: PLR2004
+        text = cutup.cut_up(texts, "en", dice, may_cut, least=cutup.PIECES)
         ends = [piece for piece in text.split("\n") if not any(source.endswith(piece) for source in texts)]
         broken += any(words.noun(piece.split()[-1], "en") is None for piece in ends)
     return broken

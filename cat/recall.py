@@ -259,13 +259,13 @@ def keep_told(known: Sequence[str], more: Iterable[str]) -> tuple[str, ...]:
 
 
 def keep_facts(known: Iterable[tuple[str, str, str]], talk: Sequence[Entry]) -> tuple[tuple[str, str, str], ...]:
-    """Merge the facts of a stretch of talk into the known ones, and return the newest `TOLD_KEPT`, newest last."""
+    """Merge the facts of a stretch of talk into the known ones; the newest `TOLD_KEPT` are kept."""
     language = tongue.language_of("", [entry.content for entry in reversed(talk) if entry.role == Role.USER][:5])
     days = {(key, value): day for key, value, day in known}
     kept = Facts(Fact(key, value) for key, value, _ in known)
     lines = [{"role": str(entry.role), "content": sanitize.visible(entry.content)} for entry in talk]
     for fact in told_facts.learned(lines, language):
-        if all(map(grave.playable, fact.value.split())):
+        if _may_keep(fact.value):
             kept.learn([fact])
     today = _day_of(talk)
     return tuple((fact.key, fact.value, days.get((fact.key, fact.value), today)) for fact in kept)[-TOLD_KEPT:]
@@ -279,7 +279,12 @@ def _day_of(talk: Sequence[Entry]) -> str:
 
 def _facts_in(text: str) -> list[Fact]:
     facts = told_facts.told_in(sanitize.visible(text), tongue.language_of(text))
-    return [fact for fact in facts if all(map(grave.playable, fact.words.split()))]
+    return [fact for fact in facts if _may_keep(fact.words)]
+
+
+def _may_keep(words: str) -> bool:
+    """Return whether a statement holds no grave word. Words of two letters are abbreviations in the list."""
+    return all(len(word) < 3 or grave.playable(word) for word in words.split())  # noqa: PLR2004
 
 
 def _subject(statement: str) -> str:

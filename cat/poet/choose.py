@@ -55,6 +55,8 @@ EXACT: Final = (
 )
 #: Lengths that differ by fewer characters are alike.
 ALIKE: Final = 8
+#: A shorter sound, such as `mm`, is in many words.
+SHORTEST_SOUND: Final = 2
 #: A reply of at most this many words is short.
 SHORT_WORDS: Final = 3
 
@@ -94,7 +96,7 @@ def score(draft: Draft, scene: Scene, shape: Shape) -> float:
 
 def has_sound(reply: str, scene: Scene) -> bool:
     """Return whether a reply holds one of the cat's sounds."""
-    return any(sound in reply for sound in scene.words.sounds if len(sound) > 2)  # noqa: PLR2004 - "mm" is in many words
+    return any(sound in reply for sound in scene.words.sounds if len(sound) > SHORTEST_SOUND)
 
 
 def shape_of(words: str) -> Shape:

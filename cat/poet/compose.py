@@ -177,7 +177,7 @@ def _takes_coda(scene: Scene, act: Act, shape: Shape) -> bool:
 
 
 def _with_coda(scene: Scene, kind: str, draft: Draft, given: Filling, dice: random.Random, *, ask: bool) -> Draft:
-    """Append a second sentence, now and then. It uses none of the line's own slots, so that it adds something."""
+    """Append a second sentence, now and then; it uses none of the line's slots, so it adds something."""
     if "\n" in draft.words or draft.asks or draft.whole or dice.randrange(100) >= CODA_IN_100:
         return draft
     if ask and dice.randrange(100) < ASK_IN_100:

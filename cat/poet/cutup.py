@@ -14,6 +14,8 @@ from typing import Final
 from cat.poet import chat, words
 
 SHORTEST, LONGEST = 2, 4
+#: Words of at most so many letters, such as articles, may stand in several pieces.
+ARTICLE: Final = 3
 #: Pieces in a cut-up.
 PIECES: Final = 3
 _CLAUSE: Final = re.compile(r"[.,;:!?\n()\"]+|\s[-\u2013]\s")
@@ -21,7 +23,7 @@ _WORD: Final = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
 
 
 def pieces(texts: Sequence[str], language: str, allowed: Callable[[str], bool]) -> Iterator[tuple[int, str]]:
-    """Yield the pieces of these texts, each with the number of its text. Every word of a piece is `allowed`."""
+    """Yield the pieces of these texts, of allowed words only, each with the number of its text."""
     starts, dull = chat.starts(language), words.stop_words(language)
     for number, text in enumerate(texts):
         for clause in _CLAUSE.split(text.lower()):
@@ -50,7 +52,7 @@ def cut_up(
     hat.sort(key=lambda pair: -len(pair[1].split()) + dice.randrange(3))
     chosen: list[tuple[int, str]] = []
     for number, piece in hat:
-        words_taken = {word for _, other in chosen for word in other.split() if len(word) > 3}  # noqa: PLR2004 - articles may repeat
+        words_taken = {word for _, other in chosen for word in other.split() if len(word) > ARTICLE}
         if not words_taken & set(piece.split()):
             chosen.append((number, piece))
         if len(chosen) == PIECES:

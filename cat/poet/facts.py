@@ -1,4 +1,4 @@
-"""What a person told about itself, kept typed: a key such as `pet:dog`, a value such as `bruno`, and when.
+"""What a person told about itself, typed: a key such as `pet:dog` and a value such as `bruno`.
 
 Statements and questions are found by the patterns of the lexicon. An answer to a question of the cat that asks for a
 fact is a statement, too.
@@ -23,6 +23,8 @@ MANY: Final = frozenset({"like", "hate", "note", "has"})
 ANSWER_WORDS: Final = 4
 #: Below this age a person is treated as a child.
 ADULT_YEARS: Final = 16
+#: A word among so many most frequent ones is a name only with a capital.
+FREQUENT: Final = 1500
 _NAME: Final = re.compile(r"[^\W\d_][^\W\d_'-]{1,14}")
 
 
@@ -143,7 +145,8 @@ def is_name(word: str, language: str) -> bool:
     low = word.lower()
     if not _NAME.fullmatch(word):
         return False
-    if low in words.names() and (word[0].isupper() or low not in words.stop_words(language)):
+    # a first name that is also a very frequent word, such as `will`, needs its capital
+    if low in words.names() and (word[0].isupper() or words.word_list(language).places.get(low, FREQUENT) >= FREQUENT):
         return True
     if low in words.stop_words(language):
         return False
@@ -191,7 +194,7 @@ def learned(talk: Sequence[Mapping[str, str]], language: str) -> Iterator[Fact]:
 
 
 def learned_last(talk: Sequence[Mapping[str, str]], text: str, language: str) -> Fact | None:
-    """Return the fact that a text states by answering the last reply of this talk; None if it states none so."""
+    """Return the fact that a text states by answering the last reply of this talk; None if none."""
     if len(talk) < 2 or talk[-1]["role"] != "assistant":  # noqa: PLR2004 - a question and the reply to it
         return None
     asked = talk[-2]["content"]

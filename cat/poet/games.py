@@ -1,4 +1,4 @@
-"""Games that last over several texts. Their state is read from the cat's own lines in the conversation."""
+"""Games that last over several texts: their state is read from the cat's own lines."""
 
 from __future__ import annotations
 

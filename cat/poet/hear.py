@@ -106,7 +106,7 @@ def _thread(scene: Scene) -> Act | None:
 
 
 def _learned(scene: Scene) -> Act | None:
-    """Return the reply to an answer that is the fact the cat asked for; None if the text is no such answer."""
+    """Return the reply to an answer that is the fact the cat asked for; None if the text is none."""
     last = scene.replies[-1] if scene.replies else ""
     if (
         scene.told
@@ -122,7 +122,8 @@ def _answer(scene: Scene) -> Act | None:
     """Return the reply to an answer to the cat's own question; None if the text is none."""
     last = scene.replies[-1].rstrip() if scene.replies else ""
     question = next((each for each in scene.words.questions if last.endswith(each.say)), None)
-    long = len(scene.plain.split()) > ANSWER_WORDS or (len(scene.plain.split()) > 3 and scene.clause)  # noqa: PLR2004 - a statement
+    count = len(scene.plain.split())
+    long = count > ANSWER_WORDS or (count >= PHRASE_WORDS and scene.clause)
     if question is None or "?" in scene.plain or long:
         return None
     kind = kind_by_pattern(scene, before_told=False)

@@ -1,4 +1,4 @@
-"""What one reply needs: the act that was heard, the person's nouns and facts, and what the cat said before."""
+"""What one reply needs: the text, the person's nouns and facts, and what the cat said before."""
 
 from __future__ import annotations
 
@@ -22,6 +22,10 @@ CUT_TEXTS, OLD_TEXTS = 6, 10
 FREQUENT: Final = 3000
 #: After a grave text, the cat stays quiet for so many texts on the subject.
 GRAVE_TEXTS: Final = 2
+#: A statement that is quoted has at least so many words, and at most so many characters.
+QUOTED_WORDS, QUOTED_CHARACTERS = 3, 44
+#: An answer that is said back has at most so many words and characters.
+PHRASE_WORDS, PHRASE_CHARACTERS = 3, 24
 #: A fragment has at most so many words.
 FRAGMENT_WORDS: Final = 4
 #: Longest statement that is said back whole, in characters.
@@ -55,8 +59,9 @@ _TURNED: Final = {
 }
 #: A statement whose subject `i` was left out, such as `found a button`.
 _DROPPED: Final = re.compile(
-    r"^(?:found|saw|made|got|lost|bought|went|ate|met|heard|slept|watched|cooked|baked|painted|walked|drove|spent|had|took|"
-    r"watching|thinking|waiting|sitting|eating|cooking|listening|working|trying|looking|going|reading|hiding|drinking)\s\S"
+    r"^(?:found|saw|made|got|lost|bought|went|ate|met|heard|slept|watched|cooked|baked|painted|walked|drove|spent|had|"
+    r"took|watching|thinking|waiting|sitting|eating|cooking|listening|working|trying|looking|going|reading|hiding|"
+    r"drinking)\s\S"
 )
 
 
@@ -233,7 +238,7 @@ def answer_phrases(plain: str) -> Mapping[str, str]:
 def _quoted(said: str) -> str:
     """Return a short statement as it is, in lower case."""
     sentence = re.split(r"[.!;:(\n]", said.lower())[0].strip(" ,")
-    enough = len(sentence.split()) > 2 and len(sentence) <= CLAUSE_CHARACTERS - 20  # noqa: PLR2004 - two words are no statement
+    enough = len(sentence.split()) >= QUOTED_WORDS and len(sentence) <= QUOTED_CHARACTERS
     return sentence if enough and "?" not in said and is_sayable(sentence) else ""
 
 
@@ -255,6 +260,7 @@ def phrase_of(plain: str, prefixes: Iterable[str], nouns: Sequence[Noun]) -> str
         if text.startswith(prefix):
             text = text[len(prefix) :]
             break
-    if 0 < len(text.split()) <= 3 and len(text) <= 24 and is_sayable(text) and not text.isdigit():  # noqa: PLR2004 - a short phrase
+    few = 0 < len(text.split()) <= PHRASE_WORDS and len(text) <= PHRASE_CHARACTERS
+    if few and is_sayable(text) and not text.isdigit():
         return text
     return nouns[0].word if nouns else ""

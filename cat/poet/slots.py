@@ -1,4 +1,4 @@
-"""Fill the slots of a line. A slot is typed: a line whose slots cannot be filled with their type is not drawn."""
+"""Fill the slots of a line. They are typed: a line lacking a value of the right type is not drawn."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def english_article(word: str) -> str:
 
 
 def forms(language: str, noun: Noun | None, prefix: str = "") -> dict[str, str]:
-    """Return a noun with the articles of its language; every form is empty without a noun or without its gender."""
+    """Return a noun with the articles of its language; the forms are empty without a noun or its gender."""
     make = {"en": _english, "de": _german, "fr": _french, "es": _spanish}.get(language)
     if make is None:
         return {}

@@ -22,10 +22,7 @@ _FREQUENT: Final[Mapping[int, int]] = {4: 1500, 5: 4000, 6: 6000}
 _ENDINGS: Final = ("s", "es", "ed", "d", "ing", "er", "ers", "ly", "y", "n't", "en", "n", "e")
 _STRETCHED: Final = re.compile(r"(\w)\1{2,}")
 _TOKEN: Final = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*|\d\w*|\+")
-_LETTERS: Final = {
-    "en": string.ascii_lowercase, "de": string.ascii_lowercase + "äöüß", "fr": string.ascii_lowercase + "éèêàçôîûù",
-    "es": string.ascii_lowercase + "ñáéíóú",
-}  # fmt: skip
+_LETTERS: Final = string.ascii_lowercase
 
 
 def plain(text: str, language: str) -> str:
@@ -64,7 +61,7 @@ def _mended(word: str, language: str) -> str:
 
 @cache
 def _nearest(word: str, language: str) -> str:
-    """Return the most frequent word one typo away; the word itself if it is known in any language, or none is near."""
+    """Return the most frequent word one typo away; the word itself if it is known, or none is near."""
     if word in words.names() or any(words.is_known(word, other) for other in words.FULL):
         return word
     places = words.word_list(language).places
@@ -72,7 +69,7 @@ def _nearest(word: str, language: str) -> str:
         return word
     most = _FREQUENT.get(len(word), len(places))
     # the verbs of the other languages have so many forms that only swapped letters are surely a typo
-    forms = _one_typo_away(word, language) if language == "en" else _swapped(word)
+    forms = _one_typo_away(word) if language == "en" else _swapped(word)
     near = [(places[other], other) for other in forms if places.get(other, most) < most]
     return min(near)[1] if near else word
 
@@ -82,10 +79,10 @@ def _swapped(word: str) -> Iterator[str]:
         yield word[:place] + word[place + 1] + word[place] + word[place + 2 :]
 
 
-def _one_typo_away(word: str, language: str) -> Iterator[str]:
+def _one_typo_away(word: str) -> Iterator[str]:
     halves = [(word[:place], word[place:]) for place in range(len(word) + 1)]
     yield from (left + right[1] + right[0] + right[2:] for left, right in halves if len(right) > 1)
     yield from (left + right[1:] for left, right in halves if right)
-    for letter in _LETTERS[language]:
+    for letter in _LETTERS:
         yield from (left + letter + right[1:] for left, right in halves if right)
         yield from (left + letter + right for left, right in halves)

@@ -106,7 +106,7 @@ def number_in(text: str, language: str) -> int | None:
 
 
 def local_time(now: datetime | None, person: str) -> datetime | None:
-    """Return the time where the telephone's country is; None if the country has several zones or is not known."""
+    """Return the time where the telephone's country is; None if it has several zones or is not known."""
     number = person.partition("/")[0].rpartition(":")[2]
     zone = max((code for code in _tables().zones if number.startswith(code)), key=len, default="")
     if now is None or not zone:

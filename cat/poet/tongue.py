@@ -1,4 +1,4 @@
-"""Which language a text is in: by the frequency of its words, the texts before it, and the telephone's country."""
+"""Which language a text is in, by the frequency of its words, the texts before and the country."""
 
 from __future__ import annotations
 
