@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from cat import prompt, sanitize
+from cat import persona, prompt, sanitize
 from cat.danger import gate
 from cat.danger.watch import Alert, Watch, state_of, without_dangers
 from cat.engines.dada import Dada
@@ -112,14 +112,14 @@ class Cat:
                 return self._ready(answer, tally, below)
         if alert.is_serious:
             return self._quiet(heard, alert, tally)
-        return self._ready(self._poet.reply(heard, seconds=RESERVE_SECONDS), tally, below)
+        return self._ready(self._by_poet(heard), tally, below)
 
     def by_heart(self, heard: Heard, *, below: str = "") -> Reply:
         """Return a reply by `dada`, without asking a model. Never raises."""
         heard, alert = self._warned(heard)
         if alert.is_serious:
             return self._quiet(heard, alert, _Tally())
-        return self._ready(self._poet.reply(heard, seconds=RESERVE_SECONDS), _Tally(), below)
+        return self._ready(self._by_poet(heard), _Tally(), below)
 
     @property
     def watch(self) -> Watch:
@@ -187,14 +187,17 @@ class Cat:
         if gate.is_harmful(answer.words):
             return replace(answer, words="")
         if alert.is_serious:
-            words = gate.whole(answer.words, alert)
+            words = gate.whole(answer.words, alert, leaks=persona.leaks)
             return replace(answer, words=words, parts=(words,), alert=alert)
         if gate.tells_whom_to_call(answer.words, alert):
             doubt = gate.doubted(alert, answer.words)
-            words = gate.whole(answer.words, doubt) or doubt.line()
+            words = gate.whole(answer.words, doubt, leaks=persona.leaks) or doubt.line()
             return replace(answer, words=words, parts=(words,), alert=doubt)
         words = sanitize.for_a_phone(answer.words, max_segments=self._max_segments, emoji=self._emoji)
         return replace(answer, words=words, alert=alert)
+
+    def _by_poet(self, heard: Heard) -> Reply:
+        return replace(self._poet.reply(heard, seconds=RESERVE_SECONDS), alert=heard.alert)
 
     def _ready(self, reply: Reply, tally: _Tally, below: str) -> Reply:
         if reply.parts:
@@ -202,9 +205,9 @@ class Cat:
         # the segment limit includes the line: it is dropped if it leaves no room for a word of the reply
         tail = f"\n{below}" if below and segments.count(f"x\n{below}") <= self._max_segments else ""
         words = segments.trim(reply.words, self._max_segments, ending=tail)
-        return Reply(
+        return replace(
+            reply,
             words=words,
-            engine=reply.engine,
             facts={**reply.facts, **tally.facts()},
             frames=reply.frames,
             parts=into_parts(words + tail, self._max_parts, max_segments=self._max_segments),

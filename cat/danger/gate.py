@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from cat import persona, sanitize
+from cat import sanitize
 from cat.danger import numbers, patterns
 from cat.danger.model import Danger, Kind, Tier
 from cat.danger.watch import Alert
@@ -24,10 +25,13 @@ _CALL: Final = re.compile(
 )
 
 
-def whole(words: str, alert: Alert) -> str:
-    """Return a model's reply to danger; empty unless it is whole and holds the right number."""
+def whole(words: str, alert: Alert, *, leaks: Callable[[str], bool]) -> str:
+    """Return a model's reply to danger; empty unless it is whole and holds the right number.
+
+    `leaks` tells a reply that holds the prompt.
+    """
     plain = segments.fold(sanitize.visible(words)).strip()
-    is_fit = not _MARKUP.search(plain) and not persona.leaks(plain) and segments.count(plain) <= KEPT_SEGMENTS
+    is_fit = not _MARKUP.search(plain) and not leaks(plain) and segments.count(plain) <= KEPT_SEGMENTS
     return plain if is_fit and numbers.holds(plain, alert.help) else ""
 
 

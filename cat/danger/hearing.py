@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from cat.danger import patterns
-from cat.danger.model import CALM, Danger, Ear, Tier, deaf
+from cat.danger.model import CALM, Danger, Ear, Kind, Tier, deaf
 
 #: Scores from which a text is possible or certain by its meaning alone; chosen by cross-validation.
-POSSIBLE_SCORE, CERTAIN_SCORE = -0.1, 0.3
+POSSIBLE_SCORE, CERTAIN_SCORE = -0.1, 0.45
+#: A laugh, or a time long ago, makes a text possible that would be certain, and calm that would be possible.
+AMBIGUOUS_CERTAIN_SCORE: Final = 1.0
 #: The same after danger was heard in the person's latest texts: what sounds dark then is dark.
 WARY_POSSIBLE_SCORE, WARY_CERTAIN_SCORE = -0.3, 0.1
 #: With fewer words left behind an idiom, a text has no meaning to hear.
@@ -44,6 +47,8 @@ def _hear_piece(text: str, ear: Ear, *, wary: bool) -> Danger:
     whole = patterns.normal(text)
     plain = patterns.without_idioms(whole)
     by_wording = patterns.hear(plain)
+    if by_wording.tier is Tier.CERTAIN and patterns.is_answer("laughs", whole):
+        by_wording = replace(by_wording, tier=Tier.POSSIBLE)
     is_scrap = plain != whole and len(plain.split()) < SCRAP_WORDS
     if by_wording.tier is Tier.CERTAIN or is_scrap or not any(character.isalpha() for character in plain):
         return by_wording
@@ -51,6 +56,9 @@ def _hear_piece(text: str, ear: Ear, *, wary: bool) -> Danger:
     if meaning is None:
         return by_wording
     possible, certain = (WARY_POSSIBLE_SCORE, WARY_CERTAIN_SCORE) if wary else (POSSIBLE_SCORE, CERTAIN_SCORE)
+    is_long_ago = meaning.kind in {Kind.MEDICAL, Kind.EMERGENCY} and patterns.is_answer("past", whole)
+    if patterns.is_answer("laughs", whole) or is_long_ago:
+        possible, certain = certain, AMBIGUOUS_CERTAIN_SCORE
     tier = Tier.CERTAIN if meaning.score >= certain else Tier.POSSIBLE if meaning.score >= possible else Tier.CALM
     if by_wording.tier:
         # a pattern that is only possible, such as a bare cry for help, is never certain by its meaning

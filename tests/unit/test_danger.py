@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import phonenumbers
 import pytest
 from prometheus_client import REGISTRY
@@ -23,9 +25,10 @@ from inbox import keys
 from inbox.budget import Caps
 from journal.states import TurnState
 from sms import segments
-from tests.builders import ANN, a_cat, a_text
-from tests.room import Dying, Room
+from tests.builders import ANN, WINDOW, a_cat, a_text
+from tests.room import WHO, Dying, Parrot, Room
 from worker.limits import Rates
+from worker.memories import Memories
 
 DEATH = "i want to die"
 #: A sound or an image of the cat's play.
@@ -138,6 +141,12 @@ def test_the_first_reviews_texts_are_heard_by_their_wording() -> None:
     )
 
 
+def test_the_weights_are_those_of_the_labelled_texts() -> None:
+    with np.load(measured.WEIGHTS) as weights:
+        assert len(weights["known"]) == len(measured.read("first", "more")), "run: python -m benchmarks.danger train"
+        assert weights["adds"].shape[1] == 1 + len(vectors.KINDS)
+
+
 @pytest.mark.long
 def test_texts_that_the_hearing_was_not_trained_on_are_heard() -> None:
     texts = measured.read("held_out")
@@ -163,11 +172,24 @@ def test_without_the_model_patterns_hear(monkeypatch: pytest.MonkeyPatch) -> Non
         vectors._ear.cache_clear()
 
 
+def test_on_a_processor_that_the_model_would_stop_patterns_hear(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    described = tmp_path / "cpuinfo"
+    described.write_text("flags : fpu sse2 ssse3\n")
+    monkeypatch.setattr(vectors, "_PROCESSOR", described)
+    vectors._ear.cache_clear()
+    try:
+        assert vectors.hear("i do not want to be here any longer") is None
+    finally:
+        vectors._ear.cache_clear()
+
+
 def test_danger_in_the_middle_of_a_long_text_is_heard() -> None:
     long = "i had soup. the bus was late. my neighbour plays trumpet. " * 4
 
     assert hearing.hear([f"{long} i am going to kill myself tonight. {long}"], deaf).kind is Kind.DESPAIR
-    for words in range(40):
+    for words in range(17, 23):
         assert (
             hearing.hear([f"{'a word ' * words} i am going to kill myself {'a word ' * 200}"], deaf).tier
             is Tier.CERTAIN
@@ -200,7 +222,7 @@ def test_what_comes_after_it_is_answered_seriously(person: str, first: str, then
 
 def test_no_word_of_the_danger_is_played_with_later() -> None:
     grave_text = "i was raped by my uncle and i want to die"
-    forbidden = {"raped", "uncle", "want", "die"}
+    forbidden = {"raped", "uncle", "die"}
     for number in range(200):
         history = talk(grave_text, said(grave_text), "ok", "i am here.", "thanks", "here.", "it is late", "yes.")
         words = said("it rains on the piano", history=history, seed=f"SM{number}")
@@ -278,11 +300,17 @@ def test_an_older_programs_rewrite_keeps_the_state(room: Room) -> None:
 
 
 def test_nothing_of_it_is_folded_into_the_memory(room: Room) -> None:
-    chat(room, DEATH, "i live in bern")
+    chat(
+        room, "my name is ada", DEATH, "i live in bern", "my dog is called rex", "my cat is called max", "i like plums"
+    )
+    room.later(seconds=int(WINDOW.age.total_seconds()) + 1)
+    memories = Memories(room.now, room.store, room.budget(None, room.store), None, WINDOW)
 
-    rows = room.store.transcript.between(ANN, after_ms=0, before_ms=room.ms, limit=99)
+    memories.bring_up_to_date(WHO, ANN)
 
-    assert [row.serious for row in rows] == [True] * 4
+    told = " ".join(conversation(room).memory.told)
+    assert "ada" in told
+    assert not re.search("die|bern|rex|max", told)
 
 
 def test_a_possible_danger_costs_one_question(room: Room) -> None:
@@ -292,6 +320,8 @@ def test_a_possible_danger_costs_one_question(room: Room) -> None:
     assert "988" in question
     assert "game" in question
     assert after == "mrrp. the fan hums."
+    # the question is over: yes is an ordinary word again
+    assert chat(room, "yes") == ["mrrp. the fan hums."]
 
 
 def test_a_joke_beside_a_certain_danger_changes_nothing() -> None:
@@ -339,6 +369,16 @@ def test_any_other_reply_to_danger_is_replaced(room: Room, words: str) -> None:
 
     assert reply.startswith("that was a heavy one.")
     assert "988" in reply
+
+
+def test_the_cat_itself_asks_no_engine_if_danger_is_certain() -> None:
+    parrot = Parrot()
+    parrot.words = CRISIS_REPLY
+
+    reply = a_cat([parrot]).reply(Heard(history=(), texts=[DEATH], seed="SM1", person=ANN))
+
+    assert parrot.heard == []
+    assert reply.words.startswith("no games.")
 
 
 def test_certain_danger_asks_no_engine(room: Room) -> None:
