@@ -36,10 +36,10 @@ _PREAMBLE: Final = re.compile(
     r"^\s*(?:(?:sure|certainly|of course|absolutely|okay|here(?:'s| is) [^:\n]{0,60})[!,:.]+\s*)+(?=\S)", re.IGNORECASE
 )
 _SPEAKER: Final = re.compile(r"^\s*(?:dada ?cat|cat|assistant|reply)\s*:\s*", re.IGNORECASE)
-_LINK: Final = re.compile(r"\[([^\]]+)\]\((?:[^)]*)\)")
+_LINK: Final = re.compile(r"\[([^\[\]]+)\]\([^()]*\)")
 _FENCE: Final = re.compile(r"```\w*\n?|`")
 _HEADING: Final = re.compile(r"^\s{0,3}(?:#{1,6}\s+|>\s+|[-*+\u2022]\s+|\d{1,2}[.)]\s+|[-*_]{3,}\s*$)", re.MULTILINE)
-_EMPHASIS: Final = re.compile(r"(\*\*|__|\*|~~)(?=\S)(.+?)(?<=\S)\1", re.DOTALL)
+_EMPHASIS: Final = re.compile(r"(\*\*|__|\*|~~)(?=\S)(.{1,500}?)(?<=\S)\1", re.DOTALL)
 _SENTENCES: Final = re.compile(r"[^.!?\n]+(?:[.!?]+|\n|$)")
 _EMOJI: Final = regex.compile(
     r"(?:\p{Extended_Pictographic}|\p{Regional_Indicator}|\u20e3|\ufe0f|\u200d|[\U0001f3fb-\U0001f3ff])+"

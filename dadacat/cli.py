@@ -11,6 +11,7 @@ from typing import Final
 import click
 
 from dadacat import people, repair, reports, run, setup, trials
+from runtime.process import prepare
 
 MODULES: Final = (run, setup, people, reports, repair, trials)
 
@@ -23,6 +24,7 @@ def main() -> None:
     `dadacat up` runs everything on this machine. webhook, worker, beat and flower run one process each, as a
     deployment does. The other commands set up, inspect and repair.
     """
+    prepare()
 
 
 for _module in MODULES:

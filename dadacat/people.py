@@ -14,7 +14,9 @@ from dadacat.terminal import (
     NUMBERS,
     PERSON,
     YES,
+    Styled,
     confirm,
+    echo,
     load_settings,
     or_exit,
     print_json,
@@ -44,7 +46,7 @@ def text(*, body: str, person: str, to: str, wait: float, as_json: bool) -> None
     if as_json:
         print_json({"sid": sid, "reply": reply})
     else:
-        click.echo(reply if reply is not None else f"no reply within {wait:.0f} s; see: dadacat explain {sid}")
+        echo(reply if reply is not None else f"no reply within {wait:.0f} s; see: dadacat explain {sid}")
     sys.exit(0 if reply is not None else 1)
 
 
@@ -90,20 +92,20 @@ def chat(*, engines: tuple[str, ...], person: str | None) -> None:
     talk = Chat(cat, ConversationManager(journal.storage), user_id, terms)
     memories = terminal_memories(chosen, cat, journal)
     for role, words in talk.before():
-        click.echo(f"{'you' if role == 'user' else 'cat'}: {words}")
+        echo(f"{'you' if role == 'user' else 'cat'}: {words}")
     while True:
         try:
             text = click.prompt("you", prompt_suffix="> ", default="", show_default=False)
         except click.Abort:
-            click.echo()
+            echo("")
             return
         if not text.strip():
             return
         started_at = time.monotonic()
         reply = talk.say(text)
-        click.echo(reply.words)
+        echo(reply.words)
         price = tariff.cost(person or "+1", segments.count(reply.words))
-        click.secho(f"  {footnote(reply, time.monotonic() - started_at, price)}", dim=True)
+        echo(Styled(f"  {footnote(reply, time.monotonic() - started_at, price)}", dim=True))
         memories(user_id)
 
 
@@ -126,9 +128,9 @@ def history(*, person: str, limit: int | None, as_json: bool) -> None:
             line = {"at": at, "role": entry.role, "content": entry.content, "state": entry.state, "key": entry.key}
             print_json_line(line)
         else:
-            speaker = click.style("cat   ", fg="cyan") if entry.role == "assistant" else "person"
+            speaker = Styled("cat   ", "cyan") if entry.role == "assistant" else "person"
             note = "" if entry.state in (None, "SETTLED", "ANSWERED", "SENT") else f"  ({entry.state})"
-            click.echo(f"{at}  {speaker}  {entry.content}{note}")
+            echo(f"{at}  ", speaker, f"  {entry.content}{note}")
 
 
 @commands.group()
@@ -157,7 +159,7 @@ def list_conversations(*, limit: int, numbers: bool, as_json: bool) -> None:
             print_json_line(line)
             continue
         state = "" if line["active"] else "  opted out"
-        click.echo(f"{line['updated']:.19}  {line['person']:<24}{line['replies']:>7} replies{state}")
+        echo(f"{line['updated']:.19}  {line['person']:<24}{line['replies']:>7} replies{state}")
 
 
 @conversations.command()
@@ -186,7 +188,7 @@ def reset(*, person: str, yes: bool) -> None:
     or_exit(lambda: conversations.known(journal, person))
     confirm(f"The cat will remember nothing of {person}. Reset?", yes=yes)
     or_exit(lambda: conversations.reset(journal, person))
-    click.echo("reset")
+    echo("reset")
 
 
 @conversations.command("export")
@@ -213,10 +215,12 @@ def export_conversations(*, people: tuple[str, ...], all_people: bool, as_page: 
     or_exit(lambda: [conversations.known(journal, person) for person in people])
     lines = export.page(journal, people[0]) if as_page else export.lines(journal, None if all_people else people)
     with click.open_file(str(output) if output else "-", "w", encoding="utf-8") as file, status_line() as progress:
+        if output:
+            # a file of that name may have been there, readable for all
+            output.chmod(0o600)
         count = or_exit(lambda: sum(bool(file.write(f"{line}\n")) for line in with_progress(lines, "lines", progress)))
     if output:
-        output.chmod(0o600)
-        click.echo(f"{count} lines in {output}", err=True)
+        echo(f"{count} lines in {output}", err=True)
 
 
 @conversations.command("import")
@@ -236,7 +240,7 @@ def import_conversations(*, file: Any, yes: bool) -> None:
     lines = list(file)
     confirm(f"Write {len(lines)} lines into {names.conversations} and {names.messages}?", yes=yes)
     items, rows = or_exit(lambda: import_.write(journal, lines))
-    click.echo(f"{items} conversations, {rows} rows")
+    echo(f"{items} conversations, {rows} rows")
 
 
 @conversations.command()
@@ -283,4 +287,4 @@ def forget(*, person: str, yes: bool, keep_twilio: bool, as_json: bool) -> None:
             print_json_line(dataclasses.asdict(receipt))
             continue
         for name, value in dataclasses.asdict(receipt).items():
-            click.echo(f"{name:<12} {value}")
+            echo(f"{name:<12} {value}")

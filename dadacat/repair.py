@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dadacat.terminal import YES, confirm, load_settings, or_exit, print_json, progress_bar
+from dadacat.terminal import YES, confirm, echo, load_settings, or_exit, print_json, progress_bar
 
 if TYPE_CHECKING:
     from operations.dead_letters import DeadLetters
@@ -37,7 +37,8 @@ def reconcile(*, since: str | None, as_json: bool) -> None:
     if as_json:
         print_json(counts)
     else:
-        click.echo("\n".join(f"{name:<12}{count:>6}" for name, count in counts.items()))
+        for name, count in counts.items():
+            echo(f"{name:<12}{count:>6}")
 
 
 @commands.command()
@@ -55,9 +56,9 @@ def marks(*, trust: bool, as_json: bool) -> None:
     if as_json:
         print_json({"believed": since is None, "distrusted_since": since.isoformat() if since else None})
     elif since is None:
-        click.echo("marks are believed")
+        echo("marks are believed")
     else:
-        click.echo(f"marks are not believed since {since:%Y-%m-%d %H:%M:%S}: Twilio has a message that one excluded")
+        echo(f"marks are not believed since {since:%Y-%m-%d %H:%M:%S}: Twilio has a message that one excluded")
 
 
 @commands.group("dead-letters")
@@ -86,11 +87,9 @@ def list_dead_letters(*, limit: int, as_json: bool) -> None:
         print_json(letters)
         return
     for letter in letters:
-        click.echo(
-            f"{letter.get('since', '')!s:.19}  {letter['key']}  {letter.get('state', '')}: {letter.get('reason', '')}"
-        )
+        echo(f"{letter.get('since', '')!s:.19}  {letter['key']}  {letter.get('state', '')}: {letter.get('reason', '')}")
     if not letters:
-        click.echo("there are no dead letters")
+        echo("there are no dead letters")
 
 
 @dead_letters.command()
@@ -105,7 +104,7 @@ def show(*, name: str) -> None:
 def replay(*, name: str) -> None:
     """Queue a dead letter again. Replaying it twice answers it once."""
     done = or_exit(lambda: _dead_letters().replay(name))
-    click.echo(f"{name} is queued again" if done else f"{name} is no longer a dead letter")
+    echo(f"{name} is queued again" if done else f"{name} is no longer a dead letter")
 
 
 @dead_letters.command()
@@ -115,4 +114,4 @@ def discard(*, name: str, yes: bool) -> None:
     """Discard a dead letter: it leaves the list, its row stays."""
     confirm(f"{name} will never be answered. Discard it?", yes=yes)
     done = or_exit(lambda: _dead_letters().discard(name))
-    click.echo(f"{name} is discarded" if done else f"{name} is no longer a dead letter")
+    echo(f"{name} is discarded" if done else f"{name} is no longer a dead letter")

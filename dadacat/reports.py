@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from dadacat.terminal import AS_JSON, NUMBERS, load_settings, or_exit, print_json, status_line
+from dadacat.terminal import AS_JSON, NUMBERS, echo, load_settings, or_exit, print_json, status_line
 
 commands = click.Group()
 
@@ -32,7 +32,8 @@ def explain(*, sid: str, person: str | None, as_json: bool) -> None:
     if as_json:
         print_json(dataclasses.asdict(story))
     else:
-        click.echo("\n".join(as_lines(story)))
+        for line in as_lines(story):
+            echo(line)
 
 
 @commands.command()
@@ -55,14 +56,14 @@ def stats(*, since: str, as_json: bool) -> None:
     if as_json:
         print_json(report)
         return
-    click.echo(f"since {report['since']}: {report['people']} people")
+    echo(f"since {report['since']}: {report['people']} people")
     for name in ("texts", "no_reply", "engines", "messages", "statuses", "error_codes"):
         for what, count in sorted(report[name].items(), key=lambda pair: -pair[1]):
-            click.echo(f"{name.replace('_', ' '):<12}{count:>8}  {what}")
+            echo(f"{name.replace('_', ' '):<12}{count:>8}  {what}")
     thought = report["thought_ms"]
     if thought["median"] is not None:
-        click.echo(f"{'thinking':<12}{thought['median']:>8}  ms, median; {thought['p95']} ms for 95 of 100")
-    click.echo(f"{'waiting':<12}{report['oldest_waiting_seconds'] or 0:>8.0f}  s, the oldest unanswered text")
+        echo(f"{'thinking':<12}{thought['median']:>8}  ms, median; {thought['p95']} ms for 95 of 100")
+    echo(f"{'waiting':<12}{report['oldest_waiting_seconds'] or 0:>8.0f}  s, the oldest unanswered text")
 
 
 @commands.command()
@@ -104,19 +105,19 @@ def costs(*, since: str, by: str, numbers: bool, limit: int, as_json: bool, plot
     if plot is not None:
         bars = costs.first(shown, by, costs.BARS)
         costs.draw(bars, f"What DadaCat costs, by {by}, since {begin:%Y-%m-%d}", plot)
-        click.echo(f"drawn into {plot}", err=True)
+        echo(f"drawn into {plot}", err=True)
     if as_json:
         print_json({"since": begin.isoformat(), "lines": [line.to_json() for line in shown], "total": total.to_json()})
         return
-    click.echo(f"{by:<24}{'replies':>9}{'segments':>9}{'tokens':>12}{'models':>11}{'messages':>11}{'total':>11}  USD")
+    echo(f"{by:<24}{'replies':>9}{'segments':>9}{'tokens':>12}{'models':>11}{'messages':>11}{'total':>11}  USD")
     for line in (*shown, total):
-        click.echo(
+        echo(
             f"{line.name:<24.24}{line.replies:>9}{line.segments:>9}{line.tokens_in + line.tokens_out:>12}"
             f"{dollars(line.model):>11}{dollars(line.sms):>11}{dollars(line.total):>11}"
         )
     if len(shown) < len(lines):
-        click.echo(f"{len(lines) - len(shown)} more lines; --limit shows them")
-    click.echo(f"of the messages' price, Twilio reported {dollars(total.reported)}; the rest is from the price table")
+        echo(f"{len(lines) - len(shown)} more lines; --limit shows them")
+    echo(f"of the messages' price, Twilio reported {dollars(total.reported)}; the rest is from the price table")
 
 
 @commands.command()
@@ -140,9 +141,9 @@ def audit(*, as_json: bool, numbers: bool) -> None:
         print_json({"stopped": result.stopped, "offences": result.offences, "findings": shown})
     else:
         for finding in result.findings:
-            click.echo(
+            echo(
                 f"{finding.at or '':<34}{name(finding.user_id):<24}{finding.kind}  {finding.stop}  "
                 f"{finding.key} {finding.sid}"
             )
-        click.echo(f"{result.stopped} people said STOP; {result.offences} offences")
+        echo(f"{result.stopped} people said STOP; {result.offences} offences")
     sys.exit(1 if result.offences else 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sqlite3
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,8 +14,6 @@ import click
 from dadacat.terminal import load_settings
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp
-
     from runtime.settings import Settings
     from simulator.stories import Stories
 
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
 KEEP_ALIVE_SECONDS: Final = 75
 #: At shutdown, requests in progress may finish; a browser page that keeps listening is not waited for.
 GRACE_SECONDS: Final = 2
+#: Connections that may wait to be accepted: uvicorn's own default.
+BACKLOG: Final = 2048
 #: No existing machine needs more processes at one port.
 MOST_PROCESSES: Final = 256
 
@@ -167,7 +168,7 @@ def beat(*, celery_arguments: tuple[str, ...]) -> None:
 @click.option("--port", type=click.IntRange(1, 65_535), default=8402, show_default=True)
 @click.argument("celery_arguments", nargs=-1, type=click.UNPROCESSED)
 def flower(*, host: str, port: int, celery_arguments: tuple[str, ...]) -> None:
-    """Run Flower, the web page of the workers. It starts only with a login in FLOWER_BASIC_AUTH.
+    """Run Flower, the web page of the workers. It starts only with a login (FLOWER_BASIC_AUTH).
 
     The same as `celery -A worker.app flower`.
     """
@@ -180,35 +181,53 @@ def flower(*, host: str, port: int, celery_arguments: tuple[str, ...]) -> None:
 @commands.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(1, 65_535), default=8401, show_default=True)
-@click.option("--journal", is_flag=True, help="Show on the road view what the journal knows of each text.")
+@click.option("--journal", is_flag=True, help="Read the journal, to show on the road view what it knows of each text.")
 def simulator(*, host: str, port: int, journal: bool) -> None:
     """Simulate Twilio: its REST API, its webhooks, and telephones in the browser.
 
     Also `uvicorn simulator.asgi:app`.
     """
-    chosen = load_settings(twilio=True)
+    chosen = load_settings()
+    from runtime.settings import SettingsError
     from simulator import wiring
+    from simulator.app import create_app
+    from simulator.faults import UnusableRule
+    from simulator.server import Server
 
-    _serve(wiring.app(_stories(chosen) if journal else None), host, port)
+    listening = _listen(host, port)
+    address = _address(host, port)
+    try:
+        network = wiring.build_network(address=address, at_terminal=sys.stderr.isatty())
+    except SettingsError as exc:
+        raise click.ClickException(str(exc)) from None
+    except (UnusableRule, OSError, sqlite3.Error) as exc:
+        raise click.ClickException(f"the simulator cannot start: {exc}") from None
+    app = create_app(network, stories=_stories(chosen) if journal else None)
+    click.echo(f"phone {address}/phone\ntwilio {address}")
+    server = Server(app, network, keep_alive_seconds=KEEP_ALIVE_SECONDS, grace_seconds=GRACE_SECONDS)
+    server.run([listening])
+    sys.exit(0 if server.started else 1)
 
 
 def _stories(chosen: Settings) -> Stories:
     from operations.stories import JournalStories
-    from worker.build.journal import build_journal
+    from worker.build.journal import build_journal_reader
 
-    return JournalStories(build_journal(chosen))
+    return JournalStories(build_journal_reader(chosen))
 
 
-def _serve(app: ASGIApp, host: str, port: int) -> None:
-    import uvicorn
+def _address(host: str, port: int) -> str:
+    """Return the address at which this machine reaches a server that listens there."""
+    reached = "127.0.0.1" if host in {"0.0.0.0", "::", ""} else host  # noqa: S104 - replaced, not bound
+    return f"http://{f'[{reached}]' if ':' in reached else reached}:{port}"
 
-    uvicorn.run(
-        app,
-        host=host,
-        port=port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens; the first requests wait until the application is built."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as exc:
+        raise click.ClickException(
+            f"cannot listen on {host}:{port}: {os.strerror(exc.errno) if exc.errno else exc}"
+        ) from None

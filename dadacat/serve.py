@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import resource
 import signal
 import socket
 import sys
@@ -25,6 +24,8 @@ from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 
+from runtime import logs
+from runtime.process import prepare
 from webhook import build
 from webhook.app import BODY_SECONDS, WebhookApp
 
@@ -34,10 +35,15 @@ MAX_HEAD_BYTES: Final = 16_384
 MOST_CONNECTIONS: Final = 4_096
 #: Files of a process beside its connections.
 OTHER_FILES: Final = 256
+#: How often a process looks whether its connections are used up, and how often it says so.
+LOOK_SECONDS: Final = 1.0
+SAY_SECONDS: Final = 60.0
 #: Requests in progress may finish. Longer than the wait for Redis (`ingest.STORE_SECONDS`).
 GRACE_SECONDS: Final = 5
 #: Where prometheus_client keeps what several processes count together. It reads the name when it is imported.
 SHARED_METRICS: Final = "PROMETHEUS_MULTIPROC_DIR"
+
+log = logs.get("webhook")
 
 
 def serve(host: str, port: int, *, processes: int, request_seconds: float = BODY_SECONDS) -> None:
@@ -45,7 +51,8 @@ def serve(host: str, port: int, *, processes: int, request_seconds: float = BODY
 
     `request_seconds`: a connection is closed if a head, a body or the next request takes longer to arrive.
     """
-    _allow_files(MOST_CONNECTIONS + OTHER_FILES)
+    # connections beyond it wait in the system's queue; without room for them, they would be closed unanswered
+    most = min(MOST_CONNECTIONS, max(1, prepare() - OTHER_FILES))
     # a forked process would start with the supervisor's signal handlers and threads
     multiprocessing.set_start_method("spawn", force=True)
     server = Granian(
@@ -57,7 +64,7 @@ def serve(host: str, port: int, *, processes: int, request_seconds: float = BODY
         http=HTTPModes.http1,
         http1_settings=HTTP1Settings(header_read_timeout=int(1000 * request_seconds), max_buffer_size=MAX_HEAD_BYTES),
         websockets=False,
-        backpressure=MOST_CONNECTIONS,
+        backpressure=most,
         log_dictconfig={"loggers": {"_granian": {"propagate": True}}},
         respawn_failed_workers=True,
         workers_kill_timeout=GRACE_SECONDS,
@@ -65,26 +72,36 @@ def serve(host: str, port: int, *, processes: int, request_seconds: float = BODY
     with tempfile.TemporaryDirectory(prefix="dadacat-metrics-") as folder:
         if processes > 1:
             os.environ.setdefault(SHARED_METRICS, folder)
-        server.serve(target_loader=partial(_load, request_seconds), wrap_loader=False)
+        server.serve(target_loader=partial(_load, request_seconds, most), wrap_loader=False)
 
 
-def _load(request_seconds: float) -> WebhookApp:
+def _load(request_seconds: float, most: int) -> WebhookApp:
     """Return the application, in a process of its own."""
-    threading.Thread(target=_watch, args=(request_seconds,), name="supervisor", daemon=True).start()
-    return build.app(body_seconds=request_seconds)
+    application = build.app(body_seconds=request_seconds)
+    threading.Thread(target=_watch, args=(request_seconds, most), name="supervisor", daemon=True).start()
+    return application
 
 
-def _watch(request_seconds: float) -> None:
-    """Limit connections that read no answers; end this process when its supervisor is gone.
+def _watch(request_seconds: float, most: int) -> None:
+    """Limit connections that read no answers, and log when no more are accepted.
 
-    Without that it would go on holding the port.
+    End this process when its supervisor is gone: otherwise it would go on holding the port.
     """
     supervisor = multiprocessing.parent_process()
     assert supervisor is not None
     while not _limit_unread(request_seconds) and supervisor.is_alive():
         time.sleep(0.1)
-    supervisor.join()
+    silent_until = 0.0
+    while supervisor.is_alive():
+        if time.monotonic() >= silent_until and _open_files() > most:
+            log.warning("connections are used up: further ones wait", most=most)
+            silent_until = time.monotonic() + SAY_SECONDS
+        supervisor.join(LOOK_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir()) if sys.platform == "linux" else 0
 
 
 def _limit_unread(seconds: float) -> bool:
@@ -105,11 +122,3 @@ def _limit_unread(seconds: float) -> bool:
                     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * seconds))
                     found = True
     return found
-
-
-def _allow_files(wanted: int) -> None:
-    """Raise the limit of open files, as far as the system allows."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from dadacat.terminal import AS_JSON, YES, confirm, load_settings, or_exit, print_json
+from dadacat.terminal import AS_JSON, YES, Styled, confirm, echo, load_settings, or_exit, print_json
 
 commands = click.Group()
 
@@ -88,7 +88,7 @@ def init(  # noqa: PLR0913 - each is an option
         finally:
             twilio.close()
     init.write(path, values)
-    click.echo(f"{path} is written. Next: dadacat doctor, then dadacat connect")
+    echo(f"{path} is written. Next: dadacat doctor, then dadacat connect")
 
 
 @commands.command()
@@ -109,10 +109,10 @@ def doctor(*, as_json: bool) -> None:
     else:
         colours = {Level.OK: "green", Level.WARNING: "yellow", Level.WRONG: "red"}
         for finding in findings:
-            mark = click.style(f"{finding.level:<8}", fg=colours[finding.level])
-            click.echo(f"{mark} {finding.where:<9} {finding.what}")
+            mark = Styled(f"{finding.level:<8}", colours[finding.level])
+            echo(mark, f" {finding.where:<9} {finding.what}")
             if finding.remedy:
-                click.echo(f"{'':<18} {finding.remedy}")
+                echo(f"{'':<18} {finding.remedy}")
     sys.exit(1 if wrong else 0)
 
 
@@ -138,14 +138,15 @@ def connect(*, yes: bool, dry_run: bool, as_json: bool) -> None:
             print_json([{**dataclasses.asdict(change), "is_needed": change.is_needed} for change in changes])
         else:
             for change in changes:
-                click.echo("\n".join(change.lines()))
+                for line in change.lines():
+                    echo(line)
         needed = any(change.is_needed for change in changes)
         if dry_run:
             sys.exit(1 if needed else 0)
         if needed:
             confirm("Change it at Twilio?", yes=yes)
             or_exit(lambda: connect.carry_out(account, changes))
-            click.echo("changed", err=as_json)
+            echo("changed", err=as_json)
         if any(change.stands is None for change in changes):
             sys.exit(1)
     finally:
@@ -158,8 +159,9 @@ def settings(*, markdown: bool) -> None:
     """Check the settings of the environment, or list all settings."""
     if not markdown:
         load_settings(twilio=True, prices=True)
-        click.echo("the settings are valid")
+        echo("the settings are valid")
         return
     from operations import reference
 
-    click.echo(reference.settings_markdown(), nl=False)
+    for line in reference.settings_markdown().splitlines():
+        echo(line)

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -61,17 +62,48 @@ def or_exit(call: Callable[[], Answer]) -> Answer:
     try:
         return call()
     except (BadRequest, CarrierAway, InboxAway, ConversationError) as exc:
-        raise click.ClickException(str(exc)) from None
+        raise click.ClickException(_shown(str(exc))) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Styled:
+    """A piece of a line with a colour, or dimmed."""
+
+    text: str
+    colour: str | None = None
+    dim: bool | None = None
+
+
+def echo(*pieces: str | Styled, err: bool = False) -> None:
+    """Print one line. Commands print with nothing else: what people said must not command the terminal.
+
+    Characters that do are written out, and a line break inside the line is indented.
+    """
+    click.echo("".join(map(_shown, pieces)), err=err)
 
 
 def print_json(value: object) -> None:
     """Print a value as indented JSON."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2, default=_plain))
+    _print_json(value, indent=2)
 
 
 def print_json_line(value: object) -> None:
     """Print a value as one line of JSON."""
-    click.echo(json.dumps(value, ensure_ascii=False, default=_plain))
+    _print_json(value, indent=None)
+
+
+def _print_json(value: object, *, indent: int | None) -> None:
+    from runtime.visible import visible
+
+    click.echo(visible(json.dumps(value, ensure_ascii=False, indent=indent, default=_plain)))
+
+
+def _shown(piece: str | Styled) -> str:
+    from runtime.visible import indented
+
+    if isinstance(piece, Styled):
+        return click.style(indented(piece.text), fg=piece.colour, dim=piece.dim)
+    return indented(piece)
 
 
 def _plain(value: Any) -> Any:  # Any: values that JSON does not know
@@ -83,7 +115,7 @@ def _plain(value: Any) -> Any:  # Any: values that JSON does not know
 def confirm(question: str, *, yes: bool) -> None:
     """Ask before something is destroyed, unless `--yes` was given; the answer no ends the process."""
     if not yes:
-        click.confirm(question, abort=True)
+        click.confirm(_shown(question), abort=True)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from dadacat.terminal import print_json
+from dadacat.terminal import echo, print_json
 
 commands = click.Group()
 
@@ -107,7 +107,7 @@ def chaos(  # noqa: PLR0913 - each is an option
         policy=policy,
     )
     try:
-        good, account = runner.run(plan, lambda line: click.echo(line, err=True))
+        good, account = runner.run(plan, lambda line: echo(line, err=True))
     except ChaosFailed as exc:
         raise click.ClickException(str(exc)) from None
     if as_json:
@@ -119,18 +119,19 @@ def chaos(  # noqa: PLR0913 - each is an option
 
 def _print_account(account: dict[str, Any]) -> None:
     for what, count in sorted(account["faults"].items()):
-        click.echo(f"{count:>6}  {what}")
-    click.echo("")
+        echo(f"{count:>6}  {what}")
+    echo("")
     if account["rows"]:
-        click.echo("  ".join(f"{row} {count}" for row, count in account["rows"].items()))
-        click.echo("")
+        echo("  ".join(f"{row} {count}" for row, count in account["rows"].items()))
+        echo("")
     for name in ("kills", "cuts", "texts", "answered", "silent", "excused_from_order"):
-        click.echo(f"{account[name]:>6}  {name}")
+        echo(f"{account[name]:>6}  {name}")
     for name in ("held", "lost", "doubled", "swapped", "unexcused"):
-        click.echo(f"{len(account[name]):>6}  {name}")
+        echo(f"{len(account[name]):>6}  {name}")
         for offence in account[name] if name != "held" else ():
-            click.echo(f"        {offence}")
-    click.echo(f"\nseed {account['seed']}: {'the promise was kept' if account['good'] else 'THE PROMISE WAS BROKEN'}")
+            echo(f"        {offence}")
+    echo("")
+    echo(f"seed {account['seed']}: {'the promise was kept' if account['good'] else 'THE PROMISE WAS BROKEN'}")
 
 
 @commands.command()
@@ -138,4 +139,5 @@ def gallery() -> None:
     """Print sixty dialogues with the offline poet, as in docs/gallery.md."""
     from cat import gallery as dialogues
 
-    click.echo("\n".join(dialogues.page()).rstrip())
+    for line in "\n".join(dialogues.page()).rstrip().splitlines():
+        echo(line)

@@ -67,17 +67,17 @@ def decode_text(payload: bytes) -> InboundSms:
     fields = _fields(payload)
     try:
         return InboundSms(
-            sid=MessageSid(fields["sid"]),
-            sender=fields["from"],
-            to=fields["to"],
-            body=fields["body"],
-            media=tuple(Media(url=url, content_type=kind) for url, kind in fields.get("media", ())),
-            messaging_service_sid=fields.get("service"),
-            opt_out_type=fields.get("opt_out"),
+            sid=MessageSid(_string(fields["sid"])),
+            sender=_string(fields["from"]),
+            to=_string(fields["to"]),
+            body=_string(fields["body"]),
+            media=tuple(Media(url=_string(url), content_type=_string(kind)) for url, kind in fields.get("media", ())),
+            messaging_service_sid=_string(fields.get("service", "")) or None,
+            opt_out_type=_string(fields.get("opt_out", "")) or None,
             repaired=bool(fields.get("repaired", False)),
             found_after_seconds=int(fields.get("late", 0)),
         )
-    except (KeyError, TypeError, ValueError) as exc:
+    except (KeyError, TypeError, ValueError, OverflowError) as exc:
         raise UnreadableEntry(f"not a text: {type(exc).__name__}") from exc
 
 
@@ -100,24 +100,32 @@ def decode_report(payload: bytes) -> DeliveryReport:
     fields = _fields(payload)
     try:
         return DeliveryReport(
-            sid=MessageSid(fields["sid"]),
-            to=fields["to"],
-            status=fields["status"],
-            attempt_id=fields["attempt"],
-            error_code=fields.get("error"),
-            sender=fields.get("from", ""),
+            sid=MessageSid(_string(fields["sid"])),
+            to=_string(fields["to"]),
+            status=_string(fields["status"]),
+            attempt_id=_string(fields["attempt"]),
+            error_code=None if (code := fields.get("error")) is None else int(code),
+            sender=_string(fields.get("from", "")),
         )
-    except (KeyError, TypeError, ValueError) as exc:
+    except (KeyError, TypeError, ValueError, OverflowError) as exc:
         raise UnreadableEntry(f"not a delivery report: {type(exc).__name__}") from exc
 
 
 def _fields(payload: bytes) -> Mapping[str, Any]:  # Any: JSON, read field by field
     try:
         fields = json.loads(payload)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise UnreadableEntry("not JSON") from exc
     if not isinstance(fields, dict) or not isinstance(fields.get("v"), int):
         raise UnreadableEntry("no version")
     if fields["v"] > VERSION:
         raise UnreadableEntry(f"written by a newer release: version {fields['v']}")
     return fields
+
+
+def _string(value: Any) -> str:  # Any: JSON
+    """Return a string that can be stored. Raises `TypeError`, `UnicodeError`."""
+    if not isinstance(value, str):
+        raise TypeError(type(value).__name__)
+    value.encode()
+    return value

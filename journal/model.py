@@ -35,7 +35,7 @@ STILL_STOPPED: Final = "stop"
 
 #: Marks a part's second try, in its key and in its attempt ids.
 _AGAIN: Final = "r"
-_ATTEMPT: Final = re.compile(r"([^-]+)-([0-9]{1,4})(r?)-.+")
+_ATTEMPT: Final = re.compile(r"\A([^-]+)-([0-9]{1,4})(r?)-.+")
 #: Fields with this metadata belong to one attempt at a part, and not to its second try.
 _OF_AN_ATTEMPT: Final = {"attempt": True}
 

@@ -11,17 +11,19 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from local.errors import CannotStart
+from runtime.private_files import create
 from runtime.settings import names as setting_names
 
 #: The folder of `dadacat up`, unless DADACAT_DATA names another one.
 DEFAULT: Final = ".data"
 
+#: Folders that earlier releases made readable for every user of the machine.
+_OURS: Final = ("run", "logs", "redis", "dynamodb", "simulator")
 _TREE_FILE: Final = Path("run", "tree.json")
 #: boto3 reads these from the environment alone.
 _CREDENTIALS: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
@@ -31,6 +33,9 @@ def lock(data: Path) -> int:
     """Lock the folder for one tree; return the file descriptor to close at the end. Raises `CannotStart`."""
     try:
         data.mkdir(parents=True, exist_ok=True)
+        for name in _OURS:
+            if (data / name).is_dir():
+                (data / name).chmod(0o700)
         descriptor = os.open(data / "lock", os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -62,7 +67,7 @@ def write_settings(data: Path, env: Mapping[str, str]) -> None:
     """Write the settings that commands need to find the running tree, readable by their owner only."""
     names = [*setting_names(), *_CREDENTIALS]
     remove_settings(data)
-    _create(data / _TREE_FILE, json.dumps({name: env[name] for name in names if env.get(name)}))
+    create(data / _TREE_FILE, json.dumps({name: env[name] for name in names if env.get(name)}))
 
 
 def remove_settings(data: Path) -> None:
@@ -83,15 +88,3 @@ def with_settings_of_tree(given: Mapping[str, str]) -> Mapping[str, str]:
         if name in tree:
             os.environ.setdefault(name, tree[name])
     return {**tree, **{name: value for name, value in given.items() if value}}
-
-
-def secret(path: Path, size: int) -> str:
-    """Return the secret in a file; the first run creates it, readable by its owner only."""
-    if not path.exists():
-        _create(path, secrets.token_hex(size))
-    return path.read_text()
-
-
-def _create(path: Path, content: str) -> None:
-    with os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "w") as file:
-        file.write(content)

@@ -25,8 +25,10 @@ import re
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import uvicorn
 
@@ -207,6 +209,10 @@ class Server:
         if scope["type"] != "http":
             return
         headers = dict(scope["headers"])
+        if b"origin" in headers or not _is_own(headers.get(b"host", b"").decode("latin-1")):
+            # a page in a browser; its site's name may have been made to point at this machine
+            await _answer(send, 403, {"content-type": "text/plain"}, b"programs of this machine only\n")
+            return
         target = headers.get(b"x-amz-target", b"").decode("ascii", "replace")
         if scope["method"] != "POST" or not target:
             await _answer(send, 200, {"content-type": "text/plain"}, b"dynamodb\n")
@@ -223,6 +229,15 @@ class Server:
         if action in CHANGES:
             await self._store.synced()
         await _answer(send, status, answer_headers, answer)
+
+
+def _is_own(host: str) -> bool:
+    """Return whether a Host header names an IP address or this machine."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or bool(ip_address(name))
+    except ValueError:
+        return False
 
 
 async def _body(receive: Callable[[], Awaitable[Message]]) -> str | None:
@@ -259,6 +274,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--data", type=Path, required=True)
     options = parser.parse_args()
+    # what is written holds numbers and texts: only its owner may read it
+    os.umask(0o077)
     try:
         store = Store(options.data)
     except BlockingIOError:

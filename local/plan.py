@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,15 +10,19 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from local import data_folder, programs
+from local import programs
 from local.errors import CannotStart
 from local.programs import Program
+from runtime.private_files import kept
 from runtime.settings import Settings
 
 #: A service that the environment names must accept a connection within this time.
 CONNECT_SECONDS: Final = 5.0
 #: Distance of each port from the port base; 5 is reserved for an operator's page.
 PLACES: Final = {"webhook": 0, "simulator": 1, "flower": 2, "redis": 3, "dynamodb": 4, "model": 6}
+#: The same for the metrics of beat, and of the first worker.
+BEAT_METRICS: Final = 9
+WORKER_METRICS: Final = 10
 #: The engine name of the small model.
 LOCAL_MODEL: Final = "local"
 
@@ -80,8 +85,16 @@ def make_plan(given: Mapping[str, str], options: UpOptions) -> Plan:
         [programs.http("simulator", ports["simulator"], "/phone/state", env, "--journal")] if "simulator" in own else []
     )
     processes.append(programs.http("webhook", ports["webhook"], "/readyz", env))
-    processes += [programs.worker(number, run, env) for number in range(1, options.workers + 1)]
-    processes.append(programs.dadacat("beat", [], env, answers=lambda: True))
+    processes += [
+        programs.worker(number, run, {**env, "METRICS_PORT": str(options.port_base + WORKER_METRICS - 1 + number)})
+        for number in range(1, options.workers + 1)
+    ]
+    beat = options.port_base + BEAT_METRICS
+    processes.append(
+        programs.dadacat(
+            "beat", [], {**env, "METRICS_PORT": str(beat)}, answers=lambda: programs.http_answers(beat, "/livez")
+        )
+    )
     # Flower asks for the workers when it starts, so the workers start first
     flower = programs.http("flower", ports["flower"], "/healthcheck", env)
 
@@ -115,9 +128,10 @@ def _environment(
     env["PYTHONUNBUFFERED"] = "1"
     run = options.data / "run"
     _set_default(env, "TWILIO_ACCOUNT_SID", ACCOUNT_SID)
-    _set_default(env, "TWILIO_AUTH_TOKEN", data_folder.secret(run / "auth-token", 16) if "simulator" in own else "")
+    if "simulator" in own:
+        _set_default(env, "TWILIO_AUTH_TOKEN", kept(run / "auth-token", secrets.token_hex(16)))
     _set_default(env, "SEND_MARKS_DIR", str(run / "marks"))
-    _set_default(env, "FLOWER_BASIC_AUTH", f"cat:{data_folder.secret(run / 'flower-password', 9)}")
+    _set_default(env, "FLOWER_BASIC_AUTH", f"cat:{kept(run / 'flower-password', secrets.token_hex(9))}")
     if "redis" in own:
         env["REDIS_URL"] = f"{at['redis'].replace('http', 'redis')}/0"
     if "dynamodb" in own:

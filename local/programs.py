@@ -37,7 +37,7 @@ def redis(port: int, folder: Path, env: Mapping[str, str]) -> Program:
     command = [
         redis_server(), "--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder), "--save", "",
         "--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction",
-        "--daemonize", "no", "--enable-debug-command", "local",
+        "--daemonize", "no",
     ]  # fmt: skip
     return Program(name="redis", command=command, environment=env, answers=lambda: _redis_answers(port))
 

@@ -6,13 +6,14 @@ the journal, complete.
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
+from html import escape
 
 from journal.store import Journal
 from operations import conversations
+from runtime.visible import visible
 
 
 def lines(journal: Journal, people: Iterable[str] | None) -> Iterator[str]:
@@ -21,28 +22,33 @@ def lines(journal: Journal, people: Iterable[str] | None) -> Iterator[str]:
     for person in people if people is not None else (str(item["user_id"]) for item in archive.items()):
         item = archive.item(person)
         if item is not None:
-            yield json.dumps({"item": item}, ensure_ascii=False, default=_jsonable)
+            yield _line("item", item)
         for row in archive.rows(person):
-            yield json.dumps({"row": row}, ensure_ascii=False, default=_jsonable)
+            yield _line("row", row)
 
 
 def page(journal: Journal, person: str) -> Iterator[str]:
     """Yield all texts and replies of a person as the lines of a self-contained HTML page."""
     yield (
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{html.escape(person)}</title>"
+        f"<title>{escape(visible(person))}</title>"
         "<style>body{font:16px/1.4 system-ui,sans-serif;max-width:40rem;margin:2rem auto;padding:0 1rem}"
         "p{margin:.3rem 0;padding:.5rem .8rem;border-radius:1rem;white-space:pre-wrap;overflow-wrap:anywhere;"
         "max-width:80%;width:fit-content}"
         ".user{background:#e5e5ea;color:#111}.assistant{background:#1b5e3a;color:#fff;margin-left:auto}"
         "small{display:block;opacity:.75;font-size:.75rem}</style>"
-        f"<h1>{html.escape(person)}</h1>"
+        f"<h1>{escape(visible(person))}</h1>"
     )
     for entry in conversations.transcript(journal, person):
         at = conversations.arrived_at(entry)
         role = "assistant" if entry.role == "assistant" else "user"
-        yield f'<p class="{role}">{html.escape(entry.content)}<small>{at} {html.escape(entry.state or "")}</small></p>'
+        yield f'<p class="{role}">{escape(visible(entry.content))}<small>{at} {escape(entry.state or "")}</small></p>'
     yield "</html>"
+
+
+def _line(kind: str, value: object) -> str:
+    """Return a line that `import` reads, and that a terminal shows without being commanded."""
+    return visible(json.dumps({kind: value}, ensure_ascii=False, default=_jsonable))
 
 
 def _jsonable(value: object) -> object:

@@ -13,6 +13,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, Self
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -37,6 +38,16 @@ from runtime.setting_types import (
 )
 
 TWILIO_API: Final = "https://api.twilio.com"
+#: The token of earlier compose files: any stranger can sign with it, so it never counts as a token.
+PUBLISHED_TOKEN: Final = "cafe" * 8
+
+
+def _lines_of(path: str) -> tuple[str, ...]:
+    """Return the lines of a file that are not blank; none if it cannot be read."""
+    try:
+        return tuple(filter(None, map(str.strip, Path(path).read_text().splitlines()))) if path else ()
+    except (OSError, UnicodeDecodeError):
+        return ()
 
 
 class SettingsError(Exception):
@@ -73,6 +84,11 @@ class TwilioSettings(Section):
         "TWILIO_AUTH_TOKEN_FILE",
         "A file with one auth token per line, such as a mounted secret. It is read again when it changes. Its "
         "tokens come before those of the two settings above.",
+    )
+    simulator_token_file: str = setting(
+        "SIMULATOR_TOKEN_FILE",
+        "A file with the simulator's auth token. `dadacat simulator` creates it, with a random token. It counts only "
+        "if no other token is given and `TWILIO_API_BASE_URL` is not Twilio's.",
     )
     shared_keys: Listed = setting(
         "TWILIO_SHARED_KEYS",
@@ -117,15 +133,17 @@ class TwilioSettings(Section):
 
     def require(self) -> None:
         """Raise `SettingsError` unless the account and its auth token are set."""
-        missing = []
+        wrong = []
         if not self.account_sid:
-            missing.append("TWILIO_ACCOUNT_SID is missing: Twilio's console shows it")
-        if not self.tokens and self.auth_token_file:
-            missing.append("TWILIO_AUTH_TOKEN_FILE holds no token, or cannot be read")
+            wrong.append("TWILIO_ACCOUNT_SID is missing: Twilio's console shows it")
+        if self.auth_token_file and not _lines_of(self.auth_token_file):
+            wrong.append("TWILIO_AUTH_TOKEN_FILE holds no token, or cannot be read")
+        elif PUBLISHED_TOKEN in self._given_tokens():
+            wrong.append("TWILIO_AUTH_TOKEN is a value that was published: any stranger can sign with it")
         elif not self.tokens:
-            missing.append("TWILIO_AUTH_TOKEN is missing: Twilio's console shows it")
-        if missing:
-            raise SettingsError("\n".join(missing))
+            wrong.append("TWILIO_AUTH_TOKEN is missing: Twilio's console shows it")
+        if wrong:
+            raise SettingsError("\n".join(wrong))
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -136,8 +154,9 @@ class TwilioSettings(Section):
     @property
     def tokens(self) -> tuple[str, ...]:
         """The account's current auth tokens: the valid one, and during a rotation another."""
-        given = (*self._tokens_in_file(), self.auth_token, self.auth_token_secondary)
-        return tuple(dict.fromkeys(filter(None, given)))
+        given = dict.fromkeys(self._given_tokens())
+        given.pop(PUBLISHED_TOKEN, None)
+        return tuple(given)
 
     @property
     def logins(self) -> tuple[tuple[str, str], ...]:
@@ -150,13 +169,16 @@ class TwilioSettings(Section):
             return ((self.api_key, self.api_secret),)
         return tuple((self.account_sid, token) for token in tokens)
 
-    def _tokens_in_file(self) -> tuple[str, ...]:
-        if not self.auth_token_file:
-            return ()
-        try:
-            return tuple(line.strip() for line in Path(self.auth_token_file).read_text().splitlines())
-        except (OSError, UnicodeDecodeError):
-            return ()
+    def _given_tokens(self) -> tuple[str, ...]:
+        named = (*_lines_of(self.auth_token_file), self.auth_token, self.auth_token_secondary)
+        tokens = tuple(filter(None, named))
+        return tokens or (() if self._at_twilio else _lines_of(self.simulator_token_file))
+
+    @property
+    def _at_twilio(self) -> bool:
+        """Whether the API is Twilio's, in any of its regions, such as `api.dublin.ie1.twilio.com`."""
+        host = (urlsplit(self.api_base_url).hostname or "").rstrip(".")
+        return host == "twilio.com" or host.endswith(".twilio.com")
 
 
 class WebhookSettings(Section):
@@ -486,11 +508,29 @@ class LogsSettings(Section):
     )
 
 
+class MetricsSettings(Section):
+    """Where a worker, and beat, show how they are; the webhook shows it at its own port."""
+
+    port: int = setting(
+        "METRICS_PORT",
+        "Serve `/metrics`, `/livez` and `/readyz` of a worker, or of beat, at this port; 0: not at all. Under "
+        "`dadacat up` beat has port N+9, the workers N+10, N+11 and so on.",
+        0,
+        ge=0,
+        le=65_535,
+    )
+    host: str = setting("METRICS_HOST", "The address at which that port is opened.", "127.0.0.1")
+
+
 class FlowerSettings(Section):
     """The web page of the workers."""
 
     basic_auth: Login = setting(
         "FLOWER_BASIC_AUTH", "`user:password` for Flower. `dadacat flower` does not start without it."
+    )
+    basic_auth_file: str = setting(
+        "FLOWER_BASIC_AUTH_FILE",
+        "A file with that login instead. If it does not exist, `dadacat flower` creates it, with a random password.",
     )
 
 
@@ -543,6 +583,7 @@ class Settings(BaseSettings):
     reconcile: ReconcileSettings
     worker: WorkerSettings
     logs: LogsSettings
+    metrics: MetricsSettings
     flower: FlowerSettings
     simulator: SimulatorSettings
 

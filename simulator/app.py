@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
-from simulator import controls, phone, road
+from simulator import bodies, controls, phone, road
 from simulator.cut import Cuttable
+from simulator.guard import Guarded
 from simulator.network import Network
 from simulator.rest import routes as rest
 from simulator.stories import Stories
@@ -30,8 +32,11 @@ def create_app(network: Network, *, stories: Stories | None = None) -> ASGIApp:
     board = network.switchboard
     routes = [
         *rest.routes(network),
-        *phone.routes(network),
-        *road.routes(board.store, stories),
+        *phone.routes(network, has_journal=stories is not None),
+        *road.routes(board, stories),
         *controls.routes(board),
     ]
-    return Cuttable(Starlette(routes=routes, lifespan=lifespan))
+    handlers = {bodies.Refused: bodies.refusal}
+    own_name = urlsplit(board.base_url).hostname or "localhost"
+    application = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
+    return Cuttable(Guarded(application, own_name))

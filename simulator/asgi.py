@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from runtime.process import prepare
 from simulator import wiring
+from simulator.app import create_app
 
-app = wiring.app()
+prepare()
+app = create_app(wiring.build_network())

@@ -4,19 +4,25 @@ PUT  /account/token             {"token"}: replace the account's auth token
 GET  /faults                    seed, rules, how often each struck, and the possible actions
 PUT  /faults                    {"rules", "seed"}: replace the rules
 GET  /faults/log                the rules that struck so far
+GET  /requests                  the latest requests to the application and their answers; `?message=SM…`, `?after=ID`
+DELETE /requests                forget them
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from simulator.bodies import json_of, refusal
+from simulator.bodies import Refused, json_of, text_in
 from simulator.faults import UnusableRule
 from simulator.switchboard import Switchboard
+
+#: Digits of an id: more than any network hands out.
+MOST_DIGITS: Final = 15
 
 
 def routes(switchboard: Switchboard) -> list[Route]:
@@ -27,6 +33,8 @@ def routes(switchboard: Switchboard) -> list[Route]:
         Route("/faults", controls.faults, methods=["GET"]),
         Route("/faults", controls.set_faults, methods=["PUT"]),
         Route("/faults/log", controls.fault_log, methods=["GET"]),
+        Route("/requests", controls.requests, methods=["GET"]),
+        Route("/requests", controls.clear_requests, methods=["DELETE"]),
     ]
 
 
@@ -39,9 +47,9 @@ class Controls:
     async def set_token(self, request: Request) -> Response:
         """Replace the auth token, as Twilio's console does; signatures and logins use the new one at once."""
         asked = await json_of(request)
-        token = asked.get("token")
-        if not isinstance(token, str) or not token:
-            return refusal("token: a non-empty string is required")
+        token = text_in(asked, "token")
+        if not token:
+            raise Refused("token: a non-empty text is required")
         self._board.replace_token(token)
         return Response(status_code=204)
 
@@ -53,13 +61,10 @@ class Controls:
     async def set_faults(self, request: Request) -> Response:
         """Replace the fault rules."""
         asked = await json_of(request)
-        rules, seed = asked.get("rules"), asked.get("seed")
-        if not isinstance(rules, list) or not (seed is None or isinstance(seed, int)):
-            return refusal("rules: must be a list; seed: must be a whole number")
         try:
-            self._board.faults.set(rules, seed=seed)
+            self._board.faults.set(asked.get("rules"), seed=asked.get("seed"))
         except UnusableRule as exc:
-            return refusal(str(exc))
+            raise Refused(str(exc)) from None
         self._board.publish({"kind": "faults"})
         return JSONResponse(self._board.faults.describe())
 
@@ -67,3 +72,17 @@ class Controls:
         """Return the rules that struck so far."""
         del request
         return JSONResponse([asdict(strike) for strike in self._board.faults.log])
+
+    async def requests(self, request: Request) -> Response:
+        """Return the latest requests to the application, oldest first."""
+        after = request.query_params.get("after", "0")
+        if not (after.isascii() and after.isdigit() and len(after) <= MOST_DIGITS):
+            raise Refused("after: must be the id of a request")
+        message = request.query_params.get("message", "")
+        return JSONResponse(self._board.inspector.describe(message=message, after=int(after)))
+
+    async def clear_requests(self, request: Request) -> Response:
+        """Forget the requests."""
+        del request
+        self._board.inspector.clear()
+        return Response(status_code=204)

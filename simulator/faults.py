@@ -26,7 +26,7 @@ import random
 import time
 import tomllib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Self
@@ -38,6 +38,8 @@ ACTIONS: Final[Mapping[str, frozenset[str]]] = {
     "webhook": frozenset({"never", "double", "delay", "concurrent"}),
     "delivery": frozenset({"undelivered", "failed"}),
 }
+#: The largest number in a rule: a million seconds are eleven days.
+MOST: Final = 1_000_000
 #: How many strikes `GET /faults/log` can show.
 LOG_LENGTH: Final = 100_000
 
@@ -75,14 +77,26 @@ class Rule:
             raise UnusableRule(f"at: must be one of {', '.join(ACTIONS)}")
         if do not in ACTIONS[at]:
             raise UnusableRule(f"do: at {at}, must be one of {', '.join(sorted(ACTIONS[at]))}")
-        rate = given.get("rate", 1.0)
-        if not isinstance(rate, int | float) or not 0 <= rate <= 1:
-            raise UnusableRule("rate: must be a number from 0 to 1")
-        for name in ("times", "seconds", "status", "code", "retry_after"):
-            value = given.get(name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value < 0):
-                raise UnusableRule(f"{name}: must be a number, at least 0")
+        _check_types(given)
         return cls(**given)
+
+
+def _check_types(given: Mapping[str, Any]) -> None:  # Any: JSON
+    """Raise `UnusableRule` if a field of a rule is of a wrong type or out of range."""
+    rate = given.get("rate", 1.0)
+    if type(rate) not in {int, float} or not 0 <= rate <= 1:
+        raise UnusableRule("rate: must be a number from 0 to 1")
+    for name in ("times", "code", "retry_after", "status"):
+        value = given.get(name)
+        if value is not None and (type(value) is not int or not 0 <= value <= MOST):
+            raise UnusableRule(f"{name}: must be a whole number from 0 to {MOST}")
+    if given.get("status", 503) not in range(200, 600):
+        raise UnusableRule("status: must be an HTTP status from 200 to 599")
+    seconds = given.get("seconds")
+    if seconds is not None and (type(seconds) not in {int, float} or not 0 <= seconds <= MOST):
+        raise UnusableRule(f"seconds: must be a number from 0 to {MOST}")
+    if not isinstance(given.get("person", ""), str) or not isinstance(given.get("accepted", False), bool):
+        raise UnusableRule("person: must be a text; accepted: must be true or false")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,24 +125,27 @@ class Faults:
     @classmethod
     def from_file(cls, path: Path) -> Self:
         """Read a TOML file: `seed`, and a `[[rules]]` table for each rule. Raises `UnusableRule`, `OSError`."""
+        faults = cls()
         try:
             given = tomllib.loads(path.read_text())
-        except tomllib.TOMLDecodeError as exc:
+            faults.set(given.get("rules", []), seed=given.get("seed", 0))
+        except (ValueError, UnusableRule) as exc:  # the first: not TOML, or not UTF-8
             raise UnusableRule(f"{path}: {exc}") from exc
-        faults = cls()
-        faults.set(given.get("rules", []), seed=given.get("seed", 0))
         return faults
 
-    def set(self, rules: Sequence[object], *, seed: int | None = None) -> None:
+    def set(self, rules: object, *, seed: object = None) -> None:
         """Replace the rules and reset their counts; `seed` None keeps the seed.
 
         Raises `UnusableRule`, and changes nothing, if any rule is unusable.
         """
+        if not isinstance(rules, list):
+            raise UnusableRule("rules: must be a list")
+        if seed is not None and type(seed) is not int:
+            raise UnusableRule("seed: must be a whole number")
         self._rules = tuple(Rule.of(given) for given in rules)
         self._struck.clear()
         self._passed.clear()
-        if seed is not None:
-            self._seed = seed
+        self._seed = self._seed if seed is None else seed
 
     def describe(self) -> dict[str, Any]:  # Any: JSON
         """Return the seed, the rules with how often each struck, and the possible actions."""

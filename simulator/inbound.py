@@ -1,6 +1,6 @@
 """Texts from telephones to the account's numbers, posted to the webhook with all of Twilio's fields.
 
-The fallback URL, the idempotency header, and Twilio's own handling of STOP, START and HELP are implemented.
+Twilio's own handling of STOP, START and HELP comes before the webhook.
 """
 
 from __future__ import annotations
@@ -8,19 +8,22 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-import xml.etree.ElementTree as ET
+from dataclasses import replace
 from typing import Final
 
 from simulator.outbound import Outbound
-from simulator.store import Message, Number, Picture
+from simulator.reply_session import ReplySession
+from simulator.store import Message, Picture
 from simulator.switchboard import Switchboard
-from simulator.webhooks import Posted, without_fragment
 from sms import keywords, segments
 from sms.keywords import Keyword
 
 STOPPED: Final = "You are unsubscribed and will get no more texts from this number. Reply START to resubscribe."
 STARTED: Final = "You are subscribed to this number again. Reply STOP to unsubscribe."
 HELPED: Final = "Reply STOP to unsubscribe. Message and data rates may apply."
+
+#: Telephones that the page shows by themselves, because they texted.
+MOST_TELEPHONES: Final = 12
 
 
 class Inbound:
@@ -50,6 +53,8 @@ class Inbound:
         )
         for picture in pictures:
             self._store.adopt(picture, message.sid)
+        if self._store.telephones.show(sender, most=MOST_TELEPHONES):
+            self._board.publish({"kind": "phones"})
         self._board.save(message)
         self._board.begin(self.bring(message))
         return message
@@ -61,35 +66,22 @@ class Inbound:
         if number is None or not number.sms_url:
             self._board.save(message.at("no webhook", time.time()))
             return
-        rule = self._board.faults.draw("webhook", message.sender, message.sid)
+        rule = self._board.strike("webhook", message.sender, message.sid)
         fault = rule.do if rule is not None else ""
         if fault == "never":
             self._board.save(message.at("lost: never posted", time.time()))
             return
         if rule is not None and fault == "delay":
             await asyncio.sleep(rule.seconds or 0)
-        if fault == "concurrent":
-            posted, _ = await asyncio.gather(self._hand_over(message, number), self._hand_over(message, number))
-        else:
-            posted = await self._hand_over(message, number)
-        if fault == "double":
-            await self._hand_over(message, number)
-        now = time.time()
-        fresh = self._store.message(message.sid) or message
-        self._board.save(
-            fresh.at("acknowledged" if posted.is_taken else f"lost: {posted.failure or posted.status}", now)
-        )
-        if posted.is_taken:
-            self._answer_in_twiml(fresh, posted)
-
-    async def _hand_over(self, message: Message, number: Number) -> Posted:
-        """Post a text to its number's webhook and, if that fails, to its fallback."""
         fields = self._fields(message)
-        posted = await self._board.post(number.sms_url, fields)
-        if not posted.is_taken and number.sms_fallback_url:
-            fallen = {**fields, "ErrorCode": "11200", "ErrorUrl": without_fragment(number.sms_url)}
-            posted = await self._board.post(number.sms_fallback_url, fallen)
-        return posted
+        copies = 2 if fault == "concurrent" else 1
+        sessions = [ReplySession(self._board, self._outbound, message, fields) for _ in range(copies)]
+        outcome, *_ = await asyncio.gather(*(session.run(number) for session in sessions))
+        if fault == "double":
+            await ReplySession(self._board, self._outbound, message, fields).run(number)
+        fresh = self._store.message(message.sid) or message
+        fresh = replace(fresh, error_code=outcome.error)
+        self._board.save(fresh.at("acknowledged" if outcome.is_taken else f"lost: {outcome.failure}", outcome.at))
 
     def _fields(self, message: Message) -> dict[str, str]:
         """Return every field that Twilio posts for an inbound text; unknown places are blank, as at Twilio."""
@@ -144,22 +136,6 @@ class Inbound:
         now = time.time()
         self._store.telephones.add_notice(message.sender, now, words)
         self._board.publish({"kind": "notice", "phone": message.sender, "at": now, "body": words})
-
-    def _answer_in_twiml(self, message: Message, posted: Posted) -> None:
-        """Send the messages of a webhook's TwiML. DadaCat returns none; other applications do."""
-        if "xml" not in posted.content_type or "<Message" not in posted.body:
-            return
-        try:
-            root = ET.fromstring(posted.body)  # noqa: S314 - from the webhook that the operator configured
-        except ET.ParseError:
-            self._board.save(message.at("invalid TwiML", time.time()))
-            return
-        for element in root.iter("Message"):
-            words = "".join(element.itertext()).strip()
-            if words:
-                self._outbound.send(
-                    sender=message.recipient, recipient=message.sender, body=words, direction="outbound-reply"
-                )
 
     def upload(self, content_type: str, data: bytes) -> Picture:
         """Store a picture until it is sent."""

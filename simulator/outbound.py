@@ -11,14 +11,19 @@ import time
 from dataclasses import replace
 from typing import Final
 
-from simulator.store import Message
+from simulator.store import Message, Picture
 from simulator.switchboard import Switchboard
+from simulator.webhooks import MOST_MEDIA_BYTES, Answer, Request
 from sms import segments
 
 #: US dollars a segment, from the example message of Twilio's API description (twilio_api_v2010, read 2026-11).
 PRICE_PER_SEGMENT: Final = 0.0075
 #: A reversed status is posted this long after the status that follows it.
 REVERSED_SECONDS: Final = 0.3
+
+#: The kinds of media that Twilio sends, among them `text/vcard` and `application/pdf`
+#: (https://www.twilio.com/docs/messaging/guides/accepted-mime-types, read 2026-11).
+_MEDIA: Final = frozenset({"image", "audio", "video", "text", "application"})
 
 FINAL: Final = frozenset({"delivered", "undelivered", "failed", "canceled", "received", "read"})
 
@@ -38,22 +43,28 @@ class Outbound:
         body: str,
         status_callback: str = "",
         messaging_service_sid: str | None = None,
-        direction: str = "outbound-api",
+        media_urls: tuple[str, ...] = (),
+        reply_to: str = "",
     ) -> Message:
-        """Accept a message from the account and start its delivery. The caller checked that it may be sent."""
+        """Accept a message from the account and start its delivery. The caller checked that it may be sent.
+
+        `reply_to`: the text whose TwiML sends it.
+        """
         now = time.time()
         message = Message(
-            sid=f"SM{secrets.token_hex(16)}",
+            sid=f"{'MM' if media_urls else 'SM'}{secrets.token_hex(16)}",
             sender=sender,
             recipient=recipient,
             body=body,
-            direction=direction,
+            direction="outbound-reply" if reply_to else "outbound-api",
             status="accepted" if messaging_service_sid else "queued",
             created=now,
             updated=now,
             segments=segments.count(body),
             messaging_service_sid=messaging_service_sid,
             status_callback=status_callback,
+            media_urls=media_urls,
+            reply_to=reply_to,
             stations=(("queued", now),),
         )
         self._board.save(message)
@@ -63,11 +74,36 @@ class Outbound:
     async def progress(self, sid: str) -> None:
         """Take a message from its creation to its last status."""
         await asyncio.sleep(self._board.faults.sending_seconds)
+        unfetched = await self._fetch_media(sid)
+        if unfetched is not None:
+            await self._set_status(sid, "failed", code=unfetched)
+            return
         await self._set_status(sid, "sent")
         await asyncio.sleep(self._board.faults.delivery_seconds)
         message = self._store.message(sid)
-        fate = self._board.faults.draw("delivery", message.recipient, sid) if message else None
+        fate = self._board.strike("delivery", message.recipient, sid) if message else None
         await self._set_status(sid, fate.do if fate else "delivered", code=fate.code if fate else None)
+
+    async def _fetch_media(self, sid: str) -> int | None:
+        """Fetch the media of a message; return Twilio's error code if a file cannot be had."""
+        message = self._store.message(sid)
+        for url in message.media_urls if message else ():
+            answer = await self._board.fetch(url, message=sid)
+            code = _media_error(answer)
+            if code is not None:
+                self._board.inspector.blame(answer.exchange, code)
+                return code
+            picture = Picture(
+                sid=f"ME{secrets.token_hex(16)}", parent=sid, content_type=answer.content_type,
+                created=time.time(), data=answer.body,
+            )  # fmt: skip
+            self._store.add_picture(picture)
+            message = self._store.message(sid)
+            if message is not None:
+                self._board.save(
+                    replace(message, media=(*message.media, picture.sid), media_urls=message.media_urls[1:])
+                )
+        return None
 
     async def _set_status(self, sid: str, status: str, *, code: int | None = None) -> None:
         message = self._store.message(sid)
@@ -85,7 +121,7 @@ class Outbound:
         """Post a status to its callback, with the faults that the rules draw."""
         usual = frozenset({"never", "double", "delay", "reverse"})
         has_callback = bool(message.status_callback)
-        rule = self._board.faults.draw("callback", message.recipient, message.sid, only=usual) if has_callback else None
+        rule = self._board.strike("callback", message.recipient, message.sid, only=usual) if has_callback else None
         fault = rule.do if rule is not None else ""
         if fault == "never":
             return
@@ -117,4 +153,14 @@ class Outbound:
             fields["ErrorCode"] = str(message.error_code)
         if message.status == "delivered":
             fields["RawDlrDoneDate"] = time.strftime("%y%m%d%H%M", time.gmtime(message.updated))
-        await self._board.post(message.status_callback, fields)
+        request = Request(url=message.status_callback, fields=fields, purpose="status", message=message.sid)
+        answer = await self._board.ask(request)
+        if not answer.is_taken:
+            self._board.inspector.blame(answer.exchange, answer.error)
+
+
+def _media_error(answer: Answer) -> int | None:
+    """Return Twilio's code for media that cannot be sent, as in `twiml.TITLES`."""
+    if not answer.is_taken or len(answer.body) > MOST_MEDIA_BYTES:
+        return 11200
+    return None if answer.content_type.partition("/")[0] in _MEDIA else 12300

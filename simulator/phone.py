@@ -1,13 +1,15 @@
 """The page with the telephones, and the endpoints that its script calls.
 
 GET  /phone                     the page
-GET  /phone/state               telephones, numbers, and every message of each telephone
+GET  /phone/state               the account's numbers, and each telephone with its latest messages
 POST /phone/phones              {"number", "name"}: put a telephone on the page
 DELETE /phone/phones/{number}   take a telephone off the page
 POST /phone/pictures            a picture's bytes, with its content type: {"sid"}
-POST /phone/texts               {"from", "to", "body", "pictures"}: a telephone sends a text: {"sid"}
+POST /phone/texts               {"from", "to", "body", "pictures"}: a telephone sends a text: {"sid"};
+                                `to`: the account's first number if missing
 GET  /phone/pictures/{sid}      a picture
-GET  /phone/events              server-sent events: every message that changes, every notice of the network
+GET  /phone/events              server-sent events, each a JSON object with a `kind`: `message`, `notice`, `phones`,
+                                `faults`, `request` or `requests`
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from simulator.bodies import json_of, refusal
+from simulator.bodies import Refused, json_of, read, text_in, texts_in
 from simulator.network import Network
 from simulator.switchboard import describe
 from sms.messages import MAX_BODY_CHARACTERS, MAX_FIELD_CHARACTERS, MAX_MEDIA, is_dialable
@@ -39,12 +41,15 @@ BEHIND: Final = 1000
 #: Characters that people type between the digits of a number.
 _PUNCTUATION: Final = str.maketrans("", "", " ()-./")
 
+_FILES: Final = frozenset(
+    {"phone.css", "phone.js", "bubbles.js", "composer.js", "dom.js", "faults.js", "requests.js", "road.js", "stream.js"}
+)
 _TYPES: Final = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 
 
-def routes(network: Network) -> list[Route]:
-    """Return the page's routes."""
-    phone = Phone(network)
+def routes(network: Network, *, has_journal: bool) -> list[Route]:
+    """Return the page's routes. `has_journal`: whether the road view knows more than the network saw."""
+    phone = Phone(network, has_journal=has_journal)
     return [
         Route("/", lambda _: RedirectResponse("/phone"), methods=["GET"]),
         Route("/phone", phone.page, methods=["GET"]),
@@ -62,10 +67,11 @@ def routes(network: Network) -> list[Route]:
 class Phone:
     """The handlers of the page's routes."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, *, has_journal: bool) -> None:
         self._inbound = network.inbound
         self._board = network.switchboard
         self._store = network.switchboard.store
+        self._has_journal = has_journal
 
     async def page(self, request: Request) -> Response:
         """Return the page."""
@@ -75,7 +81,7 @@ class Phone:
     async def page_file(self, request: Request) -> Response:
         """Return the page's stylesheet or its script."""
         name = request.path_params["name"]
-        return _file(name) if name in {"phone.css", "phone.js"} else Response(status_code=404)
+        return _file(name) if name in _FILES else Response(status_code=404)
 
     async def state(self, request: Request) -> Response:
         """Return everything that the page shows."""
@@ -83,6 +89,7 @@ class Phone:
         phones = [{"number": number, "name": name} for number, name in self._store.telephones.all()]
         return JSONResponse(
             {
+                "journal": self._has_journal,
                 "numbers": [number.number for number in self._store.numbers.all()],
                 "phones": [
                     {
@@ -106,14 +113,14 @@ class Phone:
     async def add_phone(self, request: Request) -> Response:
         """Put a telephone on the page."""
         asked = await json_of(request)
-        number = str(asked.get("number", "")).translate(_PUNCTUATION)
+        number = text_in(asked, "number").translate(_PUNCTUATION)
         if not is_dialable(number):
-            return refusal("a telephone number begins with + and its country, such as +15551230001")
+            raise Refused("a telephone number begins with + and its country, such as +15551230001")
         if self._store.numbers.get(number) is not None:
-            return refusal("that is the cat's own number")
+            raise Refused("that is a number of the account")
         if number in dict(self._store.telephones.all()):
-            return refusal("that phone is already on the page")
-        name = str(asked.get("name") or number)[:MAX_FIELD_CHARACTERS]
+            raise Refused("that phone is already on the page")
+        name = (text_in(asked, "name").strip() or number)[:MAX_FIELD_CHARACTERS]
         self._store.telephones.save(number, name)
         self._board.publish({"kind": "phones"})
         return JSONResponse({"number": number, "name": name, "messages": self._messages(number)}, status_code=201)
@@ -128,34 +135,45 @@ class Phone:
         """Store a picture to be sent with a text."""
         kind = request.headers.get("content-type", "")
         if not kind.startswith("image/"):
-            return refusal("only pictures can be sent")
-        data = await request.body()
-        if not data or len(data) > MAX_PICTURE_BYTES:
-            return refusal(f"a picture may have at most {MAX_PICTURE_BYTES // 1024 // 1024} MB")
+            raise Refused("only pictures can be sent")
+        data = await read(request, most=MAX_PICTURE_BYTES)
+        if not data:
+            raise Refused("the picture is empty")
         return JSONResponse({"sid": self._inbound.upload(kind, data).sid}, status_code=201)
 
     async def picture(self, request: Request) -> Response:
         """Return a picture."""
         picture = self._store.picture(request.path_params["sid"])
-        return Response(picture.data, media_type=picture.content_type) if picture else Response(status_code=404)
+        if picture is None:
+            return Response(status_code=404)
+        # what the application sends may be anything, and here it must not become a page or a script
+        is_picture = picture.content_type.startswith("image/")
+        return Response(picture.data, media_type=picture.content_type if is_picture else "application/octet-stream")
 
     async def text(self, request: Request) -> Response:
         """Send a text from a telephone."""
         asked = await json_of(request)
-        sender, to, body = (str(asked.get(name) or "") for name in ("from", "to", "body"))
-        pictures = tuple(str(sid) for sid in asked.get("pictures") or ())[:MAX_MEDIA]
+        sender, to, body = text_in(asked, "from"), text_in(asked, "to") or self._first_number(), text_in(asked, "body")
+        pictures = tuple(texts_in(asked, "pictures"))
         if not sender or len(sender) > MAX_FIELD_CHARACTERS:
-            return refusal("from: the number of the telephone that sends the text is required")
+            raise Refused("from: the number of the telephone that sends the text is required")
         if self._store.numbers.get(sender) is not None:
-            return refusal("from: that is the cat's own number")
+            raise Refused("from: that is a number of the account")
         if self._store.numbers.get(to) is None:
-            return refusal("to: that number is not one of the account's")
+            raise Refused("to: that number is not one of the account's")
+        if len(pictures) > MAX_MEDIA:
+            raise Refused(f"a text may have at most {MAX_MEDIA} pictures")
+        if any(self._store.picture(sid) is None for sid in pictures):
+            raise Refused("pictures: upload each first, with POST /phone/pictures")
         if not body.strip() and not pictures:
-            return refusal("an empty text is not sent")
+            raise Refused("an empty text is not sent")
         if len(body) > MAX_BODY_CHARACTERS:
-            return refusal(f"a text has at most {MAX_BODY_CHARACTERS} characters")
+            raise Refused(f"a text has at most {MAX_BODY_CHARACTERS} characters")
         message = self._inbound.text(sender=sender, to=to, body=body, pictures=pictures)
         return JSONResponse({"sid": message.sid}, status_code=201)
+
+    def _first_number(self) -> str:
+        return next((number.number for number in self._store.numbers.all()), "")
 
     async def events(self, request: Request) -> Response:
         """Stream every change as it happens."""
@@ -180,6 +198,8 @@ class Phone:
                     except TimeoutError:
                         yield ": here\n\n"
                         continue
+                    if event["kind"] == "end":
+                        return
                     yield f"data: {json.dumps(event)}\n\n"
             finally:
                 unwatch()

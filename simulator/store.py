@@ -15,7 +15,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sms.messages import bare
 
@@ -34,6 +34,8 @@ CREATE TABLE IF NOT EXISTS opted_out (person TEXT, number TEXT, PRIMARY KEY (per
 CREATE TABLE IF NOT EXISTS notices (phone TEXT NOT NULL, at REAL NOT NULL, body TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS numbers (number TEXT PRIMARY KEY, doc TEXT NOT NULL);
 """
+#: More than the replies to one text that come close behind it.
+MOST_LATER: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,10 @@ class Message:
     messaging_service_sid: str | None = None
     status_callback: str = ""
     media: tuple[str, ...] = ()
+    #: Media of the account's message that the network has yet to fetch.
+    media_urls: tuple[str, ...] = ()
+    #: The text whose TwiML sent this message; empty for a message of the API.
+    reply_to: str = ""
     #: The stations that the message passed in this network and when, in order, such as `("queued", 1764446233.2)`.
     stations: tuple[tuple[str, float], ...] = ()
 
@@ -148,6 +154,15 @@ class Store:
         for seq, doc in rows:
             yield seq, _message(doc)
 
+    def later(self, place: int, *, to: str, sender: str) -> Iterator[tuple[int, Message]]:
+        """Yield the messages after a place, of this sender and recipient, oldest first; at most `MOST_LATER`."""
+        rows = self._db.execute(
+            "SELECT seq, doc FROM messages WHERE recipient = ? AND sender = ? AND seq > ? ORDER BY seq LIMIT ?",
+            (to, sender, place, MOST_LATER),
+        )
+        for seq, doc in rows:
+            yield seq, _message(doc)
+
     def add_picture(self, picture: Picture) -> None:
         """Store a picture."""
         self._db.execute(
@@ -183,6 +198,22 @@ class Telephones:
         self._db.execute(
             "INSERT INTO phones VALUES (?, ?) ON CONFLICT (number) DO UPDATE SET name = excluded.name", (number, name)
         )
+
+    def show(self, number: str, *, most: int) -> bool:
+        """Put a telephone that texted on the page; return whether it is new there.
+
+        Of more than `most` telephones, the oldest without a name leaves the page. Without such a one, nothing changes.
+        """
+        known = self.all()
+        if number in dict(known):
+            return False
+        if len(known) >= most:
+            unnamed = next((phone for phone, name in known if phone == name), None)
+            if unnamed is None:
+                return False
+            self.remove(unnamed)
+        self.save(number, number)
+        return True
 
     def remove(self, number: str) -> None:
         """Take a telephone off the page; keep its messages."""
@@ -241,13 +272,14 @@ class Numbers:
 
 
 def _message(doc: str) -> Message:
-    fields = json.loads(doc)
+    given = json.loads(doc)
+    fields = {name: value for name, value in given.items() if name in Message.__dataclass_fields__}
     fields["media"] = tuple(fields["media"])
+    fields["media_urls"] = tuple(fields.get("media_urls", ()))
     fields["stations"] = tuple((name, when) for name, when in fields["stations"])
     return Message(**fields)
 
 
 def _number(doc: str) -> Number:
-    fields = json.loads(doc)
-    fields.pop("extra", None)  # written by an earlier release
-    return Number(**fields)
+    given = json.loads(doc)
+    return Number(**{name: value for name, value in given.items() if name in Number.__dataclass_fields__})

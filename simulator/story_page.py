@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from html import escape
+import html
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any, Final
 
+from runtime.visible import visible
 from simulator.store import Message
 
+#: Verdicts of a message of which only the network is known.
 UNKNOWN: Final = "The journal knows nothing of this message, or cannot be read."
 NO_JOURNAL: Final = "This simulator was started without --journal, so only the network's own view is known."
 
@@ -47,9 +51,34 @@ def page(message: Message, story: Story) -> str:
 """
 
 
+def of_network(messages: Sequence[Message], *, has_journal: bool) -> Story:
+    """Return the story of messages as far as the network saw it."""
+    start = messages[0].created
+    passed = sorted(
+        ((when, name, message) for message in messages for name, when in message.stations), key=itemgetter(0)
+    )
+    return {
+        "verdict": UNKNOWN if has_journal else NO_JOURNAL,
+        "events": [
+            {
+                "at": datetime.fromtimestamp(when, UTC).isoformat(timespec="milliseconds"),
+                "since": when - start,
+                "what": name,
+                "details": f"{message.sid} {message.sender} to {message.recipient}",
+            }
+            for when, name, message in passed
+        ],
+    }
+
+
 def _rows(story: Story) -> Iterator[str]:
     for event in story.get("events", ()):
         yield (
             f"<tr><td><time datetime='{escape(event['at'])}'>{event['since']:+.3f} s</time></td>"
             f"<td>{escape(event['what'])}</td><td>{escape(event['details'])}</td></tr>"
         )
+
+
+def escape(text: str) -> str:
+    """Return `text` for a page: hidden characters written out, and nothing in it is markup."""
+    return html.escape(visible(text))

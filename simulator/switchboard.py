@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from simulator.account import Account
-from simulator.faults import Faults
+from simulator.faults import Faults, Rule
+from simulator.inspector import Inspector
 from simulator.store import Message, Store
-from simulator.webhooks import Posted, Webhooks
+from simulator.webhooks import Answer, Request, Webhooks
 
 
 class Switchboard:
@@ -21,7 +22,8 @@ class Switchboard:
         self.account = account
         self.faults = faults
         self.base_url = base_url.rstrip("/")
-        self._webhooks = Webhooks()
+        self.inspector = Inspector(self.publish)
+        self._webhooks = Webhooks(self.inspector)
         self._watchers: set[Callable[[Mapping[str, Any]], None]] = set()
         self._under_way: set[asyncio.Task[None]] = set()
 
@@ -58,9 +60,20 @@ class Switchboard:
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 
-    async def post(self, url: str, fields: Mapping[str, str]) -> Posted:
-        """Post a form to a webhook, signed with the account's token."""
-        return await self._webhooks.post(url, fields, token=self.account.token)
+    def strike(self, at: str, person: str, sid: str, *, only: frozenset[str] | None = None) -> Rule | None:
+        """Return the fault rule that strikes a message at this station, if any, and publish that it did."""
+        rule = self.faults.draw(at, person, sid, only=only)
+        if rule is not None:
+            self.publish({"kind": "faults"})
+        return rule
+
+    async def ask(self, request: Request) -> Answer:
+        """Send a request to the application, signed with the account's token."""
+        return await self._webhooks.ask(request, token=self.account.token)
+
+    async def fetch(self, url: str, *, message: str) -> Answer:
+        """Fetch a file of media from the application."""
+        return await self._webhooks.fetch(url, message=message)
 
 
 def describe(message: Message) -> dict[str, Any]:  # Any: JSON

@@ -1,4 +1,4 @@
-"""Post signed forms to the application's webhooks, with Twilio's retry rules.
+"""Ask the application's webhooks, signed and with Twilio's retry rules, and fetch its media.
 
 https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides (read 2026-11).
 """
@@ -6,19 +6,26 @@ https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides (read 2
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from dataclasses import dataclass, replace
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode, urlsplit
 from uuid import uuid4
 
 import httpx
 
 from runtime import logs
+from simulator import addresses, twiml
+from simulator.inspector import Inspector
 from sms import signature
 
 #: Concurrent connections to webhooks: tests have hundreds of people who text at once.
 CONNECTIONS: Final = 200
+#: Twilio's limit of one message's media.
+MOST_MEDIA_BYTES: Final = 5 * 1024 * 1024
+#: Time for one file of media. Longer than any server on this machine takes.
+MEDIA_SECONDS: Final = 15.0
 
 log = logs.get("simulator")
 
@@ -47,78 +54,138 @@ class RetryRules:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request of the network, and what it is for."""
+
+    url: str
+    fields: Mapping[str, str]
+    #: As in `inspector.Exchange`.
+    purpose: str
+    message: str
+    method: str = "POST"
+
+    @property
+    def target(self) -> str:
+        """The address without its retry rules; a GET carries its fields in the query."""
+        url = addresses.without_fragment(self.url)
+        if self.method == "POST" or not self.fields:
+            return url
+        return f"{url}{'&' if '?' in url else '?'}{urlencode(self.fields)}"
+
+    @property
+    def form(self) -> Mapping[str, str]:
+        """The fields of the body."""
+        return self.fields if self.method == "POST" else {}
+
+
 @dataclass(frozen=True, slots=True)
-class Posted:
-    """How a webhook answered a request."""
+class Answer:
+    """How the application answered a request."""
 
     status: int | None
-    body: str = ""
+    body: bytes = b""
     content_type: str = ""
     #: The failure in the terms of a retry rule, such as `ct`, `rt` or `5xx`; empty: success.
     failure: str = ""
+    #: Its id in the inspector.
+    exchange: int = 0
 
     @property
     def is_taken(self) -> bool:
-        """Whether the webhook answered that it has the message."""
+        """Whether the application answered with success."""
         return self.status is not None and not self.failure
+
+    @property
+    def error(self) -> int:
+        """Twilio's code for an answer that is no success."""
+        return 11205 if self.failure == "ct" else 11200
 
 
 class Webhooks:
     """The network's client of the application."""
 
-    def __init__(self) -> None:
+    def __init__(self, inspector: Inspector) -> None:
         limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=20)
         self._http = httpx.AsyncClient(limits=limits, trust_env=False)
+        self._inspector = inspector
 
     async def close(self) -> None:
         """Close all connections."""
         await self._http.aclose()
 
-    async def post(self, url: str, fields: Mapping[str, str], *, token: str) -> Posted:
-        """Post a form, signed with `token`, by the retry rules in the URL's fragment."""
-        rules = RetryRules.of(url)
-        target = without_fragment(url)
+    async def ask(self, request: Request, *, token: str) -> Answer:
+        """Send a request, signed with `token`, by the retry rules in the URL's fragment."""
+        rules = RetryRules.of(request.url)
         headers = {
             "User-Agent": "TwilioProxy/1.1",
             "Accept": "*/*",
-            "Content-Type": "application/x-www-form-urlencoded; charset=utf-8",
             "I-Twilio-Idempotency-Token": str(uuid4()),
             "X-Home-Region": "us1",
-            "X-Twilio-Signature": signature.sign(token, target, fields),
+            "X-Twilio-Signature": signature.sign(token, request.target, request.form),
         }
-        posted = Posted(None, failure="tt")
+        if request.method == "POST":
+            headers["Content-Type"] = "application/x-www-form-urlencoded; charset=utf-8"
+        answer = Answer(None, failure="tt")
         try:
             async with asyncio.timeout(rules.total):
                 for _ in range(rules.retries + 1):
-                    posted = await self._post_once(target, fields, headers, rules)
-                    if posted.failure not in rules.on:
+                    answer = await self._recorded(request, headers, rules, most=twiml.MOST_BYTES)
+                    if answer.failure not in rules.on:
                         break
         except TimeoutError:
-            posted = Posted(None, failure="tt")
-        if posted.failure:
-            log.warning("webhook failed", url=urlsplit(target).path, failure=posted.failure, status=posted.status)
-        return posted
+            # the request that was cut off was the last to be kept: nothing else ran since
+            answer = Answer(None, failure="tt", exchange=self._inspector.latest)
+        if answer.failure:
+            path = urlsplit(request.target).path
+            log.warning("webhook failed", url=path, failure=answer.failure, status=answer.status)
+        return answer
 
-    async def _post_once(
-        self, url: str, fields: Mapping[str, str], headers: Mapping[str, str], rules: RetryRules
-    ) -> Posted:
-        timeout = httpx.Timeout(rules.read, connect=rules.connect, pool=rules.total)
+    async def fetch(self, url: str, *, message: str) -> Answer:
+        """Fetch a file of media."""
+        request = Request(url=url, fields={}, purpose="media", message=message, method="GET")
+        rules = RetryRules(read=MEDIA_SECONDS, total=MEDIA_SECONDS)
+        return await self._recorded(request, {"User-Agent": "TwilioProxy/1.1"}, rules, most=MOST_MEDIA_BYTES)
+
+    async def _recorded(self, request: Request, headers: Mapping[str, str], rules: RetryRules, *, most: int) -> Answer:
+        """Send a request once and show it to the inspector, also if its time is over before its answer."""
+        at, start = time.time(), time.perf_counter()
+        answer = Answer(None, failure="tt")
         try:
-            answer = await self._http.post(url, data=dict(fields), headers=dict(headers), timeout=timeout)
+            answer = await self._once(request, headers, rules, most=most)
+        finally:
+            is_text = request.purpose != "media"
+            exchange = self._inspector.add(
+                at=at, seconds=time.perf_counter() - start, purpose=request.purpose, message=request.message,
+                method=request.method, url=request.target, headers=dict(headers), fields=dict(request.form),
+                status=answer.status, failure=answer.failure, content_type=answer.content_type,
+                answer=answer.body.decode(errors="replace") if is_text else f"{len(answer.body)} bytes",
+            )  # fmt: skip
+        return replace(answer, exchange=exchange)
+
+    async def _once(self, request: Request, headers: Mapping[str, str], rules: RetryRules, *, most: int) -> Answer:
+        """Send a request once; read one byte more of the answer than it may have, at most."""
+        timeout = httpx.Timeout(rules.read, connect=rules.connect, pool=rules.total)
+        options: dict[str, Any] = {"data": dict(request.form)} if request.method == "POST" else {}  # Any: httpx's
+        body = b""
+        try:
+            async with self._http.stream(
+                request.method, request.target, headers=dict(headers), timeout=timeout, **options
+            ) as answer:
+                async for chunk in answer.aiter_bytes():
+                    body += chunk
+                    if len(body) > most:
+                        break
         except (httpx.ConnectError, httpx.ConnectTimeout):
-            return Posted(None, failure="ct")
-        except httpx.HTTPError:
-            return Posted(None, failure="rt")
+            return Answer(None, failure="ct")
+        except (httpx.HTTPError, httpx.InvalidURL):
+            return Answer(None, failure="rt")
         failure = "" if answer.is_success else f"{answer.status_code // 100}xx"
-        return Posted(answer.status_code, answer.text, answer.headers.get("content-type", ""), failure)
-
-
-def without_fragment(url: str) -> str:
-    """Return a URL without its fragment, which holds retry rules and is not sent."""
-    return urlunsplit(urlsplit(url)._replace(fragment=""))
+        return Answer(answer.status_code, body[: most + 1], answer.headers.get("content-type", ""), failure)
 
 
 def _within(value: str | None, low: int, high: int, default: int) -> int:
-    if value is None or not value.isdigit() or not low <= int(value) <= high:
+    digits = value if value is not None and value.isascii() and value.isdigit() else ""
+    if not 0 < len(digits) <= len(str(high)) or not low <= int(digits) <= high:
         return default
-    return int(value)
+    return int(digits)

@@ -6,28 +6,36 @@ import secrets
 import time
 from dataclasses import replace
 from pathlib import Path
-
-from starlette.types import ASGIApp
+from typing import Final
 
 from runtime import logs
-from runtime.settings import Settings, environment
+from runtime.private_files import kept
+from runtime.settings import TWILIO_API, Settings, environment
 from simulator.account import Account
-from simulator.app import create_app
 from simulator.faults import Faults
 from simulator.network import Network
 from simulator.store import Number, Store
-from simulator.stories import Stories
 from sms import webhook_urls
 
 #: The telephone on the page as long as no other was added.
-FIRST_PHONE = ("+15551230001", "Tristan")
+FIRST_PHONE: Final = ("+15551230001", "Tristan")
+#: That of `dadacat simulator` without options.
+DEFAULT_ADDRESS: Final = "http://127.0.0.1:8401"
 
 
-def app(stories: Stories | None = None) -> ASGIApp:
-    """Build the simulator from the environment. Raises `SettingsError`."""
-    chosen = Settings.load(environment())
+def build_network(*, address: str = DEFAULT_ADDRESS, at_terminal: bool = False) -> Network:
+    """Build the network from the environment. Raises `SettingsError`, `UnusableRule` or `OSError`.
+
+    `address`: where the application fetches pictures, unless `TWILIO_API_BASE_URL` names the network.
+    `at_terminal`: log lines for a person, unless `LOG_FORMAT` says otherwise.
+    """
+    given = environment()
+    chosen = Settings.load(given)
+    if chosen.twilio.simulator_token_file:
+        kept(Path(chosen.twilio.simulator_token_file), secrets.token_hex(16))
     chosen.twilio.require()
-    logs.configure("simulator", form=chosen.logs.format, level=chosen.logs.level)
+    form = "console" if at_terminal and not given.get("LOG_FORMAT") else chosen.logs.format
+    logs.configure("simulator", form=form, level=chosen.logs.level)
     store = Store(chosen.simulator.data)
     numbers = chosen.twilio.numbers or chosen.simulator.numbers
     for number in numbers:
@@ -35,7 +43,7 @@ def app(stories: Stories | None = None) -> ASGIApp:
     if not store.telephones.all():
         store.telephones.save(*FIRST_PHONE)
     faults = Faults.from_file(Path(chosen.simulator.faults)) if chosen.simulator.faults else Faults()
-    network = Network(
+    return Network(
         store,
         Account(
             sid=chosen.twilio.account_sid,
@@ -45,9 +53,8 @@ def app(stories: Stories | None = None) -> ASGIApp:
             messaging_service_sid=chosen.twilio.messaging_service_sid,
         ),
         faults=faults,
-        base_url=chosen.twilio.api_base_url,
+        base_url=address if chosen.twilio.api_base_url == TWILIO_API else chosen.twilio.api_base_url,
     )
-    return create_app(network, stories=stories)
 
 
 def _own(store: Store, number: str, public_url: str) -> None:

@@ -23,12 +23,14 @@ MAX_BODY_CHARACTERS: Final = 1600
 #: Ids, numbers and sender names are short. A longer value is an attack on an index key.
 MAX_FIELD_CHARACTERS: Final = 200
 
-_SID = re.compile(r"(?:SM|MM)[0-9A-Za-z_-]{1,64}")
+_SID = re.compile(r"(?:SM|MM)[0-9a-fA-F]{32}")
 _E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 _SHORT_CODE = re.compile(r"[0-9]{3,8}")
 #: One of our numbers after a person's address, as in `+15551230001/+15005550006`.
 _PAIR = re.compile(r"/(?:[a-z]+:)?\+?[0-9]{3,15}$")
 _STATUS = re.compile(r"[a-z]{1,40}")
+#: `str.isdigit` and `int` take other scripts' digits, and do not agree on which.
+_COUNT = re.compile(r"[0-9]{1,9}")
 _VISIBLE_DIGITS: Final = 2
 
 
@@ -135,11 +137,10 @@ def _media(form: Mapping[str, str]) -> tuple[Media, ...]:
     number = form.get("NumMedia") or "0"
     if number == "0":
         return ()
-    try:
-        count = int(number)
-    except ValueError:
-        raise UnusableText("NumMedia is not a number") from None
-    if not 0 <= count <= MAX_MEDIA:
+    if not _COUNT.fullmatch(number):
+        raise UnusableText("NumMedia is not a number")
+    count = int(number)
+    if count > MAX_MEDIA:
         raise UnusableText(f"NumMedia is not from 0 to {MAX_MEDIA}")
     return tuple(
         Media(url=form[f"MediaUrl{i}"], content_type=form.get(f"MediaContentType{i}", ""))
@@ -194,6 +195,6 @@ class DeliveryReport:
             to=_required(form, "To"),
             status=status,
             attempt_id=attempt_id,
-            error_code=int(code) if code.isdigit() else None,
+            error_code=int(code) if _COUNT.fullmatch(code) else None,
             sender=form.get("From", ""),
         )

@@ -98,7 +98,8 @@ def trim(text: str, segments: int, *, ending: str = "") -> str:
         raise ValueError("a text takes at least one segment")
     if count(text + ending) <= segments:
         return text
-    clusters: list[str] = regex.findall(r"\X", text)
+    # no more characters fit than this, and finding clusters is quadratic in a row of flags
+    clusters: list[str] = regex.findall(r"\X", text[: segments * GSM_7.alone + 1])
     low, high = 0, len(clusters)
     while low < high:
         middle = (low + high + 1) // 2

@@ -5,23 +5,34 @@ https://www.twilio.com/docs/usage/security#validating-requests (read 2026-11).
 The URL comes from configuration, never from a header of the request.
 Where a Webhooks Rule names a shared key, that key signs the same with HMAC-SHA256
 (https://www.twilio.com/docs/usage/webhooks/webhook-shared-keys, read 2026-11, a public beta). The header that says so
-is ignored. Every parameter counts, blank and unknown ones too. A repeated name contributes each distinct value, sorted.
+is ignored. Every parameter counts, blank and unknown ones too. Twilio repeats no name in a form.
+
+Of a webhook URL with a query, Twilio signs the form that was configured, and may send another: with the parameters
+sorted (https://github.com/twilio/twilio-php/issues/790), or with `@`, `:` or `'` escaped
+(https://github.com/twilio/twilio-node/pull/621, https://github.com/twilio/twilio-node/pull/1061).
 """
 
 from __future__ import annotations
 
 import hmac
+import re
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Final, Literal
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, unquote_to_bytes, urlsplit, urlunsplit
 
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 #: A text with ten pictures has fewer than a hundred fields.
 MOST_FIELDS: Final = 256
 #: 1,600 characters have at most 6,400. Decoding is what an unsigned request can make expensive.
 MOST_ESCAPES: Final = 16_384
+#: Parameters of a query whose configured order is guessed: each order costs a digest.
+MOST_REORDERED: Final = 3
+#: Lengths of the two digests in base64: a request without such a signature is not decoded.
+_SIGNATURE_LENGTHS: Final = frozenset({28, 44})
+_ESCAPED_ONLY_WHEN_SENT: Final = re.compile(rb"%(?:40|3A|27)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,25 +54,31 @@ class Validator:
         self._keys = keys
 
     def fields(self, path_and_query: str, body: bytes, signature: str) -> dict[str, str] | None:
-        """Return the fields of a form that Twilio signed, the last one of each name; None for any doubt.
+        """Return the fields of a form that Twilio signed; None for any doubt.
 
         `path_and_query` is as received, below the public URL.
         """
+        if len(signature) not in _SIGNATURE_LENGTHS:
+            return None
         try:
             pairs = form_pairs(body)
         except ValueError:
             return None
-        return dict(pairs) if self.accepts(path_and_query, pairs, signature) else None
+        fields = dict(pairs)
+        # the scheme does not separate a name from its value: a repeated name is a way to pass one off as another
+        is_form = len(fields) == len(pairs)
+        return fields if is_form and self.accepts(path_and_query, pairs, signature) else None
 
     def accepts(self, path_and_query: str, pairs: Iterable[tuple[str, str]], signature: str) -> bool:
         """Return whether Twilio's signature of the decoded form fields `pairs` is `signature`."""
         try:
             given = signature.encode("ascii")
-            rest = (path_and_query + signed_fields(pairs)).encode()
+            path, form = path_and_query.encode(), signed_fields(pairs).encode()
         except UnicodeError:
             return False
         keys = [key for key in self._keys() if key.secret]
-        return any(hmac.compare_digest(_sign(key, base + rest), given) for key in keys for base in self._bases)
+        messages = (base + target + form for target in _as_configured(path) for base in self._bases)
+        return any(hmac.compare_digest(_sign(key, message), given) for message in messages for key in keys)
 
 
 def sign(token: str, url: str, fields: Mapping[str, str], *, algorithm: Literal["sha1", "sha256"] = "sha1") -> str:
@@ -90,6 +107,20 @@ def _decoded(text: str) -> str:
 
 def _sign(key: Key, message: bytes) -> bytes:
     return b64encode(hmac.digest(key.secret.encode(), message, key.algorithm))
+
+
+def _as_configured(target: bytes) -> Iterator[bytes]:
+    """Yield a path and query as received, then as they may have been configured and signed."""
+    yield target
+    path, mark, query = target.partition(b"?")
+    if not mark:
+        return
+    parameters = query.split(b"&")
+    may_be_sorted = len(parameters) <= MOST_REORDERED and parameters == sorted(parameters)
+    for order in permutations(parameters) if may_be_sorted else [parameters]:
+        configured = path + mark + b"&".join(order)
+        yield configured
+        yield _ESCAPED_ONLY_WHEN_SENT.sub(lambda escape: unquote_to_bytes(escape.group()), configured)
 
 
 def _port_variants(url: str) -> Iterable[str]:

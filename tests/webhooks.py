@@ -63,7 +63,10 @@ class Webhook:
 
 
 @contextmanager
-def a_webhook(redis_url: str, folder: Path, *, processes: int = 1, request_seconds: float = 15) -> Iterator[Webhook]:
+def a_webhook(
+    redis_url: str, folder: Path, *, processes: int = 1, request_seconds: float = 15, files: int = 0
+) -> Iterator[Webhook]:
+    """Run a webhook. `files`: the system allows it no more open files than this."""
     port = free_port()
     (folder / ".env").write_text(f"TWILIO_AUTH_TOKEN={TOKEN}\n")
     env = {
@@ -78,6 +81,8 @@ def a_webhook(redis_url: str, folder: Path, *, processes: int = 1, request_secon
         str(Path(sys.prefix) / "bin" / "dadacat"), "webhook", "--port", str(port),
         "--processes", str(processes), "--request-seconds", str(request_seconds),
     ]  # fmt: skip
+    if files:
+        command = ["prlimit", f"--nofile=256:{files}", *command]
     with (folder / "webhook.txt").open("wb") as log:
         process = subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log)
     webhook = Webhook(process, port, folder)

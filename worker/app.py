@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 
+from runtime.process import prepare
 from worker import process
 from worker.build import celery
 
+prepare()
 celery.guard_flower(sys.argv, process.settings())
 app = celery.app(process.settings())

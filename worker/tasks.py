@@ -9,10 +9,13 @@ import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from celery import shared_task
 from celery.signals import (
+    beat_init,
+    before_task_publish,
+    heartbeat_sent,
     setup_logging,
     worker_init,
     worker_process_init,
@@ -25,18 +28,22 @@ from celery.signals import (
 from inbox import payloads
 from inbox.payloads import Who
 from inbox.ports import Inbox
-from runtime import logs, metrics
+from runtime import exposition, logs, metrics
 from runtime.secrets import reload_on_hangup
 from sms.errors import CarrierAway
 from worker import process
 from worker.build.leases import watch
 from worker.config import RECONCILE_TIME_LIMIT_SECONDS
+from worker.pulse import WORKER_SECONDS, Pulse
 from worker.telemetry import LogsAndMetrics
 
 if TYPE_CHECKING:
     from worker.build.worker import Worker
 
 log = logs.get("worker")
+
+#: Beat is in trouble when it has sent nothing for so many of its shortest intervals.
+BEAT_MISSES: Final = 3
 
 
 @shared_task(name=payloads.ANSWER_TASK)
@@ -111,9 +118,25 @@ def _log_in_our_form(**_: object) -> None:
     logs.configure(role, form=chosen.logs.format, level=chosen.logs.level)
 
 
+def _expose(pulse: Pulse) -> None:
+    chosen = process.settings().metrics
+    if chosen.port:
+        exposition.serve(chosen.host, chosen.port, pulse.trouble)
+
+
+@beat_init.connect
+def _expose_beat(**_: object) -> None:
+    pulse = Pulse("task sent", BEAT_MISSES * process.settings().reconcile.sweep_interval_seconds)
+    before_task_publish.connect(pulse.beat, weak=False)
+    _expose(pulse)
+
+
 @worker_init.connect
 def _build(**_: object) -> None:
     """Connect and create the tables before the first task, or fail with a clear message."""
+    pulse = Pulse("heartbeat", WORKER_SECONDS)
+    heartbeat_sent.connect(pulse.beat, weak=False)
+    _expose(pulse)
     process.worker()
     if process.settings().worker.pool == "prefork":
         # the parent checks, then forks. Its connections are closed by the parent, not by each of its children

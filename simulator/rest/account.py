@@ -8,6 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from simulator import addresses
 from simulator.rest.answers import TwilioError, date, form_of, not_found, page, page_size
 from simulator.store import Number
 from simulator.switchboard import Switchboard
@@ -59,6 +60,8 @@ class AccountAndNumbers:
         form = await form_of(request)
         url = form.get("SmsUrl", number.sms_url)
         fallback = form.get("SmsFallbackUrl", number.sms_fallback_url)
+        if any(value and not addresses.is_web(value) for value in (url, fallback)):
+            raise TwilioError(400, 21402, "SmsUrl and SmsFallbackUrl must be valid URLs")
         if fallback and not url:
             raise TwilioError(400, 21406, "Cannot set SmsFallbackUrl without setting SmsUrl")
         number = replace(

@@ -12,10 +12,18 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from simulator.bodies import Refused, read
 from sms import signature
 
 PAGE_SIZE: Final = 50
 MAX_PAGE_SIZE: Final = 1000
+
+#: Digits of the longest number in a query or a form.
+MOST_DIGITS: Final = 9
+#: No client asks for a later page.
+MOST_PAGES: Final = 1_000_000
+#: Larger than any form of the API.
+MOST_FORM_BYTES: Final = 256 * 1024
 
 Form = dict[str, str]
 
@@ -31,11 +39,21 @@ class TwilioError(Exception):
 
 
 async def form_of(request: Request) -> Form:
-    """Return the form in the body. Raises `TwilioError`."""
+    """Return the form in the body, the last value of each name. Raises `TwilioError`."""
+    return dict(await pairs_of(request))
+
+
+async def pairs_of(request: Request) -> list[tuple[str, str]]:
+    """Return the names and values of the form in the body, in order. Raises `TwilioError`."""
     try:
-        return dict(signature.form_pairs(await request.body()))
-    except ValueError as exc:
+        return signature.form_pairs(await read(request, most=MOST_FORM_BYTES))
+    except (ValueError, Refused) as exc:
         raise TwilioError(400, 20001, "The body is not a form in UTF-8") from exc
+
+
+def whole_number(value: str) -> int | None:
+    """Return a whole number without a sign; None if `value` is none, or longer than any that is meant."""
+    return int(value) if value.isascii() and value.isdigit() and len(value) <= MOST_DIGITS else None
 
 
 def error_answer(error: TwilioError) -> Response:
@@ -62,25 +80,27 @@ def date(moment: float | None) -> str | None:
 
 def page_size(request: Request) -> int:
     """Return how many items a page of the list has. Raises `TwilioError`."""
-    given = request.query_params.get("PageSize", str(PAGE_SIZE))
-    if not given.isdigit() or not 1 <= int(given) <= MAX_PAGE_SIZE:
+    size = whole_number(request.query_params.get("PageSize", str(PAGE_SIZE)))
+    if size is None or not 1 <= size <= MAX_PAGE_SIZE:
         raise TwilioError(400, 20007, f"Page size must be between 1 and {MAX_PAGE_SIZE}")
-    return int(given)
+    return size
 
 
 def page(
     request: Request, key: str, items: Sequence[Any], *, size: int, next_token: str = ""
 ) -> dict[str, Any]:  # Any: JSON
-    """Return one page of a list, with the addresses of the first page and the next."""
-    number = int(request.query_params.get("Page", "0") or 0)
+    """Return one page of a list, with the addresses of the first page and the next. Raises `TwilioError`."""
+    number = whole_number(request.query_params.get("Page") or "0")
+    if number is None or number > MOST_PAGES:
+        raise TwilioError(400, 20001, f"Page must be between 0 and {MOST_PAGES}")
     kept = [
         (name, value)
         for name, value in request.query_params.multi_items()
         if name not in {"Page", "PageToken", "PageSize"}
     ]
 
-    def uri(page: int, token: str = "") -> str:
-        query = [*kept, ("PageSize", str(size)), ("Page", str(page)), *([("PageToken", token)] if token else [])]
+    def uri(place: int, token: str = "") -> str:
+        query = [*kept, ("PageSize", str(size)), ("Page", str(place)), *([("PageToken", token)] if token else [])]
         return f"{request.url.path}?{urlencode(query)}"
 
     start = number * size

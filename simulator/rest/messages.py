@@ -5,19 +5,30 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from simulator import addresses, magic
 from simulator.cut import Cut
 from simulator.faults import Rule
 from simulator.network import Network
-from simulator.rest.answers import Form, TwilioError, date, form_of, not_found, page, page_size
+from simulator.rest.answers import (
+    Form,
+    TwilioError,
+    date,
+    form_of,
+    not_found,
+    page,
+    page_size,
+    pairs_of,
+    whole_number,
+)
 from simulator.store import Message, Store
-from sms.messages import MAX_BODY_CHARACTERS, is_dialable
+from sms.messages import MAX_BODY_CHARACTERS, MAX_MEDIA, is_dialable
 
 #: Length of a hang without `seconds`: longer than any client waits.
 HANG_SECONDS: Final = 60.0
@@ -36,8 +47,8 @@ class Messages:
 
     async def create_message(self, request: Request) -> Response:
         """Create a message: POST Messages.json."""
-        wanted = self._checked(await form_of(request))
-        rule = self._board.faults.draw("create", wanted["recipient"], "")
+        wanted = self._checked(await pairs_of(request))
+        rule = self._board.strike("create", wanted["recipient"], "")
         if rule is not None and rule.do == "slow":
             await asyncio.sleep(rule.seconds or 0)
         if rule is not None and rule.do == "full":
@@ -47,7 +58,7 @@ class Messages:
         if rule is not None and rule.do == "error" and not rule.accepted:
             raise _as_the_rule_says(rule)
         message = self._outbound.send(**wanted)
-        if self._board.faults.draw("callback", message.recipient, message.sid, only=frozenset({"before"})):
+        if self._board.strike("callback", message.recipient, message.sid, only=frozenset({"before"})):
             await self._outbound.report(replace(message, status="sent"))
         answer = JSONResponse(self._described(message), status_code=201)
         if rule is None or rule.do == "slow":
@@ -58,32 +69,36 @@ class Messages:
             await asyncio.sleep(rule.seconds or HANG_SECONDS)
         return Cut(request, rule.do, answer)
 
-    def _checked(self, form: Form) -> dict[str, Any]:  # Any: `Network.send`'s arguments
+    def _checked(self, pairs: list[tuple[str, str]]) -> dict[str, Any]:  # Any: `Outbound.send`'s arguments
         """Validate the form. Raises `TwilioError` if Twilio would refuse it."""
-        to, body = form.get("To", ""), form.get("Body", "")
+        form = dict(pairs)
+        media_urls = tuple(value for name, value in pairs if name == "MediaUrl" and value)
+        to, body, callback = form.get("To", ""), form.get("Body", ""), form.get("StatusCallback", "")
         sender = self._sender(form)
-        validity = form.get("ValidityPeriod")
+        validity = whole_number(form.get("ValidityPeriod", str(VALIDITY_SECONDS.stop - 1)))
         refusals = (
             (not to, 21604, "A 'To' phone number is required."),
             (not is_dialable(to), 21211, f"Invalid 'To' Phone Number: {to[:-4]}XXXX"),
-            (not body, 21602, "Message body is required."),
+            (not body and not media_urls, 21602, "Message body is required."),
             (len(body) > MAX_BODY_CHARACTERS, 21617, "The concatenated message body exceeds the 1600 character limit"),
-            (
-                validity is not None and (not validity.isdigit() or int(validity) not in VALIDITY_SECONDS),
-                21624,
-                "ValidityPeriod must be between 1 and 36000 seconds",
-            ),
+            (len(media_urls) > MAX_MEDIA, 21623, "Number of media files exceeds allowed limit"),
+            (not all(map(addresses.is_web, media_urls)), 21620, "Invalid media URL(s)"),
+            (bool(callback) and not addresses.is_web(callback), 21609, "The 'StatusCallback' URL is not a valid URL."),
+            (validity not in VALIDITY_SECONDS, 21624, "ValidityPeriod must be between 1 and 36000 seconds"),
             (self._store.opt_outs.has(to, sender), 21610, "Attempt to send to unsubscribed recipient"),
         )
         for refused, code, sentence in refusals:
             if refused:
                 raise TwilioError(400, code, sentence)
+        if magic.TO.get(to) is not None:
+            raise TwilioError(*magic.TO[to])
         return {
             "sender": sender,
             "recipient": to,
             "body": body,
-            "status_callback": form.get("StatusCallback", ""),
+            "status_callback": callback,
             "messaging_service_sid": form.get("MessagingServiceSid") or None,
+            "media_urls": media_urls,
         }
 
     def _sender(self, form: Form) -> str:
@@ -95,13 +110,15 @@ class Messages:
             return self._store.numbers.all()[0].number
         if not sender:
             raise TwilioError(400, 21603, "A 'From' phone number is required.")
-        if self._store.numbers.get(sender) is None:
-            raise TwilioError(
-                400, 21606,
-                f"The From phone number {sender} is not a valid, SMS-capable inbound phone number or short code "
-                "for your account.",
-            )  # fmt: skip
-        return sender
+        if self._store.numbers.get(sender) is not None:
+            return sender
+        if sender in magic.FROM:
+            raise TwilioError(*magic.FROM[sender])
+        raise TwilioError(
+            400, 21606,
+            f"The From phone number {sender} is not a valid, SMS-capable inbound phone number or short code "
+            "for your account.",
+        )  # fmt: skip
 
     async def fetch_message(self, request: Request) -> Response:
         """Return a message: GET Messages/SM….json."""
@@ -195,31 +212,33 @@ def _as_the_rule_says(rule: Rule) -> TwilioError:
 
 
 def _within_dates(message: Message, query: Any) -> bool:  # Any: starlette's query parameters
-    bounds = {name: query[name] for name in ("DateSent", "DateSent<", "DateSent>") if query.get(name)}
+    """Return whether a message was sent on, before or after the dates of the query, as Twilio compares."""
+    bounds = {name: _moment(query[name]) for name in ("DateSent", "DateSent<", "DateSent>") if query.get(name)}
     if not bounds:
         return True
     if message.sent is None:
         return False
     sent = datetime.fromtimestamp(message.sent, UTC)
-    exact = _moment(bounds["DateSent"]) if "DateSent" in bounds else None
-    before = _moment(bounds["DateSent<"]) if "DateSent<" in bounds else None
-    after = _moment(bounds["DateSent>"]) if "DateSent>" in bounds else None
+    exact, before, after = (bounds.get(name) for name in ("DateSent", "DateSent<", "DateSent>"))
     return (
         (exact is None or exact.date() == sent.date())
-        and (
-            before is None
-            or sent <= (before if before.time().isoformat() != "00:00:00" else before + timedelta(days=1))
-        )
+        and (before is None or sent <= before or (_is_a_day(before) and sent.date() == before.date()))
         and (after is None or sent >= after)
     )
 
 
+def _is_a_day(moment: datetime) -> bool:
+    return (moment.hour, moment.minute, moment.second, moment.microsecond) == (0, 0, 0, 0)
+
+
 def _moment(value: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
+    for read in (datetime.fromisoformat, parsedate_to_datetime):
         try:
-            moment = parsedate_to_datetime(value)
-        except ValueError as exc:
-            raise TwilioError(400, 20001, "DateSent is not a date") from exc
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            moment = read(value)
+        except (ValueError, OverflowError):
+            continue
+        try:
+            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        except OverflowError:
+            break
+    raise TwilioError(400, 20001, "DateSent is not a date")

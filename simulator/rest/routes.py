@@ -22,7 +22,9 @@ from simulator.switchboard import Switchboard
 API: Final = "/2010-04-01/Accounts/{account}"
 
 Handler = Callable[[Request], Awaitable[Response]]
-#: HTTP method to handler.
+#: Each path is asked with all of them, so that an error has Twilio's form.
+METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+#: HTTP method to handler; empty for a path that the API does not have.
 Verbs = Mapping[str, Handler]
 
 
@@ -43,7 +45,8 @@ def routes(network: Network) -> list[Route]:
         (f"{API}/IncomingPhoneNumbers.json", {"GET": account.list_numbers}),
         (f"{API}/IncomingPhoneNumbers/{{sid}}.json", {"GET": account.fetch_number, "POST": account.update_number}),
     ]
-    return [Route(path, _guarded(board, verbs), methods=list(verbs)) for path, verbs in table]
+    table.append((f"{API}/{{rest:path}}", {}))
+    return [Route(path, _guarded(board, verbs), methods=METHODS) for path, verbs in table]
 
 
 def _guarded(switchboard: Switchboard, verbs: Verbs) -> Handler:
@@ -52,12 +55,19 @@ def _guarded(switchboard: Switchboard, verbs: Verbs) -> Handler:
     async def endpoint(request: Request) -> Response:
         try:
             _authenticate(switchboard.account, request)
-            verb = "GET" if request.method == "HEAD" else request.method
-            return await verbs[verb](request)
+            return await _chosen(verbs, request)(request)
         except TwilioError as error:
             return error_answer(error)
 
     return endpoint
+
+
+def _chosen(verbs: Verbs, request: Request) -> Handler:
+    """Return the handler of the request's method. Raises `TwilioError`."""
+    verb = "GET" if request.method == "HEAD" else request.method
+    if verb in verbs:
+        return verbs[verb]
+    raise TwilioError(405, 20004, "Method not allowed") if verbs else not_found(request)
 
 
 def _authenticate(account: Account, request: Request) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from celery.app.defaults import DEFAULTS
 from click.testing import CliRunner
+from prometheus_client import REGISTRY
 
 from dadacat.cli import main
 from dadacat.reference import commands_markdown
@@ -42,6 +43,21 @@ def test_the_tables_reference_is_the_code() -> None:
     assert page == reference.tables_markdown(), (
         "run: .venv/bin/python -m operations.reference > docs/reference/tables.md"
     )
+
+
+def test_the_metrics_reference_is_the_code() -> None:
+    page = (ROOT / "docs/reference/metrics.md").read_text()
+
+    assert page == reference.metrics_markdown(), (
+        "run: .venv/bin/python -m operations.reference metrics > docs/reference/metrics.md"
+    )
+
+
+def test_flower_exports_no_metric_of_ours() -> None:
+    """Flower exports the default registry of its process, where ours would only be zeros."""
+    app.loader.import_default_modules()
+
+    assert [metric.name for metric in REGISTRY.collect() if "dadacat" in metric.name] == []
 
 
 def test_every_task_that_is_rung_for_exists() -> None:
@@ -132,7 +148,7 @@ def test_the_webhook_is_small() -> None:
 
     own = [path for path in TRACKED if path.is_relative_to(ROOT / "webhook")]
     assert sum(len(path.read_text().splitlines()) for path in own) <= 450
-    assert sum(number for name, number in lines.items() if "/setting" not in name) <= 1500
+    assert sum(number for name, number in lines.items() if "/setting" not in name) <= 1600
 
 
 @pytest.mark.parametrize("command", sorted(main.commands))

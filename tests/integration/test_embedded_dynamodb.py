@@ -8,6 +8,9 @@ import sys
 import threading
 from pathlib import Path
 
+import httpx
+import pytest
+
 from chaos.tree import free_port
 from conversation.errors import StoreAway
 from conversation.manager import ConversationManager
@@ -70,6 +73,7 @@ def test_a_long_journal_is_written_anew_and_says_the_same(tmp_path: Path) -> Non
 
     assert sorted(item["n"] for item in items) == list(range(2_080, 2_100))
     assert (tmp_path / "journal.jsonl").stat().st_size < long / 50
+    assert (tmp_path / "journal.jsonl").stat().st_mode & 0o777 == 0o600
     assert all(json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines())
 
 
@@ -109,3 +113,20 @@ def test_a_damaged_journal_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     assert answer.returncode == 1
     assert "line 5 is damaged" in answer.stderr
     assert path.read_bytes() == damaged
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost:8404"}, 200),
+        ({"Host": "evil.example"}, 403),
+        ({"Host": ""}, 403),
+        ({"Origin": "http://127.0.0.1:9000"}, 403),
+        ({"Origin": "null"}, 403),
+    ],
+)
+def test_only_programs_of_this_machine_are_answered(dynamodb_url: str, headers: dict[str, str], status: int) -> None:
+    for method, target in (("GET", ""), ("POST", "DynamoDB_20120810.ListTables")):
+        asked = {**({"X-Amz-Target": target} if target else {}), **headers}
+        assert httpx.request(method, dynamodb_url, content=b"{}", headers=asked).status_code == status

@@ -189,3 +189,11 @@ def test_what_is_exported_comes_back_whole(tree: Tree) -> None:
     assert tree.settled()
     dadacat(tree, "conversations", "reset", person, "--yes")
     assert json.loads(dadacat(tree, "conversations", "show", person))["window"] == 0
+
+
+def test_only_their_owner_may_read_the_files_of_a_tree(tree: Tree) -> None:
+    folders = [tree.data / name for name in ("run", "logs", "redis", "dynamodb", "simulator")]
+    written = [*folders, *(path for folder in folders for path in folder.rglob("*"))]
+
+    assert [path for path in written if path.lstat().st_mode & 0o077] == []
+    assert {"network.sqlite", "journal.jsonl", "worker-1.log", "tree.json"} <= {path.name for path in written}

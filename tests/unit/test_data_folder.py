@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from local.data_folder import with_settings_of_tree
+from local.data_folder import lock, with_settings_of_tree
 
 
 @pytest.fixture
@@ -42,3 +42,14 @@ def test_where_no_tree_ever_was_nothing_is_made(tmp_path: Path, monkeypatch: pyt
 
     assert with_settings_of_tree({"A": "b"}) == {"A": "b"}
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_an_earlier_release_left_readable_is_made_private(tmp_path: Path) -> None:
+    for name in ("logs", "mine"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name).chmod(0o755)
+
+    os.close(lock(tmp_path))
+
+    assert (tmp_path / "logs").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "mine").stat().st_mode & 0o777 == 0o755

@@ -68,6 +68,23 @@ def test_a_scenario_is_read_from_a_file(tmp_path: Path) -> None:
 
     assert faults.lag() == 90
     assert faults.describe()["seed"] == 3
-    path.write_text("seed = [")
-    with pytest.raises(UnusableRule):
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"seed = [", "Invalid value"),
+        (b"\xff\xff", "utf-8"),
+        (b"rules = 5", "rules: must be a list"),
+        (b"seed = true", "seed: must be a whole number"),
+        (b'[[rules]]\nat = "moon"\ndo = "drop"', "at: must be one of create"),
+    ],
+)
+def test_a_scenario_file_that_cannot_be_used_is_named_with_its_fault(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
+    path = tmp_path / "day.toml"
+    path.write_bytes(content)
+
+    with pytest.raises(UnusableRule, match=rf"day\.toml: .*{message}"):
         Faults.from_file(path)

@@ -30,7 +30,18 @@ def test_a_required_field_is_required_and_named(name: str, value: str | None) ->
         InboundSms.parse(form)
 
 
-@pytest.mark.parametrize("change", [{"MessageSid": "XX12"}, {"NumMedia": "many"}, {"Body": "x" * 1601}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"MessageSid": "XX12"},
+        {"MessageSid": "SM" + "1" * 31},
+        {"MessageSid": "SM" + "1" * 32 + "NumMedia0"},
+        {"MessageSid": "SM" + "g" * 32},
+        {"MessageSid": "SM" + "1" * 31 + "\u0661"},
+        {"NumMedia": "many"},
+        {"Body": "x" * 1601},
+    ],
+)
 def test_what_twilio_never_sends_is_refused(change: dict[str, str]) -> None:
     with pytest.raises(UnusableText):
         InboundSms.parse({**FORM, **change})

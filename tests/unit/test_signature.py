@@ -36,6 +36,41 @@ def test_twilios_own_signature_is_accepted(public_url: str, signed_url: str) -> 
     assert Validator(public_url, tokens(TOKEN)).accepts("/sms", FIELDS.items(), theirs)
 
 
+def test_a_captured_signature_does_not_pass_a_text_off_as_another_persons() -> None:
+    # the words of one signed text name another sender, and the scheme does not separate names from values
+    text = {"Body": "xFrom+15551110000", "From": "+15559990000", "To": "+15005550006"}
+    signed = RequestValidator(TOKEN).compute_signature("https://cat.example/sms", text)
+    validator = Validator("https://cat.example", tokens(TOKEN))
+    assert validator.fields("/sms", urlencode(text).encode(), signed) == text
+
+    forged = [("Body", "x"), ("From", "+15559990000"), ("From", "+15551110000"), ("To", "+15005550006")]
+    assert signature.signed_fields(forged) == signature.signed_fields(text.items())
+    assert validator.fields("/sms", urlencode(forged).encode(), signed) is None
+
+
+@pytest.mark.parametrize(
+    ("configured", "sent"),
+    [
+        # https://github.com/twilio/twilio-php/issues/790: sorted when sent
+        ("/sms?tenant=b&city=a", "/sms?city=a&tenant=b"),
+        ("/sms?z=1&y=2&x=3", "/sms?x=3&y=2&z=1"),
+        # https://github.com/twilio/twilio-node/pull/621: escaped when sent
+        ("/sms?to=sip:cat@example.org", "/sms?to=sip%3Acat%40example.org"),
+        # https://github.com/twilio/twilio-node/pull/1061: an apostrophe
+        ("/sms?city=Forli'", "/sms?city=Forli%27"),
+        ("/sms?name=William+O'hara", "/sms?name=William+O'hara"),
+        ("/sms?z=a@b&a=x:y", "/sms?a=x%3ay&z=a%40b"),
+    ],
+)
+def test_a_query_may_be_sent_in_another_form_than_it_was_signed_in(configured: str, sent: str) -> None:
+    theirs = RequestValidator(TOKEN).compute_signature(f"https://cat.example{configured}", FIELDS)
+    validator = Validator("https://cat.example", tokens(TOKEN))
+
+    assert validator.accepts(sent, FIELDS.items(), theirs)
+    assert not validator.accepts(sent.replace("=", "=1", 1), FIELDS.items(), theirs)
+    assert not validator.accepts(f"{sent}&more=1", FIELDS.items(), theirs)
+
+
 def test_the_query_is_part_of_what_is_signed() -> None:
     theirs = RequestValidator(TOKEN).compute_signature("https://cat.example/sms/status?i=SM1-0-a", FIELDS)
     validator = Validator("https://cat.example", tokens(TOKEN))
@@ -96,7 +131,8 @@ def test_a_signed_form_is_read_and_only_at_its_own_address(pairs: list[tuple[str
     validator = Validator("https://cat.example", tokens(TOKEN))
     body, signed = as_it_came(pairs)
 
-    assert validator.fields("/sms", body, signed) == dict(pairs)
+    repeats = len(dict(pairs)) < len(pairs)
+    assert validator.fields("/sms", body, signed) == (None if repeats else dict(pairs))
     assert validator.fields("/sms/x", body, signed) is None
 
 

@@ -41,7 +41,7 @@ def a_client(stories: Stories | None, *messages: Message) -> TestClient:
     for message in messages:
         store.save(message)
     network = Network(store, Account(sid="AC1", token="t"), faults=Faults(), base_url="http://network")
-    return TestClient(create_app(network, stories=stories))
+    return TestClient(create_app(network, stories=stories), base_url="http://127.0.0.1")
 
 
 @pytest.fixture
@@ -74,8 +74,8 @@ def test_without_a_journal_the_road_has_what_the_network_saw(answered: tuple[Roo
 
     road = client.get(f"/phone/road/{text.sid}").json()
 
-    assert names(road) == ["received", "acknowledged"]
-    assert road["facts"] == {}
+    assert names(road) == road["all"] == ["received", "acknowledged", "queued", "sent", "delivered"]
+    assert road["facts"] == {"reply": reply.sid}
     assert "started without --journal" in client.get(f"/phone/explain/{text.sid}").text
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from inbox.payloads import Who
 from journal.model import ReplyPart
 from journal.states import PartState, TurnState
+from runtime.metrics import REGISTRY
 from tests.builders import ANN, NOW_MS, OUR_NUMBER, a_turn
 from worker import telemetry
 

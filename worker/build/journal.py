@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from conversation.storage import DynamoDBStorage
+from conversation.table import DynamoDB
 from journal.store import Journal
 from runtime.settings import Settings
 
@@ -23,5 +24,14 @@ def build_journal(chosen: Settings) -> Journal:
         region_name=chosen.dynamodb.region,
         retention=timedelta(days=days) if days else None,
         connections=chosen.worker.concurrency + SPARE_CONNECTIONS,
+    )
+    return Journal.on(storage)
+
+
+def build_journal_reader(chosen: Settings) -> Journal:
+    """Return the journal for a program that only reads it: tables that are missing stay missing."""
+    tables = DynamoDB(region_name=chosen.dynamodb.region, endpoint_url=chosen.dynamodb.endpoint_url)
+    storage = DynamoDBStorage(
+        chosen.dynamodb.conversations_table, messages_table_name=chosen.dynamodb.messages_table, tables=tables
     )
     return Journal.on(storage)

@@ -1,0 +1,72 @@
+"""Serve `/metrics`, `/livez` and `/readyz` of a process that is no web server: a worker, and beat.
+
+prometheus_client's own server answers every path with metrics, so its WSGI application stands behind three paths.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from socketserver import ThreadingMixIn
+from typing import Any, Final
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+from prometheus_client import make_wsgi_app
+
+from runtime import metrics
+
+#: A scrape that takes longer than Prometheus waits by default (10 s) is of no use.
+SOCKET_SECONDS: Final = 10.0
+
+#: Returns why a process cannot do its work now; empty if it can.
+Trouble = Callable[[], str]
+
+
+class PortTaken(Exception):
+    """The port of the metrics is taken; the message names it."""
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = SOCKET_SECONDS
+
+    def log_message(self, *args: Any) -> None:  # Any: what would be printed for each request
+        """Print nothing: a probe comes every few seconds."""
+
+
+def serve(host: str, port: int, trouble: Trouble) -> None:
+    """Serve in a thread of its own, for as long as the process lives. Raises `PortTaken`."""
+    try:
+        server = make_server(host, port, application(trouble), server_class=_Server, handler_class=_Handler)
+    except OSError as exc:
+        raise PortTaken(f"METRICS_PORT {port}: {exc.strerror}") from None
+    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+
+
+def application(trouble: Trouble) -> Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]:
+    """Return the WSGI application.
+
+    `/livez`: 200 while the process lives. `/readyz`: 503 and the reason while there is trouble.
+    """
+
+    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if path == "/metrics":
+            exposed: Iterable[bytes] = make_wsgi_app(metrics.registry())(environ, start_response)
+            return exposed
+        if path == "/livez":
+            status, body = HTTPStatus.OK, "alive"
+        elif path == "/readyz":
+            reason = trouble()
+            status, body = (HTTPStatus.SERVICE_UNAVAILABLE, reason) if reason else (HTTPStatus.OK, "ready")
+        else:
+            status, body = HTTPStatus.NOT_FOUND, "not found: /metrics, /livez and /readyz"
+        start_response(f"{status.value} {status.phrase}", [("Content-Type", "text/plain; charset=utf-8")])
+        return [f"{body}\n".encode()]
+
+    return answer

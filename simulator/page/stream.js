@@ -1,0 +1,59 @@
+// One event stream for all tabs. A browser allows six connections to a host, and each stream takes one.
+
+const WAIT_MS = 1000;
+
+function open(tell) {
+  const source = new EventSource("/phone/events");
+  source.onopen = () => tell({ state: "connected" });
+  source.onmessage = ({ data }) => tell({ event: data });
+  source.onerror = () => {
+    tell({ state: "lost" });
+    // the browser tries again by itself, unless the answer was an error
+    if (source.readyState === EventSource.CLOSED) setTimeout(open, WAIT_MS, tell);
+  };
+  return source;
+}
+
+// The tab that holds the lock reads the stream and passes it on. When it closes, another tab gets the lock.
+function share(hear) {
+  const channel = new BroadcastChannel("events");
+  let state = "";
+  const tell = (what) => {
+    state = what.state ?? state;
+    hear(what);
+    channel.postMessage(what);
+  };
+  channel.onmessage = ({ data }) => {
+    if (!data.question) { hear(data); return; }
+    if (state) channel.postMessage({ state, isAnswer: true });
+  };
+  channel.postMessage({ question: "state" });
+  navigator.locks.request("events", () => new Promise(() => { open(tell); }));
+}
+
+// A page that is not from this machine has no locks: it reads the stream itself, while it is in view.
+function readWhileVisible(hear) {
+  let source = null;
+  const follow = () => {
+    if (document.hidden) { source?.close(); source = null; return; }
+    source = open(hear);
+  };
+  document.addEventListener("visibilitychange", follow);
+  follow();
+}
+
+// Call `turn` with the state of the connection, and `take` with each event.
+export function listen(turn, take) {
+  let state = "";
+  const hear = (what) => {
+    if (what.event) { take(what.event); return; }
+    // the answer to another tab's question is no news here
+    if (what.isAnswer && what.state === state) return;
+    state = what.state;
+    turn(state);
+  };
+  if (navigator.locks) share(hear); else readWhileVisible(hear);
+}
+
+// A page that the browser had put aside has missed what happened.
+window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
