@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import phonenumbers
 import pytest
-from prometheus_client import REGISTRY
 
 from benchmarks import danger as measured
 from cat import grave
@@ -24,6 +23,7 @@ from conversation.models import Conversation, Role
 from inbox import keys
 from inbox.budget import Caps
 from journal.states import TurnState
+from runtime.metrics import REGISTRY
 from sms import segments
 from tests.builders import ANN, WINDOW, a_cat, a_text
 from tests.room import WHO, Dying, Parrot, Room
