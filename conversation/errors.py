@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from runtime.errors import Away, Discreet
 
-class ConversationError(Exception):
+
+class ConversationError(Discreet):
     """Root of the errors that the conversation and journal packages raise."""
 
 
@@ -17,23 +19,53 @@ class Fenced(ConversationError):
         super().__init__(message)
 
 
-class StoreAway(ConversationError):
+class StoreAway(ConversationError, Away):
     """The store cannot be reached or throttles. The outcome of the last write is unknown; try again later."""
 
 
-class TableMissing(ConversationError):
+class StoreRefuses(StoreAway):
+    """The store refuses us: credentials, a permission, a key or a table is wrong; the message says which.
+
+    `code` is the store's own, such as `AccessDeniedException`; empty if there was no answer.
+    """
+
+    def __init__(self, message: str, *, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.refusal = message
+
+
+class TableMissing(StoreRefuses):
     """A table does not exist and could not be created; the message says which and what to grant."""
 
 
-class CorruptConversation(ConversationError):
-    """A conversation's item cannot be read; it is left as it is."""
+class NotStorable(ConversationError):
+    """The store can never carry out this request: it is malformed or too large. The caller's fault."""
+
+    def __init__(self, message: str, *, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class UnreadableRow(ConversationError):
+    """A row of the journal cannot be read; it is left as it is."""
+
+
+class CorruptConversation(ConversationError, Away):
+    """A conversation's item cannot be read; it is left as it is, until an operator mends it."""
+
+    about_item = True
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.refusal = message
 
 
 class IllegalMove(ConversationError):
     """A turn or a reply part was asked to make a move that the table of moves does not hold: a bug."""
 
 
-class TooMuchContention(ConversationError):
+class TooMuchContention(ConversationError, Away):
     """Other writers changed this conversation repeatedly until the deadline; nothing was written."""
 
 

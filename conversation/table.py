@@ -30,9 +30,17 @@ import boto3
 from boto3.dynamodb.conditions import ConditionBase, ConditionExpressionBuilder
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    TokenRetrievalError,
+)
 
-from conversation.errors import ConditionFailed, Conflict, StoreAway, TableMissing
+from conversation.errors import ConditionFailed, Conflict, NotStorable, StoreAway, StoreRefuses, TableMissing
 from conversation.schema import ACTIVE, EXPIRES
 
 if TYPE_CHECKING:
@@ -72,6 +80,13 @@ _THROTTLED: Final = frozenset(
     }
 )
 _SERVER_ERROR: Final = 500
+#: A request that no other moment, no permission and no table makes right.
+_NOT_STORABLE: Final = frozenset(
+    {"ValidationException", "ValidationError", "SerializationException", "ItemCollectionSizeLimitExceededException",
+     "ItemCollectionSizeLimitExceeded"}
+)  # fmt: skip
+#: Words of a ValidationException that blames the table, not the request.
+_WRONG_TABLE: Final = ("does not have the specified index", "does not match the schema")
 _CONFLICTS: Final = frozenset({"TransactionConflictException", "TransactionInProgressException"})
 
 Row = Mapping[str, Any]  # Any: DynamoDB's values in Python's types
@@ -272,7 +287,7 @@ class DynamoDB:
 
     def get(self, table: str, key: Key) -> Row | None:
         """Return one row, read consistently."""
-        with _translated():
+        with _translated(table):
             answer = self.ready().get_item(TableName=table, Key=_item(key), ConsistentRead=True)
         return _row(answer["Item"]) if "Item" in answer else None
 
@@ -287,7 +302,7 @@ class DynamoDB:
         }
         rows: list[Row] = []
         for waiting in _batches({table: request}):
-            with _translated():
+            with _translated(table):
                 answer = self.ready().batch_get_item(RequestItems=waiting["now"])
             rows += map(_row, answer["Responses"].get(table, []))
             waiting["now"] = answer.get("UnprocessedKeys") or {}
@@ -295,26 +310,26 @@ class DynamoDB:
 
     def update(self, update: Update) -> Row:
         """Update a row and return it as it stands after. Raises `ConditionFailed`."""
-        with _translated():
+        with _translated(update.table):
             answer = self.ready().update_item(**_request(update), ReturnValues="ALL_NEW")
         return _row(answer["Attributes"])
 
     def delete(self, delete: Delete) -> None:
         """Delete a row. Raises `ConditionFailed`."""
-        with _translated():
+        with _translated(delete.table):
             self.ready().delete_item(**_request(delete))
 
     def transact(self, *writes: Update | Check) -> None:
         """Carry out all writes or none of them. Raises `ConditionFailed` or `Conflict`."""
         kinds = {Update: "Update", Check: "ConditionCheck"}
         items: list[Any] = [{kinds[type(write)]: _request(write)} for write in writes]
-        with _translated():
+        with _translated(*dict.fromkeys(write.table for write in writes)):
             self.ready().transact_write_items(TransactItems=items)
 
     def query(self, query: Query) -> Page:
         """Return one page of rows."""
         request = _page_request(query)
-        with _translated():
+        with _translated(query.table):
             answer = self.ready().scan(**request) if query.where is None else self.ready().query(**request)
         end = answer.get("LastEvaluatedKey")
         return Page([_row(item) for item in answer["Items"]], _row(end) if end else None)
@@ -322,7 +337,7 @@ class DynamoDB:
     def put_all(self, table: str, rows: Sequence[Row]) -> None:
         """Put at most `PUT_BATCH` rows, over what stands there."""
         for waiting in _batches({table: [{"PutRequest": {"Item": _item(row)}} for row in rows]}):
-            with _translated():
+            with _translated(table):
                 answer = self.ready().batch_write_item(RequestItems=waiting["now"])
             waiting["now"] = answer.get("UnprocessedItems") or {}
 
@@ -332,27 +347,27 @@ class DynamoDB:
         Without the permission to look, the table is taken to exist: the first call tells.
         """
         try:
-            with _translated():
+            with _translated(name):
                 return self.client.describe_table(TableName=name)["Table"]["TableStatus"]
         except TableMissing:
             return None
-        except ClientError as exc:
-            if _code(exc) in _DENIED:
+        except StoreRefuses as exc:
+            if exc.code in _DENIED:
                 return ACTIVE
             raise
 
     def create(self, definition: CreateTableInputTypeDef) -> None:
         """Create a table, unless another process just did. Raises `TableMissing` without the permission."""
         try:
-            with _translated():
+            with _translated(definition["TableName"]):
                 self.client.create_table(**definition)
-        except ClientError as exc:
-            if _code(exc) in _DENIED:
+        except StoreRefuses as exc:
+            if exc.code in _DENIED:
                 name = definition["TableName"]
                 raise TableMissing(
                     f"table {name} does not exist and may not be created: create it, or grant dynamodb:CreateTable"
                 ) from exc
-            if _code(exc) != "ResourceInUseException":
+            if exc.code != "ResourceInUseException":
                 raise
 
     def expire(self, name: str) -> None:
@@ -361,13 +376,13 @@ class DynamoDB:
         Without the permission, skip it: a process that has it enables the deletion.
         """
         try:
-            with _translated():
+            with _translated(name):
                 self.client.update_time_to_live(
                     TableName=name, TimeToLiveSpecification={"Enabled": True, "AttributeName": EXPIRES}
                 )
-        except ClientError as exc:
+        except (StoreRefuses, NotStorable) as exc:
             # a table on which it is enabled answers that this is no change
-            if _code(exc) not in _DENIED | {"ValidationException"}:
+            if exc.code not in _DENIED | {"ValidationException"}:
                 raise
 
 
@@ -493,10 +508,6 @@ def _batches(request: Any) -> Iterator[dict[str, Any]]:
         yield waiting
 
 
-def _code(exc: ClientError) -> str:
-    return str(exc.response.get("Error", {}).get("Code", ""))
-
-
 def _require_object(response_dict: Mapping[str, Any], **_: object) -> None:  # Any: botocore's
     """Refuse a success that is not DynamoDB's, such as the page of a gateway.
 
@@ -508,20 +519,25 @@ def _require_object(response_dict: Mapping[str, Any], **_: object) -> None:  # A
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
-    """Raise what went wrong in this package's words."""
+def _translated(*tables: str) -> Iterator[None]:
+    """Raise what went wrong in this package's words. `tables`: those that the request names."""
     try:
         yield
     except ClientError as exc:
-        raise _translation(exc) from exc
-    except NoCredentialsError:
-        raise
+        raise _translation(exc, tables) from exc
+    except NoCredentialsError as exc:
+        raise StoreRefuses(
+            "there are no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"
+        ) from exc
+    except (CredentialRetrievalError, PartialCredentialsError, TokenRetrievalError) as exc:
+        raise StoreRefuses(f"the AWS credentials cannot be used: {type(exc).__name__}") from exc
     except (HTTPClientError, BotoCoreError) as exc:
         raise StoreAway(f"the store cannot be reached: {type(exc).__name__}") from exc
 
 
-def _translation(exc: ClientError) -> Exception:
-    code, response = _code(exc), exc.response
+def _translation(exc: ClientError, tables: Sequence[str]) -> Exception:
+    error, response = exc.response.get("Error", {}), exc.response
+    code, message = str(error.get("Code", "")), str(error.get("Message", ""))
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code == "ConditionalCheckFailedException":
         old: Any = response.get("Item")
@@ -529,15 +545,19 @@ def _translation(exc: ClientError) -> Exception:
     if code in _CONFLICTS:
         return Conflict("another transaction holds the same rows")
     if code == "TransactionCanceledException":
-        return _cancellation(exc)
+        return _cancellation(exc, tables)
     if code in _THROTTLED or status >= _SERVER_ERROR:
         return StoreAway(f"the store refuses for now: {code}")
+    names = " and ".join(tables)
     if code == "ResourceNotFoundException":
-        return TableMissing("a table is missing; `dadacat doctor` says which")
-    return exc
+        return TableMissing(f"table {names} is missing; `dadacat doctor` says more", code=code)
+    sentence = f"DynamoDB refuses {exc.operation_name} on {names}: {code}: {message}".rstrip(": ")
+    if code in _NOT_STORABLE and not any(words in message for words in _WRONG_TABLE):
+        return NotStorable(sentence, code=code)
+    return StoreRefuses(sentence, code=code)
 
 
-def _cancellation(exc: ClientError) -> Exception:
+def _cancellation(exc: ClientError, tables: Sequence[str]) -> Exception:
     reasons: Any = exc.response.get("CancellationReasons", [])
     codes = {reason.get("Code") for reason in reasons}
     if "ConditionalCheckFailed" in codes:
@@ -546,4 +566,8 @@ def _cancellation(exc: ClientError) -> Exception:
         return Conflict("another transaction holds the same rows")
     if codes & {"ThrottlingError", "ProvisionedThroughputExceeded"}:
         return StoreAway("the store throttles")
-    return exc
+    why: Any = next((reason for reason in reasons if reason.get("Code") not in ("None", None)), {})
+    code = str(why.get("Code", ""))
+    names = " and ".join(tables)
+    sentence = f"DynamoDB cancels a transaction on {names}: {code}: {why.get('Message', '')}".rstrip(": ")
+    return (NotStorable if code in _NOT_STORABLE else StoreRefuses)(sentence, code=code)

@@ -10,10 +10,10 @@ from typing import Final
 
 import click
 
-from dadacat import people, repair, reports, run, setup, trials
+from dadacat import held, people, repair, reports, run, setup, trials
 from runtime.process import prepare
 
-MODULES: Final = (run, setup, people, reports, repair, trials)
+MODULES: Final = (run, setup, people, reports, repair, held, trials)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

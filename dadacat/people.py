@@ -21,6 +21,7 @@ from dadacat.terminal import (
     or_exit,
     print_json,
     print_json_line,
+    say_set_aside,
     status_line,
 )
 
@@ -152,7 +153,7 @@ def list_conversations(*, limit: int, numbers: bool, as_json: bool) -> None:
 
     chosen = load_settings(twilio=True, tree=True)
     name = person_namer(chosen.who_key, numbers=numbers)
-    lines = islice(conversations.listed(build_journal(chosen)), limit)
+    lines = islice(conversations.listed(build_journal(chosen), say_set_aside), limit)
     for line in or_exit(lambda: list(lines)):
         line["person"] = name(line["person"])
         if as_json:
@@ -207,13 +208,16 @@ def export_conversations(*, people: tuple[str, ...], all_people: bool, as_page: 
     """Export conversations as JSON lines, which `import` reads, or as a page."""
     from operations import conversations, export
     from operations.progress import with_progress
+    from runtime.isolation import BadItem
     from worker.build.journal import build_journal
 
     if all_people == bool(people) or (as_page and len(people) != 1):
         raise click.UsageError("name people or give --all; --html needs exactly one person")
     journal = build_journal(load_settings(tree=True))
     or_exit(lambda: [conversations.known(journal, person) for person in people])
-    lines = export.page(journal, people[0]) if as_page else export.lines(journal, None if all_people else people)
+    unread: list[BadItem] = []
+    wanted = None if all_people else people
+    lines = export.page(journal, people[0]) if as_page else export.lines(journal, wanted, unread.append)
     with click.open_file(str(output) if output else "-", "w", encoding="utf-8") as file, status_line() as progress:
         if output:
             # a file of that name may have been there, readable for all
@@ -221,6 +225,9 @@ def export_conversations(*, people: tuple[str, ...], all_people: bool, as_page: 
         count = or_exit(lambda: sum(bool(file.write(f"{line}\n")) for line in with_progress(lines, "lines", progress)))
     if output:
         echo(f"{count} lines in {output}", err=True)
+    for item in unread:
+        say_set_aside(item)
+    sys.exit(1 if unread else 0)
 
 
 @conversations.command("import")
@@ -229,7 +236,8 @@ def export_conversations(*, people: tuple[str, ...], all_people: bool, as_page: 
 def import_conversations(*, file: Any, yes: bool) -> None:
     """Import conversations from an export. Nothing is sent.
 
-    If a person in the file is already known, nothing is written.
+    The whole file is looked at first. If a line is not one of an export, is not settled, or names a person who is known
+    already, nothing is written, and every such line is named.
     """
     from operations import import_
     from worker.build.journal import build_journal
@@ -237,9 +245,14 @@ def import_conversations(*, file: Any, yes: bool) -> None:
     journal = build_journal(load_settings(tree=True))
     journal.storage.ensure_tables()
     names = journal.storage.names
-    lines = list(file)
-    confirm(f"Write {len(lines)} lines into {names.conversations} and {names.messages}?", yes=yes)
-    items, rows = or_exit(lambda: import_.write(journal, lines))
+    try:
+        lines = list(file)
+    except ValueError:
+        raise click.ClickException(f"{file.name} is not an export: it holds bytes that are no text") from None
+    export = or_exit(lambda: import_.read(journal, lines))
+    what = f"{len(export.items)} conversations and {len(export.rows)} rows of {len(export.people)} people"
+    confirm(f"Write {what} into {names.conversations} and {names.messages}?", yes=yes)
+    items, rows = or_exit(lambda: import_.write(journal, export))
     echo(f"{items} conversations, {rows} rows")
 
 

@@ -8,7 +8,16 @@ from pathlib import Path
 
 import click
 
-from dadacat.terminal import AS_JSON, NUMBERS, echo, load_settings, or_exit, print_json, status_line
+from dadacat.terminal import (
+    AS_JSON,
+    NUMBERS,
+    echo,
+    load_settings,
+    or_exit,
+    print_json,
+    say_set_aside,
+    status_line,
+)
 
 commands = click.Group()
 
@@ -52,7 +61,9 @@ def stats(*, since: str, as_json: bool) -> None:
     inbox = redis_inbox(chosen, redis_client(chosen))
     begin = or_exit(lambda: durations.ago(since))
     with status_line() as progress:
-        report = or_exit(lambda: stats.gather(build_journal(chosen), inbox, since=begin, progress=progress))
+        report = or_exit(
+            lambda: stats.gather(build_journal(chosen), inbox, since=begin, set_aside=say_set_aside, progress=progress)
+        )
     if as_json:
         print_json(report)
         return
@@ -100,7 +111,11 @@ def costs(*, since: str, by: str, numbers: bool, limit: int, as_json: bool, plot
     journal, person_name = build_journal(chosen), person_namer(chosen.who_key, numbers=numbers)
     begin = or_exit(lambda: durations.ago(since))
     with status_line() as progress:
-        lines, total = or_exit(lambda: costs.gather(journal, begin, by, person_name=person_name, progress=progress))
+        lines, total = or_exit(
+            lambda: costs.gather(
+                journal, begin, by, person_name=person_name, set_aside=say_set_aside, progress=progress
+            )
+        )
     shown = costs.first(lines, by, limit)
     if plot is not None:
         bars = costs.first(shown, by, costs.BARS)
@@ -126,16 +141,21 @@ def costs(*, since: str, by: str, numbers: bool, limit: int, as_json: bool, plot
 def audit(*, as_json: bool, numbers: bool) -> None:
     """Prove that no message was sent to a person after that person's STOP.
 
-    Exit code 1: a message was sent, and it is listed.
+    Exit code 1: a message was sent, and it is listed; or the rows of a person could not be read.
     """
     from operations import audit
     from operations.names import person_namer
+    from runtime.isolation import BadItem
     from worker.build.journal import build_journal
 
     chosen = load_settings(twilio=True, tree=True)
-    name = person_namer(chosen.who_key, numbers=numbers)
+    name, unread = person_namer(chosen.who_key, numbers=numbers), list[BadItem]()
     with status_line() as progress:
-        result = or_exit(lambda: audit.audit_all(build_journal(chosen), progress))
+        result = or_exit(
+            lambda: audit.audit_all(build_journal(chosen), who=name, set_aside=unread.append, progress=progress)
+        )
+    for item in unread:
+        say_set_aside(item)
     if as_json:
         shown = [{**dataclasses.asdict(finding), "user_id": name(finding.user_id)} for finding in result.findings]
         print_json({"stopped": result.stopped, "offences": result.offences, "findings": shown})
@@ -146,4 +166,4 @@ def audit(*, as_json: bool, numbers: bool) -> None:
                 f"{finding.key} {finding.sid}"
             )
         echo(f"{result.stopped} people said STOP; {result.offences} offences")
-    sys.exit(1 if result.offences else 0)
+    sys.exit(1 if result.offences or unread else 0)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from dadacat.terminal import load_settings
+from dadacat.terminal import echo, load_settings, or_exit
 
 if TYPE_CHECKING:
     from runtime.settings import Settings
@@ -123,7 +123,15 @@ def webhook(*, host: str, port: int, processes: int, request_seconds: float) -> 
         build.build_ingest(chosen)
     except SettingsError as exc:
         raise click.ClickException(str(exc)) from None
+    _check_redis(chosen)
     serve(host, port, processes=processes, request_seconds=request_seconds)
+
+
+def _check_redis(chosen: Settings) -> None:
+    """End the process with a sentence if Redis refuses the login; a Redis that is away is waited for."""
+    from inbox.connection import check_login
+
+    or_exit(lambda: check_login(chosen.redis.url))
 
 
 @commands.command(context_settings={"ignore_unknown_options": True})
@@ -135,11 +143,13 @@ def worker(*, name: str, celery_arguments: tuple[str, ...]) -> None:
     The same as `celery -A worker.app worker`.
     """
     chosen = load_settings(twilio=True, prices=True)
-    from worker.app import app
+    from celery.bin.celery import celery
 
     node = f"{name or f'w{os.getpid()}'}@{socket.gethostname()}"
-    app.worker_main(
+    # Celery's own command ends with the worker's exit code; `app.worker_main` returns none
+    celery(
         [
+            "--app=worker.app",
             "worker",
             f"--hostname={node}",
             "--without-gossip",
@@ -158,6 +168,7 @@ def beat(*, celery_arguments: tuple[str, ...]) -> None:
     The same as `celery -A worker.app beat`.
     """
     chosen = load_settings()
+    _check_redis(chosen)
     from worker.app import app
 
     app.start(["beat", f"--loglevel={chosen.logs.level}", "--pidfile=", *celery_arguments])
@@ -203,7 +214,7 @@ def simulator(*, host: str, port: int, journal: bool) -> None:
     except (UnusableRule, OSError, sqlite3.Error) as exc:
         raise click.ClickException(f"the simulator cannot start: {exc}") from None
     app = create_app(network, stories=_stories(chosen) if journal else None)
-    click.echo(f"phone {address}/phone\ntwilio {address}")
+    echo(f"phone {address}/phone\ntwilio {address}")
     server = Server(app, network, keep_alive_seconds=KEEP_ALIVE_SECONDS, grace_seconds=GRACE_SECONDS)
     server.run([listening])
     sys.exit(0 if server.started else 1)

@@ -13,6 +13,7 @@ import click
 
 if TYPE_CHECKING:
     from operations.progress import Progress
+    from runtime.isolation import BadItem
     from runtime.settings import Settings
     from worker.reconcile import Step
 
@@ -110,6 +111,11 @@ def _plain(value: Any) -> Any:  # Any: values that JSON does not know
     if isinstance(value, set | frozenset | tuple):
         return sorted(value)
     return str(value)
+
+
+def say_set_aside(item: BadItem) -> None:
+    """Say on standard error that one item could not be handled; the command goes on with the others."""
+    click.echo(f"set aside: {item.kind} {item.name}: {item.error}", err=True)
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -6,14 +6,14 @@ Redis must keep what it acknowledged: `appendonly yes`, `appendfsync always`, `m
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from inbox.errors import InboxAway
+from inbox.errors import InboxAway, InboxRefuses
 from inbox.scripts import script
 
 if TYPE_CHECKING:
@@ -34,25 +34,68 @@ OPTIONS: Final[Mapping[str, float]] = {
 }
 
 
+#: After these errors the connection is closed: a replica's next connection asks for the primary's address again.
+_CLOSING: Final = (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError)
+#: First words of Redis's errors that mean: the command is wrong. Every other word describes the server's own state,
+#: such as READONLY, LOADING, BUSY, MISCONF, OOM, NOPERM or CLUSTERDOWN; redis-py takes a known word off the message.
+_OUR_MISTAKES: Final = frozenset({"ERR", "WRONGTYPE", "NOSCRIPT", "CROSSSLOT"})
+#: Redis does not know us, or does not allow us what we need.
+_LOGIN: Final = (redis.AuthenticationError, redis.exceptions.AuthorizationError, redis.exceptions.NoPermissionError)
+
+
 def connect(url: str, **options: float) -> redis.Redis:
     """Return a client that notices a dead or half-open connection and never repeats a command.
 
     A command whose answer was lost may have taken effect: the caller decides whether to repeat it.
     `options` replace some of `OPTIONS`.
     """
-    return redis.Redis.from_url(url, **{**OPTIONS, **options}, retry=Retry(NoBackoff(), 0))
+    return redis.Redis.from_url(url, **{**OPTIONS, **options}, retry=one_attempt())
+
+
+def one_attempt() -> Retry:
+    """Return redis-py's policy that repeats nothing, and closes a connection that cannot be used any more."""
+    return Retry(NoBackoff(), 0, _CLOSING)
+
+
+def check_login(url: str) -> None:
+    """Raise `InboxRefuses` if Redis answers and refuses our login.
+
+    A Redis that does not answer is waited for.
+    """
+    with closing(connect(url)) as client:
+        try:
+            client.ping()
+        except _LOGIN as exc:
+            raise _translation(exc) or exc from exc
+        except redis.RedisError:
+            return
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise `InboxAway` if Redis cannot be reached.
+    """Raise `InboxAway` if Redis cannot be reached, `InboxRefuses` if it carries out no command now.
 
-    An error that Redis itself returns is a bug and passes unchanged.
+    An error that blames the command is a bug and passes unchanged.
     """
     try:
         yield
-    except (redis.ConnectionError, redis.TimeoutError) as exc:
-        raise InboxAway(f"redis cannot be reached: {type(exc).__name__}") from exc
+    except redis.RedisError as exc:
+        away = _translation(exc)
+        if away is None:
+            raise
+        raise away from exc
+
+
+def _translation(exc: redis.RedisError) -> InboxAway | None:
+    """Return the error of this package for one of redis-py's; None if the command is to blame."""
+    word = exc.status_code or str(exc).partition(" ")[0]
+    if isinstance(exc, _LOGIN):
+        return InboxRefuses(f"Redis refuses the user in REDIS_URL: {word} {exc}")
+    if isinstance(exc, redis.ConnectionError | redis.TimeoutError):
+        return InboxAway(f"redis cannot be reached: {type(exc).__name__}")
+    if isinstance(exc, redis.ResponseError) and word.isupper() and word not in _OUR_MISTAKES:
+        return InboxRefuses(f"Redis carries out no command now: {word} {str(exc).removeprefix(word).strip()}")
+    return None
 
 
 class Scripts:

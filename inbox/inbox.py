@@ -60,7 +60,8 @@ class RedisTexts:
         entry = arrivals.accept_entry(text, self._who_key, per_number=self._per_number)
         [outcome] = self._scripts.run("accept", *arrivals.accept_call([entry]))
         if isinstance(outcome, bytes):
-            raise redis.ResponseError(outcome.decode())
+            with translated():
+                raise redis.ResponseError(outcome.decode())
         return bool(outcome)
 
     @translated()
@@ -156,7 +157,7 @@ class RedisAgenda:
         """List people who are due and not served, and whether Redis was emptied since the last call."""
         args = [limit, self._wake_again_ms, keys.LEASE_PREFIX, secrets.token_hex(8)]
         emptied, *people = self._scripts.run("due", [keys.AGENDA, keys.EPOCH], args)
-        return [Who(name.decode()) for name in people], bool(int(emptied))
+        return [Who(name.decode(errors="replace")) for name in people], bool(int(emptied))
 
     @translated()
     def wake(self, who: Who) -> None:

@@ -65,9 +65,9 @@ def repeats(who: str) -> str:
 
 
 def visit(who: str) -> str:
-    """Whether a visit has begun; until it is closed, or released without a failure.
+    """Token of the lease of a visit that has begun; until it is closed, or released without a failure.
 
-    `1`, or `again` if the visit before it died or failed.
+    It begins with `again` if the visit before it died or failed.
     """
     return f"visit:{who}"
 

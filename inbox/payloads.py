@@ -64,7 +64,7 @@ def encode_text(text: InboundSms) -> bytes:
 
 def decode_text(payload: bytes) -> InboundSms:
     """Decode a text of any version up to this one. Raises `UnreadableEntry`."""
-    fields = _fields(payload)
+    fields = _fields(payload, "sid", "from", "to", "body")
     try:
         return InboundSms(
             sid=MessageSid(_string(fields["sid"])),
@@ -97,7 +97,7 @@ def encode_report(report: DeliveryReport) -> bytes:
 
 def decode_report(payload: bytes) -> DeliveryReport:
     """Decode a delivery report of any version up to this one. Raises `UnreadableEntry`."""
-    fields = _fields(payload)
+    fields = _fields(payload, "sid", "to", "status", "attempt")
     try:
         return DeliveryReport(
             sid=MessageSid(_string(fields["sid"])),
@@ -111,7 +111,8 @@ def decode_report(payload: bytes) -> DeliveryReport:
         raise UnreadableEntry(f"not a delivery report: {type(exc).__name__}") from exc
 
 
-def _fields(payload: bytes) -> Mapping[str, Any]:  # Any: JSON, read field by field
+def _fields(payload: bytes, *texts: str) -> Mapping[str, Any]:  # Any: JSON, read field by field
+    """Return the fields of a payload; `texts` are those that must be strings."""
     try:
         fields = json.loads(payload)
     except (ValueError, RecursionError) as exc:
@@ -120,6 +121,8 @@ def _fields(payload: bytes) -> Mapping[str, Any]:  # Any: JSON, read field by fi
         raise UnreadableEntry("no version")
     if fields["v"] > VERSION:
         raise UnreadableEntry(f"written by a newer release: version {fields['v']}")
+    if not all(isinstance(fields.get(name), str) for name in texts):
+        raise UnreadableEntry("a field is missing, or is no text")
     return fields
 
 

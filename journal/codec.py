@@ -11,6 +11,7 @@ from dataclasses import MISSING, fields
 from enum import StrEnum
 from typing import Any, Final, TypeVar, get_type_hints
 
+from conversation.errors import UnreadableRow
 from conversation.table import Row
 from journal.model import ReplyPart, Turn
 
@@ -21,12 +22,18 @@ _KEY = ("user_id", "message_key")
 
 
 def decode(kind: type[_Record], row: Row) -> _Record:
-    """Read a row as a `Turn` or a `ReplyPart`. Raises `KeyError` if a column without a default is missing."""
+    """Read a row as a `Turn` or a `ReplyPart`.
+
+    Raises `UnreadableRow` if a column without a default is missing, or if a state is not known.
+    """
     columns = _COLUMNS[kind]
-    values = {name: parse(row[name]) for name, (parse, _) in columns.items() if name in row}
     missing = [name for name, (_, is_required) in columns.items() if is_required and name not in row]
     if missing:
-        raise KeyError(f"a row lacks {', '.join(missing)}")
+        raise UnreadableRow(f"row {row.get('message_key')} lacks {', '.join(missing)}")
+    try:
+        values = {name: parse(row[name]) for name, (parse, _) in columns.items() if name in row}
+    except ValueError as exc:
+        raise UnreadableRow(f"row {row.get('message_key')}: {exc}") from exc
     facts = {name: value for name, value in row.items() if name not in columns and name not in _KEY}
     return kind(**values, facts=facts)
 

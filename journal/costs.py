@@ -14,6 +14,7 @@ from conversation.storage import DynamoDBStorage
 from conversation.table import Query
 from conversation.transcript import SETTLED, from_cursor, to_cursor
 from journal.spending import Cost, CostPage, cost_of
+from runtime.isolation import BadItem, SetAside, isolated
 
 #: The attributes from which a row's cost is read.
 _ATTRIBUTES: Final = (
@@ -40,15 +41,24 @@ class Costs:
                 after=from_cursor(cursor) if cursor else None,
             )
         )
-        costs = filter(None, map(cost_of, page.rows))
-        return CostPage(costs=tuple(costs), cursor=to_cursor(page.end) if page.end else None)
+        costs: list[Cost] = []
+        unreadable: list[BadItem] = []
+        for row in page.rows:
+            with isolated("cost", str(row["message_key"]), unreadable.append):
+                cost = cost_of(row)
+                costs += [cost] if cost is not None else []
+        return CostPage(
+            costs=tuple(costs), cursor=to_cursor(page.end) if page.end else None, unreadable=tuple(unreadable)
+        )
 
-    def since(self, begin: datetime) -> Iterator[Cost]:
-        """Yield all costs since `begin`, in no order."""
+    def since(self, begin: datetime, set_aside: SetAside) -> Iterator[Cost]:
+        """Yield all costs since `begin`, in no order. A row that cannot be read is handed to `set_aside`."""
         cursor: str | None = None
         while True:
             page = self.page(since=begin, cursor=cursor)
             yield from page.costs
+            for item in page.unreadable:
+                set_aside(item)
             cursor = page.cursor
             if cursor is None:
                 return

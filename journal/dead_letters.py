@@ -8,9 +8,10 @@ from typing import Final
 
 from boto3.dynamodb.conditions import Attr
 
+from conversation import schema
 from conversation.contention import holds, wins
 from conversation.storage import DynamoDBStorage
-from conversation.table import READ_BATCH, Update
+from conversation.table import READ_BATCH, Tables, Update
 from journal import listing, states
 from journal.model import RowName, bucket, in_key
 from journal.states import PartState, TurnState
@@ -60,7 +61,7 @@ class DeadLetters:
         if not wins(self._tables, update):
             return False
         if row.is_part:
-            self._clear_tries(row)
+            clear_tries(self._tables, self._names, row)
         return True
 
     def discard(self, row: RowName, *, now: datetime) -> bool:
@@ -75,15 +76,17 @@ class DeadLetters:
         )
         return wins(self._tables, update)
 
-    def _clear_tries(self, row: RowName) -> None:
-        turn = Update(
-            table=self._names.messages,
-            key={"user_id": row.user_id, "message_key": in_key(row.sid)},
-            set={"tries": 0},
-            remove=("error",),
-            when=Attr("user_id").exists(),
-        )
-        holds(self._tables, turn)
+
+def clear_tries(tables: Tables, names: schema.Names, part: RowName) -> None:
+    """Forget the tries and the error of the turn that a part belongs to, which is sent again."""
+    turn = Update(
+        table=names.messages,
+        key={"user_id": part.user_id, "message_key": in_key(part.sid)},
+        set={"tries": 0},
+        remove=("error",),
+        when=Attr("user_id").exists(),
+    )
+    holds(tables, turn)
 
 
 def _key(row: RowName) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """A row's place in the sparse index `unsettled`, which lists the rows that still need work.
 
-unsettled   the bucket of the person, `00` to `15`, or `dead` for a dead letter
+unsettled   the bucket of the person, `00` to `15`, `dead` for a dead letter, or `held` for a held part
 since       since when it is unsettled, as an ISO timestamp
 """
 
@@ -32,6 +32,8 @@ def moved(update: Update, state: TurnState | PartState, now: datetime) -> Update
     if state in (TurnState.DEAD, PartState.FAILED):
         dead = {"unsettled": states.DEAD_LETTERS, "since": now.isoformat()}
         return replace(update, set={**update.set, **dead})
+    if state is PartState.HELD:
+        return replace(update, set={**update.set, "unsettled": states.HELD_PARTS, "since": now.isoformat()})
     if state in states.UNSETTLED_PARTS:
         return update
     return replace(update, remove=(*update.remove, *ATTRIBUTES))

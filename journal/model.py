@@ -21,6 +21,7 @@ from typing import Any, Final
 from conversation.entries import accepted_at, arrived, milliseconds
 from conversation.models import Conversation, Message, Role
 from journal.states import PartState, TurnState
+from runtime.isolation import BadItem
 
 #: The sparse index is spread over this many partitions, so that no single one takes every write.
 BUCKETS: Final = 16
@@ -342,6 +343,16 @@ class RowName:
     def is_part(self) -> bool:
         """Return whether the row is a reply part's."""
         return self.key.startswith("out#")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AsideRecord:
+    """An item that was set aside: since when, when last, and how often."""
+
+    item: BadItem
+    first_at: str
+    at: str
+    times: int
 
 
 def stop_mark(mark: str) -> str:

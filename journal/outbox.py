@@ -21,7 +21,7 @@ from conversation.errors import ConditionFailed, Fenced, StoreAway
 from conversation.fenced import fence_stands
 from conversation.models import in_milliseconds
 from conversation.storage import DynamoDBStorage
-from conversation.table import Append, IfMissing, Plus, Query, Row, Update, each
+from conversation.table import Append, IfMissing, Plus, Query, Row, Tables, Update, each
 from journal import codec, listing, states
 from journal.model import Binding, Charge, ReplyPart, Reported
 from journal.states import PartState
@@ -50,16 +50,11 @@ class Outbox:
         return tuple(sorted(rows, key=lambda part: (part.number, part.again)))
 
     def newest_parts(self, user_id: str, *, limit: int) -> tuple[ReplyPart, ...]:
-        """Return the parts among the person's newest rows, newest first; `limit` counts rows."""
-        query = Query(
-            table=self._names.messages,
-            index=schema.BY_ARRIVAL,
-            where=Key("user_id").eq(user_id),
-            newest_first=True,
-            limit=limit,
-        )
-        rows = self._tables.query(query).rows
-        return tuple(codec.decode(ReplyPart, row) for row in rows if row["message_key"].startswith("out#"))
+        """Return the parts among the person's newest rows, newest first; `limit` counts rows.
+
+        Raises `UnreadableRow`.
+        """
+        return tuple(codec.decode(ReplyPart, row) for row in newest_rows(self._tables, self._names, user_id, limit))
 
     def claim(self, part: ReplyPart, *, fence: int, attempt_id: str, now: datetime) -> ReplyPart:
         """Move a NEW or RETRY part to SENDING. The idempotency key is `attempt_id`.
@@ -241,6 +236,18 @@ class Outbox:
     ) -> Update:
         add: dict[str, int | frozenset[str]] = {"attempts": frozenset({attempt_id})} if attempt_id else {}
         return Update(table=self._names.messages, key=_key(part), set=values, add=add, when=when)
+
+
+def newest_rows(tables: Tables, names: schema.Names, user_id: str, limit: int) -> list[Row]:
+    """Return the rows of reply parts among a person's newest rows, newest first; `limit` counts rows."""
+    query = Query(
+        table=names.messages,
+        index=schema.BY_ARRIVAL,
+        where=Key("user_id").eq(user_id),
+        newest_first=True,
+        limit=limit,
+    )
+    return [row for row in tables.query(query).rows if row["message_key"].startswith("out#")]
 
 
 def _key(part: ReplyPart) -> dict[str, str]:

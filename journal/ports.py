@@ -12,9 +12,10 @@ from typing import Any, Protocol
 from conversation.entries import Entry
 from conversation.models import Conversation
 from conversation.ports import OpenConversations
-from journal.model import Binding, Charge, Filed, FrozenReply, ReplyPart, Reported, RowName, Turn
+from journal.model import AsideRecord, Binding, Charge, Filed, FrozenReply, ReplyPart, Reported, RowName, Turn
 from journal.spending import CostPage
 from journal.states import TurnState
+from runtime.isolation import BadItem
 
 
 class Turns(Protocol):
@@ -82,6 +83,9 @@ class Unsettled(Protocol):
     def known(self, texts: Sequence[tuple[str, str]]) -> frozenset[str]:
         """Return the sids of those texts that have a row."""
 
+    def sent_parts(self, user_id: str, *, limit: int) -> dict[str, ReplyPart]:
+        """Return the parts among a person's newest rows by their sids."""
+
     def watermark(self, name: str) -> datetime | None:
         """Return up to when the carrier's list was read."""
 
@@ -119,6 +123,22 @@ class Costs(Protocol):
         """Record the cost of updating a memory."""
 
 
+class Aside(Protocol):
+    """The list of items that could not be handled (`journal.aside`)."""
+
+    def add(self, item: BadItem, *, now: datetime) -> None:
+        """List an item, or record that it failed once more."""
+
+    def all(self) -> Iterator[AsideRecord]:
+        """Yield every item on the list."""
+
+    def remove(self, kind: str, name: str) -> None:
+        """Take an item off the list."""
+
+    def remove_mended(self, kinds: frozenset[str], *, before: datetime) -> None:
+        """Take the items of these kinds off the list that did not fail again since then."""
+
+
 class Journal(Protocol):
     """The journal as a worker is handed it (`journal.store.Journal`)."""
 
@@ -149,3 +169,7 @@ class Journal(Protocol):
     @property
     def costs(self) -> Costs:
         """Return what was spent."""
+
+    @property
+    def aside(self) -> Aside:
+        """Return the list of items that could not be handled."""

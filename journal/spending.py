@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from journal.model import RowName
 from journal.states import PartState
+from runtime.isolation import BadItem
 from runtime.money import MICRO
 
 #: In these states nothing was sent, so nothing is charged, unless the carrier says otherwise.
@@ -46,6 +47,8 @@ class CostPage:
 
     costs: tuple[Cost, ...]
     cursor: str | None
+    #: Rows whose cost cannot be read.
+    unreadable: tuple[BadItem, ...] = ()
 
 
 def charge_of(price: str | None, unit: str | None) -> int | None:

@@ -93,17 +93,21 @@ STATUS_RANK: Final[Mapping[str, int]] = {
     "read": 7,
 }
 
-#: Moves that only an operator may make with a dead letter: bring it back, or discard it.
+#: Moves that only an operator may make: bring a dead letter back, discard it, or send a held part again.
 OPERATOR_TURN_MOVES: Final[Mapping[TurnState, frozenset[TurnState]]] = {
     TurnState.DEAD: frozenset({TurnState.FILED, TurnState.SILENT}),
 }
 OPERATOR_PART_MOVES: Final[Mapping[PartState, frozenset[PartState]]] = {
     # it was proven not created, so sending it is no repetition
     PartState.FAILED: frozenset({PartState.RETRY}),
+    # it may have been created: only an operator who says so sends it again (`journal.held`)
+    PartState.HELD: frozenset({PartState.RETRY}),
 }
 
 #: The partition of the sparse index that lists dead letters: dead turns, and parts that were refused for good.
 DEAD_LETTERS: Final = "dead"
+#: The partition of the sparse index that lists held parts, for an operator.
+HELD_PARTS: Final = "held"
 
 #: States in which a turn may still need work: a reply to compute, or to send.
 UNFINISHED_TURNS: Final = (TurnState.FILED, TurnState.ANSWERED)

@@ -9,9 +9,11 @@ from conversation.fenced import FencedConversations
 from conversation.storage import DynamoDBStorage
 from conversation.transcript import Transcript
 from journal.archive import Archive
+from journal.aside import Aside
 from journal.costs import Costs
 from journal.dead_letters import DeadLetters
 from journal.erasure import Tombstones
+from journal.held import Held
 from journal.outbox import Outbox
 from journal.turns import Turns
 from journal.unsettled import Unsettled
@@ -31,6 +33,8 @@ class Journal:
     tombstones: Tombstones
     costs: Costs
     archive: Archive
+    aside: Aside
+    held: Held
 
     @classmethod
     def on(cls, storage: DynamoDBStorage) -> Self:
@@ -46,4 +50,6 @@ class Journal:
             tombstones=Tombstones(storage),
             costs=Costs(storage),
             archive=Archive(storage),
+            aside=Aside(storage),
+            held=Held(storage),
         )

@@ -113,6 +113,8 @@ def _part_events(part: ReplyPart) -> Iterator[Event]:
         detail["part"] = f"{part.number}{', second try' if part.again else ''}"
         if "report" in entry:
             yield Event(entry["at"], f"reported {entry['report']}", detail)
+        elif "word" in entry:
+            yield Event(entry["at"], "operator's word", detail)
         else:
             yield Event(entry["at"], "claimed" if entry["state"] == "SENDING" else f"attempt: {entry['state']}", detail)
 
@@ -128,11 +130,17 @@ def _verdict(turn: Turn, parts: Sequence[ReplyPart]) -> str:
 
 
 def _fate(part: ReplyPart) -> str:
+    if (
+        part.state in (PartState.SENT, PartState.HELD)
+        and not part.sid
+        and part.facts.get("word") in ("sent", "not sent")
+    ):
+        return f"part {part.number}{' again' if part.again else ''} {part.reason}"
     words = {
         PartState.SENT: f"sent as {part.sid}, last reported {part.status}"
         + (f" with error {part.error_code}" if part.error_code else ""),
         PartState.UNKNOWN: "may have been sent: waits for evidence, and is not sent again",
-        PartState.HELD: "may have been sent, and no evidence came: held, never sent again by itself",
+        PartState.HELD: "may have been sent, and no evidence came: held, and only `dadacat held resend` sends it again",
         PartState.RETRY: f"not sent yet ({part.reason}); tried again",
         PartState.FAILED: f"refused for good: {part.reason}",
         PartState.SUPPRESSED: f"not sent: {part.reason}",

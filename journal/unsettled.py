@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
@@ -10,9 +11,12 @@ from boto3.dynamodb.conditions import Attr, Key
 
 from conversation import schema
 from conversation.contention import holds
+from conversation.errors import UnreadableRow
 from conversation.storage import DynamoDBStorage
 from conversation.table import READ_BATCH, Delete, Query, Update, each
-from journal.model import RowName, in_key
+from journal import codec
+from journal.model import ReplyPart, RowName, in_key
+from journal.outbox import newest_rows
 
 #: The `user_id` of the rows that hold watermarks; no telephone is called that.
 _RECONCILER: Final = "#reconciler"
@@ -46,6 +50,15 @@ class Unsettled:
         batches = (keys[start : start + READ_BATCH] for start in range(0, len(keys), READ_BATCH))
         rows = (row for batch in batches for row in self._tables.get_all(self._names.messages, batch, ["message_key"]))
         return frozenset(row["message_key"].removeprefix("in#") for row in rows)
+
+    def sent_parts(self, user_id: str, *, limit: int) -> dict[str, ReplyPart]:
+        """Return the parts among a person's newest rows by their sids, without rows that cannot be read."""
+        found: dict[str, ReplyPart] = {}
+        for row in newest_rows(self._tables, self._names, user_id, limit):
+            with suppress(UnreadableRow):
+                part = codec.decode(ReplyPart, row)
+                found |= {part.sid: part} if part.sid else {}
+        return found
 
     def watermark(self, name: str) -> datetime | None:
         """Return up to when, by the carrier's clock, its list was read for `name`; None before the first look."""

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from local import programs
 from local.errors import CannotStart
@@ -104,7 +104,7 @@ def make_plan(given: Mapping[str, str], options: UpOptions) -> Plan:
     urls += [
         ("twilio", chosen.twilio.api_base_url),
         ("flower", f"http://{login}@127.0.0.1:{ports['flower']}"),
-        ("redis", chosen.redis.url),
+        ("redis", _without_password(chosen.redis.url)),
         ("dynamodb", chosen.dynamodb.endpoint_url or f"https://dynamodb.{chosen.dynamodb.region}.amazonaws.com"),
     ]
     urls += [("model", f"{at['model']}/v1")] if "model" in own else []
@@ -162,14 +162,27 @@ def _require_free(name: str, port: int) -> None:
 
 def _require_answer(name: str, url: str) -> None:
     """Raise `CannotStart` if a real service that the environment names accepts no connection."""
-    parts = urlsplit(url)
-    port = parts.port or {"redis": 6379, "rediss": 6379, "http": 80, "https": 443}.get(parts.scheme)
+    try:
+        parts, given = urlsplit(url), urlsplit(url).port
+    except ValueError:
+        return  # not an address: loading the settings reports it, and does not show it
+    port = given or {"redis": 6379, "rediss": 6379, "http": 80, "https": 443}.get(parts.scheme)
     if not parts.hostname or port is None:
         return  # not an address: loading the settings reports it
     try:
         socket.create_connection((parts.hostname, port), timeout=CONNECT_SECONDS).close()
     except OSError as exc:
         raise CannotStart(f"{name} names a service that does not answer: {exc.strerror or exc}") from exc
+
+
+def _without_password(url: str) -> str:
+    """Return an address as it may be printed."""
+    parts = urlsplit(url)
+    if parts.password is None and not parts.query:
+        return url
+    host = parts.netloc.rpartition("@")[2]
+    login = f"{parts.username or ''}:***@" if parts.password is not None else ""
+    return urlunsplit(parts._replace(netloc=f"{login}{host}", query=""))
 
 
 def _set_default(env: dict[str, str], name: str, value: str) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from journal import audit
 from journal.audit import Finding
 from journal.store import Journal
 from operations.progress import Progress, silent, with_progress
+from runtime.isolation import SetAside, isolated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,13 +25,19 @@ class Audit:
         return sum(finding.is_offence for finding in self.findings)
 
 
-def audit_all(journal: Journal, progress: Progress = silent) -> Audit:
-    """Audit each person who said STOP. Reads every row of the journal once. Raises `StoreAway`."""
+def audit_all(
+    journal: Journal, *, who: Callable[[str], str], set_aside: SetAside, progress: Progress = silent
+) -> Audit:
+    """Audit each person who said STOP. Reads every row of the journal once. Raises `StoreAway`.
+
+    A person whose rows cannot be read is handed to `set_aside`, under the name that `who` returns.
+    """
     archive = journal.archive
     stopped = archive.users_with_reason(audit.STOPPED)
     findings: list[Finding] = []
     for person in with_progress(stopped, "people who said STOP", progress):
-        conversation = journal.storage.get(person)
-        is_active = conversation is not None and conversation.is_active
-        findings += audit.audit(person, archive.rows(person), is_active=is_active)
+        with isolated("person", who(person), set_aside):
+            conversation = journal.storage.get(person)
+            is_active = conversation is not None and conversation.is_active
+            findings += audit.audit(person, archive.rows(person), is_active=is_active)
     return Audit(stopped=len(stopped), findings=findings)

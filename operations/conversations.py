@@ -10,19 +10,21 @@ from conversation.entries import Entry, milliseconds
 from conversation.models import Conversation
 from journal.store import Journal
 from operations.errors import BadRequest
+from runtime.isolation import SetAside, isolated
 
 
-def listed(journal: Journal) -> Iterator[dict[str, Any]]:  # Any: JSON
-    """Yield a few facts about each conversation."""
+def listed(journal: Journal, set_aside: SetAside) -> Iterator[dict[str, Any]]:  # Any: JSON
+    """Yield a few facts about each conversation. One that cannot be read is handed to `set_aside`."""
     for item in journal.archive.items():
-        conversation = Conversation.from_item(item, datetime.now(UTC))
-        yield {
-            "person": conversation.user_id,
-            "updated": conversation.updated_at.isoformat(),
-            "replies": conversation.replies,
-            "active": conversation.is_active,
-            "quiet": conversation.quiet_until > datetime.now(UTC).timestamp() * 1000,
-        }
+        with isolated("conversation", f"…{str(item['user_id'])[-2:]}", set_aside):
+            conversation = Conversation.from_item(item, datetime.now(UTC))
+            yield {
+                "person": conversation.user_id,
+                "updated": conversation.updated_at.isoformat(),
+                "replies": conversation.replies,
+                "active": conversation.is_active,
+                "quiet": conversation.quiet_until > datetime.now(UTC).timestamp() * 1000,
+            }
 
 
 def shown(journal: Journal, person: str) -> dict[str, Any]:  # Any: JSON

@@ -14,6 +14,7 @@ from pygal.style import Style
 from journal.spending import Cost
 from journal.store import Journal
 from operations.progress import Progress, silent, with_progress
+from runtime.isolation import SetAside
 from runtime.money import MICRO
 
 #: A chart with more bars than this cannot be read.
@@ -70,18 +71,20 @@ def gather(
     by: str,
     *,
     person_name: Callable[[str], str],
+    set_aside: SetAside,
     progress: Progress = silent,
 ) -> tuple[list[Line], Line]:
     """Return the costs since a time `by` day, engine or person, and their total. Raises `StoreAway`.
 
-    Days are in UTC, oldest first. Engines and people come by their cost, the largest first.
+    Days are in UTC, oldest first. Engines and people come by their cost, the largest first. A row that cannot be read
+    is handed to `set_aside`.
     """
     keys: dict[str, Callable[[Cost], str]] = {
         "day": lambda cost: cost.at.date().isoformat(),
         "engine": lambda cost: cost.engine or "unknown",
         "person": lambda cost: person_name(cost.user_id),
     }
-    lines, total = summed(with_progress(journal.costs.since(since), "costs", progress), keys[by])
+    lines, total = summed(with_progress(journal.costs.since(since, set_aside), "costs", progress), keys[by])
     return sorted(lines, key=lambda line: line.name if by == "day" else -line.total), total
 
 

@@ -12,6 +12,7 @@ from inbox.ports import Inbox
 from journal.model import RowName, Turn, in_key
 from journal.store import Journal
 from operations.errors import BadRequest
+from runtime.isolation import BadItem, isolated
 from worker.delivery_failures import text_of
 
 
@@ -25,7 +26,11 @@ class DeadLetters:
     def list(self, limit: int) -> Iterator[dict[str, Any]]:  # Any: JSON
         """Yield the dead letters, oldest first: key, state, reason and time."""
         for row in islice(self._journal.dead_letters.list(), limit):
-            yield {"key": row.key, **self._summary(row)}
+            unread: list[BadItem] = []
+            summary: dict[str, Any] = {}
+            with isolated("row", row.key, unread.append):
+                summary = self._summary(row)
+            yield {"key": row.key, **summary, **({"reason": unread[0].error} if unread else {})}
 
     def show(self, name: str) -> dict[str, Any]:  # Any: JSON
         """Return one dead letter, with its traceback. Raises `BadRequest`.

@@ -11,20 +11,31 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from html import escape
 
+from conversation.table import Row
 from journal.store import Journal
 from operations import conversations
+from runtime.isolation import SetAside, isolated
 from runtime.visible import visible
 
 
-def lines(journal: Journal, people: Iterable[str] | None) -> Iterator[str]:
-    """Yield the lines of an export: the conversations of these people, or of all, and their journal rows."""
+def lines(journal: Journal, people: Iterable[str] | None, set_aside: SetAside) -> Iterator[str]:
+    """Yield the lines of an export: the conversations of these people, or of all, and their journal rows.
+
+    An item or a row that cannot be written as JSON is handed to `set_aside`.
+    """
     archive = journal.archive
     for person in people if people is not None else (str(item["user_id"]) for item in archive.items()):
         item = archive.item(person)
-        if item is not None:
-            yield _line("item", item)
-        for row in archive.rows(person):
-            yield _line("row", row)
+        for kind, name, row in _rows_of(item, archive.rows(person)):
+            with isolated(kind, name, set_aside):
+                yield _line(kind, row)
+
+
+def _rows_of(item: Row | None, rows: Iterable[Row]) -> Iterator[tuple[str, str, Row]]:
+    if item is not None:
+        yield "item", f"of …{str(item['user_id'])[-2:]}", item
+    for row in rows:
+        yield "row", str(row["message_key"]), row
 
 
 def page(journal: Journal, person: str) -> Iterator[str]:

@@ -1,57 +1,184 @@
-"""Import conversations from an export, exactly: states, sids and times stay, so nothing is sent again."""
+"""Import conversations from an export, exactly: states, sids and times stay, so nothing is sent again.
+
+A file is looked at as a whole before anything is written. It is refused, with every reason, if a line is not one of an
+export, if a text or a reply in it is not settled, or if one of its people is known here, by an item or by any row.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final, NoReturn
 
+from conversation.errors import ConversationError
+from conversation.models import Conversation, parse_time
 from conversation.table import Row
+from conversation.transcript import SETTLED
+from journal import codec, listing, states
 from journal.archive import INTERNAL_PREFIX
-from journal.states import UNFINISHED_TURNS, UNSETTLED_PARTS
+from journal.model import ReplyPart, RowName, Turn
+from journal.spending import cost_of
+from journal.states import PartState, TurnState
 from journal.store import Journal
 from operations.errors import BadRequest
+from sms.messages import masked
 
+#: So many reasons are shown; a file that is no export at all has one for each line.
+MOST_REASONS: Final = 20
+#: DynamoDB's limits (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html).
+MOST_DIGITS: Final = 38
+MOST_NESTED: Final = 32
+MOST_BYTES: Final = 400_000
+#: Of a `user_id`: half of DynamoDB's limit for a key, in bytes.
+MOST_LETTERS: Final = 1024
 #: States of unfinished rows: if one were imported, a worker would continue it.
-_OPEN: Final = frozenset(map(str, (*UNFINISHED_TURNS, *UNSETTLED_PARTS))) - {"ANSWERED"}
+_OPEN: Final = frozenset(map(str, (TurnState.FILED, *states.UNSETTLED_PARTS)))
+_STATES: Final[Mapping[str, frozenset[str]]] = {
+    "in": frozenset(TurnState),
+    "out": frozenset(PartState),
+    **dict.fromkeys(("msg", "old", "memo"), frozenset({SETTLED})),
+}
+#: The partition of the sparse index for states that an operator's list shows.
+_LISTED: Final = {"DEAD": states.DEAD_LETTERS, "FAILED": states.DEAD_LETTERS, "HELD": states.HELD_PARTS}
+_ARRIVED: Final = re.compile(r"[0-9]{13,15}-[0-9]{6,}")
+_ITEM: Final = ("created_at", "updated_at", "messages")
 
 
-def write(journal: Journal, lines: Iterable[str]) -> tuple[int, int]:
-    """Write what was exported; return the number of conversations and of rows.
+@dataclass(slots=True)
+class Export:
+    """The content of a file that may be imported."""
 
-    Raises `BadRequest`, and writes nothing, if a line is not a line of an export,
-    or if a person is already known here.
-    """
-    archive = journal.archive
-    items: list[Row] = []
-    rows: list[Row] = []
+    items: list[Row] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    #: The line on which each person is first named.
+    people: dict[str, int] = field(default_factory=dict)
+
+
+def read(journal: Journal, lines: Iterable[str]) -> Export:
+    """Return what is to be written. Raises `BadRequest` with the reasons if the file is refused."""
+    export, reasons = Export(), list[str]()
+    keys: set[tuple[str, str]] = set()
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        kind, row = _read(line, number)
-        (items if kind == "item" else rows).append(row)
-    for item in items:
-        if archive.item(item["user_id"]) is not None:
-            raise BadRequest(
-                "a person in this file is known here already: forget that person first, or leave the lines out"
-            )
-    for item in items:
-        archive.keep(item, [])
-    archive.keep(None, rows)
-    return len(items), len(rows)
+        try:
+            kind, row = _parsed(line)
+        except BadRequest as exc:
+            reasons.append(f"line {number}: {exc}")
+        else:
+            key = (row["user_id"], row.get("message_key", ""))
+            reasons += [f"line {number}: stands in the file before"] if key in keys else []
+            keys.add(key)
+            export.people.setdefault(row["user_id"], number)
+            (export.items if kind == "item" else export.rows).append(row)
+        if len(reasons) >= MOST_REASONS:
+            reasons.append("and perhaps more")
+            break
+    if not reasons:
+        reasons += _known(journal, export.people)
+    if reasons:
+        raise BadRequest("\n".join(["nothing is imported:", *reasons]))
+    return export
 
 
-def _read(line: str, number: int) -> tuple[str, Row]:
+def write(journal: Journal, export: Export) -> tuple[int, int]:
+    """Write what was read; return the number of conversations and of rows."""
+    for item in export.items:
+        journal.archive.keep(item, [])
+    journal.archive.keep(None, export.rows)
+    return len(export.items), len(export.rows)
+
+
+def _known(journal: Journal, people: Mapping[str, int]) -> Iterator[str]:
+    archive = journal.archive
+    for person, number in people.items():
+        if archive.item(person) is not None or next(archive.rows(person), None) is not None:
+            yield f"line {number}: {masked(person)} is known here already: forget that person first, or leave it out"
+
+
+def _parsed(line: str) -> tuple[str, Row]:
+    """Return the kind of a line and its row, fit to be written. Raises `BadRequest` with the reason."""
     try:
-        parsed = json.loads(line, parse_float=Decimal)
-        ((kind, row),) = parsed.items()
-        names = {"item": ("user_id",), "row": ("user_id", "message_key")}[kind]
-        fits = all(isinstance(row[name], str) and not row[name].startswith(INTERNAL_PREFIX) for name in names)
-    except (ValueError, KeyError, AttributeError, TypeError):
-        fits = False
-    if not fits:
-        raise BadRequest(f"line {number} is not a line of an export")
-    if row.get("state") in _OPEN:
-        raise BadRequest(f"line {number} is not settled ({row['state']}): a worker here would continue it")
-    return kind, row
+        parsed = json.loads(line, parse_float=Decimal, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise BadRequest("is not a line of an export: no JSON object") from None
+    if not isinstance(parsed, dict) or len(parsed) != 1 or next(iter(parsed)) not in ("item", "row"):
+        raise BadRequest("is not a line of an export: it holds no item and no row")
+    ((kind, row),) = parsed.items()
+    if not isinstance(row, dict) or not _is_name(row.get("user_id")):
+        raise BadRequest(f"is not a line of an export: the {kind} names no person")
+    if len(line.encode("utf-8", "replace")) > MOST_BYTES or not _fits(row, MOST_NESTED):
+        raise BadRequest("holds more than DynamoDB takes: a long number, deep lists, or too many bytes")
+    try:
+        return kind, _item(row) if kind == "item" else _row(row)
+    except (ConversationError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as exc:
+        reason = str(exc) if isinstance(exc, ConversationError) else f"an attribute has another form ({exc!r:.80})"
+        raise BadRequest(f"is not a line of an export: {reason}") from None
+
+
+def _item(item: dict[str, Any]) -> Row:
+    missing = [name for name in _ITEM if not isinstance(item.get(name), str)]
+    if missing:
+        raise BadRequest(f"is not a line of an export: the item lacks {', '.join(missing)}")
+    Conversation.from_item(item, datetime.now(UTC))
+    return item
+
+
+def _row(row: dict[str, Any]) -> Row:
+    name = RowName(user_id=row["user_id"], key=str(row.get("message_key")))
+    prefix, _, rest = name.key.partition("#")
+    if prefix not in _STATES or not rest:
+        raise BadRequest("is not a line of an export: the key of the row is none of the journal's")
+    state = row.get("state")
+    if not isinstance(state, str) or state not in _STATES[prefix]:
+        raise BadRequest(f"is not a line of an export: a row {prefix}# has no state like that")
+    if state in _OPEN:
+        raise BadRequest(f"is not settled ({state}): a worker here would continue it")
+    if prefix != "memo" and not _ARRIVED.fullmatch(str(row.get("arrived"))):
+        raise BadRequest("is not a line of an export: the row has no time of arrival")
+    if any(name.endswith("_at") and parse_time(value) is None for name, value in row.items()):
+        raise BadRequest("is not a line of an export: a time is no time")
+    if name.is_turn:
+        codec.decode(Turn, row)
+    if name.is_part:
+        codec.decode(ReplyPart, row)
+    if row.get("engine") is not None:
+        cost_of(row)
+    return _relisted(row, state)
+
+
+def _relisted(row: dict[str, Any], state: str) -> Row:
+    """Return the row with its place in the sparse index: only the operator's lists show an imported row."""
+    kept = {name: value for name, value in row.items() if name not in listing.ATTRIBUTES}
+    if state not in _LISTED or "unsettled" not in row or parse_time(row.get("since")) is None:
+        return kept
+    return {**kept, "unsettled": _LISTED[state], "since": row["since"]}
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= MOST_LETTERS and not value.startswith(INTERNAL_PREFIX)
+
+
+def _fits(value: object, depth: int) -> bool:
+    """Return whether DynamoDB can hold a value."""
+    match value:
+        case dict():
+            return depth > 0 and all(_fits(held, depth - 1) for held in value.values())
+        case list():
+            return depth > 0 and all(_fits(held, depth - 1) for held in value)
+        case bool():
+            return True
+        case int():
+            return bool(abs(value) < 10**MOST_DIGITS)
+        case Decimal():
+            digits, exponent = value.as_tuple().digits, value.adjusted()
+            return len(digits) <= MOST_DIGITS and -130 <= exponent <= 125  # noqa: PLR2004 - DynamoDB's own limits
+    return True
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")

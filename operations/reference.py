@@ -101,11 +101,13 @@ _INDEXES: Final = """\
 
 - `by_arrival` (`user_id`, `arrived`) gives order and paging.
 - `unsettled` (`unsettled`, `since`) lists the rows that are not settled, in 16 buckets.
-  The bucket `dead` lists the dead letters.
+  The bucket `dead` lists the dead letters, the bucket `held` the held parts.
 - Rows with the `user_id` `#forgotten` are tombstones of erased people.
   `texts` holds keyed hashes of their texts, or `stop`; after `until` the row does not count.
 - Rows with the `user_id` `#reconciler` record in `at` how far Twilio's list was read.
-  One is for missed texts, one for prices.
+  One is for missed texts, one for prices. `started` is written by each worker at its start, to try its permissions.
+- Rows with the `user_id` `#aside` are items that could not be handled, such as a row in an unknown state.
+  They hold `kind`, `name`, `error`, `first_at`, `at` and `times`, and name no person.
 """
 
 #: Attributes that are written beside the fields, for a reader of the row.
@@ -145,6 +147,7 @@ _OF_A_PART: Final = {
     "log": ("list", "Every attempt, outcome and report, with its time."),
     "rank": ("number", "The rank of `status`."),
     "status_at": ("string, ISO 8601", "When `status` was written."),
+    "word, word_at": ("string", "What an operator last said of a held part (`resend`, `sent`, `not sent`), and when."),
     "<state>_at, <status>_at": ("string, ISO 8601", "When the part reached each state, and each status."),
 }
 

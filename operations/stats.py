@@ -17,6 +17,7 @@ from inbox.times import moment
 from journal.model import RowName
 from journal.store import Journal
 from operations.progress import Progress, silent, with_progress
+from runtime.isolation import SetAside, isolated
 
 
 @dataclass(slots=True)
@@ -50,12 +51,15 @@ class Stats:
 
 
 def gather(
-    journal: Journal, inbox: Inbox, *, since: datetime, progress: Progress = silent
+    journal: Journal, inbox: Inbox, *, since: datetime, set_aside: SetAside, progress: Progress = silent
 ) -> dict[str, Any]:  # Any: JSON
-    """Return the counts since a time as a JSON object. Reads every row. Raises `StoreAway`, `InboxAway`."""
+    """Return the counts since a time as a JSON object. Reads every row. Raises `StoreAway`, `InboxAway`.
+
+    A row that cannot be read is handed to `set_aside`.
+    """
     rows = with_progress(journal.archive.states(), "rows", progress)
     return {
-        **counted(rows, since=since).to_json(),
+        **counted(rows, since=since, set_aside=set_aside).to_json(),
         "since": since.isoformat(timespec="seconds"),
         "oldest_waiting_seconds": _oldest_waiting_seconds(inbox),
     }
@@ -66,28 +70,32 @@ def _oldest_waiting_seconds(inbox: Inbox) -> float | None:
     return None if oldest is None else (inbox.clock.now() - moment(oldest)).total_seconds()
 
 
-def counted(rows: Iterable[Row], *, since: datetime) -> Stats:
+def counted(rows: Iterable[Row], *, since: datetime, set_aside: SetAside) -> Stats:
     """Count the rows that arrived at `since` or later."""
     stats, begin = Stats(), in_milliseconds(since)
     for row in rows:
-        if milliseconds(row.get("arrived", "0-")) < begin:
-            continue
-        state, name = str(row.get("state", "")), RowName(user_id=row["user_id"], key=row["message_key"])
-        if name.is_turn:
-            stats.people.add(row["user_id"])
-            stats.texts[state] += 1
-            if "reason" in row:
-                stats.reasons[str(row["reason"])] += 1
-            if "thought_ms" in row:
-                stats.thought_ms.append(int(row["thought_ms"]))
-                stats.engines[str(row.get("engine", ""))] += 1
-        elif name.is_part:
-            stats.messages[state] += 1
-            if "status" in row:
-                stats.statuses[str(row["status"])] += 1
-            if row.get("error_code"):
-                stats.errors[str(row["error_code"])] += 1
+        with isolated("row", str(row["message_key"]), set_aside):
+            if milliseconds(row.get("arrived", "0-")) >= begin:
+                _count(stats, row)
     return stats
+
+
+def _count(stats: Stats, row: Row) -> None:
+    state, name = str(row.get("state", "")), RowName(user_id=row["user_id"], key=row["message_key"])
+    if name.is_turn:
+        stats.people.add(row["user_id"])
+        stats.texts[state] += 1
+        if "reason" in row:
+            stats.reasons[str(row["reason"])] += 1
+        if "thought_ms" in row:
+            stats.thought_ms.append(int(row["thought_ms"]))
+            stats.engines[str(row.get("engine", ""))] += 1
+    elif name.is_part:
+        stats.messages[state] += 1
+        if "status" in row:
+            stats.statuses[str(row["status"])] += 1
+        if row.get("error_code"):
+            stats.errors[str(row["error_code"])] += 1
 
 
 def _part(values: list[int], percent: int) -> int | None:

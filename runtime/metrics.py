@@ -36,7 +36,8 @@ SENDING_STOPPED = _gauge(
     "1 while nothing is sent because the account or its configuration is wrong.",
     multiprocess_mode="mostrecent",
 )
-ALARMS = _counter("dadacat_alarms", "Errors of the carrier that the operator should look at.", ["alarm"])
+ALARMS = _counter("dadacat_alarms", "Refusals by the carrier or a store that the operator should look at.", ["alarm"])
+SET_ASIDE = _counter("dadacat_set_aside", "Items that could not be handled, so that the others went on.", ["kind"])
 TURNS = _counter("dadacat_turns", "Turns by final state.", ["state"])
 PARTS = _counter("dadacat_parts", "Reply parts by state after an attempt.", ["state"])
 THINK_SECONDS = _histogram("dadacat_think_seconds", "Time to generate a reply, by engine.", ["engine"])

@@ -29,9 +29,13 @@ def _split(url: str) -> SplitResult:
 
 
 def _redis_url(value: str) -> str:
+    parts = _split(value)
     # Celery's broker does not accept `unix://`.
-    if _split(value).scheme not in {"redis", "rediss"}:
+    if parts.scheme not in {"redis", "rediss"}:
         raise ValueError("must begin with redis:// or rediss://")
+    # the digits of a password before a slash would pass for a port
+    if not parts.hostname or "@" in f"{parts.path}{parts.query}{parts.fragment}":
+        raise ValueError("must name a host; in a password, write / as %2F, # as %23, ? as %3F and @ as %40")
     return value
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Final
+
+from runtime.errors import Away, Discreet
 
 
-class SmsError(Exception):
+class SmsError(Discreet):
     """Root of the errors of this package."""
 
 
@@ -16,7 +19,7 @@ class UnusableText(SmsError):
     """
 
 
-class CarrierAway(SmsError):
+class CarrierAway(SmsError, Away):
     """The carrier gave no usable answer. Its subclasses say what that proves about the request."""
 
 
@@ -36,6 +39,10 @@ class Unreadable(CarrierAway):
     """The carrier answered with success, in a form that cannot be read."""
 
 
+#: Statuses from 400 to 499 that concern us or the moment, not what was asked for.
+_ABOUT_US: Final = frozenset({401, 403, 408, 425, 429})
+
+
 class Refused(CarrierAway):
     """The carrier answered with an error."""
 
@@ -47,6 +54,7 @@ class Refused(CarrierAway):
         self.code = code
         #: The pause that Twilio asked for, if any.
         self.retry_after = retry_after
+        self.about_item = 400 <= status < 500 and status not in _ABOUT_US  # noqa: PLR2004 - HTTP's client errors
 
 
 class NotFound(Refused):

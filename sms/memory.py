@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from sms.errors import CarrierAway
-from sms.messages import MessageSid, OutboundSms
+from sms.errors import CarrierAway, NotFound
+from sms.messages import Media, MessageSid, OutboundSms
 from sms.ports import ErrorClass, Listed, Listing, NotCreated, Outcome, Sent
 
 
@@ -31,6 +31,8 @@ class InMemorySender:
         self.away = False
         #: Texts that persons sent, with or without a webhook.
         self.received: list[Listed] = []
+        #: The pictures of texts; the list of a text without an entry cannot be read.
+        self.media: dict[MessageSid, tuple[Media, ...]] = {}
         #: Messages that the list does not show yet.
         self.hidden: set[MessageSid] = set()
         self.created_at: dict[MessageSid, datetime] = {}
@@ -92,3 +94,17 @@ class InMemorySender:
         self.warm()
         shown = [text for text in reversed(self.received) if text.to == number and since and text.created >= since]
         return Listing(messages=tuple(shown), read_at=self.clock())
+
+    def one(self, sid: MessageSid) -> Listing:
+        """List one message."""
+        self.warm()
+        sent = [self._listed(created, message) for created, message in self.created if created == sid]
+        received = [text for text in self.received if text.sid == sid]
+        return Listing(messages=(*sent, *received), read_at=self.clock())
+
+    def pictures(self, sid: MessageSid) -> tuple[Media, ...]:
+        """List the pictures that came with a text."""
+        self.warm()
+        if sid not in self.media:
+            raise NotFound(status=404)
+        return self.media[sid]

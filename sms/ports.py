@@ -99,7 +99,8 @@ class Listed:
     #: By the carrier's clock.
     created: datetime
     error_code: int | None = None
-    media: tuple[Media, ...] = ()
+    #: How many pictures came with it; `MessageList.pictures` lists them.
+    pictures: int = 0
     segments: int = 0
     #: The amount charged, in `price_unit`, as the carrier writes it, such as `-0.00750`; None if not known yet.
     price: str | None = None
@@ -113,6 +114,8 @@ class Listing:
     messages: tuple[Listed, ...]
     #: The `Date` of the answer, so that the age of an entry is measured by the clock that dated it.
     read_at: datetime
+    #: Entries in another form than Twilio's.
+    unreadable: tuple[MessageSid, ...] = ()
 
 
 class MessageList(Protocol):
@@ -129,6 +132,12 @@ class MessageList(Protocol):
 
         With `since=None` the listing is empty and serves only to read that clock.
         """
+
+    def one(self, sid: MessageSid) -> Listing:
+        """List one message; the listing is empty if the carrier does not have it."""
+
+    def pictures(self, sid: MessageSid) -> tuple[Media, ...]:
+        """List the pictures that came with a text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

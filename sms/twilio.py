@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -124,6 +124,20 @@ class TwilioMessageList:
             return Listing(messages=(), read_at=read_at)
         return self._read(lambda _: since, to=number, date_sent_after=since)
 
+    def one(self, sid: MessageSid) -> Listing:
+        """List one message; the listing is empty if Twilio does not have it."""
+        try:
+            with readable():
+                answer = self._messages(quote(sid, safe="")).fetch_with_http_info()
+                return self._listing([answer.data], parsedate_to_datetime(answer.headers["date"]))
+        except NotFound:
+            return Listing(messages=(), read_at=datetime.now(UTC))
+
+    def pictures(self, sid: MessageSid) -> tuple[Media, ...]:
+        """List the pictures that came with a text."""
+        with readable():
+            return tuple(map(self._picture, self._messages(sid).media.list()))
+
     def person_of(self, sid: str) -> str | None:
         """Return the person's address in a message: the sender of an inbound one, else the recipient.
 
@@ -139,19 +153,30 @@ class TwilioMessageList:
 
     def _read(self, oldest: Callable[[datetime], datetime], **query: object) -> Listing:
         """Follow the pages, newest first, until a message was created before `oldest` of the time of reading."""
-        messages: list[Listed] = []
+        read: list[Any] = []  # Any: the official client has no types
         with readable():
             page, read_at = self._page(page_size=LIST_PAGE, **query)
             since = oldest(read_at)
             for _ in range(LIST_PAGES):
                 entries = list(page)
-                kept = [entry for entry in entries if entry.date_created >= since]
-                messages += map(self._listed, kept)
+                kept = [entry for entry in entries if not _is_before(entry, since)]
+                read += kept
                 page = page.next_page() if len(kept) == len(entries) else None
                 if page is None:
-                    return Listing(messages=tuple(messages), read_at=read_at)
+                    return self._listing(read, read_at)
         # a shortened list would pass for a complete one, and the rest would never be read
         raise CarrierAway(f"Twilio's list is longer than {LIST_PAGES} pages")
+
+    def _listing(self, entries: Sequence[Any], read_at: datetime) -> Listing:
+        """Return the entries that can be read, and the sids of the others."""
+        messages: list[Listed] = []
+        unreadable: list[MessageSid] = []
+        for entry in entries:
+            try:
+                messages.append(self._listed(entry))
+            except (ValueError, TypeError, AttributeError):
+                unreadable.append(MessageSid(str(entry.sid)))
+        return Listing(messages=tuple(messages), read_at=read_at, unreadable=tuple(unreadable))
 
     def _page(self, **query: object) -> tuple[Any, datetime]:  # Any: the official client has no types
         answer = self._messages.page_with_http_info(**query)
@@ -159,7 +184,8 @@ class TwilioMessageList:
 
     def _listed(self, entry: Any) -> Listed:  # Any: the official client has no types
         inbound = entry.direction == "inbound"
-        has_pictures = inbound and entry.num_media not in (None, "0")
+        if not isinstance(entry.date_created, datetime):
+            raise TypeError("a message without a time")
         return Listed(
             sid=MessageSid(entry.sid),
             to=entry.to or "",
@@ -172,11 +198,16 @@ class TwilioMessageList:
             segments=_segments(entry.num_segments),
             price=entry.price,
             price_unit=entry.price_unit or "",
-            media=tuple(map(self._picture, entry.media.list())) if has_pictures else (),
+            pictures=int(entry.num_media or 0) if inbound else 0,
         )
 
     def _picture(self, entry: Any) -> Media:  # Any: the official client has no types
         return Media(url=self._home + entry.uri.removesuffix(".json"), content_type=entry.content_type)
+
+
+def _is_before(entry: Any, since: datetime) -> bool:  # Any: the official client has no types
+    """Whether a message is older; an entry without a time is not."""
+    return isinstance(entry.date_created, datetime) and entry.date_created < since
 
 
 def _fields(message: OutboundSms) -> dict[str, object]:

@@ -15,6 +15,7 @@ from typing import Final
 from conversation.errors import StoreAway
 from inbox.budget import Ask, BudgetVerdict, Grant
 from inbox.payloads import Who
+from runtime.errors import Away
 from sms import segments
 from sms.prices import Tariff
 from worker.counting import AT_ONCE_SECONDS, TASK_SECONDS, Counting
@@ -52,7 +53,7 @@ class Asked:
     urgent: str
 
 
-class NotCounted(Exception):
+class NotCounted(Away):
     """The recount after Redis was emptied is incomplete and caps apply, so the person waits."""
 
 

@@ -55,6 +55,8 @@ def celery_settings(
         "broker_connection_retry_on_startup": True,
         # a worker has nothing to do without Redis, so it waits for as long as it takes
         "broker_connection_max_retries": None,
+        # a Redis that answers with an error, such as a primary that became a replica, is connected to again
+        "broker_channel_error_retry": True,
         "broker_pool_limit": 16,
         # the default waits for ever
         "broker_pool_acquire_timeout": 5,

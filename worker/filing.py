@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from conversation.entries import arrived
+from conversation.errors import UnreadableRow
 from inbox.ports import Waiting
 from journal import model, states
 from journal.ports import Journal
 from journal.states import TurnState
+from runtime.isolation import BadItem
 from sms.messages import InboundSms
+from worker import retry_policy, set_aside, telemetry
 from worker.visit import Visit
 
 
 class Filing:
     """Files texts. `worker`: who serves, as the journal records it."""
 
-    def __init__(self, journal: Journal, *, worker: str) -> None:
+    def __init__(self, journal: Journal, *, worker: str, telemetry: telemetry.Telemetry) -> None:
         self._journal = journal
         self._worker = worker
+        self._telemetry = telemetry
 
     def file(self, visit: Visit, entry: Waiting, text: InboundSms) -> model.Turn:
         """Return the text's row, created now or before.
@@ -69,6 +73,12 @@ class Filing:
             facts={"payload": entry.payload.decode(errors="replace")},
         )
         return self._journal.turns.file(turn, now=visit.now()).turn
+
+    def set_aside(self, visit: Visit, text: InboundSms, error: UnreadableRow) -> int:
+        """List a text whose rows cannot be read; return when to look again, in milliseconds of Redis's clock."""
+        aside = set_aside.listing(self._journal, self._telemetry, visit.now)
+        aside(BadItem(kind="text", name=text.sid, error=str(error)))
+        return visit.now_ms() + int(retry_policy.SET_ASIDE_PAUSE.total_seconds() * 1000)
 
     def _note_return(self, visit: Visit, entry: Waiting, turn: model.Turn) -> None:
         """Record that Redis lost an unfinished text that came back: it may be answered out of order."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from cat.danger.watch import Watch
+from conversation.errors import UnreadableRow
 from inbox.ports import Waiting
 from journal import model, states
 from journal.ports import Journal
@@ -83,6 +84,7 @@ class Intake:
     def gather(self, visit: Visit, waiting: Sequence[Waiting]) -> Batch:
         """File entries in order, until a reply can be composed or must be waited for."""
         batch = Batch()
+        again_ms = 0
         for entry in waiting:
             if entry.text is None:
                 self.settle(
@@ -93,8 +95,15 @@ class Intake:
                 batch.finished.append(entry.entry_id)
             elif any(turn.sid == entry.text.sid for turn in batch.turns):
                 batch.entries.append(entry.entry_id)
-            elif not self._take_in(visit, batch, entry, entry.text):
-                break
+            else:
+                try:
+                    if not self._take_in(visit, batch, entry, entry.text):
+                        break
+                except UnreadableRow as exc:
+                    # it keeps waiting, and the person's other texts go on
+                    again_ms = self._filing.set_aside(visit, entry.text, exc)
+        if again_ms and not batch.turns and not batch.finished and batch.due_ms is None:
+            batch.due_ms = again_ms
         return batch
 
     def _take_in(self, visit: Visit, batch: Batch, entry: Waiting, text: InboundSms) -> bool:
@@ -137,7 +146,10 @@ class Intake:
         """Return whether a text was not settled before: a STOP that is brought again means nothing."""
         if self._is_erased(visit, text):
             return False
-        turn = self._journal.turns.get(visit.user_id, text.sid)
+        try:
+            turn = self._journal.turns.get(visit.user_id, text.sid)
+        except UnreadableRow:
+            return True  # a STOP that may be new is obeyed
         return turn is None or turn.state is states.TurnState.FILED
 
     def _resume(self, visit: Visit, turn: model.Turn, *, put_back: bool) -> int | None:

@@ -51,19 +51,25 @@ class LeaseKeeper:
 
     @contextmanager
     def kept(self, lease: Lease) -> Iterator[None]:
-        """Keep `lease` alive for as long as the block runs."""
+        """Keep `lease` alive for as long as the block runs, if a thread can be started for it."""
         with self._lock:
-            if self._thread is None:
-                # stored only once it runs: if no thread can start now, no lease is held, and the next visit tries again
-                thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
-                thread.start()
-                self._thread = thread
             self._held[lease.token] = lease
+            if self._thread is None:
+                self._thread = self._started()
         try:
             yield
         finally:
             with self._lock:
                 self._held.pop(lease.token, None)
+
+    def _started(self) -> threading.Thread | None:
+        thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as exc:  # the machine has no thread left; the next lease tries again
+            self._telemetry.emit(telemetry.lease_not_renewed(exc))
+            return None
+        return thread
 
     def _run(self) -> None:
         while True:

@@ -18,13 +18,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from conversation.errors import StoreAway
-from inbox.errors import InboxAway
 from inbox.payloads import Who
 from inbox.ports import Inbox
 from journal.model import RowName
 from journal.ports import Journal
 from journal.states import PartState
+from runtime.errors import Away
+from runtime.isolation import BadItem, isolated
 from worker import telemetry
 from worker.delivery_failures import text_of
 from worker.mark_file import Slot, State, of_the_dead
@@ -57,7 +57,9 @@ class Proofs:
                 self._marks.was_settled(slot)
         folder = self._marks.folder
         for path in sorted(folder.iterdir()) if folder is not None else ():
-            self._bury(path)
+            # a file that cannot be read keeps no other from being settled; the next look tries it again
+            with isolated("mark", path.name, self._note, outside=(Away,)):
+                self._bury(path)
 
     def _bury(self, path: Path) -> None:
         """Settle a dead process's file and delete it."""
@@ -73,11 +75,17 @@ class Proofs:
 
     def _settled(self, slot: Slot, *, dead: bool) -> bool:
         """Settle one mark; False if a store is away, or the person is not known at present."""
+        settled = True  # also if its row cannot be read: the reconciler lists it, and the part stays in doubt
         try:
-            return self._settle(slot, dead=dead)
-        except (StoreAway, InboxAway) as exc:
+            with isolated("mark", slot.key, self._note, outside=(Away,)):
+                settled = self._settle(slot, dead=dead)
+        except Away as exc:
             self._telemetry.emit(telemetry.proof_waits(type(exc).__name__))
             return False
+        return settled
+
+    def _note(self, item: BadItem) -> None:
+        self._telemetry.emit(telemetry.set_aside(item))
 
     def _settle(self, slot: Slot, *, dead: bool) -> bool:
         who = Who(slot.who)

@@ -9,8 +9,9 @@ from inbox.ports import Inbox
 from journal.model import Reported, part_of_attempt
 from journal.ports import Journal
 from journal.states import PartState
+from runtime.isolation import isolated
 from sms.messages import DeliveryReport, user_of
-from worker import telemetry
+from worker import set_aside, telemetry
 from worker.delivery_failures import DeliveryFailures
 from worker.proofs import distrust
 
@@ -40,6 +41,7 @@ class Receipts:
         self._who_key = who_key
         self._per_number = per_number
         self._telemetry = telemetry
+        self._set_aside = set_aside.listing(journal_, telemetry, inbox.clock.now)
 
     def drain(self) -> None:
         """Write every waiting report to the journal.
@@ -53,9 +55,11 @@ class Receipts:
             if not receipts:
                 return
             for receipt in receipts:
-                outcome, sid = self._write(receipt.report), receipt.report.sid if receipt.report else None
-                self._telemetry.emit(telemetry.report_written(outcome, sid))
-                self._inbox.reports.remove([receipt.entry_id])
+                # one that fails stays in Redis, and a later drain tries it again
+                with isolated("report", receipt.entry_id, self._set_aside):
+                    outcome, sid = self._write(receipt.report), receipt.report.sid if receipt.report else None
+                    self._telemetry.emit(telemetry.report_written(outcome, sid))
+                    self._inbox.reports.remove([receipt.entry_id])
 
     def _write(self, report: DeliveryReport | None) -> str:
         if report is None:

@@ -20,23 +20,26 @@ from inbox.times import moment
 from journal import model
 from journal.ports import Journal
 from journal.states import PartState
-from sms import messages
-from sms.ports import Listed, MessageList
-from worker import evidence, telemetry
+from runtime.isolation import isolated
+from sms.messages import address_of
+from sms.ports import MessageList
+from worker import evidence, retry_policy, set_aside, telemetry
 from worker.delivery_failures import DeliveryFailures, text_of
 from worker.lease import LeaseKeeper
-from worker.statement import OVERLAP, RECENT_ROWS, Statement
+from worker.missed import MissedTexts
+from worker.statement import RECENT_ROWS, Statement
 
 #: For how many people one sweep enqueues a wake-up task.
 SWEEP_LIMIT: Final = 200
 #: How many rows of a bucket are read at a time.
 ROWS: Final = 200
-#: A younger text is most likely still on its way through the webhook.
-GRACE: Final = timedelta(seconds=10)
-#: The name under which the journal stores how far the list of received texts was read.
-RECEIVED: Final = "watermark"
-#: A text found this long after it was sent means that webhooks are being lost.
-LATE: Final = timedelta(seconds=60)
+#: Items of these kinds are all tried by each reconciliation: one that did not fail again is mended.
+LOOKED_AT: Final = frozenset({"row", "person"})
+#: Items of these kinds are tried again within seconds or with the next task: one that failed this long ago is mended.
+TRIED_OFTEN: Final = frozenset({"report", "memory", "step", "text"})
+MENDED_AFTER: Final = 2 * retry_policy.SET_ASIDE_PAUSE
+
+_Doubtful = dict[str, list[model.ReplyPart]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +118,16 @@ class Reconciler:
         self._aftermath = aftermath
         self._terms = terms
         self._telemetry = telemetry
+        #: What becomes of an item that cannot be handled.
+        self.set_aside = set_aside.listing(journal_, telemetry, inbox.clock.now)
         self._statement = Statement(
-            journal_, message_list, aftermath, numbers=terms.numbers, per_number=terms.per_number, redact=terms.redact
-        )
+            journal_, message_list, aftermath, numbers=terms.numbers, per_number=terms.per_number,
+            redact=terms.redact, set_aside=self.set_aside,
+        )  # fmt: skip
+        self._missed = MissedTexts(
+            inbox, journal_, message_list, self._statement, numbers=terms.numbers, per_number=terms.per_number,
+            telemetry=telemetry, set_aside=self.set_aside,
+        )  # fmt: skip
 
     def sweep(self) -> Sweep:
         """Enqueue a wake-up task for each person who is due and not being served."""
@@ -157,23 +167,13 @@ class Reconciler:
             done += 1
             progress(Step(what, done, total))
 
-        unfinished = 0
-        doubtful: dict[str, list[model.ReplyPart]] = {}
-        for bucket in self._terms.buckets:
-            for row in self._unsettled(bucket, now):
-                part = self._part(row)
-                if part is not None and part.state is PartState.UNKNOWN:
-                    doubtful.setdefault(row.user_id, []).append(part)
-                    continue
-                unfinished += self._restore(row)
-            passed("the journal")
+        unfinished, doubtful = self._read_journal(now, passed)
         total += len(doubtful)
-        settled = 0
-        for person, parts in sorted(doubtful.items()):
-            settled += self._settle_unknown(person, parts)
-            passed("replies in doubt")
-        held = sum(self._hold(part, now) for parts in doubtful.values() for part in parts)
-        missed, late = self._missed(since, passed)
+        settled, held = self._read_evidence(doubtful, now, passed)
+        self._journal.aside.remove_mended(LOOKED_AT, before=now)
+        self._journal.aside.remove_mended(TRIED_OFTEN, before=now - MENDED_AFTER)
+        self._missed.retry(now)
+        missed, late = self._missed.read(since, passed)
         reported, charged = self._statement.read(now, passed)
         return Report(
             unfinished=unfinished,
@@ -186,6 +186,21 @@ class Reconciler:
         )
 
     # The journal
+
+    def _read_journal(self, now: datetime, passed: Callable[[str], None]) -> tuple[int, _Doubtful]:
+        """Put unfinished work back; return how much, and each person's parts of unknown outcome."""
+        unfinished = 0
+        doubtful: _Doubtful = {}
+        for bucket in self._terms.buckets:
+            for row in self._unsettled(bucket, now):
+                with isolated("row", row.key, self.set_aside):
+                    part = self._part(row)
+                    if part is not None and part.state is PartState.UNKNOWN:
+                        doubtful.setdefault(row.user_id, []).append(part)
+                    else:
+                        unfinished += self._restore(row)
+            passed("the journal")
+        return unfinished, doubtful
 
     def _unsettled(self, bucket: str, now: datetime) -> Iterator[model.RowName]:
         return self._journal.unsettled.rows(bucket, before=now - self._terms.unsettled_after, limit=ROWS)
@@ -208,13 +223,22 @@ class Reconciler:
         self._telemetry.emit(telemetry.repaired("unfinished", row.key))
         return 1
 
-    def _user(self, person: str, number: str) -> str:
-        return messages.user_of(person, number, per_number=self._terms.per_number)
-
     def _now(self) -> datetime:
         return self._inbox.clock.now()
 
     # The carrier's list
+
+    def _read_evidence(self, doubtful: _Doubtful, now: datetime, passed: Callable[[str], None]) -> tuple[int, int]:
+        """Settle parts of unknown outcome, or hold them; return how many of each."""
+        settled = held = 0
+        for person, parts in sorted(doubtful.items()):
+            with isolated("person", self._terms.who(person), self.set_aside):
+                settled += self._settle_unknown(person, parts)
+            passed("replies in doubt")
+        for part in (part for parts in doubtful.values() for part in parts):
+            with isolated("row", part.key, self.set_aside):
+                held += self._hold(part, now)
+        return settled, held
 
     def _settle_unknown(self, person: str, doubtful: Sequence[model.ReplyPart]) -> int:
         """Settle a person's parts of unknown outcome by the entries of the carrier's list.
@@ -225,7 +249,7 @@ class Reconciler:
         recent = self._journal.outbox.newest_parts(person, limit=RECENT_ROWS)
         parts = [*recent, *(part for part in doubtful if part.key not in {other.key for other in recent})]
         listing = self._message_list.sent_to(
-            messages.address_of(person), for_the_last=evidence.window(doubtful, now=self._now())
+            address_of(person), for_the_last=evidence.window(doubtful, now=self._now())
         )
         now = self._now()
         matches = evidence.match(listing, parts, now=now)
@@ -251,47 +275,3 @@ class Reconciler:
             return 0
         self._telemetry.emit(telemetry.repaired("held", part.key))
         return 1
-
-    def _missed(self, since: timedelta | None, passed: Callable[[str], None]) -> tuple[int, int]:
-        """Accept every listed text to our numbers that the journal does not know."""
-        if not self._terms.numbers:
-            return 0, 0
-        mark = self._journal.unsettled.watermark(RECEIVED)
-        if mark is None and since is None:
-            # the first look ever: texts from before this installation are not answered
-            self._journal.unsettled.set_watermark(
-                RECEIVED, self._message_list.received_by(self._terms.numbers[0], since=None).read_at
-            )
-            return 0, 0
-        if since is not None:
-            mark = self._message_list.received_by(self._terms.numbers[0], since=None).read_at - since + OVERLAP
-        assert mark is not None
-        missed = late = 0
-        read_at: list[datetime] = []
-        for number in self._terms.numbers:
-            listing = self._message_list.received_by(number, since=mark - OVERLAP)
-            read_at.append(listing.read_at)
-            texts = [entry for entry in reversed(listing.messages) if entry.inbound]
-            known = self._journal.unsettled.known([(self._user(entry.sender, entry.to), entry.sid) for entry in texts])
-            for entry in texts:
-                age = listing.read_at - entry.created
-                # a text that the journal knows or that waits in the inbox had its webhook
-                if entry.sid not in known and age > GRACE and self._inbox.texts.accept(_text_from(entry, age)):
-                    missed += 1
-                    late += age > LATE
-                    self._telemetry.emit(telemetry.repaired("missed late" if age > LATE else "missed", entry.sid))
-            passed("texts that we may have missed")
-        self._journal.unsettled.set_watermark(RECEIVED, min(read_at))
-        return missed, late
-
-
-def _text_from(entry: Listed, age: timedelta) -> messages.InboundSms:
-    return messages.InboundSms(
-        sid=entry.sid,
-        sender=entry.sender,
-        to=entry.to,
-        body=entry.body,
-        media=entry.media,
-        repaired=True,
-        found_after_seconds=int(age.total_seconds()),
-    )

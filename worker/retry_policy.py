@@ -24,11 +24,14 @@ LONGEST_RETRY_AFTER: Final = timedelta(minutes=15)
 
 #: The person is visited again after this if the store or the carrier is away.
 AWAY_PAUSE: Final = timedelta(seconds=5)
+#: A person is visited again after this for a text whose row cannot be read, if no other text waits.
+SET_ASIDE_PAUSE: Final = timedelta(minutes=5)
 #: How often the journal is asked to store an outcome: losing one costs more than a longer visit.
 BIND_TRIES: Final = 4
 BIND_PAUSE_SECONDS: Final = 0.5
-#: How often a visit that ends tries to tell Redis so: for about as long as its lease would last anyway.
-RELEASE_TRIES: Final = 15
+#: How often a visit that ends tries to tell Redis so: a visit that does not say how it ended counts as dead. With the
+#: longest visit (60 s) and a reply it ends before a task must (`worker.config.TASK_TIME_LIMIT_SECONDS`).
+RELEASE_TRIES: Final = 60
 RELEASE_PAUSE_SECONDS: Final = 1.0
 
 

@@ -10,6 +10,7 @@ from conversation.entries import milliseconds
 from journal import model
 from journal.ports import Journal
 from journal.states import STATUS_RANK
+from runtime.isolation import BadItem, SetAside, isolated
 from sms.messages import user_of
 from sms.ports import Listed, MessageList
 from worker.delivery_failures import DeliveryFailures
@@ -26,6 +27,8 @@ REMEMBERED: Final = 20_000
 OVERLAP: Final = timedelta(minutes=15)
 #: The name under which the journal stores how far the list of sent messages was read.
 CHARGED: Final = "watermark charged"
+#: The kind of an item that was set aside: a message of the carrier's list, by its sid.
+MESSAGE: Final = "message"
 
 
 class Statement:
@@ -43,6 +46,7 @@ class Statement:
         numbers: Sequence[str],
         per_number: bool,
         redact: Callable[[str], bool] | None,
+        set_aside: SetAside,
     ) -> None:
         self._journal = journal
         self._message_list = message_list
@@ -50,6 +54,7 @@ class Statement:
         self._numbers = numbers
         self._per_number = per_number
         self._redactor = redact
+        self._set_aside = set_aside
         self._remembered: dict[str, None] = {}
 
     def read(self, now: datetime, passed: Callable[[str], None]) -> tuple[int, int]:
@@ -74,6 +79,8 @@ class Statement:
             for entry in listing.messages:
                 if not entry.inbound and entry.sid not in self._remembered:
                     people.setdefault(user_of(entry.to, entry.sender, per_number=self._per_number), []).append(entry)
+            for sid in listing.unreadable:
+                self._set_aside(BadItem(kind=MESSAGE, name=sid, error="not in Twilio's form"))
             for person, entries in people.items():
                 more = self._note_entries(person, entries, now)
                 reported, charged = reported + more[0], charged + more[1]
@@ -88,30 +95,45 @@ class Statement:
         self._journal.unsettled.set_watermark(CHARGED, min(looked_to))
         return reported, charged
 
+    def read_one(self, entry: Listed, now: datetime) -> None:
+        """Record what one entry says that was set aside."""
+        person = user_of(entry.to, entry.sender, per_number=self._per_number)
+        part = self._mine(person, [entry]).get(entry.sid)
+        if part is not None:
+            self._note(person, entry, part, now)
+
     def _note_entries(self, person: str, entries: Sequence[Listed], now: datetime) -> tuple[int, int]:
         reported = charged = 0
         mine = self._mine(person, entries)
         for entry in entries:
             part = mine.get(entry.sid)
-            if part is None or part.attempt_id is None:
-                continue  # sent by an older program, or in doubt: evidence settles the latter
-            if _rank(entry.status) > _rank(part.status):
-                reported_status = model.Reported(
-                    attempt_id=part.attempt_id, sid=entry.sid, status=entry.status, error_code=entry.error_code,
-                    evidence="list",
-                )  # fmt: skip
-                part = self._journal.outbox.report(person, part.key, reported_status, now=now) or part
-                reported += 1
-                self._failures.consider(part)
-            # the worker that recorded the failure may have died before it wrote the second try
-            self._failures.try_again(part)
-            if entry.price is not None and part.price is None:
-                charge = model.Charge(segments=entry.segments, price=entry.price, unit=entry.price_unit)
-                self._journal.outbox.charge(part, charge)
-                charged += 1
-            if not _is_open(entry) and _rank(entry.status) >= _rank("canceled"):
-                self._redact(entry, part)
-                self._remember(entry.sid)
+            if part is not None:
+                with isolated(MESSAGE, entry.sid, self._set_aside):
+                    more = self._note(person, entry, part, now)
+                    reported, charged = reported + more[0], charged + more[1]
+        return reported, charged
+
+    def _note(self, person: str, entry: Listed, part: model.ReplyPart, now: datetime) -> tuple[int, int]:
+        reported = charged = 0
+        if part.attempt_id is None:
+            return 0, 0  # sent by an older program, or in doubt: evidence settles the latter
+        if _rank(entry.status) > _rank(part.status):
+            reported_status = model.Reported(
+                attempt_id=part.attempt_id, sid=entry.sid, status=entry.status, error_code=entry.error_code,
+                evidence="list",
+            )  # fmt: skip
+            part = self._journal.outbox.report(person, part.key, reported_status, now=now) or part
+            reported += 1
+            self._failures.consider(part)
+        # the worker that recorded the failure may have died before it wrote the second try
+        self._failures.try_again(part)
+        if entry.price is not None and part.price is None:
+            charge = model.Charge(segments=entry.segments, price=entry.price, unit=entry.price_unit)
+            self._journal.outbox.charge(part, charge)
+            charged += 1
+        if not _is_open(entry) and _rank(entry.status) >= _rank("canceled"):
+            self._redact(entry, part)
+            self._remember(entry.sid)
         return reported, charged
 
     def _redact(self, entry: Listed, part: model.ReplyPart) -> None:
@@ -139,7 +161,7 @@ class Statement:
         wanted = {entry.sid for entry in entries}
         parts: dict[str, model.ReplyPart] = {}
         for limit in (RECENT_ROWS, MANY_ROWS):
-            parts = {part.sid: part for part in self._journal.outbox.newest_parts(person, limit=limit) if part.sid}
+            parts = self._journal.unsettled.sent_parts(person, limit=limit)
             if wanted <= parts.keys():
                 break
         return parts

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -29,13 +31,14 @@ from inbox import payloads
 from inbox.payloads import Who
 from inbox.ports import Inbox
 from runtime import exposition, logs, metrics
+from runtime.errors import OUTSIDE, Away
+from runtime.isolation import isolated
 from runtime.secrets import reload_on_hangup
-from sms.errors import CarrierAway
-from worker import process
+from runtime.settings import SettingsError
+from worker import process, telemetry
 from worker.build.leases import watch
 from worker.config import RECONCILE_TIME_LIMIT_SECONDS
 from worker.pulse import WORKER_SECONDS, Pulse
-from worker.telemetry import LogsAndMetrics
 
 if TYPE_CHECKING:
     from worker.build.worker import Worker
@@ -46,25 +49,41 @@ log = logs.get("worker")
 BEAT_MISSES: Final = 3
 
 
+#: What the tasks of this process tell the operator.
+_telemetry = telemetry.LogsAndMetrics()
+
+
+@contextmanager
+def _worker() -> Iterator[Worker]:
+    """Yield this process's worker. If something outside is away, log it: the work waits in the inbox."""
+    try:
+        yield process.worker()
+    except OUTSIDE as exc:
+        _telemetry.emit(telemetry.away(exc))
+
+
 @shared_task(name=payloads.ANSWER_TASK)
 def answer(who: str) -> None:
     """Answer this person's waiting texts. `who` is the hash of the user id."""
-    process.worker().visits.serve(Who(who))
+    with _worker() as worker:
+        worker.visits.serve(Who(who))
 
 
 @shared_task(name=payloads.REMEMBER_TASK)
 def remember(who: str) -> None:
     """Fold the messages that left this person's window into the memory."""
-    worker = process.worker()
-    person = worker.inbox.people.user_id(Who(who))
-    if person is not None:
-        worker.memories.refresh(Who(who), person)
+    with _worker() as worker:
+        person = worker.inbox.people.user_id(Who(who))
+        if person is not None:
+            with isolated("memory", who, worker.reconciler.set_aside):
+                worker.memories.refresh(Who(who), person)
 
 
 @shared_task(name=payloads.RECEIPTS_TASK)
 def receipts() -> None:
     """Write waiting delivery reports to the journal."""
-    process.worker().receipts.drain()
+    with _worker() as worker:
+        worker.receipts.drain()
 
 
 @shared_task(name=payloads.COUNT_TASK)
@@ -73,26 +92,28 @@ def count() -> None:
 
     If the task fails, the next visit that needs the totals enqueues another.
     """
-    worker = process.worker()
-    worker.budget.count(now=worker.inbox.clock.now())
+    with _worker() as worker:
+        worker.budget.count(now=worker.inbox.clock.now())
 
 
 @shared_task(name=payloads.SWEEP_TASK)
 def sweep() -> None:
     """Enqueue wake-up tasks for all people who are due; reconcile at once if Redis was emptied."""
-    worker = process.worker()
-    swept = worker.reconciler.sweep()
-    if swept.emptied:
-        _reconcile(worker)
-    _note_oldest(worker.inbox)
-    worker.receipts.drain()
+    with _worker() as worker:
+        swept = worker.reconciler.sweep()
+        if swept.emptied:
+            with isolated("step", "reconcile", worker.reconciler.set_aside):
+                _reconcile(worker)
+        _note_oldest(worker.inbox)
+        worker.receipts.drain()
 
 
 # it takes as long as there is work to repair. Beat enqueues it anyway, so it is not redelivered if its worker dies
 @shared_task(name=payloads.RECONCILE_TASK, acks_late=False, time_limit=RECONCILE_TIME_LIMIT_SECONDS)
 def reconcile() -> None:
     """Resume what the journal shows as unfinished, and find messages that only the carrier knows of."""
-    _reconcile(process.worker())
+    with _worker() as worker:
+        _reconcile(worker)
 
 
 def _note_oldest(inbox: Inbox) -> None:
@@ -102,11 +123,7 @@ def _note_oldest(inbox: Inbox) -> None:
 
 
 def _reconcile(worker: Worker) -> None:
-    try:
-        report = worker.reconciler.reconcile_alone(worker.leases)
-    except CarrierAway as exc:
-        log.warning("list not read", reason=str(exc))
-        return
+    report = worker.reconciler.reconcile_alone(worker.leases)
     if report is not None:
         log.info("reconciled", **asdict(report))
 
@@ -133,11 +150,18 @@ def _expose_beat(**_: object) -> None:
 
 @worker_init.connect
 def _build(**_: object) -> None:
-    """Connect and create the tables before the first task, or fail with a clear message."""
+    """Check before the first task that this worker can do its work; end with a sentence if it cannot."""
+    from worker import start  # noqa: PLC0415 - Celery's beat and Flower need no store
+
     pulse = Pulse("heartbeat", WORKER_SECONDS)
     heartbeat_sent.connect(pulse.beat, weak=False)
     _expose(pulse)
-    process.worker()
+    try:
+        start.check(process.settings())
+        process.worker()
+    except (Away, SettingsError) as exc:
+        # a signal's receiver can only end the process: Celery logs any other exception and goes on
+        raise SystemExit(f"this worker cannot work: {exc}") from exc
     if process.settings().worker.pool == "prefork":
         # the parent checks, then forks. Its connections are closed by the parent, not by each of its children
         process.rebuild()
@@ -147,7 +171,7 @@ def _build(**_: object) -> None:
 def _build_anew(**_: object) -> None:
     """Give a child of a prefork pool its own connections."""
     process.rebuild()
-    watch(process.worker().look, LogsAndMetrics())
+    watch(lambda: process.worker().look(), _telemetry)
 
 
 @worker_ready.connect
@@ -156,7 +180,7 @@ def _look_around(**_: object) -> None:
     reconcile.delay()
     count.delay()
     if process.settings().worker.pool != "prefork":
-        watch(process.worker().look, LogsAndMetrics())
+        watch(lambda: process.worker().look(), _telemetry)
     # Celery's own answer to this signal is a restart
     reload_on_hangup(process.keys())
     _note_ready()

@@ -5,6 +5,7 @@ The names of events and metrics are an interface: dashboards and alarms are buil
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -18,8 +19,15 @@ from inbox.payloads import Who
 from journal.model import ReplyPart, Turn
 from journal.states import PartState, TurnState
 from runtime import logs, metrics
+from runtime.errors import Away
+from runtime.isolation import BadItem
 
 log = logs.get("worker")
+
+#: An alarm that stays true is logged again after this time, not at each text that waits; its metric counts each.
+ALARM_AGAIN_SECONDS: Final = 60.0
+#: Different alarms that are remembered for it.
+_MOST_ALARMS: Final = 1000
 
 #: Repairs that an operator should look at: a reply in doubt for good, and webhooks that are being lost.
 _GRAVE = frozenset({"held", "missed late"})
@@ -29,7 +37,8 @@ _GRAVE = frozenset({"held", "missed late"})
 class Event:
     """Something that happened: one log line, and one metric where there is one.
 
-    `seconds` is observed by a histogram; a counter counts one.
+    `seconds` is observed by a histogram; a counter counts one. `again_seconds`: the same line is not logged again
+    before this time is over.
     """
 
     level: int
@@ -38,6 +47,7 @@ class Event:
     metric: Counter | Histogram | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    again_seconds: float = 0.0
 
 
 class Telemetry(Protocol):
@@ -50,13 +60,27 @@ class Telemetry(Protocol):
 class LogsAndMetrics:
     """`Telemetry` of a running process."""
 
+    def __init__(self) -> None:
+        self._logged: dict[tuple[object, ...], float] = {}
+
     def emit(self, event: Event) -> None:
         """Write the event's log line and add it to its metric."""
         if isinstance(event.metric, Counter):
             event.metric.labels(**event.labels).inc()
         elif event.metric is not None:
             event.metric.labels(**event.labels).observe(event.seconds)
-        log.log(event.level, event.name, **event.fields)
+        if not event.again_seconds or self._is_news(event):
+            log.log(event.level, event.name, **event.fields)
+
+    def _is_news(self, event: Event) -> bool:
+        """Return whether the same line was not logged a moment ago."""
+        line, now = (event.name, *event.fields.items()), time.monotonic()
+        if now < self._logged.get(line, 0.0):
+            return False
+        if len(self._logged) >= _MOST_ALARMS:
+            self._logged.clear()
+        self._logged[line] = now + event.again_seconds
+        return True
 
 
 class Silent:
@@ -78,6 +102,8 @@ class Alarm(StrEnum):
     LOOP = "loop"
     #: An answer about one message that an operator should know of.
     STRANGE = "carrier objects"
+    #: A store refuses us: a permission, a login, a table or its memory is wrong. Texts wait.
+    REFUSED = "refused"
     #: The carrier has a message that a mark proved unsent: marks are not believed any more.
     CONTRADICTED = "a proof was contradicted"
 
@@ -85,6 +111,21 @@ class Alarm(StrEnum):
 def alarmed(alarm: Alarm, reason: str) -> Event:
     """The operator should look at something."""
     return Event(ERROR, str(alarm), {"reason": reason}, metrics.ALARMS, {"alarm": alarm.name.lower()})
+
+
+def away(exc: Exception) -> Event:
+    """Something outside cannot be used, so work waits; an alarm if an operator must mend it."""
+    if isinstance(exc, Away) and exc.refusal:
+        fields, labels = {"reason": exc.refusal}, {"alarm": Alarm.REFUSED.name.lower()}
+        return Event(ERROR, str(Alarm.REFUSED), fields, metrics.ALARMS, labels, again_seconds=ALARM_AGAIN_SECONDS)
+    reason = str(exc) if isinstance(exc, Away) else type(exc).__name__
+    return Event(WARNING, "away", {"reason": reason}, again_seconds=ALARM_AGAIN_SECONDS)
+
+
+def set_aside(item: BadItem) -> Event:
+    """An item of a loop could not be handled, and the others go on."""
+    fields = {"kind": item.kind, "item": item.name, "error": item.error}
+    return Event(ERROR, "set aside", fields, metrics.SET_ASIDE, {"kind": item.kind}, again_seconds=ALARM_AGAIN_SECONDS)
 
 
 def turn_settled(who: Who, turn: Turn, state: TurnState, reason: str, fence: int) -> Event:

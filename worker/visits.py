@@ -21,9 +21,8 @@ from inbox.ports import Inbox, Waiting
 from journal.model import STILL_STOPPED
 from journal.ports import Journal
 from journal.states import TurnState
-from sms.errors import CarrierAway
+from runtime.errors import OUTSIDE
 from worker import retry_policy, telemetry
-from worker.budget import NotCounted
 from worker.delivery import Delivery
 from worker.intake import READ_AHEAD, Batch, Intake
 from worker.lease import LeaseKeeper
@@ -82,7 +81,9 @@ class Visits:
             except errors.Fenced:
                 # another worker opened this conversation and serves the person; if it dies, the agenda knows
                 self._release(visit, _after(visit, retry_policy.AWAY_PAUSE), "fenced")
-            except (errors.StoreAway, CarrierAway, errors.TooMuchContention, InboxAway, NotCounted) as exc:
+            except OUTSIDE as exc:
+                # no text is to blame: it waits, and no try is counted
+                self._telemetry.emit(telemetry.away(exc))
                 self._release(visit, _after(visit, retry_policy.AWAY_PAUSE), type(exc).__name__)
             except Exception:
                 # a bug must not keep the person waiting until the lease expires; the try is already counted
@@ -214,7 +215,7 @@ class Visits:
     def _note_error(self, visit: Visit) -> None:
         """Keep the traceback with the turns in hand, for the reader of their dead letter."""
         for turn in visit.in_hand:
-            with suppress(errors.StoreAway):
+            with suppress(*OUTSIDE):
                 self._journal.turns.note_error(turn, traceback.format_exc())
 
 

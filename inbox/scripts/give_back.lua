@@ -11,7 +11,7 @@
 --
 -- Returns 1 given back, 0 the lease is lost or expires by itself.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-if redis.call('GET', KEYS[3]) == 'again' then return 0 end
+if string.sub(redis.call('GET', KEYS[3]) or '', 1, 5) == 'again' then return 0 end
 redis.call('DEL', KEYS[1])
 local clock = redis.call('TIME')
 redis.call('ZADD', KEYS[2], clock[1] * 1000 + math.floor(clock[2] / 1000), ARGV[2])

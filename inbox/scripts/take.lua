@@ -20,6 +20,6 @@ if not user then return {-1} end
 if not redis.call('SET', KEYS[1], ARGV[2], 'NX', 'PX', ARGV[3]) then return {0} end
 -- visit:{who} is still set if the worker of the last visit died or its visit failed
 local died = redis.call('EXISTS', KEYS[4])
-redis.call('SET', KEYS[4], died == 1 and 'again' or '1')
+redis.call('SET', KEYS[4], (died == 1 and 'again ' or '') .. ARGV[2])
 local clock = redis.call('TIME')
 return {1, clock[1] * 1000 + math.floor(clock[2] / 1000), user, died}

@@ -1,6 +1,6 @@
 // The requests of the network to the application, with their answers.
 
-import { $, ask, make, shown } from "./dom.js";
+import { $, ask, make } from "./dom.js";
 
 // Enough to look back; the network keeps more.
 const MOST_SHOWN = 100;
@@ -11,12 +11,12 @@ let isLoaded = false;
 
 function table(pairs) {
   const facts = make("dl");
-  facts.append(...pairs.flatMap(([name, value]) => [make("dt", "", name), make("dd", "", shown(String(value)))]));
+  facts.append(...pairs.flatMap(([name, value]) => [make("dt", "", name), make("dd", "", value)]));
   return facts;
 }
 
 function details(request) {
-  const answer = make("pre", "", shown(request.answer) + (request.is_cut ? "…" : ""));
+  const answer = make("pre", "", request.answer + (request.is_cut ? "…" : ""));
   answer.hidden = !request.answer;
   const came = [request.status ?? "none", request.content_type, request.failure].filter(Boolean).join(" · ");
   const fields = Object.entries(request.fields).filter(([, value]) => value !== "");

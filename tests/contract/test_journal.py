@@ -31,6 +31,7 @@ from journal.model import (
 )
 from journal.states import PartState, TurnState
 from journal.store import Journal
+from runtime.isolation import BadItem
 from tests.builders import ANN, NOW, NOW_MS, OUR_NUMBER, a_turn
 
 
@@ -458,6 +459,63 @@ def test_a_dead_turn_is_listed_brought_back_once_and_listed_no_more(store: Journ
     ]
 
 
+def a_held_part(store: Journal) -> ReplyPart:
+    _, part = a_claimed_part(store)
+    store.outbox.bind(part, Binding(state=PartState.UNKNOWN, unknown_since=NOW_MS, reason="reset"), now=NOW)
+    return store.outbox.bind(part, Binding(state=PartState.HELD, reason="no evidence in time"), now=NOW)
+
+
+def test_a_held_part_is_listed_and_sent_again_once_for_the_attempt_that_was_named(store: Journal) -> None:
+    part = a_held_part(store)
+    assert [row.key for row in store.held.listed()] == [part.key]
+    assert [row.key for row in store.held.searched()] == [part.key]
+    assert dead(store) == []
+
+    assert store.held.resend(replace(part, attempt_id="SM1-0-another"), now=NOW) is False
+    assert store.held.resend(part, now=NOW) is True
+    assert store.held.resend(part, now=NOW) is False
+
+    (again,) = store.outbox.parts(ANN, part.turn)
+    assert (again.state, again.due, again.unknown_since, again.revived_at) == (PartState.RETRY, 0, 0, NOW.isoformat())
+    assert [row.key for row in store.unsettled.rows(model.bucket(ANN), before=NOW + timedelta(hours=1), limit=10)] == [
+        part.key
+    ]
+    claimed = store.outbox.claim(again, fence=a_fence(store), attempt_id=new_attempt_id(again), now=NOW)
+    assert claimed.state is PartState.SENDING
+
+
+@pytest.mark.parametrize(("was_sent", "state"), [(True, PartState.SENT), (False, PartState.HELD)])
+def test_a_word_settles_a_held_part_and_a_late_report_still_counts(
+    store: Journal, *, was_sent: bool, state: PartState
+) -> None:
+    part = a_held_part(store)
+
+    assert store.held.settle(part, was_sent=was_sent, now=NOW) is True
+
+    (settled,) = store.outbox.parts(ANN, part.turn)
+    assert settled.state is state
+    assert list(store.held.listed()) == list(store.held.searched()) == []
+    assert part.attempt_id is not None
+    report = Reported(attempt_id=part.attempt_id, sid="SM7", status="delivered")
+    reported = store.outbox.report(ANN, part.key, report, now=NOW)
+    assert reported is not None
+    assert (reported.state, reported.sid) == (PartState.SENT, "SM7")
+
+
+def test_what_is_set_aside_is_counted_and_leaves_the_list_when_it_is_mended(store: Journal) -> None:
+    bad = BadItem(kind="row", name="in#SM1", error="no state like that")
+    store.aside.add(bad, now=NOW)
+    store.aside.add(bad, now=NOW + timedelta(minutes=5))
+    store.aside.add(BadItem(kind="message", name="SM2", error="gone"), now=NOW)
+
+    message, row = store.aside.all()
+    assert (row.item, row.times, row.first_at) == (bad, 2, NOW.isoformat())
+    store.aside.remove_mended(frozenset({"row"}), before=NOW + timedelta(minutes=5))
+    assert len(list(store.aside.all())) == 2
+    store.aside.remove_mended(frozenset({"row"}), before=NOW + timedelta(minutes=6))
+    assert [record.item.kind for record in store.aside.all()] == [message.item.kind] == ["message"]
+
+
 def test_a_dead_turn_can_be_let_rest(store: Journal) -> None:
     turn = store.turns.file(a_turn(), now=NOW).turn
     store.turns.settle(turn, TurnState.DEAD, reason="a bug", fence=a_fence(store), now=NOW)
@@ -699,7 +757,7 @@ def test_costs_are_those_of_replies_messages_and_memories(store: Journal) -> Non
     store.costs.record_memory(conversation.user_id, facts, now=NOW)
     store.conversations.remember(conversation, Memory(through=1))
 
-    spent = list(store.costs.since(NOW))
+    spent = list(store.costs.since(NOW, print))
 
     assert {cost.engine for cost in spent} == {"openai:x"}
     assert sum(cost.replies for cost in spent) == 1
@@ -709,7 +767,7 @@ def test_costs_are_those_of_replies_messages_and_memories(store: Journal) -> Non
         (200, 2, False),
         (7500, 3, True),
     ]
-    assert list(store.costs.since(NOW + timedelta(seconds=1))) == []
+    assert list(store.costs.since(NOW + timedelta(seconds=1), print)) == []
 
 
 def test_what_a_second_try_costs_stands_under_whose_words_it_carries(store: Journal) -> None:
@@ -724,7 +782,7 @@ def test_what_a_second_try_costs_stands_under_whose_words_it_carries(store: Jour
     failed = store.outbox.bind(part, Binding(state=PartState.FAILED, reason="unreachable"), now=NOW)
     assert store.outbox.send_again(failed.second_try(due=NOW_MS + 60_000), now=NOW)
 
-    assert [(cost.engine, cost.sms) for cost in store.costs.since(NOW) if cost.sms] == [("dada", 100)]
+    assert [(cost.engine, cost.sms) for cost in store.costs.since(NOW, print) if cost.sms] == [("dada", 100)]
 
 
 def test_costs_are_read_a_page_at_a_time_and_each_row_once(store: Journal) -> None:
@@ -758,11 +816,11 @@ def test_what_was_not_sent_costs_nothing(store: Journal) -> None:
     )  # fmt: skip
     store.turns.persist(answer, now=NOW)
     (part,) = answer.new_parts()
-    assert sum(cost.sms for cost in store.costs.since(NOW)) == 100
+    assert sum(cost.sms for cost in store.costs.since(NOW, print)) == 100
 
     store.outbox.bind(part, Binding(state=PartState.SUPPRESSED, reason="opted out"), now=NOW)
 
-    assert sum(cost.sms for cost in store.costs.since(NOW)) == 0
+    assert sum(cost.sms for cost in store.costs.since(NOW, print)) == 0
 
 
 def test_replies_are_counted_however_many_parts_they_have(store: Journal) -> None:

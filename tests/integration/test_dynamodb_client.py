@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, NoCredentialsError
 
 from conversation import table
-from conversation.errors import ConditionFailed, Conflict, StoreAway, TableMissing
+from conversation.errors import ConditionFailed, Conflict, NotStorable, StoreAway, StoreRefuses, TableMissing
 from conversation.table import DynamoDB, Update
 from runtime.settings import Settings
 
@@ -160,7 +159,12 @@ def test_a_repeated_transaction_carries_the_same_token(scripted: Scripted, table
         (error(400, "ConditionalCheckFailedException", Item={"fence": {"N": "7"}}), ConditionFailed),
         (error(400, "TransactionConflictException"), Conflict),
         (error(400, "ResourceNotFoundException"), TableMissing),
-        (error(400, "ValidationException"), ClientError),
+        (error(400, "ValidationException"), NotStorable),
+        (error(400, "ValidationException", message="The table does not have the specified index: x"), StoreRefuses),
+        (error(400, "AccessDeniedException"), StoreRefuses),
+        (error(400, "ExpiredTokenException"), StoreRefuses),
+        (error(400, "KMSAccessDeniedException"), StoreRefuses),
+        (error(400, "ANewException"), StoreRefuses),
     ],
 )
 def test_a_refusal_is_not_asked_again(
@@ -182,6 +186,8 @@ def test_a_refusal_is_not_asked_again(
         (["None", "ConditionalCheckFailed"], ConditionFailed),
         (["TransactionConflict", "None"], Conflict),
         (["None", "ThrottlingError"], StoreAway),
+        (["None", "AccessDenied"], StoreRefuses),
+        (["ValidationError", "None"], NotStorable),
     ],
 )
 def test_a_cancelled_transaction_says_why(
@@ -227,7 +233,7 @@ def test_slow_credentials_are_waited_for_once(
     assert count.read_text().splitlines() == ["asked"]
 
 
-def test_without_credentials_the_error_is_botocores(
+def test_without_credentials_the_error_says_what_to_set(
     scripted: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -236,7 +242,7 @@ def test_without_credentials_the_error_is_botocores(
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
-    with pytest.raises(NoCredentialsError):
+    with pytest.raises(StoreRefuses, match="AWS_ACCESS_KEY_ID"):
         DynamoDB(region_name="us-east-1", endpoint_url=scripted.url).get("T", KEY)
 
     assert scripted.requests == []

@@ -18,6 +18,7 @@ from sms import twilio
 from sms.account import Number, TwilioAccount
 from sms.errors import CarrierAway, NoAnswer, NotWritten, Refused, Unreadable
 from sms.login import Login
+from sms.messages import Media, MessageSid
 from sms.ports import Listing
 from sms.twilio import TwilioMessageList
 from tests.servers import a_server, asked_of
@@ -102,7 +103,7 @@ def test_an_entry_is_read_whole() -> None:
         False,
     )
     assert (entry.created, entry.error_code, entry.segments) == (NOW, 30003, 2)
-    assert (entry.price, entry.price_unit, entry.media) == ("-0.01500", "USD", ())
+    assert (entry.price, entry.price_unit, entry.pictures) == ("-0.01500", "USD", 0)
 
 
 def test_what_was_sent_late_is_listed_whenever_it_was_created() -> None:
@@ -113,18 +114,33 @@ def test_what_was_sent_late_is_listed_whenever_it_was_created() -> None:
     assert asked[0][2] == {"From": OURS, "DateSent>": "2026-11-03T11:55:00Z", "PageSize": "1000"}
 
 
-def test_texts_are_listed_with_their_pictures() -> None:
+def test_pictures_are_listed_when_they_are_asked_for() -> None:
     text = {**an_entry("MM1", direction="inbound", num_media="1", to=OURS), "from": ANN}
     picture = {"uri": f"{HOME}/Messages/MM1/Media/ME1.json", "content_type": "image/png", "sid": "ME1"}
 
     with answering(a_page(text), a_page(picture, key="media_list")) as (url, asked):
         (entry,) = the_list(url).received_by(OURS, since=NOW - timedelta(hours=1)).messages
+        media = the_list(url).pictures(entry.sid)
 
-    assert entry.inbound
-    assert [(media.url, media.content_type) for media in entry.media] == [
-        (f"{url}{HOME}/Messages/MM1/Media/ME1", "image/png")
-    ]
+    assert (entry.inbound, entry.pictures) == (True, 1)
+    assert media == (Media(url=f"{url}{HOME}/Messages/MM1/Media/ME1", content_type="image/png"),)
     assert [path for _, path, _ in asked] == [f"{HOME}/Messages.json", f"{HOME}/Messages/MM1/Media.json"]
+
+
+def test_an_entry_in_another_form_leaves_the_others_readable() -> None:
+    odd = {**an_entry("SM2"), "date_created": None, "num_media": "many"}
+
+    with answering(a_page(an_entry("SM3"), odd, an_entry("SM1"))) as (url, _):
+        listing = the_list(url).sent_from(OURS, since=NOW)
+
+    assert [entry.sid for entry in listing.messages] == ["SM3", "SM1"]
+    assert listing.unreadable == ("SM2",)
+
+
+def test_one_message_is_listed_and_one_that_twilio_does_not_have_is_not() -> None:
+    with answering(an_entry("SM1"), 404) as (url, _):
+        assert [entry.sid for entry in the_list(url).one(MessageSid("SM1")).messages] == ["SM1"]
+        assert the_list(url).one(MessageSid("SM2")).messages == ()
 
 
 def test_twilios_clock_is_read_from_a_list_of_one() -> None:
@@ -141,7 +157,6 @@ def test_twilios_clock_is_read_from_a_list_of_one() -> None:
         (404, Refused),
         ({}, Unreadable),
         ([], Unreadable),
-        (a_page({"sid": "SM1"}), Unreadable),
         (a_page(7), Unreadable),
     ],
 )

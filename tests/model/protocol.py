@@ -8,6 +8,8 @@ The actors are:
 - a lease holder that takes over
 - a reconciler that sets a part to HELD
 - a worker that suppresses a part that is too old
+- an operator who says once of a held part that it is to be sent again; the command may be carried out at any time
+  after that, and any number of times
 
 Each of them may stop for ever after any step (a crash), or continue later from what it knew before (a pause). None of
 them reads before it writes. Two things prevent harmful writes: the table of moves, which is the code's own, and the
@@ -20,7 +22,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from journal.states import PartState
+from journal.states import OPERATOR_PART_MOVES, PartState
 from tests.model.explore import Explored, Finding, explore
 
 S = PartState
@@ -50,6 +52,13 @@ class World:
     attempts: int = 0
     created: frozenset[int] = frozenset()
     workers: tuple[Worker, Worker] = (Worker(), Worker())
+    #: The attempt that the operator said to repeat.
+    word: int | None = None
+
+    @property
+    def created_since(self) -> frozenset[int]:
+        """Return the attempts that created a message, without those that the operator said to repeat."""
+        return frozenset(attempt for attempt in self.created if self.word is None or attempt > self.word)
 
 
 @dataclass(slots=True)
@@ -57,6 +66,10 @@ class Rules:
     """The guards of a write."""
 
     table: Table
+    #: Whether there is an operator.
+    operator: bool = False
+    #: Whether the operator's word is carried out only for the attempt that it names.
+    word_is_checked: bool = True
     #: Whether an outcome is bound only to the attempt in the row.
     attempt_is_checked: bool = True
     #: The moves that were taken, to find out whether a move matters.
@@ -84,12 +97,22 @@ def steps(world: World, rules: Rules) -> Iterator[tuple[str, World]]:
             yield "hold", replace(world, state=S.HELD)
         if attempt in world.created and rules.allow(world, S.SENT, attempt, any_attempt=True):
             yield "callback", replace(world, state=S.SENT)
+    yield from _operator_steps(world, rules)
     for attempt in (None, *range(world.attempts)):
         if world.state in (S.NEW, S.RETRY) and rules.allow(world, S.FAILED, attempt):
             # A lease holder that a bug keeps from claiming it reads the state first, so it gives up no other part.
             yield "give up", replace(world, state=S.FAILED)
         if rules.allow(world, S.SUPPRESSED, attempt):
             yield "suppress", replace(world, state=S.SUPPRESSED)
+
+
+def _operator_steps(world: World, rules: Rules) -> Iterator[tuple[str, World]]:
+    if not rules.operator or world.state is not S.HELD or S.RETRY not in OPERATOR_PART_MOVES[S.HELD]:
+        return
+    if world.word is None:
+        yield "the operator says it", replace(world, word=world.attempt)
+    elif world.attempt == world.word or not rules.word_is_checked:
+        yield "resend", replace(world, state=S.RETRY)
 
 
 def _worker_steps(world: World, rules: Rules, place: int, worker: Worker) -> Iterator[tuple[str, World]]:
@@ -120,15 +143,16 @@ def _worker_steps(world: World, rules: Rules, place: int, worker: Worker) -> Ite
 
 def broken(before: World, after: World) -> str | None:
     """Return the promise that a step breaks, or None."""
-    if len(after.created) > 1:
+    if len(after.created) > 1 + (after.word is not None):
         return "a second SMS"
-    if before.state in FINAL and after.state is not before.state and (before.state, after.state) != (S.HELD, S.SENT):
+    allowed = {(S.HELD, S.SENT)} if after.word is None else {(S.HELD, S.SENT), (S.HELD, S.RETRY)}
+    if before.state in FINAL and after.state is not before.state and (before.state, after.state) not in allowed:
         return f"{before.state} became {after.state}"
     if after.state is S.HELD and before.state not in (S.UNKNOWN, S.HELD):
         return "given up, though it was not in doubt"
     if before.state is S.RETRY and after.state is S.UNKNOWN:
         return "doubted, though it was proven not created"
-    if after.created and after.state in (S.FAILED, S.SUPPRESSED, S.RETRY, S.NEW):
+    if after.created_since and after.state in (S.FAILED, S.SUPPRESSED, S.RETRY, S.NEW):
         return f"{after.state}, though it was created"
     if after.state is S.SENT and not after.created:
         return "SENT, though nothing was created"
@@ -153,7 +177,7 @@ def _stuck(seen: Explored[World]) -> Finding | None:
     for world in seen.came:
         if world.attempts < MOST_ATTEMPTS and world not in to_rest:
             return Finding(f"{world.state} for ever", seen.way(world))
-        if world.created and world not in (to_truth if world.state is S.HELD else at_once):
+        if world.created_since and world not in (to_truth if world.state is S.HELD else at_once):
             return Finding(f"created, and {world.state} for ever", seen.way(world))
         if world.state in (S.NEW, S.RETRY) and world.attempts < MOST_ATTEMPTS and world not in to_truth:
             return Finding(f"{world.state}, and never sent", seen.way(world))

@@ -79,9 +79,11 @@ UNREACHED = table(
     {
         "an operator's command": (
             "Archive.erase",
-            "DeadLetters._clear_tries",
+            "Aside.remove",
             "DeadLetters.discard",
             "DeadLetters.revive",
+            "Held.resend",
+            "Held.settle",
         ),
         "a library user's call; tests/contract/test_conversations.py interrupts it": (
             "DynamoDBStorage.append",
@@ -92,7 +94,7 @@ UNREACHED = table(
             "FencedConversations.remember",
             "Tombstones.lift_stop",
         ),
-        "has no condition": ("FencedConversations.open",),
+        "has no condition": ("Aside.add", "FencedConversations.open"),
     }
 )
 #: Guards of scripts whose absence no fault shows, by the reason. The scripts' own tests are in tests/contract.
@@ -144,7 +146,7 @@ UNNOTICED_IN_SCRIPTS = table(
             "accept: SET NX",
             "due: SET NX",
             "receive: if redis.call('SET', KEYS[2], '1', 'NX', 'PX', ARGV[2])",
-            "release_until: if ARGV[4] == '0'",
+            "release_until: if ARGV[4] == '0' and string.sub(begun, -#ARGV[1]) == ARGV[1]",
         ),
         "the fence, not the lease, decides which worker may write: without the guard, work is done twice": (
             "close: if redis.call('GET', KEYS[1]) ~= ARGV[1]",

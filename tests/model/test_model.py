@@ -37,6 +37,17 @@ def test_the_protocol_keeps_its_promises_in_every_interleaving() -> None:
     assert rules.walked == set(ARROWS) - {(PartState.RETRY, PartState.SENT)}
 
 
+def test_an_operators_word_sends_once_more_and_not_twice() -> None:
+    assert search(Rules(PART_MOVES, operator=True)) is None
+
+
+def test_a_command_that_comes_late_and_names_no_attempt_sends_what_may_have_been_sent() -> None:
+    finding = search(Rules(PART_MOVES, operator=True, word_is_checked=False))
+
+    assert finding is not None
+    assert finding.way.count("resend") == 2
+
+
 def test_check_send_mark_sends_twice() -> None:
     finding = naive()
 

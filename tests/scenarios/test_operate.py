@@ -171,3 +171,49 @@ def test_texts_that_were_brought_again_are_in_the_story(tree: Tree) -> None:
     wait_until(lambda: "brought again" in dadacat(tree, "explain", sid), seconds=20, what="the duplicate's note")
 
     assert "times=1" in dadacat(tree, "explain", sid)
+
+
+@pytest.mark.long
+def test_a_held_reply_is_sent_again_by_the_operators_word_alone(tree: Tree) -> None:
+    person = "+15558880005"
+    rule = {"at": "create", "do": "error", "status": 503, "person": person, "times": 1}
+    httpx.put(f"{tree.urls['twilio']}/faults", json={"rules": [rule]}, timeout=10)
+    sid = tree.text("hello", sender=person)
+    wait_until(lambda: any(row["state"] == "UNKNOWN" for row in tree.rows(person)), seconds=20, what="the doubt")
+    key = f"out#{sid}#0"
+
+    (reply,) = json.loads(dadacat(tree, "held", "list", "--json"))
+    assert (reply["key"], reply["state"]) == (key, "UNKNOWN")
+    assert person not in json.dumps(reply)
+    assert "may still arrive" in dadacat(tree, "held", "resend", key, "--yes", code=1)
+    tree.dynamodb.update_item(
+        TableName="DadaCatMessages",
+        Key={"user_id": {"S": person}, "message_key": {"S": key}},
+        UpdateExpression="SET unknown_since = :long_ago",
+        ExpressionAttributeValues={":long_ago": {"N": "1700000000000"}},
+    )
+    wait_until(lambda: "held" in dadacat(tree, "reconcile") and "HELD" in dadacat(tree, "held", "list"), what="HELD")
+
+    assert "is sent again" in dadacat(tree, "held", "resend", key, "--yes")
+    wait_until(lambda: tree.replies(person), seconds=30, what="the reply")
+    assert "no reply in doubt" in dadacat(tree, "held", "resend", key, "--yes", code=1)
+    assert "no reply is in doubt" in dadacat(tree, "held", "list")
+    assert "word=resend" in dadacat(tree, "explain", sid, "--person", person)
+    assert len(tree.replies(person)) == 1
+
+
+def test_a_bad_row_is_listed_and_the_reconciler_goes_on(tree: Tree) -> None:
+    bad = {"user_id": "+15558880006", "message_key": "in#SMbad", "state": "PONDERING", "unsettled": "00",
+           "since": "2000-01-01T00:00:00+00:00"}  # fmt: skip
+    item = {name: {"S": value} for name, value in bad.items()}
+    tree.dynamodb.put_item(TableName="DadaCatMessages", Item=item)
+
+    assert "missed" in dadacat(tree, "reconcile")
+
+    (listed,) = json.loads(dadacat(tree, "set-aside", "list", "--json"))
+    assert (listed["kind"], listed["name"]) == ("row", "in#SMbad")
+    tree.dynamodb.delete_item(
+        TableName="DadaCatMessages", Key={name: item[name] for name in ("user_id", "message_key")}
+    )
+    dadacat(tree, "reconcile")
+    assert "nothing is set aside" in dadacat(tree, "set-aside", "list")

@@ -65,9 +65,9 @@ def test_the_simulator_makes_a_token_of_its_own_and_keeps_it(tmp_path: Path, mon
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
 
-    wiring.app()
+    wiring.build_network()
     token = file.read_text()
-    wiring.app()
+    wiring.build_network()
 
     assert file.read_text() == token
     assert len(token) == 32

@@ -279,3 +279,18 @@ def test_a_lease_that_is_lost_is_not_given_back() -> None:
 
     assert not room.inbox.leases.give_back(ROOM_WHO, "another's")
     assert room.inbox.leases.take(ROOM_WHO) is None
+
+
+def test_a_mark_whose_row_cannot_be_read_keeps_no_other_from_being_settled(folder: Path) -> None:
+    room = Room()
+    (bad,) = room.texts("bad")
+    die_before_the_first_byte(room, folder)
+    row = {"user_id": ANN, "message_key": f"out#{bad.sid}#0", "state": "PONDERING"}
+    room.store.storage.tables.put_all("DadaCatMessages", [row])
+    (home,) = {path.parent for path in files(folder)}
+    (home / "0.mark").write_bytes(b"\xff" * 100)
+
+    look(room, folder)
+
+    assert "set aside" in [event.name for event in room.telemetry.events]
+    assert [path.name for path in files(folder) if path.name != "0.mark"] == []

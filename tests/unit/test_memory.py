@@ -362,7 +362,7 @@ def test_what_a_scribe_takes_to_say_nothing_is_on_the_bill() -> None:
 
     memories(room, clerk, purse).refresh(WHO, ANN)
 
-    entries = list(room.store.costs.since(room.now() - timedelta(days=1)))
+    entries = list(room.store.costs.since(room.now() - timedelta(days=1), print))
     (memo,) = [cost for cost in entries if not cost.turn and cost.model]
     assert memo.engine == "openai:parrot"
     assert memo.model > 100
@@ -379,7 +379,7 @@ def test_notes_cost_money_and_wait_where_there_is_none() -> None:
 
     memories(room, clerk, room.a_quota(Caps(day=10**6))).refresh(WHO, ANN)
     assert stands(room).summary == "ann likes tuna."
-    memo = [cost for cost in room.store.costs.since(room.now() - timedelta(days=1)) if cost.tokens_in == 50]
+    memo = [cost for cost in room.store.costs.since(room.now() - timedelta(days=1), print) if cost.tokens_in == 50]
     assert [(cost.engine, cost.model, cost.replies) for cost in memo] == [("openai:parrot", 55, 0)]
 
 

@@ -66,7 +66,7 @@ def compose_visits(  # noqa: PLR0913 - all that a visit consists of
     sleep: Callable[[float], None] = time.sleep,
 ) -> Visits:
     """Return visits, put together from their parts."""
-    filing = Filing(journal, worker=worker)
+    filing = Filing(journal, worker=worker, telemetry=telemetry)
     intake = Intake(journal, filing, delivery, limiter, settings, cat.watch, mark=mark, telemetry=telemetry)
     responder = Responder(journal, inbox.agenda, intake, cat, budget, settings, media=media, telemetry=telemetry)
     return Visits(

@@ -1,0 +1,164 @@
+"""Commands about what only an operator can decide: held replies, and items that were set aside."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from dadacat.terminal import (
+    AS_JSON,
+    NUMBERS,
+    YES,
+    confirm,
+    echo,
+    load_settings,
+    or_exit,
+    print_json,
+    say_set_aside,
+)
+
+if TYPE_CHECKING:
+    from operations.held import HeldReplies
+    from runtime.settings import Settings
+
+commands = click.Group()
+LIMIT = click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Print at most this many lines."
+)
+
+
+@commands.group()
+def held() -> None:
+    """Handle replies that may have been sent: list, show, resend or settle them.
+
+    No reply is ever sent again by itself once its outcome is unknown.
+    """
+
+
+def _held(chosen: Settings) -> HeldReplies:
+    from datetime import timedelta
+
+    from operations.held import HeldReplies
+    from worker.build.inbox import redis_client, redis_inbox
+    from worker.build.journal import build_journal
+    from worker.build.twilio import twilio_message_list
+
+    return HeldReplies(
+        journal=build_journal(chosen),
+        inbox=redis_inbox(chosen, redis_client(chosen)),
+        message_list=twilio_message_list(chosen),
+        validity=timedelta(seconds=chosen.delivery.validity_seconds),
+    )
+
+
+@held.command("list")
+@LIMIT
+@click.option("--search", is_flag=True, help="Read every row of the journal: an earlier release did not list them.")
+@NUMBERS
+@AS_JSON
+def list_held(*, limit: int, search: bool, numbers: bool, as_json: bool) -> None:
+    """List the replies that are held, then those whose outcome may still arrive (UNKNOWN)."""
+    from operations.names import person_namer
+
+    chosen = load_settings(twilio=True, tree=True)
+    name = person_namer(chosen.who_key, numbers=numbers)
+    replies = or_exit(lambda: list(_held(chosen).listed(limit, search=search, set_aside=say_set_aside)))
+    replies = [{**reply, "person": name(reply["person"])} for reply in replies]
+    if as_json:
+        print_json(replies)
+        return
+    for reply in replies:
+        echo(
+            f"{reply['since']:.19}  {reply['key']}  {reply['person']}  {reply['state']}  "
+            f"{_span(reply['age_seconds'])}: {reply['reason']}"
+        )
+    if not replies:
+        echo("no reply is in doubt")
+
+
+@held.command("show")
+@click.argument("name")
+@NUMBERS
+def show_held(*, name: str, numbers: bool) -> None:
+    """Show a reply in doubt with its words and every attempt, by its key or the MessageSid of its text."""
+    from operations.names import person_namer
+
+    chosen = load_settings(twilio=True, tree=True)
+    reply = or_exit(lambda: _held(chosen).show(name))
+    print_json({**reply, "person": person_namer(chosen.who_key, numbers=numbers)(reply["person"])})
+
+
+@held.command()
+@click.argument("name")
+@YES
+def resend(*, name: str, yes: bool) -> None:
+    """Send a held reply again, once. The person may get it twice.
+
+    Refused while its outcome may still arrive, and after STOP. If Twilio lists the message, it is settled instead.
+    """
+    confirm(f"{name} may have been sent already, and the person may get it twice. Send it again?", yes=yes)
+    replies = _held(load_settings(twilio=True, tree=True))
+    echo(or_exit(lambda: replies.resend(name)))
+
+
+@held.command()
+@click.argument("name")
+@click.option("--sent/--not-sent", "was_sent", default=None, help="What became of it, as you know it.")
+@YES
+def settle(*, name: str, was_sent: bool | None, yes: bool) -> None:
+    """Record what became of a held reply. It leaves the list, and is not sent again.
+
+    A report of Twilio that comes later still counts.
+    """
+    if was_sent is None:
+        raise click.UsageError("say --sent or --not-sent")
+    confirm(f"{name} was {'sent' if was_sent else 'not sent'}. Record it?", yes=yes)
+    replies = _held(load_settings(twilio=True, tree=True))
+    echo(or_exit(lambda: replies.settle(name, was_sent=was_sent)))
+
+
+@commands.group("set-aside")
+def set_aside() -> None:
+    """List rows, messages and reports that could not be handled. The reconciler tries them again."""
+
+
+@set_aside.command("list")
+@LIMIT
+@AS_JSON
+def list_set_aside(*, limit: int, as_json: bool) -> None:
+    """List what was set aside, with the error, how often it failed, and since when."""
+    from operations import set_aside
+    from worker.build.journal import build_journal
+
+    journal = build_journal(load_settings(tree=True))
+    items = or_exit(lambda: list(set_aside.listed(journal, limit)))
+    if as_json:
+        print_json(items)
+        return
+    for item in items:
+        echo(f"{item['first_at']:.19}  {item['kind']} {item['name']}  {item['times']} times: {item['error']}")
+    if not items:
+        echo("nothing is set aside")
+
+
+@set_aside.command("discard")
+@click.argument("name")
+@YES
+def discard_set_aside(*, name: str, yes: bool) -> None:
+    """Take an item off the list. A row that is not mended comes back; a message or a report does not."""
+    from operations import set_aside
+    from worker.build.inbox import redis_client, redis_inbox
+    from worker.build.journal import build_journal
+
+    chosen = load_settings(twilio=True, tree=True)
+    confirm(f"{name} will not be tried again. Discard it?", yes=yes)
+    inbox = redis_inbox(chosen, redis_client(chosen))
+    or_exit(lambda: set_aside.discard(build_journal(chosen), inbox, name))
+    echo(f"{name} is discarded")
+
+
+def _span(seconds: int) -> str:
+    """Return an age in its largest unit, such as `3 h`."""
+    units = ((86_400, "d"), (3600, "h"), (60, "min"))
+    return next((f"{seconds // size} {unit}" for size, unit in units if seconds >= size), f"{seconds} s")

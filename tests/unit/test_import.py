@@ -1,0 +1,115 @@
+"""An import takes what an export wrote, and changes no person who is known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from conversation.storage import InMemoryStorage
+from journal.store import Journal
+from operations import export, import_
+from operations.errors import BadRequest
+from tests.builders import ANN, BEN
+from tests.room import Room
+
+ITEM = {"user_id": BEN, "created_at": "2026-11-29T12:00:00+00:00", "updated_at": "2026-11-29T12:00:00+00:00",
+        "messages": "[]", "is_active": True}  # fmt: skip
+ROW = {"user_id": BEN, "message_key": "in#SM1", "sid": "SM1", "state": "SILENT", "arrived": "1732312345678-000007",
+       "content": "hello", "to": "+15005550006", "tries": 1}  # fmt: skip
+
+
+def lines_of(room: Room) -> list[str]:
+    return list(export.lines(room.store, None, print))
+
+
+def imported(journal: Journal, lines: Sequence[str]) -> tuple[int, int]:
+    return import_.write(journal, import_.read(journal, lines))
+
+
+def test_an_export_comes_back_as_it_was() -> None:
+    room = Room()
+    room.texts("hello", "and again")
+    room.serve()
+    elsewhere = Journal.on(InMemoryStorage())
+
+    assert imported(elsewhere, lines_of(room)) == (1, 4)
+    assert list(export.lines(elsewhere, None, print)) == lines_of(room)
+
+
+def test_rows_alone_do_not_change_a_person_who_is_known() -> None:
+    room = Room()
+    (text,) = room.texts("hello")
+    room.serve()
+    rows = [{**ROW, "user_id": ANN, "message_key": f"in#{text.sid}", "sid": text.sid, "content": "I agree to pay"}]
+
+    with pytest.raises(BadRequest, match=r"line 1: \**01 is known here already"):
+        imported(room.store, [json.dumps({"row": row}) for row in rows])
+
+    turn = room.store.turns.get(ANN, text.sid)
+    assert turn is not None
+    assert turn.content == "hello"
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("root:x:0:0:root:/root:/bin/bash", "no JSON object"),
+        ("[" * 100_000, "no JSON object"),
+        ('{"row": {"user_id": ' * 20_000, "no JSON object"),
+        ('{"item": NaN}', "no JSON object"),
+        ('{"item": 1, "row": 2}', "no item and no row"),
+        ('{"item": {"user_id": "+1"}}', "lacks created_at, updated_at, messages"),
+        ('{"item": {"user_id": "#reconciler"}}', "names no person"),
+        ('{"row": []}', "names no person"),
+        (json.dumps({"item": {**ITEM, "messages": "not json"}}), "is not JSON"),
+        (json.dumps({"row": {**ROW, "state": ["SILENT"]}}), "no state like that"),
+        (json.dumps({"row": {**ROW, "state": "PONDERING"}}), "no state like that"),
+        (json.dumps({"row": {**ROW, "state": "SENT"}}), "no state like that"),
+        (json.dumps({"row": {**ROW, "state": "FILED"}}), r"not settled \(FILED\)"),
+        (json.dumps({"row": {**ROW, "message_key": "in"}}), "none of the journal's"),
+        (json.dumps({"row": {**ROW, "message_key": 7}}), "none of the journal's"),
+        (json.dumps({"row": {**ROW, "arrived": "yesterday"}}), "no time of arrival"),
+        (json.dumps({"row": {**ROW, "settled_at": "yesterday"}}), "a time is no time"),
+        (json.dumps({"row": {name: value for name, value in ROW.items() if name != "content"}}), "lacks content"),
+        (json.dumps({"row": ROW}).replace('"tries": 1', f'"tries": {"9" * 4000}'), "more than DynamoDB takes"),
+        (json.dumps({"row": ROW}).replace('"tries": 1', f'"tries": 0.{"9" * 4000}'), "more than DynamoDB takes"),
+        (json.dumps({"row": ROW}).replace('"tries": 1', '"tries": 1e999'), "more than DynamoDB takes"),
+        (json.dumps({"row": {**ROW, "content": "x" * 500_000}}), "more than DynamoDB takes"),
+        (json.dumps({"row": ROW}).replace('"tries": 1', '"deep": ' + "[" * 40 + "]" * 40), "more than DynamoDB takes"),
+    ],
+)
+def test_what_is_no_line_of_an_export_is_named_and_nothing_is_written(line: str, reason: str) -> None:
+    journal = Journal.on(InMemoryStorage())
+
+    with pytest.raises(BadRequest, match=f"line 2: .*{reason}"):
+        imported(journal, [json.dumps({"item": ITEM}), line])
+
+    assert list(journal.archive.items()) == []
+
+
+def test_a_key_that_stands_twice_is_refused() -> None:
+    with pytest.raises(BadRequest, match="line 2: stands in the file before"):
+        import_.read(Journal.on(InMemoryStorage()), [json.dumps({"row": ROW})] * 2)
+
+
+@pytest.mark.parametrize(
+    ("state", "key", "listed"),
+    [
+        ("SILENT", "in#SM1", None),
+        ("DEAD", "in#SM1", "dead"),
+        ("SENT", "out#SM1#0", None),
+        ("HELD", "out#SM1#0", "held"),
+    ],
+)
+def test_only_the_operators_lists_show_what_was_imported(state: str, key: str, listed: str | None) -> None:
+    more: dict[str, Any] = {"message_key": key, "state": state, "unsettled": "03", "since": "2026-11-29T12:00:00+00:00"}
+    part = {"turn": "SM1", "number": 0, "sender": "+15005550006"} if key.startswith("out") else {}
+    journal = Journal.on(InMemoryStorage())
+
+    imported(journal, [json.dumps({"row": {**ROW, **more, **part}})])
+
+    (row,) = journal.archive.rows(BEN)
+    assert row.get("unsettled") == listed

@@ -1,0 +1,134 @@
+"""Find texts whose webhook never arrived, and try messages again that were set aside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from inbox.ports import Inbox
+from journal.ports import Journal
+from runtime.isolation import BadItem, SetAside, isolated
+from sms.messages import InboundSms, Media, MessageSid, user_of
+from sms.ports import Listed, Listing, MessageList
+from worker import telemetry
+from worker.statement import MESSAGE, OVERLAP, Statement
+
+#: A younger text is most likely still on its way through the webhook.
+GRACE: Final = timedelta(seconds=10)
+#: The name under which the journal stores how far the list of received texts was read.
+RECEIVED: Final = "watermark"
+#: A text found this long after it was sent means that webhooks are being lost.
+LATE: Final = timedelta(seconds=60)
+
+
+class MissedTexts:
+    """Reads the carrier's list of texts to our numbers."""
+
+    def __init__(  # noqa: PLR0913 - two stores, the carrier, and what shapes a look
+        self,
+        inbox: Inbox,
+        journal: Journal,
+        message_list: MessageList,
+        statement: Statement,
+        *,
+        numbers: Sequence[str],
+        per_number: bool,
+        telemetry: telemetry.Telemetry,
+        set_aside: SetAside,
+    ) -> None:
+        self._inbox = inbox
+        self._journal = journal
+        self._message_list = message_list
+        self._statement = statement
+        self._numbers = numbers
+        self._per_number = per_number
+        self._telemetry = telemetry
+        self._set_aside = set_aside
+
+    def read(self, since: timedelta | None, passed: Callable[[str], None]) -> tuple[int, int]:
+        """Accept every listed text that the journal does not know; return how many, and how many of them late.
+
+        `since`: look this far back, instead of from the end of the last look. `passed` is called for each number.
+        Raises `CarrierAway`.
+        """
+        if not self._numbers:
+            return 0, 0
+        mark = self._journal.unsettled.watermark(RECEIVED)
+        if mark is None and since is None:
+            # the first look ever: texts from before this installation are not answered
+            self._journal.unsettled.set_watermark(RECEIVED, self._carriers_time())
+            return 0, 0
+        if since is not None:
+            mark = self._carriers_time() - since + OVERLAP
+        assert mark is not None
+        missed = late = 0
+        read_at: list[datetime] = []
+        for number in self._numbers:
+            listing = self._message_list.received_by(number, since=mark - OVERLAP)
+            read_at.append(listing.read_at)
+            more = self._accept_unknown(listing)
+            missed, late = missed + more[0], late + more[1]
+            passed("texts that we may have missed")
+        self._journal.unsettled.set_watermark(RECEIVED, min(read_at))
+        return missed, late
+
+    def retry(self, now: datetime) -> None:
+        """Try the messages again that were set aside: the watermarks have passed them. Raises `CarrierAway`."""
+        for record in list(self._journal.aside.all()):
+            if record.item.kind == MESSAGE:
+                with isolated(MESSAGE, record.item.name, self._set_aside):
+                    self._retry(MessageSid(record.item.name), now)
+                    self._journal.aside.remove(MESSAGE, record.item.name)
+
+    def _accept_unknown(self, listing: Listing) -> tuple[int, int]:
+        for sid in listing.unreadable:
+            self._set_aside(BadItem(kind=MESSAGE, name=sid, error="not in Twilio's form"))
+        missed = late = 0
+        texts = [entry for entry in reversed(listing.messages) if entry.inbound]
+        known = self._known(texts)
+        for entry in texts:
+            age = listing.read_at - entry.created
+            # a text that the journal knows had its webhook
+            if entry.sid not in known and age > GRACE:
+                with isolated(MESSAGE, entry.sid, self._set_aside):
+                    accepted = self._accept(entry, age)
+                    missed, late = missed + accepted, late + (accepted and age > LATE)
+        return missed, late
+
+    def _accept(self, entry: Listed, age: timedelta) -> bool:
+        """Accept a listed text; False if it waits in the inbox, so that it had its webhook."""
+        media = self._message_list.pictures(entry.sid) if entry.pictures else ()
+        if not self._inbox.texts.accept(_text_from(entry, age, media)):
+            return False
+        self._telemetry.emit(telemetry.repaired("missed late" if age > LATE else "missed", entry.sid))
+        return True
+
+    def _retry(self, sid: MessageSid, now: datetime) -> None:
+        listing = self._message_list.one(sid)
+        if listing.unreadable:
+            raise ValueError("not in Twilio's form")
+        for entry in listing.messages:
+            if not entry.inbound:
+                self._statement.read_one(entry, now)
+            elif not self._known([entry]):
+                self._accept(entry, listing.read_at - entry.created)
+
+    def _known(self, texts: Sequence[Listed]) -> frozenset[str]:
+        users = [(user_of(entry.sender, entry.to, per_number=self._per_number), entry.sid) for entry in texts]
+        return self._journal.unsettled.known(users)
+
+    def _carriers_time(self) -> datetime:
+        return self._message_list.received_by(self._numbers[0], since=None).read_at
+
+
+def _text_from(entry: Listed, age: timedelta, media: tuple[Media, ...]) -> InboundSms:
+    return InboundSms(
+        sid=entry.sid,
+        sender=entry.sender,
+        to=entry.to,
+        body=entry.body,
+        media=media,
+        repaired=True,
+        found_after_seconds=int(age.total_seconds()),
+    )
