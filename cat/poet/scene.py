@@ -34,7 +34,7 @@ _LEAD: Final = re.compile(
     r"^(?:(?:oh|well|so|and|but|hey|hi|hello|ok|yes|no|btw|also|actually|honestly|haha|lol|ugh|omg)\b[ ,.!]*)+"
 )
 _STARTS: Final = re.compile(
-    r"^(?:i|i'm|i've|i'd|i'll|my|we|we're|we've|our|he|she|they|it|the|a|an|this|some|two|three|four|"
+    r"^(?:everyone|everybody|nobody|getting|i|i'm|i've|i'd|i'll|my|we|we're|we've|our|he|she|they|it|the|a|an|this|some|two|three|four|"
     r"there(?:'s| is| are| was| were)|he's|she's|it's|they're|i'm)(?=\s\S)"
 )
 #: A statement with one of these is not said back: it may be about people.
@@ -106,7 +106,7 @@ class Scene:
         """The text if it is a few words without a noun, such as `too late`; empty otherwise."""
         said = self.plain.strip(" .!,")
         few = 0 < len(said.split()) <= FRAGMENT_WORDS and said.replace(" ", "").replace("'", "").isalnum()
-        return said if few and not self.nouns and not said.isdigit() and is_sayable(said) else ""
+        return said if few and not self.nouns and not self.clause and not said.isdigit() and is_sayable(said) else ""
 
     @property
     def name(self) -> str:

@@ -14,7 +14,7 @@ from cat.poet.words import Noun
 
 SLOT: Final = re.compile(r"\{(\w+)\}")
 #: A statement on something else than the person.
-IT: Final = re.compile(r"(?:it|there|he|she|they|the|an?|this|some)\b")
+IT: Final = re.compile(r"(?:it|there|he|she|they|the|an?|this|some|everyone|everybody|nobody)\b")
 #: Things drawn at random, of which the one closest in sound to the noun is used.
 THINGS_HEARD: Final = 4
 #: Spanish nouns that are feminine and take `el`.

@@ -23,6 +23,7 @@ _ENDINGS: Final = ("s", "es", "ed", "d", "ing", "er", "ers", "ly", "y", "n't", "
 _STRETCHED: Final = re.compile(r"(\w)\1{2,}")
 _TOKEN: Final = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*|\d\w*|\+")
 _LETTERS: Final = string.ascii_lowercase
+_VOWELS: Final = frozenset("aeiouy")
 
 
 def plain(text: str, language: str) -> str:
@@ -84,5 +85,6 @@ def _one_typo_away(word: str) -> Iterator[str]:
     yield from (left + right[1] + right[0] + right[2:] for left, right in halves if len(right) > 1)
     yield from (left + right[1:] for left, right in halves if right)
     for letter in _LETTERS:
-        yield from (left + letter + right[1:] for left, right in halves if right)
-        yield from (left + letter + right for left, right in halves)
+        # a consonant in the place of another is rather another word
+        yield from (left + letter + right[1:] for left, right in halves if right and {letter, right[0]} <= _VOWELS)
+        yield from (left + letter + right for left, right in halves if letter in _VOWELS or left[-1:] == letter)
