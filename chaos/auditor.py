@@ -56,12 +56,9 @@ class ListedMessage:
     def wants_second_try(self) -> bool:
         """Return whether it failed in delivery with an error code after which it is sent once more, soon."""
         code = self.error_code
-        return (
-            self.status in FAILED
-            and code is not None
-            and codes.class_of(code) is ErrorClass.FAILED_LATER
-            and not codes.waits_for_tomorrow(code)
-        )
+        if self.status not in FAILED or code is None:
+            return False
+        return codes.of_report(code).error_class is ErrorClass.FAILED_LATER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

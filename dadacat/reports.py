@@ -54,15 +54,18 @@ def stats(*, since: str, as_json: bool) -> None:
     Reads every row of the journal.
     """
     from operations import durations, stats
-    from worker.build.inbox import redis_client, redis_inbox
+    from worker.build.inbox import circuit, redis_client, redis_inbox
     from worker.build.journal import build_journal
 
     chosen = load_settings(twilio=True, tree=True)
-    inbox = redis_inbox(chosen, redis_client(chosen))
+    client = redis_client(chosen)
+    inbox, breakers = redis_inbox(chosen, client), circuit(chosen, client)
     begin = or_exit(lambda: durations.ago(since))
     with status_line() as progress:
         report = or_exit(
-            lambda: stats.gather(build_journal(chosen), inbox, since=begin, set_aside=say_set_aside, progress=progress)
+            lambda: stats.gather(
+                build_journal(chosen), inbox, breakers, since=begin, set_aside=say_set_aside, progress=progress
+            )
         )
     if as_json:
         print_json(report)
@@ -75,6 +78,9 @@ def stats(*, since: str, as_json: bool) -> None:
     if thought["median"] is not None:
         echo(f"{'thinking':<12}{thought['median']:>8}  ms, median; {thought['p95']} ms for 95 of 100")
     echo(f"{'waiting':<12}{report['oldest_waiting_seconds'] or 0:>8.0f}  s, the oldest unanswered text")
+    for stop in report["stopped"]:
+        what = f"{stop['scope']} {stop['name']}".strip()
+        echo(f"{'stopped':<12}{stop['people']:>8}  waiting for {what}, since {stop['since']}: {stop['reason']}")
 
 
 @commands.command()

@@ -30,10 +30,12 @@ DRAIN_REQUESTED: Final = "receipts:rung"
 #: String: a recount was requested a moment ago; for `inbox.times.COUNT_AGAIN`.
 COUNT_REQUESTED: Final = "reminded:#count"
 
-#: Hash, `reason` and `since` in milliseconds; exists while the circuit is open.
+#: The account's circuit breaker: see `circuit`.
 CIRCUIT: Final = "circuit"
-#: String: one send was let through an open circuit; for the time between two probes.
+#: The account's probe: see `probe`.
 PROBE: Final = "circuit:probe"
+#: Sorted set of the open circuits other than the account's, such as `sender:+15005550006`, by when they opened.
+CIRCUITS: Final = "circuits"
 
 #: String, set when the totals of what was spent are complete; missing: Redis was emptied.
 BUDGET_EPOCH: Final = "purse:epoch"
@@ -42,6 +44,30 @@ RECOUNT: Final = "purse:count"
 
 #: What precedes a person or a duty in the key of its lease; the script `due` appends the rest.
 LEASE_PREFIX: Final = "lease:"
+
+
+def circuit(place: str) -> str:
+    """Hash of an open circuit breaker; until it is closed, or unused for `inbox.circuit.KEPT`.
+
+    `place` is such as `sender:+15005550006`, `channel:whatsapp:+15005550006` or `destination:` with a hash, empty for
+    the account. Fields: `reason`, `since`, `last`, `times`, `pause`, `by`; an earlier release knows the first two.
+    """
+    return f"{CIRCUIT}:{place}" if place else CIRCUIT
+
+
+def probe(place: str) -> str:
+    """Whether one send was let through an open circuit a moment ago; for the time between two probes."""
+    return f"{PROBE}:{place}" if place else PROBE
+
+
+def circuit_waiting(place: str) -> str:
+    """Set of the people whose replies wait for a circuit; until it is closed."""
+    return f"{CIRCUIT}:waiting:{place}"
+
+
+def circuit_suspected(place: str) -> str:
+    """Set of the people who were refused because of a sender or channel; for `inbox.circuit.SUSPECTED`."""
+    return f"{CIRCUIT}:suspected:{place}"
 
 
 def texts(who: str) -> str:

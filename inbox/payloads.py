@@ -91,6 +91,7 @@ def encode_report(report: DeliveryReport) -> bytes:
         "attempt": report.attempt_id,
         **({"error": report.error_code} if report.error_code is not None else {}),
         **({"from": report.sender} if report.sender else {}),
+        **({"who": report.who} if report.who else {}),
     }
     return _encode(fields).encode()
 
@@ -106,6 +107,7 @@ def decode_report(payload: bytes) -> DeliveryReport:
             attempt_id=_string(fields["attempt"]),
             error_code=None if (code := fields.get("error")) is None else int(code),
             sender=_string(fields.get("from", "")),
+            who=_string(fields.get("who", "")),
         )
     except (KeyError, TypeError, ValueError, OverflowError) as exc:
         raise UnreadableEntry(f"not a delivery report: {type(exc).__name__}") from exc

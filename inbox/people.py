@@ -9,7 +9,9 @@ import redis
 from inbox import keys
 from inbox.connection import Scripts, translated
 from inbox.payloads import Who
+from inbox.ports import Place
 from inbox.reports import forget_reports
+from sms.ports import Scope
 
 
 class RedisPeople:
@@ -41,7 +43,18 @@ class RedisPeople:
         removed += int(self._redis.delete(*names))
         for name in (keys.AGENDA, keys.WAITING):
             removed += int(self._redis.zrem(name, who))
+        removed += self._forget_circuit(who)
         return removed + int(self._redis.hdel(keys.PEOPLE, who))
+
+    def _forget_circuit(self, who: Who) -> int:
+        """Delete the person's own circuit, and the person's place in those of our senders."""
+        key = Place(Scope.DESTINATION, who).key
+        names = (keys.circuit(key), keys.probe(key), keys.circuit_waiting(key), keys.circuit_suspected(key))
+        removed = int(self._redis.delete(*names)) + int(self._redis.zrem(keys.CIRCUITS, key))
+        for pattern in (keys.circuit_waiting("*"), keys.circuit_suspected("*")):
+            for name in self._redis.scan_iter(match=pattern, count=1000):
+                removed += int(self._redis.srem(name, who))
+        return removed
 
 
 def _names(who: Who) -> list[str]:

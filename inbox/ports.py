@@ -13,7 +13,9 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from inbox.payloads import Who
+from inbox.stopped import Stopped
 from sms.messages import DeliveryReport, InboundSms
+from sms.ports import Scope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,29 +192,82 @@ class Inbox:
     clock: Clock
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What one circuit breaker stops: the account, a sender, a channel of a sender, or one person."""
+
+    scope: Scope
+    #: Such as `+15005550006`, `whatsapp:+15005550006` or a person's hash; empty for the account.
+    name: str = ""
+
+    @property
+    def key(self) -> str:
+        """Return the place's part of a key in Redis, such as `sender:+15005550006`; empty for the account."""
+        return "" if self.scope is Scope.ACCOUNT else f"{self.scope}:{self.name}"
+
+    @classmethod
+    def of_key(cls, key: str) -> Place:
+        """Return the place with this part of a key. Raises `ValueError` for an unknown scope."""
+        scope, _, name = key.partition(":")
+        return cls(Scope(scope), name) if key else cls(Scope.ACCOUNT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """A refusal that concerns more than one message."""
+
+    place: Place
+    #: The person to whom the message was to go.
+    who: Who
+    reason: str
+    #: So many people must have been refused before a sender or channel is stopped; until then only `who` waits.
+    people: int = 1
+    #: The pauses between two probes grow, because only time mends it, or because each probe costs a message.
+    grows: bool = False
+    #: A delivery report said so: that the carrier accepts a message is no proof of the contrary.
+    reported: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passage:
     """Whether a send may go ahead."""
 
     allowed: bool
-    #: This send is the probe that tests whether the circuit can be closed.
-    probe: bool = False
-    #: If it may not: how long until the next probe, and why.
+    #: The open circuits that this send tests.
+    probes: tuple[Place, ...] = ()
+    #: If it may not: which circuit stops it longest, until its next probe, and why.
+    stopped: Place | None = None
     wait_ms: int = 0
     reason: str = ""
 
 
 class Circuit(Protocol):
-    """A circuit breaker for all workers."""
+    """The circuit breakers of all workers, one for each place at which the carrier refuses us."""
 
-    def passage(self) -> Passage:
-        """Decide whether a send may go ahead. The worker asks before it claims a part."""
+    def passage(self, places: Sequence[Place]) -> Passage:
+        """Decide whether a send through these places may go ahead. The worker asks before it claims a part.
 
-    def open(self, reason: str) -> bool:
-        """Stop all sending; return whether the circuit was closed before."""
+        A probe is taken of every open place at once, or of none if another place stops the send.
+        """
 
-    def close(self) -> None:
-        """Allow sending again. A second call does nothing."""
+    def open(self, stop: Stop) -> Place | None:
+        """Stop a place, or only the person; return what was open before and is stopped now, None if nothing."""
+
+    def close(self, places: Sequence[Place], *, delivered: bool = False) -> Sequence[Place]:
+        """Allow sending again, and wake everyone who waits; return the places that this call opened.
+
+        A place that a report stopped is opened by a delivery (`delivered`). A message that is only accepted opens it if
+        no report says otherwise for `inbox.circuit.PROOF`. A delivery says nothing of a place that an answer stopped.
+        """
+
+    def wait(self, place: Place, who: Who) -> bool:
+        """Note that a person waits for a place; False, and nothing is noted, if it is open again."""
+
+    def tidy(self) -> None:
+        """Wake the people who wait for a place whose circuit has expired."""
+
+    def stopped(self) -> Sequence[Stopped]:
+        """List the open circuits, the widest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ out#<MessageSid>#<n>   state turn number content sender            frozen when t
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -123,8 +123,11 @@ class Outbox:
             rank = states.STATUS_RANK.get(binding.status, 0)
             values |= {"status": IfMissing(binding.status), "rank": IfMissing(rank)}
         when = same_attempt & _state_in(*states.part_sources(binding.state))
+        update = listing.moved(self._update(part, values, when=when), binding.state, now)
+        if binding.state is PartState.SENT:
+            update = _without_past_failures(update)
         try:
-            row = self._tables.update(listing.moved(self._update(part, values, when=when), binding.state, now))
+            row = self._tables.update(update)
         except ConditionFailed as failed:
             if failed.rows[0] is None:
                 return part
@@ -184,7 +187,7 @@ class Outbox:
             "rank": rank,
             "status_at": stamp,
             "state": str(PartState.SENT),
-            f"{report.status}_at": IfMissing(stamp),
+            **({f"{report.status}_at": IfMissing(stamp)} if rank else {}),
             "log": _event(
                 at=stamp,
                 report=report.status,
@@ -207,7 +210,7 @@ class Outbox:
             & is_news,
         )
         try:
-            return codec.decode(ReplyPart, self._tables.update(update))
+            return codec.decode(ReplyPart, self._tables.update(_without_past_failures(update)))
         except ConditionFailed as failed:
             row = failed.rows[0]
             if row is None or report.attempt_id not in row.get("attempts", ()):
@@ -236,6 +239,12 @@ class Outbox:
     ) -> Update:
         add: dict[str, int | frozenset[str]] = {"attempts": frozenset({attempt_id})} if attempt_id else {}
         return Update(table=self._names.messages, key=_key(part), set=values, add=add, when=when)
+
+
+def _without_past_failures(update: Update) -> Update:
+    """Remove the code and the reason of a failure that is over, unless this update writes new ones."""
+    over = [name for name in ("error_code", "reason") if name not in update.set]
+    return replace(update, remove=(*update.remove, *over))
 
 
 def newest_rows(tables: Tables, names: schema.Names, user_id: str, limit: int) -> list[Row]:

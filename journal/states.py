@@ -87,6 +87,7 @@ STATUS_RANK: Final[Mapping[str, int]] = {
     "sending": 3,
     "sent": 4,
     "canceled": 5,
+    "partially_delivered": 5,
     "failed": 5,
     "undelivered": 5,
     "delivered": 6,

@@ -19,6 +19,8 @@ from runtime.money import dollars
 
 #: How many of a person's newest rows are searched for a reply's sid.
 RECENT_ROWS: Final = 1000
+#: A code on such a part is of an attempt before: an earlier release left it there.
+ARRIVED: Final = frozenset({"delivered", "read"})
 
 
 class Rows(Protocol):
@@ -138,7 +140,7 @@ def _fate(part: ReplyPart) -> str:
         return f"part {part.number}{' again' if part.again else ''} {part.reason}"
     words = {
         PartState.SENT: f"sent as {part.sid}, last reported {part.status}"
-        + (f" with error {part.error_code}" if part.error_code else ""),
+        + (f" with error {part.error_code}" if part.error_code and part.status not in ARRIVED else ""),
         PartState.UNKNOWN: "may have been sent: waits for evidence, and is not sent again",
         PartState.HELD: "may have been sent, and no evidence came: held, and only `dadacat held resend` sends it again",
         PartState.RETRY: f"not sent yet ({part.reason}); tried again",

@@ -7,7 +7,7 @@ All checks run at the same time, so that together they take no longer than the s
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import closing
@@ -27,11 +27,13 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from conversation import schema
 from inbox import keys
+from inbox.stopped import Stopped, described
 from operations import connect
 from operations.connect import Change
 from runtime.settings import TWILIO_API, Settings
 from sms import signature
 from sms.errors import CarrierAway, Refused
+from worker.build.inbox import circuit
 from worker.build.twilio import twilio_account
 
 #: Time limit of one check, and of all checks together.
@@ -253,6 +255,13 @@ def _expiry(client: Any, name: str) -> Iterator[Result]:  # Any: boto3's own sha
         )
 
 
+#: https://www.twilio.com/docs/usage/trials (read 2026-11-29)
+_TRIAL: Final = (
+    "it is a trial account: Twilio delivers replies only to verified people, from the number assigned to each, "
+    "in few segments, with a line of its own before them, and not many a day"
+)
+
+
 def _twilio(chosen: Settings) -> Iterator[Result]:
     try:
         with closing(twilio_account(chosen)) as twilio:
@@ -261,6 +270,8 @@ def _twilio(chosen: Settings) -> Iterator[Result]:
                 yield wrong(f"the account is {status or 'in an unknown state'}", "see Twilio's console")
                 return
             yield ok("the login is valid and the account is active")
+            if twilio.is_trial():
+                yield warning(_TRIAL, "verify your number in its console and set REPLY_MAX_SEGMENTS=1, or upgrade")
             if date:
                 yield from _clock((date - datetime.now(UTC)).total_seconds())
             yield from map(_number, connect.changes(chosen, twilio))
@@ -330,7 +341,7 @@ def _workers(chosen: Settings) -> Iterator[Result]:
         with closing(_redis_client(chosen)) as client:
             waiting: Any = client.zrange(keys.WAITING, 0, 0, withscores=True)
             seconds, _ = client.time()
-            stopped: Any = client.hget(keys.CIRCUIT, "reason")
+            stopped = circuit(chosen, client).stopped()
         # a worker that does not answer in this time is fully busy, or absent
         with Celery(broker=chosen.redis.url, set_as_current=False) as app:
             workers = app.control.ping(timeout=PING_SECONDS)
@@ -338,9 +349,7 @@ def _workers(chosen: Settings) -> Iterator[Result]:
         yield warning(f"cannot be asked without Redis ({type(exc).__name__})", "see the finding on redis")
         return
     age = max(0.0, int(seconds) - waiting[0][1] / 1000) if waiting else 0.0
-    if stopped:
-        remedy = "repair the account; within half a minute a probe closes the circuit breaker again"
-        yield wrong(f"nothing is sent: {stopped.decode()}", remedy)
+    yield from _stopped(stopped, probe_seconds=chosen.delivery.probe_seconds)
     if not workers:
         waits = f", and a text has waited for {age:.0f} s" if age else ""
         yield wrong(f"no worker answers{waits}", "start dadacat worker")
@@ -349,6 +358,17 @@ def _workers(chosen: Settings) -> Iterator[Result]:
         yield wrong(what, "see dadacat dead-letters list, and the workers' logs")
     else:
         yield ok(f"{len(workers)} answer; the oldest text has waited for {age:.0f} s")
+
+
+def _stopped(stopped: Sequence[Stopped], *, probe_seconds: float) -> Iterator[Result]:
+    """Report what Twilio refuses: for all, for a sender, for a channel, or for single people."""
+    wide = [stop for stop in stopped if stop.scope != "destination"]
+    alone = [stop for stop in stopped if stop.scope == "destination"]
+    for sentence in described(wide):
+        remedy = f"repair it at Twilio: one reply tries it every {probe_seconds:.0f} s, or later if only time mends it"
+        yield wrong(sentence, remedy)
+    for sentence in described(alone):
+        yield warning(sentence, "no other person waits for it; dadacat explain shows the story of a reply")
 
 
 def _engines(chosen: Settings) -> Iterator[Result]:

@@ -12,10 +12,12 @@ from typing import Any
 from conversation.entries import milliseconds
 from conversation.models import in_milliseconds
 from conversation.table import Row
-from inbox.ports import Inbox
+from inbox.ports import Circuit, Inbox
+from inbox.stopped import Stopped
 from inbox.times import moment
 from journal.model import RowName
 from journal.store import Journal
+from journal.story import ARRIVED
 from operations.progress import Progress, silent, with_progress
 from runtime.isolation import SetAside, isolated
 
@@ -51,7 +53,13 @@ class Stats:
 
 
 def gather(
-    journal: Journal, inbox: Inbox, *, since: datetime, set_aside: SetAside, progress: Progress = silent
+    journal: Journal,
+    inbox: Inbox,
+    circuit: Circuit,
+    *,
+    since: datetime,
+    set_aside: SetAside,
+    progress: Progress = silent,
 ) -> dict[str, Any]:  # Any: JSON
     """Return the counts since a time as a JSON object. Reads every row. Raises `StoreAway`, `InboxAway`.
 
@@ -62,6 +70,18 @@ def gather(
         **counted(rows, since=since, set_aside=set_aside).to_json(),
         "since": since.isoformat(timespec="seconds"),
         "oldest_waiting_seconds": _oldest_waiting_seconds(inbox),
+        "stopped": [_stopped(stop) for stop in circuit.stopped()],
+    }
+
+
+def _stopped(stop: Stopped) -> dict[str, Any]:  # Any: JSON
+    return {
+        "scope": stop.scope,
+        "name": stop.name,
+        "since": moment(stop.since_ms).isoformat(timespec="seconds"),
+        "reason": stop.reason,
+        "people": stop.people,
+        "tried_again_in_seconds": round(stop.probe_ms / 1000),
     }
 
 
@@ -94,7 +114,7 @@ def _count(stats: Stats, row: Row) -> None:
         stats.messages[state] += 1
         if "status" in row:
             stats.statuses[str(row["status"])] += 1
-        if row.get("error_code"):
+        if row.get("error_code") and row.get("status") not in ARRIVED:
             stats.errors[str(row["error_code"])] += 1
 
 

@@ -33,7 +33,19 @@ OLDEST_WAITING_SECONDS = _gauge(
 )
 SENDING_STOPPED = _gauge(
     "dadacat_sending_stopped",
-    "1 while nothing is sent because the account or its configuration is wrong.",
+    "1 while nothing is sent because Twilio refuses the account.",
+    multiprocess_mode="mostrecent",
+)
+STOPPED = _gauge(
+    "dadacat_stopped",
+    "Open circuit breakers by scope: account, sender, channel, destination.",
+    ["scope"],
+    multiprocess_mode="mostrecent",
+)
+STOPPED_PEOPLE = _gauge(
+    "dadacat_stopped_people",
+    "People whose replies wait for an open circuit breaker, by its scope.",
+    ["scope"],
     multiprocess_mode="mostrecent",
 )
 ALARMS = _counter("dadacat_alarms", "Refusals by the carrier or a store that the operator should look at.", ["alarm"])

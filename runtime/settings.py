@@ -438,7 +438,8 @@ class DeliverySettings(Section):
     )
     probe_seconds: Seconds = setting(
         "PROBE_SECONDS",
-        "While the account or its configuration is wrong, how often one send is tried to see whether it still is.",
+        "While Twilio refuses the account, a sender, a channel or a person, how often one send is tried there. "
+        "Where only time mends it, the pauses double, up to half an hour.",
         30.0,
     )
     pace_long_code: Pace = setting(

@@ -60,6 +60,11 @@ class TwilioAccount:
             date = None
         return str(answer.data.status or ""), date
 
+    def is_trial(self) -> bool:
+        """Return whether this is a trial account, which may send little and only to verified people."""
+        with readable():
+            return str(self._account.fetch().type or "") == "Trial"
+
     def number(self, number: str) -> Number | None:
         """Return one of the account's numbers, or None if the account does not have it."""
         with readable():

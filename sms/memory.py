@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from sms.errors import CarrierAway, NotFound
 from sms.messages import Media, MessageSid, OutboundSms
-from sms.ports import ErrorClass, Listed, Listing, NotCreated, Outcome, Sent
+from sms.ports import ErrorClass, Listed, Listing, NotCreated, Outcome, Sent, Verdict
 
 
 def _now() -> datetime:
@@ -31,6 +31,8 @@ class InMemorySender:
         self.away = False
         #: Texts that persons sent, with or without a webhook.
         self.received: list[Listed] = []
+        #: More messages that the list shows to a person, by the address that was asked for.
+        self.listed_to: dict[str, list[Listed]] = {}
         #: The pictures of texts; the list of a text without an entry cannot be read.
         self.media: dict[MessageSid, tuple[Media, ...]] = {}
         #: Messages that the list does not show yet.
@@ -51,7 +53,8 @@ class InMemorySender:
     def send(self, message: OutboundSms, *, may_begin: Callable[[], bool]) -> Outcome:
         """Create `message` once, or return the next outcome of `answers`."""
         if not may_begin():
-            return NotCreated(error_class=ErrorClass.TRY_AGAIN, code=None, reason="claim too old to send")
+            late = Verdict(error_class=ErrorClass.TRY_AGAIN, code=None, means="claim too old to send")
+            return NotCreated(verdict=late)
         self.asked.append(message)
         sid = MessageSid(f"SM{next(self._numbers):032x}")
         answer = self.answers.popleft() if self.answers else Sent(sid=sid, status="queued", segments=1)
@@ -69,7 +72,7 @@ class InMemorySender:
             for sid, message in reversed(self.created)
             if message.to == person and now - self.created_at[sid] <= for_the_last and sid not in self.hidden
         ]
-        return Listing(messages=tuple(shown), read_at=now)
+        return Listing(messages=(*self.listed_to.get(person, ()), *shown), read_at=now)
 
     def sent_from(self, number: str, *, since: datetime) -> Listing:
         """List the messages from one of our numbers, newest first."""

@@ -20,32 +20,67 @@ MessageSid = NewType("MessageSid", str)
 MAX_MEDIA: Final = 10
 #: Twilio's longest body is 1600 characters; anything longer did not come from a telephone.
 MAX_BODY_CHARACTERS: Final = 1600
+#: The longest text that a person can send on another channel. `OTHER_CHANNEL` holds for channels without a row.
+#: https://developers.facebook.com/docs/whatsapp/cloud-api/messages/text-messages (read 2026-11) and
+#: https://developers.google.com/business-communications/rcs-business-messaging/guides/learn/faq (read 2026-11)
+CHANNEL_BODY_CHARACTERS: Final[Mapping[str, int]] = {"sms": MAX_BODY_CHARACTERS, "whatsapp": 4096, "rcs": 3072}
+OTHER_CHANNEL_BODY_CHARACTERS: Final = 4096
 #: Ids, numbers and sender names are short. A longer value is an attack on an index key.
 MAX_FIELD_CHARACTERS: Final = 200
 
 _SID = re.compile(r"(?:SM|MM)[0-9a-fA-F]{32}")
 _E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 _SHORT_CODE = re.compile(r"[0-9]{3,8}")
-#: One of our numbers after a person's address, as in `+15551230001/+15005550006`.
-_PAIR = re.compile(r"/(?:[a-z]+:)?\+?[0-9]{3,15}$")
-_STATUS = re.compile(r"[a-z]{1,40}")
+#: One of our senders after a person's address, as in `+15551230001/+15005550006` or `rcs:+15551230001/rcs:cat_agent`.
+_PAIR = re.compile(r"/(?:[a-z]+:[^/]+|\+?[0-9]{3,15})$")
+_SEPARATORS = re.compile(r"[+ ().-]")
+#: A row of fewer digits without a plus may be a short code.
+_SHORTEST_WITHOUT_PLUS: Final = 10
+_STATUS = re.compile(r"[a-z_]{1,40}")
 #: `str.isdigit` and `int` take other scripts' digits, and do not agree on which.
 _COUNT = re.compile(r"[0-9]{1,9}")
 _VISIBLE_DIGITS: Final = 2
+#: A person's hash has 24 hexadecimal digits; a longer value is not ours.
+_WHO_CHARACTERS: Final = 24
 
 
 def is_dialable(address: str, *, short_codes: bool = False) -> bool:
-    """Return whether `address` is a telephone number in E.164, with or without a channel.
+    """Return whether a reply can be sent to `address`.
 
-    With `short_codes`, a short code such as `72345` counts too.
+    Without a channel it must be a telephone number in E.164; with `short_codes`, a short code such as `72345` counts
+    too. On another channel it is whatever the channel calls a person, such as `whatsapp:FI.1502576394655843`.
     """
-    number = bare(address)
-    return _E164.fullmatch(number) is not None or (short_codes and _SHORT_CODE.fullmatch(number) is not None)
+    channel, colon, name = address.partition(":")
+    if colon:
+        return bool(channel and name)
+    return _E164.fullmatch(address) is not None or (short_codes and _SHORT_CODE.fullmatch(address) is not None)
 
 
 def bare(address: str) -> str:
     """Return `address` without its channel: `whatsapp:+15551230001` becomes `+15551230001`."""
     return address.partition(":")[2] if ":" in address else address
+
+
+def in_e164(address: str) -> str:
+    """Return a telephone number as webhooks write it: `+1 (555) 123-0001` becomes `+15551230001`.
+
+    Any other address is returned as it is.
+    """
+    channel, number = address.removesuffix(bare(address)), bare(address)
+    digits = _SEPARATORS.sub("", number)
+    is_number = digits.isdecimal() and (number.strip().startswith("+") or len(digits) >= _SHORTEST_WITHOUT_PLUS)
+    return f"{channel}+{digits}" if is_number else address
+
+
+def channel_of(address: str) -> str:
+    """Return the channel of an address, such as `whatsapp`; `sms` if it names none."""
+    channel, colon, _ = address.partition(":")
+    return channel if colon else "sms"
+
+
+def most_characters(address: str) -> int:
+    """Return how long a text from this address can be, whether a webhook brings it or Twilio's list."""
+    return CHANNEL_BODY_CHARACTERS.get(channel_of(address), OTHER_CHANNEL_BODY_CHARACTERS)
 
 
 def user_of(person: str, number: str, *, per_number: bool) -> str:
@@ -110,16 +145,16 @@ class InboundSms:
         sid = _required(form, "MessageSid")
         if not _SID.fullmatch(sid):
             raise UnusableText("MessageSid is not the id of a message")
-        body = form.get("Body", "")
-        if len(body) > MAX_BODY_CHARACTERS:
-            raise UnusableText(f"Body is longer than {MAX_BODY_CHARACTERS} characters")
+        body, sender, service = form.get("Body", ""), _required(form, "From"), form.get("MessagingServiceSid") or None
+        if len(body) > most_characters(sender):
+            raise UnusableText(f"Body is longer than {most_characters(sender)} characters")
         return cls(
             sid=MessageSid(sid),
-            sender=_required(form, "From"),
+            sender=sender,
             to=_required(form, "To"),
             body=body,
             media=_media(form),
-            messaging_service_sid=form.get("MessagingServiceSid") or None,
+            messaging_service_sid=service,
             opt_out_type=form.get("OptOutType") or None,
         )
 
@@ -176,10 +211,13 @@ class DeliveryReport:
     error_code: int | None = None
     #: The number of ours that sent the message; empty if the callback has none.
     sender: str = ""
+    #: Our hash of the person, from the same query; empty if an earlier release sent the message. It leads to the row
+    #: however Twilio writes the person's address.
+    who: str = ""
 
     @classmethod
-    def parse(cls, form: Mapping[str, str], attempt_id: str) -> DeliveryReport:
-        """Read a status callback's form fields.
+    def parse(cls, form: Mapping[str, str], attempt_id: str, who: str = "") -> DeliveryReport:
+        """Read a status callback's form fields. The list of statuses is open: any word is one.
 
         Raises `UnusableText` if it lacks the message, the recipient or the status.
         """
@@ -197,4 +235,5 @@ class DeliveryReport:
             attempt_id=attempt_id,
             error_code=int(code) if _COUNT.fullmatch(code) else None,
             sender=form.get("From", ""),
+            who=who[:_WHO_CHARACTERS],
         )

@@ -20,14 +20,53 @@ class ErrorClass(StrEnum):
     UNKNOWN = "U"
     #: Refused permanently, because of this person or this text.
     PERMANENT = "P"
-    #: Our account or configuration is wrong: nothing can be sent, and every turn is kept.
+    #: Account or configuration is wrong: an operator can mend it. The reply is kept.
     CONFIGURATION = "C"
+    #: A limit was reached: only time mends it. The reply is kept.
+    LIMIT = "L"
     #: Our request was not valid: a bug of ours.
     BUG = "B"
     #: Accepted, then failed on the way: one new attempt at most.
     FAILED_LATER = "R"
     #: Two machines answer each other.
     LOOP = "loop"
+
+
+class Scope(StrEnum):
+    """How far a refusal reaches."""
+
+    #: Everything that we send.
+    ACCOUNT = "account"
+    #: One of our numbers or messaging services.
+    SENDER = "sender"
+    #: One channel of a sender, such as WhatsApp.
+    CHANNEL = "channel"
+    #: One person.
+    DESTINATION = "destination"
+    #: One message.
+    MESSAGE = "message"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a refusal or a failure means: a row of `sms/codes.toml`, or what stands for one."""
+
+    error_class: ErrorClass
+    scope: Scope = Scope.MESSAGE
+    #: Twilio's error code; None if there is none.
+    code: int | None
+    #: The meaning in words.
+    means: str
+    #: So many people must have been refused before a sender or channel is stopped for all.
+    people: int = 1
+    #: It concerns the messaging service that the request names.
+    service: bool = False
+    #: The person sent STOP to the carrier.
+    opts_out: bool = False
+    #: The pause before the next attempt, if it is not the usual one.
+    pause: timedelta | None = None
+    #: An operator should look, though nothing is stopped: a country is not enabled, or the code is not in the table.
+    alarming: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,14 +83,9 @@ class Sent:
 class NotCreated:
     """It is proven that no message exists for this attempt."""
 
-    error_class: ErrorClass
-    #: Twilio's error code; None if the answer has none or the request never reached Twilio.
-    code: int | None
-    reason: str
+    verdict: Verdict
     #: The pause that Twilio asked for, if any.
     retry_after: timedelta | None = None
-    #: An operator should look: a country is not enabled, two machines are in a loop, or the code is not in the table.
-    alarming: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +95,8 @@ class Unknown:
     reason: str
     #: An operator should look: the answer is not in the table.
     alarming: bool = False
+    #: What the code in the answer means, if the table knows it: it may concern more than this message.
+    verdict: Verdict | None = None
 
 
 Outcome = Sent | NotCreated | Unknown

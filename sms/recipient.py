@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from sms.errors import UnusableText
 from sms.messages import InboundSms, bare
+
+_SERVICE: Final = re.compile(r"MG[0-9a-fA-F]{32}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +28,11 @@ class Recipient:
             raise UnusableText("AccountSid is not ours")
 
     def check(self, text: InboundSms) -> None:
-        """Raise `UnusableText` for a text to another number."""
+        """Raise `UnusableText` for a text to another number, or by what cannot be a messaging service."""
+        service = text.messaging_service_sid
+        if service and service != self.messaging_service_sid and not _SERVICE.fullmatch(service):
+            raise UnusableText("MessagingServiceSid is not the id of a messaging service")
         if not self.numbers or bare(text.to) in self.numbers:
             return
-        if not self.messaging_service_sid or text.messaging_service_sid != self.messaging_service_sid:
+        if not self.messaging_service_sid or service != self.messaging_service_sid:
             raise UnusableText("To is not one of our numbers")

@@ -2,8 +2,8 @@
 
 Twilio's create-message call has no idempotency key, so this file decides between "proven not created" and "unknown".
 
-- Proof of "not created": no byte was written (`NotWritten`), or Twilio answered with a status that it documents as
-  never processed (4xx and 429).
+- Proof of "not created": no byte was written (`NotWritten`), Twilio answered with a status that it documents as never
+  processed (4xx and 429).
 - Unknown is everything else after the first byte was written, without a readable success: 5xx, a read timeout, a
   reset, an answer without a sid.
 
@@ -24,8 +24,8 @@ from sms import codes
 from sms.errors import CarrierAway, NotFound, NotWritten, Refused, Unreadable
 from sms.http import LIST_PAGE, READ_TIMEOUT_SECONDS, OneAttemptClient, account_at, readable
 from sms.login import Login
-from sms.messages import Media, MessageSid, OutboundSms
-from sms.ports import ErrorClass, Listed, Listing, NotCreated, Outcome, Sent, Unknown
+from sms.messages import Media, MessageSid, OutboundSms, in_e164
+from sms.ports import ErrorClass, Listed, Listing, NotCreated, Outcome, Sent, Unknown, Verdict
 
 #: Most pages of the list: a million texts between two reads are a mistake.
 LIST_PAGES: Final = 1000
@@ -71,7 +71,7 @@ class TwilioSender:
             with readable():
                 created = account.messages.create(**_fields(message))
         except NotWritten as exc:
-            return NotCreated(error_class=ErrorClass.TRY_AGAIN, code=None, reason=str(exc))
+            return NotCreated(verdict=Verdict(error_class=ErrorClass.TRY_AGAIN, code=None, means=str(exc)))
         except Refused as exc:
             return _outcome(exc)
         except CarrierAway as exc:
@@ -188,8 +188,8 @@ class TwilioMessageList:
             raise TypeError("a message without a time")
         return Listed(
             sid=MessageSid(entry.sid),
-            to=entry.to or "",
-            sender=entry.from_ or "",
+            to=in_e164(entry.to or ""),
+            sender=in_e164(entry.from_ or ""),
             body=entry.body or "",
             status=entry.status or "",
             inbound=inbound,
@@ -223,15 +223,11 @@ def _fields(message: OutboundSms) -> dict[str, object]:
 
 
 def _outcome(refusal: Refused) -> Outcome:
-    status, code = refusal.status, refusal.code
-    error_class = codes.classify(status, code)
-    reason = codes.meaning(code) if code is not None else f"HTTP {status}"
-    alarming = codes.is_alarming(status, code)
-    if error_class is ErrorClass.UNKNOWN:
-        return Unknown(reason=reason, alarming=alarming)
-    return NotCreated(
-        error_class=error_class, code=code, reason=reason, retry_after=refusal.retry_after, alarming=alarming
-    )
+    verdict = codes.of_answer(refusal.status, refusal.code)
+    if verdict.error_class is ErrorClass.UNKNOWN:
+        row = None if refusal.code is None else codes.row_of(refusal.code)
+        return Unknown(reason=verdict.means, alarming=verdict.alarming, verdict=row)
+    return NotCreated(verdict=verdict, retry_after=refusal.retry_after)
 
 
 def _segments(count: object) -> int:

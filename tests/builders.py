@@ -13,9 +13,13 @@ from cat.ports import Engine
 from conversation import entries
 from conversation.storage import DynamoDBStorage
 from conversation.table import DynamoDB
+from inbox.ports import Place
+from inbox.stopped import Stopped
 from journal.model import Turn
 from journal.states import TurnState
+from sms import codes
 from sms.messages import InboundSms, MessageSid
+from sms.ports import NotCreated, Scope
 from sms.signature import Key
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -39,6 +43,15 @@ def a_sid() -> str:
 
 def a_text(body: str = "hello", *, sender: str = ANN, sid: str | None = None, **more: Any) -> InboundSms:
     return InboundSms(sid=MessageSid(sid or a_sid()), sender=sender, to=OUR_NUMBER, body=body, **more)
+
+
+def refused(code: int | None = None, *, status: int = 400) -> NotCreated:
+    """Return the outcome of a send that Twilio refused."""
+    return NotCreated(verdict=codes.of_answer(status, code))
+
+
+def place_of(stop: Stopped) -> Place:
+    return Place(Scope(stop.scope), stop.name)
 
 
 def a_cat(engines: Sequence[Engine], **more: Any) -> Cat:

@@ -40,6 +40,7 @@ from worker.build.visits import compose_visits
 from worker.counting import Counting
 from worker.delivery import Delivery, Terms
 from worker.delivery_failures import DeliveryFailures
+from worker.delivery_failures import Terms as FailureTerms
 from worker.lease import LeaseKeeper
 from worker.limits import Limiter, Rates
 from worker.receipts import Receipts
@@ -111,6 +112,7 @@ class Room:
     habits: Mapping[str, Any] = field(default_factory=dict)
     rates: Rates | None = None
     per_number: bool = False
+    service_sid: str = ""
 
     def __post_init__(self) -> None:
         self.redis = a_redis(lambda: self.ms)
@@ -121,7 +123,7 @@ class Room:
         self.tables = MemoryTables(schema.conversations(), schema.messages())
         self.store = Journal.on(DynamoDBStorage(tables=self.tables))
         self.sender = InMemorySender()
-        self.circuit = RedisCircuit(self.redis, probe_every=PROBE_EVERY)
+        self.circuit = RedisCircuit(self.redis, probe_every=PROBE_EVERY, longest_pause=timedelta(minutes=30))
         self.parrot = Parrot()
         self.telemetry = Recorder()
         self.aftermath = self.an_aftermath(self.inbox)
@@ -140,8 +142,9 @@ class Room:
 
     def an_aftermath(self, inbox: Any) -> DeliveryFailures:
         return DeliveryFailures(
-            inbox, self.store, self.circuit, rng=random.Random(1), max_age=timedelta(hours=6),
-            telemetry=self.telemetry,
+            inbox, self.store, self.circuit,
+            FailureTerms(max_age=timedelta(hours=6), who=lambda person: payloads.who(person, b"memory")),
+            rng=random.Random(1), telemetry=self.telemetry,
         )  # fmt: skip
 
     def a_reconciler(self) -> Reconciler:
@@ -165,8 +168,9 @@ class Room:
     def worker(self, **replaced: Any) -> Visits:
         journal = replaced.get("journal", self.store)
         terms = Terms(
-            public_url="https://cat.example", validity_seconds=3600, patience_seconds=60, max_age_seconds=21600
-        )
+            public_url="https://cat.example", validity_seconds=3600, patience_seconds=60, max_age_seconds=21600,
+            service_sid=self.service_sid,
+        )  # fmt: skip
         delivery = Delivery(
             journal,
             replaced.get("sender", self.sender),

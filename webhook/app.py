@@ -17,6 +17,7 @@ from urllib.parse import parse_qs
 
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, generate_latest
 
+from inbox.state import note, readiness
 from runtime import logs, metrics
 from sms.errors import UnusableText
 from sms.messages import DeliveryReport, InboundSms
@@ -122,7 +123,9 @@ class WebhookApp:
         try:
             self.recipient.check_account(form)
             if path == "/sms/status":
-                await self.ingest.receive(DeliveryReport.parse(form, parse_qs(query).get("i", [""])[0]))
+                ours = parse_qs(query)
+                attempt, who = (ours.get(name, [""])[0] for name in ("i", "w"))
+                await self.ingest.receive(DeliveryReport.parse(form, attempt, who))
                 return STORED_REPORT
             text = InboundSms.parse(form)
             self.recipient.check(text)
@@ -140,15 +143,10 @@ class WebhookApp:
         except NotStored as exc:
             # without Redis there are metrics all the same; the age of the oldest text keeps its last value
             return Answer(503, f"redis does not answer: {exc}\n".encode()) if path == "/readyz" else _metrics()
-        oldest = state.oldest_waiting_seconds
-        metrics.OLDEST_WAITING_SECONDS.set(oldest)
-        metrics.SENDING_STOPPED.set(bool(state.stopped))
+        note(state)
         if path == "/metrics":
             return _metrics()
-        # texts are stored in every state, so the webhook stays in service
-        word = "stopped" if state.stopped else "stuck" if oldest > self.stuck_after_seconds else "ready"
-        reason = f"nothing is sent: {state.stopped}\n" if state.stopped else ""
-        return Answer(200, f"{word}\noldest unanswered text: {oldest:.1f} s\n{reason}".encode())
+        return Answer(200, readiness(state, stuck_after_seconds=self.stuck_after_seconds).encode())
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while (message := await receive())["type"] != "lifespan.shutdown":

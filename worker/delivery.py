@@ -20,13 +20,15 @@ from typing import Final
 
 from conversation.errors import StoreAway
 from conversation.models import in_milliseconds
+from inbox.payloads import Who
 from inbox.ports import Circuit, Passage
 from journal import model
 from journal.ports import Journal
 from journal.states import PartState
 from sms.messages import OutboundSms, address_of
-from sms.ports import ErrorClass, NotCreated, Outcome, Sender, Sent
+from sms.ports import ErrorClass, NotCreated, Outcome, Sender, Sent, Unknown
 from worker import retry_policy, telemetry
+from worker.stops import Stops
 from worker.visit import Visit
 
 #: An older claim is not acted upon: the next lease holder may have turned it into UNKNOWN.
@@ -34,6 +36,9 @@ CLAIM_GOOD_FOR_SECONDS: Final = 5.0
 #: How many threads of one process may be between claim and first byte. A kill in that window cannot be told from
 #: a kill after the first byte, so the part is held, not sent. A small number keeps such parts few and the window short.
 CLAIMS_AT_A_TIME: Final = 2
+#: A refused part is looked at again at once: its circuit says when to come back, or the reply leaves without a service
+#: that is not ours.
+_ATTEMPTS_IN_A_ROW: Final = 2
 #: The reason for which a person gets no reply for a while.
 LOOP: Final = "two machines seem to talk to each other"
 #: A second try that is due later than this does not hold back the person's other replies.
@@ -49,6 +54,8 @@ class Terms:
     validity_seconds: int
     patience_seconds: float
     max_age_seconds: float
+    #: The messaging service of this installation; empty if it has none.
+    service_sid: str = ""
 
 
 class _Window:
@@ -95,7 +102,7 @@ class Delivery:
         self._rng = rng
         self._telemetry = telemetry
         self._sleep = sleep
-        self._circuit = circuit
+        self._stops = Stops(circuit, service_sid=terms.service_sid, telemetry=telemetry)
         self._pace = pace
         self._gate = threading.Semaphore(CLAIMS_AT_A_TIME)
 
@@ -132,31 +139,45 @@ class Delivery:
             part = self._journal.outbox.bind(part, _unknown(visit, "its sender died"), now=visit.now())
             self._telemetry.emit(telemetry.part_attempted(part))
         if part.state in (PartState.NEW, PartState.RETRY):
+            return self._send(visit, part)
+        return _held_back_until(visit, part, self._terms)
+
+    def _send(self, visit: Visit, part: model.ReplyPart) -> int | None:
+        """Send a part if it is due, wanted and let through; return when to look again, or None."""
+        for _ in range(_ATTEMPTS_IN_A_ROW):
             if visit.now_ms() < part.due:
                 # no visit waits until tomorrow for a second try: the reconciler finds it when it is due
                 return part.due if part.due - visit.now_ms() <= _LONGEST_WAIT_MS or not part.again else None
             unwanted = self._unwanted(visit, part)
             if unwanted:
-                binding = model.Binding(state=PartState.SUPPRESSED, reason=unwanted)
-                suppressed = self._journal.outbox.bind(part, binding, now=visit.now())
-                self._telemetry.emit(telemetry.part_attempted(suppressed))
+                self._suppress(visit, part, unwanted)
                 return None
-            passage = self._circuit.passage()
+            passage = self._stops.passage(part, visit.lease.who)
             if not passage.allowed:
+                visit.stopped_at = passage.stopped
                 return visit.now_ms() + passage.wait_ms
             # a probe is sent without pacing: there are few
-            wait_ms = 0 if passage.probe else self._pace(part)
+            wait_ms = 0 if passage.probes else self._pace(part)
             if wait_ms < 0:
                 return visit.now_ms() - wait_ms
             if wait_ms:
                 self._sleep(wait_ms / 1000)
             part = self._attempt(visit, part, passage)
-        if part.state is PartState.RETRY:
-            return part.due
-        if part.state is PartState.UNKNOWN:
-            patient_until = part.unknown_since + int(self._terms.patience_seconds * 1000)
-            return patient_until if visit.now_ms() < patient_until else None
-        return None
+            if part.state is not PartState.RETRY:
+                return _held_back_until(visit, part, self._terms)
+        return part.due
+
+    def _suppress(self, visit: Visit, part: model.ReplyPart, reason: str) -> None:
+        binding = model.Binding(state=PartState.SUPPRESSED, reason=reason)
+        suppressed = self._journal.outbox.bind(part, binding, now=visit.now())
+        self._telemetry.emit(telemetry.part_attempted(suppressed))
+
+    def parked(self, visit: Visit) -> bool:
+        """Note that a visit's person waits for a circuit; False if the person is due now.
+
+        It is called once the visit's lease is released: from then on, closing the circuit wakes the person.
+        """
+        return visit.stopped_at is None or self._stops.wait(visit.stopped_at, visit.lease.who)
 
     def _attempt(self, visit: Visit, part: model.ReplyPart, passage: Passage) -> model.ReplyPart:
         self._sender.warm()
@@ -165,9 +186,8 @@ class Delivery:
         try:
             with self._window() as window:
                 claimed = self._journal.outbox.claim(part, fence=visit.fence, attempt_id=attempt_id, now=visit.now())
-                outcome = self._sender.send(
-                    self._message(claimed), may_begin=lambda: window.first_byte() and mark.begin()
-                )
+                message = self._message(claimed, visit.lease.who)
+                outcome = self._sender.send(message, may_begin=lambda: window.first_byte() and mark.begin())
             if isinstance(outcome, NotCreated):
                 mark.refused()
             # before anything else: an outcome that is not stored is in doubt, whatever else can be reached
@@ -179,25 +199,31 @@ class Delivery:
         mark.settled()
         self._telemetry.emit(telemetry.part_attempted(bound))
         if isinstance(outcome, NotCreated):
-            self._heed(visit, outcome, passage)
-        elif isinstance(outcome, Sent) and passage.probe:
-            self._circuit.close()
-        if not isinstance(outcome, Sent) and outcome.alarming:
-            self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.STRANGE, outcome.reason))
+            self._heed(visit, claimed, outcome, passage)
+        elif isinstance(outcome, Sent):
+            self._stops.accepted(passage)
+        else:
+            self._doubt(visit, claimed, outcome)
         return bound
 
-    def _heed(self, visit: Visit, refusal: NotCreated, passage: Passage) -> None:
-        """Act on what a refusal says beyond this one message: about our account, and about the person."""
-        rule = retry_policy.rule_of(refusal.error_class, refusal.code)
-        if rule.stops_sending and self._circuit.open(refusal.reason):
-            self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.STOPPED, refusal.reason))
-        if rule.accepts_account and passage.probe:
-            self._circuit.close()
-        if rule.opts_out:
+    def _heed(self, visit: Visit, part: model.ReplyPart, refusal: NotCreated, passage: Passage) -> None:
+        """Act on what a refusal says beyond this one message: about a circuit's place, and about the person."""
+        verdict = refusal.verdict
+        self._stops.refused(verdict, part, visit.lease.who, passage)
+        if verdict.opts_out:
             self._journal.conversations.set_active(visit.user_id, active=False, fence=visit.fence, now=visit.now())
             visit.opened = replace(visit.conversation, is_active=False)
-        if rule.quiet:
-            self.end_loop(visit, refusal.reason)
+        if retry_policy.rule_of(refusal).quiet:
+            self.end_loop(visit, verdict.means)
+        elif verdict.alarming:
+            self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.STRANGE, verdict.means))
+
+    def _doubt(self, visit: Visit, part: model.ReplyPart, outcome: Unknown) -> None:
+        """Act on what an answer says beyond this one message, which stays in doubt."""
+        if outcome.verdict is not None:
+            self._stops.stop(outcome.verdict, part, visit.lease.who)
+        if outcome.alarming:
+            self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.STRANGE, outcome.reason))
 
     def end_loop(self, visit: Visit, reason: str) -> None:
         """Send this person no reply for a while."""
@@ -216,13 +242,13 @@ class Delivery:
         finally:
             window.leave()
 
-    def _message(self, part: model.ReplyPart) -> OutboundSms:
+    def _message(self, part: model.ReplyPart, who: Who) -> OutboundSms:
         return OutboundSms(
             to=address_of(part.user_id),
             sender=part.sender,
-            messaging_service_sid=part.messaging_service_sid,
+            messaging_service_sid=self._stops.service_of(part),
             body=part.content,
-            status_callback=f"{self._terms.public_url}/sms/status?i={part.attempt_id}",
+            status_callback=f"{self._terms.public_url}/sms/status?w={who}&i={part.attempt_id}",
             validity_seconds=self._terms.validity_seconds,
         )
 
@@ -233,8 +259,9 @@ class Delivery:
             )
         if not isinstance(outcome, NotCreated):
             return _unknown(visit, outcome.reason)
-        refused = model.Binding(state=PartState.FAILED, error_code=outcome.code, reason=outcome.reason)
-        if retry_policy.rule_of(outcome.error_class, outcome.code).fate is not retry_policy.Fate.AGAIN:
+        verdict = outcome.verdict
+        refused = model.Binding(state=PartState.FAILED, error_code=verdict.code, reason=verdict.means)
+        if retry_policy.rule_of(outcome).fate is not retry_policy.Fate.AGAIN:
             return refused
         pause = retry_policy.pause_after(outcome, tries=part.tries, rng=self._rng)
         return replace(refused, state=PartState.RETRY, due=visit.now_ms() + int(pause.total_seconds() * 1000))
@@ -266,3 +293,11 @@ def _milliseconds(moment: str | None) -> int:
 
 def _unknown(visit: Visit, reason: str) -> model.Binding:
     return model.Binding(state=PartState.UNKNOWN, unknown_since=visit.now_ms(), reason=reason)
+
+
+def _held_back_until(visit: Visit, part: model.ReplyPart, terms: Terms) -> int | None:
+    """Return until when a part of unknown outcome holds back the parts behind it, or None."""
+    if part.state is not PartState.UNKNOWN:
+        return None
+    patient_until = part.unknown_since + int(terms.patience_seconds * 1000)
+    return patient_until if visit.now_ms() < patient_until else None

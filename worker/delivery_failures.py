@@ -1,8 +1,11 @@
 """Handle messages that the carrier accepted and then failed to deliver, as the error table decides.
 
-Class R gets one new attempt as a sibling part, so that the failed part stays recorded as failed. Class C stops all
-sending. Error 21610 means that the person opted out. An unknown code, or one that the operator should look at,
-raises an alarm.
+Class R gets one new attempt as a sibling part, so that the failed part stays recorded as failed; class L gets it the
+next day. Classes C and L stop the scope that the code concerns. Some codes mean that the person opted out. An unknown
+code, or one that the operator should look at, raises an alarm.
+
+A report may come after its consequences were drawn: what is delivered after all is not sent a second time, and opens
+what an earlier report had stopped.
 
 The idempotency key of the second try is its row. A repeated callback finds the row and changes nothing. If a worker
 dies between writing the row and enqueuing the wake-up task, the reconciler finds the row when it is due.
@@ -11,40 +14,59 @@ dies between writing the row and enqueuing the wake-up task, the reconciler find
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from conversation.models import in_milliseconds
+from inbox.payloads import Who
 from inbox.ports import Circuit, Inbox
-from journal.model import ReplyPart, Turn
+from journal.model import Binding, ReplyPart, Turn
 from journal.ports import Journal
+from journal.states import PartState
 from sms import codes
 from sms.messages import InboundSms, Media, MessageSid, address_of
-from sms.ports import ErrorClass
 from worker import retry_policy, telemetry
+from worker.stops import Stops
 
 #: Final statuses of a message that was not delivered.
 FAILED: Final = frozenset({"failed", "undelivered"})
+#: Statuses of a message that the person has.
+DELIVERED: Final = frozenset({"delivered", "read"})
+#: No request for the second try has left.
+_NOT_ON_ITS_WAY: Final = frozenset({PartState.NEW, PartState.RETRY})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """The settings that shape what follows from a failure."""
+
+    #: A reply older than this is not sent a second time.
+    max_age: timedelta
+    who: Callable[[str], Who]
+    #: The messaging service of this installation; empty if it has none.
+    service_sid: str = ""
 
 
 class DeliveryFailures:
-    """Act on delivery failures. A reply older than `max_age` is not sent a second time."""
+    """Act on delivery failures."""
 
     def __init__(
         self,
         inbox: Inbox,
         journal_: Journal,
         circuit: Circuit,
+        terms: Terms,
         *,
         rng: random.Random,
-        max_age: timedelta,
         telemetry: telemetry.Telemetry = telemetry.SILENT,
     ) -> None:
         self._inbox = inbox
         self._journal = journal_
-        self._circuit = circuit
+        self._stops = Stops(circuit, service_sid=terms.service_sid, telemetry=telemetry)
+        self._terms = terms
         self._rng = rng
-        self._max_age = max_age
         self._telemetry = telemetry
 
     def consider(self, part: ReplyPart) -> None:
@@ -52,29 +74,39 @@ class DeliveryFailures:
 
         A second call repeats the action and changes nothing.
         """
+        if part.status in DELIVERED:
+            self._recover(part)
         if part.status not in FAILED or part.error_code is None:
             return
-        code, reason = part.error_code, codes.meaning(part.error_code)
-        rule = retry_policy.rule_of(codes.class_of(code) or ErrorClass.UNKNOWN, code)
-        if rule.stops_sending and self._circuit.open(reason):
-            self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.STOPPED, reason))
-        if rule.opts_out:
+        verdict = codes.of_report(part.error_code)
+        self._stops.stop(verdict, part, self._terms.who(part.user_id), reported=True)
+        if verdict.opts_out:
             self._journal.conversations.set_active(part.user_id, active=False, fence=None, now=self._now())
-        if codes.is_alarming_code(code):
-            self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.STRANGE, reason))
+        if verdict.alarming:
+            self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.STRANGE, verdict.means))
         self.try_again(part)
+
+    def _recover(self, part: ReplyPart) -> None:
+        """Undo what an earlier report led to: the message was delivered."""
+        self._stops.delivered(part, self._terms.who(part.user_id))
+        if part.again or not any(event.get("report") in FAILED for event in part.facts.get("log", ())):
+            return
+        for sibling in self._journal.outbox.parts(part.user_id, part.turn):
+            if sibling.number == part.number and sibling.again and sibling.state in _NOT_ON_ITS_WAY:
+                binding = Binding(state=PartState.SUPPRESSED, reason="the first try was delivered after all")
+                self._journal.outbox.bind(sibling, binding, now=self._now())
+                self._telemetry.emit(telemetry.second_try_cancelled(sibling))
 
     def try_again(self, part: ReplyPart) -> None:
         """Create the part's second try, if it is to have one. A second call changes nothing."""
-        code = part.error_code
-        if part.again or part.status not in FAILED or code is None:
+        if part.again or part.status not in FAILED or part.error_code is None:
             return
-        if codes.class_of(code) is not ErrorClass.FAILED_LATER:
+        pause = retry_policy.pause_before_second_try(codes.of_report(part.error_code), rng=self._rng)
+        if pause is None:
             return
         now = self._now()
-        pause = retry_policy.pause_before_second_try(code, rng=self._rng)
         tomorrow = pause > retry_policy.LONGEST_PAUSE
-        if not tomorrow and now + pause - part.arrived_at > self._max_age:
+        if not tomorrow and now + pause - part.arrived_at > self._terms.max_age:
             return  # the reply is too old to be of use
         due = now + pause
         second = part.second_try(due=in_milliseconds(due), fresh=tomorrow)

@@ -1,8 +1,9 @@
 """Match parts of unknown outcome with entries of the carrier's message list. Pure: no I/O.
 
-The list proves presence, never absence. An entry is evidence for a part under four conditions: it has the same
-recipient, sender and words; it was created no earlier than the part was claimed; it is bound to no other part; and
-there are at least as many such entries as parts in doubt with the same words. If there are fewer, no entry can be
+The list proves presence, never absence. It is the list of messages to one person, so the recipient needs no check. How
+Twilio writes a number is no evidence against. An entry is evidence for a part under four conditions: it has the same
+words and may have the same sender; it was created no earlier than the part was claimed; it is bound to no other part;
+and there are at least as many such entries as parts in doubt with the same words. If there are fewer, no entry can be
 attributed, and none is bound.
 """
 
@@ -15,11 +16,14 @@ from typing import Final
 
 from journal.model import ReplyPart
 from journal.states import PartState
-from sms.messages import address_of
+from sms.messages import bare
 from sms.ports import Listed, Listing
 
 #: How far clock drift and the request's travel time may put an entry before its claim.
 SLACK: Final = timedelta(seconds=30)
+#: What Twilio puts before the words of a trial account's messages.
+#: https://help.twilio.com/articles/360036052753 (read 2026-11)
+TRIAL_PREFIX: Final = "Sent from your Twilio trial account - "
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,22 @@ def match(listing: Listing, parts: Sequence[ReplyPart], *, now: datetime) -> lis
     return matches
 
 
+def may_be_same(address: str, other: str) -> bool:
+    """Return whether two addresses may be the same: Twilio does not always write one in the same way.
+
+    Only two telephone numbers with different digits are certainly not. A fallback from RCS to SMS changes the channel,
+    and WhatsApp may name a person by a number here and by an id there.
+    """
+    digits, others = (_digits(bare(at)) for at in (address, other))
+    return not digits or not others or digits == others
+
+
+def _digits(number: str) -> str:
+    """Return the digits of a telephone number; empty for any other name."""
+    digits = "".join(character for character in number if character.isdecimal())
+    return digits if len(digits) > len(number) // 2 and not any(map(str.isalpha, number)) else ""
+
+
 def window(parts: Iterable[ReplyPart], *, now: datetime) -> timedelta:
     """Return how far back the carrier's list must be read for these parts."""
     return max((now - _claimed(part) for part in parts), default=timedelta(0)) + SLACK
@@ -66,9 +86,8 @@ def _is_like(entry: Listed, alike: Collection[ReplyPart]) -> bool:
     sender = _sender(part)
     return (
         not entry.inbound
-        and entry.to == address_of(part.user_id)
-        and entry.body == part.content
-        and sender in (None, entry.sender)
+        and entry.body.removeprefix(TRIAL_PREFIX) == part.content
+        and (sender is None or may_be_same(sender, entry.sender))
     )
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from inbox.ports import Inbox
 from journal.ports import Journal
 from runtime.isolation import BadItem, SetAside, isolated
-from sms.messages import InboundSms, Media, MessageSid, user_of
+from sms.messages import InboundSms, Media, MessageSid, most_characters, user_of
 from sms.ports import Listed, Listing, MessageList
 from worker import telemetry
 from worker.statement import MESSAGE, OVERLAP, Statement
@@ -85,7 +85,7 @@ class MissedTexts:
         for sid in listing.unreadable:
             self._set_aside(BadItem(kind=MESSAGE, name=sid, error="not in Twilio's form"))
         missed = late = 0
-        texts = [entry for entry in reversed(listing.messages) if entry.inbound]
+        texts = [entry for entry in reversed(listing.messages) if _is_text(entry)]
         known = self._known(texts)
         for entry in texts:
             age = listing.read_at - entry.created
@@ -120,6 +120,11 @@ class MissedTexts:
 
     def _carriers_time(self) -> datetime:
         return self._message_list.received_by(self._numbers[0], since=None).read_at
+
+
+def _is_text(entry: Listed) -> bool:
+    """Return whether an entry is a text that a webhook would take as well."""
+    return entry.inbound and len(entry.body) <= most_characters(entry.sender)
 
 
 def _text_from(entry: Listed, age: timedelta, media: tuple[Media, ...]) -> InboundSms:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from inbox import payloads
+from inbox.payloads import Who
 from inbox.ports import Inbox
-from journal.model import Reported, part_of_attempt
+from journal.model import ReplyPart, Reported, part_of_attempt
 from journal.ports import Journal
-from journal.states import PartState
+from journal.states import STATUS_RANK, PartState
 from runtime.isolation import isolated
 from sms.messages import DeliveryReport, user_of
 from worker import set_aside, telemetry
@@ -64,14 +65,7 @@ class Receipts:
     def _write(self, report: DeliveryReport | None) -> str:
         if report is None:
             return "unreadable"
-        key = part_of_attempt(report.attempt_id)
-        if key is None:
-            return "foreign"
-        reported = Reported(
-            attempt_id=report.attempt_id, sid=report.sid, status=report.status, error_code=report.error_code
-        )
-        person = user_of(report.to, report.sender, per_number=self._per_number)
-        part = self._journal.outbox.report(person, key, reported, now=self._inbox.clock.now())
+        part = self._bind(report)
         if part is None:
             return "foreign"
         if part.proven_unsent == report.attempt_id:
@@ -79,5 +73,24 @@ class Receipts:
         self._aftermath.consider(part)
         if part.unknown_since and part.state is PartState.SENT:
             # the report ended a wait for evidence, so the parts behind this one may go now
-            self._inbox.agenda.wake(payloads.who(person, self._who_key))
-        return "bound"
+            self._inbox.agenda.wake(payloads.who(part.user_id, self._who_key))
+        return "bound" if report.status in STATUS_RANK else "unknown status"
+
+    def _bind(self, report: DeliveryReport) -> ReplyPart | None:
+        """Write a report onto its part, and return the part; None if no part made this attempt.
+
+        Our own ids come first: the person's hash leads to the row however Twilio writes the person's address. The
+        address is used for messages of an earlier release, and if Redis was emptied.
+        """
+        key = part_of_attempt(report.attempt_id)
+        if key is None:
+            return None
+        reported = Reported(
+            attempt_id=report.attempt_id, sid=report.sid, status=report.status, error_code=report.error_code
+        )
+        ours = self._inbox.people.user_id(Who(report.who)) if report.who else None
+        for person in dict.fromkeys((ours, user_of(report.to, report.sender, per_number=self._per_number))):
+            part = person and self._journal.outbox.report(person, key, reported, now=self._inbox.clock.now())
+            if part:
+                return part
+        return None

@@ -14,8 +14,7 @@ from datetime import timedelta
 from enum import Enum
 from typing import Final
 
-from sms import codes
-from sms.ports import ErrorClass, NotCreated
+from sms.ports import ErrorClass, NotCreated, Verdict
 
 #: The longest pause between two attempts at one part.
 LONGEST_PAUSE: Final = timedelta(minutes=5)
@@ -48,39 +47,37 @@ class Fate(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """What one kind of outcome means."""
+    """What one class of errors means."""
 
     fate: Fate
     #: The pause before the next attempt.
     pause: timedelta = timedelta(0)
     #: The pause doubles with every attempt, up to `LONGEST_PAUSE`, is shortened at random, and honors `Retry-After`.
     backs_off: bool = False
-    #: Opens the circuit breaker: the carrier refuses our account or its configuration.
+    #: Opens a circuit breaker, at the scope that the code concerns. The circuit decides when the next attempt is made.
     stops_sending: bool = False
-    #: The carrier judged the message itself, so it accepts our account: a probe closes the circuit breaker.
-    accepts_account: bool = False
-    #: The person sent STOP to the carrier.
-    opts_out: bool = False
+    #: Only time mends it, so the pauses between two probes grow.
+    probes_grow: bool = False
     #: The person gets no reply for this long.
     quiet: timedelta = timedelta(0)
 
 
-#: By class; a code with a row of its own overrules its class.
-RULES: Final[Mapping[ErrorClass | int, Rule]] = {
+RULES: Final[Mapping[ErrorClass, Rule]] = {
     ErrorClass.TRY_AGAIN: Rule(fate=Fate.AGAIN, pause=timedelta(seconds=2), backs_off=True),
     ErrorClass.FAILED_LATER: Rule(fate=Fate.AGAIN, pause=timedelta(seconds=2), backs_off=True),
     ErrorClass.UNKNOWN: Rule(fate=Fate.AWAIT_EVIDENCE),
-    # nothing can be sent until an operator has looked; every turn is kept
-    ErrorClass.CONFIGURATION: Rule(fate=Fate.AGAIN, pause=timedelta(seconds=60), stops_sending=True),
-    ErrorClass.PERMANENT: Rule(fate=Fate.GIVE_UP, accepts_account=True),
-    ErrorClass.BUG: Rule(fate=Fate.GIVE_UP, accepts_account=True),
+    # nothing passes the scope until an operator has looked, or time has passed; every turn is kept
+    ErrorClass.CONFIGURATION: Rule(fate=Fate.AGAIN, stops_sending=True),
+    ErrorClass.LIMIT: Rule(fate=Fate.AGAIN, stops_sending=True, probes_grow=True),
+    ErrorClass.PERMANENT: Rule(fate=Fate.GIVE_UP),
+    ErrorClass.BUG: Rule(fate=Fate.GIVE_UP),
     # two machines seem to talk to each other
-    ErrorClass.LOOP: Rule(fate=Fate.GIVE_UP, accepts_account=True, quiet=timedelta(hours=1)),
-    # the person sent STOP
-    21610: Rule(fate=Fate.GIVE_UP, accepts_account=True, opts_out=True),
-    # the queue of one of our numbers is full; it drains in minutes to hours
-    21611: Rule(fate=Fate.AGAIN, pause=timedelta(minutes=10)),
+    ErrorClass.LOOP: Rule(fate=Fate.GIVE_UP, quiet=timedelta(hours=1)),
 }
+
+#: The longest pause between two probes of a circuit that only time closes, or whose probes cost a message each. The
+#: first is `PROBE_SECONDS` and each is twice as long as the last. A reply lives six hours, so it is tried often enough.
+LONGEST_PROBE_PAUSE: Final = timedelta(minutes=30)
 
 #: The pause before the second try at a message that the carrier accepted and then failed: it was too busy, or a daily
 #: limit was reached, which ends the next day in whatever time zone the carrier counts.
@@ -88,21 +85,27 @@ SECOND_TRY_PAUSE: Final = timedelta(seconds=30)
 NEXT_DAY: Final = timedelta(hours=24)
 
 
-def rule_of(error_class: ErrorClass, code: int | None) -> Rule:
-    """Return the rule of an error."""
-    by_code = RULES.get(code) if code is not None else None
-    return by_code or RULES[error_class]
+def rule_of(refusal: NotCreated) -> Rule:
+    """Return the rule of a refusal."""
+    return RULES[refusal.verdict.error_class]
 
 
 def pause_after(refusal: NotCreated, *, tries: int, rng: random.Random) -> timedelta:
-    """Return the pause before the next attempt at a part that was refused `tries` times."""
-    rule = rule_of(refusal.error_class, refusal.code)
+    """Return the pause before the next attempt at a part that was refused `tries` times.
+
+    It is zero if a circuit breaker decides about the next attempt.
+    """
+    rule = rule_of(refusal)
+    if refusal.verdict.pause is not None:
+        return refusal.verdict.pause
     if not rule.backs_off:
         return rule.pause
     pause: timedelta = min(rule.pause * 2 ** min(tries, 16), LONGEST_PAUSE) * rng.uniform(0.5, 1.0)
     return max(pause, min(refusal.retry_after or pause, LONGEST_RETRY_AFTER))
 
 
-def pause_before_second_try(code: int, *, rng: random.Random) -> timedelta:
-    """Return the pause before a second try at a message that failed with `code` after it was sent."""
-    return NEXT_DAY if codes.waits_for_tomorrow(code) else SECOND_TRY_PAUSE * rng.uniform(0.75, 1.25)
+def pause_before_second_try(verdict: Verdict, *, rng: random.Random) -> timedelta | None:
+    """Return the pause before a second try at a message that failed on its way; None if it gets none."""
+    if verdict.error_class is ErrorClass.LIMIT:
+        return NEXT_DAY
+    return SECOND_TRY_PAUSE * rng.uniform(0.75, 1.25) if verdict.error_class is ErrorClass.FAILED_LATER else None

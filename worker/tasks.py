@@ -98,13 +98,17 @@ def count() -> None:
 
 @shared_task(name=payloads.SWEEP_TASK)
 def sweep() -> None:
-    """Enqueue wake-up tasks for all people who are due; reconcile at once if Redis was emptied."""
+    """Enqueue wake-up tasks for all people who are due; reconcile at once if Redis was emptied.
+
+    It also wakes the people who wait for a circuit breaker that has expired.
+    """
     with _worker() as worker:
         swept = worker.reconciler.sweep()
         if swept.emptied:
             with isolated("step", "reconcile", worker.reconciler.set_aside):
                 _reconcile(worker)
         _note_oldest(worker.inbox)
+        worker.circuit.tidy()
         worker.receipts.drain()
 
 

@@ -16,11 +16,13 @@ from prometheus_client import Counter, Histogram
 
 from cat.danger.model import Tier
 from inbox.payloads import Who
+from inbox.ports import Place, Stop
 from journal.model import ReplyPart, Turn
 from journal.states import PartState, TurnState
 from runtime import logs, metrics
 from runtime.errors import Away
 from runtime.isolation import BadItem
+from sms.ports import Scope
 
 log = logs.get("worker")
 
@@ -94,10 +96,8 @@ SILENT: Final = Silent()
 
 
 class Alarm(StrEnum):
-    """What an operator should look at."""
+    """What an operator should look at, apart from what is stopped."""
 
-    #: The carrier refuses our account or its configuration: nothing is sent any more.
-    STOPPED = "sending stopped"
     #: The carrier says that two machines talk to each other.
     LOOP = "loop"
     #: An answer about one message that an operator should know of.
@@ -111,6 +111,18 @@ class Alarm(StrEnum):
 def alarmed(alarm: Alarm, reason: str) -> Event:
     """The operator should look at something."""
     return Event(ERROR, str(alarm), {"reason": reason}, metrics.ALARMS, {"alarm": alarm.name.lower()})
+
+
+def stopped(place: Place, stop: Stop) -> Event:
+    """The carrier refuses the account, a sender, a channel or a person: nothing is sent there."""
+    alarm = "stopped" if place.scope is Scope.ACCOUNT else f"stopped_{place.scope}"
+    fields = {"reason": stop.reason, "scope": str(place.scope), "name": place.name or None}
+    return Event(ERROR, "sending stopped", fields, metrics.ALARMS, {"alarm": alarm})
+
+
+def resumed(place: Place) -> Event:
+    """The carrier takes messages again, and everyone who waited is woken."""
+    return Event(WARNING, "sending resumed", {"scope": str(place.scope), "name": place.name or None})
 
 
 def away(exc: Exception) -> Event:
@@ -164,6 +176,12 @@ def part_attempted(part: ReplyPart) -> Event:
     return Event(level, "part attempted", fields, metrics.PARTS, {"state": part.state})
 
 
+def second_try_cancelled(part: ReplyPart) -> Event:
+    """A message that was reported as not delivered was delivered after all: it is not sent once more."""
+    fields = {"turn": part.turn, "number": part.number}
+    return Event(INFO, "second try cancelled", fields, metrics.REPAIRED, {"kind": "not sent again"})
+
+
 def second_try(part: ReplyPart) -> Event:
     """A message that was not delivered is sent once more."""
     fields = {"turn": part.turn, "number": part.number, "due": part.due}
@@ -176,8 +194,9 @@ def memory_folded(who: Who, outcome: str) -> Event:
 
 
 def report_written(outcome: str, sid: str | None) -> Event:
-    """A delivery report was taken from the inbox; `outcome` is bound, foreign or unreadable."""
-    level, name = (DEBUG, "report bound") if outcome == "bound" else (WARNING, "report dropped")
+    """A delivery report was taken: bound, of an unknown status, foreign or unreadable."""
+    is_bound = outcome in ("bound", "unknown status")
+    level, name = (DEBUG, "report bound") if is_bound else (WARNING, "report dropped")
     return Event(level, name, {"outcome": outcome, "sid": sid}, metrics.RECEIPTS, {"outcome": outcome})
 
 

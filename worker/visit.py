@@ -8,7 +8,7 @@ from datetime import datetime
 
 from cat.danger.state import State
 from conversation.models import Conversation
-from inbox.ports import Lease
+from inbox.ports import Lease, Place
 from inbox.times import moment
 from journal.model import Turn
 from worker.marks import Mark
@@ -38,6 +38,8 @@ class Visit:
     stop_waits: bool = False
     #: Tombstones of texts that get no answer, because the person was erased after sending them.
     tombstones: frozenset[str] = frozenset()
+    #: The circuit that keeps a reply of this person from being sent.
+    stopped_at: Place | None = None
     #: The turns that are being answered right now.
     in_hand: tuple[Turn, ...] = ()
 

@@ -93,6 +93,9 @@ class Visits:
             else:
                 if due_ms is not None:
                     self._release(visit, due_ms, "due later")
+                    with suppress(InboxAway):  # then the agenda wakes the person
+                        if not self._delivery.parked(visit):
+                            self._inbox.agenda.wake(visit.lease.who)
 
     def _serve(self, visit: Visit) -> int | None:
         """Open the conversation and answer; return when to look again, or None if the lease is released."""

@@ -1,14 +1,27 @@
--- Decide whether a send may go ahead.
+-- Decide whether a send may go ahead through some circuits.
 --
--- KEYS[1] circuit
--- KEYS[2] circuit:probe
--- ARGV[1] milliseconds between two probes
+-- KEYS[2i-1] circuit of place i
+-- KEYS[2i]   its probe
+-- ARGV[1] milliseconds between two probes of a circuit that does not say so itself
+--
+-- A probe is taken of all open circuits, or of none: a send that one of them stops tests no other.
 --
 -- Returns one of:
---   {1}                                          the circuit is closed: send
---   {2}                                          the circuit is open, and this send is the probe
---   {0, milliseconds until the next probe, why}  the circuit is open: do not send
-local reason = redis.call('HGET', KEYS[1], 'reason')
-if not reason then return {1} end
-if redis.call('SET', KEYS[2], '1', 'NX', 'PX', ARGV[1]) then return {2} end
-return {0, redis.call('PTTL', KEYS[2]), reason}
+--   {1, i, ...}                  send; it is the probe of the open circuits i
+--   {0, milliseconds, i, why}    do not send: circuit i has its next probe then, and stops the send longest
+local open = {}
+local longest, at, why = 0, 0, ''
+for i = 1, #KEYS / 2 do
+  local reason = redis.call('HGET', KEYS[2 * i - 1], 'reason')
+  if reason then
+    table.insert(open, i)
+    local left = redis.call('PTTL', KEYS[2 * i])
+    if left > longest then longest, at, why = left, i, reason end
+  end
+end
+if at > 0 then return {0, longest, at, why} end
+for _, i in ipairs(open) do
+  local pause = redis.call('HGET', KEYS[2 * i - 1], 'pause') or ARGV[1]
+  redis.call('SET', KEYS[2 * i], '1', 'PX', pause)
+end
+return {1, unpack(open)}

@@ -94,11 +94,12 @@ def _usable(path: str, form: dict[str, str]) -> int:
         return 400
     if path == "/sms/status":
         status = form.get("MessageStatus") or form.get("SmsStatus", "").strip()
-        return 204 if re.fullmatch("[a-z]{1,40}", status.lower()) else 400
+        return 204 if re.fullmatch("[a-z_]{1,40}", status.lower()) else 400
     media = form.get("NumMedia") or "0"
     sound = (
         0 < len(form.get("From", "").strip()) <= 200
-        and len(form.get("Body", "")) <= 1600
+        and len(form.get("Body", "")) <= (4096 if ":" in form["From"] else 1600)
+        and re.fullmatch("(MG[0-9a-fA-F]{32})?", form.get("MessagingServiceSid", "")) is not None
         and re.fullmatch("[0-9]{1,9}", media) is not None
         and int(media) <= 10
         and required[1].rpartition(":")[2] == OUR_NUMBER

@@ -127,6 +127,22 @@ def test_pictures_are_listed_when_they_are_asked_for() -> None:
     assert [path for _, path, _ in asked] == [f"{HOME}/Messages.json", f"{HOME}/Messages/MM1/Media.json"]
 
 
+def test_numbers_are_listed_as_webhooks_write_them() -> None:
+    text = {**an_entry("SM1", direction="inbound", to="1 500-555-0006"), "from": "+1 (555) 123-0001"}
+
+    with answering(a_page(text)) as (url, _):
+        (entry,) = the_list(url).received_by(OURS, since=NOW - timedelta(hours=1)).messages
+
+    assert (entry.sender, entry.to) == (ANN, OURS)
+
+
+def test_a_trial_account_is_told_from_another() -> None:
+    account = {"sid": "AC1", "status": "active", "friendly_name": "cat"}
+    with answering({**account, "type": "Trial"}, {**account, "type": "Full"}) as (url, _):
+        assert the_account(url).is_trial()
+        assert not the_account(url).is_trial()
+
+
 def test_an_entry_in_another_form_leaves_the_others_readable() -> None:
     odd = {**an_entry("SM2"), "date_created": None, "num_media": "many"}
 

@@ -196,7 +196,7 @@ def test_whatever_was_refused_was_not_created(behaviour: Behaviour, error_class:
         outcome = send(url)
 
     assert isinstance(outcome, NotCreated)
-    assert (outcome.error_class, outcome.code) == (error_class, code)
+    assert (outcome.verdict.error_class, outcome.verdict.code) == (error_class, code)
     if code == 20429:
         assert outcome.retry_after is not None
         assert outcome.retry_after.total_seconds() == 7
@@ -207,7 +207,7 @@ def test_a_connection_that_was_never_made_created_nothing(url: str) -> None:
     outcome = send(url.format(port=free_port()))
 
     assert isinstance(outcome, NotCreated)
-    assert outcome.error_class is ErrorClass.TRY_AGAIN
+    assert outcome.verdict.error_class is ErrorClass.TRY_AGAIN
 
 
 def test_a_connection_that_cannot_be_made_again_created_nothing() -> None:
@@ -310,7 +310,7 @@ def test_logins_that_are_all_refused_are_tried_once_each() -> None:
         outcome = send(url, "old", "new")
 
     assert isinstance(outcome, NotCreated)
-    assert outcome.error_class is ErrorClass.CONFIGURATION
+    assert outcome.verdict.error_class is ErrorClass.CONFIGURATION
     assert len(asked) == 2
 
 
@@ -320,7 +320,7 @@ def test_a_claim_that_grows_too_old_between_two_logins_writes_no_further_byte() 
         outcome = send(url, "old", "new", may_begin=lambda: next(answers))
 
     assert isinstance(outcome, NotCreated)
-    assert outcome.error_class is ErrorClass.TRY_AGAIN
+    assert outcome.verdict.error_class is ErrorClass.TRY_AGAIN
     assert len(asked) == 1
 
 
@@ -473,7 +473,7 @@ def test_a_refused_certificate_proves_that_no_byte_was_sent(name: str, authority
         outcome = send(f"https://localhost:{port}", may_begin=may_begin)
 
     assert isinstance(outcome, NotCreated)
-    assert outcome.error_class is ErrorClass.TRY_AGAIN
+    assert outcome.verdict.error_class is ErrorClass.TRY_AGAIN
     assert (asked, checks) == ([], [])
 
 

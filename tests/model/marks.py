@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from conversation.memory_table import MemoryTables
 from journal.states import PartState
-from sms.ports import ErrorClass, NotCreated, Unknown
+from sms.ports import Unknown
+from tests.builders import refused
 from tests.model.world import Cut, Neighbours, World
 
 NO_EDITS: Mapping[str, str] = {}
@@ -49,7 +50,7 @@ def run_lost_claim(
 def run_second_copy(tables: MemoryTables | None = None, edits: Mapping[str, str] = NO_EDITS) -> None:
     """Let a second copy of a claim land after its attempt was refused: it must revive nothing."""
     world = World("each", 1, tables, bodies=["one"], edits=edits, neighbours="at once")
-    world.sender.answers.append(NotCreated(error_class=ErrorClass.TRY_AGAIN, code=20429, reason="too many requests"))
+    world.sender.answers.append(refused(20429))
     wire = world.visit(Cut("claim", after=True, late=True, meanwhile=lambda: None))
     assert [part.state for part in world.parts()] == [PartState.RETRY]
 

@@ -56,6 +56,7 @@ from worker.budget import Budget
 from worker.build.visits import compose_visits
 from worker.delivery import Delivery, Terms
 from worker.delivery_failures import DeliveryFailures
+from worker.delivery_failures import Terms as FailureTerms
 from worker.lease import LeaseKeeper
 from worker.limits import Limiter, Rates
 from worker.marks import Marks
@@ -63,6 +64,7 @@ from worker.proofs import Proofs
 from worker.receipts import Receipts
 from worker.reconcile import Reconciler
 from worker.reconcile import Terms as ReconcileTerms
+from worker.retry_policy import LONGEST_PROBE_PAUSE
 from worker.telemetry import SILENT
 from worker.visit_settings import VisitSettings
 
@@ -279,6 +281,11 @@ def inbox_on(client: redis.Redis) -> Inbox:
     return on_redis(client, who_key=b"memory", lease=LEASE, wake_again=WAKE_AGAIN)
 
 
+def circuit_on(client: redis.Redis) -> RedisCircuit:
+    """Return the real circuit breakers on this Redis."""
+    return RedisCircuit(client, probe_every=PROBE_EVERY, longest_pause=LONGEST_PROBE_PAUSE)
+
+
 def purse_on(client: redis.Redis) -> RedisQuota:
     """Return the real budget on this Redis, with a cap that is never reached."""
     return RedisQuota(client, models=Caps(), messages=Caps(day=10**9))
@@ -364,7 +371,7 @@ class World:
         # A lost answer to a send is an outcome; a carrier that cannot be reached is an error.
         sender: Any = WatchedSender(self.sender, wire, lambda: Unknown(reason="no answer"))
         delivery = Delivery(
-            journal, sender, RedisCircuit(client, probe_every=PROBE_EVERY),
+            journal, sender, circuit_on(client),
             Terms(public_url="https://cat.example", validity_seconds=3600, patience_seconds=60, max_age_seconds=21600),
             rng=random.Random(1), sleep=lambda _: None,
         )  # fmt: skip
@@ -512,9 +519,10 @@ class World:
         return not unfinished and self.inbox.texts.oldest_waiting_ms() is None
 
     def _aftermath(self, client: redis.Redis, journal: Journal) -> DeliveryFailures:
-        circuit = RedisCircuit(client, probe_every=PROBE_EVERY)
         return DeliveryFailures(
-            inbox_on(client), journal, circuit, rng=random.Random(1), max_age=timedelta(hours=6)
+            inbox_on(client), journal, circuit_on(client),
+            FailureTerms(max_age=timedelta(hours=6), who=lambda person: payloads.who(person, b"memory")),
+            rng=random.Random(1),
         )  # fmt: skip
 
     def _reconciler(self, client: redis.Redis, journal: Journal, message_list: Any) -> Reconciler:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from inbox import keys
-from tests.builders import OUR_NUMBER
+from tests.builders import OUR_NUMBER, a_sid
 from tests.conftest import wait_until
 from tests.scenarios.conftest import ACCOUNT, TOKEN, Tree
 
@@ -23,6 +23,7 @@ def rough(start_tree: Callable[..., Tree]) -> Tree:
     return start_tree(
         workers=1, RECONCILE_INTERVAL_SECONDS="2", UNSETTLED_AFTER_SECONDS="1", UNKNOWN_PATIENCE_SECONDS="2",
         SWEEP_INTERVAL_SECONDS="1", SWEEP_PERSON_SECONDS="2", LEASE_SECONDS="4", LEASE_RENEW_SECONDS="1", WHATSAPP="on",
+        PROBE_SECONDS="1",
     )  # fmt: skip
 
 
@@ -208,6 +209,53 @@ def test_a_full_queue_is_waited_for(rough: Tree) -> None:
     assert part(rough, person, sid)["error_code"] == "21611"
     # The next try is due in ten minutes by Redis's clock.
     assert int(part(rough, person, sid)["due"]) > time.time() * 1000 + 500_000
+
+
+def ready(tree: Tree) -> str:
+    return str(tree.http.get(f"{tree.urls['webhook']}/readyz").text)
+
+
+def test_a_refused_sender_is_named_and_all_who_wait_are_answered_once_it_is_mended(rough: Tree) -> None:
+    people = ["+15556660054", "+15556660055"]
+    misbehave(rough, {"at": "create", "do": "error", "status": 400, "code": 21659})
+    for person in people:
+        rough.text("hello", sender=person)
+    wait_until(lambda: "2 people wait" in ready(rough), seconds=20, what="that both wait")
+    assert ready(rough).startswith("stopped\n")
+    assert f"nothing is sent from sender {OUR_NUMBER}: the sender is no number of Twilio" in ready(rough)
+
+    misbehave(rough)
+
+    wait_until(lambda: all(rough.replies(person) for person in people), seconds=20, what="both replies")
+    wait_until(lambda: ready(rough).startswith("ready"), what="the end of the stop")
+    assert [len(rough.replies(person)) for person in people] == [1, 1]
+
+
+def test_one_person_whose_reply_comes_back_delays_no_other(rough: Tree) -> None:
+    person, other = "+15556660056", "+15556660057"
+    misbehave(rough, {"at": "delivery", "do": "undelivered", "code": 30034, "person": person})
+    rough.text("hello", sender=person)
+    wait_until(lambda: part(rough, person).get("error_code") == "30034", seconds=20, what="the report")
+
+    rough.text("hello", sender=other)
+
+    wait_until(lambda: rough.replies(other), seconds=20, what="the other's reply")
+    assert ready(rough).startswith("ready\n")
+    assert "nothing is sent to one destination" in ready(rough)
+
+
+def test_a_strange_messaging_service_concerns_that_reply_alone(rough: Tree) -> None:
+    person = "+15556660058"
+    form = {
+        "MessageSid": a_sid(), "AccountSid": ACCOUNT, "From": person, "To": OUR_NUMBER, "Body": "hello",
+        "MessagingServiceSid": "MG" + "d" * 32,
+    }  # fmt: skip
+
+    assert rough.post(form).status_code == 200
+
+    wait_until(lambda: rough.replies(person), seconds=20, what="the reply")
+    assert rough.replies(person)[0]["from"] == OUR_NUMBER
+    assert "nothing is sent from" not in ready(rough)
 
 
 def test_a_message_that_the_journal_does_not_know_is_said_to_be_unknown(rough: Tree) -> None:

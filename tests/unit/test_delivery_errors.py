@@ -1,61 +1,76 @@
-"""The class of each carrier error, and the retry decision for each class."""
+"""The table of Twilio's error codes, and the retry decision for each outcome."""
 
 from __future__ import annotations
 
 import random
-from datetime import timedelta
+import subprocess
+from dataclasses import replace
+from datetime import date, timedelta
 
 import pytest
 
 from sms import codes
-from sms.ports import ErrorClass, NotCreated
+from sms.ports import ErrorClass, NotCreated, Scope, Verdict
+from tests.builders import refused
+from tests.conftest import ROOT
 from worker import retry_policy
 from worker.retry_policy import Fate
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "expected"),
+    ("status", "code", "error_class", "scope"),
     [
-        (429, 20429, ErrorClass.TRY_AGAIN),
-        (429, None, ErrorClass.TRY_AGAIN),
-        (400, 21611, ErrorClass.TRY_AGAIN),
-        (500, None, ErrorClass.UNKNOWN),
-        (503, 20503, ErrorClass.UNKNOWN),
-        # a 5xx proves nothing, also with a code
-        (500, 21610, ErrorClass.UNKNOWN),
-        (408, None, ErrorClass.UNKNOWN),
-        (400, 21211, ErrorClass.PERMANENT),
-        (400, 21610, ErrorClass.PERMANENT),
-        (401, 20003, ErrorClass.CONFIGURATION),
-        (404, None, ErrorClass.CONFIGURATION),
-        (400, 21617, ErrorClass.BUG),
-        (400, 99999, ErrorClass.PERMANENT),
-        (302, None, ErrorClass.UNKNOWN),
+        (429, 20429, ErrorClass.TRY_AGAIN, Scope.ACCOUNT),
+        (429, None, ErrorClass.TRY_AGAIN, Scope.ACCOUNT),
+        (400, 21611, ErrorClass.TRY_AGAIN, Scope.SENDER),
+        (500, None, ErrorClass.UNKNOWN, Scope.MESSAGE),
+        (503, 20503, ErrorClass.UNKNOWN, Scope.ACCOUNT),
+        (408, None, ErrorClass.UNKNOWN, Scope.MESSAGE),
+        (400, 21211, ErrorClass.PERMANENT, Scope.DESTINATION),
+        (401, 20003, ErrorClass.CONFIGURATION, Scope.ACCOUNT),
+        (404, None, ErrorClass.CONFIGURATION, Scope.ACCOUNT),
+        (400, 21617, ErrorClass.BUG, Scope.MESSAGE),
+        (302, None, ErrorClass.UNKNOWN, Scope.MESSAGE),
         # an answer without a code is not from the message API, so it proves nothing
-        (400, None, ErrorClass.UNKNOWN),
+        (400, None, ErrorClass.UNKNOWN, Scope.MESSAGE),
+        # as specific as Twilio has been since July 2024
+        (400, 21659, ErrorClass.CONFIGURATION, Scope.SENDER),
+        (400, 21660, ErrorClass.CONFIGURATION, Scope.SENDER),
+        (400, 21661, ErrorClass.CONFIGURATION, Scope.SENDER),
+        # a trial account
+        (403, 572002, ErrorClass.CONFIGURATION, Scope.DESTINATION),
+        (400, 21608, ErrorClass.CONFIGURATION, Scope.DESTINATION),
+        # the code says more than the status
+        (429, 63038, ErrorClass.LIMIT, Scope.ACCOUNT),
+        (429, 14107, ErrorClass.LOOP, Scope.DESTINATION),
+        (403, 21610, ErrorClass.PERMANENT, Scope.DESTINATION),
+        (404, 21705, ErrorClass.CONFIGURATION, Scope.SENDER),
+        # a 5xx proves nothing of the message, also with a code
+        (500, 21610, ErrorClass.UNKNOWN, Scope.DESTINATION),
+        (503, 20003, ErrorClass.UNKNOWN, Scope.ACCOUNT),
+        # a code that no table knows: the reply is kept, and only its person waits
+        (400, 999999, ErrorClass.CONFIGURATION, Scope.DESTINATION),
+        (403, 999999, ErrorClass.CONFIGURATION, Scope.DESTINATION),
+        (401, 999999, ErrorClass.CONFIGURATION, Scope.ACCOUNT),
+        (429, 999999, ErrorClass.TRY_AGAIN, Scope.ACCOUNT),
+        (500, 999999, ErrorClass.UNKNOWN, Scope.MESSAGE),
     ],
 )
-def test_an_answer_is_classified(status: int, code: int | None, expected: ErrorClass) -> None:
-    assert codes.classify(status, code) is expected
+def test_an_answer_is_classified(status: int, code: int | None, error_class: ErrorClass, scope: Scope) -> None:
+    verdict = codes.of_answer(status, code)
+
+    assert (verdict.error_class, verdict.scope, verdict.code) == (error_class, scope, code)
 
 
-def refused(error_class: ErrorClass, code: int | None = None, retry_after: float | None = None) -> NotCreated:
-    return NotCreated(
-        error_class=error_class,
-        code=code,
-        reason="refused",
-        retry_after=timedelta(seconds=retry_after) if retry_after is not None else None,
-    )
-
-
-def pause(
-    error_class: ErrorClass, code: int | None = None, retry_after: float | None = None, *, tries: int = 1
-) -> timedelta:
-    return retry_policy.pause_after(refused(error_class, code, retry_after), tries=tries, rng=random.Random(1))
+def pause(code: int, retry_after: float | None = None, *, tries: int = 1) -> timedelta:
+    refusal = refused(code)
+    if retry_after is not None:
+        refusal = replace(refusal, retry_after=timedelta(seconds=retry_after))
+    return retry_policy.pause_after(refusal, tries=tries, rng=random.Random(1))
 
 
 def test_pauses_grow_and_end_at_the_longest() -> None:
-    pauses = [pause(ErrorClass.TRY_AGAIN, tries=tries) for tries in range(1, 12)]
+    pauses = [pause(20429, tries=tries) for tries in range(1, 12)]
 
     assert pauses == sorted(pauses)
     assert pauses[0] < timedelta(seconds=5)
@@ -63,43 +78,36 @@ def test_pauses_grow_and_end_at_the_longest() -> None:
 
 
 def test_the_carriers_own_wish_is_honoured_within_reason() -> None:
-    assert pause(ErrorClass.TRY_AGAIN, 20429, 30) == timedelta(seconds=30)
-    assert pause(ErrorClass.TRY_AGAIN, 20429, 1e6) == retry_policy.LONGEST_RETRY_AFTER
+    assert pause(20429, 30) == timedelta(seconds=30)
+    assert pause(20429, 1e6) == retry_policy.LONGEST_RETRY_AFTER
+
+
+def test_a_full_queue_is_waited_for_and_a_circuit_decides_about_the_rest() -> None:
+    assert pause(21611, tries=9) == timedelta(minutes=10)
+    assert [pause(code, tries=9) for code in (20003, 21606, 63038)] == [timedelta(0)] * 3
 
 
 @pytest.mark.parametrize(
-    ("error_class", "code", "expected"),
+    ("code", "fate"),
     [
-        (ErrorClass.TRY_AGAIN, 21611, timedelta(minutes=10)),
-        (ErrorClass.CONFIGURATION, 20003, timedelta(minutes=1)),
+        (20429, Fate.AGAIN),
+        (30022, Fate.AGAIN),
+        (20003, Fate.AGAIN),
+        (21611, Fate.AGAIN),
+        (63038, Fate.AGAIN),
+        (999999, Fate.AGAIN),
+        (21211, Fate.GIVE_UP),
+        (21610, Fate.GIVE_UP),
+        (21602, Fate.GIVE_UP),
+        (14107, Fate.GIVE_UP),
     ],
 )
-def test_a_full_queue_and_a_wrong_account_are_waited_for(
-    error_class: ErrorClass, code: int, expected: timedelta
-) -> None:
-    assert pause(error_class, code, tries=9) == expected
-
-
-@pytest.mark.parametrize(
-    ("error_class", "code", "fate"),
-    [
-        (ErrorClass.TRY_AGAIN, 20429, Fate.AGAIN),
-        (ErrorClass.FAILED_LATER, 30022, Fate.AGAIN),
-        (ErrorClass.CONFIGURATION, 20003, Fate.AGAIN),
-        (ErrorClass.TRY_AGAIN, 21611, Fate.AGAIN),
-        (ErrorClass.PERMANENT, 21211, Fate.GIVE_UP),
-        (ErrorClass.PERMANENT, 21610, Fate.GIVE_UP),
-        (ErrorClass.BUG, 21602, Fate.GIVE_UP),
-        (ErrorClass.LOOP, 14107, Fate.GIVE_UP),
-        (ErrorClass.UNKNOWN, 20500, Fate.AWAIT_EVIDENCE),
-    ],
-)
-def test_each_outcome_has_one_fate(error_class: ErrorClass, code: int, fate: Fate) -> None:
-    assert retry_policy.rule_of(error_class, code).fate is fate
+def test_each_refusal_has_one_fate(code: int, fate: Fate) -> None:
+    assert retry_policy.rule_of(refused(code)).fate is fate
 
 
 def test_every_class_of_errors_has_a_rule() -> None:
-    assert set(ErrorClass) <= retry_policy.RULES.keys()
+    assert set(ErrorClass) == retry_policy.RULES.keys()
 
 
 @pytest.mark.parametrize(
@@ -108,7 +116,9 @@ def test_every_class_of_errors_has_a_rule() -> None:
         (400, 21408, True),  # the country is not enabled
         (400, 21215, True),
         (400, 14107, True),
+        (400, 30044, True),  # too long for a trial account
         (400, 99999, True),  # not in the table
+        (503, 99999, True),
         (302, None, True),
         (400, None, True),
         (400, 21211, False),
@@ -118,12 +128,66 @@ def test_every_class_of_errors_has_a_rule() -> None:
     ],
 )
 def test_what_a_person_should_look_at_is_an_alarm(status: int, code: int | None, *, alarming: bool) -> None:
-    assert codes.is_alarming(status, code) is alarming
+    assert codes.of_answer(status, code).alarming is alarming
 
 
 def test_what_failed_on_its_way_is_tried_soon_or_on_the_next_day() -> None:
-    soon = retry_policy.pause_before_second_try(30022, rng=random.Random(1))
-    tomorrow = retry_policy.pause_before_second_try(30023, rng=random.Random(1))
+    def again(code: int) -> timedelta | None:
+        return retry_policy.pause_before_second_try(codes.of_report(code), rng=random.Random(1))
 
+    soon = again(30022)
+    assert soon is not None
     assert timedelta(seconds=15) < soon < timedelta(minutes=1)
-    assert tomorrow == timedelta(hours=24)
+    assert [again(code) for code in (30023, 30027, 63038)] == [timedelta(hours=24)] * 3
+    assert [again(code) for code in (30003, 30034, 20003, 999999)] == [None] * 4
+
+
+def test_a_report_and_an_answer_read_the_same_row() -> None:
+    for code in (20003, 21606, 30034, 30018, 63038, 30003, 14107):
+        assert codes.of_report(code) == codes.of_answer(400, code) == codes.row_of(code)
+
+
+def rows() -> list[Verdict]:
+    return [row for code in range(10_000, 600_000) if (row := codes.row_of(code))]
+
+
+def test_every_row_of_the_table_has_a_scope_a_source_and_a_date() -> None:
+    for row in rows():
+        assert row.code is not None
+        url, read = codes.source_of(row.code)
+        assert url == f"https://www.twilio.com/docs/api/errors/{row.code}"
+        assert date(2026, 1, 1) < read
+        assert row.means
+        # only what has a circuit of its own can be stopped
+        assert row.scope is not Scope.MESSAGE or not retry_policy.RULES[row.error_class].stops_sending
+        assert row.people == 1 or row.scope in (Scope.SENDER, Scope.CHANNEL)
+        assert not row.service or row.scope is Scope.SENDER
+
+
+def test_the_table_knows_every_code_of_messages_that_public_pages_name() -> None:
+    # Twilio's changelog of 2024-07-10 and its pages of trial accounts, RCS and WhatsApp, read 2026-11-29
+    named = [21264, 21265, 21266, 21267, 21268, 21635, *range(21657, 21669), *range(30001, 30025), *range(30027, 30047)]
+    named += [30450, 30453, 30454, 30485, 30500, 30610, 30615, 30620, 30630, 30640, 63001, 63002, 63003]
+    named += [*range(63005, 63043), 63049, 63050, 63051, 63056, 63058, 63059, 63062, 63112, 572002, 572005, 572006]
+
+    assert codes.gaps(named) == []
+
+
+def test_a_script_names_the_codes_that_the_table_does_not_know() -> None:
+    def check(*given: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([ROOT / "scripts/codes", *given], capture_output=True, text=True, check=False)
+
+    known, unknown, wrong = check("21659", "30034", "21245"), check("21659", "999999"), check("all")
+
+    assert (known.returncode, known.stdout) == (0, "3 codes, 0 without a row\n")
+    assert unknown.returncode == 1
+    assert "999999 has no row" in unknown.stdout
+    assert "21659" not in unknown.stdout
+    assert (wrong.returncode, wrong.stderr) == (2, "usage: scripts/codes CODE...\n")
+
+
+def test_a_network_that_fails_before_the_first_byte_concerns_one_message() -> None:
+    away = NotCreated(verdict=Verdict(error_class=ErrorClass.TRY_AGAIN, code=None, means="cannot be reached"))
+
+    assert retry_policy.rule_of(away).fate is Fate.AGAIN
+    assert not retry_policy.rule_of(away).stops_sending

@@ -68,14 +68,49 @@ def test_a_report_says_what_became_of_which_attempt() -> None:
     [
         ("+15551230001", True),
         ("whatsapp:+15551230001", True),
+        ("whatsapp:FI.1502576394655843", True),
+        ("messenger:1234567890", True),
+        ("whatsapp:", False),
         ("12345", False),
         ("BANK", False),
         ("+0123", False),
         ("", False),
     ],
 )
-def test_a_telephone_is_told_from_what_is_none(address: str, *, dialable: bool) -> None:
+def test_an_address_that_can_be_answered_is_told_from_one_that_cannot(address: str, *, dialable: bool) -> None:
     assert messages.is_dialable(address) is dialable
+
+
+@pytest.mark.parametrize(
+    ("sender", "longest"), [("+15551230001", 1600), ("whatsapp:+15551230001", 4096), ("rcs:+15551230001", 3072)]
+)
+def test_a_text_may_be_as_long_as_its_channel_makes_it(sender: str, longest: int) -> None:
+    assert len(InboundSms.parse({**FORM, "From": sender, "Body": "x" * longest}).body) == longest
+    with pytest.raises(UnusableText, match=f"longer than {longest} characters"):
+        InboundSms.parse({**FORM, "From": sender, "Body": "x" * (longest + 1)})
+
+
+@pytest.mark.parametrize(
+    ("listed", "address"),
+    [
+        ("+15551230001", "+15551230001"),
+        ("+1 (555) 123-0001", "+15551230001"),
+        ("15551230001", "+15551230001"),
+        ("whatsapp: 15551230001", "whatsapp:+15551230001"),
+        ("whatsapp:+15551230001", "whatsapp:+15551230001"),
+        ("whatsapp:FI.1502576394655843", "whatsapp:FI.1502576394655843"),
+        ("72345", "72345"),
+        ("BANK", "BANK"),
+        ("", ""),
+    ],
+)
+def test_a_number_on_the_list_is_the_one_that_texted_however_it_is_written(listed: str, address: str) -> None:
+    assert messages.in_e164(listed) == address
+
+
+@pytest.mark.parametrize("status", ["partially_delivered", "word_of_tomorrow", "READ"])
+def test_any_word_is_a_status(status: str) -> None:
+    assert DeliveryReport.parse({**FORM, "MessageStatus": status}, "SM1-0-a").status == status.lower()
 
 
 def test_a_number_is_masked_for_logs() -> None:

@@ -8,13 +8,16 @@ import pytest
 from structlog.testing import capture_logs
 
 from inbox.payloads import Who
+from inbox.ports import Place, Stop
 from journal.model import ReplyPart
 from journal.states import PartState, TurnState
 from runtime.metrics import REGISTRY
+from sms.ports import Scope
 from tests.builders import ANN, NOW_MS, OUR_NUMBER, a_turn
 from worker import telemetry
 
 WHO = Who("w")
+SENDER = Place(Scope.SENDER, OUR_NUMBER)
 PART = ReplyPart(
     user_id=ANN, turn="SM1", number=1, state=PartState.SENT, arrived=f"{NOW_MS}-0", content="prrt", sender=OUR_NUMBER
 )
@@ -56,12 +59,20 @@ def composed(*silent: str) -> telemetry.Event:
         (telemetry.repaired("settled", "k"), "warning", "repaired", "dadacat_repaired_total", {"kind": "settled"}),
         (telemetry.repaired("held", "k"), "error", "repaired", "dadacat_repaired_total", {"kind": "held"}),
         (
-            telemetry.alarmed(telemetry.Alarm.STOPPED, "why"),
+            telemetry.stopped(Place(Scope.ACCOUNT), Stop(place=Place(Scope.ACCOUNT), who=Who("a"), reason="why")),
             "error",
             "sending stopped",
             "dadacat_alarms_total",
             {"alarm": "stopped"},
         ),
+        (
+            telemetry.stopped(SENDER, Stop(place=SENDER, who=Who("a"), reason="why")),
+            "error",
+            "sending stopped",
+            "dadacat_alarms_total",
+            {"alarm": "stopped_sender"},
+        ),
+        (telemetry.resumed(SENDER), "warning", "sending resumed", None, {}),
         (telemetry.lease_not_renewed(OSError()), "warning", "lease not renewed", None, {}),
         (telemetry.recount_began(), "warning", "what was spent is counted again: redis was empty", None, {}),
     ],

@@ -12,14 +12,15 @@ import pytest
 from conversation.errors import StoreAway
 from inbox import payloads
 from inbox.errors import InboxAway
+from inbox.ports import Place
 from journal.model import Binding, RowName
 from journal.states import MAX_DELIVERY_TRIES, STATUS_RANK, PartState, TurnState
 from operations import reference
 from sms.errors import CarrierAway
 from sms.memory import InMemorySender
 from sms.messages import DeliveryReport, InboundSms, Media, MessageSid
-from sms.ports import ErrorClass, Fetched, Listed, Listing, NotCreated, Sent, Unknown
-from tests.builders import ANN, OUR_NUMBER, PROBE_EVERY, a_text
+from sms.ports import Fetched, Listed, Listing, NotCreated, Scope, Sent, Unknown
+from tests.builders import ANN, OUR_NUMBER, PROBE_EVERY, a_text, place_of, refused
 from tests.room import WHO, Died, Dying, Room
 from worker.delivery_failures import text_of
 from worker.lease import LeaseKeeper
@@ -209,7 +210,7 @@ def test_a_sleeper_that_wakes_persists_nothing(room: Room) -> None:
 
 def test_what_was_proven_not_created_is_sent_again_later(room: Room) -> None:
     room.texts("hello")
-    room.sender.answers.append(NotCreated(error_class=ErrorClass.TRY_AGAIN, code=20429, reason="too many requests"))
+    room.sender.answers.append(refused(20429))
 
     room.serve()
     assert room.received == []
@@ -224,7 +225,7 @@ def test_what_was_proven_not_created_is_sent_again_later(room: Room) -> None:
 
 def test_a_reply_under_way_holds_back_the_next(room: Room) -> None:
     room.texts("one", "two")
-    room.sender.answers.append(NotCreated(error_class=ErrorClass.TRY_AGAIN, code=20429, reason="too many requests"))
+    room.sender.answers.append(refused(20429))
 
     room.serve()
     assert room.received == []
@@ -280,7 +281,7 @@ def test_an_unknown_outcome_without_evidence_is_held(room: Room) -> None:
 
 def test_a_person_who_opted_out_at_the_carrier_is_left_in_peace(room: Room) -> None:
     (first,) = room.texts("one")
-    room.sender.answers.append(NotCreated(error_class=ErrorClass.PERMANENT, code=21610, reason="this person sent STOP"))
+    room.sender.answers.append(refused(21610))
     room.serve()
     (second,) = room.texts("two")
     room.serve()
@@ -334,7 +335,7 @@ def test_a_text_too_old_to_answer_is_stale(room: Room) -> None:
 
 def test_a_reply_too_old_to_send_is_suppressed(room: Room) -> None:
     (text,) = room.texts("hello")
-    room.sender.answers.append(NotCreated(error_class=ErrorClass.TRY_AGAIN, code=21611, reason="queue full"))
+    room.sender.answers.append(refused(21611))
     room.serve()
     room.later(seconds=21_700)
 
@@ -569,10 +570,10 @@ def test_texts_whose_webhook_came_are_not_accepted_again(room: Room) -> None:
 
 def test_a_wrong_account_stops_all_sending_keeps_every_turn_and_one_probe_opens_the_way(room: Room) -> None:
     (first,) = room.texts("one")
-    wrong = NotCreated(error_class=ErrorClass.CONFIGURATION, code=20003, reason="authentication failed")
+    wrong = refused(20003)
     room.sender.answers.append(wrong)
     room.serve()
-    assert room.stopped == "authentication failed"
+    assert room.stopped.startswith("authentication failed")
 
     (second,) = room.texts("two")
     for _ in range(3):
@@ -616,7 +617,7 @@ def test_yes_opens_the_way_after_stop_and_is_a_word_otherwise(room: Room) -> Non
 def test_a_text_that_waits_behind_another_is_not_missed(room: Room) -> None:
     room.reconciler.reconcile()
     texts = room.texts("one", "two")
-    room.sender.answers.append(NotCreated(error_class=ErrorClass.TRY_AGAIN, code=21611, reason="queue full"))
+    room.sender.answers.append(refused(21611))
     room.serve()
     room.sender.received += [
         Listed(
@@ -707,6 +708,7 @@ def test_a_daily_limit_is_waited_out_and_holds_no_one_up(room: Room) -> None:
     room.reconciler.reconcile()
     (text,) = room.texts("hello")
     room.serve()
+    room.sender.fates[room.sender.created[0][0]] = ("failed", 30023)
     reported(room, text, "failed", 30023)
 
     room.texts("and now?")
@@ -739,6 +741,7 @@ def test_a_worker_that_dies_before_it_rings_for_a_second_try_leaves_it_to_the_re
     room.reconciler.reconcile()
     (text,) = room.texts("hello")
     room.serve()
+    room.sender.fates[room.sender.created[0][0]] = ("undelivered", 30022)
     after = room.an_aftermath(replace(room.inbox, texts=Dying(room.inbox.texts, "accept", after=False)))
     room.receipts = Receipts(room.inbox, room.store, after, who_key=b"memory")
 
@@ -789,7 +792,7 @@ def test_a_failure_that_no_callback_told_is_tried_again_too(room: Room) -> None:
 
 
 def test_two_machines_are_told_apart_from_people_by_the_carrier(room: Room) -> None:
-    room.sender.answers.append(NotCreated(error_class=ErrorClass.LOOP, code=14107, reason="a loop", alarming=True))
+    room.sender.answers.append(refused(14107))
     first, second = room.texts("beep", "beep")
 
     room.serve()
@@ -803,7 +806,7 @@ def test_two_machines_are_told_apart_from_people_by_the_carrier(room: Room) -> N
 
 
 def test_a_person_who_opted_out_at_the_carrier_gets_nothing_more_in_the_same_visit(room: Room) -> None:
-    room.sender.answers.append(NotCreated(error_class=ErrorClass.PERMANENT, code=21610, reason="STOP"))
+    room.sender.answers.append(refused(21610))
     _, second = room.texts("one", "two")
 
     room.serve()
@@ -867,7 +870,7 @@ def test_of_a_long_backlog_only_the_newest_is_answered_where_that_is_the_policy(
 
 def test_an_outcome_is_written_down_before_anything_else_is_asked_of_redis(room: Room) -> None:
     """Redis is away briefly while Twilio refuses a message: the refusal is proof, and no doubt remains."""
-    room.sender.answers.append(NotCreated(error_class=ErrorClass.CONFIGURATION, code=20003, reason="refused"))
+    room.sender.answers.append(refused(20003))
     (text,) = room.texts("hello")
     circuit = room.circuit
     dying = Dying(circuit, "open", after=False, error=InboxAway("redis"))
@@ -918,10 +921,10 @@ def test_a_visit_that_cannot_tell_redis_that_it_ends_tries_again(room: Room) -> 
     ("refusal", "reason"),
     [
         (
-            NotCreated(error_class=ErrorClass.LOOP, code=14107, reason="a loop"),
+            refused(14107),
             "two machines seem to talk to each other",
         ),
-        (NotCreated(error_class=ErrorClass.PERMANENT, code=21610, reason="STOP"), "opted out"),
+        (refused(21610), "opted out"),
     ],
 )
 def test_the_rest_of_a_reply_is_not_sent_to_a_person_who_is_to_get_nothing(
@@ -955,7 +958,7 @@ def test_a_second_try_is_not_sent_to_a_person_who_opted_out_meanwhile(room: Room
 
 
 def test_a_stop_acts_at_once_though_a_reply_before_it_waits_for_its_retry(room: Room) -> None:
-    room.sender.answers.append(NotCreated(error_class=ErrorClass.TRY_AGAIN, code=21611, reason="queue full"))
+    room.sender.answers.append(refused(21611))
     (text,) = room.texts("hello")
     room.serve()
     room.texts("STOP")
@@ -992,15 +995,25 @@ def test_of_a_backlog_with_something_else_behind_it_the_newest_is_answered() -> 
     assert room.state(newest) is TurnState.ANSWERED
 
 
-def test_a_failure_that_is_about_our_account_stops_all_sending(room: Room) -> None:
+@pytest.mark.parametrize(
+    ("code", "place"),
+    [
+        (30002, Place(Scope.ACCOUNT)),
+        (63051, Place(Scope.CHANNEL, f"sms:{OUR_NUMBER}")),
+        (30018, Place(Scope.DESTINATION, WHO)),
+        # it may lie with this one person's network
+        (30034, Place(Scope.DESTINATION, WHO)),
+    ],
+)
+def test_a_failure_that_concerns_more_than_one_message_stops_its_scope(room: Room, code: int, place: Place) -> None:
     (text,) = room.texts("hello")
     room.serve()
 
-    reported(room, text, "undelivered", 30034)
+    reported(room, text, "undelivered", code)
     room.texts("and now?")
     room.serve()
 
-    assert room.stopped
+    assert [(place_of(stop), stop.people) for stop in room.circuit.stopped()] == [(place, 1)]
     assert [str(alarm) for alarm, _ in room.alarms] == ["sending stopped"]
     assert room.received == ["re: hello"]
 
@@ -1040,7 +1053,7 @@ def test_a_reply_that_no_one_waits_for_any_more_is_not_tried_again(room: Room) -
 
 
 def test_waiting_for_a_retry_is_no_duplicate(room: Room) -> None:
-    room.sender.answers.append(NotCreated(error_class=ErrorClass.TRY_AGAIN, code=20429, reason="busy"))
+    room.sender.answers.append(refused(20429))
     (text,) = room.texts("hello")
     for _ in range(3):
         room.serve()
@@ -1055,7 +1068,7 @@ def test_waiting_for_a_retry_is_no_duplicate(room: Room) -> None:
 def test_a_holder_who_doubts_what_its_claimant_proves_meanwhile_is_only_late(room: Room) -> None:
     """A is in its POST and lost its lease; B reads SENDING; A binds RETRY; B binds UNKNOWN."""
     (text,) = room.texts("hello")
-    room.sender.answers.append(NotCreated(error_class=ErrorClass.TRY_AGAIN, code=20429, reason="busy"))
+    room.sender.answers.append(refused(20429))
 
     class Between:
         """The outbox as B sees it: A writes between B's read and B's write."""
@@ -1096,7 +1109,7 @@ def test_what_failed_while_its_visit_lasts_has_its_second_try_all_the_same(room:
 
 
 def test_a_dead_letter_that_is_replayed_days_later_is_sent(room: Room) -> None:
-    room.sender.answers.append(NotCreated(error_class=ErrorClass.PERMANENT, code=21211, reason="no telephone"))
+    room.sender.answers.append(refused(21211))
     (text,) = room.texts("hello")
     room.serve()
     room.later(seconds=48 * 3600)
@@ -1219,7 +1232,7 @@ def test_between_a_start_and_a_stop_that_wait_together_nothing_is_sent(policy: s
 
 
 def test_every_attribute_that_is_stored_is_in_the_reference(room: Room) -> None:
-    room.sender.answers.append(NotCreated(error_class=ErrorClass.TRY_AGAIN, code=20429, reason="too many requests"))
+    room.sender.answers.append(refused(20429))
     (text,) = room.texts("hello")
     room.serve()
     room.later(seconds=600)

@@ -7,6 +7,7 @@ import hashlib
 import re
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,9 +18,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inbox import keys, payloads
+from inbox.circuit import RedisCircuit
+from inbox.payloads import Who
+from inbox.ports import Place, Stop
 from inbox.state import InboxState
 from sms import signature
 from sms.messages import DeliveryReport, InboundSms
+from sms.ports import Scope
 from sms.recipient import Recipient
 from sms.signature import Validator
 from tests.builders import ANN, OUR_NUMBER, a_sid, tokens
@@ -155,6 +160,15 @@ def test_json_is_no_text(webhook: Webhook) -> None:
     assert webhook.texts == []
 
 
+@pytest.mark.parametrize("service", ["xxx", "MG" + "g" * 32, "MG" + "1" * 33, "SM" + "1" * 32])
+def test_what_cannot_be_a_messaging_service_is_refused_at_the_door(webhook: Webhook, service: str) -> None:
+    answer = webhook.post("/sms", a_form(MessagingServiceSid=service))
+
+    assert (answer.status_code, answer.text) == (400, "MessagingServiceSid is not the id of a messaging service\n")
+    assert webhook.texts == []
+    assert webhook.post("/sms", a_form(MessagingServiceSid="MG" + "1" * 32)).status_code == 200
+
+
 def test_a_text_to_another_number_of_our_messaging_service_is_ours(webhook: Webhook) -> None:
     assert webhook.post("/sms", a_form(To="+15550000000", MessagingServiceSid="MG1")).status_code == 200
     assert webhook.post("/sms", a_form(To="+15550000000", MessagingServiceSid="MG2")).status_code == 400
@@ -210,7 +224,41 @@ def test_readiness_says_if_texts_wait_too_long_or_nothing_is_sent(webhook: Webho
     webhook.redis.hset(keys.CIRCUIT, "reason", "authentication failed")
     stopped = webhook.ask("GET", "/readyz").text
     assert stopped.startswith("stopped")
-    assert "nothing is sent: authentication failed" in stopped
+    assert "nothing is sent: authentication failed; stopped since 1970-01-01T00:00:00Z; 0 people wait" in stopped
+
+
+def test_readiness_and_metrics_say_which_scope_is_stopped(webhook: Webhook) -> None:
+    circuit = RedisCircuit(webhook.redis, probe_every=timedelta(seconds=30), longest_pause=timedelta(minutes=30))
+    sender, ann, ben = Place(Scope.SENDER, OUR_NUMBER), Who("a" * 24), Who("b" * 24)
+    for who in (ann, ben):
+        circuit.open(Stop(place=Place(Scope.DESTINATION, who), who=who, reason="not verified"))
+    alone = webhook.ask("GET", "/readyz").text
+    assert alone.startswith("ready\n")
+    assert "nothing is sent to 2 destinations: not verified; stopped since 20" in alone
+
+    circuit.open(Stop(place=sender, who=ann, reason="no such sender"))
+    circuit.wait(sender, ann)
+    circuit.wait(sender, ben)
+    answer, page = webhook.ask("GET", "/readyz").text, webhook.ask("GET", "/metrics").text
+
+    assert answer.startswith("stopped\n")
+    assert f"nothing is sent from sender {OUR_NUMBER}: no such sender; stopped since 20" in answer
+    assert "2 people wait; tried again in 0:00:" in answer
+    assert "it opens once Twilio takes a message" in answer
+    assert ann not in answer
+    assert 'dadacat_stopped{scope="sender"} 1.0' in page
+    assert 'dadacat_stopped_people{scope="sender"} 2.0' in page
+    assert 'dadacat_stopped{scope="destination"} 2.0' in page
+    assert "dadacat_sending_stopped 0.0" in page
+
+
+@pytest.mark.parametrize("status", ["partially_delivered", "word_of_tomorrow", "read"])
+def test_any_status_is_taken(webhook: Webhook, status: str) -> None:
+    form = {"MessageSid": a_sid(), "AccountSid": ACCOUNT, "To": ANN, "MessageStatus": status}
+
+    assert webhook.post("/sms/status?i=SM1-0-a&w=" + "c" * 24, form).status_code == 204
+    (report,) = webhook.reports
+    assert (report.attempt_id, report.who) == ("SM1-0-a", "c" * 24)
 
 
 def test_the_age_of_the_oldest_text_is_a_metric(webhook: Webhook) -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import redis
 
+from inbox import payloads
 from inbox.ports import Inbox
 from journal.ports import Journal
 from runtime.settings import Settings
@@ -15,6 +16,7 @@ from worker.build.inbox import circuit
 from worker.build.limits import pace
 from worker.delivery import Delivery, Terms
 from worker.delivery_failures import DeliveryFailures
+from worker.delivery_failures import Terms as FailureTerms
 from worker.receipts import Receipts
 from worker.telemetry import Telemetry
 
@@ -30,6 +32,7 @@ def delivery(chosen: Settings, client: redis.Redis, journal: Journal, sender: Se
             validity_seconds=chosen.delivery.validity_seconds,
             patience_seconds=chosen.delivery.unknown_patience_seconds,
             max_age_seconds=chosen.visit.max_age_seconds,
+            service_sid=chosen.twilio.messaging_service_sid,
         ),
         rng=random.Random(),  # noqa: S311 - jitter, not cryptography
         telemetry=telemetry,
@@ -45,8 +48,12 @@ def failures(
         inbox,
         journal,
         circuit(chosen, client),
+        FailureTerms(
+            max_age=timedelta(seconds=chosen.visit.max_age_seconds),
+            who=lambda person: payloads.who(person, chosen.who_key),
+            service_sid=chosen.twilio.messaging_service_sid,
+        ),
         rng=random.Random(),  # noqa: S311 - jitter, not cryptography
-        max_age=timedelta(seconds=chosen.visit.max_age_seconds),
         telemetry=telemetry,
     )
 

@@ -1,4 +1,4 @@
-"""Build what stands in Redis: the inbox and the circuit breaker."""
+"""Build what stands in Redis: the inbox and the circuit breakers."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from inbox.connection import connect
 from inbox.inbox import on_redis
 from inbox.ports import Inbox
 from runtime.settings import Settings
+from worker import retry_policy
 
 
 def redis_client(chosen: Settings) -> redis.Redis:
@@ -30,5 +31,9 @@ def redis_inbox(chosen: Settings, client: redis.Redis) -> Inbox:
 
 
 def circuit(chosen: Settings, client: redis.Redis) -> RedisCircuit:
-    """Return the circuit breaker that all workers share."""
-    return RedisCircuit(client, probe_every=timedelta(seconds=chosen.delivery.probe_seconds))
+    """Return the circuit breakers that all workers share."""
+    return RedisCircuit(
+        client,
+        probe_every=timedelta(seconds=chosen.delivery.probe_seconds),
+        longest_pause=retry_policy.LONGEST_PROBE_PAUSE,
+    )

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from inbox.ports import Inbox
+from inbox import ports
 from runtime.secrets import Keys
 from runtime.settings import Settings
 from worker.budget import Budget
@@ -35,7 +35,8 @@ class Worker:
     leave_no_marks: Callable[[], None]
     memories: Memories
     budget: Budget
-    inbox: Inbox
+    inbox: ports.Inbox
+    circuit: ports.Circuit
 
 
 def worker(chosen: Settings, keys: Keys, stopping: Callable[[], bool]) -> Worker:
@@ -81,4 +82,5 @@ def worker(chosen: Settings, keys: Keys, stopping: Callable[[], bool]) -> Worker
         ),
         budget=budget_,
         inbox=inbox_,
+        circuit=inbox.circuit(chosen, client),
     )

@@ -1,0 +1,68 @@
+"""What an attempt and a report mean for the circuit breakers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from inbox.payloads import Who
+from inbox.ports import Circuit, Passage, Place
+from journal.model import ReplyPart
+from sms.ports import Scope, Verdict
+from worker import scopes, telemetry
+
+
+class Stops:
+    """The circuit breakers, as replies pass them.
+
+    `service_sid`: the messaging service of this installation; empty if it has none.
+    """
+
+    def __init__(self, circuit: Circuit, *, service_sid: str, telemetry: telemetry.Telemetry) -> None:
+        self._circuit = circuit
+        self._service_sid = service_sid
+        self._telemetry = telemetry
+
+    def passage(self, part: ReplyPart, who: Who) -> Passage:
+        """Decide whether the next attempt at a part may be made."""
+        return self._circuit.passage(scopes.places(part, who, ours=self._service_sid))
+
+    def service_of(self, part: ReplyPart) -> str | None:
+        """Return the messaging service that the next attempt names, if it names one."""
+        return scopes.service_of(part, ours=self._service_sid)
+
+    def accepted(self, passage: Passage) -> None:
+        """Close the circuits that a successful attempt tested."""
+        self._reopen(passage.probes)
+
+    def refused(self, verdict: Verdict, part: ReplyPart, who: Who, passage: Passage) -> None:
+        """Stop what a refusal concerns, and close the account's circuit if it was tested."""
+        self.stop(verdict, part, who)
+        if verdict.code is not None and verdict.scope is not Scope.ACCOUNT:
+            # the carrier judged something narrower, so it accepts the account
+            self._reopen([place for place in passage.probes if place.scope is Scope.ACCOUNT])
+
+    def stop(self, verdict: Verdict, part: ReplyPart, who: Who, *, reported: bool = False) -> None:
+        """Open the circuit of what a verdict concerns, if it concerns more than this message.
+
+        `reported`: a delivery report said it, not the answer to a request.
+        """
+        stop = scopes.stop_of(verdict, part, who, ours=self._service_sid, reported=reported)
+        place = self._circuit.open(stop) if stop is not None else None
+        if stop is not None and place is not None:
+            self._telemetry.emit(telemetry.stopped(place, stop))
+
+    def delivered(self, part: ReplyPart, who: Who) -> None:
+        """Close what an earlier report had stopped: a message of this part was delivered.
+
+        It proves nothing of the account: a message on its way outlives the account.
+        """
+        places = scopes.places(part, who, ours=self._service_sid)
+        self._reopen([place for place in places if place.scope is not Scope.ACCOUNT], delivered=True)
+
+    def wait(self, place: Place, who: Who) -> bool:
+        """Note that a person waits for a place; False if it is open again."""
+        return self._circuit.wait(place, who)
+
+    def _reopen(self, places: Sequence[Place], *, delivered: bool = False) -> None:
+        for place in self._circuit.close(places, delivered=delivered) if places else ():
+            self._telemetry.emit(telemetry.resumed(place))
