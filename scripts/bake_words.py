@@ -38,6 +38,8 @@ FULL, SMALL = 25_000, 3_000
 RAREST_NOUN: Final = 3.0
 #: WordNet's lexicographer files of things that can be touched: animals, artifacts, food, objects, plants and the like.
 TOUCHABLE: Final = frozenset({5, 6, 13, 17, 19, 20, 27})
+#: A plural that is also a noun of its own has more letters than this.
+SHORTEST_PLURAL: Final = 3
 #: WordNet's lexicographer file of people.
 PERSON: Final = 18
 _WORD: Final = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
@@ -78,7 +80,9 @@ def english(wordnet: Path) -> Mapping[str, str]:
         nouns[lemma] = "s" + "c" * (sense in TOUCHABLE) + "h" * (sense == PERSON)
     irregular = dict(reversed(line.split()[:2]) for line in (wordnet / "noun.exc").read_text().splitlines())
     plurals = {irregular.get(noun, _english_plural(noun)): "p" + tags[1:] for noun, tags in nouns.items()}
-    return {**plurals, **nouns}
+    # such as `legs`, which has an entry of its own; three letters, such as `gas`, are no plural of `ga`
+    known = {plural: tags for plural, tags in plurals.items() if plural not in nouns or len(plural) > SHORTEST_PLURAL}
+    return {**nouns, **known}
 
 
 def _english_plural(noun: str) -> str:

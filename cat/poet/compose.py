@@ -39,6 +39,8 @@ CODAS: Final = ("{sound}.", "{sound}.", "{deed}.")
 OPEN_CODAS: Final = ("{sound}.", "{deed}.", "{thing}.")
 #: The percentage of short replies that bat a noun, if the whole statement could be answered.
 SHORT_IN_100: Final = 50
+#: How much likelier a line is that reacts to whom a statement is about.
+REACTION: Final = 6
 #: The percentage of running jokes in the writer of memory, and the replies before the first one.
 GAG_IN_100, COMPANY = 30, 4
 
@@ -169,7 +171,7 @@ def _pool(scene: Scene, kind: str) -> Sequence[str]:
 def _whole_lines(scene: Scene) -> Sequence[str]:
     """Return the lines that say the statement back. Those that react to whom it is about are likelier."""
     whole = [line for line in scene.words.lines("statement") if _WHOLE.search(line)]
-    return [*whole, *[line for line in whole if "{clause_" in line] * 3]
+    return [*whole, *[line for line in whole if "{clause_" in line] * REACTION]
 
 
 def _takes_coda(scene: Scene, act: Act, shape: Shape) -> bool:

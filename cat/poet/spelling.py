@@ -85,6 +85,4 @@ def _one_typo_away(word: str) -> Iterator[str]:
     yield from (left + right[1] + right[0] + right[2:] for left, right in halves if len(right) > 1)
     yield from (left + right[1:] for left, right in halves if right)
     for letter in _LETTERS:
-        # a consonant in the place of another is rather another word
-        yield from (left + letter + right[1:] for left, right in halves if right and {letter, right[0]} <= _VOWELS)
         yield from (left + letter + right for left, right in halves if letter in _VOWELS or left[-1:] == letter)
