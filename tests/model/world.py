@@ -397,8 +397,11 @@ class World:
         )
         with suppress(Died, InboxAway, CarrierAway):
             visits.serve(WHO)
-        self._living.append(marks)
-        if self._neighbours == "at once":
+        if cut is not None and cut.dies and wire.struck:
+            marks.close()
+        else:
+            self._living.append(marks)
+        if self._neighbours != "late":
             self.settle_marks()
         return wire
 
@@ -415,7 +418,8 @@ class World:
 
     def settle_marks(self) -> None:
         """Let every living process settle what it abandoned, and the files of the dead."""
-        for marks in self._living:
+        neighbour = Marks(_folder if self._neighbours != "none" else None, slots=1)
+        for marks in [*self._living, neighbour]:
             Proofs(self.inbox, self.store, marks).look()
             marks.close()
         self._living = []
