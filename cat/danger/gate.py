@@ -16,7 +16,7 @@ from sms import segments
 #: Segments of a reply that tells whom to call: it is sent whole or not at all, whatever the limit of other replies.
 KEPT_SEGMENTS: Final = 4
 #: Marks of hidden reasoning, end tokens and markup: such a reply would have to be cut.
-_MARKUP: Final = re.compile(r"[<>|`\[\]{}]|^\s*#|\*\*", re.MULTILINE)
+_MARKUP: Final = re.compile(r"[<>|`\[\]{}]|^[ \t]*#|\*\*", re.MULTILINE)
 #: A request to call or text a number, in the languages that the cat speaks best.
 _CALL: Final = re.compile(
     r"\b(?:call|text|dial|ring|phone|reach|ruf\w*|wähl\w*|anrufen"

@@ -34,7 +34,8 @@ _LEAD: Final = re.compile(
     r"^(?:(?:oh|well|so|and|but|hey|hi|hello|ok|yes|no|btw|also|actually|honestly|haha|lol|ugh|omg)\b[ ,.!]*)+"
 )
 _STARTS: Final = re.compile(
-    r"^(?:everyone|everybody|nobody|getting|i|i'm|i've|i'd|i'll|my|we|we're|we've|our|he|she|they|it|the|a|an|this|some|two|three|four|"
+    r"^(?:everyone|everybody|nobody|getting|i|i'm|i've|i'd|i'll|my|we|we're|we've|our|he|she|they|it|the|a|an|this|"
+    r"some|two|three|four|"
     r"there(?:'s| is| are| was| were)|he's|she's|it's|they're|i'm)(?=\s\S)"
 )
 #: A statement with one of these is not said back: it may be about people.
