@@ -18,12 +18,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from cat import persona, prompt, sanitize
+from cat import persona, sanitize
 from cat.danger import gate
 from cat.danger.watch import Alert, Watch, state_of, without_dangers
 from cat.engines.dada import Dada
 from cat.engines.guarded import CALLS, GuardedEngine
 from cat.errors import EngineFailed
+from cat.persona import Persona
 from cat.ports import Engine, Heard, Reply
 from cat.prices import Catalogue
 from sms import keywords, segments
@@ -62,6 +63,7 @@ class Cat:
 
     `deadline_seconds` applies to all engines together. `max_segments` applies to all messages of a reply together.
     `watch` hears danger; by default by its wording alone.
+    `who` is the character that models play.
     """
 
     def __init__(  # noqa: PLR0913 - each is a limit with a name
@@ -72,6 +74,7 @@ class Cat:
         max_segments: int,
         max_parts: int,
         emoji: bool = False,
+        who: Persona | None = None,
         catalogue: Catalogue | None = None,
         calls: int = CALLS,
         clock: Callable[[], float] = time.monotonic,
@@ -80,8 +83,9 @@ class Cat:
         models = [engine for engine in engines if engine.name != "dada"]
         known = catalogue or Catalogue({})
         pool = ThreadPoolExecutor(calls, thread_name_prefix="engine") if models else None
+        self._who = who or persona.shipped()
         self._engines = tuple(
-            GuardedEngine(engine, known.of(engine.name.partition(":")[2]), pool) for engine in models if pool
+            GuardedEngine(engine, known.of(engine.name.partition(":")[2]), pool, self._who) for engine in models if pool
         )
         self._poet = Dada()
         self._deadline_seconds = deadline_seconds
@@ -138,7 +142,7 @@ class Cat:
 
     def max_cost(self, heard: Heard) -> int:
         """Return the most that all engines together may cost for a reply, in millionths of a dollar."""
-        return sum(prompt.max_cost(engine.known, heard) for engine in self._engines)
+        return sum(engine.max_cost(heard) for engine in self._engines)
 
     def _ask(self, engine: GuardedEngine, heard: Heard, seconds: float, tally: _Tally) -> Reply | None:
         """Return an engine's fitted reply; None if there is none, with the reason in the tally."""
@@ -187,13 +191,19 @@ class Cat:
         if gate.is_harmful(answer.words):
             return replace(answer, words="")
         if alert.is_serious:
-            words = gate.whole(answer.words, alert, leaks=persona.leaks)
+            words = gate.whole(answer.words, alert, leaks=self._who.leaks)
             return replace(answer, words=words, parts=(words,), alert=alert)
         if gate.tells_whom_to_call(answer.words, alert):
             doubt = gate.doubted(alert, answer.words)
-            words = gate.whole(answer.words, doubt, leaks=persona.leaks) or doubt.line()
+            words = gate.whole(answer.words, doubt, leaks=self._who.leaks) or doubt.line()
             return replace(answer, words=words, parts=(words,), alert=doubt)
-        words = sanitize.for_a_phone(answer.words, max_segments=self._max_segments, emoji=self._emoji)
+        words = sanitize.for_a_phone(
+            answer.words,
+            max_segments=self._max_segments,
+            leaks=self._who.leaks,
+            emoji=self._emoji,
+            lower=self._who.is_lower_case,
+        )
         return replace(answer, words=words, alert=alert)
 
     def _by_poet(self, heard: Heard) -> Reply:

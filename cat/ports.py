@@ -31,7 +31,9 @@ class Heard:
     seed: str
     #: How many pictures came with the texts.
     pictures: int = 0
-    #: Those of them that could be fetched.
+    #: What came with the texts, in words such as `(a voice note)`; pictures are among it.
+    things: Sequence[str] = ()
+    #: Those of the pictures that could be fetched.
     shown: Sequence[Picture] = ()
     #: What the person stated about themselves before the history begins, in the person's words, oldest first.
     told: Sequence[str] = ()
@@ -45,10 +47,13 @@ class Heard:
     frames: Sequence[str] = ()
     #: The person's address, for what depends on the country. It is in no reply and is sent to no model.
     person: str = ""
-    #: The time; None: not known.
-    now: datetime | None = None
     #: Danger in the conversation; None: the cat listens for it by itself.
     alert: Alert | None = None
+    #: The time, and when the message before these texts came; None: not known.
+    now: datetime | None = None
+    last_at: datetime | None = None
+    #: Whom a person in danger can call there, in words for a model, such as `112; 0800 111 0 111 for despair`.
+    numbers: str = ""
 
     @property
     def said(self) -> str:

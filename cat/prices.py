@@ -22,6 +22,8 @@ UNKNOWN: Final = "unknown"
 #: Suffixes of releases of one model: a date, and Bedrock's versions. With any other suffix it may be another model
 #: at another price.
 _RELEASE: Final = re.compile(r"(?:[-@](?:20\d{6}|20\d\d-\d\d-\d\d))?(?:-v\d+)?(?::\d+)?$")
+#: The vendor's name in front of a model's behind a gateway, such as `openai/` or `openrouter/openai/`.
+_VENDORS: Final = re.compile(r"^(?:[\w.-]+/)+")
 #: More tokens than any model accepts. A server that reports a higher count is wrong, so the count is ignored.
 MOST_TOKENS: Final = 10**8
 #: Tokens that the protocol adds to each message.
@@ -39,6 +41,8 @@ class Model:
     sees: bool = False
     #: The model spends tokens on reasoning before its first word, so its token limit must be larger.
     thinks: bool = False
+    #: The model is too small to make sense, or to understand danger.
+    small: bool = False
 
     def cost(self, tokens_in: int, tokens_out: int) -> int:
         """Return the cost of these tokens in millionths of a dollar, rounded up."""
@@ -58,12 +62,22 @@ class Catalogue:
     def entry(self, name: str) -> str | None:
         """Return the name under which a model is entered, or None if it has no entry.
 
-        A dated release has the entry of its model: `gpt-5-mini-2025-08-07` is entered as `gpt-5-mini`.
+        A dated release has the entry of its model, and so has its name behind a gateway: `gpt-5-mini-2025-08-07` and
+        `openai/gpt-5-mini` are entered as `gpt-5-mini`.
         """
-        if name in self.models:
-            return name
-        undated = _RELEASE.sub("", name)
-        return undated if undated in self.models else None
+        bare = _VENDORS.sub("", name)
+        forms = (name, _RELEASE.sub("", name), bare, _RELEASE.sub("", bare))
+        return next((form for form in forms if form in self.models), None)
+
+    def doubt(self, name: str) -> str:
+        """Return why the price of a model may be another, as a sentence; empty if it is known."""
+        entry = self.entry(name)
+        if entry is None:
+            assumed = UNKNOWN if UNKNOWN in self.models else "the most expensive model"
+            return f"no price of {name} is known; it is charged like {assumed}"
+        if _VENDORS.match(name) and not _VENDORS.match(entry):
+            return f"{name} is charged like {entry} at its maker; the gateway may ask for more"
+        return ""
 
     def of(self, name: str) -> Model:
         """Return the facts of a model by its name.
@@ -109,6 +123,7 @@ def _model(name: str, facts: Any) -> Model:  # Any: TOML's own types
             price_out=float(facts["out"]),
             sees=bool(facts.get("sees", False)),
             thinks=bool(facts.get("thinks", False)),
+            small=bool(facts.get("small", False)),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise ValueError(f"model {name}: `in` and `out` are required, in US dollars per million tokens") from exc

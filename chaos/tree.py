@@ -195,6 +195,8 @@ class Tree:
             # The caller's shell may name a real Redis or a real account, which chaos must not break.
             **without_settings(os.environ),
             **SHORT,
+            # the operator's commands go on finding the operator's tree
+            "XDG_STATE_HOME": str(self.data),
             "TWILIO_ACCOUNT_SID": ACCOUNT,
             "TWILIO_AUTH_TOKEN": TOKEN,
             "TWILIO_PHONE_NUMBER": NUMBER,

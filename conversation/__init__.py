@@ -9,19 +9,33 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from conversation.errors import ConversationError, NotStorable, StoreAway
     from conversation.manager import ConversationManager
     from conversation.models import Conversation, Message, Role
     from conversation.storage import DynamoDBStorage, InMemoryStorage
 
-__all__ = ["Conversation", "ConversationManager", "DynamoDBStorage", "InMemoryStorage", "Message", "Role"]
+__all__ = [
+    "Conversation",
+    "ConversationError",
+    "ConversationManager",
+    "DynamoDBStorage",
+    "InMemoryStorage",
+    "Message",
+    "NotStorable",
+    "Role",
+    "StoreAway",
+]
 
 _HOMES: Final = {
     "Conversation": "models",
+    "ConversationError": "errors",
     "ConversationManager": "manager",
     "DynamoDBStorage": "storage",
     "InMemoryStorage": "storage",
     "Message": "models",
+    "NotStorable": "errors",
     "Role": "models",
+    "StoreAway": "errors",
 }
 
 

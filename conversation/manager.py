@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
+from conversation import limits
 from conversation.entries import Entry
 from conversation.models import Conversation, Message, Role, in_milliseconds
 from conversation.ports import Conversations
@@ -22,6 +23,7 @@ class ConversationManager:
     """Add messages to conversations, read them, reset them.
 
     Any string is a user id, such as `+15551230001`. `DynamoDBStorage` and `InMemoryStorage` are storages.
+    Every method raises a `ConversationError` if it fails.
     """
 
     def __init__(self, storage: Conversations, *, clock: Callable[[], datetime] = _now) -> None:
@@ -29,11 +31,11 @@ class ConversationManager:
         self._clock = clock
 
     def add_user_message(self, user_id: str, content: str) -> Conversation:
-        """Record a message of the person; return the conversation with it."""
+        """Record a message of the person; return the conversation with it. Raises `NotStorable`."""
         return self._add(user_id, Role.USER, content)
 
     def add_assistant_message(self, user_id: str, content: str) -> Conversation:
-        """Record a message of DadaCat; return the conversation with it."""
+        """Record a message of DadaCat; return the conversation with it. Raises `NotStorable`."""
         return self._add(user_id, Role.ASSISTANT, content)
 
     def get_or_create_conversation(self, user_id: str) -> Conversation:
@@ -41,14 +43,17 @@ class ConversationManager:
 
         Nothing is written: a conversation exists in the table from its first message on.
         """
+        limits.check_user_id(user_id)
         return self._storage.get(user_id) or Conversation.new(user_id, self._clock())
 
     def reset_conversation(self, user_id: str) -> Conversation:
         """Empty the window and make the conversation active. The journal keeps its record."""
+        limits.check_user_id(user_id)
         return self._storage.reset(user_id, now=self._clock())
 
     def history(self, user_id: str) -> Iterator[Entry]:
         """Yield every message ever recorded, oldest first, read a page at a time."""
+        limits.check_user_id(user_id)
         cursor = None
         while True:
             page = self._storage.page(user_id, cursor=cursor)
@@ -58,6 +63,8 @@ class ConversationManager:
             cursor = page.cursor
 
     def _add(self, user_id: str, role: Role, content: str) -> Conversation:
+        limits.check_user_id(user_id)
+        limits.check_content(content)
         now = self._clock()
         key = f"msg#{in_milliseconds(now):013d}#{secrets.token_hex(8)}"
         return self._storage.append(user_id, Message(role=role, content=content, timestamp=now, key=key), now=now)

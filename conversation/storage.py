@@ -13,7 +13,7 @@ import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from conversation import schema, transcript, window
+from conversation import limits, schema, transcript, window
 from conversation.contention import CONTENTION_SECONDS, until_it_holds
 from conversation.entries import PAGE, Page
 from conversation.errors import ConditionFailed, Fenced
@@ -35,6 +35,8 @@ class DynamoDBStorage:
     `connections`: how many are kept open; give as many as threads use this storage.
     `tables`: other tables than DynamoDB's, such as `conversation.memory_table.MemoryTables`.
     `contention_seconds`: how long writers of one conversation compete before one of them gives up.
+
+    Raises `NotStorable` for a name that no table can have.
     """
 
     def __init__(  # noqa: PLR0913 - each has a default
@@ -55,6 +57,8 @@ class DynamoDBStorage:
             or os.environ.get("DYNAMODB_MESSAGES_TABLE_NAME")
             or (schema.MESSAGES if table_name == schema.CONVERSATIONS else f"{table_name}Messages")
         )
+        for name in (table_name, messages_name):
+            limits.check_table_name(name)
         self.names = schema.Names(conversations=table_name, messages=messages_name, retention=retention)
         self.tables = tables or DynamoDB(
             region_name=region_name

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from dadacat.terminal import (
+    ALWAYS_JSON,
     AS_JSON,
     NUMBERS,
     YES,
+    Commands,
     confirm,
     echo,
     load_settings,
-    or_exit,
     print_json,
     say_set_aside,
 )
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from operations.held import HeldReplies
     from runtime.settings import Settings
 
-commands = click.Group()
+commands = Commands()
 LIMIT = click.option(
     "--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Print at most this many lines."
 )
@@ -63,7 +64,7 @@ def list_held(*, limit: int, search: bool, numbers: bool, as_json: bool) -> None
 
     chosen = load_settings(twilio=True, tree=True)
     name = person_namer(chosen.who_key, numbers=numbers)
-    replies = or_exit(lambda: list(_held(chosen).listed(limit, search=search, set_aside=say_set_aside)))
+    replies = list(_held(chosen).listed(limit, search=search, set_aside=say_set_aside))
     replies = [{**reply, "person": name(reply["person"])} for reply in replies]
     if as_json:
         print_json(replies)
@@ -80,42 +81,53 @@ def list_held(*, limit: int, search: bool, numbers: bool, as_json: bool) -> None
 @held.command("show")
 @click.argument("name")
 @NUMBERS
-def show_held(*, name: str, numbers: bool) -> None:
+@ALWAYS_JSON
+def show_held(*, name: str, numbers: bool, as_json: bool) -> None:
     """Show a reply in doubt with its words and every attempt, by its key or the MessageSid of its text."""
     from operations.names import person_namer
 
+    del as_json
     chosen = load_settings(twilio=True, tree=True)
-    reply = or_exit(lambda: _held(chosen).show(name))
+    reply = _held(chosen).show(name)
     print_json({**reply, "person": person_namer(chosen.who_key, numbers=numbers)(reply["person"])})
 
 
 @held.command()
 @click.argument("name")
 @YES
-def resend(*, name: str, yes: bool) -> None:
+@AS_JSON
+def resend(*, name: str, yes: bool, as_json: bool) -> None:
     """Send a held reply again, once. The person may get it twice.
 
     Refused while its outcome may still arrive, and after STOP. If Twilio lists the message, it is settled instead.
     """
-    confirm(f"{name} may have been sent already, and the person may get it twice. Send it again?", yes=yes)
     replies = _held(load_settings(twilio=True, tree=True))
-    echo(or_exit(lambda: replies.resend(name)))
+    confirm(f"{name} may have been sent already, and the person may get it twice. Send it again?", yes=yes)
+    _print_result(name, replies.resend(name), as_json=as_json)
 
 
 @held.command()
 @click.argument("name")
 @click.option("--sent/--not-sent", "was_sent", default=None, help="What became of it, as you know it.")
 @YES
-def settle(*, name: str, was_sent: bool | None, yes: bool) -> None:
+@AS_JSON
+def settle(*, name: str, was_sent: bool | None, yes: bool, as_json: bool) -> None:
     """Record what became of a held reply. It leaves the list, and is not sent again.
 
     A report of Twilio that comes later still counts.
     """
     if was_sent is None:
         raise click.UsageError("say --sent or --not-sent")
-    confirm(f"{name} was {'sent' if was_sent else 'not sent'}. Record it?", yes=yes)
     replies = _held(load_settings(twilio=True, tree=True))
-    echo(or_exit(lambda: replies.settle(name, was_sent=was_sent)))
+    confirm(f"{name} was {'sent' if was_sent else 'not sent'}. Record it?", yes=yes)
+    _print_result(name, replies.settle(name, was_sent=was_sent), as_json=as_json)
+
+
+def _print_result(name: str, result: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"name": name, "result": result})
+    else:
+        echo(result)
 
 
 @commands.group("set-aside")
@@ -132,7 +144,7 @@ def list_set_aside(*, limit: int, as_json: bool) -> None:
     from worker.build.journal import build_journal
 
     journal = build_journal(load_settings(tree=True))
-    items = or_exit(lambda: list(set_aside.listed(journal, limit)))
+    items = list(set_aside.listed(journal, limit))
     if as_json:
         print_json(items)
         return
@@ -145,7 +157,8 @@ def list_set_aside(*, limit: int, as_json: bool) -> None:
 @set_aside.command("discard")
 @click.argument("name")
 @YES
-def discard_set_aside(*, name: str, yes: bool) -> None:
+@AS_JSON
+def discard_set_aside(*, name: str, yes: bool, as_json: bool) -> None:
     """Take an item off the list. A row that is not mended comes back; a message or a report does not."""
     from operations import set_aside
     from worker.build.inbox import redis_client, redis_inbox
@@ -154,8 +167,8 @@ def discard_set_aside(*, name: str, yes: bool) -> None:
     chosen = load_settings(twilio=True, tree=True)
     confirm(f"{name} will not be tried again. Discard it?", yes=yes)
     inbox = redis_inbox(chosen, redis_client(chosen))
-    or_exit(lambda: set_aside.discard(build_journal(chosen), inbox, name))
-    echo(f"{name} is discarded")
+    set_aside.discard(build_journal(chosen), inbox, name)
+    _print_result(name, f"{name} is discarded", as_json=as_json)
 
 
 def _span(seconds: int) -> str:

@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from dadacat.terminal import (
+    ALWAYS_JSON,
     AS_JSON,
+    AS_LINES,
+    NOT_THERE,
     NUMBERS,
     PERSON,
     YES,
+    Commands,
     Styled,
     confirm,
     echo,
     load_settings,
-    or_exit,
+    person_of,
+    plural,
     print_json,
     print_json_line,
+    print_rows,
     say_set_aside,
     status_line,
 )
 
-commands = click.Group()
+if TYPE_CHECKING:
+    from operations.telephone import Outcome
+
+commands = Commands()
 
 
 @commands.command()
@@ -33,22 +46,57 @@ commands = click.Group()
 @click.option(
     "--as", "person", default="+15551230001", show_default=True, help="Number of the telephone that sends the text."
 )
-@click.option("--to", default="", help="Which of our numbers to text. Default: the first.")
+@click.option("--to", default="", help="Which number to text. Default: the simulator's first.")
 @click.option(
-    "--wait", type=click.FloatRange(0, 600), default=30.0, show_default=True, help="Seconds to wait for the reply."
+    "--wait",
+    type=click.FloatRange(0, 600),
+    default=30.0,
+    show_default=True,
+    help="Seconds to wait for the reply; 0: only send.",
 )
 @AS_JSON
 def text(*, body: str, person: str, to: str, wait: float, as_json: bool) -> None:
-    """Send a text to the cat from a telephone of the simulator, and print the reply."""
-    from operations import telephone
+    """Send a text to the cat from a telephone of the simulator, and print the reply.
 
-    chosen = load_settings(twilio=True, tree=True)
-    sid, reply = or_exit(lambda: telephone.text(chosen, person, to, body, seconds=wait))
+    Notices of the network itself, such as the answer to STOP, are printed to standard error. Exit code 1: no reply
+    came in time; 3: none will come, and the reason is printed.
+    """
+    from operations import telephone
+    from runtime.settings import TWILIO_API
+
+    base_url = load_settings(tree=True, stores=False).twilio.api_base_url
+    if base_url == TWILIO_API:
+        raise click.ClickException(
+            "only the simulator has telephones to text from: "
+            "start one with dadacat up, or set TWILIO_API_BASE_URL to a simulator"
+        )
+    outcome = telephone.text(base_url, person, to, body, seconds=wait)
     if as_json:
-        print_json({"sid": sid, "reply": reply})
+        facts = {name: outcome.facts.get(name) for name in ("state", "reason")}
+        first = outcome.replies[0] if outcome.replies else None
+        replies, notices = list(outcome.replies), list(outcome.notices)
+        print_json({"sid": outcome.sid, "reply": first, "replies": replies, "notices": notices, **facts})
     else:
-        echo(reply if reply is not None else f"no reply within {wait:.0f} s; see: dadacat explain {sid}")
-    sys.exit(0 if reply is not None else 1)
+        for notice in outcome.notices:
+            echo(f"the network: {notice}", err=True)
+        for reply in outcome.replies:
+            echo(reply)
+    if outcome.replies:
+        return
+    if outcome.no_reply:
+        echo(f"no reply, and none will come: {outcome.no_reply}", err=True)
+        sys.exit(NOT_THERE)
+    if not wait:
+        echo(f"sent as {outcome.sid}", err=True)
+        return
+    echo(f"no reply within {wait:.0f} s{_what_next(outcome)}", err=True)
+    sys.exit(1)
+
+
+def _what_next(outcome: Outcome) -> str:
+    if "webhook" in outcome.facts:
+        return f": the webhook did not take the text ({outcome.facts['webhook']})"
+    return f"; see: dadacat explain {outcome.sid}" if "state" in outcome.facts else ""
 
 
 @commands.command()
@@ -64,10 +112,12 @@ def text(*, body: str, person: str, to: str, wait: float, as_json: bool) -> None
     help="Continue the stored conversation of this person, such as +15551230001. "
     "Default: a new conversation that is forgotten at the end.",
 )
-def chat(*, engines: tuple[str, ...], person: str | None) -> None:
+@click.option("--json-lines", "as_lines", is_flag=True, help="Print each reply as a JSON object on a line of its own.")
+def chat(*, engines: tuple[str, ...], person: str | None, as_lines: bool) -> None:
     """Talk to the cat in this terminal. An empty line or Ctrl-D ends it; `reset` clears the conversation.
 
-    The engines and the memory are those of a text. Below each reply stand its engine and its price.
+    The engines and the memory are those of a text. Below each reply stand its engine and its price. If the texts come
+    from a pipe, one a line, no prompt is printed.
     """
     import time
 
@@ -75,63 +125,86 @@ def chat(*, engines: tuple[str, ...], person: str | None) -> None:
     from conversation.storage import InMemoryStorage
     from journal.store import Journal
     from operations.chat import Chat, footnote
-    from runtime.settings import environment
     from sms import segments
     from worker.build.cat import build_cat, memory_terms
     from worker.build.journal import build_journal
     from worker.build.memories import terminal_memories
     from worker.build.prices import price_tables
 
-    given = dict(environment())
-    if engines:
-        given["CAT_ENGINES"] = ",".join(engines)
-    chosen = load_settings(given=given, prices=True)
+    chosen_here = {"CAT_ENGINES": ",".join(engines)} if engines else {}
+    # without a stored conversation, no store is needed
+    chosen = load_settings(chosen_here=chosen_here, prices=True, tree=bool(person))
     cat, terms = build_cat(chosen), memory_terms(chosen)
     _, tariff = price_tables(chosen)
     journal = build_journal(chosen) if person else Journal.on(InMemoryStorage())
-    user_id = person or "a person at a terminal"
+    user_id = person_of(person, chosen) if person else "a person at a terminal"
     talk = Chat(cat, ConversationManager(journal.storage), user_id, terms)
     memories = terminal_memories(chosen, cat, journal)
-    for role, words in talk.before():
-        echo(f"{'you' if role == 'user' else 'cat'}: {words}")
+    if not as_lines:
+        for role, words in talk.before():
+            echo(f"{'you' if role == 'user' else 'cat'}: {words}")
+    for line in _typed_lines():
+        started_at = time.monotonic()
+        reply = talk.say(line)
+        seconds = time.monotonic() - started_at
+        price = tariff.cost(user_id if person else "+1", segments.count(reply.words))
+        if as_lines:
+            print_json_line({"reply": reply.words, "engine": reply.engine, "seconds": seconds, **reply.facts})
+        else:
+            echo(reply.words)
+            echo(Styled(f"  {footnote(reply, seconds, price)}", dim=True))
+        memories(user_id)
+
+
+def _typed_lines() -> Iterator[str]:
+    """Yield what is typed, or what a pipe holds, up to an empty line."""
+    if not sys.stdin.isatty():
+        yield from takewhile(str.strip, (line.rstrip("\r\n") for line in sys.stdin))
+        return
     while True:
         try:
-            text = click.prompt("you", prompt_suffix="> ", default="", show_default=False)
+            line = click.prompt("you", prompt_suffix="> ", default="", show_default=False)
         except click.Abort:
             echo("")
             return
-        if not text.strip():
+        if not line.strip():
             return
-        started_at = time.monotonic()
-        reply = talk.say(text)
-        echo(reply.words)
-        price = tariff.cost(person or "+1", segments.count(reply.words))
-        echo(Styled(f"  {footnote(reply, time.monotonic() - started_at, price)}", dim=True))
-        memories(user_id)
+        yield line
 
 
 @commands.command()
 @PERSON
 @click.option("--limit", type=click.IntRange(1), help="Print only this many of the latest lines.")
 @AS_JSON
-def history(*, person: str, limit: int | None, as_json: bool) -> None:
+@AS_LINES
+def history(*, person: str, limit: int | None, as_json: bool, as_lines: bool) -> None:
     """Print all texts and replies of a person, oldest first."""
     from collections import deque
 
     from operations import conversations
     from worker.build.journal import build_journal
 
-    journal = build_journal(load_settings(tree=True))
-    or_exit(lambda: conversations.known(journal, person))
-    for entry in deque(conversations.transcript(journal, person), maxlen=limit):
-        at = conversations.arrived_at(entry)
-        if as_json:
-            line = {"at": at, "role": entry.role, "content": entry.content, "state": entry.state, "key": entry.key}
-            print_json_line(line)
-        else:
-            speaker = Styled("cat   ", "cyan") if entry.role == "assistant" else "person"
-            note = "" if entry.state in (None, "SETTLED", "ANSWERED", "SENT") else f"  ({entry.state})"
-            echo(f"{at}  ", speaker, f"  {entry.content}{note}")
+    chosen = load_settings(tree=True)
+    journal, user_id = build_journal(chosen), person_of(person, chosen)
+    conversations.known(journal, user_id)
+    entries = conversations.transcript(journal, user_id)
+    rows = (
+        {
+            "at": conversations.arrived_at(entry),
+            "role": entry.role,
+            "content": entry.content,
+            "state": entry.state,
+            "key": entry.key,
+        }
+        for entry in (entries if limit is None else deque(entries, maxlen=limit))
+    )
+    print_rows(rows, as_json=as_json, as_lines=as_lines, line=_line_of_history)
+
+
+def _line_of_history(row: dict[str, Any]) -> Sequence[str | Styled]:  # Any: JSON
+    speaker = Styled("cat   ", "cyan") if row["role"] == "assistant" else "person"
+    note = "" if row["state"] in (None, "SETTLED", "ANSWERED", "SENT") else f"  ({row['state']})"
+    return f"{row['at']}  ", speaker, f"  {row['content']}{note}"
 
 
 @commands.group()
@@ -143,7 +216,8 @@ def conversations() -> None:
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="Print at most this many lines.")
 @NUMBERS
 @AS_JSON
-def list_conversations(*, limit: int, numbers: bool, as_json: bool) -> None:
+@AS_LINES
+def list_conversations(*, limit: int, numbers: bool, as_json: bool, as_lines: bool) -> None:
     """List conversations. Of numbers only the last digits are shown, unless --numbers is given."""
     from itertools import islice
 
@@ -153,31 +227,34 @@ def list_conversations(*, limit: int, numbers: bool, as_json: bool) -> None:
 
     chosen = load_settings(twilio=True, tree=True)
     name = person_namer(chosen.who_key, numbers=numbers)
-    lines = islice(conversations.listed(build_journal(chosen), say_set_aside), limit)
-    for line in or_exit(lambda: list(lines)):
-        line["person"] = name(line["person"])
-        if as_json:
-            print_json_line(line)
-            continue
-        state = "" if line["active"] else "  opted out"
-        echo(f"{line['updated']:.19}  {line['person']:<24}{line['replies']:>7} replies{state}")
+    listed = islice(conversations.listed(build_journal(chosen), say_set_aside), limit)
+    rows = ({**row, "person": name(row["person"])} for row in listed)
+    print_rows(rows, as_json=as_json, as_lines=as_lines, line=_line_of_list)
+
+
+def _line_of_list(row: dict[str, Any]) -> Sequence[str | Styled]:  # Any: JSON
+    state = "" if row["active"] else "  opted out"
+    return (f"{row['updated']:.19}  {row['person']:<24}{plural(row['replies'], 'reply', 'replies'):>15}{state}",)
 
 
 @conversations.command()
 @PERSON
-def show(*, person: str) -> None:
+@ALWAYS_JSON
+def show(*, person: str, as_json: bool) -> None:
     """Print what is known about a person as JSON; `dadacat history` prints the messages."""
     from operations import conversations
     from worker.build.journal import build_journal
 
-    journal = build_journal(load_settings(tree=True))
-    print_json(or_exit(lambda: conversations.shown(journal, person)))
+    del as_json
+    chosen = load_settings(tree=True)
+    print_json(conversations.shown(build_journal(chosen), person_of(person, chosen)))
 
 
 @conversations.command()
 @PERSON
 @YES
-def reset(*, person: str, yes: bool) -> None:
+@AS_JSON
+def reset(*, person: str, yes: bool, as_json: bool) -> None:
     """Clear the cat's window and memory of a person; the journal keeps its record.
 
     A person who sent STOP still gets no reply.
@@ -185,11 +262,15 @@ def reset(*, person: str, yes: bool) -> None:
     from operations import conversations
     from worker.build.journal import build_journal
 
-    journal = build_journal(load_settings(tree=True))
-    or_exit(lambda: conversations.known(journal, person))
-    confirm(f"The cat will remember nothing of {person}. Reset?", yes=yes)
-    or_exit(lambda: conversations.reset(journal, person))
-    echo("reset")
+    chosen = load_settings(tree=True)
+    journal, user_id = build_journal(chosen), person_of(person, chosen)
+    conversations.known(journal, user_id)
+    confirm(f"The cat will remember nothing of {user_id}. Reset?", yes=yes)
+    conversations.reset(journal, user_id)
+    if as_json:
+        print_json({"person": user_id, "reset": True})
+    else:
+        echo("reset")
 
 
 @conversations.command("export")
@@ -204,7 +285,10 @@ def reset(*, person: str, yes: bool) -> None:
     type=click.Path(path_type=Path, dir_okay=False, writable=True),
     help="File to write. Default: standard output.",
 )
-def export_conversations(*, people: tuple[str, ...], all_people: bool, as_page: bool, output: Path | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="With --output: print the number of lines as JSON.")
+def export_conversations(
+    *, people: tuple[str, ...], all_people: bool, as_page: bool, output: Path | None, as_json: bool
+) -> None:
     """Export conversations as JSON lines, which `import` reads, or as a page."""
     from operations import conversations, export
     from operations.progress import with_progress
@@ -213,27 +297,40 @@ def export_conversations(*, people: tuple[str, ...], all_people: bool, as_page: 
 
     if all_people == bool(people) or (as_page and len(people) != 1):
         raise click.UsageError("name people or give --all; --html needs exactly one person")
-    journal = build_journal(load_settings(tree=True))
-    or_exit(lambda: [conversations.known(journal, person) for person in people])
+    if as_json and output is None:
+        raise click.UsageError("--json needs --output: an export is JSON lines, or a page")
+    chosen = load_settings(tree=True)
+    journal, users = build_journal(chosen), [person_of(person, chosen) for person in people]
+    for user in users:
+        conversations.known(journal, user)
     unread: list[BadItem] = []
-    wanted = None if all_people else people
-    lines = export.page(journal, people[0]) if as_page else export.lines(journal, wanted, unread.append)
-    with click.open_file(str(output) if output else "-", "w", encoding="utf-8") as file, status_line() as progress:
-        if output:
-            # a file of that name may have been there, readable for all
-            output.chmod(0o600)
-        count = or_exit(lambda: sum(bool(file.write(f"{line}\n")) for line in with_progress(lines, "lines", progress)))
-    if output:
-        echo(f"{count} lines in {output}", err=True)
+    wanted = None if all_people else users
+    lines = export.page(journal, users[0]) if as_page else export.lines(journal, wanted, unread.append)
+    with _opened(output) as file, status_line() as progress:
+        count = sum(bool(file.write(f"{line}\n")) for line in with_progress(lines, "lines", progress))
+    if as_json:
+        print_json({"file": str(output), "lines": count})
+    elif output:
+        echo(f"{plural(count, 'line')} in {output}", err=True)
     for item in unread:
         say_set_aside(item)
     sys.exit(1 if unread else 0)
 
 
+def _opened(output: Path | None) -> AbstractContextManager[IO[str]]:
+    """Return the file to write, readable by its owner only, or standard output."""
+    if output is None:
+        return nullcontext(sys.stdout)
+    file = os.open(output, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    os.fchmod(file, 0o600)
+    return os.fdopen(file, "w", encoding="utf-8")
+
+
 @conversations.command("import")
 @click.argument("file", type=click.File(encoding="utf-8"))
 @YES
-def import_conversations(*, file: Any, yes: bool) -> None:
+@AS_JSON
+def import_conversations(*, file: Any, yes: bool, as_json: bool) -> None:
     """Import conversations from an export. Nothing is sent.
 
     The whole file is looked at first. If a line is not one of an export, is not settled, or names a person who is known
@@ -249,11 +346,15 @@ def import_conversations(*, file: Any, yes: bool) -> None:
         lines = list(file)
     except ValueError:
         raise click.ClickException(f"{file.name} is not an export: it holds bytes that are no text") from None
-    export = or_exit(lambda: import_.read(journal, lines))
-    what = f"{len(export.items)} conversations and {len(export.rows)} rows of {len(export.people)} people"
-    confirm(f"Write {what} into {names.conversations} and {names.messages}?", yes=yes)
-    items, rows = or_exit(lambda: import_.write(journal, export))
-    echo(f"{items} conversations, {rows} rows")
+    export = import_.read(journal, lines)
+    what = f"{plural(len(export.items), 'conversation')} and {plural(len(export.rows), 'row')}"
+    people = plural(len(export.people), "person", "people")
+    confirm(f"Write {what} of {people} into {names.conversations} and {names.messages}?", yes=yes)
+    items, rows = import_.write(journal, export)
+    if as_json:
+        print_json({"conversations": items, "rows": rows})
+    else:
+        echo(f"{plural(items, 'conversation')}, {plural(rows, 'row')}")
 
 
 @conversations.command()
@@ -270,7 +371,11 @@ def forget(*, person: str, yes: bool, keep_twilio: bool, as_json: bool) -> None:
 
     The receipt does not name the person. Keyed hashes of the texts stay for 30 days, so that a text that comes late
     is not answered. A keyed hash of a STOP stays for ten years, or until the person sends START.
+
+    Exit code 3: nothing is stored about the person.
     """
+    from contextlib import closing
+
     from inbox import payloads
     from operations.forget import Eraser
     from worker.build.inbox import redis_client, redis_inbox
@@ -279,25 +384,23 @@ def forget(*, person: str, yes: bool, keep_twilio: bool, as_json: bool) -> None:
     from worker.lease import LeaseKeeper
 
     chosen = load_settings(twilio=True, tree=True)
-    confirm(f"Everything about {person} will be deleted and cannot be restored. Forget?", yes=yes)
-    journal = build_journal(chosen)
-    account = None if keep_twilio else twilio_account(chosen)
+    user_id = person_of(person, chosen)
+    confirm(f"Everything about {user_id} will be deleted and cannot be restored. Forget?", yes=yes)
     inbox = redis_inbox(chosen, redis_client(chosen))
-    eraser = Eraser(
-        journal=journal,
-        inbox=inbox,
-        leases=LeaseKeeper(inbox.leases, every_seconds=chosen.visit.lease_renew_seconds),
-        account=account,
-        who=lambda name: payloads.who(name, chosen.who_key),
-    )
-    users = or_exit(lambda: eraser.users(person, chosen.twilio.addresses, per_number=chosen.people.per_number))
-    with status_line() as progress:
-        receipts = or_exit(lambda: [eraser.forget(user, progress=progress) for user in users])
-    if account is not None:
-        account.close()
+    with nullcontext() if keep_twilio else closing(twilio_account(chosen)) as account:
+        eraser = Eraser(
+            journal=build_journal(chosen),
+            inbox=inbox,
+            leases=LeaseKeeper(inbox.leases, every_seconds=chosen.visit.lease_renew_seconds),
+            account=account,
+            who=lambda name: payloads.who(name, chosen.who_key),
+        )
+        users = eraser.users(user_id, chosen.twilio.addresses, per_number=chosen.people.per_number)
+        with status_line() as progress:
+            receipts = [dataclasses.asdict(eraser.forget(user, progress=progress)) for user in eraser.known(users)]
+    if as_json:
+        print_json(receipts)
+        return
     for receipt in receipts:
-        if as_json:
-            print_json_line(dataclasses.asdict(receipt))
-            continue
-        for name, value in dataclasses.asdict(receipt).items():
+        for name, value in receipt.items():
             echo(f"{name:<12} {value}")

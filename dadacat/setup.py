@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
-from dadacat.terminal import AS_JSON, YES, Styled, confirm, echo, load_settings, or_exit, print_json
+from dadacat.terminal import AS_JSON, YES, Commands, Styled, confirm, echo, load_settings, print_json
 
-commands = click.Group()
+commands = Commands()
 
 
 @commands.command()
@@ -21,7 +22,13 @@ commands = click.Group()
     help="Shown in the same place. Better left out: it is then asked for, and stays out of the shell's history.",
 )
 @click.option("--number", help="Our number in E.164 form, or several separated by commas.")
-@click.option("--public-url", help="Address at which Twilio calls the webhook.")
+@click.option("--public-url", help="Address at which Twilio calls the webhook, such as https://cat.your-domain.com.")
+@click.option(
+    "--store",
+    type=click.Choice(["aws", "local"]),
+    help="Where conversations stand: in DynamoDB on AWS, or in the local store of compose or of `dadacat up`, "
+    "which is for trials.",
+)
 @click.option("--engines", help="Engines that generate replies, in order, such as openai:gpt-5-mini,dada.")
 @click.option("--openai-api-key", help="OpenAI key, needed for engines that begin with openai:.")
 @click.option(
@@ -33,62 +40,92 @@ commands = click.Group()
     help="File to write.",
 )
 @click.option("--force", is_flag=True, help="Replace an existing file.")
-@click.option("--no-check", is_flag=True, help="Do not check the login at Twilio.")
+@click.option("--no-check", is_flag=True, help="Do not check login and numbers at Twilio.")
+@AS_JSON
 def init(  # noqa: PLR0913 - each is an option
     *,
     account_sid: str | None,
     auth_token: str | None,
     number: str | None,
     public_url: str | None,
+    store: str | None,
     engines: str | None,
     openai_api_key: str | None,
     path: Path,
     force: bool,
     no_check: bool,
+    as_json: bool,
 ) -> None:
     """Write .env: ask for missing answers, check all of them, then write the file."""
     from operations import init
-    from runtime.settings import Settings, SettingsError
-    from sms.errors import CarrierAway
-    from worker.build.twilio import twilio_account
+    from runtime.settings import SettingsError
 
     if path.exists() and not force:
         raise click.ClickException(f"{path} exists already; --force replaces it")
-
-    def ask(given: str | None, question: str, default: str | None = None, *, secret: bool = False) -> str:
-        if given is not None:
-            return given
-        if not sys.stdin.isatty() and default is not None:
-            return default
-        return str(click.prompt(question, default=default, hide_input=secret, err=True))
-
     answers = {
-        "TWILIO_ACCOUNT_SID": ask(account_sid, "Account SID (Twilio's console, Account info)"),
-        "TWILIO_AUTH_TOKEN": ask(auth_token, "Auth token (in the same place; your input is not shown)", secret=True),
-        "TWILIO_PHONE_NUMBER": ask(number, "Our number, in E.164"),
-        "PUBLIC_URL": ask(public_url, "Public address of the webhook", "https://cat.example.org"),
-        "CAT_ENGINES": ask(engines, "Engines", "dada"),
+        "TWILIO_ACCOUNT_SID": _ask(account_sid, "--account-sid", "Account SID (Twilio's console, Account info)"),
+        "TWILIO_AUTH_TOKEN": _ask(
+            auth_token, "--auth-token", "Auth token (in the same place; your input is not shown)", secret=True
+        ),
+        "TWILIO_PHONE_NUMBER": _ask(number, "--number", "Our number, in E.164"),
+        "PUBLIC_URL": _ask(public_url, "--public-url", "Public https address of the webhook"),
+        "CAT_ENGINES": _ask(engines, "--engines", "Engines", "dada"),
         # allows a set-up against a simulator
         "TWILIO_API_BASE_URL": os.environ.get("TWILIO_API_BASE_URL", ""),
     }
     if "openai:" in answers["CAT_ENGINES"]:
-        answers["OPENAI_API_KEY"] = ask(openai_api_key, "OpenAI key (your input is not shown)", secret=True)
+        answers["OPENAI_API_KEY"] = _ask(
+            openai_api_key, "--openai-api-key", "OpenAI key (your input is not shown)", secret=True
+        )
+    on_aws = _ask(store, "--store", "Store: aws, or local (for trials)", "local") == "aws"
     try:
-        values = init.complete(answers)
+        values = init.complete(answers, on_aws=on_aws)
+        if not no_check:
+            _check_at_twilio(values)
     except SettingsError as exc:
         raise click.ClickException(f"{exc}\nnothing was written") from None
-    if not no_check:
-        twilio = twilio_account(Settings.load(values))
+    init.write(path, values)
+    if as_json:
+        print_json({"file": str(path), "settings": sorted(values)})
+    else:
+        echo(f"{path} is written. Next: dadacat connect")
+
+
+def _ask(given: str | None, option: str, question: str, default: str | None = None, *, secret: bool = False) -> str:
+    """Return what was given, or ask for it.
+
+    Without a terminal, the default is taken, or the next line of the input.
+    """
+    if given is not None:
+        return given
+    has_terminal = sys.stdin.isatty()
+    if not has_terminal and default is not None:
+        return default
+    try:
+        return str(click.prompt(question, default=default, hide_input=secret, err=True))
+    except click.Abort:
+        if has_terminal:
+            raise
+        raise click.UsageError(f"{option} is missing, and there is no terminal to ask at") from None
+
+
+def _check_at_twilio(values: Mapping[str, str]) -> None:
+    """Check that Twilio accepts the login and that the numbers are the account's."""
+    from contextlib import closing
+
+    from operations import init
+    from runtime.settings import Settings
+    from sms.errors import CarrierAway
+    from worker.build.twilio import twilio_account
+
+    chosen = Settings.load(values)
+    with closing(twilio_account(chosen)) as account:
         try:
-            twilio.status()
+            init.check_account(chosen, account)
         except CarrierAway as exc:
             raise click.ClickException(
                 f"{exc}; nothing was written. --no-check writes the file without this check"
             ) from None
-        finally:
-            twilio.close()
-    init.write(path, values)
-    echo(f"{path} is written. Next: dadacat doctor, then dadacat connect")
 
 
 @commands.command()
@@ -96,13 +133,14 @@ def init(  # noqa: PLR0913 - each is an option
 def doctor(*, as_json: bool) -> None:
     """Check everything that DadaCat depends on, and print what is wrong and what to do.
 
-    That is Redis, DynamoDB, Twilio, the webhook's public address, the workers and the models.
+    That is Redis, DynamoDB, Twilio, the webhook's public address, the workers and the models. Each model is asked for
+    one reply, which costs what a reply costs.
     Exit code 1: something is wrong.
     """
     from operations import doctor
     from operations.doctor import Level
 
-    findings = doctor.examine(load_settings(twilio=True, prices=True, tree=True))
+    findings = doctor.examine(load_settings(twilio=True, prices=True, tree=True, stores=False))
     wrong = sum(finding.level is Level.WRONG for finding in findings)
     if as_json:
         print_json([dataclasses.asdict(finding) for finding in findings])
@@ -123,45 +161,51 @@ def doctor(*, as_json: bool) -> None:
 def connect(*, yes: bool, dry_run: bool, as_json: bool) -> None:
     """Make Twilio post the texts of our numbers to PUBLIC_URL, with retries and a fallback.
 
-    Shows the difference and asks before it changes anything.
+    Shows the difference and asks before it changes anything. With --json it never asks: without --yes it only shows
+    the difference. Exit code 1: there still is a difference, or the account lacks one of our numbers.
     """
+    from contextlib import closing
+
     from operations import connect
     from worker.build.twilio import twilio_account
 
-    chosen = load_settings(twilio=True, tree=True)
+    chosen = load_settings(twilio=True, tree=True, stores=False)
     if not chosen.twilio.numbers:
         raise click.ClickException("TWILIO_PHONE_NUMBER is empty: no number to connect")
-    account = twilio_account(chosen)
-    try:
-        changes = or_exit(lambda: connect.changes(chosen, account))
-        if as_json:
-            print_json([{**dataclasses.asdict(change), "is_needed": change.is_needed} for change in changes])
-        else:
+    with closing(twilio_account(chosen)) as account:
+        changes = connect.changes(chosen, account)
+        needed = any(change.is_needed for change in changes)
+        if not as_json:
             for change in changes:
                 for line in change.lines():
                     echo(line)
-        needed = any(change.is_needed for change in changes)
-        if dry_run:
-            sys.exit(1 if needed else 0)
-        if needed:
+        make = needed and not dry_run and (yes or not as_json)
+        if make:
             confirm("Change it at Twilio?", yes=yes)
-            or_exit(lambda: connect.carry_out(account, changes))
+            connect.carry_out(account, changes)
             echo("changed", err=as_json)
-        if any(change.stands is None for change in changes):
-            sys.exit(1)
-    finally:
-        account.close()
+    if as_json:
+        rows = [{**dataclasses.asdict(change), "is_needed": change.is_needed} for change in changes]
+        print_json([{**row, "changed": make and row["is_needed"]} for row in rows])
+    if (needed and not make) or any(change.stands is None for change in changes):
+        sys.exit(1)
 
 
 @commands.command()
 @click.option("--markdown", is_flag=True, help="Print the settings reference, as in docs/reference/settings.md.")
-def settings(*, markdown: bool) -> None:
-    """Check the settings of the environment, or list all settings."""
-    if not markdown:
-        load_settings(twilio=True, prices=True)
-        echo("the settings are valid")
-        return
-    from operations import reference
+@AS_JSON
+def settings(*, markdown: bool, as_json: bool) -> None:
+    """Check the settings of the environment, of .env and of the running tree, or list all settings."""
+    if markdown and as_json:
+        raise click.UsageError("--markdown and --json are two forms: choose one")
+    if markdown:
+        from operations import reference
 
-    for line in reference.settings_markdown().splitlines():
-        echo(line)
+        for line in reference.settings_markdown().splitlines():
+            echo(line)
+        return
+    load_settings(twilio=True, prices=True, tree=True, stores=False)
+    if as_json:
+        print_json({"valid": True})
+    else:
+        echo("the settings are valid")

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from dadacat.terminal import echo, print_json
+from dadacat.terminal import AS_JSON, Commands, echo, print_json
 
-commands = click.Group()
+commands = Commands()
 
 
 @commands.command()
@@ -67,7 +67,7 @@ commands = click.Group()
 @click.option(
     "--row", "rows", multiple=True, help="With --each: strike only at this row, such as K6; repeat it for several."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@AS_JSON
 def chaos(  # noqa: PLR0913 - each is an option
     *,
     minutes: float,

@@ -6,6 +6,7 @@ the command line, the simulator's road view, an operator's page.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,6 +20,8 @@ from runtime.money import dollars
 
 #: How many of a person's newest rows are searched for a reply's sid.
 RECENT_ROWS: Final = 1000
+#: Details that repeat from event to event and are long.
+_IDS: Final = frozenset({"attempt", "sid"})
 #: A code on such a part is of an attempt before: an earlier release left it there.
 ARRIVED: Final = frozenset({"delivered", "read"})
 
@@ -179,14 +182,37 @@ def _price(sent: Sequence[ReplyPart]) -> str:
     return f"{total} {sent[0].price_unit or ''}".strip()
 
 
-def as_lines(story: Story) -> Iterator[str]:
-    """Yield the story as lines for a terminal: each event with the time since the first."""
+def as_lines(story: Story, *, width: int = 80) -> Iterator[str]:
+    """Yield the story as lines for a terminal: each event with the time since the first.
+
+    Details that do not fit beside their event stand below it. An id is shown where it changes.
+    """
     yield f"{story.sid}  {story.state}"
+    shown: dict[str, Any] = {}
     for since, event in story.timed():
-        yield f"  {event.at[:19]}  {since:+10.3f} s  {event.what:<20} {as_words(event.detail)}".rstrip()
-    yield f"  {story.verdict}"
+        detail = {name: value for name, value in event.detail.items() if name not in _IDS or shown.get(name) != value}
+        shown |= detail
+        line = f"  {event.at[:19]} {since:+10.3f} s  {event.what:<18}"
+        words = as_words(detail)
+        if len(line) + 1 + len(words) <= width:
+            yield f"{line} {words}".rstrip()
+            continue
+        yield line.rstrip()
+        yield from _wrapped(words, width, indent=6)
+    yield from _wrapped(story.verdict, width, indent=2)
     if story.cost:
-        yield f"  {story.cost}"
+        yield from _wrapped(story.cost, width, indent=2)
+
+
+def _wrapped(words: str, width: int, *, indent: int) -> Iterator[str]:
+    yield from textwrap.wrap(
+        words,
+        width,
+        initial_indent=" " * indent,
+        subsequent_indent=" " * (indent + 2),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def as_words(detail: Mapping[str, Any]) -> str:  # Any: JSON

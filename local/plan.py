@@ -68,6 +68,8 @@ def make_plan(given: Mapping[str, str], options: UpOptions) -> Plan:
     for name in ("REDIS_URL", "AWS_ENDPOINT_URL", "TWILIO_API_BASE_URL"):
         if given.get(name):
             _require_answer(name, given[name])
+    if "dynamodb" not in own:
+        _require_credentials(given)
     run = options.data / "run"
     run.mkdir(parents=True, exist_ok=True)
     env = _environment(given, options, own, at)
@@ -173,6 +175,19 @@ def _require_answer(name: str, url: str) -> None:
         socket.create_connection((parts.hostname, port), timeout=CONNECT_SECONDS).close()
     except OSError as exc:
         raise CannotStart(f"{name} names a service that does not answer: {exc.strerror or exc}") from exc
+
+
+def _require_credentials(given: Mapping[str, str]) -> None:
+    """Raise `CannotStart` if boto3 will find no credentials for the tables."""
+    import boto3  # noqa: PLC0415 - only a tree on AWS's tables needs it
+
+    if given.get("AWS_ACCESS_KEY_ID") or given.get("AWS_PROFILE"):
+        return  # of `.env`, for example, which boto3 does not read here
+    if boto3.session.Session().get_credentials() is None:
+        raise CannotStart(
+            "there are no AWS credentials for DynamoDB: "
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run aws configure"
+        )
 
 
 def _without_password(url: str) -> str:

@@ -15,14 +15,15 @@ import subprocess
 import sys
 import time
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
-from local import data_folder
+from local import data_folder, log_files, running_trees
 from local.errors import CannotStart
-from local.plan import UpOptions, make_plan
+from local.plan import Plan, UpOptions, make_plan
 from local.programs import Program
 from runtime.settings import SettingsError, environment
 
@@ -35,6 +36,8 @@ DEATHS: Final = 5
 #: The longest pause before a process that keeps being killed is started again.
 LONGEST_PAUSE_SECONDS: Final = 5
 WATCH_SECONDS: Final = 0.2
+#: How often the sizes of the logs are looked at.
+LOGS_SECONDS: Final = 5.0
 LOG_LINES_SHOWN: Final = 5
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -50,18 +53,18 @@ class _Running:
     again_at: float = field(default=0.0)
 
 
-def up(options: UpOptions, *, headless: bool) -> int:
-    """Run the tree until a signal, and return the exit code."""
-    stopping: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _: stopping.append(number))
+def up(options: UpOptions, *, headless: bool, ready: Callable[[dict[str, Any]], None]) -> int:
+    """Run the tree until a signal, and return the exit code. `ready` is called with its status."""
     try:
         lock = data_folder.lock(options.data)
         plan = make_plan(environment(), options)
     except (CannotStart, SettingsError) as exc:
         _say(str(exc))
         return 1
-    tree = _Tree(options.data / "logs", stopping)
+    stopping: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: stopping.append(number))
+    tree = _Tree(options.data, stopping)
     try:
         for group in plan.groups:
             tree.start(group)
@@ -69,27 +72,39 @@ def up(options: UpOptions, *, headless: bool) -> int:
             return 0
         _say(f"logs are in {options.data / 'logs'}")
         data_folder.write_settings(options.data, plan.environment)
-        print("ready", *(f"{name} {url}" for name, url in plan.urls), sep="\n", flush=True)
-        if not headless:
-            webbrowser.open(dict(plan.urls).get("phone", plan.urls[0][1]))
-        tree.watch()
+        running_trees.remember(options.data)
+        tree.watch(plan, lambda status: _ready(status, ready, headless=headless))
     except CannotStart as exc:
         _say(str(exc))
         return 1
     finally:
-        data_folder.remove_settings(options.data)
+        data_folder.clear(options.data)
         tree.stop()
         os.close(lock)
     return 0
 
 
+def _ready(status: dict[str, Any], ready: Callable[[dict[str, Any]], None], *, headless: bool) -> None:
+    ready(status)
+    if not headless:
+        open_page(status)
+
+
+def open_page(status: dict[str, Any]) -> None:  # Any: JSON
+    """Open the page with the telephones, or what there is instead, in a browser."""
+    urls = status["urls"]
+    webbrowser.open(urls.get("phone", urls["webhook"]))
+
+
 class _Tree:
     """The running processes, in the order of their start."""
 
-    def __init__(self, logs: Path, stopping: list[int]) -> None:
-        self._logs = logs
+    def __init__(self, data: Path, stopping: list[int]) -> None:
+        self._data = data
+        self._logs = data / "logs"
         self._stopping = stopping
         self._running: list[_Running] = []
+        self._since = datetime.now(UTC).isoformat(timespec="seconds")
 
     def start(self, programs: Sequence[Program]) -> None:
         """Start programs together and wait until all of them answer. Raises `CannotStart`."""
@@ -112,13 +127,34 @@ class _Tree:
                 )
             time.sleep(0.05)
 
-    def watch(self) -> None:
+    def watch(self, plan: Plan, ready: Callable[[dict[str, Any]], None]) -> None:
         """Restart processes that die, until a signal. Raises `CannotStart` if one keeps dying."""
+        ready(self._note(plan))
+        looked_at = time.monotonic()
         while not self._stopping:
+            before = [running.process.pid for running in self._running]
             for place, running in enumerate(self._running):
                 if running.process.poll() is not None:
                     self._running[place] = self._restarted(running)
+            if before != [running.process.pid for running in self._running]:
+                self._note(plan)
+            if time.monotonic() - looked_at > LOGS_SECONDS:
+                looked_at = time.monotonic()
+                for path in log_files.files(self._logs).values():
+                    log_files.keep_small(path)
             time.sleep(WATCH_SECONDS)
+
+    def _note(self, plan: Plan) -> dict[str, Any]:
+        """Write the tree's status for `dadacat status`, and return it."""
+        status = {
+            "data": str(self._data),
+            "pid": os.getpid(),
+            "since": self._since,
+            "urls": dict(plan.urls),
+            "processes": {running.program.name: running.process.pid for running in self._running},
+        }
+        data_folder.write_status(self._data, status)
+        return status
 
     def _restarted(self, dead: _Running) -> _Running:
         now = time.monotonic()
@@ -138,6 +174,8 @@ class _Tree:
 
     def stop(self) -> None:
         """Stop the processes, the last started first; a second signal kills them without waiting."""
+        if self._running:
+            _say("stopping ...")
         for running in reversed(self._running):
             if running.process.poll() is None:
                 running.process.terminate()
@@ -170,7 +208,7 @@ class _Tree:
 
     def _last_log_lines(self, running: _Running) -> str:
         path = self._logs / f"{running.program.name}.log"
-        lines = path.read_text(errors="replace").strip().splitlines()[-LOG_LINES_SHOWN:]
+        lines = log_files.last_lines(path, LOG_LINES_SHOWN)
         return f"{_exit_reason(running.process.returncode)}\n  " + "\n  ".join(lines) + f"\n  (log: {path})"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from conversation.entries import Entry, milliseconds
 from conversation.models import Conversation
 from journal.store import Journal
-from operations.errors import BadRequest
+from operations.errors import NotFound
 from runtime.isolation import SetAside, isolated
 
 
@@ -30,7 +30,7 @@ def listed(journal: Journal, set_aside: SetAside) -> Iterator[dict[str, Any]]:  
 def shown(journal: Journal, person: str) -> dict[str, Any]:  # Any: JSON
     """Return what is known about a person apart from the messages: state, memory, counts.
 
-    Raises `BadRequest` if there is no conversation with that person.
+    Raises `NotFound` if there is no conversation with that person.
     """
     conversation = known(journal, person)
     memory = conversation.memory
@@ -51,10 +51,10 @@ def shown(journal: Journal, person: str) -> dict[str, Any]:  # Any: JSON
 
 
 def known(journal: Journal, person: str) -> Conversation:
-    """Return a person's conversation. Raises `BadRequest` if there is none."""
+    """Return a person's conversation. Raises `NotFound` if there is none."""
     conversation = journal.storage.get(person)
     if conversation is None:
-        raise BadRequest(f"there is no conversation with {person}")
+        raise NotFound(f"there is no conversation with {person}")
     return conversation
 
 
@@ -75,7 +75,7 @@ def arrived_at(entry: Entry) -> str:
 
 
 def reset(journal: Journal, person: str) -> None:
-    """Clear the cat's window and memory of a person; a STOP stays in effect. Raises `BadRequest`."""
+    """Clear the cat's window and memory of a person; a STOP stays in effect. Raises `NotFound`."""
     known(journal, person)
     journal.storage.reset(person, now=datetime.now(UTC), wake=False)
 

@@ -11,7 +11,7 @@ from typing import Any
 from inbox.ports import Inbox
 from journal.model import RowName, Turn, in_key
 from journal.store import Journal
-from operations.errors import BadRequest
+from operations.errors import BadRequest, NotFound
 from runtime.isolation import BadItem, isolated
 from worker.delivery_failures import text_of
 
@@ -72,13 +72,13 @@ class DeadLetters:
     def _find(self, name: str) -> RowName:
         row = next((row for row in self._journal.dead_letters.list() if row.key in {name, in_key(name)}), None)
         if row is None:
-            raise BadRequest(f"{name} is not a dead letter")
+            raise NotFound(f"{name} is not a dead letter")
         return row
 
     def _turn(self, row: RowName) -> Turn:
         turn = self._journal.turns.get(row.user_id, row.sid)
         if turn is None:
-            raise BadRequest(f"{row.key} belongs to a turn that no longer exists")
+            raise NotFound(f"{row.key} belongs to a turn that no longer exists")
         return turn
 
     def _summary(self, row: RowName) -> dict[str, Any]:  # Any: JSON

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from http import HTTPStatus
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -25,19 +26,34 @@ import requests
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
+from cat import engines, sanitize
+from cat.engines.dialect import said_in
+from cat.engines.errors import Rejected, Unreached
+from cat.engines.guarded import GuardedEngine
+from cat.errors import EngineFailed
+from cat.ports import Heard
 from conversation import schema
 from inbox import keys
 from inbox.stopped import Stopped, described
 from operations import connect
 from operations.connect import Change
-from runtime.settings import TWILIO_API, Settings
+from runtime.money import dollars
+from runtime.settings import TWILIO_API, RedisSettings, Settings
 from sms import signature
 from sms.errors import CarrierAway, Refused
+from worker.build.cat import build_engine
 from worker.build.inbox import circuit
+from worker.build.prices import price_tables
 from worker.build.twilio import twilio_account
 
-#: Time limit of one check, and of all checks together.
+#: Time limit of one check.
 CHECK_SECONDS: Final = 6.0
+#: Time limit of the one call to each engine; all engines are asked at the same time.
+ENGINE_SECONDS: Final = 12.0
+#: Checks with more time.
+SLOWER_CHECKS: Final = {"engines": ENGINE_SECONDS + 3.0}
+#: The text that an engine is asked to answer.
+PROBE: Final = Heard(history=[], texts=["hello, cat. are you there?"], seed="doctor")
 TIMEOUT_SECONDS: Final = 3.0
 #: Clocks that differ by more break leases, ages and the signatures of requests to AWS.
 CLOCK_SECONDS: Final = 5.0
@@ -87,20 +103,28 @@ def wrong(what: str, remedy: str) -> Result:
 
 
 def examine(chosen: Settings) -> list[Finding]:
-    """Run all checks and return their findings."""
+    """Run all checks and return their findings; each engine is asked once, at its price."""
     with ThreadPoolExecutor(len(CHECKS), thread_name_prefix="doctor") as pool:
         # the thread itself reads the generator to its end
         futures = {where: pool.submit(lambda check: list(check(chosen)), check) for where, check in CHECKS.items()}
-        deadline = time.monotonic() + CHECK_SECONDS
+        started_at = time.monotonic()
         findings: list[Finding] = []
         for where, future in futures.items():
+            limit = SLOWER_CHECKS.get(where, CHECK_SECONDS)
             try:
-                results = future.result(timeout=max(0.0, deadline - time.monotonic()))
+                results = future.result(timeout=max(0.0, started_at + limit - time.monotonic()))
             except FutureTimeoutError:
                 remedy = "check whether a firewall or router on the way drops packets"
-                results = [wrong(f"no answer in {CHECK_SECONDS:.0f} s", remedy)]
+                results = [wrong(f"no answer in {limit:.0f} s", remedy)]
             findings += [Finding(where=where, level=level, what=what, remedy=do) for level, what, do in results]
         return findings
+
+
+def _compose(chosen: Settings) -> Iterator[Result]:
+    """Notice a project of compose here, whose services only its containers reach."""
+    if Path("docker-compose.yml").exists() and chosen.redis.url == RedisSettings.model_fields["url"].default:
+        what = "this folder has a compose project, and REDIS_URL is not set"
+        yield warning(what, "if DadaCat runs under compose: docker compose exec worker dadacat doctor")
 
 
 def _settings(chosen: Settings) -> Iterator[Result]:
@@ -302,35 +326,33 @@ def _webhook(chosen: Settings) -> Iterator[Result]:
             "give the webhook a public https address and set PUBLIC_URL to it",
         )
     try:
-        alive = requests.get(f"{url}/livez", timeout=TIMEOUT_SECONDS, allow_redirects=False)
-        answer = _post_to_webhook(chosen)
+        answer = _ask_webhook(chosen)
     except requests.RequestException as exc:
         remedy = "start dadacat webhook, and check that PUBLIC_URL leads to it"
         yield wrong(f"{url} does not answer ({type(exc).__name__})", remedy)
         return
-    if alive.status_code != HTTPStatus.OK or alive.content.strip() != b"alive":
-        what = f"{url} leads to something that is not our webhook (HTTP {alive.status_code})"
-        yield wrong(what, "set PUBLIC_URL to the webhook's final address, without a redirect")
-    elif answer.status_code == HTTPStatus.FORBIDDEN:
+    if answer.status_code == HTTPStatus.FORBIDDEN and b"signature" in answer.content:
         yield wrong(
             "it refuses requests signed with our token",
             "give the webhook the same TWILIO_AUTH_TOKEN and PUBLIC_URL as here; "
             "PUBLIC_URL must be exactly the address that Twilio calls",
         )
+    elif answer.status_code != HTTPStatus.OK or answer.content.strip() != b"alive":
+        what = f"{url} leads to something that is not our webhook (HTTP {answer.status_code})"
+        yield wrong(what, "set PUBLIC_URL to the webhook's final address, without a redirect")
     else:
         yield ok(f"{url} answers and accepts Twilio's signature")
 
 
-def _post_to_webhook(chosen: Settings) -> requests.Response:
-    """Post a signed text to another account: its signature is checked first, and nothing is stored."""
-    url, nowhere = f"{chosen.webhook.public_url}/sms", "+15550000000"
-    form = {"AccountSid": "AC" + "0" * 32, "MessageSid": "SM" + "0" * 32, "From": nowhere, "To": nowhere}
+def _ask_webhook(chosen: Settings) -> requests.Response:
+    """Ask the webhook, with a signature, whether it lives: nothing is stored or logged."""
+    url = f"{chosen.webhook.public_url}/livez"
     if chosen.twilio.webhook_signing == "shared-keys":
-        signed = signature.sign(chosen.twilio.shared_keys[0], url, form, algorithm="sha256")
+        signed = signature.sign(chosen.twilio.shared_keys[0], url, {}, algorithm="sha256")
     else:
-        signed = signature.sign(chosen.twilio.tokens[0], url, form)
+        signed = signature.sign(chosen.twilio.tokens[0], url, {})
     headers = {"X-Twilio-Signature": signed}
-    return requests.post(url, data=form, headers=headers, timeout=TIMEOUT_SECONDS, allow_redirects=False)
+    return requests.get(url, headers=headers, timeout=TIMEOUT_SECONDS, allow_redirects=False)
 
 
 def _workers(chosen: Settings) -> Iterator[Result]:
@@ -372,25 +394,58 @@ def _stopped(stopped: Sequence[Stopped], *, probe_seconds: float) -> Iterator[Re
 
 
 def _engines(chosen: Settings) -> Iterator[Result]:
-    """Check that the server of the models accepts the key, with a request that costs nothing."""
-    yield ok(f"{', '.join(chosen.engines.names) or 'dada'}; dada answers if all of them fail")
-    if not any(name.startswith("openai:") for name in chosen.engines.names):
+    """Ask each engine for one reply."""
+    yield ok(f"{', '.join(chosen.engines.names) or engines.POET}; dada answers if all of them fail")
+    names = [name for name in chosen.engines.names if name != engines.POET]
+    for problem in engines.problems(names, chosen.engines):
+        yield wrong(problem, "see docs/reference/settings.md")
+    buildable = [name for name in names if not list(engines.problems([name], chosen.engines))]
+    if not buildable:
         return
-    base = chosen.engines.openai_base_url or "https://api.openai.com/v1"
-    headers = {"Authorization": f"Bearer {chosen.engines.openai_api_key or 'none'}"}
-    try:
-        answer = requests.get(f"{base}/models", headers=headers, timeout=TIMEOUT_SECONDS)
-    except requests.RequestException as exc:
-        what = f"{base} does not answer ({type(exc).__name__}); meanwhile dada answers"
-        yield wrong(what, "check OPENAI_BASE_URL")
-        return
-    if answer.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        what = "OPENAI_API_KEY is not accepted; meanwhile dada answers"
-        yield wrong(what, "set OPENAI_API_KEY to a valid key")
+    with ThreadPoolExecutor(len(buildable), thread_name_prefix="engine") as pool:
+        for findings in pool.map(lambda name: list(_engine(chosen, name)), buildable):
+            yield from findings
+
+
+def _engine(chosen: Settings, name: str) -> Iterator[Result]:
+    catalogue, _ = price_tables(chosen)
+    if doubt := catalogue.doubt(name.partition(":")[2]):
+        yield warning(doubt, "name its price in the file of PRICES_FILE")
+    if catalogue.of(name.partition(":")[2]).small:
+        what = f"{name} is a small model: it says little that makes sense, and does not understand who is in danger"
+        yield warning(what, "use it to try the road of a text; let dada or a larger model answer people")
+    with ThreadPoolExecutor(1) as call, closing(build_engine(chosen, name)) as engine:
+        guarded = GuardedEngine(engine, catalogue.of(name.partition(":")[2]), call)
+        try:
+            reply = guarded.reply(PROBE, seconds=ENGINE_SECONDS)
+        except EngineFailed as exc:
+            yield _silent(name, exc)
+            return
+    cost = dollars(int(reply.facts["model_cost"]), 6)
+    refuses = f"; it refuses {', '.join(engine.refuses)}" if engine.refuses else ""
+    yield ok(f"{name} answers in {reply.facts['model_ms'] / 1000:.1f} s{refuses}; this call cost {cost} USD")
+    if not sanitize.for_a_phone(reply.words, max_segments=chosen.replies.max_segments):
+        yield warning(f"{name} answered with nothing that can be sent", "choose another model; meanwhile dada answers")
+
+
+def _silent(name: str, exc: EngineFailed) -> Result:
+    """Return what it means that an engine gave no reply."""
+    key, address = engines.ENGINES[name.partition(":")[0]].settings
+    cost = f", at most {dollars(exc.cost)} USD" if exc.cost else ""
+    cause = exc.__cause__
+    if isinstance(cause, Rejected) and cause.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        return wrong(f"{key} is not accepted ({exc}); meanwhile dada answers", f"set {key} to a valid key")
+    if isinstance(cause, Rejected):
+        what = f"{exc}: {' '.join(said_in(cause.body).split())[:200]}; meanwhile dada answers"
+        return wrong(what, "check the model's name, and see what its server says")
+    if isinstance(cause, Unreached):
+        return wrong(f"the server of {name} does not answer ({exc}{cost}); meanwhile dada answers", f"check {address}")
+    return wrong(f"{exc}{cost}; meanwhile dada answers", f"check the model's name and {address}")
 
 
 CHECKS: Final[Mapping[str, Check]] = {
     "settings": _settings,
+    "compose": _compose,
     "redis": _redis,
     "dynamodb": _dynamodb,
     "twilio": _twilio,

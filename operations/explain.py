@@ -12,7 +12,7 @@ from contextlib import suppress
 from journal import story
 from journal.store import Journal
 from journal.story import Story
-from operations.errors import BadRequest
+from operations.errors import NotFound
 from sms.errors import CarrierAway
 from sms.twilio import TwilioMessageList
 
@@ -21,7 +21,7 @@ def explain(journal: Journal, message_list: TwilioMessageList, sid: str, *, pers
     """Return the story of the text `sid`, inbound or outbound.
 
     `person` is the person of that text, such as `+15551230001`, or None if unknown.
-    Raises `BadRequest` if neither the journal nor Twilio knows the sid, `StoreAway`.
+    Raises `NotFound` if neither the journal nor Twilio knows the sid, `StoreAway`.
     """
     if person is None:
         with suppress(CarrierAway):
@@ -30,8 +30,8 @@ def explain(journal: Journal, message_list: TwilioMessageList, sid: str, *, pers
     if turn is None:
         row = journal.archive.find(sid)
         if row is None:
-            raise BadRequest(f"nothing is known of {sid}")
+            raise NotFound(f"nothing is known of {sid}")
         turn = journal.turns.get(row.user_id, row.sid)
     if turn is None:
-        raise BadRequest(f"{sid} belongs to a turn that is gone")
+        raise NotFound(f"{sid} belongs to a turn that is gone")
     return story.tell(journal, turn)

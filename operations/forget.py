@@ -26,7 +26,7 @@ from inbox.payloads import Who
 from inbox.ports import Inbox, Lease, Waiting
 from journal.model import STILL_STOPPED, RowName, stop_mark
 from journal.store import Journal
-from operations.errors import BadRequest
+from operations.errors import BadRequest, NotFound
 from operations.progress import Progress, silent
 from sms import keywords
 from sms.account import TwilioAccount
@@ -80,6 +80,26 @@ class Eraser:
         known = (str(item["user_id"]) for item in self.journal.archive.items())
         former = {user for user in known if number_of(user) and address_of(user) == person}
         return [person, *sorted(former.union(user_of(person, number, per_number=True) for number in numbers))]
+
+    def known(self, users: Iterable[str]) -> list[str]:
+        """Return those of whom anything is stored.
+
+        Raises `NotFound` if there is none, and what `forget` raises.
+        """
+        users = list(users)
+        known = [user for user in users if self._is_known(user)]
+        if not known:
+            raise NotFound(f"nothing is stored about {users[0]}: nothing was deleted")
+        return known
+
+    def _is_known(self, person: str) -> bool:
+        archive = self.journal.archive
+        return (
+            archive.item(person) is not None
+            or next(archive.rows(person), None) is not None
+            or self.inbox.people.user_id(self.who(person)) is not None
+            or bool(self._listed(person))
+        )
 
     def forget(self, person: str, *, progress: Progress = silent) -> Receipt:
         """Forget a person. A second call finds nothing more to delete.

@@ -18,7 +18,7 @@ from inbox.times import moment
 from journal.model import Binding, ReplyPart, RowName, Turn
 from journal.states import PartState
 from journal.store import Journal
-from operations.errors import BadRequest
+from operations.errors import BadRequest, NotFound
 from runtime.isolation import SetAside, isolated
 from sms.messages import address_of
 from sms.ports import MessageList
@@ -144,7 +144,7 @@ class HeldReplies:
         row = next(rows, None) or self._named(name)
         part = self._part(row) if row is not None else None
         if part is None:
-            raise BadRequest(f"{name} is no reply in doubt: `dadacat held list` lists them")
+            raise NotFound(f"{name} is no reply in doubt: `dadacat held list` lists them")
         return part
 
     def _named(self, name: str) -> RowName | None:

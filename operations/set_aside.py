@@ -8,7 +8,7 @@ from typing import Any
 
 from inbox.ports import Inbox
 from journal.store import Journal
-from operations.errors import BadRequest
+from operations.errors import NotFound
 
 
 def listed(journal: Journal, limit: int) -> Iterator[dict[str, Any]]:  # Any: JSON
@@ -22,13 +22,13 @@ def listed(journal: Journal, limit: int) -> Iterator[dict[str, Any]]:  # Any: JS
 
 
 def discard(journal: Journal, inbox: Inbox, name: str) -> None:
-    """Take an item off the list, and a delivery report out of Redis. Raises `BadRequest`.
+    """Take an item off the list, and a delivery report out of Redis. Raises `NotFound`.
 
     What is not mended is set aside again when it is tried next; a message of Twilio's list is not.
     """
     record = next((record for record in journal.aside.all() if record.item.name == name), None)
     if record is None:
-        raise BadRequest(f"{name} is not set aside")
+        raise NotFound(f"{name} is not set aside")
     if record.item.kind == "report":
         inbox.reports.remove([name])
     journal.aside.remove(record.item.kind, name)

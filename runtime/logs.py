@@ -18,6 +18,11 @@ _SHARED: list[structlog.typing.Processor] = [
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
 
+#: At the level of our events these log requests with their bodies, or a line for every task.
+_CHATTY = (
+    "twilio.http_client httpx httpcore httpx2 httpcore2 urllib3 botocore celery.app.trace openai anthropic google_genai"
+)
+
 
 def configure(role: str, *, form: Literal["json", "console"] = "json", level: str = "info") -> None:
     """Send every logger of this process, ours and the libraries', to standard error in one form."""
@@ -40,8 +45,7 @@ def configure(role: str, *, form: Literal["json", "console"] = "json", level: st
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # at the level of our events these libraries log requests with their bodies, or a line for every task
-    for chatty in ("twilio.http_client", "httpx", "httpcore", "urllib3", "botocore", "celery.app.trace", "openai"):
+    for chatty in _CHATTY.split():
         logging.getLogger(chatty).setLevel(logging.WARNING)
     structlog.configure(
         processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

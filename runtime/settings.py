@@ -230,6 +230,15 @@ class EnginesSettings(Section):
     )
     openai_api_key: str = setting("OPENAI_API_KEY", "The API key for `openai:` engines.")
     openai_base_url: HttpUrl | None = setting("OPENAI_BASE_URL", "Another server that speaks OpenAI's protocol.", None)
+    anthropic_api_key: str = setting("ANTHROPIC_API_KEY", "The API key for `anthropic:` engines.")
+    anthropic_base_url: HttpUrl | None = setting(
+        "ANTHROPIC_BASE_URL", "Another server that speaks Anthropic's protocol.", None
+    )
+    gemini_api_key: str = setting("GEMINI_API_KEY", "The API key for `gemini:` engines.")
+    gemini_base_url: HttpUrl | None = setting("GEMINI_BASE_URL", "Another server that speaks Gemini's protocol.", None)
+    persona_file: str = setting(
+        "PERSONA_FILE", "A Markdown file with another character for models, in the form of `cat/persona.md`."
+    )
     bedrock_endpoint_url: HttpUrl | None = setting(
         "BEDROCK_ENDPOINT_URL", "Another server that speaks Bedrock's protocol; empty: AWS, in `AWS_REGION`.", None
     )
@@ -412,7 +421,7 @@ class BudgetsSettings(Section):
     sms_person_day: Dollars = setting(
         "SMS_BUDGET_PERSON_DAY",
         "US dollars that messages to one person may cost per day (UTC); `off`: no limit. Above it, the person "
-        "gets one last line and then no reply.",
+        "gets one last line and then no reply. A cap below the price of one reply is refused.",
         None,
     )
     sms_day: Dollars = setting("SMS_BUDGET_DAY", "The same for all people together.", None)

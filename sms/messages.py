@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NewType
+from urllib.parse import quote
 
 from sms.errors import UnusableText
 
@@ -42,6 +43,8 @@ _COUNT = re.compile(r"[0-9]{1,9}")
 _VISIBLE_DIGITS: Final = 2
 #: A person's hash has 24 hexadecimal digits; a longer value is not ours.
 _WHO_CHARACTERS: Final = 24
+_AT = re.compile(r"-?[0-9.]{1,20},-?[0-9.]{1,20}")
+PLACE: Final = "application/vnd.geo"
 
 
 def is_dialable(address: str, *, short_codes: bool = False) -> bool:
@@ -110,7 +113,7 @@ def masked(address: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Media:
-    """A picture or sound that came with a text."""
+    """What came with a text; the URL of a place is a geo URI (RFC 5870) with its name as `q`."""
 
     url: str
     content_type: str
@@ -169,19 +172,18 @@ def _required(form: Mapping[str, str], name: str) -> str:
 
 
 def _media(form: Mapping[str, str]) -> tuple[Media, ...]:
+    # a place that a WhatsApp text shares: https://www.twilio.com/docs/whatsapp/message-features
+    at = f"{form.get('Latitude')},{form.get('Longitude')}"
+    name = quote(f"{form.get('Label', '')} {form.get('Address', '')}".strip()[:MAX_FIELD_CHARACTERS])
+    places = (Media(url=f"geo:{at}?q={name}", content_type=PLACE),) if _AT.fullmatch(at) else ()
     number = form.get("NumMedia") or "0"
-    if number == "0":
-        return ()
     if not _COUNT.fullmatch(number):
         raise UnusableText("NumMedia is not a number")
     count = int(number)
     if count > MAX_MEDIA:
         raise UnusableText(f"NumMedia is not from 0 to {MAX_MEDIA}")
-    return tuple(
-        Media(url=form[f"MediaUrl{i}"], content_type=form.get(f"MediaContentType{i}", ""))
-        for i in range(count)
-        if form.get(f"MediaUrl{i}")
-    )
+    media = ((form.get(f"MediaUrl{i}"), form.get(f"MediaContentType{i}", "")) for i in range(count))
+    return (*(Media(url=url, content_type=kind) for url, kind in media if url), *places)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,6 +48,14 @@ def end(process: subprocess.Popen[bytes]) -> None:
             process.wait()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def no_tree_of_the_developer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep trees of tests out of the developer's list of running trees, and the reverse."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in set(os.environ) - set(without_settings(os.environ)):

@@ -12,7 +12,7 @@ from typing import Any
 from tests.servers import a_server, asked_of, send
 
 #: The token counts in each answer.
-TOKENS_IN, TOKENS_OUT = 1000, 20
+TOKENS_IN, TOKENS_OUT = 2000, 20
 
 
 @dataclass
@@ -20,9 +20,15 @@ class Model:
     """A running server. `says` gets the request and returns the reply's words or an HTTP error status."""
 
     url: str
-    says: Callable[[dict[str, Any]], str | int] = lambda request: f"prrt. {request['messages'][-1]['content'][-40:]}"
+    says: Callable[[dict[str, Any]], str | int] = lambda request: f"prrt. {said(request)[-40:]}"
     #: The messages of every request, in order of arrival.
     asked: list[list[dict[str, Any]]] = field(default_factory=list)
+
+
+def said(request: dict[str, Any]) -> str:
+    """Return the person's last text, without the notes above it."""
+    words: str = request["messages"][-1]["content"]
+    return words.rpartition("]\n\n")[2]
 
 
 @contextmanager

@@ -109,7 +109,13 @@ class WebhookApp:
     async def _answer(self, scope: Scope, headers: Mapping[bytes, bytes], body: bytes) -> Answer:
         path, method = scope["path"], scope["method"]
         if path in GETS:
-            return await self._get(path) if method in ("GET", "HEAD") else GET_ONLY
+            if method not in ("GET", "HEAD"):
+                return GET_ONLY
+            signed = headers.get(b"x-twilio-signature")
+            # `dadacat doctor` asks whether this webhook accepts what it signs
+            if signed is not None and self.validator.fields(path, b"", signed.decode("latin-1")) is None:
+                return FORBIDDEN
+            return await self._get(path)
         if path not in POSTS:
             return NOT_FOUND
         if method != "POST":

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Final
 
 from cat.ports import Picture
+from cat.things import described
 from sms.errors import CarrierAway
 from sms.messages import InboundSms
 from sms.ports import MediaSource
@@ -17,6 +18,16 @@ PICTURES_SHOWN: Final = 3
 PICTURES_SECONDS: Final = 6.0
 #: What models that see accept, as OpenAI and Bedrock document it alike.
 SEEN: Final = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
+
+
+def count(texts: Sequence[InboundSms]) -> int:
+    """Return how many pictures came with the texts."""
+    return sum(one.content_type.startswith("image/") for text in texts for one in text.media)
+
+
+def things(texts: Sequence[InboundSms]) -> list[str]:
+    """Return what came with the texts, in words such as `(a voice note)`."""
+    return [described(one) for text in texts for one in text.media]
 
 
 def fetch(source: MediaSource, texts: Sequence[InboundSms]) -> list[Picture]:

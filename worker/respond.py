@@ -78,7 +78,8 @@ class Responder:
             self._settings.memory,
             now=visit.now(),
             seed=answered[0].sid,
-            pictures=sum(len(text.media) for text in texts),
+            pictures=pictures.count(texts),
+            things=pictures.things(texts),
             unheard=fixed_lines(self._settings),
             alert=alert,
         )

@@ -1,4 +1,4 @@
-"""The engines that write replies, one module each, and the registry of their kinds.
+"""The engines that write replies, one module for each protocol, and the registry of their kinds.
 
 `dada` needs no model and is not registered: `cat.chain` asks it after all others.
 """
@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Final, Protocol
 
-from cat.ports import Engine
+from cat.persona import Persona
 from cat.prices import Model
+
+if TYPE_CHECKING:
+    from cat.engines.model import ModelEngine, Server
 
 POET: Final = "dada"
 
@@ -27,30 +31,47 @@ class Options(Protocol):
         """Another server that speaks OpenAI's protocol."""
 
     @property
+    def anthropic_api_key(self) -> str:
+        """The key of an Anthropic account."""
+
+    @property
+    def anthropic_base_url(self) -> str | None:
+        """Another server that speaks Anthropic's protocol."""
+
+    @property
+    def gemini_api_key(self) -> str:
+        """The key of Google's Gemini API."""
+
+    @property
+    def gemini_base_url(self) -> str | None:
+        """Another server that speaks Gemini's protocol."""
+
+    @property
     def bedrock_endpoint_url(self) -> str | None:
         """Another server that speaks Bedrock's protocol."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of engine.
+    """One kind of engine. `connect` takes the model's name, the options, and the AWS region."""
 
-    `build` takes the model's name, its facts from the price table, the options, and the AWS region.
-    """
-
-    build: Callable[[str, Model, Options, str], Engine]
+    connect: Callable[[str, Options, str], Server]
+    #: The settings with its key and its address.
+    settings: tuple[str, str]
     #: Returns what the options lack, as a sentence; empty if nothing.
     lacks: Callable[[Options], str] = lambda _: ""
+    #: The module of the official client, and the extra of this package that installs it.
+    needs: tuple[str, str] = ("", "")
 
 
 # each library is imported only where its engine is asked for: OpenAI's takes longer than the rest of a worker
 
 
-def _openai(model: str, known: Model, options: Options, aws_region: str) -> Engine:
+def _openai(model: str, options: Options, aws_region: str) -> Server:
     del aws_region
-    from cat.engines.openai import ChatModel  # noqa: PLC0415
+    from cat.engines.openai import OpenAIServer  # noqa: PLC0415
 
-    return ChatModel(model, api_key=options.openai_api_key or "none", base_url=options.openai_base_url, known=known)
+    return OpenAIServer(model, api_key=options.openai_api_key or "none", base_url=options.openai_base_url)
 
 
 def _without_openai_key(options: Options) -> str:
@@ -59,16 +80,42 @@ def _without_openai_key(options: Options) -> str:
     return "needs OPENAI_API_KEY, or OPENAI_BASE_URL for a server of your own"
 
 
-def _bedrock(model: str, known: Model, options: Options, aws_region: str) -> Engine:
-    from cat.engines.bedrock import BedrockModel  # noqa: PLC0415
+def _anthropic(model: str, options: Options, aws_region: str) -> Server:
+    del aws_region
+    from cat.engines.anthropic import AnthropicServer  # noqa: PLC0415
 
-    return BedrockModel(model, region_name=aws_region, endpoint_url=options.bedrock_endpoint_url, known=known)
+    return AnthropicServer(model, api_key=options.anthropic_api_key, base_url=options.anthropic_base_url)
+
+
+def _gemini(model: str, options: Options, aws_region: str) -> Server:
+    del aws_region
+    from cat.engines.gemini import GeminiServer  # noqa: PLC0415
+
+    return GeminiServer(model, api_key=options.gemini_api_key, base_url=options.gemini_base_url)
+
+
+def _bedrock(model: str, options: Options, aws_region: str) -> Server:
+    from cat.engines.bedrock import BedrockServer  # noqa: PLC0415
+
+    return BedrockServer(model, region_name=aws_region, endpoint_url=options.bedrock_endpoint_url)
 
 
 #: Each kind by its name before the colon in `CAT_ENGINES`. This is the only list of them.
 ENGINES: Final[Mapping[str, Kind]] = {
-    "openai": Kind(_openai, _without_openai_key),
-    "bedrock": Kind(_bedrock),
+    "openai": Kind(_openai, ("OPENAI_API_KEY", "OPENAI_BASE_URL"), _without_openai_key),
+    "anthropic": Kind(
+        _anthropic,
+        ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"),
+        lambda options: "" if options.anthropic_api_key else "needs ANTHROPIC_API_KEY",
+        needs=("anthropic", "anthropic"),
+    ),
+    "gemini": Kind(
+        _gemini,
+        ("GEMINI_API_KEY", "GEMINI_BASE_URL"),
+        lambda options: "" if options.gemini_api_key else "needs GEMINI_API_KEY",
+        needs=("google.genai", "gemini"),
+    ),
+    "bedrock": Kind(_bedrock, ("the key in AWS_ACCESS_KEY_ID", "BEDROCK_ENDPOINT_URL and AWS_REGION")),
 }
 
 
@@ -85,11 +132,22 @@ def problems(names: Sequence[str], options: Options) -> Iterator[str]:
             continue
         if kind not in ENGINES:
             yield f"{kind} is no kind of engine; the kinds are {forms()}"
-        elif lack := ENGINES[kind].lacks(options):
+        elif lack := _missing(*ENGINES[kind].needs) or ENGINES[kind].lacks(options):
             yield f"{name} {lack}"
 
 
-def build(name: str, known: Model, options: Options, aws_region: str) -> Engine:
+def _missing(module: str, extra: str) -> str:
+    """Return that a library is not installed, and the command that installs it; empty if it is."""
+    try:
+        installed = not module or find_spec(module) is not None
+    except ModuleNotFoundError:  # the package above it, such as `google`
+        installed = False
+    return "" if installed else f"needs another library: pip install 'dadacat[{extra}]'"
+
+
+def build(name: str, known: Model, options: Options, *, aws_region: str, who: Persona) -> ModelEngine:
     """Build the engine of this name, such as `openai:gpt-5-mini`, of a kind that `problems` accepts."""
+    from cat.engines.model import ModelEngine  # noqa: PLC0415 - with the HTTP client that a poet does not need
+
     kind, _, model = name.partition(":")
-    return ENGINES[kind].build(model, known, options, aws_region)
+    return ModelEngine(name, ENGINES[kind].connect(model, options, aws_region), known=known, who=who)

@@ -12,6 +12,7 @@ from circuitbreaker import CircuitBreaker
 
 from cat import prompt
 from cat.errors import EngineFailed
+from cat.persona import Persona
 from cat.ports import Engine, Heard, Reply, Summarizer
 from cat.prices import Model
 
@@ -19,17 +20,18 @@ from cat.prices import Model
 BREAKER_FAILURES, BREAKER_SECONDS = 5, 30.0
 #: Concurrent calls in one process, unless the caller gives another number.
 CALLS: Final = 64
-#: Threads in addition to one per conversation. An abandoned call occupies a thread until its own timeout.
+#: Threads in addition to one per conversation: a call whose host name is looked up ends a little after its deadline.
 SPARE_CALLS: Final = 16
 
 
 class GuardedEngine:
     """One engine, with the facts of its model. Each failure is raised as `EngineFailed`."""
 
-    def __init__(self, engine: Engine, known: Model, calls: ThreadPoolExecutor) -> None:
+    def __init__(self, engine: Engine, known: Model, calls: ThreadPoolExecutor, who: Persona | None = None) -> None:
         self._engine = engine
         self._calls = calls
-        self.known = known
+        self._known = known
+        self._who = who
         # this breaker holds no lock during a call; with a lock, one person's call would wait for another person's
         self._breaker = CircuitBreaker(
             failure_threshold=BREAKER_FAILURES, recovery_timeout=BREAKER_SECONDS, expected_exception=_is_failure
@@ -39,6 +41,11 @@ class GuardedEngine:
     def name(self) -> str:
         """The engine's name as in `CAT_ENGINES`."""
         return self._engine.name
+
+    @property
+    def known(self) -> Model:
+        """The facts of the model, with what the engine learnt: that the model reasons first."""
+        return replace(self._known, thinks=self._known.thinks or bool(getattr(self._engine, "thinks", False)))
 
     @property
     def writes(self) -> bool:
@@ -52,8 +59,14 @@ class GuardedEngine:
         If the engine fails, `EngineFailed.cost` is what the call may have cost.
         """
         return self._ask(
-            lambda: self._engine.reply(heard, seconds=seconds), seconds, lambda: prompt.max_cost(self.known, heard)
+            lambda: self._engine.reply(heard, seconds=seconds),
+            seconds,
+            lambda: self.max_cost(heard),
         )
+
+    def max_cost(self, heard: Heard) -> int:
+        """Return the most that a reply may cost, in millionths of a dollar."""
+        return prompt.max_cost(self.known, heard, self._who)
 
     def note(self, instructions: str, talk: str, *, seconds: float) -> Reply:
         """Ask the engine for notes on `talk`; the cost is reported as by `reply`."""
@@ -63,7 +76,7 @@ class GuardedEngine:
         return self._ask(
             lambda: summarizer.note(instructions, talk, seconds=seconds),
             seconds,
-            lambda: prompt.most_cost_of(self.known, [instructions, talk]),
+            lambda: prompt.most_cost_of_notes(self.known, instructions, talk),
         )
 
     def _ask(self, work: Callable[[], Reply], seconds: float, most: Callable[[], int]) -> Reply:
@@ -73,7 +86,7 @@ class GuardedEngine:
             with self._breaker:
                 answer = self._call(work, seconds)
         except EngineFailed as exc:
-            exc.cost = most() if exc.paid else 0
+            exc.cost = self._cost(exc.used, most) if exc.paid else 0
             raise
         return replace(answer, facts={**answer.facts, "model_cost": self._cost(answer.facts, most)})
 
@@ -86,7 +99,7 @@ class GuardedEngine:
     def _call(self, work: Callable[[], Reply], seconds: float) -> Reply:
         """Run the call in another thread and wait for `seconds` at most.
 
-        The client's own timeout does not suffice: a server that sends byte by byte restarts it each time.
+        The call ends by itself at the same time (`cat.engines.http`), except while a host name is looked up.
         """
         future = self._calls.submit(work)
         try:

@@ -22,6 +22,8 @@ SECRETS = {
     "TWILIO_API_KEY": {"worker", "simulator"},
     "TWILIO_API_SECRET": {"worker", "simulator"},
     "OPENAI_API_KEY": {"worker"},
+    "ANTHROPIC_API_KEY": {"worker"},
+    "GEMINI_API_KEY": {"worker"},
     "AWS_ACCESS_KEY_ID": {"worker", "simulator"},
     "AWS_SECRET_ACCESS_KEY": {"worker", "simulator"},
     "AWS_SESSION_TOKEN": {"worker", "simulator"},

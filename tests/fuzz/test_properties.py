@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from cat import persona, sanitize
-from cat.engines.openai import ChatModel
+from cat.engines.model import ModelEngine
 from cat.errors import EngineFailed
 from cat.ports import Heard
 from inbox import payloads
@@ -22,6 +22,7 @@ from inbox.payloads import UnreadableEntry
 from sms import keywords, segments
 from sms.keywords import Keyword
 from sms.messages import DeliveryReport, InboundSms, Media, MessageSid
+from tests.dialects import OPENAI
 from tests.servers import a_server, asked_of, send
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=60)
@@ -163,15 +164,15 @@ MARKUP = (
 
 @given(words=MARKUP, limit=st.integers(1, 3), emoji=st.booleans())
 def test_what_is_made_of_a_models_words_is_fit_to_send(*, words: str, limit: int, emoji: bool) -> None:
-    reply = sanitize.for_a_phone(words, max_segments=limit, emoji=emoji)
+    reply = sanitize.for_a_phone(words, max_segments=limit, leaks=persona.shipped().leaks, emoji=emoji)
 
     assert reply == "" or segments.count(reply) <= limit
     assert not any(unicodedata.category(letter) in ("Cc", "Cs") and letter != "\n" for letter in reply)
-    assert not persona.leaks(reply)
+    assert not persona.shipped().leaks(reply)
 
 
 @pytest.fixture(scope="module")
-def model() -> Iterator[tuple[ChatModel, list[bytes]]]:
+def model() -> Iterator[tuple[ModelEngine, list[bytes]]]:
     """A model at a server whose next answer is in the list."""
     answers: list[bytes] = []
 
@@ -180,7 +181,7 @@ def model() -> Iterator[tuple[ChatModel, list[bytes]]]:
         send(request, answers[-1])
 
     with a_server(answer) as url:
-        model = ChatModel("small", api_key="x", base_url=f"{url}/v1")
+        model = OPENAI.engine(url)
         yield model, answers
         model.close()
 
@@ -197,7 +198,7 @@ ANSWERS = json_with("choices", "usage", "model") | st.builds(
 @example(b'{"choices": [{"message": {"content": "hi"}}], "usage": {"prompt_tokens": -1, "completion_tokens": 1e400}}')
 @example(b"[" * 5_000)
 def test_any_answer_of_a_models_server_is_a_reply_or_a_failure(
-    model: tuple[ChatModel, list[bytes]], answer: bytes
+    model: tuple[ModelEngine, list[bytes]], answer: bytes
 ) -> None:
     engine, answers = model
     answers.append(answer)

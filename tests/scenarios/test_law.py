@@ -74,7 +74,7 @@ def test_after_stop_nothing_is_sent_and_the_audit_proves_it(tree: Tree) -> None:
     answer = run(tree, "audit", "--numbers")
     output = answer.stdout
     assert answer.returncode == 1
-    assert "1 offences" in output
+    assert "1 offence\n" in output
     assert person in output
     assert "sent after STOP" in output
     assert "SMforged" in output
@@ -260,12 +260,17 @@ def test_the_doctor_sees_where_twilio_posts_and_connect_mends_it(tree: Tree) -> 
     httpx.post(f"{base}/{number['sid']}.json", data={"SmsUrl": "https://old.example/sms"}, auth=(ACCOUNT, TOKEN))
 
     assert any("https://old.example/sms" in f["what"] and f["remedy"] == "dadacat connect" for f in examined(tree))
+    asked = run(tree, "connect", "--json")
+    assert asked.returncode == 1
+    assert [(change["is_needed"], change["changed"]) for change in json.loads(asked.stdout)] == [(True, False)]
     difference = run(tree, "connect", "--dry-run").stdout
     assert "- texts https://old.example/sms" in difference
     assert f"+ texts {tree.urls['webhook']}/sms#rc=3" in difference
     dadacat(tree, "connect", "--yes")
 
     assert all(finding["level"] == "ok" for finding in examined(tree)), examined(tree)
+    # the doctor leaves no trace in the webhook's log
+    assert "not ours" not in (tree.data / "logs" / "webhook.log").read_text()
     tree.text("connected again", sender="+15556660009")
     answered(tree, "+15556660009", 1)
 

@@ -111,6 +111,7 @@ def test_a_text_is_explained_by_its_own_sid_and_by_its_replys(tree: Tree) -> Non
         assert station in story
     reply = tree.replies(person)[0]["sid"]
     assert f"sent as {reply}" in story
+    assert max(map(len, story.splitlines())) <= 80
     assert "evidence=callback" in story
     # the carrier may report its price between the two commands
     assert dadacat(tree, "explain", reply) in {story, dadacat(tree, "explain", sid)}
@@ -120,7 +121,7 @@ def test_a_text_is_explained_by_its_own_sid_and_by_its_replys(tree: Tree) -> Non
 
 
 def test_a_sid_that_no_one_knows_is_told_so(tree: Tree) -> None:
-    assert "nothing is known of SMnever" in dadacat(tree, "explain", "SMnever", code=1)
+    assert "nothing is known of SMnever" in dadacat(tree, "explain", "SMnever", code=3)
 
 
 def test_a_reply_refused_for_good_is_a_dead_letter_that_can_be_replayed_once(tree: Tree) -> None:
@@ -137,7 +138,7 @@ def test_a_reply_refused_for_good_is_a_dead_letter_that_can_be_replayed_once(tre
     assert json.loads(dadacat(tree, "dead-letters", "show", key))["text"] == "hello"
     assert "is queued again" in dadacat(tree, "dead-letters", "replay", key)
     wait_until(lambda: tree.replies(person), seconds=20, what="the replayed reply")
-    assert "not a dead letter" in dadacat(tree, "dead-letters", "replay", key, code=1)
+    assert "not a dead letter" in dadacat(tree, "dead-letters", "replay", key, code=3)
     wait_until(tree.settled, what="an empty inbox")
     assert len(tree.replies(person)) == 1
     assert "there are no dead letters" in dadacat(tree, "dead-letters", "list")
@@ -158,7 +159,7 @@ def test_texts_of_the_time_before_can_be_asked_for(tree: Tree) -> None:
     wait_until(lambda: tree.replies(person), seconds=20, what="the reply")
 
     assert len(tree.replies(person)) == 1
-    assert "90m" in dadacat(tree, "reconcile", "--since", "yesterday", code=1)
+    assert "90m" in dadacat(tree, "reconcile", "--since", "yesterday", code=2)
 
 
 def test_texts_that_were_brought_again_are_in_the_story(tree: Tree) -> None:
@@ -196,7 +197,7 @@ def test_a_held_reply_is_sent_again_by_the_operators_word_alone(tree: Tree) -> N
 
     assert "is sent again" in dadacat(tree, "held", "resend", key, "--yes")
     wait_until(lambda: tree.replies(person), seconds=30, what="the reply")
-    assert "no reply in doubt" in dadacat(tree, "held", "resend", key, "--yes", code=1)
+    assert "no reply in doubt" in dadacat(tree, "held", "resend", key, "--yes", code=3)
     assert "no reply is in doubt" in dadacat(tree, "held", "list")
     assert "word=resend" in dadacat(tree, "explain", sid, "--person", person)
     assert len(tree.replies(person)) == 1

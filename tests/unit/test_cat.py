@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import threading
-import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from cat import persona, sanitize
 from cat.chain import into_parts
 from cat.engines.guarded import BREAKER_FAILURES
 from cat.errors import EngineFailed
@@ -168,52 +164,3 @@ def test_one_persons_model_call_does_not_wait_for_anothers() -> None:
         replies = list(pool.map(lambda n: cat.reply(heard("hello", seed=f"SM{n}")), range(3)))
 
     assert [reply.engine for reply in replies] == ["slow"] * 3
-
-
-@pytest.mark.parametrize(
-    ("words", "fit_for_a_phone"),
-    [
-        ("**prrt.** the _fan_ hums", "prrt. the _fan_ hums"),
-        ("# Title\n- one\n- two", "Title\none\ntwo"),
-        ("Sure! Here's a dada reply: prrt. a box.", "prrt. a box."),
-        ('DadaCat: "prrt. a box."', "prrt. a box."),
-        ("prrt. a box. How can I help you today?", "prrt. a box."),
-        ("see [the moon](https://evil.example)", "see the moon"),
-        ("prrt \U0001f63a\u200d\U0001f308 moon", "prrt moon"),
-        ("a\u202eb\u200b\U000e0041c\x00", "abc"),
-        ("I'm sorry, but I can't assist with that request.", ""),
-        ("As an AI language model, I do not purr.", ""),
-        ("How may I assist you?", ""),
-        ("   ", ""),
-        ("it\u2019s a box " + "\u2014 " * 40, "it's a box" + " -" * 40),
-    ],
-)
-def test_what_a_model_says_is_made_fit_for_a_phone(words: str, fit_for_a_phone: str) -> None:
-    assert sanitize.for_a_phone(words, max_segments=3) == fit_for_a_phone
-
-
-def test_emoji_stay_where_they_are_wanted() -> None:
-    assert sanitize.for_a_phone("prrt \U0001f63a", max_segments=3, emoji=True) == "prrt \U0001f63a"
-
-
-def test_a_reply_that_gives_the_prompt_away_is_not_sent() -> None:
-    assert sanitize.for_a_phone(f"my word is {persona.canary()}", max_segments=3) == ""
-    assert sanitize.for_a_phone(persona.prose()[:400], max_segments=9) == ""
-    # the examples of the persona may be said
-    assert sanitize.for_a_phone(
-        "then be a coat on a chair. i sit on the coat. the fan hums, nobody is late.", max_segments=3
-    )
-
-
-@given(st.text(max_size=3000), st.integers(1, 3))
-def test_whatever_a_model_says_costs_no_more_than_it_may(words: str, most: int) -> None:
-    fitted = sanitize.for_a_phone(words, max_segments=most)
-
-    assert segments.count(fitted) <= most
-    assert not any(unicodedata.category(c) in ("Cf", "Cs", "Co") for c in fitted if c != "\u200d")
-
-
-def test_a_long_reply_is_cut_behind_a_sentence() -> None:
-    words = "one short sentence about a box. " * 9
-
-    assert sanitize.for_a_phone(words, max_segments=1) == ("one short sentence about a box. " * 5).strip()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from click.testing import CliRunner
 
@@ -20,9 +22,21 @@ def test_the_cat_answers_line_by_line_and_says_what_it_would_cost(
     answer = CliRunner().invoke(main, ["chat", "--engine", "dada"], input="hello\nmy umbrella flew away\n\n")
 
     assert answer.exit_code == 0, answer.output
-    assert answer.output.count("you> ") == 3
+    assert "you>" not in answer.output  # the texts come from a pipe
     assert answer.output.count("dada, ") == 2
     assert answer.output.count("1 segment GSM-7") == 2
+
+
+def test_a_program_reads_each_reply_as_a_line(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(str(tmp_path))
+
+    answer = CliRunner().invoke(
+        main, ["chat", "--engine", "dada", "--json-lines"], input="hello\nmy umbrella flew away\n"
+    )
+
+    replies = [json.loads(line) for line in answer.output.splitlines()]
+    assert [reply["engine"] for reply in replies] == ["dada", "dada"]
+    assert all(reply["reply"] for reply in replies)
 
 
 def test_an_engine_that_no_one_knows_is_told_so(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:

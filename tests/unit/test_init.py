@@ -10,11 +10,12 @@ from dotenv import dotenv_values
 
 from dadacat.cli import main
 from operations import init
-from runtime.settings import Settings
+from runtime.settings import Settings, SettingsError
 
 SID = "AC" + "1" * 32
+TOKEN = "c0ffee" * 5 + "00"
 RIGHT = [
-    "--account-sid", SID, "--auth-token", "t0ken", "--number", "+15005550006",
+    "--account-sid", SID, "--auth-token", TOKEN, "--number", "+15005550006",
     "--public-url", "https://cat.example.org", "--engines", "dada", "--no-check",
 ]  # fmt: skip
 
@@ -34,7 +35,7 @@ def test_what_is_written_is_what_was_answered(tmp_path: Path) -> None:
     chosen = Settings.load(values)
     assert (chosen.twilio.account_sid, chosen.twilio.tokens, chosen.twilio.numbers) == (
         SID,
-        ("t0ken",),
+        (TOKEN,),
         ("+15005550006",),
     )
     # Twilio itself, not the simulator
@@ -43,11 +44,73 @@ def test_what_is_written_is_what_was_answered(tmp_path: Path) -> None:
 
 
 def test_what_is_not_given_is_asked_for_and_a_secret_is_not_shown(tmp_path: Path) -> None:
-    code, output = run(tmp_path, answers=f"{SID}\nt0ken\n+15005550006\n", options=["--no-check"])
+    code, output = run(
+        tmp_path, answers=f"{SID}\n{TOKEN}\n+1 (500) 555-0006\nhttps://cat.example.org\n", options=["--no-check"]
+    )
 
     assert code == 0, output
-    assert "t0ken" not in output
-    assert dotenv_values(tmp_path / ".env")["TWILIO_AUTH_TOKEN"] == "t0ken"
+    assert TOKEN not in output
+    values = dotenv_values(tmp_path / ".env")
+    assert values["TWILIO_AUTH_TOKEN"] == TOKEN
+    assert values["TWILIO_PHONE_NUMBER"] == "+15005550006"
+    # the local store, for trials; AWS has to be asked for
+    assert "AWS_ENDPOINT_URL" not in values
+
+
+def test_no_public_address_is_invented(tmp_path: Path) -> None:
+    without = [part for part in RIGHT if part not in ("--public-url", "https://cat.example.org")]
+
+    code, output = run(tmp_path, options=without)
+
+    assert code == 2
+    assert "--public-url is missing" in output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_on_aws_is_written_as_such(tmp_path: Path) -> None:
+    assert run(tmp_path, "--store", "aws")[0] == 0
+
+    # present and empty: neither `dadacat up` nor compose uses a local store
+    assert dotenv_values(tmp_path / ".env")["AWS_ENDPOINT_URL"] == ""
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "name"),
+    [
+        ("--account-sid", "AC123", "TWILIO_ACCOUNT_SID"),
+        ("--account-sid", "SK" + "1" * 32, "TWILIO_ACCOUNT_SID"),
+        ("--auth-token", "x", "TWILIO_AUTH_TOKEN"),
+        ("--number", "555", "TWILIO_PHONE_NUMBER"),
+        ("--number", "5005550006", "TWILIO_PHONE_NUMBER"),
+        ("--number", "", "TWILIO_PHONE_NUMBER"),
+    ],
+)
+def test_the_shape_of_an_answer_is_checked_without_twilio(tmp_path: Path, option: str, value: str, name: str) -> None:
+    code, output = run(tmp_path, option, value)
+
+    assert code == 1
+    assert name in output
+    assert list(tmp_path.iterdir()) == []
+
+
+class Account:
+    """An account that owns one number."""
+
+    def status(self) -> tuple[str, None]:
+        return "active", None
+
+    def number(self, number: str) -> object:
+        return object() if number == "+15005550006" else None
+
+
+def test_a_number_of_another_account_is_refused() -> None:
+    given = {"TWILIO_ACCOUNT_SID": SID, "TWILIO_AUTH_TOKEN": TOKEN, "PUBLIC_URL": "https://cat.example.org"}
+    ours = init.complete({**given, "TWILIO_PHONE_NUMBER": "+15005550006,72345"})
+    other = init.complete({**given, "TWILIO_PHONE_NUMBER": "+15005550006,+15005550007"})
+
+    init.check_account(Settings.load(ours), Account())
+    with pytest.raises(SettingsError, match=r"\+15005550007 is not a number of this account"):
+        init.check_account(Settings.load(other), Account())
 
 
 def test_a_file_that_is_there_stays_unless_it_is_to_be_replaced(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_a_text_whose_pictures_cannot_be_listed_is_set_aside_and_found_later(roo
     assert room.reconciler.reconcile().missed == 1
     assert aside(room) == [("message", sid)]
     room.serve()
-    assert room.received == ["re: and I wrote this"]
+    assert room.received == ["re: and i wrote this"]
     assert room.store.turns.get(ANN, other) is not None
 
     room.later(seconds=2000)  # the watermark has passed it, with its overlap
@@ -110,7 +110,7 @@ def test_a_text_whose_pictures_cannot_be_listed_is_set_aside_and_found_later(roo
     room.serve()
 
     assert aside(room) == []
-    assert room.received == ["re: and I wrote this", "re: look!"]
+    assert room.received == ["re: and i wrote this", "re: look!"]
 
 
 def test_a_price_that_cannot_be_written_is_written_later_and_the_others_now(room: Room) -> None:

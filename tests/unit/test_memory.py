@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cat import prompt, recall
+from cat import persona, prompt, recall
 from cat.errors import EngineFailed
 from cat.ports import Heard, Reply
 from cat.prices import Catalogue
@@ -389,11 +389,14 @@ def test_a_model_is_told_in_the_persons_mouth_and_never_in_the_prompt() -> None:
         texts=["who am i?", "and you?"], seed="SM1", told=["my name is ada"], summary="they talk about\u202e tuna",
     )  # fmt: skip
 
-    assert prompt.conversation_of(heard) == [
-        ("user", "(from earlier. i told you about me: my name is ada. what we talked about: they talk about tuna)\nhi"),
-        ("assistant", "prrt"),
-        ("user", "who am i?\nand you?"),
-    ]
+    asked = prompt.for_reply(persona.shipped(), heard)
+
+    assert asked.turns[:2] == [("user", "hi"), ("assistant", "prrt")]
+    speaker, words = asked.turns[2]
+    assert (speaker, words.endswith("]\n\nwho am i?\nand you?")) == ("user", True)
+    assert "told by the person before: my name is ada" in words
+    assert "talked about before: they talk about tuna" in words
+    assert asked.system == persona.shipped().system
 
 
 def test_the_poet_plays_with_what_was_told_long_ago() -> None:

@@ -215,3 +215,13 @@ def test_a_webhook_does_not_start_with_an_address_of_redis_that_it_cannot_use(
     assert "s3cret" not in answer.output
     assert answer.output.startswith("Error: REDIS_URL")
     assert message in answer.output
+
+
+@pytest.mark.parametrize("name", ["SMS_BUDGET_PERSON_DAY", "SMS_BUDGET_DAY", "SMS_BUDGET_MONTH"])
+def test_a_budget_that_pays_for_no_reply_is_refused(name: str) -> None:
+    given = {"TWILIO_PHONE_NUMBER": "+15005550006", "REPLY_MAX_SEGMENTS": "3"}
+
+    with pytest.raises(SettingsError, match=rf"{name} pays for no reply: .* about 0\.0384 USD"):
+        check_cat(Settings.load({**given, name: "0.02"}))
+    check_cat(Settings.load({**given, name: "0.04"}))
+    check_cat(Settings.load({**given, name: "off"}))

@@ -96,7 +96,7 @@ def test_the_cat_hears_what_was_said_before(room: Room) -> None:
 
     assert list(room.parrot.heard[-1].history) == [
         {"role": "user", "content": "my name is Ann"},
-        {"role": "assistant", "content": "re: my name is Ann"},
+        {"role": "assistant", "content": "re: my name is ann"},
     ]
 
 
@@ -307,7 +307,7 @@ def test_reset_forgets(room: Room) -> None:
     room.texts("who am i?")
     room.serve()
 
-    assert room.received[0] == "re: my name is Ann"
+    assert room.received[0] == "re: my name is ann"
     assert room.received[1]
     assert not any("Ann" in line["content"] for line in room.parrot.heard[-1].history)
 
@@ -1152,7 +1152,7 @@ def test_a_picture_is_shown_where_it_can_be_had(room: Room, fetched: Fetched | N
     room.serve(media=AnAlbum(fetched))
 
     (heard,) = room.parrot.heard
-    assert heard.pictures == 2
+    assert (heard.pictures, heard.things) == (1, ["(a picture)", "(a video)"])
     assert [picture.data for picture in heard.shown] == shown
     assert room.received == ["re: look"]
 

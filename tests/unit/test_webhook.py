@@ -183,6 +183,14 @@ def test_a_text_that_redis_did_not_confirm_is_a_503(webhook: Webhook) -> None:
     assert webhook.ask("GET", "/livez").status_code == 200
 
 
+@pytest.mark.parametrize(("token", "status"), [(TOKEN, 200), ("another", 403)])
+def test_a_signed_question_whether_it_lives_compares_the_token(webhook: Webhook, token: str, status: int) -> None:
+    headers = {"X-Twilio-Signature": signature.sign(token, f"{URL}/livez", {})}
+
+    assert webhook.ask("GET", "/livez", headers=headers).status_code == status
+    assert webhook.texts == []
+
+
 def test_an_oversize_body_is_refused(webhook: Webhook) -> None:
     big = urlencode({"Body": "x" * MAX_BODY_BYTES})
 

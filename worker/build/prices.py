@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cat import prices as model_prices
 from cat.prices import Catalogue
+from runtime.money import MICRO, dollars
 from runtime.settings import Settings, SettingsError
 from sms import prices as message_prices
 from sms.prices import Tariff
@@ -31,3 +32,19 @@ def price_tables(chosen: Settings) -> tuple[Catalogue, Tariff]:
         except (UnicodeDecodeError, ValueError) as exc:
             raise SettingsError(f"PRICES_FILE cannot be used: {exc}") from None
     return known, tariff
+
+
+def check_message_budgets(chosen: Settings) -> None:
+    """Raise `SettingsError` for a cap below the price of a reply of the greatest length."""
+    _, tariff = price_tables(chosen)
+    ours = next((number for number in chosen.twilio.numbers if number.startswith("+")), "+")
+    segments = chosen.replies.max_segments
+    reply = tariff.cost(ours, segments)
+    caps = {
+        "SMS_BUDGET_PERSON_DAY": chosen.budgets.sms_person_day,
+        "SMS_BUDGET_DAY": chosen.budgets.sms_day,
+        "SMS_BUDGET_MONTH": chosen.budgets.sms_month,
+    }
+    price = f"a reply of REPLY_MAX_SEGMENTS ({segments}) costs about {dollars(reply)} USD"
+    if small := [name for name, cap in caps.items() if cap is not None and cap * MICRO < reply]:
+        raise SettingsError("\n".join(f"{name} pays for no reply: {price}" for name in small))
