@@ -50,7 +50,8 @@ commands = Commands()
     "--model",
     type=click.Choice(["local"]),
     help="local: answer with a small real model on this machine, SmolLM2-135M behind llama.cpp's server at port N+6; "
-    "it talks nonsense, slowly, and does not understand who is in danger. It takes 130 MB more to install, which `scripts/up --model local` does. "
+    "it talks nonsense, slowly, and does not understand who is in danger. "
+    "It takes 130 MB more to install, which `scripts/up --model local` does. "
     "Default: the engines in CAT_ENGINES.",
 )
 @AS_JSON
