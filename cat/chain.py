@@ -219,6 +219,7 @@ class Cat:
             reply,
             words=words,
             facts={**reply.facts, **tally.facts()},
+            frames=reply.frames,
             parts=into_parts(words + tail, self._max_parts, max_segments=self._max_segments),
         )
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
 from cat.danger.watch import Alert
+from cat.poet.facts import Fact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,10 @@ class Heard:
     summary: str = ""
     #: Digests of replies that are no longer in the history (`conversation.models.echo`).
     echoes: frozenset[str] = frozenset()
+    #: What the person told about itself before the history begins, typed, oldest first.
+    facts: Sequence[Fact] = ()
+    #: Digests of the poet's lines in the latest replies, newest last; one is not used again soon.
+    frames: Sequence[str] = ()
     #: The person's address, for what depends on the country. It is in no reply and is sent to no model.
     person: str = ""
     #: Danger in the conversation; None: the cat listens for it by itself.
@@ -71,6 +76,8 @@ class Reply:
     facts: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
     #: The messages to send, with the line below the reply; empty: `words` as one message.
     parts: Sequence[str] = ()
+    #: Digests of the poet's lines in the words.
+    frames: Sequence[str] = ()
     #: Danger in the conversation, as the reply knew it.
     alert: Alert | None = None
 

@@ -12,13 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from cat import hearing, persona, prices, prompt, sanitize
+from cat import grave, persona, prices, prompt, sanitize
 from cat.danger import numbers
 from cat.danger.watch import Alert
 from cat.errors import EngineFailed
+from cat.poet import facts as told_facts
+from cat.poet import tongue
+from cat.poet.facts import Fact, Facts
 from cat.ports import Heard, Summarizer
 from cat.prices import Model
 from conversation import window
@@ -35,8 +38,8 @@ WORTH_FOLDING: Final = 8
 FOLDED_AT_ONCE: Final = 240
 #: If the summarizer fails, folding is postponed until this many messages wait; then it is done without a summary.
 PATIENCE_MESSAGES: Final = 80
-#: Longest summary and longest statement, in characters; number of statements kept.
-SUMMARY_CHARACTERS, TOLD_CHARACTERS, TOLD_KEPT = 600, 120, 24
+#: Longest summary, in characters; number of statements and of facts kept.
+SUMMARY_CHARACTERS, TOLD_KEPT = 600, 24
 #: Deadline of the summarizer's model call. No reply waits for it.
 FOLDING_SECONDS: Final = 30.0
 
@@ -116,7 +119,9 @@ def hear(  # noqa: PLR0913 - what a visit knows of the texts
         things=things,
         told=memory.told,
         summary=memory.summary,
+        facts=[Fact(key, value) for key, value, _ in memory.facts],
         echoes=frozenset(conversation.echoes),
+        frames=conversation.frames,
         person=address_of(conversation.user_id),
         alert=alert,
         numbers=numbers.numbers_for(country, alert.language) if alert is not None else "",
@@ -217,6 +222,7 @@ def fold(memory: Memory, talk: Sequence[Entry], *, through: int, summarizer: Sum
     """Fold these messages into the memory, up to the time `through`, in milliseconds."""
     theirs = [entry.content for entry in talk if entry.role == Role.USER]
     told = keep_told(memory.told, (words for text in theirs for words in told_in(text)))
+    facts_known = keep_facts(memory.facts, talk)
     summary: str = memory.summary
     facts: dict[str, Any] = {}
     if summarizer is not None and talk:
@@ -229,7 +235,8 @@ def fold(memory: Memory, talk: Sequence[Entry], *, through: int, summarizer: Sum
         else:
             summary = _fit_summary(notes.words) or summary
             facts = {**notes.facts, "engine": notes.engine}
-    return Folded(Memory(summary=summary, told=told, through=max(through, memory.through)), facts)
+    through = max(through, memory.through)
+    return Folded(Memory(summary=summary, told=told, facts=facts_known, through=through), facts)
 
 
 def max_cost(model: Model, memory: Memory, talk: Sequence[Entry]) -> int:
@@ -240,21 +247,15 @@ def max_cost(model: Model, memory: Memory, talk: Sequence[Entry]) -> int:
 def told_in(text: str) -> list[str]:
     """Return what a text states about its writer, such as `my name is ada`, in lower case.
 
-    A statement that holds a slur or anything like a secret or an address is left out.
+    A statement that holds a slur, a grave word or anything like a secret or an address is left out.
     """
-    words = hearing.lexicon(hearing.language_of(text))
-    statements = []
-    for match in words.told.finditer(words.joint.sub(". ", " ".join(sanitize.visible(text).lower().split()))):
-        statement = match.group().strip(" ,;:-")[:TOLD_CHARACTERS]
-        if hearing.is_harmless(statement):
-            statements.append(statement)
-    return statements
+    return [fact.words for fact in _facts_in(text)]
 
 
 def keep_told(known: Sequence[str], more: Iterable[str]) -> tuple[str, ...]:
     """Merge new statements into the known ones, and return the newest `TOLD_KEPT`, newest last.
 
-    Of statements on one subject, such as the person's name, only the newest is kept.
+    Of statements of one fact, such as the person's name, only the newest is kept.
     """
     kept: dict[str, str] = {}
     for statement in (*known, *more):
@@ -264,17 +265,39 @@ def keep_told(known: Sequence[str], more: Iterable[str]) -> tuple[str, ...]:
     return tuple(kept.values())[-TOLD_KEPT:]
 
 
-def _subject(statement: str) -> str:
-    """Return the subject of a statement: `my name is ada` and `call me bo` have the same one.
+def keep_facts(known: Iterable[tuple[str, str, str]], talk: Sequence[Entry]) -> tuple[tuple[str, str, str], ...]:
+    """Merge the facts of a stretch of talk into the known ones; the newest `TOLD_KEPT` are kept."""
+    language = tongue.language_of("", [entry.content for entry in reversed(talk) if entry.role == Role.USER][:5])
+    days = {(key, value): day for key, value, day in known}
+    kept = Facts(Fact(key, value) for key, value, _ in known)
+    lines = [{"role": str(entry.role), "content": sanitize.visible(entry.content)} for entry in talk]
+    for fact in told_facts.learned(lines, language):
+        if _may_keep(fact.value):
+            kept.learn([fact])
+    today = _day_of(talk)
+    return tuple((fact.key, fact.value, days.get((fact.key, fact.value), today)) for fact in kept)[-TOLD_KEPT:]
 
-    A statement of a kind of which several can be true is its own subject.
-    """
-    words = hearing.lexicon(hearing.language_of(statement))
-    for number, pattern in enumerate(words.single):
-        match = pattern.match(statement)
-        if match:
-            return f"{number} {match.group(1) if match.lastindex else ''}"
-    return statement
+
+def _day_of(talk: Sequence[Entry]) -> str:
+    """Return the day of the newest entry, such as `2026-11-29`; empty without one."""
+    milliseconds = talk[-1].arrived.partition("-")[0] if talk else ""
+    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC).date().isoformat() if milliseconds.isdigit() else ""
+
+
+def _facts_in(text: str) -> list[Fact]:
+    facts = told_facts.told_in(sanitize.visible(text), tongue.language_of(text))
+    return [fact for fact in facts if _may_keep(fact.words)]
+
+
+def _may_keep(words: str) -> bool:
+    """Return whether a statement holds no grave word. Words of two letters are abbreviations in the list."""
+    return all(len(word) < 3 or grave.playable(word) for word in words.split())  # noqa: PLR2004
+
+
+def _subject(statement: str) -> str:
+    """Return the key of the fact that a statement tells; the statement itself if several can be true."""
+    fact = next(iter(told_facts.told_in(statement, tongue.language_of(statement))), None)
+    return statement if fact is None or fact.family in told_facts.MANY else fact.key
 
 
 def _material(memory: Memory, talk: Sequence[Entry]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -24,6 +24,8 @@ _PEOPLE: Final = frozenset({"user", "human", "person", "from_user", "inbound"})
 #: How many replies are remembered by a digest, one kilobyte in all.
 ECHOES: Final = 256
 ECHO_CHARACTERS: Final = 4
+#: How many digests of the poet's lines are kept: those of thirty replies, two lines each, and a few more.
+FRAMES: Final = 64
 
 #: The name of our memory in `metadata`, beside the entries of other programs.
 MEMORY: Final = "memory"
@@ -119,6 +121,8 @@ class Memory:
     summary: str = ""
     #: Facts that the person stated about itself, in its own words, oldest first.
     told: tuple[str, ...] = ()
+    #: The same facts, typed: key, value and day, such as `("pet:dog", "bruno", "2026-11-29")`, oldest first.
+    facts: tuple[tuple[str, str, str], ...] = ()
     #: Everything that arrived up to this time of Redis's clock, in milliseconds, is folded in or forgotten.
     through: int = 0
 
@@ -127,10 +131,11 @@ class Memory:
         """Read the memory in `metadata`; any other value gives an empty memory."""
         if not isinstance(value, dict):
             return cls()
-        told, through = value.get("told"), value.get("through")
+        told, facts, through = value.get("told"), value.get("facts"), value.get("through")
         return cls(
             summary=str(value.get("summary") or ""),
             told=tuple(str(words) for words in told) if isinstance(told, list) else (),
+            facts=tuple(map(_fact, filter(_is_fact, facts))) if isinstance(facts, list) else (),
             through=through if isinstance(through, int) else 0,
         )
 
@@ -139,6 +144,7 @@ class Memory:
         return {
             **({"summary": self.summary} if self.summary else {}),
             **({"told": list(self.told)} if self.told else {}),
+            **({"facts": [list(fact) for fact in self.facts]} if self.facts else {}),
             "through": self.through,
         }
 
@@ -167,6 +173,8 @@ class Conversation:
     carried: int = 0
     #: Digests of the latest replies, newest last, more than the window holds: a new reply is checked for repetition.
     echoes: tuple[str, ...] = ()
+    #: Digests of the offline poet's lines in the latest replies, newest last: a line is not used again soon.
+    frames: tuple[str, ...] = ()
     #: The person gets no reply until this time of Redis's clock, in milliseconds, because of a loop of two machines.
     quiet_until: int = 0
     #: How many replies this person ever got.
@@ -215,10 +223,11 @@ class Conversation:
         """Return `metadata` in the specification's form."""
         return json.dumps(dict(self.metadata), ensure_ascii=False, separators=(",", ":"))
 
-    def saying(self, *messages: Message, at: datetime, reply_text: str = "") -> Self:
+    def saying(self, *messages: Message, at: datetime, reply_text: str = "", frames: Sequence[str] = ()) -> Self:
         """Return this conversation with `messages` added; the window is not yet cut.
 
         `reply_text` is the reply before it was cut into messages and a fixed line was added below it.
+        `frames` are the digests of the poet's lines in it.
         """
         replies = (
             (reply_text,) if reply_text else (message.content for message in messages if message.role is Role.ASSISTANT)
@@ -229,6 +238,7 @@ class Conversation:
             messages=(*self.messages, *messages),
             updated_at=max(at, self.updated_at),
             echoes=echoes[-ECHOES:],
+            frames=(*self.frames, *frames)[-FRAMES:],
             # the parts of a reply count as one reply
             replies=self.replies + any(message.role is Role.ASSISTANT for message in messages),
         )
@@ -260,7 +270,8 @@ class Conversation:
             fence=int(item.get("fence", 0)),
             carried=int(item.get("carried", 0)),
             quiet_until=int(item.get("quiet_until", 0)),
-            echoes=_echoes(item.get("echoes")),
+            echoes=_digests(item.get("echoes")),
+            frames=_digests(item.get("frames")),
             replies=int(item.get("replies", 0)),
             returned_after_erasure=bool(item.get("reborn", False)),
             unintroduced=bool(item.get("unintroduced", False)),
@@ -285,7 +296,16 @@ def echo(words: str) -> str:
     return base64.b64encode(hashlib.blake2b(words.encode("utf-8", "replace"), digest_size=3).digest()).decode()
 
 
-def _echoes(value: object) -> tuple[str, ...]:
+def _is_fact(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 3 and all(isinstance(part, str) for part in value)  # noqa: PLR2004
+
+
+def _fact(value: Any) -> tuple[str, str, str]:  # Any: JSON that `_is_fact` accepts
+    key, said, day = value
+    return key, said, day
+
+
+def _digests(value: object) -> tuple[str, ...]:
     together = value if isinstance(value, str) else ""
     return tuple(together[at : at + ECHO_CHARACTERS] for at in range(0, len(together), ECHO_CHARACTERS))
 

@@ -31,7 +31,12 @@ def rewrite(
         "created_at": IfMissing(current.created_at.isoformat()),
         "is_active": IfMissing(True) if active is None else active,
     }
-    optional = {"echoes": "".join(current.echoes), "carried": current.carried, "replies": current.replies}
+    optional = {
+        "echoes": "".join(current.echoes),
+        "frames": "".join(current.frames),
+        "carried": current.carried,
+        "replies": current.replies,
+    }
     values |= {name: value for name, value in optional.items() if value}
     if current.is_active:
         values |= names.expiry(current.updated_at)

@@ -221,6 +221,8 @@ class FrozenReply:
     token: str
     #: The reply before it was cut into parts and a fixed line was added below; empty: the same as the parts.
     reply_text: str = ""
+    #: Digests of the offline poet's lines in it.
+    frames: Sequence[str] = ()
     #: The person asked the cat to forget: the window starts empty.
     forget: bool = False
     #: This reply had no room for the introduction that a new person gets; the next reply adds it.
@@ -264,7 +266,7 @@ class FrozenReply:
         """Return the conversation `previous` with this reply added; the window is not yet cut."""
         kept = previous.forgetting(self.asked[-1].arrived_ms) if self.forget else previous
         return replace(
-            kept.saying(*self._messages(now), at=now, reply_text=self.reply_text),
+            kept.saying(*self._messages(now), at=now, reply_text=self.reply_text, frames=self.frames),
             unintroduced=self.unintroduced,
             danger=kept.danger if self.danger is None else self.danger,
         )

@@ -42,7 +42,11 @@ def shown(journal: Journal, person: str) -> dict[str, Any]:  # Any: JSON
         "quiet_until": _moment(conversation.quiet_until) if conversation.quiet_until else None,
         "replies": conversation.replies,
         "window": len(conversation.messages),
-        "remembered": {"summary": memory.summary, "told": list(memory.told)},
+        "remembered": {
+            "summary": memory.summary,
+            "told": list(memory.told),
+            "facts": [list(fact) for fact in memory.facts],
+        },
     }
 
 

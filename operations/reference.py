@@ -75,7 +75,8 @@ Attributes of other programs stay as they are.
 _MESSAGES: Final = """\
 A message is `{"role", "content", "timestamp", "key"}`; `key` names its row in the journal.
 Fields that another program added are kept, and `sender` is understood as `role`.
-`memory` in `metadata` has `summary`, `told` (the person's statements about themselves) and `through` (milliseconds):
+`memory` in `metadata` has `summary`, `told` (the person's statements about themselves),
+`facts` (the same, typed: key, value, day) and `through` (milliseconds):
 everything that arrived up to `through` is folded in, or erased.
 
 ## DadaCatMessages

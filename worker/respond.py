@@ -104,6 +104,7 @@ class Responder:
             parts=reply.parts or (reply.words,),
             expected=self._budget.expected(messages.address_of(visit.user_id), reply.parts or (reply.words,)),
             reply_text=reply.words,
+            frames=reply.frames,
             # no line stands below a fixed line, or below words to a person in danger
             unintroduced=introduces and (is_fixed or kept.serious),
             serious=kept.serious,

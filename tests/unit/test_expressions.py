@@ -12,7 +12,8 @@ import pytest
 import regex
 
 from cat import sanitize
-from cat.hearing import LANGUAGES, lexicon
+from cat.poet.lexicon import lexicon
+from cat.poet.words import FULL, SMALL
 from sms import segments
 from tests.conftest import ROOT
 
@@ -44,11 +45,11 @@ def expressions() -> Iterator[tuple[str, Any]]:  # Any: patterns of `re` and of 
             if re.search(r"\bre(?:gex)?\.compile\(", path.read_text()) and module != ELSEWHERE:
                 named = vars(import_module(module)).items()
                 yield from ((f"{module}.{name}", value) for name, value in named if isinstance(value, kinds))
-    for language in LANGUAGES:
+    for language in (*FULL, *SMALL, "ja"):
         words = lexicon(language)
-        yield from ((f"{language}.{name}", pattern) for name, pattern in words.hear.items())
-        yield from ((f"{language}.single", pattern) for pattern in words.single)
-        yield from ((f"{language}.told", words.told), (f"{language}.joint", words.joint))
+        yield from ((f"{language}.{name}", pattern) for name, pattern in (*words.hear.items(), *words.marks.items()))
+        yield from ((f"{language}.tell {told.key}", told.heard) for told in words.tell)
+        yield from ((f"{language}.ask {asked.key}", asked.heard) for asked in words.ask)
 
 
 def seconds(work: Callable[[], object]) -> float:

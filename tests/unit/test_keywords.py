@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cat import hearing
+from cat.engines.dada import Dada
+from cat.ports import Heard
 from sms import keywords
 from sms.keywords import Keyword
 from tests.room import Room
@@ -24,9 +25,9 @@ def test_a_keyword_is_a_whole_text_in_any_dress(text: str, keyword: Keyword | No
     assert keywords.read(text) is keyword
 
 
-@pytest.mark.parametrize("text", ["reset!", "Reset.", "clear?"])
+@pytest.mark.parametrize("text", ["reset!", "Reset.", "clear?", "vergiss alles", "oublie tout.", "olvida todo"])
 def test_the_poet_knows_the_same_words(text: str) -> None:
-    assert hearing.kind_of(text, hearing.lexicon("en")) == "reset"
+    assert Dada().reply(Heard(history=[], texts=[text], seed="SM1"), seconds=1).facts["kind"] == "reset"
 
 
 def test_yes_is_consent_only_after_a_stop() -> None:

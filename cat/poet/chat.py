@@ -1,0 +1,48 @@
+"""Words of chats (`cat/lexicon/chat.toml`): what they stand for, and which language they tell."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+
+@cache
+def _given() -> Mapping[str, Any]:  # Any: TOML's own types
+    return tomllib.loads(files("cat").joinpath("lexicon", "chat.toml").read_text(encoding="utf-8"))
+
+
+@cache
+def words_of(language: str) -> frozenset[str]:
+    """Return the chat words that tell a language; `anywhere` gives those that tell none."""
+    return frozenset(_given()["chat"].get(language, "").split())
+
+
+def slang(language: str) -> Mapping[str, str]:
+    """Return the chat words of a language and what they stand for."""
+    known: Mapping[str, str] = _given()["slang"].get(language, {})
+    return known
+
+
+@cache
+def empty_nouns() -> frozenset[str]:
+    """Return the nouns that are in every text."""
+    return frozenset(_given()["empty"]["words"].split())
+
+
+def starts(language: str) -> frozenset[str]:
+    """Return the words with which a phrase begins; none for a language whose sentences are not cut."""
+    return frozenset(_given()["starts"].get(language, "").split())
+
+
+def reflected() -> Mapping[str, str]:
+    """Return the English words for the speaker and what they are when said back."""
+    known: Mapping[str, str] = _given()["reflected"]
+    return known
+
+
+def is_safe(verb: str, word: str) -> bool:
+    """Return whether a question that begins so, such as `do you read`, may be turned into its answer."""
+    return word in _given()["safe"].get(verb, _given()["safe"]["do"]).split()

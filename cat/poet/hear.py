@@ -1,0 +1,303 @@
+"""Decide what a text does: an act. The order of the questions asked here is the order of what matters.
+
+1. An empty text, a picture, emoji, digits.
+2. Grave words: a quiet act.
+3. What must be answered truly or closed: the machine, privacy, medicine, food, law, flirting.
+4. What goes on: a game, the cat's own question, a story by turns.
+5. A question for a fact, a sum, the hour.
+6. A request; a question about the cat itself.
+7. A statement that holds a fact.
+8. News, feelings, small words, questions of every kind, subjects.
+9. How the text looks; nothing of these.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from cat import grave
+from cat.poet import emoji, facts, games, replies, sums, tongue, words
+from cat.poet.kinds import kinds
+from cat.poet.lexicon import Question
+from cat.poet.scene import Act, Scene, is_hostile, is_sayable, may_play, phrase_of
+
+#: A text of more characters than this is of the kind `wall`.
+WALL: Final = 220
+#: A performance can be asked for again after so many replies.
+AGAIN: Final = 2
+#: Longest answer to a question of the cat, in words.
+ANSWER_WORDS: Final = 7
+#: An answer other than yes and no is a phrase of at most so many words.
+PHRASE_WORDS: Final = 4
+_STATEMENT: Final = re.compile(
+    r"^(?:ich|du|er|sie|es|wir|ihr|das ist|da ist|je|j'|tu|il|elle|on|nous|yo|tú|él|ella|está|estoy|era|se|no|"
+    r"i|he|she|they|we|there|well)\b"
+)
+#: How the family of a fact's key is called in the kinds of lines.
+_FAMILIES: Final = {"has": "kids", "note": "word"}
+
+
+def act_of(scene: Scene) -> Act:
+    """Return what the text does."""
+    act = (
+        _wordless(scene)
+        or _foreign(scene)
+        or _first(scene)
+        or _thread(scene)
+        or _asked(scene)
+        or _by_pattern(scene)
+        or _looks(scene)
+    )
+    return Act("quiet") if scene.grave_before and may_stay_quiet(act.kind) else act
+
+
+def may_stay_quiet(kind: str) -> bool:
+    """Return whether an act after a grave one still belongs to it."""
+    return kind in kinds().quiet_after or kind.startswith(("topic_", "told_", "emoji"))
+
+
+def kind_by_pattern(scene: Scene, *, before_told: bool) -> str:
+    """Return the first kind whose pattern the text matches, before or after the place of told facts."""
+    heard = list(scene.words.hear)
+    place = heard.index("leave_alone") if "leave_alone" in heard else len(heard)
+    chosen = heard[:place] if before_told else heard[place:]
+    return next((kind for kind in chosen if scene.words.hear[kind].search(scene.plain)), "")
+
+
+def _wordless(scene: Scene) -> Act | None:
+    text = scene.said.strip()
+    if not any(character.isalnum() for character in text):
+        if scene.pictures:
+            return Act("picture")
+        if not text:
+            return Act("silence")
+        family = emoji.family_of(text)
+        return Act("what" if set(text) <= set("?!. ") and "?" in text else f"emoji_{family}" if family else "emoji")
+    if not any(character.isalpha() for character in text):
+        total = sums.total(text, scene.words.language)
+        thread = _thread(scene)
+        return thread or (Act("sum", {"v": total}) if total else Act("number"))
+    return None
+
+
+def _foreign(scene: Scene) -> Act | None:
+    if tongue.script_of(scene.said) == "foreign":
+        return Act("foreign")
+    return None
+
+
+def _first(scene: Scene) -> Act | None:
+    broken = scene.words.marks.get("broken")
+    if grave.is_grave(broken.sub(" ", scene.plain) if broken else scene.plain, scene.words.language):
+        return Act("quiet")
+    if is_hostile(scene.plain, scene.words.language):
+        return Act("quiet")
+    for kind in kinds().first:
+        pattern = scene.words.hear.get(kind)
+        if pattern and pattern.search(scene.plain):
+            return Act("flirt_child" if kind == "flirt" and scene.facts.is_child else kind)
+    return None
+
+
+def _thread(scene: Scene) -> Act | None:
+    return games.move(scene) or _again(scene) or _learned(scene) or _answer(scene)
+
+
+def _learned(scene: Scene) -> Act | None:
+    """Return the reply to an answer that is the fact the cat asked for; None if the text is none."""
+    last = scene.replies[-1] if scene.replies else ""
+    if (
+        scene.told
+        or any(last.endswith(question.say) for question in scene.words.questions)
+        or kind_by_pattern(scene, before_told=False) in kinds().no_answer
+    ):
+        return None
+    fact = facts.learned_last(scene.talk, scene.said, scene.words.language)
+    return _told(scene, fact) if fact else None
+
+
+def _answer(scene: Scene) -> Act | None:
+    """Return the reply to an answer to the cat's own question; None if the text is none."""
+    last = scene.replies[-1].rstrip() if scene.replies else ""
+    question = next((each for each in scene.words.questions if last.endswith(each.say)), None)
+    count = len(scene.plain.split())
+    long = count > ANSWER_WORDS or (count >= PHRASE_WORDS and scene.clause)
+    if question is None or "?" in scene.plain or long:
+        return None
+    kind = kind_by_pattern(scene, before_told=False)
+    requests = kind_by_pattern(scene, before_told=True)
+    if requests or kind in kinds().no_answer or any(fact.key != question.fact for fact in scene.told):
+        return None
+    if kind == "yes" and question.yes:
+        return Act(f"answer_yes:{question.say}")
+    if kind in {"no", "afraid_not", "nothanks"} and question.no:
+        return Act(f"answer_no:{question.say}")
+    if kind in {"yes", "no", "idk", "maybe", "ok", "hm", "whatever"}:
+        return None
+    if not _takes(question, scene):
+        return None
+    if _STATEMENT.match(scene.plain) or len(scene.plain.split()) > PHRASE_WORDS:
+        return None
+    given = phrase_of(scene.plain, scene.words.parts.get("answer_prefixes", ()), scene.nouns)
+    return Act(f"answer:{question.say}", {"x": given}) if given and question.other else None
+
+
+def _takes(question: Question, scene: Scene) -> bool:
+    """Return whether a text can be the answer to a question, and not the next thing that the person says."""
+    if question.takes:
+        return bool(re.search(question.takes, scene.plain))
+    shared = any(noun.word in question.say for noun in scene.nouns)
+    if question.yes:
+        return shared
+    last = scene.said.strip(" .!,").split()[-1:]
+    named = any(facts.is_name(word, scene.words.language) for word in last)
+    return named or (question.fact != "name" and bool(scene.nouns))
+
+
+def _again(scene: Scene) -> Act | None:
+    """Return the performance before, if the person asks for another."""
+    again = scene.words.marks.get("again")
+    if not scene.replies or again is None or not again.search(scene.plain):
+        return None
+    for reply in reversed(scene.replies[-AGAIN:]):
+        before = replies.kinds_of(reply, scene.words) & kinds().performed
+        if before:
+            return Act(min(before))
+    return None
+
+
+def _asked(scene: Scene) -> Act | None:
+    """Return the answer to a question that has one: a fact, a sum, the hour, the day, a capital."""
+    key = "" if scene.told and "?" not in scene.said else facts.asked_in(scene.said, scene.words.language)
+    if key:
+        act = _fact_act(scene, key)
+        if act:
+            return act
+    total = sums.total(scene.plain, scene.words.language)
+    if total:
+        return Act("sum", {"v": total})
+    capital = sums.capital(scene.plain)
+    if capital:
+        return Act("capital", {"v": capital})
+    for kind in ("time", "day"):
+        if kind in scene.words.hear and scene.words.hear[kind].search(scene.plain):
+            return _clock(scene, kind)
+    return None
+
+
+def _clock(scene: Scene, kind: str) -> Act:
+    moment = sums.local_time(scene.now, scene.person)
+    if kind == "day" and (moment or scene.now):
+        day = moment or scene.now
+        return Act("day", {"v": sums.weekday(day, scene.words.language)}) if day else Act("day")
+    return Act("time", {"v": sums.hour(moment)}) if moment else Act("time_unknown")
+
+
+def _fact_act(scene: Scene, key: str) -> Act | None:
+    family, _, subject = key.partition(":")
+    if family == "all":
+        known = "; ".join(_told_again(fact) for fact in list(scene.facts)[-3:])
+        return Act("fact_all", {"v": known}) if known else Act("fact_nothing")
+    if family == "who":
+        fact = next(
+            (fact for fact in scene.facts if fact.value.split()[-1:] == [subject] or fact.value == subject), None
+        )
+        label = scene.words.labels.get("my", "{x}").format(x=fact.subject or fact.family) if fact else ""
+        return Act("fact_who", {"v": subject, "x": label}) if fact else None
+    found = scene.facts.of(key) or _near(scene, family, subject)
+    if not found:
+        return Act("fact_unknown")
+    value = " & ".join(fact.value for fact in reversed(found[:2])) if family in facts.MANY else found[0].value
+    if not is_sayable(value):
+        return Act("quiet")
+    return Act(
+        f"fact_{_FAMILIES.get(family, family)}",
+        {
+            "v": value,
+            "x": found[0].subject,
+            "vp": _verbal(value),
+            "count": str(len(value)),
+            "half": str(max(1, len(value) // 2)),
+        },
+    )
+
+
+def _near(scene: Scene, family: str, subject: str) -> Sequence[facts.Fact]:
+    """Return facts that a question in other words may mean, such as `kitten` for `cat`."""
+    groups = [group.split() for group in scene.words.parts.get("same", ())]
+    others = {other for group in groups if subject in group for other in group}
+    found = [fact for other in sorted(others) for fact in scene.facts.of(f"{family}:{other}")]
+    if found or not subject:
+        return found
+    # my birthday may be an event, and my dog's name may have been told as a thing
+    return [fact for fact in scene.facts if fact.subject == subject and fact.family != family][-1:]
+
+
+def _told_again(fact: facts.Fact) -> str:
+    return f"{fact.subject} {fact.value}" if fact.subject and fact.family != "favorite" else fact.value
+
+
+def _by_pattern(scene: Scene) -> Act | None:
+    kind = kind_by_pattern(scene, before_told=True)
+    if kind in kinds().first or kind in {"time", "day"}:
+        kind = ""
+    later = kind_by_pattern(scene, before_told=False)
+    if not kind and scene.told and later not in kinds().news:
+        return _told(scene, scene.told[-1])
+    kind = {"rps": "rps_start"}.get(kind or later, kind or later)
+    if not kind:
+        return None
+    if kind.startswith(("topic_", "delight", "complaint")) and scene.plain.strip(" .!,").isalpha():
+        kind = kind if scene.nouns or not scene.fragment else "oneword"
+    if kind == "greeting" and scene.name:
+        return Act("greeting", {"name": scene.name})
+    if kind == "question_which":
+        pair = re.search(
+            r"([^\W\d_]+) (?:or|oder|ou|o|u) (?:the |a |die |der |das |le |la |les |el |los |las )?([^\W\d_]+)",
+            scene.plain,
+        )
+        sides = [side for side in pair.groups() if may_play(side)] if pair else []
+        return Act(kind, {"left": sides[0], "right": sides[1]}) if len(sides) > 1 else Act("yesno")
+    if kind == "flirt" and scene.facts.is_child:
+        return Act("flirt_child")
+    if (kind.startswith("topic_") or kind == "statement") and _is_wall(scene):
+        return Act("wall")
+    return Act(kind)
+
+
+def _told(scene: Scene, fact: facts.Fact) -> Act:
+    if not is_sayable(fact.value):
+        return Act("quiet")
+    family = _FAMILIES.get(fact.family, fact.family)
+    kind = "told_child" if family == "age" and scene.facts.is_child else f"told_{family}"
+    return Act(kind, {"v": fact.value, "x": fact.subject, "vp": _verbal(fact.value)})
+
+
+def _verbal(value: str) -> str:
+    """Return what is said of a relative as an English verb phrase, such as `is called marta`."""
+    return value if " " in value else f"is called {value}"
+
+
+def _is_wall(scene: Scene) -> bool:
+    return len(scene.said) > WALL
+
+
+def _looks(scene: Scene) -> Act:
+    letters = [letter for letter in scene.said if letter.isalpha()]
+    cased = [letter for letter in letters if letter.upper() != letter.lower()]
+    if len(letters) == 1:
+        return Act("tiny")
+    if len(cased) > 3 and all(letter.isupper() for letter in cased):  # noqa: PLR2004 - "OK" is no shout
+        return Act("shout")
+    if _is_wall(scene):
+        return Act("wall")
+    known = any(words.is_known(word, scene.words.language) for word in scene.plain.split())
+    if not known and re.fullmatch(
+        r"\W*(?=\w{5,}\W*$)(?:[asdfghjkl;]+|[qwertyuiop]+|[zxcvbnm]+|[^aeiouyäöüáéíóú\W]{6,})\W*", scene.plain
+    ):
+        return Act("nonsense_keys")
+    if scene.fragment:
+        return Act("oneword")
+    return Act("statement")

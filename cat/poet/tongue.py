@@ -1,0 +1,103 @@
+"""Which language a text is in, by the frequency of its words, the texts before and the country."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Iterable
+from typing import Final
+
+from cat.poet import chat, speech, words
+
+#: Weights of the text and of the earlier texts, newest first.
+_WEIGHTS: Final = (1.0, 0.4, 0.3, 0.2, 0.1)
+#: How much the country of the telephone counts: a little less than one very common word.
+_PRIOR: Final = 1.6
+#: By how much a language that is only greeted in must lead.
+_MARGIN: Final = 0.8
+#: How much English counts without any other evidence.
+_DEFAULT: Final = 0.3
+#: The place by frequency of a word that the list of a language does not hold.
+_UNKNOWN: Final = 90_000
+#: Added to each place, so that the very first words of a list do not outweigh a whole sentence.
+_SMOOTH: Final = 60
+#: Languages by country code. Countries of several languages are left out.
+COUNTRIES: Final = {
+    "de": ("+49", "+43", "+423"),
+    "fr": ("+33", "+377", "+221", "+225"),
+    "es": ("+34", "+52", "+54", "+57", "+56", "+51", "+58", "+53", "+591", "+593", "+595", "+598", "+502", "+503",
+           "+504", "+505", "+506", "+507"),
+    "it": ("+39",),
+    "pt": ("+351", "+55", "+244"),
+    "nl": ("+31",),
+    "pl": ("+48",),
+    "tr": ("+90",),
+}  # fmt: skip
+_ELISION: Final = re.compile(r"^(?:[cdjlmnst]|qu|jusqu|lorsqu|puisqu)'(?=\w)")
+
+
+def language_of(text: str, before: Iterable[str] = (), *, person: str = "") -> str:
+    """Return the language of a text, such as `en`.
+
+    `before` holds the person's earlier texts, newest first; `person` is the address, for its country.
+    """
+    script = script_of(text)
+    if script:
+        return script
+    scores = dict.fromkeys((*words.FULL, *words.SMALL), 0.0)
+    scores["en"] += _DEFAULT
+    home = language_at(person)
+    if home in scores:
+        scores[home] += _PRIOR
+    for weight, source in zip(_WEIGHTS, (text, *before), strict=False):
+        if script_of(source):
+            continue
+        for language, evidence in _evidence(source).items():
+            scores[language] += weight * evidence
+    best = max(scores, key=lambda language: scores[language])
+    spoken = max(words.FULL, key=lambda language: scores[language])
+    # the lists of the small languages are short, so a few chance words may match them
+    return spoken if scores[best] - scores[spoken] < _MARGIN else best
+
+
+def language_at(person: str) -> str:
+    """Return the language of a telephone's country; empty if it has several or is not known."""
+    number = person.partition("/")[0].rpartition(":")[2]
+    return next((language for language, codes in COUNTRIES.items() if number.startswith(codes)), "")
+
+
+def script_of(text: str) -> str:
+    """Return `ja` for Japanese, `foreign` for another script than Latin; empty for Latin or no letters."""
+    letters = [unicodedata.name(character, "").partition(" ")[0] for character in text if character.isalpha()]
+    if not letters or 2 * sum(name == "LATIN" for name in letters) >= len(letters):
+        return ""
+    return "ja" if any(name in {"HIRAGANA", "KATAKANA"} for name in letters) else "foreign"
+
+
+def tokens(text: str) -> list[str]:
+    """Return the words of a text; French elisions are split off, so that `j'ai` gives `j'ai` and `ai`."""
+    found = []
+    for word in speech.words_of(text):
+        found.append(word)
+        rest = _ELISION.sub("", word)
+        if rest != word:
+            found.append(rest)
+    return found
+
+
+def _evidence(text: str) -> dict[str, float]:
+    scores = dict.fromkeys((*words.FULL, *words.SMALL), 0.0)
+    telling = [word for word in tokens(text) if word not in chat.words_of("anywhere") and word not in words.names()]
+    for word in telling:
+        for language in scores:
+            scores[language] += _likelihood(word, language)
+    # per word, up to the length of a short sentence: a long text need not outweigh everything before it
+    return {language: score / max(1, len(telling) / 6) for language, score in scores.items()}
+
+
+def _likelihood(word: str, language: str) -> float:
+    place = words.word_list(language).places.get(word, _UNKNOWN)
+    familiar = 1.5 * (word in chat.words_of(language))
+    elided = 4.0 * (language == "fr" and bool(_ELISION.match(word)))
+    return familiar + elided - math.log(_SMOOTH + place) / 2
