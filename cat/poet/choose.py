@@ -5,6 +5,7 @@ A draft is dropped if it repeats a reply, or uses a frame of the last `FRAMES` r
 | points | for |
 |---|---|
 | 4 | it answers the act |
+| 4 | it takes up what was heard: the subject, or what the statement does |
 | 3 | it says back something of the person's |
 | 2 | it has the shape that was drawn for this reply |
 | 1 | a thing of the cat's, a deed or a question bends it, so that it is hardly said twice |
@@ -31,7 +32,7 @@ from sms import segments
 #: A frame is not used again within so many replies.
 FRAMES: Final = 30
 #: Percentages of replies of one to three words, and of three lines.
-SHORT_IN_100, LINES_IN_100 = 12, 7
+SHORT_IN_100, LINES_IN_100 = 8, 6
 #: Replies that are looked back at for a question, and for a sound.
 ASKED_AGO, SOUND_AGO = 2, 4
 #: One of so many of the best drafts is taken.
@@ -84,6 +85,7 @@ def score(draft: Draft, scene: Scene, shape: Shape) -> float:
     before = scene.replies[-1] if scene.replies else ""
     return (
         4 * draft.answers
+        + 4 * draft.heard
         + 3 * draft.owns
         + 2 * (shape_of(draft.words) is shape)
         + draft.bent

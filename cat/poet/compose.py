@@ -31,16 +31,16 @@ MEMORY_IN_100, FORM_IN_100 = 8, 6
 #: Of the forms, the percentage of sound poems and of cut-ups.
 SOUND_IN_100, CUT_IN_100 = 30, 30
 #: The percentage of lines that get a second sentence: a sound, a deed, a thing, a question or a memory.
-CODA_IN_100: Final = 48
+CODA_IN_100: Final = 40
 #: Of the second sentences, the percentage of questions, if one is allowed, and of memories, if there are any.
 ASK_IN_100, TOLD_IN_100 = 40, 25
 #: The second sentences, behind any line, and behind a line on a statement.
 CODAS: Final = ("{sound}.", "{sound}.", "{deed}.")
-OPEN_CODAS: Final = ("{sound}.", "{deed}.", "{thing}.")
+OPEN_CODAS: Final = ("{sound}.", "{deed}.")
 #: The percentage of short replies that bat a noun, if the whole statement could be answered.
 SHORT_IN_100: Final = 50
-#: How much likelier a line is that reacts to whom a statement is about.
-REACTION: Final = 6
+#: How much likelier a line is that takes up the subject, and one that takes up what a statement does.
+SUBJECT, ASPECT = 6, 4
 #: The percentage of running jokes in the writer of memory, and the replies before the first one.
 GAG_IN_100, COMPANY = 30, 4
 
@@ -63,6 +63,8 @@ class Draft:
     #: Whether it answers the act, or says back something of the person's.
     answers: bool
     owns: bool
+    #: Whether it takes up what was heard: the subject of the text, or what the statement does.
+    heard: bool = False
     sound: str = ""
     #: Whether a thing of the cat's, a deed or a question bends it, so that it is hardly said twice.
     bent: bool = False
@@ -147,6 +149,7 @@ def _line(
         frames=[line],
         answers=kind != "bare",
         owns=any(name in given.own for name in names),
+        heard=line in _heard_lines(scene, kind),
         sound=given.values["sound"] if "sound" in names else "",
         whole=kind in {"form", "short"},
         bent=any(name.startswith(("thing", "deed")) for name in names),
@@ -157,9 +160,9 @@ def _pool(scene: Scene, kind: str) -> Sequence[str]:
     """Return the lines that suit a kind; for a statement on a subject, those for any statement as well."""
     if kind == "greeting" and scene.name:
         return scene.words.lines("greeting_name")
-    if kind.startswith("topic_"):
-        return [*list(scene.words.lines(kind)) * 2, *_whole_lines(scene)]
-    if kind == "statement" and scene.clause:
+    if kind.startswith(("topic_", "on_")):
+        return [*list(scene.words.lines(kind)) * SUBJECT, *_whole_lines(scene)]
+    if kind == "statement" and (scene.clause or scene.aspect):
         return _whole_lines(scene)
     if kind in {"do_you", "should_i"} and not answer_phrases(scene.plain):
         return scene.words.lines("yesno" if kind == "do_you" else "advice")
@@ -169,9 +172,19 @@ def _pool(scene: Scene, kind: str) -> Sequence[str]:
 
 
 def _whole_lines(scene: Scene) -> Sequence[str]:
-    """Return the lines that say the statement back. Those that react to whom it is about are likelier."""
+    """Return the lines that say the statement back. Those that take up what it does are likelier."""
     whole = [line for line in scene.words.lines("statement") if _WHOLE.search(line)]
-    return [*whole, *[line for line in whole if "{clause_" in line] * REACTION]
+    return [*whole, *list(_aspect_lines(scene)) * ASPECT]
+
+
+def _aspect_lines(scene: Scene) -> Sequence[str]:
+    return scene.words.lines(scene.aspect) if scene.aspect else ()
+
+
+def _heard_lines(scene: Scene, kind: str) -> Sequence[str]:
+    """Return the lines that take up what was heard in a text of a kind."""
+    subject = scene.words.lines(kind) if kind.startswith(("topic_", "on_")) else ()
+    return [*subject, *_aspect_lines(scene)]
 
 
 def _takes_coda(scene: Scene, act: Act, shape: Shape) -> bool:
@@ -183,7 +196,7 @@ def _with_coda(scene: Scene, kind: str, draft: Draft, given: Filling, dice: rand
     if "\n" in draft.words or draft.asks or draft.whole or dice.randrange(100) >= CODA_IN_100:
         return draft
     if ask and dice.randrange(100) < ASK_IN_100:
-        question = dice.choice(fresh(scene, [question.say for question in scene.words.questions]))
+        question = dice.choice(fresh(scene, _questions(scene, kind)))
         return draft.then(question, [question])
     told = _told(scene, given, dice) if len(scene.facts) and dice.randrange(100) < TOLD_IN_100 else None
     if told is not None:
@@ -194,6 +207,13 @@ def _with_coda(scene: Scene, kind: str, draft: Draft, given: Filling, dice: rand
         return draft
     line = dice.choice(unused)
     return draft.then(given.fill(line), sound=given.values["sound"] if "{sound}" in line else "")
+
+
+def _questions(scene: Scene, kind: str) -> Sequence[str]:
+    """Return the cat's questions on the subject that was heard; if there are none, those that suit any text."""
+    asked = scene.words.questions
+    on_subject = [question.say for question in asked if kind in question.about]
+    return on_subject or [question.say for question in asked if not question.about]
 
 
 def _adjacent(scene: Scene, act: Act, given: Filling, dice: random.Random) -> Draft | None:

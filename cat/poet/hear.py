@@ -55,7 +55,7 @@ def act_of(scene: Scene) -> Act:
 
 def may_stay_quiet(kind: str) -> bool:
     """Return whether an act after a grave one still belongs to it."""
-    return kind in kinds().quiet_after or kind.startswith(("topic_", "told_", "emoji"))
+    return kind in kinds().quiet_after or kind.startswith(("topic_", "on_", "told_", "emoji"))
 
 
 def kind_by_pattern(scene: Scene, *, before_told: bool) -> str:

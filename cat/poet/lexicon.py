@@ -21,6 +21,8 @@ class Question:
     """A question of the cat, and its replies to the answers."""
 
     say: str
+    #: The kinds of texts after which it is asked; empty: after any.
+    about: Sequence[str] = ()
     #: The key of the fact that an answer states, such as `name`; empty: none.
     fact: str = ""
     #: What an answer other than yes and no looks like; empty: a noun.
@@ -57,6 +59,9 @@ class Lexicon:
     parts: Mapping[str, Sequence[str]]
     #: Patterns by kind, in the order in which they are tried.
     hear: Mapping[str, re.Pattern[str]]
+    #: Patterns of what a statement does, such as `plan`, in the order in which they are tried. The lines stand in
+    #: `say` under `as_plan`.
+    aspects: Mapping[str, re.Pattern[str]]
     #: Patterns that are no kinds, such as `negation`.
     marks: Mapping[str, re.Pattern[str]]
     tell: Sequence[Pattern]
@@ -88,6 +93,7 @@ def lexicon(language: str) -> Lexicon:
         say=given["say"],
         parts=given.get("parts", {}),
         hear={kind: _compiled(pattern) for kind, pattern in given["hear"].items()},
+        aspects={name: _compiled(pattern) for name, pattern in given.get("aspects", {}).items()},
         marks={name: _compiled(pattern) for name, pattern in given.get("marks", {}).items()},
         tell=[_pattern(entry) for entry in given.get("tell", ())],
         ask=[_pattern(entry) for entry in given.get("ask", ())],

@@ -110,6 +110,12 @@ class Scene:
         return said if few and not self.nouns and not self.clause and not said.isdigit() and is_sayable(said) else ""
 
     @property
+    def aspect(self) -> str:
+        """What the statement does, such as `as_plan`: the kind of lines that take it up; empty if it is not heard."""
+        heard = (name for name, pattern in self.words.aspects.items() if pattern.search(self.plain))
+        return next((f"as_{name}" for name in heard), "")
+
+    @property
     def name(self) -> str:
         """The person's name; empty if it is not known."""
         return self.facts.value("name")
