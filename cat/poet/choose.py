@@ -5,12 +5,14 @@ A draft is dropped if it repeats a reply, or uses a frame of the last `FRAMES` r
 | points | for |
 |---|---|
 | 4 | it answers the act |
-| 4 | it takes up what was heard: the subject, or what the statement does |
+| 7 | it takes up the subject that was heard |
+| 3 | it takes up what the statement does: a plan, a duty, a mishap |
 | 3 | it says back something of the person's |
-| 2 | it has the shape that was drawn for this reply |
+| 2 | it has the shape that was drawn for this reply; 9 if that is not the ordinary one |
 | 1 | a thing of the cat's, a deed or a question bends it, so that it is hardly said twice |
 | -4 | it asks, and one of the last two replies asked |
 | -2 | it has a sound, and one of the last four replies had one |
+| -3 | it begins by saying the statement back, and so did the reply before |
 | -1 | its length is near that of the reply before |
 | -6 | it takes more than one segment |
 
@@ -32,7 +34,7 @@ from sms import segments
 #: A frame is not used again within so many replies.
 FRAMES: Final = 30
 #: Percentages of replies of one to three words, and of three lines.
-SHORT_IN_100, LINES_IN_100 = 8, 6
+SHORT_IN_100, LINES_IN_100 = 5, 5
 #: Replies that are looked back at for a question, and for a sound.
 ASKED_AGO, SOUND_AGO = 2, 4
 #: One of so many of the best drafts is taken.
@@ -56,6 +58,8 @@ EXACT: Final = (
 )
 #: Lengths that differ by fewer characters are alike.
 ALIKE: Final = 8
+#: Words at the beginning of a reply, in which a statement that is said back shows.
+BEGINNING: Final = 5
 #: A shorter sound, such as `mm`, is in many words.
 SHORTEST_SOUND: Final = 2
 #: A reply of at most this many words is short.
@@ -85,15 +89,24 @@ def score(draft: Draft, scene: Scene, shape: Shape) -> float:
     before = scene.replies[-1] if scene.replies else ""
     return (
         4 * draft.answers
-        + 4 * draft.heard
+        + 7 * draft.on_subject
+        + 3 * draft.on_aspect
         + 3 * draft.owns
-        + 2 * (shape_of(draft.words) is shape)
+        + (2 if shape is Shape.LINE else 9) * (shape_of(draft.words) is shape)
         + draft.bent
         - 4 * (draft.asks and any(reply.rstrip().endswith("?") for reply in scene.replies[-ASKED_AGO:]))
         - 2 * (bool(draft.sound) and any(has_sound(reply, scene) for reply in scene.replies[-SOUND_AGO:]))
+        - 3 * (draft.echoes and _echoed(scene))
         - (abs(len(before) - len(draft.words)) < ALIKE)
         - 6 * (segments.count(draft.words) > 1)
     )
+
+
+def _echoed(scene: Scene) -> bool:
+    """Return whether the reply before began with words of the text that it answered."""
+    if not scene.replies or not scene.theirs:
+        return False
+    return len(set(scene.replies[-1].split()[:BEGINNING]) & set(scene.theirs[-1].lower().split())) > 1
 
 
 def has_sound(reply: str, scene: Scene) -> bool:

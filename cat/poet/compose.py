@@ -23,6 +23,8 @@ from cat.poet.kinds import is_open, is_plain
 from cat.poet.scene import Act, Scene, answer_phrases, may_play
 from cat.poet.slots import SLOT, Filling, fresh
 
+_SENTENCE: Final = re.compile(r"(?<=[.!?]) ")
+_ECHO: Final = ("{clause", "{quote")
 _WHOLE: Final = re.compile(r"\{(?:clause\w*|quote)\}")
 #: Drafts for one reply.
 DRAFTS: Final = 30
@@ -37,6 +39,10 @@ ASK_IN_100, TOLD_IN_100 = 40, 25
 #: The second sentences, behind any line, and behind a line on a statement.
 CODAS: Final = ("{sound}.", "{sound}.", "{deed}.")
 OPEN_CODAS: Final = ("{sound}.", "{deed}.")
+#: The percentage of lines on the subject that have the statement in front.
+ECHO_IN_100: Final = 60
+#: Of the second sentences behind a line on what was heard, the percentage that bring back an earlier noun.
+OLD_IN_100: Final = 12
 #: The percentage of short replies that bat a noun, if the whole statement could be answered.
 SHORT_IN_100: Final = 50
 #: How much likelier a line is that takes up the subject, and one that takes up what a statement does.
@@ -63,8 +69,11 @@ class Draft:
     #: Whether it answers the act, or says back something of the person's.
     answers: bool
     owns: bool
-    #: Whether it takes up what was heard: the subject of the text, or what the statement does.
-    heard: bool = False
+    #: Whether it takes up the subject of the text, or what the statement does.
+    on_subject: bool = False
+    on_aspect: bool = False
+    #: Whether it begins by saying the statement back.
+    echoes: bool = False
     sound: str = ""
     #: Whether a thing of the cat's, a deed or a question bends it, so that it is hardly said twice.
     bent: bool = False
@@ -122,7 +131,7 @@ def _draft(scene: Scene, act: Act, given: Filling, dice: random.Random, shape: S
         other = _other_writer(scene, given, dice, shape)
         if other is not None:
             return other
-    return _line(scene, act.kind, given, dice)
+    return _laid_out(scene, _line(scene, act.kind, given, dice), dice, shape)
 
 
 def _other_writer(scene: Scene, given: Filling, dice: random.Random, shape: Shape) -> Draft | None:
@@ -149,11 +158,25 @@ def _line(
         frames=[line],
         answers=kind != "bare",
         owns=any(name in given.own for name in names),
-        heard=line in _heard_lines(scene, kind),
+        on_subject=line in _subject_lines(scene, kind),
+        on_aspect=line in _aspect_lines(scene),
+        echoes=line.startswith(_ECHO),
         sound=given.values["sound"] if "sound" in names else "",
         whole=kind in {"form", "short"},
         bent=any(name.startswith(("thing", "deed")) for name in names),
     )
+
+
+def _laid_out(scene: Scene, draft: Draft | None, dice: random.Random, shape: Shape) -> Draft | None:
+    """Put the statement in front of a line on its subject, now and then; write a sentence a line if that is the shape."""
+    if draft is None or not draft.on_subject or not scene.clause or draft.echoes or "\n" in draft.words:
+        return draft
+    if shape is Shape.LINES:
+        sentences = [scene.clause, *_SENTENCE.split(draft.words)]
+        return replace(draft, words="\n".join(sentences), owns=True, echoes=True, whole=True)
+    if scene.clause in draft.words or dice.randrange(100) >= ECHO_IN_100:
+        return draft
+    return replace(draft, words=f"{scene.clause}. {draft.words}", owns=True, echoes=True)
 
 
 def _pool(scene: Scene, kind: str) -> Sequence[str]:
@@ -181,10 +204,8 @@ def _aspect_lines(scene: Scene) -> Sequence[str]:
     return scene.words.lines(scene.aspect) if scene.aspect else ()
 
 
-def _heard_lines(scene: Scene, kind: str) -> Sequence[str]:
-    """Return the lines that take up what was heard in a text of a kind."""
-    subject = scene.words.lines(kind) if kind.startswith(("topic_", "on_")) else ()
-    return [*subject, *_aspect_lines(scene)]
+def _subject_lines(scene: Scene, kind: str) -> Sequence[str]:
+    return scene.words.lines(kind) if kind.startswith(("topic_", "on_")) else ()
 
 
 def _takes_coda(scene: Scene, act: Act, shape: Shape) -> bool:
@@ -201,12 +222,22 @@ def _with_coda(scene: Scene, kind: str, draft: Draft, given: Filling, dice: rand
     told = _told(scene, given, dice) if len(scene.facts) and dice.randrange(100) < TOLD_IN_100 else None
     if told is not None:
         return draft.then(told[1], [told[0]], owns=True)
+    if draft.on_subject or draft.on_aspect:
+        return _with_earlier(scene, draft, given, dice)
     codas = OPEN_CODAS if is_open(kind) else CODAS
     unused = [line for line in codas if not set(given.used) & set(SLOT.findall(line))]
     if not unused:
         return draft
     line = dice.choice(unused)
     return draft.then(given.fill(line), sound=given.values["sound"] if "{sound}" in line else "")
+
+
+def _with_earlier(scene: Scene, draft: Draft, given: Filling, dice: random.Random) -> Draft:
+    """Append a noun of an earlier text, or a sound: a deed of the cat's would lead away from what was heard."""
+    if scene.old and dice.randrange(100) < OLD_IN_100:
+        second = _line(scene, "memory", given, dice)
+        return draft.then(second.words, second.frames, owns=True) if second else draft
+    return draft if "{sound}" in draft.frames[0] else draft.then(given.fill("{sound}."), sound=given.values["sound"])
 
 
 def _questions(scene: Scene, kind: str) -> Sequence[str]:

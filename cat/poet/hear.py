@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from cat import grave
-from cat.poet import emoji, facts, games, replies, sums, tongue, words
+from cat.poet import chat, emoji, facts, games, replies, sums, tongue, words
 from cat.poet.kinds import kinds
 from cat.poet.lexicon import Question
 from cat.poet.scene import Act, Scene, is_hostile, is_sayable, may_play, phrase_of
@@ -63,7 +63,14 @@ def kind_by_pattern(scene: Scene, *, before_told: bool) -> str:
     heard = list(scene.words.hear)
     place = heard.index("leave_alone") if "leave_alone" in heard else len(heard)
     chosen = heard[:place] if before_told else heard[place:]
+    if _is_question(scene):
+        chosen = [kind for kind in chosen if not kind.startswith("on_")]
     return next((kind for kind in chosen if scene.words.hear[kind].search(scene.plain)), "")
+
+
+def _is_question(scene: Scene) -> bool:
+    asked = scene.words.marks.get("question")
+    return "?" in scene.plain or bool(asked and asked.search(scene.plain))
 
 
 def _wordless(scene: Scene) -> Act | None:
@@ -277,7 +284,8 @@ def _told(scene: Scene, fact: facts.Fact) -> Act:
 
 def _verbal(value: str) -> str:
     """Return what is said of a relative as an English verb phrase, such as `is called marta`."""
-    return value if " " in value else f"is called {value}"
+    turned = " ".join(chat.reflected().get(word, word) for word in value.split())
+    return turned if " " in value else f"is called {value}"
 
 
 def _is_wall(scene: Scene) -> bool:
