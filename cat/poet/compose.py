@@ -33,14 +33,14 @@ MEMORY_IN_100, FORM_IN_100 = 8, 6
 #: Of the forms, the percentage of sound poems and of cut-ups.
 SOUND_IN_100, CUT_IN_100 = 30, 30
 #: The percentage of lines that get a second sentence: a sound, a deed, a thing, a question or a memory.
-CODA_IN_100: Final = 40
+CODA_IN_100: Final = 50
 #: Of the second sentences, the percentage of questions, if one is allowed, and of memories, if there are any.
 ASK_IN_100, TOLD_IN_100 = 40, 25
 #: The second sentences, behind any line, and behind a line on a statement.
 CODAS: Final = ("{sound}.", "{sound}.", "{deed}.")
 OPEN_CODAS: Final = ("{sound}.", "{deed}.")
 #: The percentage of lines on the subject that have the statement in front.
-ECHO_IN_100: Final = 60
+ECHO_IN_100: Final = 75
 #: Of the second sentences behind a line on what was heard, the percentage that bring back an earlier noun.
 OLD_IN_100: Final = 12
 #: The percentage of short replies that bat a noun, if the whole statement could be answered.
