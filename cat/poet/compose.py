@@ -131,7 +131,7 @@ def _draft(scene: Scene, act: Act, given: Filling, dice: random.Random, shape: S
         other = _other_writer(scene, given, dice, shape)
         if other is not None:
             return other
-    return _laid_out(scene, _line(scene, act.kind, given, dice), dice, shape)
+    return _laid_out(scene, _line(scene, act.kind, given, dice), given, dice, shape)
 
 
 def _other_writer(scene: Scene, given: Filling, dice: random.Random, shape: Shape) -> Draft | None:
@@ -167,9 +167,9 @@ def _line(
     )
 
 
-def _laid_out(scene: Scene, draft: Draft | None, dice: random.Random, shape: Shape) -> Draft | None:
+def _laid_out(scene: Scene, draft: Draft | None, given: Filling, dice: random.Random, shape: Shape) -> Draft | None:
     """Put the statement in front of a line on its subject, now and then; write a sentence a line if that is the shape."""
-    if draft is None or not draft.on_subject or not scene.clause or draft.echoes or "\n" in draft.words:
+    if draft is None or not draft.on_subject or not given.values["clause"] or draft.echoes or "\n" in draft.words:
         return draft
     if shape is Shape.LINES:
         sentences = [scene.clause, *_SENTENCE.split(draft.words)]
@@ -241,8 +241,11 @@ def _with_earlier(scene: Scene, draft: Draft, given: Filling, dice: random.Rando
 
 
 def _questions(scene: Scene, kind: str) -> Sequence[str]:
-    """Return the cat's questions on the subject that was heard; if there are none, those that suit any text."""
-    asked = scene.words.questions
+    """Return the cat's questions on the subject that was heard; if there are none, those that suit any text.
+
+    What the person told already is not asked.
+    """
+    asked = [each for each in scene.words.questions if not (each.fact and scene.facts.of(each.fact))]
     on_subject = [question.say for question in asked if kind in question.about]
     return on_subject or [question.say for question in asked if not question.about]
 
