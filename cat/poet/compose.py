@@ -127,7 +127,9 @@ def _draft(scene: Scene, act: Act, given: Filling, dice: random.Random, shape: S
     made = performance(scene, given, dice) if performance else ""
     if made:
         return Draft(words=made, frames=[made], answers=True, owns=True)
-    if is_open(act.kind) and scene.words.language in words.FULL:
+    if (
+        is_open(act.kind) or (shape is Shape.SHORT and act.kind.startswith("on_"))
+    ) and scene.words.language in words.FULL:
         other = _other_writer(scene, given, dice, shape)
         if other is not None:
             return other
@@ -168,7 +170,7 @@ def _line(
 
 
 def _laid_out(scene: Scene, draft: Draft | None, given: Filling, dice: random.Random, shape: Shape) -> Draft | None:
-    """Put the statement in front of a line on its subject, now and then; write a sentence a line if that is the shape."""
+    """Put the statement in front of a line on its subject, now and then; in three lines if that is the shape."""
     if draft is None or not draft.on_subject or not given.values["clause"] or draft.echoes or "\n" in draft.words:
         return draft
     if shape is Shape.LINES:
@@ -205,7 +207,7 @@ def _aspect_lines(scene: Scene) -> Sequence[str]:
 
 
 def _subject_lines(scene: Scene, kind: str) -> Sequence[str]:
-    return scene.words.lines(kind) if kind.startswith(("topic_", "on_")) else ()
+    return scene.words.lines(kind) if kind.startswith(("topic_", "on_", "complaint", "delight")) else ()
 
 
 def _takes_coda(scene: Scene, act: Act, shape: Shape) -> bool:

@@ -279,13 +279,17 @@ def _told(scene: Scene, fact: facts.Fact) -> Act:
         return Act("quiet")
     family = _FAMILIES.get(fact.family, fact.family)
     kind = "told_child" if family == "age" and scene.facts.is_child else f"told_{family}"
-    return Act(kind, {"v": fact.value, "x": fact.subject, "vp": _verbal(fact.value)})
+    return Act(kind, {"v": _turned(fact.value), "x": fact.subject, "vp": _verbal(fact.value)})
 
 
 def _verbal(value: str) -> str:
     """Return what is said of a relative as an English verb phrase, such as `is called marta`."""
-    turned = " ".join(chat.reflected().get(word, word) for word in value.split())
-    return turned if " " in value else f"is called {value}"
+    return _turned(value) if " " in value else f"is called {value}"
+
+
+def _turned(value: str) -> str:
+    """Return a value with the person's `my` and `me` exchanged for `your` and `you`."""
+    return " ".join(chat.reflected().get(word, word) for word in value.split())
 
 
 def _is_wall(scene: Scene) -> bool:

@@ -40,7 +40,8 @@ _STARTS: Final = re.compile(
 )
 #: A statement with one of these is not said back: it may be about people.
 _HOSTILE: Final = re.compile(
-    r"\b(?:hate|hates|kill\w*|hurt\w*|beat|punch\w*|slap\w*|inferior|disgust\w*|deserve\w*|should die)\b"
+    r"\b(?:hate|hates|kill\w*|hurt\w*|beat(?! .{1,20} at (?:chess|cards|tennis|poker|scrabble|darts|pool|golf)\b)|"
+    r"punch\w*|slap\w*|inferior|disgust\w*|deserve\w*|should die)\b"
 )
 #: A question to the cat, or one that asks whether the person should do something.
 _TO_CAT: Final = re.compile(
