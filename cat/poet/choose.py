@@ -12,7 +12,7 @@ A draft is dropped if it repeats a reply, or uses a frame of the last `FRAMES` r
 | 2 | a thing of the cat's, a deed or a question bends it, so that it is hardly said twice |
 | -4 | it asks, and one of the last two replies asked |
 | -2 | it has a sound, and one of the last four replies had one |
-| -3 | it begins by saying the statement back, and so did the reply before |
+| -1 | it begins by saying the statement back, and so did the reply before |
 | -1 | its length is near that of the reply before |
 | -6 | it takes more than one segment |
 
@@ -96,7 +96,7 @@ def score(draft: Draft, scene: Scene, shape: Shape) -> float:
         + 2 * draft.bent
         - 4 * (draft.asks and any(reply.rstrip().endswith("?") for reply in scene.replies[-ASKED_AGO:]))
         - 2 * (bool(draft.sound) and any(has_sound(reply, scene) for reply in scene.replies[-SOUND_AGO:]))
-        - 3 * (draft.echoes and _echoed(scene))
+        - (draft.echoes and _echoed(scene))
         - (abs(len(before) - len(draft.words)) < ALIKE)
         - 6 * (segments.count(draft.words) > 1)
     )

@@ -40,7 +40,7 @@ ASK_IN_100, TOLD_IN_100 = 40, 25
 CODAS: Final = ("{sound}.", "{sound}.", "{deed}.")
 OPEN_CODAS: Final = ("{sound}.", "{deed}.")
 #: The percentage of lines on the subject that have the statement in front.
-ECHO_IN_100: Final = 75
+ECHO_IN_100: Final = 90
 #: Of the second sentences behind a line on what was heard, the percentage that bring back an earlier noun.
 OLD_IN_100: Final = 12
 #: The percentage of short replies that bat a noun, if the whole statement could be answered.
@@ -170,7 +170,7 @@ def _line(
 
 
 def _laid_out(scene: Scene, draft: Draft | None, given: Filling, dice: random.Random, shape: Shape) -> Draft | None:
-    """Put the statement in front of a line on its subject, now and then; in three lines if that is the shape."""
+    """Put the statement in front of a line on its subject, now and then; in lines if that is the shape."""
     if draft is None or not draft.on_subject or not given.values["clause"] or draft.echoes or "\n" in draft.words:
         return draft
     if shape is Shape.LINES:

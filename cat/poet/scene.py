@@ -112,7 +112,7 @@ class Scene:
 
     @property
     def aspect(self) -> str:
-        """What the statement does, such as `as_plan`: the kind of lines that take it up; empty if it is not heard."""
+        """The kind of lines for what the statement does, such as `as_plan`; empty if it is not heard."""
         heard = (name for name, pattern in self.words.aspects.items() if pattern.search(self.plain))
         return next((f"as_{name}" for name in heard), "")
 
