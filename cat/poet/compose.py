@@ -235,7 +235,7 @@ def _with_coda(scene: Scene, kind: str, draft: Draft, given: Filling, dice: rand
 
 
 def _with_earlier(scene: Scene, draft: Draft, given: Filling, dice: random.Random) -> Draft:
-    """Append a noun of an earlier text, or a sound: a deed of the cat's would lead away from what was heard."""
+    """Append a noun of an earlier text, or a sound: a deed of the cat's would lead away."""
     if scene.old and dice.randrange(100) < OLD_IN_100:
         second = _line(scene, "memory", given, dice)
         return draft.then(second.words, second.frames, owns=True) if second else draft
@@ -243,7 +243,7 @@ def _with_earlier(scene: Scene, draft: Draft, given: Filling, dice: random.Rando
 
 
 def _questions(scene: Scene, kind: str) -> Sequence[str]:
-    """Return the cat's questions on the subject that was heard; if there are none, those that suit any text.
+    """Return the cat's questions on the subject that was heard; without one, those that suit any text.
 
     What the person told already is not asked.
     """

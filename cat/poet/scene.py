@@ -31,10 +31,12 @@ FRAGMENT_WORDS: Final = 4
 #: Longest statement that is said back whole, in characters.
 CLAUSE_CHARACTERS: Final = 64
 _LEAD: Final = re.compile(
-    r"^(?:(?:oh|well|so|and|but|hey|hi|hello|ok|yes|no|btw|also|actually|honestly|haha|lol|ugh|omg)\b[ ,.!]*)+"
+    r"^(?:(?:oh|well|so|and|but|hey|hi|hello|ok|"
+    r"yes|no|btw|also|actually|honestly|haha|lol|ugh|omg|today|yesterday|guess what)\b[ ,.!]*)+"
 )
 _STARTS: Final = re.compile(
-    r"^(?:everyone|everybody|nobody|getting|i|i'm|i've|i'd|i'll|my|we|we're|we've|our|he|she|they|it|the|a|an|this|"
+    r"^(?:everyone|everybody|nobody|someone|mum|mom|dad|grandma|grandmother|grandpa|"
+    r"getting|i|i'm|i've|i'd|i'll|my|we|we're|we've|our|he|she|they|it|the|a|an|this|"
     r"some|two|three|four|"
     r"there(?:'s| is| are| was| were)|he's|she's|it's|they're|i'm)(?=\s\S)"
 )
