@@ -149,7 +149,8 @@ def simulator(*, host: str, port: int, journal: bool) -> None:
         listening.close()
         raise click.ClickException(f"the simulator cannot start: {exc}") from None
     app = create_app(network, stories=_stories(chosen) if journal else None)
-    echo(f"phone {address}/phone\ntwilio {address}")
+    echo(f"phone {address}/phone")
+    echo(f"twilio {address}")
     server = Server(app, network, keep_alive_seconds=KEEP_ALIVE_SECONDS, grace_seconds=GRACE_SECONDS)
     server.run([listening])
     sys.exit(0 if server.started else 1)

@@ -84,7 +84,9 @@ class Commands(click.Group):
         """Run a command, or end the process with the sentence that says why it failed."""
         try:
             return super().invoke(ctx)
-        except _failures() as exc:
+        except Exception as exc:
+            if not isinstance(exc, _failures()):
+                raise
             raise _failed(exc) from None
 
 

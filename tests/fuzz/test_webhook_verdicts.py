@@ -65,7 +65,10 @@ def expected(url: str, asked: Asked) -> int:
     if len(asked.body) > 65_536:
         return 413
     if path in GETS:
-        return 200 if asked.method in ("GET", "HEAD") else 405
+        if asked.method not in ("GET", "HEAD"):
+            return 405
+        # a signature is judged also where none is needed: `dadacat doctor` asks so whether the tokens agree
+        return 200 if asked.signature.strip() == twilios(url, path, b"") else 403
     if path not in POSTS:
         return 404
     if asked.method != "POST":

@@ -141,8 +141,9 @@ def test_the_day_ends_within_its_budget_the_one_that_spends_it(tree: Tree, model
     spent = len(model.asked) * REPLY
     assert account["total"]["model_usd"] == pytest.approx(spent)
 
+    # on a busy machine the model may also have been too slow for one of them
     by_heart = next(
-        row for row in tree.rows(people[0]) + tree.rows(people[1]) if row.get("engine") == "dada" and "turn" in row
+        row for person in people for row in tree.rows(person) if "over the budget" in str(row.get("silent_engines"))
     )
     assert "over the budget" in dadacat(tree, "explain", by_heart["turn"])
 
