@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from inbox.payloads import Who
 from inbox.ports import Place, Stop
 from journal.model import ReplyPart
 from journal.states import PartState, TurnState
+from runtime import logs
 from runtime.metrics import REGISTRY
 from sms.ports import Scope
 from tests.builders import ANN, NOW_MS, OUR_NUMBER, a_turn
@@ -29,6 +32,16 @@ def settled(state: TurnState) -> telemetry.Event:
 
 def composed(*silent: str) -> telemetry.Event:
     return telemetry.reply_composed(who=WHO, engine="dada", seconds=0.1, silent=silent)
+
+
+@pytest.fixture(autouse=True)
+def fresh_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Log by structlog's defaults: a command that another test ran in this process configured it for good."""
+    configured = structlog.get_config()
+    structlog.reset_defaults()
+    monkeypatch.setattr(telemetry, "log", logs.get("worker"))
+    yield
+    structlog.configure(**configured)
 
 
 @pytest.mark.parametrize(
