@@ -178,11 +178,16 @@ def test_ten_texts_each_in_bursts_while_workers_are_killed_every_few_seconds(
     before = len(city.witness.faults)
 
     victims = itertools.cycle(city.tree.of_role("worker"))
+    ready: dict[str, float] = {}
 
     def kill() -> bool:
+        """Kill the next worker, if it has worked for a while: on a slow machine kills come more slowly too."""
         victim = next(victims)
-        alive = victim.process is not None and victim.alive
+        if not city.tree.answers(victim):
+            return False
+        alive = time.monotonic() - ready.setdefault(victim.name, time.monotonic()) >= kill_every
         if victim.process is not None and alive:
+            del ready[victim.name]
             city.witness.struck(time.time(), "kill worker", victim.name, kind="kill")
             os.kill(victim.process.pid, signal.SIGKILL)
         return alive

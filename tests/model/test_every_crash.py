@@ -35,7 +35,7 @@ def test_a_cut_at_any_call_of_a_visit(policy: str, lines: int) -> None:
 
 
 @pytest.mark.parametrize("neighbours", ["at once", "late"])
-@pytest.mark.parametrize(("policy", "lines"), [("each", 2), ("coalesce", 1)])
+@pytest.mark.parametrize(("policy", "lines"), [pytest.param("each", 2, marks=pytest.mark.long), ("coalesce", 1)])
 def test_a_cut_at_any_call_of_a_visit_whose_marks_are_read(policy: str, lines: int, neighbours: Neighbours) -> None:
     """A worker that dies leaves no reply in doubt: only a lost answer of the carrier does."""
     calls = calls_of_a_visit(policy, lines)

@@ -84,6 +84,7 @@ UNNOTICED = table(
 UNREACHED = table(
     {
         "an operator's command": (
+            "Unsettled.forget_watermark",
             "Archive.erase",
             "Aside.remove",
             "DeadLetters.discard",
