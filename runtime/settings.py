@@ -645,17 +645,36 @@ def names() -> tuple[str, ...]:
     return tuple(name for section in Settings.model_fields.values() for name in fields_of(section))
 
 
+def file_names() -> dict[str, str]:
+    """Return each variable that names a file with a setting's value, such as `REDIS_URL_FILE`, and that setting."""
+    known = names()
+    return {f"{name}_FILE": name for name in known if f"{name}_FILE" not in known}
+
+
 def without_settings(given: Mapping[str, str]) -> dict[str, str]:
     """Return `given` without our settings and without AWS's.
 
     For a process tree that must reach no service but its own.
     The tree must also run in a folder without `.env`, because `.env` supplies what the environment lacks.
     """
-    ours = set(names())
+    ours = {*names(), *file_names()}
     return {name: value for name, value in given.items() if name not in ours and not name.startswith("AWS_")}
 
 
 def environment() -> Mapping[str, str]:
-    """Return the process's environment, completed by `.env` in the current directory."""
+    """Return the process's environment, completed by `.env` in the current directory and by files of secrets.
+
+    Raises `SettingsError` if a file that a variable such as `REDIS_URL_FILE` names cannot be read.
+    """
     from_file = {name: value for name, value in dotenv_values(Path(".env")).items() if value is not None}
-    return {**from_file, **os.environ}
+    given = {**from_file, **os.environ}
+    secrets, unreadable = {}, []
+    for variable, name in file_names().items():
+        if given.get(variable) and not given.get(name):
+            try:
+                secrets[name] = Path(given[variable]).read_text().strip()
+            except (OSError, UnicodeDecodeError) as exc:
+                unreadable.append(f"{variable} cannot be read: {getattr(exc, 'strerror', None) or 'no UTF-8'}")
+    if unreadable:
+        raise SettingsError("\n".join(unreadable))
+    return {**given, **secrets}
