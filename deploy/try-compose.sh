@@ -28,12 +28,18 @@ compose() {
 finish() {
   local code=$?
   if [ "$code" != 0 ]; then compose ps --all || true; compose logs --tail 20 || true; fi
-  if [ -z "${KEEP:-}" ]; then compose down --volumes --remove-orphans --timeout 50 >/dev/null 2>&1 || true; rm -rf "$work"; fi
+  if [ -z "${KEEP:-}" ]; then
+    compose down --volumes --remove-orphans --timeout 50 >/dev/null 2>&1 || true
+    rm -rf "$work"
+  fi
   exit "$code"
 }
 trap finish EXIT
 texts() { compose exec -T simulator python - "$@" < deploy/compose/texts.py; }
-up() { compose up --detach --wait --wait-timeout 300 --pull "${PULL:-missing}" --no-build "$@" 2>&1 | grep -E 'Error|unhealthy|exited' || true; }
+up() {
+  compose up --detach --wait --wait-timeout 300 --pull "${PULL:-missing}" --no-build "$@" >"$work/up.log" 2>&1 ||
+    { tail -5 "$work/up.log"; fail "compose up"; }
+}
 answered() { texts wait 180 || fail "not every text has exactly one reply"; }
 # strike SERVICE SECONDS: kill its first container, and start it again later
 strike() {
@@ -113,7 +119,11 @@ up --scale worker=3
 answered
 
 say "what each user of Redis may do"
-as() { compose exec -T redis redis-cli --no-auth-warning --user "$1" --pass "$(cat "$SECRETS/redis-password-$1")" "${@:2}" 2>&1 || true; }
+as() {
+  local password
+  password=$(cat "$SECRETS/redis-password-$1")
+  compose exec -T redis redis-cli --no-auth-warning --user "$1" --pass "$password" "${@:2}" 2>&1 || true
+}
 denied() { as "$@" | grep -q NOPERM || fail "$1 may: ${*:2}"; echo "$1 may not: ${*:2}"; }
 denied webhook FLUSHALL
 denied worker SHUTDOWN
@@ -123,14 +133,17 @@ denied flower XRANGE inbox:x - +
 denied backup GET epoch
 compose exec -T redis redis-cli get epoch 2>&1 | grep -qE 'NOPERM|NOAUTH' || fail "Redis answers without a password"
 
-if compose logs --no-log-prefix webhook worker beat flower simulator 2>&1 | grep -m 1 NOPERM; then fail "a right is missing"; fi
+if compose logs webhook worker beat flower simulator 2>&1 | grep -m 1 NOPERM; then fail "a right is missing"; fi
 
 say "what is in the image"
-compose exec -T worker sh -c '
-  id -u
+compose exec -T worker sh -euc '
+  [ "$(id -u)" = 10001 ]
   for name in gcc cc make g++ pip; do if command -v "$name"; then exit 1; fi; done
   if touch /opt/dadacat/x 2>/dev/null; then exit 1; fi
-  python -c "import json; s = json.load(open(\"/usr/share/doc/dadacat/sbom.cdx.json\")); print(s[\"bomFormat\"], s[\"specVersion\"], len(s[\"components\"]), \"components\")"'
+  cat /usr/share/doc/dadacat/sbom.cdx.json' | python3 -c '
+import json, sys
+bill = json.load(sys.stdin)
+print(bill["bomFormat"], bill["specVersion"], len(bill["components"]), "components")'
 clean docker image inspect dadacat --format '{{json .Config.Labels}} {{.Size}} bytes'
 
 say "down and up keep everything"

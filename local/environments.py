@@ -1,8 +1,9 @@
-"""Make the environments of the programs that cannot share ours: the embedded DynamoDB, and the small model.
+"""Make the environments of the programs that cannot share ours.
 
-Their lock files, with hashes, stand beside them: `dynamodb.txt` and `model.txt`. An environment is made at the first
-start that needs it, in the virtual environment of DadaCat, or in `~/.cache/dadacat` if DadaCat runs in none, or in one
-that cannot be written to. Its name ends with a hash of its lock file, so that an upgrade leaves running programs alone:
+These are the embedded DynamoDB and the small model. Their lock files, with hashes, stand beside them: `dynamodb.txt`
+and `model.txt`. An environment is made at the first start that needs it: in the virtual environment of DadaCat, or in
+`~/.cache/dadacat` if DadaCat runs in none, or in one that cannot be written to. Its name ends with a hash of its lock
+file, so that an upgrade leaves running programs alone:
 
     .venv/environments/dynamodb-0f1d7ab2c4e9
 
@@ -85,7 +86,9 @@ def _make(name: str, folder: Path) -> None:
     venv.create(folder, clear=True, symlinks=True)
     install = [*_installer(_interpreter(folder)), "--no-deps", "--require-hashes", "-r", str(_lock_file(name))]
     try:
-        done = subprocess.run(install, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)  # noqa: S603 - our own command
+        done = subprocess.run(  # noqa: S603 - our own command
+            install, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
+        )
     except subprocess.TimeoutExpired:
         raise CannotStart(f"{NAMES[name]} was not installed within {INSTALL_SECONDS:.0f} s") from None
     if done.returncode:

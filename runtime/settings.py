@@ -646,7 +646,7 @@ def names() -> tuple[str, ...]:
 
 
 def file_names() -> dict[str, str]:
-    """Return each variable that names a file with a setting's value, such as `REDIS_URL_FILE`, and that setting."""
+    """Return the variables that name files, such as `REDIS_URL_FILE`, and the setting of each."""
     known = names()
     return {f"{name}_FILE": name for name in known if f"{name}_FILE" not in known}
 
@@ -662,7 +662,7 @@ def without_settings(given: Mapping[str, str]) -> dict[str, str]:
 
 
 def environment() -> Mapping[str, str]:
-    """Return the process's environment, completed by `.env` in the current directory and by files of secrets.
+    """Return the process's environment, completed by `.env` in this directory and by files of secrets.
 
     Raises `SettingsError` if a file that a variable such as `REDIS_URL_FILE` names cannot be read.
     """

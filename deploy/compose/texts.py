@@ -1,4 +1,6 @@
-"""Text the cat from telephones of the simulator, and count the replies. Runs in the simulator's container.
+"""Text the cat from telephones of the simulator, and count the replies.
+
+Runs in the simulator's container.
 
 python texts.py send FIRST PEOPLE EACH SECONDS    telephones FIRST … send EACH texts each, spread over SECONDS
 python texts.py wait SECONDS                      until every text has one reply; exit code 1 if not, or if one has two
@@ -21,8 +23,9 @@ WORDS = ("hello", "what do you see", "tell me about the moon")
 def ask(path: str, body: dict[str, Any] | None = None) -> Any:  # Any: JSON
     """Return the network's answer."""
     data = json.dumps(body).encode() if body is not None else None
-    request = urllib.request.Request(f"{NETWORK}{path}", data, {"content-type": "application/json"})  # noqa: S310 - its own address
-    with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 - the same
+    # its own address
+    request = urllib.request.Request(f"{NETWORK}{path}", data, {"content-type": "application/json"})  # noqa: S310
+    with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
         return json.load(answer)
 
 

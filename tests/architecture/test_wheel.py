@@ -1,4 +1,4 @@
-"""The wheel holds every file of the packages, each package once, and the lock files that `dadacat up` installs from."""
+"""The wheel holds every file of the packages, and nothing else."""
 
 from __future__ import annotations
 
