@@ -27,8 +27,9 @@ from typing import Final
 
 from local.errors import CannotStart
 
-#: What each environment is for, and what it takes to install.
-NAMES: Final = {"dynamodb": "the embedded DynamoDB, 50 MB", "model": "the small model and its server, 130 MB"}
+#: What each environment is for, and its size.
+NAMES: Final = {"dynamodb": "the embedded DynamoDB", "model": "the small model and its server"}
+SIZES: Final = {"dynamodb": "70 MB", "model": "130 MB"}
 #: A slow network needs minutes for the model; one that hangs must not hold the start for ever.
 INSTALL_SECONDS: Final = 900.0
 LINES_SHOWN: Final = 5
@@ -82,7 +83,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _make(name: str, folder: Path) -> None:
-    print(f"installing {NAMES[name]}, once, into {folder}", file=sys.stderr, flush=True)
+    print(f"installing {NAMES[name]} ({SIZES[name]}), once, into {folder}", file=sys.stderr, flush=True)
     venv.create(folder, clear=True, symlinks=True)
     install = [*_installer(_interpreter(folder)), "--no-deps", "--require-hashes", "-r", str(_lock_file(name))]
     try:
