@@ -82,7 +82,7 @@ compose exec -T simulator dadacat text "hello"
 compose exec -T simulator python -c '
 import json, urllib.request
 asked = json.load(urllib.request.urlopen("http://127.0.0.1:8401/requests"))
-urls = {request["url"] for request in asked["requests"]}
+urls = {request["url"] for request in asked}
 assert urls and all(url.startswith("https://cat.example.org/sms") for url in urls), urls
 print("the simulator called", *sorted(urls))'
 
