@@ -27,7 +27,7 @@ compose() {
 }
 finish() {
   local code=$?
-  if [ "$code" != 0 ]; then compose ps --all || true; compose logs --tail 20 || true; fi
+  if [ "$code" != 0 ]; then compose ps --all || true; compose logs --tail 10 || true; fi
   if [ -z "${KEEP:-}" ]; then
     compose down --volumes --remove-orphans --timeout 50 >/dev/null 2>&1 || true
     rm -rf "$work"
@@ -37,10 +37,11 @@ finish() {
 trap finish EXIT
 texts() { compose exec -T simulator python - "$@" < deploy/compose/texts.py; }
 up() {
-  compose up --detach --wait --wait-timeout 300 --pull "${PULL:-missing}" --no-build "$@" >"$work/up.log" 2>&1 ||
+  compose up --detach --wait --wait-timeout 600 --pull "${PULL:-missing}" --no-build "$@" >"$work/up.log" 2>&1 ||
     { tail -5 "$work/up.log"; fail "compose up"; }
 }
-answered() { texts wait 180 || fail "not every text has exactly one reply"; }
+# a busy machine needs minutes
+answered() { texts wait 600 || fail "not every text has exactly one reply"; }
 # strike SERVICE SECONDS: kill its first container, and start it again later
 strike() {
   local container
@@ -77,7 +78,7 @@ up
 compose ps --format 'table {{.Service}}\t{{.Status}}'
 
 say "a text, by TLS through Caddy"
-compose exec -T simulator dadacat text "hello"
+compose exec -T simulator dadacat text "hello" --wait 120 2>/dev/null
 [ "$(texts wait 60 | tee /dev/stderr | cut -d, -f1)" = "1 texts" ] || fail "the text is not answered"
 compose exec -T simulator python -c '
 import json, urllib.request
