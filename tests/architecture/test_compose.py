@@ -81,11 +81,14 @@ def test_one_service_builds_the_image_and_no_other_pulls_it() -> None:
 
 
 class _Loader(yaml.SafeLoader):
-    """Read compose's own tags as what they stand before."""
+    """Read compose's own tags as the lists that they stand before."""
+
+    def listed(self, node: yaml.SequenceNode) -> list[Any]:  # Any: YAML
+        return list(self.construct_sequence(node))
 
 
 for tag in ("!reset", "!override"):
-    _Loader.add_constructor(tag, lambda loader, node: loader.construct_sequence(node))
+    _Loader.add_constructor(tag, _Loader.listed)
 
 # the loader is a safe one
 PRODUCTION: dict[str, Any] = yaml.load((ROOT / "deploy/compose/production.yml").read_text(), _Loader)  # noqa: S506

@@ -88,11 +88,11 @@ def test_each_process_may_do_its_work(server: Server) -> None:
         (person,) = client.hkeys(keys.PEOPLE)
         lease = inbox.leases.take(payloads.Who(person.decode()))
         assert lease
-        assert [waiting.text.body for waiting in inbox.texts.waiting(lease, limit=5)] == ["hello"]
+        assert [waiting.text and waiting.text.body for waiting in inbox.texts.waiting(lease, limit=5)] == ["hello"]
         assert client.config_get("appendonly")
     app = celery.app(worker)
     with app.connection_for_read() as connection:
-        queue = connection.SimpleQueue(app.amqp.queues[keys.QUEUE])
+        queue = connection.SimpleQueue(keys.QUEUE)
         # the wake-up task of the text, and the sweep
         for _ in range(2):
             queue.get(timeout=10).ack()

@@ -16,7 +16,7 @@ def _make(cache: Path, **more: str) -> subprocess.CompletedProcess[str]:
     """Run the module with the interpreter of the system, which is in no virtual environment."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
-        [sys._base_executable, "-m", "local.environments", "dynamodb"],
+        [f"{sys.base_prefix}/bin/python3", "-m", "local.environments", "dynamodb"],
         cwd=ROOT, env={**os.environ, "PATH": path, "XDG_CACHE_HOME": str(cache), **more},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
