@@ -79,7 +79,8 @@ compose ps --format 'table {{.Service}}\t{{.Status}}'
 
 say "a text, by TLS through Caddy"
 compose exec -T simulator dadacat text "hello" --wait 120 2>/dev/null
-[ "$(texts wait 60 | tee /dev/stderr | cut -d, -f1)" = "1 texts" ] || fail "the text is not answered"
+count=$(texts wait 60) || fail "the text is not answered: $count"
+[ "${count%%,*}" = "1 texts" ] || fail "$count"
 compose exec -T simulator python -c '
 import json, urllib.request
 asked = json.load(urllib.request.urlopen("http://127.0.0.1:8401/requests"))
