@@ -16,12 +16,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from chaos.proxy import CuttingProxy, Exchange, Reaction
+from local import log_files
 from local.programs import http_answers
 from runtime.settings import without_settings
 from sms import webhook_urls
@@ -48,6 +50,8 @@ START_SECONDS: Final = 300.0
 PORTS: Final = (10_000, 32_000)
 #: The clock offsets of the workers in seconds, in turn, on a day with skewed clocks.
 SKEWS: Final = (0, 600, -600)
+#: What the command lines of the launcher's processes are told apart by.
+LAUNCHED: Final = ("webhook", "simulator", "beat", "flower", "valkey-server", "redis-server", "dynamodb")
 #: The path of the library in the Python package of libfaketime, which is only a development dependency.
 _FAKETIME: Final = Path("vendor", "libfaketime", "src", "libfaketime.so.1")
 
@@ -271,6 +275,21 @@ class Tree:
                 killed = True
         return killed
 
+    def processes(self) -> Iterator[tuple[str, int]]:
+        """Yield the name and the process id of every process that runs."""
+        for member in self.members:
+            if member.process is not None and member.alive:
+                yield f"{member.role} {member.name}", member.process.pid
+        if self._up is not None:
+            yield "launcher", self._up.pid
+        for pid, words in self._children():
+            yield next((name for name in LAUNCHED if name in words), words[:20]), pid
+
+    def keep_logs_small(self) -> None:
+        """Bound the logs of the members; the launcher bounds those of its own processes."""
+        for path in (self.data / "logs").glob("chaos-*.log"):
+            log_files.keep_small(path)
+
     def _children(self) -> Iterator[tuple[int, str]]:
         assert self._up is not None
         for entry in Path("/proc").iterdir():
@@ -291,6 +310,15 @@ class Tree:
             for proxy in member.proxies.values():
                 proxy.heal()
             member.signal(signal.SIGCONT)
+
+
+def family_of(pid: int) -> Iterator[int]:
+    """Yield a process and its descendants."""
+    yield pid
+    with suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                yield from family_of(int(child))
 
 
 def faketime() -> Path | None:
