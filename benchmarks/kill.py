@@ -71,9 +71,9 @@ class Crowd:
 
     def _kill(self, member: Member) -> None:
         assert member.process is not None
-        self.lost = self._in_hand.pop(member.name) - self.sent.keys()
         self.killed_at = time.monotonic()
         member.process.kill()
+        self.lost = (self._in_hand.pop(member.name) & self.people) - self.sent.keys()
 
     def waits(self) -> list[float]:
         """Return how long each person in the hands of the killed worker has waited or waited in all."""

@@ -56,7 +56,7 @@ class Look(Enum):
 def look(part: ReplyPart, parts: Sequence[ReplyPart], listing: Listing, newest: Listed | None, now: datetime) -> Look:
     """Return what a reading says of a part.
 
-    `parts` are the person's newest parts in any state. `newest` is the newest message of our numbers, to any person.
+    `parts` are the person's newest parts in any state. `newest` is the newest message of its number, to any person.
     """
     age = now - evidence.claimed_at(part)
     bound = {other.sid for other in parts if other.sid}
@@ -78,7 +78,7 @@ def look(part: ReplyPart, parts: Sequence[ReplyPart], listing: Listing, newest: 
     }
     if listing.unreadable or not known <= shown:
         return Look.NOTHING
-    seen = [*ours, *([newest] if newest is not None and evidence.may_leave_as(newest, part) else [])]
+    seen = ours if newest is None else [*ours, newest]
     is_current = any(listing.read_at - entry.created < age - evidence.SLACK for entry in seen)
     return Look.ABSENT if is_current else Look.NOTHING
 
