@@ -24,6 +24,8 @@ class Plan:
     each_point: int = 0
     #: Rows to strike, such as `["K6"]`. If empty, all.
     rows: Sequence[str] = ()
+    #: The folder of Amazon's DynamoDB Local, which then takes the embedded store's place.
+    dynamodb_local: Path | None = None
     #: Whether SIGKILL is the only fault.
     kills_only: bool = False
     #: A run is audited in rounds of this length, and what was audited is forgotten, so that hours of it stay small.

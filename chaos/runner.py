@@ -57,6 +57,7 @@ class Run:
         self._tree = Tree(
             data=plan.data,
             workers=plan.workers,
+            dynamodb_local=plan.dynamodb_local,
             skewed=faketime() is not None,
             settings={"DOUBLE_TEXT_POLICY": plan.policy},
             observe=self._observe,

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from chaos.dynamodb_local import DynamoDBLocal
 from chaos.proxy import CuttingProxy, Exchange, Reaction
 from local import log_files
 from local.programs import http_answers
@@ -105,15 +106,20 @@ class Tree:
     #: The pools of the workers, in turn.
     pools: Sequence[str] = ("threads",)
     webhooks: int = 1
+    #: The folder of Amazon's DynamoDB Local, which then takes the embedded store's place.
+    dynamodb_local: Path | None = None
     urls: dict[str, str] = field(default_factory=dict)
     members: list[Member] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    _store: DynamoDBLocal | None = None
     _up: subprocess.Popen[str] | None = None
     _over: threading.Event = field(default_factory=threading.Event)
     _keeper: threading.Thread | None = None
 
     def start(self) -> None:
         """Start all processes and wait until they answer. Raises `ChaosFailed`."""
+        if self.dynamodb_local is not None:
+            self._start_store(self.dynamodb_local)
         self._start_up()
         for number in range(self.webhooks):
             member = Member(f"h{number}", "webhook", {}, port=free_port())
@@ -154,10 +160,20 @@ class Tree:
             self._up.wait(60)
             if self._up.stdout is not None:
                 self._up.stdout.close()
+        if self._store is not None:
+            self._store.stop()
 
     def of_role(self, role: str) -> Sequence[Member]:
         """Return the members with a role, `worker` or `webhook`."""
         return [member for member in self.members if member.role == role]
+
+    def _start_store(self, home: Path) -> None:
+        port = free_port()
+        try:
+            self._store = DynamoDBLocal(home, port, self.data / "dynamodb-local")
+        except FileNotFoundError as exc:
+            raise ChaosFailed(f"DynamoDB Local cannot be started: there is no {exc}") from None
+        wait_until(lambda: not _is_free(port), START_SECONDS, "DynamoDB Local")
 
     def _start_up(self) -> None:
         command = [str(Path(sys.executable).parent / "dadacat"), "up", "--headless", "--workers", "0"]
@@ -204,6 +220,7 @@ class Tree:
             "TWILIO_ACCOUNT_SID": ACCOUNT,
             "TWILIO_AUTH_TOKEN": TOKEN,
             "TWILIO_PHONE_NUMBER": NUMBER,
+            **(self._store.environment if self._store is not None else {}),
             **self.settings,
         }
 
@@ -282,6 +299,8 @@ class Tree:
                 yield f"{member.role} {member.name}", member.process.pid
         if self._up is not None:
             yield "launcher", self._up.pid
+        if self._store is not None:
+            yield "dynamodb local", self._store.process.pid
         for pid, words in self._children():
             yield next((name for name in LAUNCHED if name in words), words[:20]), pid
 

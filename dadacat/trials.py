@@ -70,6 +70,11 @@ LONG_SECONDS: Final = 600.0
 )
 @click.option("--kills-only", is_flag=True, help="No other fault than SIGKILL: of workers, webhooks and Redis.")
 @click.option(
+    "--dynamodb-local",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="The folder of Amazon's DynamoDB Local, to use in place of the embedded store; needs Java.",
+)
+@click.option(
     "--row", "rows", multiple=True, help="With --each: strike only at this row, such as K6; repeat it for several."
 )
 @AS_JSON
@@ -86,6 +91,7 @@ def chaos(  # noqa: PLR0913 - each is an option
     rate: float,
     fault_every: float,
     kills_only: bool,
+    dynamodb_local: Path | None,
     as_json: bool,
 ) -> None:
     """Inject faults into all parts, on this machine only, and account for every text.
@@ -112,6 +118,7 @@ def chaos(  # noqa: PLR0913 - each is an option
         rows=rows,
         policy=policy,
         kills_only=kills_only,
+        dynamodb_local=dynamodb_local and dynamodb_local.absolute(),
     )
     try:
         good, account = runner.run(plan, lambda line: echo(line, err=True))

@@ -50,9 +50,7 @@ UNNOTICED = table(
         "a fence raised once more costs the visit of another worker, which begins anew": (
             "Outbox.prove_unsent item: fence",
         ),
-        "a proof that is noted twice is two lines of a log": (
-            "Outbox.prove_unsent out#: proven_unsent",
-        ),
+        "a proof that is noted twice is two lines of a log": ("Outbox.prove_unsent out#: proven_unsent",),
         "every report is of an attempt that was made, and of a message that was created": (
             "Outbox.report out#: attempts",
             "Outbox.report out#: state",
