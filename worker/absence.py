@@ -62,14 +62,7 @@ def look(part: ReplyPart, parts: Sequence[ReplyPart], listing: Listing, newest: 
     bound = {other.sid for other in parts if other.sid}
     shown = {entry.sid for entry in listing.messages}
     ours = [entry for entry in listing.messages if evidence.may_leave_as(entry, part)]
-    candidates = [
-        entry
-        for entry in ours
-        if entry.sid not in bound
-        and (not entry.body or evidence.is_like(entry, part))
-        and listing.read_at - entry.created <= age + evidence.SLACK
-    ]
-    if candidates:
+    if any(entry.sid not in bound and (not entry.body or evidence.is_like(entry, part)) for entry in ours):
         return Look.PERHAPS
     known = {
         other.sid

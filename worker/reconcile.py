@@ -125,9 +125,11 @@ class Reconciler:
         self._telemetry = telemetry
         #: What becomes of an item that cannot be handled.
         self.set_aside = set_aside.listing(journal_, telemetry, inbox.clock.now)
-        self._resends = terms.resend and Resends(
-            inbox, journal_, message_list, terms.resend, numbers=terms.numbers, who=terms.who, telemetry=telemetry
-        )
+        self._resends: Resends | None = None
+        if terms.resend is not None:
+            self._resends = Resends(
+                inbox, journal_, message_list, terms.resend, numbers=terms.numbers, who=terms.who, telemetry=telemetry
+            )
         self._statement = Statement(
             journal_, message_list, aftermath, numbers=terms.numbers, per_number=terms.per_number,
             redact=terms.redact, set_aside=self.set_aside,

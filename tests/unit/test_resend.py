@@ -34,18 +34,21 @@ class Doubt:
         (self.text,) = self.room.texts("hello")
         self.fail(created=created)
 
-    def fail(self, *, created: bool = False) -> None:
-        """Let a worker make an attempt of which the answer is lost."""
+    def fail(self, *, created: bool = False, of: InboundSms | None = None) -> None:
+        """Let a worker make an attempt of which the answer is lost; `of`: at the reply to this text."""
         sender = self.room.sender
         sender.answers.append(Unknown(reason="no answer"))
         sender.creates_anyway = created
         self.room.serve()
         sender.creates_anyway = False
-        assert self.part.state is PartState.UNKNOWN
+        assert self.part_of(of or self.text).state is PartState.UNKNOWN
 
     @property
     def part(self) -> ReplyPart:
         return self.part_of(self.text)
+
+    def state(self) -> PartState:
+        return self.part.state
 
     def part_of(self, text: InboundSms) -> ReplyPart:
         (part,) = self.room.store.outbox.parts(ANN, text.sid)
@@ -82,7 +85,7 @@ def test_by_default_it_waits_for_an_operator() -> None:
 
     doubt.look(13)
 
-    assert doubt.part.state is PartState.HELD
+    assert doubt.state() is PartState.HELD
     assert doubt.room.received == ["another"]
 
 
@@ -94,7 +97,7 @@ def test_what_the_list_does_not_show_is_sent_again_and_everything_of_it_is_recor
     doubt.look(3)
     doubt.room.serve()
 
-    assert doubt.part.state is PartState.SENT
+    assert doubt.state() is PartState.SENT
     assert [body for body in doubt.room.received if body != "another"] == ["re: hello"]
     assert doubt.kinds().count("resent") == 1
     (moved,) = (event for event in doubt.part.facts["log"] if event.get("evidence") == "absence")
@@ -114,7 +117,7 @@ def test_it_takes_three_readings_and_the_age(looks: int, every: float) -> None:
 
     doubt.look(looks, every=every)
 
-    assert doubt.part.state is PartState.UNKNOWN
+    assert doubt.state() is PartState.UNKNOWN
 
 
 def test_readings_within_one_minute_count_once() -> None:
@@ -125,7 +128,7 @@ def test_readings_within_one_minute_count_once() -> None:
     doubt.look(5, every=10)
 
     assert len(doubt.part.looks) == 1
-    assert doubt.part.state is PartState.UNKNOWN
+    assert doubt.state() is PartState.UNKNOWN
 
 
 def test_readings_before_the_present_doubt_do_not_count() -> None:
@@ -141,7 +144,7 @@ def test_readings_before_the_present_doubt_do_not_count() -> None:
 
     doubt.look(2)
 
-    assert doubt.part.state is PartState.UNKNOWN
+    assert doubt.state() is PartState.UNKNOWN
 
 
 def test_a_list_that_shows_nothing_younger_proves_nothing() -> None:
@@ -149,7 +152,30 @@ def test_a_list_that_shows_nothing_younger_proves_nothing() -> None:
 
     doubt.look(10)
 
-    assert (doubt.part.state, doubt.part.looks) == (PartState.UNKNOWN, ())
+    assert (doubt.state(), doubt.part.looks) == (PartState.UNKNOWN, ())
+
+
+def test_a_list_that_shows_only_older_messages_proves_nothing() -> None:
+    doubt = Doubt()
+    doubt.another_is_sent()
+    doubt.room.later(seconds=300)
+    (later,) = doubt.room.texts("and another thing")
+    doubt.fail(created=False, of=later)
+
+    doubt.look(10)
+
+    assert doubt.part_of(later).looks == ()
+    assert len(doubt.part.looks) == 0, "what is as old as the doubt is not younger"
+
+
+def test_the_same_words_in_a_message_that_is_another_replys_own_say_nothing() -> None:
+    doubt = Doubt()
+    again = doubt.person_says("hello")
+    assert doubt.part_of(again).content == doubt.part.content
+
+    doubt.look(3)
+
+    assert doubt.part.resent is not None
 
 
 def test_a_younger_message_of_another_number_proves_nothing() -> None:
@@ -173,7 +199,7 @@ def test_a_list_that_lacks_a_message_that_was_sent_proves_nothing() -> None:
 
     doubt.look(10)
 
-    assert (doubt.part.state, doubt.part.looks) == (PartState.UNKNOWN, ())
+    assert (doubt.state(), doubt.part.looks) == (PartState.UNKNOWN, ())
 
 
 def test_a_list_with_an_entry_that_cannot_be_read_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,7 +234,7 @@ def test_what_was_once_perhaps_on_the_list_is_never_sent_again(words: str) -> No
     doubt.look(13)
     doubt.room.serve()
 
-    assert {doubt.part.state, doubt.part_of(other).state} == {PartState.HELD}
+    assert {doubt.state(), doubt.part_of(other).state} == {PartState.HELD}
     assert doubt.room.received == ["another"]
 
 
@@ -220,7 +246,7 @@ def test_a_person_who_said_stop_gets_nothing() -> None:
 
     doubt.look(13)
 
-    assert doubt.part.state is PartState.HELD
+    assert doubt.state() is PartState.HELD
     assert doubt.room.received == ["another"]
 
 
@@ -229,11 +255,11 @@ def test_a_stop_after_the_decision_is_obeyed_and_the_row_stays_honest() -> None:
     doubt.room.later(seconds=60)
     doubt.another_is_sent()
     doubt.look(3)
-    assert doubt.part.state is PartState.RETRY
+    assert doubt.state() is PartState.RETRY
 
     doubt.person_says("STOP")
 
-    assert doubt.part.state is PartState.SUPPRESSED
+    assert doubt.state() is PartState.SUPPRESSED
     assert doubt.part.reason == "opted out; an earlier attempt may have been sent"
     assert doubt.room.received == ["another"]
 
@@ -245,7 +271,7 @@ def test_a_reply_that_is_too_old_is_held() -> None:
 
     doubt.look(13)
 
-    assert doubt.part.state is PartState.HELD
+    assert doubt.state() is PartState.HELD
 
 
 def test_it_is_not_held_while_it_may_still_be_sent_again() -> None:
@@ -253,9 +279,9 @@ def test_it_is_not_held_while_it_may_still_be_sent_again() -> None:
 
     doubt.look(24, every=600)
 
-    assert doubt.part.state is PartState.UNKNOWN
+    assert doubt.state() is PartState.UNKNOWN
     doubt.look(13, every=600)
-    assert doubt.part.state is PartState.HELD, "six hours are over"
+    assert doubt.state() is PartState.HELD, "six hours are over"
 
 
 def test_it_is_sent_again_once_only() -> None:
@@ -269,7 +295,7 @@ def test_it_is_sent_again_once_only() -> None:
 
     doubt.look(20)
 
-    assert doubt.part.state is PartState.HELD
+    assert doubt.state() is PartState.HELD
     assert doubt.kinds().count("resent") == 1
 
 
@@ -286,7 +312,7 @@ def test_what_an_operator_gave_up_is_not_sent_again() -> None:
 
     doubt.look(10)
 
-    assert doubt.part.state is PartState.HELD
+    assert doubt.state() is PartState.HELD
 
 
 def test_what_an_operator_had_sent_again_is_not_sent_a_third_time() -> None:
@@ -304,7 +330,7 @@ def test_what_an_operator_had_sent_again_is_not_sent_a_third_time() -> None:
 
     doubt.look(20)
 
-    assert doubt.part.state is PartState.HELD
+    assert doubt.state() is PartState.HELD
     assert doubt.room.received == ["another"]
 
 
@@ -317,7 +343,7 @@ def test_a_report_that_comes_before_it_leaves_keeps_it_from_leaving() -> None:
     report(doubt, str(doubt.part.resent))
     doubt.room.serve()
 
-    assert doubt.part.state is PartState.SENT
+    assert doubt.state() is PartState.SENT
     assert doubt.room.received == ["another"]
     assert "sent twice" not in doubt.kinds()
 
@@ -349,7 +375,7 @@ def test_a_person_gets_it_although_newer_texts_were_answered_meanwhile_and_no_or
     doubt.look(3)
     doubt.room.serve()
 
-    assert doubt.part.state is PartState.SENT
+    assert doubt.state() is PartState.SENT
     turn = doubt.room.store.turns.get(ANN, doubt.text.sid)
     assert turn is not None
     assert turn.restored_at is not None
