@@ -128,7 +128,7 @@ class Reconciler:
         self._resends: Resends | None = None
         if terms.resend is not None:
             self._resends = Resends(
-                inbox, journal_, message_list, terms.resend, numbers=terms.numbers, who=terms.who, telemetry=telemetry
+                inbox, journal_, message_list, terms.resend, numbers=terms.numbers, telemetry=telemetry
             )
         self._statement = Statement(
             journal_, message_list, aftermath, numbers=terms.numbers, per_number=terms.per_number,

@@ -8,12 +8,11 @@ person who sent STOP, or was erased, gets nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 from conversation.models import in_milliseconds
-from inbox.payloads import Who
 from inbox.ports import Inbox
 from journal.model import Binding, ReplyPart
 from journal.ports import Journal
@@ -38,7 +37,6 @@ class Resends:
         terms: absence.Terms,
         *,
         numbers: Sequence[str],
-        who: Callable[[str], Who],
         telemetry: telemetry.Telemetry,
     ) -> None:
         self._inbox = inbox
@@ -46,7 +44,6 @@ class Resends:
         self._message_list = message_list
         self._terms = terms
         self._numbers = numbers
-        self._who = who
         self._telemetry = telemetry
 
     def may_come(self, part: ReplyPart, now: datetime) -> bool:
@@ -104,5 +101,4 @@ class Resends:
             return False
         self._telemetry.emit(telemetry.repaired("resent", part.key))
         self._inbox.texts.accept(text_of(turn))
-        self._inbox.agenda.wake(self._who(part.user_id))
         return True

@@ -16,7 +16,7 @@ from runtime.settings import Settings, SettingsError
 from sms.messages import DeliveryReport, InboundSms, MessageSid, OutboundSms
 from sms.ports import Listing, Unknown
 from tests.builders import ANN, OUR_NUMBER, a_text
-from tests.room import Room
+from tests.room import WHO, Room
 from worker import absence
 from worker.receipts import Receipts
 
@@ -95,6 +95,7 @@ def test_what_the_list_does_not_show_is_sent_again_and_everything_of_it_is_recor
     doubt.another_is_sent()
 
     doubt.look(3)
+    assert WHO in doubt.room.asked_for("dadacat.answer"), "the person waits for no sweep"
     doubt.room.serve()
 
     assert doubt.state() is PartState.SENT
@@ -248,6 +249,19 @@ def test_a_person_who_said_stop_gets_nothing() -> None:
 
     assert doubt.state() is PartState.HELD
     assert doubt.room.received == ["another"]
+
+
+def test_a_person_whose_machine_answers_ours_gets_nothing() -> None:
+    doubt = Doubt()
+    room = doubt.room
+    room.later(seconds=60)
+    doubt.another_is_sent()
+    fence = room.store.conversations.open(ANN, now=room.now()).fence
+    room.store.conversations.set_quiet(ANN, until_ms=room.ms + 24 * 3_600_000, fence=fence, now=room.now())
+
+    doubt.look(3)
+
+    assert doubt.state() is PartState.UNKNOWN
 
 
 def test_a_stop_after_the_decision_is_obeyed_and_the_row_stays_honest() -> None:
