@@ -167,6 +167,7 @@ class Strikes:
             self.struck[point.row] += 1
             self._injector.note(point.label)
         self._wait_until_ready()
+        self._wait_until_settled(person)
 
     def _wait_for_strike(self, armed: Armed) -> None:
         """Wait until an armed point strikes or its text is settled without reaching the point.
@@ -182,6 +183,12 @@ class Strikes:
                     if armed in self._armed:
                         self._armed.remove(armed)
                 return
+
+    def _wait_until_settled(self, person: str) -> None:
+        """Wait until a struck text has left the inbox: a text that several strikes meet would use up its tries."""
+        deadline = time.monotonic() + STRIKE_SECONDS
+        while time.monotonic() < deadline and self._outside.waits(person):
+            time.sleep(0.05)
 
     def _wait_until_ready(self) -> None:
         """Wait until a worker and every webhook are ready; otherwise no request would reach the next point."""
