@@ -1,4 +1,4 @@
-"""Measure how long a person waits whose worker is killed: from the SIGKILL to the request that sends the reply.
+"""Measure from the SIGKILL of a worker to the request that sends a reply.
 
 Two workers serve a crowd that texts at once. The first of them that is about to persist a reply is killed: it has
 opened the conversations of other people, too, and claimed nothing. Everyone in its hands is a sample.
@@ -36,7 +36,7 @@ GOAL_SECONDS: Final = 5.0
 
 
 class Crowd:
-    """Watches what each worker has in hand, kills one of them once, and notes who is written to after that."""
+    """Watches what each worker has in hand, kills one of them, and notes who is written to."""
 
     def __init__(self) -> None:
         self.killed_at = 0.0

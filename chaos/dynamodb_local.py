@@ -1,6 +1,7 @@
-"""Amazon's DynamoDB Local in place of the embedded store: its claims take longer, so more is in flight at a kill.
+"""Amazon's DynamoDB Local in place of the embedded store.
 
-Each developer fetches it: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/DynamoDBLocal.html
+Its claims take longer, so more is in flight at a kill. Each developer fetches it:
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/DynamoDBLocal.html
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ JAR: Final = "DynamoDBLocal.jar"
 
 
 class DynamoDBLocal:
-    """One server on 127.0.0.1, with its data in a folder of the run. Raises `FileNotFoundError` without jar or Java."""
+    """One server, with its data in a folder of the run.
+
+    Raises `FileNotFoundError` without jar or Java.
+    """
 
     def __init__(self, home: Path, port: int, data: Path) -> None:
         java = shutil.which("java")

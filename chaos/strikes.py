@@ -185,7 +185,10 @@ class Strikes:
                 return
 
     def _wait_until_settled(self, person: str) -> None:
-        """Wait until a struck text has left the inbox: a text that several strikes meet would use up its tries."""
+        """Wait until a struck text has left the inbox.
+
+        A text that is in hand at several kills would use up its tries.
+        """
         deadline = time.monotonic() + STRIKE_SECONDS
         while time.monotonic() < deadline and self._outside.waits(person):
             time.sleep(0.05)

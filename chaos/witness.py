@@ -97,7 +97,10 @@ class Witness:
             self.faults.append(Fault(at=at, what=what, seconds=seconds, kind=kind, attempts=tuple(sorted(hidden))))
 
     def killed(self, at: float, what: str, marks: tuple[Slot, ...]) -> None:
-        """Record a SIGKILL with the marks of attempts in hand: only the outcome of those that had begun is hidden."""
+        """Record a SIGKILL with the marks of the attempts in hand.
+
+        It hides the outcome only of those that had begun.
+        """
         begun = tuple(slot.attempt_id for slot in marks if not slot.is_proof)
         self.note(Fault(at=at, what=what, kind="kill", attempts=begun, proven=len(marks) - len(begun)))
 

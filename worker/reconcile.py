@@ -242,6 +242,8 @@ class Reconciler:
     def _read_evidence(self, doubtful: _Doubtful, now: datetime, passed: Callable[[str], None]) -> tuple[int, int, int]:
         """Settle parts of unknown outcome, have them sent again, or hold them; return how many of each."""
         settled = resent = held = 0
+        if self._resends is not None:
+            self._resends.begin()
         for person, parts in sorted(doubtful.items()):
             with isolated("person", self._terms.who(person), self.set_aside):
                 more = self._settle_unknown(person, parts)

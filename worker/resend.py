@@ -45,6 +45,12 @@ class Resends:
         self._terms = terms
         self._numbers = numbers
         self._telemetry = telemetry
+        #: The newest message from each number that was asked for in this reconciliation.
+        self._newest_of: dict[str, Listed | None] = {}
+
+    def begin(self) -> None:
+        """Begin a reconciliation: the list of each number is read anew, once."""
+        self._newest_of.clear()
 
     def may_come(self, part: ReplyPart, now: datetime) -> bool:
         """Return whether a part may still be sent again; then it is not held yet."""
@@ -75,15 +81,16 @@ class Resends:
         return False
 
     def _newest(self, part: ReplyPart, listing: Listing) -> Listed | None:
-        """Return the newest message of the part's number; of any of ours if a messaging service chose the sender."""
+        """Return the newest message of the part's number, or of any of ours if a messaging service chose it."""
         numbers = self._numbers if part.messaging_service_sid else [part.sender]
-        sent = [
-            entry
-            for number in numbers
-            for entry in self._message_list.sent_from(number, since=listing.read_at - RECENTLY).messages
-            if not entry.inbound
-        ]
-        return max(sent, key=lambda entry: entry.created, default=None)
+        newest = [entry for number in numbers if (entry := self._newest_from(number, listing)) is not None]
+        return max(newest, key=_created, default=None)
+
+    def _newest_from(self, number: str, listing: Listing) -> Listed | None:
+        if number not in self._newest_of:
+            sent = self._message_list.sent_from(number, since=listing.read_at - RECENTLY).messages
+            self._newest_of[number] = max((e for e in sent if not e.inbound), key=_created, default=None)
+        return self._newest_of[number]
 
     def _may_be_written_to(self, person: str, now: datetime) -> bool:
         conversation = self._journal.conversations.get(person)
@@ -102,3 +109,7 @@ class Resends:
         self._telemetry.emit(telemetry.repaired("resent", part.key))
         self._inbox.texts.accept(text_of(turn))
         return True
+
+
+def _created(entry: Listed) -> datetime:
+    return entry.created

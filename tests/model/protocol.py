@@ -171,7 +171,10 @@ def _worker_steps(world: World, rules: Rules, place: int, worker: Worker) -> Ite
 
 
 def broken(before: World, after: World, repeats: int = 0) -> str | None:
-    """Return the promise that a step breaks, or None. `repeats`: how many messages more the operator accepts."""
+    """Return the promise that a step breaks, or None.
+
+    `repeats`: how many messages more than one the operator accepts.
+    """
     if len(after.created) > 1 + (after.word is not None) + repeats:
         return "a second SMS"
     allowed = {(S.HELD, S.SENT)} if after.word is None else {(S.HELD, S.SENT), (S.HELD, S.RETRY)}

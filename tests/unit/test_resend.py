@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import pytest
@@ -393,6 +393,28 @@ def test_a_person_gets_it_although_newer_texts_were_answered_meanwhile_and_no_or
     turn = doubt.room.store.turns.get(ANN, doubt.text.sid)
     assert turn is not None
     assert turn.restored_at is not None
+
+
+def test_the_list_of_a_number_is_read_once_for_all_replies_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+    doubt = Doubt()
+    (other,) = doubt.room.texts("and another thing")
+    doubt.room.later(seconds=61)
+    doubt.fail(of=other)
+    doubt.room.later(seconds=60)
+    doubt.another_is_sent()
+    asked: list[str] = []
+    sent_from = doubt.room.sender.sent_from
+
+    def counting(number: str, *, since: datetime) -> Listing:
+        asked.append(number)
+        return sent_from(number, since=since)
+
+    monkeypatch.setattr(doubt.room.sender, "sent_from", counting)
+    doubt.look(3)
+
+    assert {doubt.state(), doubt.part_of(other).state} == {PartState.RETRY}
+    readings_for_prices = 2  # the first look ever only begins the statement
+    assert len(asked) == 3 + readings_for_prices
 
 
 def test_a_choice_that_could_never_act_is_refused() -> None:
