@@ -89,7 +89,7 @@ class Resends:
     def _newest_from(self, number: str, listing: Listing) -> Listed | None:
         if number not in self._newest_of:
             sent = self._message_list.sent_from(number, since=listing.read_at - RECENTLY).messages
-            self._newest_of[number] = max((e for e in sent if not e.inbound), key=_created, default=None)
+            self._newest_of[number] = max(sent, key=_created, default=None)
         return self._newest_of[number]
 
     def _may_be_written_to(self, person: str, now: datetime) -> bool:

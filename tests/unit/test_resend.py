@@ -278,6 +278,23 @@ def test_a_stop_after_the_decision_is_obeyed_and_the_row_stays_honest() -> None:
     assert doubt.room.received == ["another"]
 
 
+def test_a_stop_after_an_operators_word_leaves_the_row_honest_too() -> None:
+    doubt = Doubt(terms=None)
+    doubt.look(13)
+    operator(doubt).resend(doubt.part.key)
+
+    doubt.person_says("STOP")
+
+    assert doubt.part.reason == "opted out; an earlier attempt may have been sent"
+    assert doubt.room.received == []
+
+
+def operator(doubt: Doubt) -> HeldReplies:
+    """Return what an operator may do with the reply."""
+    room = doubt.room
+    return HeldReplies(journal=room.store, inbox=room.inbox, message_list=room.sender, validity=timedelta(hours=1))
+
+
 def test_a_reply_that_is_too_old_is_held() -> None:
     doubt = Doubt(terms=replace(TERMS, max_age=timedelta(minutes=20)))
     doubt.room.later(seconds=1300)
@@ -316,10 +333,7 @@ def test_it_is_sent_again_once_only() -> None:
 def test_what_an_operator_gave_up_is_not_sent_again() -> None:
     doubt = Doubt(terms=None)
     doubt.look(13)
-    held = HeldReplies(
-        journal=doubt.room.store, inbox=doubt.room.inbox, message_list=doubt.room.sender, validity=timedelta(hours=1)
-    )
-    held.settle(doubt.part.key, was_sent=False)
+    operator(doubt).settle(doubt.part.key, was_sent=False)
     doubt.room.resend = TERMS
     doubt.room.reconciler = doubt.room.a_reconciler()
     doubt.another_is_sent()
@@ -332,10 +346,7 @@ def test_what_an_operator_gave_up_is_not_sent_again() -> None:
 def test_what_an_operator_had_sent_again_is_not_sent_a_third_time() -> None:
     doubt = Doubt(terms=None)
     doubt.look(13)
-    held = HeldReplies(
-        journal=doubt.room.store, inbox=doubt.room.inbox, message_list=doubt.room.sender, validity=timedelta(hours=1)
-    )
-    held.resend(doubt.part.key)
+    operator(doubt).resend(doubt.part.key)
     doubt.fail()
     doubt.room.resend = TERMS
     doubt.room.reconciler = doubt.room.a_reconciler()
