@@ -55,8 +55,8 @@ class Account:
     def add(self, verdict: Verdict, faults: Sequence[Fault]) -> None:
         """Add a round."""
         self.rounds += 1
-        for count in ("texts", "answered", "silent", "excused_from_order"):
-            setattr(self, count, getattr(self, count) + getattr(verdict, count))
+        for sum_ in ("texts", "answered", "silent", "excused_from_order"):
+            setattr(self, sum_, getattr(self, sum_) + getattr(verdict, sum_))
         self.held |= verdict.held
         for offence in OFFENCES:
             getattr(self, offence).extend(getattr(verdict, offence))

@@ -45,12 +45,12 @@ def test_only_an_attempt_that_had_begun_is_excused_by_a_kill_and_both_kinds_are_
 def test_an_offence_of_any_round_breaks_the_promise(offence: str) -> None:
     account = Account()
     account.add(Verdict(texts=2, answered=2), [Fault(at=1.0, what="kill worker", kind="kill")])
-    assert account.good
+    was_good = account.good
 
     account.add(Verdict(texts=1, **{offence: ["SM1: lost"]}), [])  # type: ignore[arg-type]  # a list of offences
     account.add(Verdict(texts=1, answered=1), [Fault(at=2.0, what="kill worker", kind="kill")])
 
-    assert not account.good
+    assert (was_good, account.good) == (True, False)
     assert (account.texts, account.answered, account.rounds) == (4, 3, 3)
     assert account.as_json()["faults"] == {"kill worker": 2}
 
