@@ -445,6 +445,18 @@ class DeliverySettings(Section):
     unknown_patience_seconds: Seconds = setting(
         "UNKNOWN_PATIENCE_SECONDS", "How long a reply part of unknown outcome holds back the person's next reply.", 60.0
     )
+    unknown_policy: Literal["hold", "resend"] = setting(
+        "UNKNOWN_POLICY",
+        "What becomes of a reply of which no evidence tells whether it was sent. `hold`: it waits for an operator. "
+        "`resend`: it is sent again, once, if Twilio's list goes on not showing it; a person may get it twice.",
+        "hold",
+    )
+    unknown_resend_after_seconds: Seconds = setting(
+        "UNKNOWN_RESEND_AFTER_SECONDS",
+        "With `UNKNOWN_POLICY=resend`: how long after the moment of doubt at the earliest. At least 60.",
+        900.0,
+        ge=60,
+    )
     probe_seconds: Seconds = setting(
         "PROBE_SECONDS",
         "While Twilio refuses the account, a sender, a channel or a person, how often one send is tried there. "
@@ -596,6 +608,13 @@ class Settings(BaseSettings):
     metrics: MetricsSettings
     flower: FlowerSettings
     simulator: SimulatorSettings
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        resends = self.delivery.unknown_policy == "resend"
+        if resends and self.delivery.unknown_resend_after_seconds >= self.visit.max_age_seconds:
+            raise ValueError("UNKNOWN_RESEND_AFTER_SECONDS must be less than MAX_AGE_SECONDS")
+        return self
 
     @classmethod
     def load(cls, variables: Mapping[str, str]) -> Self:
