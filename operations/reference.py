@@ -22,8 +22,9 @@ from cat import engines
 from conversation.models import Conversation
 from journal.model import ReplyPart, Turn
 from journal.states import PartState, TurnState
-from runtime import metrics
+from runtime.metrics import REGISTRY
 from runtime.settings import Settings, fields_of
+from worker import metrics as _  # noqa: F401 - declares the metrics of workers and beat
 
 #: What is stored of a field, by its type.
 _STORED: Final = {str: "string", int: "number", bool: "boolean", datetime: "string, ISO 8601"}
@@ -44,7 +45,11 @@ Every process answers `/metrics`, `/livez` and `/readyz` over HTTP.
 
 A worker sends no heartbeat while it hangs, or while Redis is away.
 Each process counts what it does itself: sum the counters of all workers.
-`dadacat_oldest_waiting_seconds` is the same everywhere.
+The gauges of the whole installation are the same everywhere: each process reads them from Redis at each scrape.
+Take their maximum. The webhook shows only those of them that `/readyz` knows.
+The sweep counts what waits for an operator twice a minute: held parts, dead letters, items that were set aside.
+`process` is `webhook`, `worker` or `beat`; `kind` of money is `model` or `sms`; `period` is `day` or `month` (UTC).
+[Dashboards and alarms](../how-to/observe.md) are built on these names.
 The children of a prefork pool count together if `PROMETHEUS_MULTIPROC_DIR` names an empty folder at the worker's start.
 Flower's own `/metrics` has none of these.
 No metric has a telephone number or a text.
@@ -252,7 +257,7 @@ def _row(name: str, field: FieldInfo) -> str:
 
 def metrics_markdown() -> str:
     """Return the page of all metrics."""
-    ours = [metric for metric in metrics.REGISTRY.collect() if metric.name.startswith("dadacat_")]
+    ours = [metric for metric in REGISTRY.collect() if metric.name.startswith("dadacat_")]
     rows = [f"| `{_exposed(metric)}` | {metric.type} | {metric.documentation} |" for metric in ours]
     return _METRICS + "\n".join(rows) + "\n"
 

@@ -70,6 +70,7 @@ class Receipts:
             return "foreign"
         if part.proven_unsent == report.attempt_id:
             distrust(self._journal, report.attempt_id, self._inbox.clock.now(), self._telemetry)
+        telemetry.count_status(report.status)
         self._aftermath.consider(part)
         if part.unknown_since and part.state is PartState.SENT:
             # the report ended a wait for evidence, so the parts behind this one may go now

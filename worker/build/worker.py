@@ -6,13 +6,17 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from inbox import ports
+from inbox.figures import RedisFigures
 from runtime.secrets import Keys
 from runtime.settings import Settings
+from worker import metrics
 from worker.budget import Budget
 from worker.build import budget, cat, delivery, inbox, leases, limits, reconcile, twilio, visits
 from worker.build.journal import build_journal
+from worker.figures import count_journal
 from worker.lease import LeaseKeeper
 from worker.memories import Memories
 from worker.receipts import Receipts
@@ -37,6 +41,8 @@ class Worker:
     budget: Budget
     inbox: ports.Inbox
     circuit: ports.Circuit
+    #: Counts what waits for an operator, for the metrics of all processes.
+    count_journal: Callable[[], None]
 
 
 def worker(chosen: Settings, keys: Keys, stopping: Callable[[], bool]) -> Worker:
@@ -53,6 +59,7 @@ def worker(chosen: Settings, keys: Keys, stopping: Callable[[], bool]) -> Worker
     login = twilio.rotating_login(keys)
     sender = twilio.twilio_sender(chosen, login)
     cat_ = cat.build_cat(chosen)
+    metrics.begin_engines(chosen.engines.names)
     budget_ = budget.budget(chosen, client, inbox_, journal, telemetry)
     marks_ = leases.marks(chosen, telemetry)
     keeper = leases.lease_keeper(chosen, inbox_, marks_, telemetry)
@@ -83,4 +90,5 @@ def worker(chosen: Settings, keys: Keys, stopping: Callable[[], bool]) -> Worker
         budget=budget_,
         inbox=inbox_,
         circuit=inbox.circuit(chosen, client),
+        count_journal=partial(count_journal, journal, RedisFigures(client)),
     )
