@@ -18,13 +18,13 @@ from typing import Any, Final, get_args, get_type_hints
 from prometheus_client import Metric
 from pydantic.fields import FieldInfo
 
+import worker.metrics  # noqa: F401 - declares the metrics of workers and beat
 from cat import engines
 from conversation.models import Conversation
 from journal.model import ReplyPart, Turn
 from journal.states import PartState, TurnState
 from runtime.metrics import REGISTRY
 from runtime.settings import Settings, fields_of
-from worker import metrics as _  # noqa: F401 - declares the metrics of workers and beat
 
 #: What is stored of a field, by its type.
 _STORED: Final = {str: "string", int: "number", bool: "boolean", datetime: "string, ISO 8601"}
