@@ -13,7 +13,6 @@ import pytest
 import yaml
 
 import worker.metrics  # noqa: F401 - declares the metrics of workers and beat
-
 from dadacat.cli import main as dadacat
 from deploy.observability import dashboards
 from operations import alarms
@@ -122,7 +121,7 @@ def test_what_the_runbook_tells_to_type_exists() -> None:
     for _, name, *words in typed:
         command = dadacat.commands[name]
         command = getattr(command, "commands", {}).get(words[0], command) if words else command
-        options = {option for parameter in command.params for option in parameter.opts}
+        options = {option for each in command.params for option in (*each.opts, *each.secondary_opts)}
         assert {word for word in words if word.startswith("-")} <= options, (name, words)
 
 
