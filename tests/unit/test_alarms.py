@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -13,12 +15,18 @@ import pytest
 import yaml
 
 import worker.metrics  # noqa: F401 - declares the metrics of workers and beat
+from chaos.tree import free_base
 from dadacat.cli import main as dadacat
 from deploy.observability import dashboards
-from operations import alarms
+from local.errors import CannotStart
+from local.plan import Plan, UpOptions, make_plan
+from operations import alarms, doctor
 from operations.alarms import ALARMS, Alarm
+from operations.doctor import Level
 from runtime.metrics import REGISTRY
+from runtime.settings import Settings
 from tests.conftest import ROOT
+from tests.servers import a_server, send
 
 FOLDER = ROOT / "deploy/observability"
 RUNBOOK = (ROOT / alarms.RUNBOOK).read_text()
@@ -266,3 +274,75 @@ def fires(alarm: Alarm, labels: Mapping[str, str]) -> dict[str, object]:
         "exp_labels": {"severity": alarm.severity, **labels},
         "exp_annotations": {"summary": summary, "runbook": f"{alarms.RUNBOOK}#{alarm.section}"},
     }
+
+
+# doctor, and `dadacat up --observe`
+
+
+def said_of(states: Mapping[str, str] | None) -> list[tuple[Level, str, str]]:
+    """Return what doctor says of a Prometheus whose alarms have these states."""
+    rules = [{"name": name, "state": state} for name, state in (states or {}).items()]
+    body = {"data": {"groups": [{"rules": rules}]}} if states is not None else {"error": "not found"}
+
+    with a_server(lambda asked: send(asked, json.dumps(body).encode())) as url:
+        return list(doctor.CHECKS["alarms"](Settings.load({"PROMETHEUS_URL": url})))
+
+
+def test_doctor_says_which_alarms_fire_and_where_to_read_on() -> None:
+    quiet = {alarm.name: "inactive" for alarm in ALARMS}
+
+    [(level, what, _)] = said_of(quiet)
+    assert (level, what) == (Level.OK, f"Prometheus has all {len(ALARMS)}, and none fires")
+
+    [(level, what, remedy)] = said_of({**quiet, "RepliesHeld": "firing"})
+    assert (level, what) == (Level.WARNING, "RepliesHeld fires")
+    assert remedy == "see docs/how-to/runbook.md#replies-are-held"
+
+
+def test_doctor_misses_alarms_and_a_prometheus() -> None:
+    assert said_of({})[0][1] == "Prometheus has not the alarms OldestTextTooOld, RepliesSlow, NoWorker and others"
+    assert "does not answer as Prometheus does" in said_of(None)[0][1]
+    [(_, what, _)] = doctor.CHECKS["alarms"](Settings.load({"PROMETHEUS_URL": "http://127.0.0.1:9"}))
+    assert "does not answer as Prometheus does" in what
+    assert list(doctor.CHECKS["alarms"](Settings.load({}))) == []
+
+
+def plan(folder: Path, **given: str) -> Plan:
+    options = UpOptions(port_base=free_base(14), data=folder, workers=2, observe=True)
+    return make_plan({"PATH": os.environ["PATH"], **given}, options)
+
+
+def test_without_prometheus_observe_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(CannotStart, match="Prometheus is not installed: on Debian, apt-get install prometheus"):
+        plan(tmp_path)
+
+
+@needs_promtool
+def test_observe_reads_every_process_with_all_alarms(tmp_path: Path) -> None:
+    made = plan(tmp_path)
+    [last] = [program for group in made.groups for program in group if program.name == "prometheus"]
+    base = int(dict(made.urls)["webhook"].rpartition(":")[2])
+    configured = yaml.safe_load((tmp_path / "prometheus/prometheus.yml").read_text())
+    targets = {job["job_name"]: job["static_configs"][0]["targets"] for job in configured["scrape_configs"]}
+
+    assert made.urls[-1] == ("prometheus", f"http://127.0.0.1:{base + 7}")
+    assert made.environment["PROMETHEUS_URL"] == f"http://127.0.0.1:{base + 7}"
+    assert targets == {
+        "webhook": [f"127.0.0.1:{base}"],
+        "worker": [f"127.0.0.1:{base + 10}", f"127.0.0.1:{base + 11}"],
+        "beat": [f"127.0.0.1:{base + 9}"],
+    }
+    assert not {"TWILIO_AUTH_TOKEN", "AWS_SECRET_ACCESS_KEY"} & set(last.environment)
+    checked = subprocess.run(
+        ["promtool", "check", "config", tmp_path / "prometheus/prometheus.yml"], capture_output=True, check=False
+    )
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_a_prometheus_that_the_environment_names_is_not_started(tmp_path: Path) -> None:
+    made = plan(tmp_path, PROMETHEUS_URL="http://127.0.0.1:9090")
+
+    assert "prometheus" not in [program.name for group in made.groups for program in group]
+    assert made.urls[-1] == ("prometheus", "http://127.0.0.1:9090")
