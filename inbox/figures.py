@@ -1,4 +1,4 @@
-"""The figures of a whole installation, as Redis holds them: what waits, what was spent, and how Redis itself is.
+"""The figures of a whole installation: what waits, what was spent, and how Redis itself is.
 
 A worker notes there what only the journal knows, such as the number of dead letters, so that every process can show it.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any, Final
 
 import redis
@@ -16,12 +15,10 @@ from inbox import keys
 from inbox.budget import day_of
 from inbox.connection import translated
 from inbox.stopped import LISTED, Stopped, ask, listed
-from inbox.times import milliseconds, moment
+from inbox.times import moment
 
 #: The texts of so many people are counted, of those who have waited the longest.
 COUNTED_PEOPLE: Final = 1000
-#: What only the journal knows is counted again after this time, by one worker.
-COUNT_JOURNAL: Final = timedelta(seconds=30)
 #: The two kinds of spending, as the fields of a day's and of a month's hash are called.
 KINDS: Final = ("model", "sms")
 
@@ -109,12 +106,6 @@ class RedisFigures:
             raise errors[0]
         stopped = listed(names, answers[len(people) :])
         return sum(answers[: len(people)]), stopped, info if isinstance(info, dict) else {}
-
-    @translated()
-    def may_count(self) -> bool:
-        """Return whether it is time to count the journal's figures again; True for one caller."""
-        pause = milliseconds(COUNT_JOURNAL)
-        return bool(self._redis.set(keys.FIGURES_COUNTED, "1", px=pause, nx=True))
 
     @translated()
     def note(self, **figures: float) -> None:

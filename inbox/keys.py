@@ -42,10 +42,8 @@ BUDGET_EPOCH: Final = "purse:epoch"
 #: Hash, during a recount: its epoch, day, cursor, the counting process (`counter`) and its deadline (`until`).
 RECOUNT: Final = "purse:count"
 
-#: Hash of figures that are shown as metrics: `held`, `dead`, `set_aside`, `sent_after_stop`, `audited_at`.
+#: Hash of figures that are shown as metrics, by name: `held`, `dead`, `set_aside`, `sent_after_stop`, `audited_at`.
 FIGURES: Final = "figures:noted"
-#: String: the journal's figures were counted a moment ago; for `inbox.figures.COUNT_JOURNAL`.
-FIGURES_COUNTED: Final = "figures:counted"
 
 #: What precedes a person or a duty in the key of its lease; the script `due` appends the rest.
 LEASE_PREFIX: Final = "lease:"

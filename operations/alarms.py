@@ -1,4 +1,4 @@
-"""The alarms, as data: what is asked of Prometheus, for how long it must hold, and where the runbook says what to do.
+"""The alarms, as data: what is asked of Prometheus, for how long it must hold, and what to read then.
 
     python -m operations.alarms > deploy/observability/alarms.yml
     python -m operations.alarms --runbook https://docs.your-domain.com/runbook > alarms.yml

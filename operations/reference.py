@@ -47,7 +47,7 @@ A worker sends no heartbeat while it hangs, or while Redis is away.
 Each process counts what it does itself: sum the counters of all workers.
 The gauges of the whole installation are the same everywhere: each process reads them from Redis at each scrape.
 Take their maximum. The webhook shows only those of them that `/readyz` knows.
-The sweep counts what waits for an operator twice a minute: held parts, dead letters, items that were set aside.
+The sweep counts what waits for an operator, once in `LEASE_SECONDS`: held parts, dead letters, items set aside.
 `process` is `webhook`, `worker` or `beat`; `kind` of money is `model` or `sms`; `period` is `day` or `month` (UTC).
 [Dashboards and alarms](../how-to/observe.md) are built on these names.
 The children of a prefork pool count together if `PROMETHEUS_MULTIPROC_DIR` names an empty folder at the worker's start.

@@ -1,6 +1,5 @@
-"""The registry of the Prometheus metrics, how a metric is declared, and the metrics that every process may set.
+"""Declare Prometheus metrics, and those that the webhook sets; `worker.metrics` has the others.
 
-What workers count stands in `worker.metrics`, so that the webhook stays small.
 The registry is our own: Flower exports the default one, where ours would only be zeros.
 """
 
@@ -48,14 +47,10 @@ ACKNOWLEDGE_SECONDS = histogram(
 )
 READY = gauge("dadacat_process_ready", "1 while a process does its work, 0 while it is in trouble.", ["process"])
 REDIS_UP = gauge("dadacat_redis_up", "1 if Redis answered this process at the last scrape, else 0.")
-OLDEST_WAITING_SECONDS = gauge(
-    "dadacat_oldest_waiting_seconds", "Age of the oldest unanswered text; 0 if no text waits."
-)
+OLDEST_WAITING_SECONDS = gauge("dadacat_oldest_waiting_seconds", "Age of the oldest unanswered text, or 0.")
 SENDING_STOPPED = gauge("dadacat_sending_stopped", "1 while nothing is sent because Twilio refuses the account.")
-STOPPED = gauge("dadacat_stopped", "Open circuit breakers by scope: account, sender, channel, destination.", ["scope"])
-STOPPED_PEOPLE = gauge(
-    "dadacat_stopped_people", "People whose replies wait for an open circuit breaker, by its scope.", ["scope"]
-)
+STOPPED = gauge("dadacat_stopped", "Open circuit breakers by scope, from account to destination.", ["scope"])
+STOPPED_PEOPLE = gauge("dadacat_stopped_people", "People who wait for an open circuit breaker, by scope.", ["scope"])
 
 
 def registry() -> CollectorRegistry:

@@ -1,4 +1,4 @@
-"""Show the figures of the whole installation: read from Redis at each scrape; the sweep counts the journal."""
+"""Show the figures of the whole installation at each scrape, and count those of the journal."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, Final
 from inbox.connection import connect
 from inbox.errors import InboxAway
 from inbox.figures import Figures, RedisFigures
+from inbox.ports import Leases
 from inbox.state import InboxState, note
 from journal.ports import Journal
 from journal.states import DEAD_LETTERS, HELD_PARTS
@@ -72,9 +73,12 @@ def show(figures: Figures) -> None:
         gauge.set(nan if known is None else known)
 
 
-def count_journal(journal: Journal, figures: RedisFigures) -> None:
-    """Count what waits for an operator, if it is time. Raises `StoreAway` and `InboxAway`."""
-    if not figures.may_count():
+def count_journal(journal: Journal, leases: Leases, figures: RedisFigures) -> None:
+    """Count what waits for an operator, unless a worker has just done so. Raises `StoreAway` and `InboxAway`.
+
+    The lease on this duty is left to expire: until then nothing is counted again.
+    """
+    if leases.take_duty("figures") is None:
         return
     rows = journal.unsettled.rows
     figures.note(

@@ -1,4 +1,4 @@
-"""The Prometheus metrics of workers and beat: what a worker counts itself, and the figures that all of them read.
+"""The Prometheus metrics of workers and beat: what each counts itself, and the figures that all read.
 
 The names are an interface: dashboards and alarms are built on them. No label holds a number or a text.
 """

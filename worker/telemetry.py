@@ -16,7 +16,6 @@ from prometheus_client import Counter, Histogram
 
 from cat.danger.model import Tier
 from conversation.errors import ConversationError
-from conversation.models import in_milliseconds
 from inbox.payloads import Who
 from inbox.ports import Place, Stop
 from journal.model import ReplyPart, Turn
@@ -199,7 +198,7 @@ def count_unpaid() -> None:
 def count_reply(part: ReplyPart, now_ms: int) -> None:
     """Count how long a text waited for the first message of its reply, which Twilio took now."""
     if part.number == 0 and not part.again:
-        metrics.REPLY_SECONDS.observe(max(0, now_ms - in_milliseconds(part.arrived_at)) / 1000)
+        metrics.REPLY_SECONDS.observe(max(0, now_ms - int(part.arrived.partition("-")[0])) / 1000)
 
 
 def count_status(status: str) -> None:

@@ -1,4 +1,6 @@
-"""Build the Grafana dashboards: `python deploy/observability/dashboards.py` writes `dashboards/*.json` beside it.
+"""Build the Grafana dashboards.
+
+`python deploy/observability/dashboards.py` writes `dashboards/*.json` beside it.
 
 A test holds the files against this program, and each metric in them against the code.
 """

@@ -1,4 +1,4 @@
-"""Each alarm fires and ends, on a real tree that a real Prometheus reads, and the runbook's command is typed.
+"""Each alarm fires and ends on a real tree that a real Prometheus reads.
 
 Every time of the alarms is divided by `FASTER`. `BY_RULE_TEST_ALONE` lists the alarms that are not provoked here:
 `tests/unit/test_alarms.py` evaluates all of them.

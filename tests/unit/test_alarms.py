@@ -1,4 +1,4 @@
-"""The alarms, the dashboards and the runbook say the same; Prometheus's own tool evaluates every alarm."""
+"""Alarms, dashboards and runbook say the same; Prometheus's own tool evaluates every alarm."""
 
 from __future__ import annotations
 

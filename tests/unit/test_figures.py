@@ -83,17 +83,17 @@ def test_what_waits_for_an_operator_is_counted_in_the_journal_by_one_worker_at_a
     noted = RedisFigures(room.redis)
     room.store.aside.add(BadItem(kind="row", name="in#SM9", error="bad"), now=room.now())
 
-    figures.count_journal(room.store, noted)
+    figures.count_journal(room.store, room.inbox.leases, noted)
     assert noted.read().noted == {"held": 0, "dead": 0, "set_aside": 1}
 
     room.texts("hello")
     room.sender.answers.append(refused(21211))
     room.serve()
-    figures.count_journal(room.store, noted)
+    figures.count_journal(room.store, room.inbox.leases, noted)
     assert noted.read().noted["dead"] == 0, "another worker has just counted"
 
     room.ms += 31_000
-    figures.count_journal(room.store, noted)
+    figures.count_journal(room.store, room.inbox.leases, noted)
     figures.show(noted.read())
     assert sample("dadacat_dead_letters") == 1
     assert sample("dadacat_set_aside_items") == 1

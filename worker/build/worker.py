@@ -6,17 +6,13 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 from inbox import ports
-from inbox.figures import RedisFigures
 from runtime.secrets import Keys
 from runtime.settings import Settings
-from worker import metrics
 from worker.budget import Budget
 from worker.build import budget, cat, delivery, inbox, leases, limits, reconcile, twilio, visits
 from worker.build.journal import build_journal
-from worker.figures import count_journal
 from worker.lease import LeaseKeeper
 from worker.memories import Memories
 from worker.receipts import Receipts
@@ -59,7 +55,6 @@ def worker(chosen: Settings, keys: Keys, stopping: Callable[[], bool]) -> Worker
     login = twilio.rotating_login(keys)
     sender = twilio.twilio_sender(chosen, login)
     cat_ = cat.build_cat(chosen)
-    metrics.begin_engines(chosen.engines.names)
     budget_ = budget.budget(chosen, client, inbox_, journal, telemetry)
     marks_ = leases.marks(chosen, telemetry)
     keeper = leases.lease_keeper(chosen, inbox_, marks_, telemetry)
@@ -90,5 +85,5 @@ def worker(chosen: Settings, keys: Keys, stopping: Callable[[], bool]) -> Worker
         budget=budget_,
         inbox=inbox_,
         circuit=inbox.circuit(chosen, client),
-        count_journal=partial(count_journal, journal, RedisFigures(client)),
+        count_journal=reconcile.journal_counter(client, inbox_, journal),
     )
