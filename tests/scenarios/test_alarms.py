@@ -148,6 +148,11 @@ def doctor(world: Watched) -> str:
     return run(world.tree, "doctor").stdout
 
 
+def a_form(sender: str) -> dict[str, str]:
+    """Return the form in which Twilio posts a text."""
+    return {"MessageSid": a_sid(), "AccountSid": ACCOUNT, "From": sender, "To": OUR_NUMBER, "Body": "hi"}
+
+
 @pytest.mark.parametrize(("program", "alarm"), [("beat", "NoBeat"), ("webhook", "NoWebhook")])
 def test_a_process_that_hangs(world: Watched, program: str, alarm: str) -> None:
     with world.halted(program):
@@ -166,8 +171,7 @@ def test_a_redis_that_refuses_us(world: Watched) -> None:
     denied = ["-zrange", "-zadd"]
     operator.acl_setuser("default", enabled=True, nopass=True, keys=["*"], channels=["*"], commands=denied)
     try:
-        form = {"MessageSid": a_sid(), "AccountSid": ACCOUNT, "From": "+15556700002", "To": OUR_NUMBER, "Body": "hi"}
-        assert world.tree.post(form).status_code == 503
+        assert world.tree.post(a_form("+15556700002")).status_code == 503
         world.fires("RedisAway", "TextsNotStored", "StoreDenied")
         assert "NOPERM" in doctor(world) or "cannot be asked" in doctor(world)
     finally:
@@ -177,7 +181,7 @@ def test_a_redis_that_refuses_us(world: Watched) -> None:
     world.ends("RedisAway", "TextsNotStored", "StoreDenied")
 
 
-def test_a_redis_that_is_not_durable_or_nearly_full(world: Watched) -> None:
+def test_a_redis_that_is_not_durable_or_full(world: Watched) -> None:
     with world.tree.redis as client:
         used: Any = client.info("memory")
         client.config_set("appendonly", "no")
@@ -185,6 +189,8 @@ def test_a_redis_that_is_not_durable_or_nearly_full(world: Watched) -> None:
         world.fires("RedisNotDurable", "RedisNearlyFull")
         assert "appendonly is no" in doctor(world)
 
+        client.config_set("maxmemory", int(used["used_memory"] * 0.5))
+        assert world.tree.post(a_form("+15556700003")).status_code == 503
         client.config_set("maxmemory", 0)
         client.config_set("appendonly", "yes")
         world.ends("RedisNotDurable", "RedisNearlyFull")
@@ -287,9 +293,9 @@ def test_webhooks_that_never_come(world: Watched) -> None:
 
 
 def test_signatures_of_a_stranger(world: Watched) -> None:
-    form = {"MessageSid": a_sid(), "AccountSid": ACCOUNT, "From": "+15556700008", "To": OUR_NUMBER, "Body": "hi"}
     for _ in range(20):
-        assert world.tree.post(form, token="a token that leaked and was replaced").status_code == 403
+        answer = world.tree.post(a_form("+15556700008"), token="a token that leaked and was replaced")
+        assert answer.status_code == 403
     world.fires("SignatureFailures")
 
     world.ends("SignatureFailures")

@@ -137,6 +137,13 @@ def test_the_metrics_in_the_runbook_exist() -> None:
     assert asked([RUNBOOK]) - names() == set()
 
 
+def test_what_the_runbook_says_was_tried_is_a_test() -> None:
+    tried = re.findall(r"`(tests/\S+\.py)::(\w+)`", RUNBOOK)
+
+    assert len(tried) > 15
+    assert [name for path, name in tried if f"def {name}(" not in (ROOT / path).read_text()] == []
+
+
 # Prometheus's own tool
 
 
