@@ -35,12 +35,15 @@ SET_ASIDE: Final = counter(
     kind=("row", "person", "message", "report", "memory", "step", "text"),
 )
 TURNS: Final = counter(
-    "dadacat_turns", "Turns by final state, and why there is no reply.", state=tuple(TurnState), reason=("",)
+    "dadacat_turns",
+    "Turns by final state, and why there is no reply.",
+    state=tuple(state for state in TurnState if state is not TurnState.FILED),
+    reason=("",),
 )
 PARTS: Final = counter(
     "dadacat_parts",
     "Reply parts by state after an attempt, and how far a refusal reaches.",
-    state=tuple(PartState),
+    state=(PartState.SENT, PartState.RETRY, PartState.FAILED, PartState.UNKNOWN, PartState.SUPPRESSED),
     scope=tuple(Scope),
 )
 STATUSES: Final = counter(
