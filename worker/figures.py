@@ -37,7 +37,10 @@ _NOTED: Final = {
 
 
 def refresher(chosen: Settings, process: str, trouble: Callable[[], str]) -> Callable[[], None]:
-    """Return the function that sets the figures before each scrape. If Redis is away, they keep their last values."""
+    """Return the function that sets the figures before each scrape.
+
+    If Redis is away, they keep their last values.
+    """
     client = connect(chosen.redis.url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
     figures = RedisFigures(client)
 
