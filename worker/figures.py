@@ -77,9 +77,10 @@ def show(figures: Figures) -> None:
 
 
 def count_journal(journal: Journal, leases: Leases, figures: RedisFigures) -> None:
-    """Count what waits for an operator, unless a worker has just done so. Raises `StoreAway` and `InboxAway`.
+    """Count what waits for an operator, unless a worker has just done so.
 
     The lease on this duty is left to expire: until then nothing is counted again.
+    Raises `StoreAway` and `InboxAway`.
     """
     if leases.take_duty("figures") is None:
         return
