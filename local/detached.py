@@ -69,4 +69,5 @@ def _command(options: UpOptions) -> list[str]:
     command = [str(Path(sys.executable).parent / "dadacat"), "up", "--headless"]
     command += ["--port-base", str(options.port_base), "--data", str(options.data), "--workers", str(options.workers)]
     command += ["--dynamodb", "aws"] if options.aws else []
+    command += ["--observe"] if options.observe else []
     return command + (["--model", "local"] if options.model else [])

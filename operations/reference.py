@@ -18,11 +18,12 @@ from typing import Any, Final, get_args, get_type_hints
 from prometheus_client import Metric
 from pydantic.fields import FieldInfo
 
+import worker.metrics  # noqa: F401 - declares the metrics of workers and beat
 from cat import engines
 from conversation.models import Conversation
 from journal.model import ReplyPart, Turn
 from journal.states import PartState, TurnState
-from runtime import metrics
+from runtime.metrics import REGISTRY
 from runtime.settings import Settings, fields_of
 
 #: What is stored of a field, by its type.
@@ -44,7 +45,11 @@ Every process answers `/metrics`, `/livez` and `/readyz` over HTTP.
 
 A worker sends no heartbeat while it hangs, or while Redis is away.
 Each process counts what it does itself: sum the counters of all workers.
-`dadacat_oldest_waiting_seconds` is the same everywhere.
+The gauges of the whole installation are the same everywhere: each process reads them from Redis at each scrape.
+Take their maximum. The webhook shows only those of them that `/readyz` knows.
+The sweep counts what waits for an operator, once in `LEASE_SECONDS`: held parts, dead letters, items set aside.
+`process` is `webhook`, `worker` or `beat`; `kind` of money is `model` or `sms`; `period` is `day` or `month` (UTC).
+[Dashboards and alarms](../how-to/observe.md) are built on these names.
 The children of a prefork pool count together if `PROMETHEUS_MULTIPROC_DIR` names an empty folder at the worker's start.
 Flower's own `/metrics` has none of these.
 No metric has a telephone number or a text.
@@ -254,7 +259,7 @@ def _row(name: str, field: FieldInfo) -> str:
 
 def metrics_markdown() -> str:
     """Return the page of all metrics."""
-    ours = [metric for metric in metrics.REGISTRY.collect() if metric.name.startswith("dadacat_")]
+    ours = [metric for metric in REGISTRY.collect() if metric.name.startswith("dadacat_")]
     rows = [f"| `{_exposed(metric)}` | {metric.type} | {metric.documentation} |" for metric in ours]
     return _METRICS + "\n".join(rows) + "\n"
 

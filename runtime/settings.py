@@ -544,6 +544,20 @@ class MetricsSettings(Section):
     host: str = setting("METRICS_HOST", "The address at which that port is opened.", "127.0.0.1")
 
 
+class ObservabilitySettings(Section):
+    """Where metrics and alarms are looked at."""
+
+    prometheus_url: HttpUrl | None = setting(
+        "PROMETHEUS_URL",
+        "The address of the Prometheus that reads the metrics. `dadacat doctor` and the console ask it for alarms. "
+        "`dadacat up --observe` sets it.",
+        None,
+    )
+    grafana_url: HttpUrl | None = setting(
+        "GRAFANA_URL", "The address of the Grafana that has the dashboards; the console links to it.", None
+    )
+
+
 class FlowerSettings(Section):
     """The web page of the workers."""
 
@@ -606,6 +620,7 @@ class Settings(BaseSettings):
     worker: WorkerSettings
     logs: LogsSettings
     metrics: MetricsSettings
+    observability: ObservabilitySettings
     flower: FlowerSettings
     simulator: SimulatorSettings
 

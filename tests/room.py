@@ -28,14 +28,13 @@ from inbox.quota import RedisQuota
 from inbox.rates import RedisLimits
 from journal.states import PartState, TurnState
 from journal.store import Journal
-from runtime import metrics
 from sms.memory import InMemorySender
 from sms.messages import DeliveryReport, InboundSms, MessageSid
 from sms.ports import Listed
 from sms.prices import Tariff
 from tests.builders import ANN, LEASE, OUR_NUMBER, PROBE_EVERY, WAKE_AGAIN, WINDOW, a_cat, a_sid, a_text
 from tests.fake_redis import a_redis
-from worker import absence
+from worker import absence, metrics
 from worker.budget import Budget
 from worker.build.visits import compose_visits
 from worker.counting import Counting

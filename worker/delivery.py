@@ -199,11 +199,12 @@ class Delivery:
             mark.abandon()
             raise
         mark.settled()
-        self._telemetry.emit(telemetry.part_attempted(bound))
+        self._telemetry.emit(telemetry.part_attempted(bound, outcome))
         if isinstance(outcome, NotCreated):
             self._heed(visit, claimed, outcome, passage)
         elif isinstance(outcome, Sent):
             self._stops.accepted(passage)
+            telemetry.count_reply(bound, visit.now_ms())
         else:
             self._doubt(visit, claimed, outcome)
         return bound

@@ -72,6 +72,7 @@ class Receipts:
             distrust(self._journal, report.attempt_id, self._inbox.clock.now(), self._telemetry)
         if part.resent == report.attempt_id != part.attempt_id and report.status in DELIVERED:
             self._telemetry.emit(telemetry.repaired("sent twice", part.key))
+        telemetry.count_status(report.status)
         self._aftermath.consider(part)
         if part.unknown_since and part.state is PartState.SENT:
             # the report ended a wait for evidence, so the parts behind this one may go now
