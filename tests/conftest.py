@@ -15,14 +15,18 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import botocore.client
 import pytest
 import redis
 
 from chaos.tree import free_port
 from local.programs import redis_server
 from runtime.settings import without_settings
+from tests.calls import policies, recorder
 
 ROOT = Path(__file__).resolve().parent.parent
+#: The folder of the modules that a process loads to record its calls to AWS.
+CALLS = ROOT / "tests" / "calls"
 
 
 #: Factor on every timeout, because a busy machine may be so many times slower than the one on which the timeouts were
@@ -54,6 +58,21 @@ def no_tree_of_the_developer(tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def calls_to_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Record what this process, and each process that a test starts, calls at AWS; compare it with the policies.
+
+    `scripts/test` names one folder for all its runs, and then asks for permissions that no process used.
+    """
+    folder = os.environ.get("DADACAT_CALLS") or str(tmp_path_factory.mktemp("calls"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DADACAT_CALLS", folder)
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(CALLS), os.environ.get("PYTHONPATH")])))
+        with recorder.recording(botocore.client):
+            yield
+    assert policies.not_allowed(recorder.read(Path(folder))) == set()
 
 
 @pytest.fixture(autouse=True)
