@@ -62,7 +62,7 @@ def no_tree_of_the_developer(tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture(autouse=True, scope="session")
 def calls_to_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Record what this process, and each process that a test starts, calls at AWS; compare it with the policies.
+    """Record what the processes of this run call at AWS, and compare it with their policies.
 
     `scripts/test` names one folder for all its runs, and then asks for permissions that no process used.
     """
@@ -124,15 +124,17 @@ def dynamodb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         end(process)
 
 
-def start_dynamodb(port: int, folder: Path) -> subprocess.Popen[bytes]:
+def start_dynamodb(port: int, folder: Path, host: str = "127.0.0.1") -> subprocess.Popen[bytes]:
     python = Path(sys.prefix) / "dynamodb" / "bin" / "python"
     assert python.exists(), "the embedded DynamoDB is not installed: run scripts/install"
     server = ROOT / "local" / "dynamodb.py"
     with (folder / "server.txt").open("wb") as log:
         process = subprocess.Popen(
-            [str(python), "-P", str(server), "--port", str(port), "--data", str(folder)], stdout=log, stderr=log
+            [str(python), "-P", str(server), "--host", host, "--port", str(port), "--data", str(folder)],
+            stdout=log,
+            stderr=log,
         )
-    wait_until(lambda: http_ok(f"http://127.0.0.1:{port}/"), what="DynamoDB's answer")
+    wait_until(lambda: http_ok(f"http://{host}:{port}/"), what="DynamoDB's answer")
     return process
 
 

@@ -1,6 +1,6 @@
-"""What the policies of `deploy/aws/services.yaml` allow each process, and how that differs from what was called.
+"""What the policies of `deploy/aws/services.yaml` allow each process, against what was called.
 
-    python -m tests.calls.policies FOLDER      print the differences; end with 1 if there is one
+python -m tests.calls.policies FOLDER      print the differences; end with 1 if there is one
 """
 
 from __future__ import annotations
@@ -20,8 +20,12 @@ from tests.calls.recorder import Call
 AWS = Path(__file__).resolve().parent.parent.parent / "deploy" / "aws"
 #: The role that each deployed process has; none of them has a second one.
 ROLES = {
-    "webhook": "WebhookRole", "worker": "WorkerRole", "beat": "BeatRole", "flower": "BeatRole", "operator": "OperatorRole",
-}  # fmt: skip
+    "webhook": "WebhookRole",
+    "worker": "WorkerRole",
+    "beat": "BeatRole",
+    "flower": "BeatRole",
+    "operator": "OperatorRole",
+}
 #: What a process does only where no stack has made the tables; without the permission it goes on.
 OF_THE_STACK = {"dynamodb:CreateTable", "dynamodb:UpdateTimeToLive"}
 #: Services whose calls are made by the product; a collector writes logs.

@@ -1,4 +1,4 @@
-"""Record which process calls what at AWS: a line for each process role, IAM action and resource.
+"""Record which process calls what at AWS: a line for each role, IAM action and resource.
 
 A call is translated into the actions that IAM checks, a transaction into those of its elements
 (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html).

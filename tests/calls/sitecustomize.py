@@ -1,5 +1,6 @@
-"""Record the calls to AWS of a process that a test starts. Python imports this module at the process's start.
+"""Record the calls to AWS of a process that a test starts.
 
+Python imports this module at the start of the process.
 Its folder is on PYTHONPATH while tests run; the variable `DADACAT_CALLS` names the folder for the records.
 """
 
