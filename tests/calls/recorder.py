@@ -87,7 +87,7 @@ def checked(service: str, operation: str, request: Mapping[str, Any]) -> Iterato
         case "dynamodb", "BatchGetItem" | "BatchWriteItem":
             for name in request["RequestItems"]:
                 yield f"dynamodb:{operation}", _table(name)
-        case "dynamodb", _:
+        case "dynamodb", _ if "TableName" in request:
             index = f"/index/{request['IndexName']}" if "IndexName" in request else ""
             yield f"dynamodb:{operation}", _table(request["TableName"]) + index
         case "bedrock-runtime", "Converse":
