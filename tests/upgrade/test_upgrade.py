@@ -24,7 +24,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
         yield running
 
 
-@pytest.mark.parametrize(("webhook", "worker"), itertools.product(RELEASES, RELEASES))
+@pytest.mark.parametrize(("webhook", "worker"), list(itertools.product(RELEASES, RELEASES)))
 def test_each_webhook_works_with_each_worker(
     running: Installation, previous: Release, webhook: str, worker: str
 ) -> None:
