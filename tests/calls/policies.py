@@ -80,15 +80,13 @@ def _resource(written: str) -> str:
 class _Loader(yaml.SafeLoader):
     """Reads CloudFormation's tags too."""
 
-    def tagged(self, tag: str, node: yaml.Node) -> dict[str, Any]:
+    def tagged(self, tag: str, node: yaml.ScalarNode | yaml.SequenceNode | yaml.MappingNode) -> dict[str, Any]:
         """Return a tag in its long form."""
-        match node:
-            case yaml.ScalarNode():
-                value: Any = self.construct_scalar(node)
-            case yaml.SequenceNode():
-                value = self.construct_sequence(node, deep=True)
-            case _:
-                value = self.construct_mapping(node, deep=True)
+        value: Any = (
+            self.construct_scalar(node) if isinstance(node, yaml.ScalarNode)
+            else self.construct_sequence(node, deep=True) if isinstance(node, yaml.SequenceNode)
+            else self.construct_mapping(node, deep=True)
+        )  # fmt: skip
         if tag == "GetAtt" and isinstance(value, str):
             value = value.split(".", 1)
         return {tag if tag in ("Ref", "Condition") else f"Fn::{tag}": value}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -59,7 +59,7 @@ def test_what_one_release_took_is_answered_by_the_other(running: Installation, p
 
 
 def test_a_rolling_upgrade_and_a_rolling_restart_lose_nothing(
-    running: Installation, previous: Release, record_property: pytest.RecordProperty
+    running: Installation, previous: Release, record_property: Callable[[str, object], None]
 ) -> None:
     processes = [running.start(role, previous) for role in ("worker", "worker", "webhook", "beat")]
     before = len(running.people.texts)
