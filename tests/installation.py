@@ -1,4 +1,4 @@
-"""An installation whose processes a test starts and stops one by one: of any release, on any machine."""
+"""An installation whose processes, of any release on any machine, a test starts and stops."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ class Installation:
         self.processes.remove(process)
 
     def post_texts_to(self, machine: Machine, fallback: Machine | None = None) -> None:
-        """Have the carrier post texts to the webhook on a machine, and to that on another one if it fails."""
+        """Have the carrier post texts to the webhook on a machine, or else to that of `fallback`."""
         urls = [webhook_urls.for_texts(self.url(one)) if one else "" for one in (machine, fallback)]
         self.outside.post_texts_to(urls[0], fallback=urls[1])
 
@@ -178,7 +178,7 @@ class Installation:
             sender.join()
 
     def come_to_rest(self, *, excuse: str = "") -> Verdict:
-        """Wait until nothing is under way; return how each text ended. `excuse`: why a reply may be in doubt."""
+        """Wait until nothing is under way. `excuse`: why replies may be in doubt."""
         verdict = Verdict()
 
         def rests() -> bool:
@@ -194,7 +194,7 @@ class Installation:
         return verdict
 
     def _is_served_since(self, moment: float, machine: Machine) -> bool:
-        """Return whether a process that started after `moment` answers at the port, which several may share."""
+        """Return whether a process that started after `moment` answers; several may share the port."""
         try:
             page = httpx.get(f"{self.url(machine)}/metrics", timeout=2).text
         except httpx.TransportError:

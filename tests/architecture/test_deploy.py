@@ -156,5 +156,5 @@ def test_marks_of_a_pod_outlive_its_containers() -> None:
 def test_a_process_may_write_where_its_task_mounts_a_volume() -> None:
     mounted = {mount["ContainerPath"] for task in TASKS.values() for mount in task["MountPoints"]}
 
-    assert mounted == {"/tmp"}  # noqa: S108 - a path inside the container
-    assert re.findall(r"^VOLUME (\S+)", (ROOT / "deploy" / "Dockerfile").read_text(), re.MULTILINE) == ["/tmp"]  # noqa: S108 - the same
+    declared = re.findall(r"^VOLUME (\S+)", (ROOT / "deploy" / "Dockerfile").read_text(), re.MULTILINE)
+    assert mounted == set(declared)

@@ -97,12 +97,12 @@ def checked(service: str, operation: str, request: Mapping[str, Any]) -> Iterato
 
 
 def _table(name: str) -> str:
-    """Return which of the two tables has this name; tests call the journal's table `...Messages` or `...M`."""
+    """Return which table has this name; tests call the journal's `...Messages` or `...M`."""
     return "messages" if "Messages" in name or name.endswith("M") else "conversations"
 
 
 def _role() -> str:
-    """Return the role of this process; empty if a test makes the call itself, or a worker is trying."""
+    """Return this process's role; empty if a test itself makes the call, or a worker tries."""
     frames = list(_frames())
     if any(function == TRYING for _, function in frames):
         return ""

@@ -1,4 +1,4 @@
-"""Two machines on one Redis and one store: each is a network namespace with its own webhook, workers and beat."""
+"""Two machines, each a network namespace, on one Redis and one store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rotation of Twilio's auth token: at every moment each process takes the token with which Twilio signs."""
+"""The rotation of Twilio's auth token: each process always takes the token that signs."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Missing(Exception):
 
 @dataclass
 class Aws:
-    """Secrets Manager and ECS: the secret's versions, and the tokens that the running processes have."""
+    """Secrets Manager and ECS: the secret's versions, and the running processes' tokens."""
 
     account: Account
     values: dict[str, str] = field(

@@ -1,4 +1,4 @@
-"""Two releases beside each other on one queue and one set of tables: every text is answered once, in order."""
+"""Two releases on one queue and one set of tables: every text is answered once, in order."""
 
 from __future__ import annotations
 
