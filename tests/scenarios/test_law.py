@@ -206,6 +206,24 @@ def test_each_number_has_its_own_conversation_where_that_is_wanted(own_tree: Cal
     assert tree.rows(f"{person}/{other}") == []
 
 
+def test_an_erased_person_stays_opted_out_until_start(tree: Tree) -> None:
+    person = "+15556660031"
+    tree.text("STOP", sender=person)
+    settled(tree, person, 1)
+    dadacat(tree, "conversations", "forget", person, "--yes")
+
+    # Posted to the webhook directly, because the simulated carrier itself blocks replies after STOP.
+    form = {"MessageSid": "SM" + "e" * 32, "AccountSid": ACCOUNT, "From": person, "To": OUR_NUMBER, "Body": "hello?"}
+    assert tree.post(form).status_code == 200
+    settled(tree, person, 1)
+    assert tree.replies(person) == []
+
+    tree.text("START", sender=person)
+    settled(tree, person, 2)
+    tree.text("hello again", sender=person)
+    answered(tree, person, 1)
+
+
 Broken = Mapping[str, str]
 
 
