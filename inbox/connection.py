@@ -5,12 +5,15 @@ Redis must keep what it acknowledged: `appendonly yes`, `appendfsync always`, `m
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 import redis
 from redis.backoff import NoBackoff
+from redis.driver_info import DriverInfo
 from redis.retry import Retry
 
 from inbox.errors import InboxAway, InboxRefuses
@@ -34,6 +37,8 @@ OPTIONS: Final[Mapping[str, float]] = {
 }
 
 
+#: What precedes a process's role in the names of its connections.
+PROCESS: Final = "dadacat-"
 #: After these errors the connection is closed: a replica's next connection asks for the primary's address again.
 _CLOSING: Final = (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError)
 #: First words of Redis's errors that mean: the command is wrong. Every other word describes the server's own state,
@@ -43,13 +48,19 @@ _OUR_MISTAKES: Final = frozenset({"ERR", "WRONGTYPE", "NOSCRIPT", "CROSSSLOT"})
 _LOGIN: Final = (redis.AuthenticationError, redis.exceptions.AuthorizationError, redis.exceptions.NoPermissionError)
 
 
-def connect(url: str, **options: float) -> redis.Redis:
+def connect(url: str, role: str = "", **options: float) -> redis.Redis:
     """Return a client that notices a dead or half-open connection and never repeats a command.
 
     A command whose answer was lost may have taken effect: the caller decides whether to repeat it.
-    `options` replace some of `OPTIONS`.
+    `role`: as which process of ours Redis lists the connections. `options` replace some of `OPTIONS`.
     """
-    return redis.Redis.from_url(url, **{**OPTIONS, **options}, retry=one_attempt())
+    given: Any = {**OPTIONS, **options}
+    return redis.Redis.from_url(url, **given, retry=one_attempt(), driver_info=driver(role or "command"))
+
+
+def driver(role: str) -> DriverInfo:
+    """Return what a connection tells Redis of its process: `inbox.processes` reads it back."""
+    return DriverInfo().add_upstream_driver(f"{PROCESS}{role}", f"{version('dadacat')}+{os.getpid()}")
 
 
 def one_attempt() -> Retry:

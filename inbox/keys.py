@@ -42,6 +42,9 @@ BUDGET_EPOCH: Final = "purse:epoch"
 #: Hash, during a recount: its epoch, day, cursor, the counting process (`counter`) and its deadline (`until`).
 RECOUNT: Final = "purse:count"
 
+#: Stream of what operators did in the console, each entry before it is done; the newest `inbox.console.AUDITED`.
+AUDIT: Final = "console:audit"
+
 #: What precedes a person or a duty in the key of its lease; the script `due` appends the rest.
 LEASE_PREFIX: Final = "lease:"
 
@@ -150,3 +153,16 @@ def fields_of(who: str) -> list[str]:
     They hold amounts, and the turns of a last line and of urgent replies.
     """
     return [f"{kind}:{who}" for kind in ("model", "sms", "last", "urgent:danger", "urgent:help")]
+
+
+def console_session(digest: str) -> str:
+    """Hash of one login at the console, by the digest of its cookie; for `inbox.console.IDLE`.
+
+    Fields: `name`, `role`, `stamp`, `csrf`, `begun`, `said`, and `shown:` with a person's hash.
+    """
+    return f"console:session:{digest}"
+
+
+def console_tries(address: str) -> str:
+    """Count of the attempts to log in to the console from one address, `all` for all; for `inbox.console.TRIES_IN`."""
+    return f"console:tries:{address}"

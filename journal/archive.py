@@ -39,6 +39,11 @@ class Archive:
         """Yield every conversation's item, in no order."""
         return each(self._tables, Query(table=self._names.conversations, limit=ITEMS_A_PAGE))
 
+    def endangered(self) -> Iterator[Row]:
+        """Yield the items of the people in whose texts danger was heard, by scanning every item."""
+        query = Query(table=self._names.conversations, only=Attr("danger").exists(), limit=ITEMS_A_PAGE)
+        return each(self._tables, query)
+
     def item(self, user_id: str) -> Row | None:
         """Return a person's item."""
         return self._tables.get(self._names.conversations, {"user_id": user_id})

@@ -71,6 +71,11 @@ def charge_of(price: str | None, unit: str | None) -> int | None:
         return None
 
 
+def has_cost(row: Mapping[str, Any]) -> bool:  # Any: DynamoDB's values
+    """Return whether a row may have cost something: it names the engine and when."""
+    return "engine" in row and ("answered_at" in row or "persisted_at" in row)
+
+
 def cost_of(row: Mapping[str, Any]) -> Cost | None:  # Any: DynamoDB's values
     """Return the cost that a row records; None if it records none."""
     name = RowName(user_id=row["user_id"], key=row["message_key"])

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pygal
 from pygal.style import Style
 
-from journal.spending import Cost
+from journal.spending import Cost, cost_of, has_cost
 from journal.store import Journal
 from operations.progress import Progress, silent, with_progress
 from runtime.isolation import SetAside
@@ -87,6 +87,13 @@ def gather(
     }
     lines, total = summed(with_progress(journal.costs.since(since, set_aside), "costs", progress), keys[by])
     return sorted(lines, key=lambda line: line.name if by == "day" else -line.total), total
+
+
+def of_person(journal: Journal, person: str) -> Line:
+    """Return what a person's replies ever cost. Reads the person's rows. Raises `StoreAway`."""
+    costs = (cost_of(row) for row in journal.archive.rows(person) if has_cost(row))
+    _, total = summed((cost for cost in costs if cost is not None), lambda _: "")
+    return total
 
 
 def first(lines: Sequence[Line], by: str, limit: int) -> Sequence[Line]:

@@ -53,6 +53,8 @@ CHECK_SECONDS: Final = 6.0
 ENGINE_SECONDS: Final = 12.0
 #: Checks with more time.
 SLOWER_CHECKS: Final = {"engines": ENGINE_SECONDS + 3.0}
+#: Checks that cost money.
+COSTLY: Final = frozenset({"engines"})
 #: The text that an engine is asked to answer.
 PROBE: Final = Heard(history=[], texts=["hello, cat. are you there?"], seed="doctor")
 TIMEOUT_SECONDS: Final = 3.0
@@ -101,11 +103,12 @@ def wrong(what: str, remedy: str) -> Result:
     return Level.WRONG, what, remedy
 
 
-def examine(chosen: Settings) -> list[Finding]:
-    """Run all checks and return their findings; each engine is asked once, at its price."""
-    with ThreadPoolExecutor(len(CHECKS), thread_name_prefix="doctor") as pool:
+def examine(chosen: Settings, *, leaving_out: frozenset[str] = frozenset()) -> list[Finding]:
+    """Run the checks and return their findings; each engine is asked once, at its price."""
+    checks = {where: check for where, check in CHECKS.items() if where not in leaving_out}
+    with ThreadPoolExecutor(len(checks), thread_name_prefix="doctor") as pool:
         # the thread itself reads the generator to its end
-        futures = {where: pool.submit(lambda check: list(check(chosen)), check) for where, check in CHECKS.items()}
+        futures = {where: pool.submit(lambda check: list(check(chosen)), check) for where, check in checks.items()}
         started_at = time.monotonic()
         findings: list[Finding] = []
         for where, future in futures.items():

@@ -10,6 +10,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from journal import story
+from journal.model import Turn
 from journal.store import Journal
 from journal.story import Story
 from operations.errors import NotFound
@@ -18,7 +19,12 @@ from sms.twilio import TwilioMessageList
 
 
 def explain(journal: Journal, message_list: TwilioMessageList, sid: str, *, person: str | None = None) -> Story:
-    """Return the story of the text `sid`, inbound or outbound.
+    """Return the story of the text `sid`. Raises what `turn_of` raises."""
+    return story.tell(journal, turn_of(journal, message_list, sid, person=person))
+
+
+def turn_of(journal: Journal, message_list: TwilioMessageList, sid: str, *, person: str | None = None) -> Turn:
+    """Return the turn to which the text `sid` belongs, inbound or outbound.
 
     `person` is the person of that text, such as `+15551230001`, or None if unknown.
     Raises `NotFound` if neither the journal nor Twilio knows the sid, `StoreAway`.
@@ -34,4 +40,4 @@ def explain(journal: Journal, message_list: TwilioMessageList, sid: str, *, pers
         turn = journal.turns.get(row.user_id, row.sid)
     if turn is None:
         raise NotFound(f"{sid} belongs to a turn that is gone")
-    return story.tell(journal, turn)
+    return turn

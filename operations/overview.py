@@ -27,12 +27,9 @@ from inbox.stopped import Stopped, described
 from inbox.times import moment
 from journal.states import DEAD_LETTERS, HELD_PARTS
 from journal.store import Journal
+from operations import marks
 from operations.recent import Recent, Recents
 from runtime.money import MICRO, dollars
-from runtime.settings import Settings
-from worker.build.budget import caps
-from worker.build.inbox import circuit
-from worker.proofs import DISTRUSTED
 
 #: Lists of the journal are read again after this time: they change when an operator or the reconciler acts.
 LISTS_SECONDS: Final = 5.0
@@ -223,16 +220,10 @@ class Overviews:
                     for bucket in (HELD_PARTS, DEAD_LETTERS)
                 )
                 aside = sum(1 for _ in islice(self._journal.aside.all(), MOST_LISTED))
-                distrusted = unsettled.watermark(DISTRUSTED)
+                distrusted = marks.distrusted_since(self._journal)
                 self._lists = Lists(held=held, dead=dead, set_aside=aside, distrusted_since=distrusted)
                 self._lists_due = self._monotonic() + LISTS_SECONDS
             return self._lists
-
-
-def build(chosen: Settings, journal: Journal, client: redis.Redis) -> Overviews:
-    """Return the reader of the installation that the settings name."""
-    models, messages = caps(chosen.budgets)
-    return Overviews(journal, client, circuit(chosen, client), caps={"model": models, "sms": messages})
 
 
 def why(person: WaitingPerson, now_ms: int) -> str:

@@ -19,7 +19,7 @@ from conversation.entries import accepted_at
 from conversation.models import parse_time
 from conversation.table import Row
 from journal.model import RowName
-from journal.spending import cost_of
+from journal.spending import cost_of, has_cost
 from journal.store import Journal
 from operations.costs import Line
 from operations.stats import Stats, count
@@ -172,8 +172,7 @@ def _moment(row: Row, attribute: str) -> datetime | None:
 
 
 def _add_cost(digest: Recent, row: Row, now: datetime) -> None:
-    # as `journal.costs.Costs` reads them: a row that cost something names its engine and a time
-    if "engine" not in row or ("answered_at" not in row and "persisted_at" not in row):
+    if not has_cost(row):
         return
     cost = cost_of(row)
     today = now.astimezone(UTC).date()

@@ -70,11 +70,12 @@ def gather(
         **counted(rows, since=since, set_aside=set_aside).to_json(),
         "since": since.isoformat(timespec="seconds"),
         "oldest_waiting_seconds": _oldest_waiting_seconds(inbox),
-        "stopped": [_stopped(stop) for stop in circuit.stopped()],
+        "stopped": [stopped_as_json(stop) for stop in circuit.stopped()],
     }
 
 
-def _stopped(stop: Stopped) -> dict[str, Any]:  # Any: JSON
+def stopped_as_json(stop: Stopped) -> dict[str, Any]:  # Any: JSON
+    """Return an open circuit as a JSON object."""
     return {
         "scope": stop.scope,
         "name": stop.name,

@@ -56,6 +56,9 @@ THINK_SECONDS = _histogram("dadacat_think_seconds", "Time to generate a reply, b
 DANGERS = _counter("dadacat_dangers", "Replies to texts in which danger was heard, by tier.", ["tier"])
 MEMORIES = _counter("dadacat_memories", "Summaries of old turns into memories, by outcome.", ["outcome"])
 RECEIPTS = _counter("dadacat_receipts", "Delivery reports by outcome.", ["outcome"])
+CONSOLE_LOGINS = _counter(
+    "dadacat_console_logins", "Attempts to log in to the console: done, refused, limited.", ["outcome"]
+)
 REPAIRED = _counter("dadacat_repaired", "Rows and texts that the reconciler queued again.", ["kind"])
 
 
