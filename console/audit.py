@@ -69,7 +69,8 @@ class Audit:
 
     @translated()
     def _add(self, fields: dict[str, str]) -> str:
-        entry_id: Any = self._redis.xadd(keys.AUDIT, dict(fields), maxlen=KEPT, approximate=False)
+        entry: dict[Any, Any] = dict(fields)  # Any: redis-py's own, of every kind
+        entry_id: Any = self._redis.xadd(keys.AUDIT, entry, maxlen=KEPT, approximate=False)
         return str(entry_id.decode())
 
 

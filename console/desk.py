@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
 
 import redis
 
@@ -17,19 +16,13 @@ from journal.store import Journal
 from operations.alarms import Prometheus
 from operations.dead_letters import DeadLetters
 from operations.doctor import Finding
+from operations.explain import MessageList
 from operations.forget import Receipt
 from operations.held import HeldReplies
 from operations.overview import Overviews
 from operations.people import PeopleByHash
 from operations.tables import TableFigures
 from runtime.isolation import BadItem
-
-
-class MessageList(Protocol):
-    """The carrier's list, as far as a page needs it."""
-
-    def person_of(self, sid: str) -> str | None:
-        """Return the person of a message. Raises `CarrierAway`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

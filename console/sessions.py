@@ -141,7 +141,8 @@ class Sessions:
     def _write(self, digest: str, fields: Mapping[str, str]) -> None:
         key = keys.console_session(digest)
         with self._redis.pipeline(transaction=True) as pipe:
-            pipe.hset(key, mapping=dict(fields))
+            for name, value in fields.items():
+                pipe.hset(key, name, value)
             pipe.expire(key, IDLE)
             pipe.execute()
 

@@ -28,8 +28,8 @@ Commands find the services of `dadacat up` in its data folder: the one that `--d
 The last one counts only if neither the environment nor `.env` names an installation of its own.
 Settings in the environment and in `.env` take precedence over those of `dadacat up`; if `--data` names it, they do not
 count.
-Every command takes `--data`; for `webhook`, `worker`, `beat`, `flower`, `simulator` and `console`, it is the only way to
-a tree.
+Every command takes `--data`; for `webhook`, `worker`, `beat`, `flower`, `simulator` and `console`, it is the only way
+to a tree.
 `eval "$(dadacat env)"` gives any other program the settings of the tree.
 AWS is used only if the environment or `.env` names an installation, never because nothing else was found.
 

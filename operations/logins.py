@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -26,8 +27,6 @@ SHORTEST: Final = 12
 LONGEST: Final = 256
 _NAME: Final = re.compile(r"[A-Za-z0-9._@-]{1,64}")
 _HASHER: Final = PasswordHasher()
-#: Verified if the name is unknown, so that the answer takes as long as for a known one.
-_NO_LOGIN: Final = _HASHER.hash(secrets.token_hex(16))
 
 
 class Role(StrEnum):
@@ -56,7 +55,7 @@ def verified(logins: Mapping[str, Login], name: str, password: str) -> Login | N
     """Return the login with this name and password; None takes as long, whether or not the name is known."""
     login = logins.get(name)
     if login is None:
-        _accepts(_NO_LOGIN, password)
+        _accepts(_of_no_login(), password)
         return None
     return login if login.accepts(password) else None
 
@@ -96,6 +95,12 @@ def _login(line: str, path: Path) -> Login:
     if not _NAME.fullmatch(name) or role not in {*Role} or not hash_.startswith("$argon2"):
         raise WrongArgument(f"{path} is no file of logins: write it with dadacat console password")
     return Login(name=name, role=Role(role), hash=hash_)
+
+
+@cache
+def _of_no_login() -> str:
+    """Return a hash to verify if the name is unknown, so that the answer takes as long as for a known one."""
+    return _HASHER.hash(secrets.token_hex(16))
 
 
 def _accepts(hash_: str, password: str) -> bool:

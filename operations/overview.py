@@ -277,15 +277,15 @@ def _troubles(
 
 
 def _lists(lists: Lists) -> Iterator[Trouble]:
-    for number, what, where in (
-        (lists.held, "may have been sent, and need your decision", "held"),
-        (lists.dead, "could not be finished: dead letters", "dead-letters"),
-        (lists.set_aside, "were set aside", "set-aside"),
+    for number, one, many, what, where in (
+        (lists.held, "reply", "replies", "may have been sent: decide what becomes of it", "held"),
+        (lists.dead, "dead letter", "dead letters", "could not be finished", "dead-letters"),
+        (lists.set_aside, "item", "items", "could not be handled, and the others went on", "set-aside"),
     ):
         if number:
-            noun = "replies" if where == "held" else "items"
             much = f"{number} or more" if number >= MOST_LISTED else str(number)
-            yield Trouble(level=Level.ATTENTION, what=f"{much} {noun} {what}", where=where)
+            what = f"{much} {one if number == 1 else many} {what}"
+            yield Trouble(level=Level.ATTENTION, what=what, where=where)
     if lists.distrusted_since is not None:
         what = f"marks of killed workers are not believed since {lists.distrusted_since:%Y-%m-%d %H:%M}"
         yield Trouble(level=Level.ATTENTION, what=what, where="health")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from starlette.responses import JSONResponse, Response
 
@@ -75,6 +75,6 @@ class Now:
             asked, "waiting.html", "Waiting", overview=overview, waiting=rows, in_flight=flying, unread=unread.items
         )
 
-    def _values(self) -> dict[str, object]:
+    def _values(self) -> dict[str, Any]:  # Any: what the template prints
         prometheus = self._desk.prometheus
         return {"overview": self.look(), "alarms": prometheus.alarms() if prometheus else None}

@@ -59,7 +59,9 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 def test_its_status_names_every_process(machine: Machine) -> None:
     status = json.loads(machine.run("status", "--json").stdout)
 
-    assert {"redis", "dynamodb", "simulator", "webhook", "worker-1", "beat", "flower"} == set(status["processes"])
+    assert {"redis", "dynamodb", "simulator", "webhook", "worker-1", "beat", "flower", "console"} == set(
+        status["processes"]
+    )
     for pid in status["processes"].values():
         os.kill(pid, 0)
 

@@ -20,7 +20,7 @@ from local.plan import UpOptions, make_plan
 pytestmark = pytest.mark.filterwarnings("ignore::ImportWarning")
 
 #: Ports of one tree.
-PORTS = 7
+PORTS = 10
 #: Commands that run until they are stopped.
 ENDLESS = {"up", "webhook", "worker", "beat", "flower", "simulator"}
 #: Commands whose output is of a form of its own: processes log, a poem is a poem, a chat is a stream.

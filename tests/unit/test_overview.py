@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 
+from conversation.table import Row
 from inbox.budget import Caps
 from inbox.ports import Place, Stop
 from operations.overview import Level, Overview, Overviews, span
@@ -116,7 +118,12 @@ def test_the_journal_is_read_again_only_when_the_digest_is_old_enough() -> None:
     room, seconds = Room(), [0.0]
     reads: list[int] = []
     states = room.store.archive.states
-    room.store.archive.states = lambda: reads.append(1) or states()  # type: ignore[method-assign]
+
+    def counted() -> Iterator[Row]:
+        reads.append(1)
+        return states()
+
+    room.store.archive.states = counted  # type: ignore[method-assign]
     recents = Recents(room.store, room.now, monotonic=lambda: seconds[0])
 
     assert recents.latest() is None
