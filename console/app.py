@@ -25,7 +25,7 @@ from starlette.types import ASGIApp
 from console.actions import SEE_OTHER, Action, Actions
 from console.asked import Asked, UnusableForm, form_of
 from console.desk import Desk
-from console.entrance import Entrance, address_of, bare
+from console.entrance import Entrance, bare
 from console.pages import Page
 from console.pages.decisions import Decisions
 from console.pages.figures import Figures
@@ -106,7 +106,9 @@ class _Console:
 
     def _act(self, action: Action) -> Endpoint:
         return self._behind(
-            lambda request, asked: run_in_threadpool(self._actions.answer, action, asked, address_of(request))
+            lambda request, asked: run_in_threadpool(
+                self._actions.answer, action, asked, self._desk.doors.address(request)
+            )
         )
 
     def _behind(self, answer: Callable[[Request, Asked], Awaitable[Response]]) -> Endpoint:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from console.sessions import LONGEST, Session, Sessions, stamp
@@ -31,10 +31,12 @@ class Proxy:
 
     def name(self, headers: Mapping[str, str]) -> str | None:
         """Return the operator whom the proxy has logged in; None if the request did not come through it."""
+        return headers.get(self.header) or None if self.is_it(headers) else None
+
+    def is_it(self, headers: Mapping[str, str]) -> bool:
+        """Return whether a request came through the proxy."""
         given = headers.get(PROXY_SECRET_HEADER, "")
-        if not secrets.compare_digest(given.encode(), self.secret.encode()):
-            return None
-        return headers.get(self.header) or None
+        return secrets.compare_digest(given.encode(), self.secret.encode())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,13 @@ class Doors:
             return None, ""
         token = self.sessions.open(self._login(name))
         return self.sessions.find(token), token
+
+    def address(self, request: Request) -> str:
+        """Return the address from which a request came, as far as the proxy, if it proves itself, passes it on."""
+        passed_on = request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
+        if passed_on and self.proxy is not None and self.proxy.is_it(request.headers):
+            return passed_on[:64]
+        return request.client.host if request.client else "unknown"
 
     def enter(self, name: str, password: str) -> Login | None:
         """Return the login with this name and password. Takes a moment."""

@@ -81,7 +81,7 @@ class Entrance:
 
     async def _try(self, request: Request, name: str, password: str) -> tuple[Login | None, str, int]:
         """Return the login; or None, with the reason and its status."""
-        doors, address = self._desk.doors, address_of(request)
+        doors, address = self._desk.doors, self._desk.doors.address(request)
         if not await run_in_threadpool(doors.sessions.may_try, address):
             metrics.CONSOLE_LOGINS.labels(outcome="limited").inc()
             log.warning("login limited", address=address)
@@ -100,7 +100,7 @@ class Entrance:
         self._desk.audit.end(entry, "refused")
 
     def _let_in(self, request: Request, login: Login, next_: str) -> Response:
-        doors, address = self._desk.doors, address_of(request)
+        doors, address = self._desk.doors, self._desk.doors.address(request)
         entry = self._desk.audit.begin(name=login.name, address=address, what="login")
         old, _ = doors.session(request)
         if old is not None:
@@ -130,11 +130,6 @@ def bare(views: Views, words: str, status: int) -> Response:
     page = views.bare("bare.html", "DadaCat", status=status, message=words)
     page.headers["cache-control"] = "no-store"
     return page
-
-
-def address_of(request: Request) -> str:
-    """Return the address from which a request came."""
-    return request.client.host if request.client else "unknown"
 
 
 def _basic(header: str) -> tuple[str, str]:

@@ -284,8 +284,8 @@ def _lists(lists: Lists) -> Iterator[Trouble]:
     ):
         if number:
             much = f"{number} or more" if number >= MOST_LISTED else str(number)
-            what = f"{much} {one if number == 1 else many} {what}"
-            yield Trouble(level=Level.ATTENTION, what=what, where=where)
+            noun = one if number == 1 else many
+            yield Trouble(level=Level.ATTENTION, what=f"{much} {noun} {what}", where=where)
     if lists.distrusted_since is not None:
         what = f"marks of killed workers are not believed since {lists.distrusted_since:%Y-%m-%d %H:%M}"
         yield Trouble(level=Level.ATTENTION, what=what, where="health")

@@ -349,6 +349,19 @@ def test_a_proxys_header_counts_only_with_the_proxys_secret(room: Room, logins_f
     assert console.get("/", headers={**name, **secret}).status_code == 200
 
 
+def test_an_address_is_believed_from_the_proxy_alone(room: Room, logins_file: Path) -> None:
+    desk = a_desk(room, logins_file)
+    console = Console(replace(desk, doors=replace(desk.doors, proxy=a_proxy())))
+    for number in range(TRIES):
+        console.client.headers["X-Forwarded-For"] = f"192.0.2.{number}"
+        console.log_in(password="guess-guess-guess")
+    assert console.log_in().status_code == 429
+
+    console.client.headers.update({"X-Forwarded-For": "192.0.2.99", "X-Console-Proxy-Secret": "s" * 32})
+    assert console.log_in().status_code == 303
+    assert console.desk.audit.latest(1)[0].address == "192.0.2.99"
+
+
 def test_a_name_that_only_the_proxy_knows_may_look(room: Room, logins_file: Path) -> None:
     desk = a_desk(room, logins_file)
     console = Console(replace(desk, doors=replace(desk.doors, proxy=a_proxy())))
