@@ -1,4 +1,4 @@
-"""What an operator can do in the console. Every action passes `Actions.answer`: there is no other way to one.
+"""What an operator can do in the console, and the one way to it, `Actions.answer`.
 
 In this order: the session's token must be in the form, the login must have the role, the audit log must take the entry,
 then the action is done, and the log is told what became of it.
@@ -77,9 +77,9 @@ class Actions:
         return self._views.page(asked, "question.html", question.title, question=question)
 
     def answer(self, action: Action, asked: Asked, address: str) -> Response:
-        """Do what a posted form asks for, once it is in the audit log. Raises `InboxAway`, and what the action raises.
+        """Do what a posted form asks for, once it is in the audit log.
 
-        `address`: from which the request came.
+        `address`: from which the request came. Raises `InboxAway`, and what the action raises.
         """
         if not asked.is_ours():
             return self._refused(asked, "this form is from another session: open the page again")

@@ -30,6 +30,7 @@ from console.pages import Page
 from console.pages.decisions import Decisions
 from console.pages.figures import Figures
 from console.pages.now import Now
+from console.pages.person_actions import PersonActions
 from console.pages.persons import Persons
 from console.stream import Stream
 from console.views import Views
@@ -82,7 +83,7 @@ class _Console:
         entrance, stream = Entrance(self._desk, self._views), Stream(self._desk.doors, self._now)
         figures = Figures(self._desk, self._views, self._now)
         pages = [*self._now.pages(), *decisions.pages(), *persons.pages(), *figures.pages()]
-        actions = [*decisions.actions(), *persons.actions(), *figures.actions()]
+        actions = [*decisions.actions(), *PersonActions(self._desk, self._views).actions(), *figures.actions()]
         return [
             Route("/livez", _alive, methods=["GET"]),
             Route("/readyz", self._ready, methods=["GET"]),

@@ -1,4 +1,4 @@
-"""One request to the console, as a page or an action gets it: its session, its path, its query and its form."""
+"""One request to the console, as a page or an action gets it: session, path, query and form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is at the console: the cookie of a session, or the header of a reverse proxy that has logged the operator in."""
+"""Who is at the console: the cookie of a session, or the header of a reverse proxy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _COOKIE: Final = "dadacat-console"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proxy:
-    """A reverse proxy that logs operators in: the header with their name, and the secret that it sends too."""
+    """A reverse proxy that logs operators in: the header with their name, and its secret."""
 
     header: str
     secret: str
@@ -69,7 +69,7 @@ class Doors:
         return self.sessions.find(token), token
 
     def address(self, request: Request) -> str:
-        """Return the address from which a request came, as far as the proxy, if it proves itself, passes it on."""
+        """Return the address from which a request came; a proxy that proves itself passes it on."""
         passed_on = request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
         if passed_on and self.proxy is not None and self.proxy.is_it(request.headers):
             return passed_on[:64]

@@ -1,4 +1,4 @@
-"""Render the console's pages: everything that a template prints is escaped, and its hidden characters written out."""
+"""Render the console's pages: what they print is escaped, and hidden characters are written out."""
 
 from __future__ import annotations
 
@@ -102,8 +102,11 @@ class Views:
     def name(self, asked: Asked, user_id: str) -> Markup:
         """Return a link to a person: masked, unless this session has revealed the person."""
         who = self._desk.people.who(user_id)
-        label = user_id if asked.shows(who) else self._desk.masked(user_id)
-        return Markup('<a href="/people/{}">{}</a>').format(who, visible(label))
+        return Markup('<a href="/people/{}">{}</a>').format(who, visible(self.label(asked, user_id)))
+
+    def label(self, asked: Asked, user_id: str) -> str:
+        """Return a person's number: masked, unless this session has revealed the person."""
+        return user_id if asked.shows(self._desk.people.who(user_id)) else self._desk.masked(user_id)
 
     def _rendered(self, template: str, values: Mapping[str, Any]) -> str:
         return self._templates.get_template(template).render(**values)

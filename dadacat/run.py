@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from dadacat.terminal import AS_JSON, Commands, echo, load_settings, print_json
+from dadacat.terminal import AS_JSON, DATA, Commands, echo, load_settings, print_json
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -165,6 +165,7 @@ def simulator(*, host: str, port: int, journal: bool) -> None:
 @commands.group(invoke_without_command=True)
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(1, 65_535), default=8405, show_default=True)
+@DATA
 @click.pass_context
 def console(context: click.Context, *, host: str, port: int) -> None:
     """Run the operator's console, a web page behind a login.
@@ -223,7 +224,7 @@ def _typed_password() -> str:
 
 def _name_connections(app: Celery, role: str) -> None:
     """Have Redis list the connections under the name and version of this process (`inbox.processes`)."""
-    from inbox.connection import PROCESS
+    from inbox.driver import PROCESS
 
     name = f"{PROCESS}{role}-{version('dadacat')}"
     app.conf.broker_transport_options = {**app.conf.broker_transport_options, "client_name": name}

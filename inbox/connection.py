@@ -5,17 +5,15 @@ Redis must keep what it acknowledged: `appendonly yes`, `appendfsync always`, `m
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 import redis
 from redis.backoff import NoBackoff
-from redis.driver_info import DriverInfo
 from redis.retry import Retry
 
+from inbox.driver import driver
 from inbox.errors import InboxAway, InboxRefuses
 from inbox.scripts import script
 
@@ -37,8 +35,6 @@ OPTIONS: Final[Mapping[str, float]] = {
 }
 
 
-#: What precedes a process's role in the names of its connections.
-PROCESS: Final = "dadacat-"
 #: After these errors the connection is closed: a replica's next connection asks for the primary's address again.
 _CLOSING: Final = (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError)
 #: First words of Redis's errors that mean: the command is wrong. Every other word describes the server's own state,
@@ -56,11 +52,6 @@ def connect(url: str, role: str = "", **options: float) -> redis.Redis:
     """
     given: Any = {**OPTIONS, **options}
     return redis.Redis.from_url(url, **given, retry=one_attempt(), driver_info=driver(role or "command"))
-
-
-def driver(role: str) -> DriverInfo:
-    """Return what a connection tells Redis of its process: `inbox.processes` reads it back."""
-    return DriverInfo().add_upstream_driver(f"{PROCESS}{role}", f"{version('dadacat')}+{os.getpid()}")
 
 
 def one_attempt() -> Retry:

@@ -42,7 +42,7 @@ BUDGET_EPOCH: Final = "purse:epoch"
 #: Hash, during a recount: its epoch, day, cursor, the counting process (`counter`) and its deadline (`until`).
 RECOUNT: Final = "purse:count"
 
-#: Stream of what operators did in the console, each entry before it is done; the newest `inbox.console.AUDITED`.
+#: Stream of what operators did in the console, each entry before it is done; the newest `console.audit.KEPT`.
 AUDIT: Final = "console:audit"
 
 #: What precedes a person or a duty in the key of its lease; the script `due` appends the rest.
@@ -156,7 +156,7 @@ def fields_of(who: str) -> list[str]:
 
 
 def console_session(digest: str) -> str:
-    """Hash of one login at the console, by the digest of its cookie; for `inbox.console.IDLE`.
+    """Hash of one login at the console, by the digest of its cookie; for `console.sessions.IDLE`.
 
     Fields: `name`, `role`, `stamp`, `csrf`, `begun`, `said`, and `shown:` with a person's hash.
     """
@@ -164,5 +164,5 @@ def console_session(digest: str) -> str:
 
 
 def console_tries(address: str) -> str:
-    """Count of the attempts to log in to the console from one address, `all` for all; for `inbox.console.TRIES_IN`."""
+    """Count of the attempts to log in from one address, or `all`; for `console.sessions.TRIES_IN`."""
     return f"console:tries:{address}"

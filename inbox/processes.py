@@ -1,4 +1,4 @@
-"""The processes of ours that are connected to Redis, with their versions, as Redis lists its connections."""
+"""The processes of ours that are connected to Redis, with their versions, as Redis lists them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any, Final
 
 import redis
 
-from inbox.connection import PROCESS, translated
+from inbox.connection import translated
+from inbox.driver import PROCESS
 
-#: `redis-py(dadacat-worker_v0.1.0+4711)`, as `inbox.connection.driver` writes it.
+#: `redis-py(dadacat-worker_v0.1.0+4711)`, as `inbox.driver` writes it.
 _DRIVER: Final = re.compile(rf"{PROCESS}(?P<role>[a-z-]+)_v(?P<version>[^+;)]+)\+(?P<pid>\d+)")
 #: `dadacat-beat-0.1.0`, or `dadacat-worker` of an earlier release: the connections of Celery's own.
 _CELERY: Final = re.compile(rf"{PROCESS}(?P<role>[a-z]+)(?:-(?P<version>.+))?")
@@ -33,7 +34,7 @@ class Process:
 
 @translated()
 def connected(client: redis.Redis) -> list[Process]:
-    """Return the processes that are connected now; none if the server does not list connections, as hosted ones may."""
+    """Return the processes that are connected now; none if the server does not list connections."""
     try:
         listed: Any = client.client_list()
     except redis.ResponseError:

@@ -1,4 +1,4 @@
-"""What stands in Redis now, as an operator sees it: who waits and why, queues, spending, the server itself."""
+"""What stands in Redis now, as an operator sees it: who waits, queues, spending, the server."""
 
 from __future__ import annotations
 

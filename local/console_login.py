@@ -1,4 +1,4 @@
-"""The console's login in a tree: a random password, made at the first run and printed inside the address.
+"""The console's login in a tree: a random password, made at the first run, inside the address.
 
 DIR/run/console-password   the password of `cat`, who may act
 DIR/run/console-logins     its hash, for the console

@@ -1,4 +1,4 @@
-"""Build what an operator uses of one installation, from the settings: the same for a command and for a page."""
+"""Build what an operator uses, from the settings: the same for a command and for a page."""
 
 from __future__ import annotations
 

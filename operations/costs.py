@@ -74,10 +74,10 @@ def gather(
     set_aside: SetAside,
     progress: Progress = silent,
 ) -> tuple[list[Line], Line]:
-    """Return the costs since a time `by` day, engine, person or number, and their total. Raises `StoreAway`.
+    """Return the costs since a time, by day, engine, person or number, and their total.
 
-    Days are in UTC, oldest first. The others come by their cost, the largest first. A row that cannot be read
-    is handed to `set_aside`.
+    Days are in UTC, oldest first. The others come by their cost, the largest first. A row that cannot be read is handed
+    to `set_aside`. Raises `StoreAway`.
     """
     keys: dict[str, Callable[[Cost], str]] = {
         "day": lambda cost: cost.at.date().isoformat(),

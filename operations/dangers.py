@@ -18,9 +18,9 @@ NEWEST_PARTS: Final = 20
 
 
 def heard(journal: Journal, now: datetime, limit: int, set_aside: SetAside) -> list[dict[str, Any]]:  # Any: JSON
-    """Return the latest dangers, newest first: person, tier, kind, since when, and how it went. Raises `StoreAway`.
+    """Return the latest dangers, newest first: person, tier, kind, since when, and how it went.
 
-    Reads every conversation. One that cannot be read is handed to `set_aside`.
+    Raises `StoreAway`. Reads every conversation. One that cannot be read is handed to `set_aside`.
     """
     found: list[tuple[State, Conversation]] = []
     for item in journal.archive.endangered():

@@ -77,7 +77,10 @@ class Eraser:
     sleep: Callable[[float], None] = time.sleep
 
     def forget_all(self, person: str, *, progress: Progress = silent) -> list[Receipt]:
-        """Forget a person in every conversation. Raises `NotFound` if nothing is stored, and what `forget` raises."""
+        """Forget a person in every conversation.
+
+        Raises `NotFound` if nothing is stored, and what `forget` raises.
+        """
         return [self.forget(user, progress=progress) for user in self.known(self.users(person))]
 
     def users(self, person: str) -> list[str]:

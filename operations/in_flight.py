@@ -1,4 +1,4 @@
-"""The texts and reply parts that are not settled yet, oldest first: what workers have in hand, or have left."""
+"""The texts and reply parts that are not settled yet: what workers have in hand, or have left."""
 
 from __future__ import annotations
 

@@ -61,7 +61,10 @@ def verified(logins: Mapping[str, Login], name: str, password: str) -> Login | N
 
 
 def read(path: Path) -> dict[str, Login]:
-    """Return the logins of a file by their names; none if there is no file. Raises `WrongArgument` for another file."""
+    """Return the logins of a file by their names; none if there is no file.
+
+    Raises `WrongArgument` for another kind of file.
+    """
     try:
         lines = path.read_text().splitlines()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Is every text answered? If not: whose, since when and why. One function returns it for every page and command.
+"""Is every text answered? If not: whose, since when and why. Every page and command asks here.
 
 `Overviews.look` reads Redis at every call, the lists of held replies and dead letters every few seconds, and the whole
 journal seldom (`operations.recent`). What needs the operator is a list of `Trouble`, the worst first.

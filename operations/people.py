@@ -1,4 +1,4 @@
-"""Find a person by the hash that logs, Redis and the console's addresses show instead of a telephone number."""
+"""Find a person by the hash that logs and the console's addresses show instead of a number."""
 
 from __future__ import annotations
 

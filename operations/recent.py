@@ -1,4 +1,4 @@
-"""What the journal says of the last day and of this month: outcomes, rates, times by station, limits, costs.
+"""What the journal says of the last day and this month: outcomes, rates, times, limits, costs.
 
 One reading of all rows gives all of it. It costs what reading the table costs, so `Recents` does it in a thread of its
 own, as seldom as it takes long.
@@ -48,7 +48,7 @@ log = logs.get("operations")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
-    """How long one step took, in milliseconds: half of the texts less than `median`, 95 of 100 less than `p95`."""
+    """How long one step took, in milliseconds: for half of the texts, and for 95 of 100."""
 
     median: float
     p95: float

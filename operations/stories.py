@@ -67,7 +67,7 @@ class JournalStories:
 
 
 def road(rows: Rows, turn: Turn) -> dict[str, Any]:  # Any: JSON
-    """Return the stations that a text has passed as the journal knows them, in the form that `road.js` draws."""
+    """Return the stations that a text has passed as the journal knows them, as `road.js` draws them."""
     parts = rows.outbox.parts(turn.user_id, turn.reply_sid)
     times = {"received": turn.arrived_at.timestamp(), **_times(turn, parts)}
     facts = {"state": str(turn.state), "reason": turn.reason, "tries": turn.tries, "engine": turn.facts.get("engine")}

@@ -1,4 +1,4 @@
-"""Keep strangers' pages out of a web page of ours: they must not read it, act on it, frame it, or run a script in it.
+"""Keep strangers' pages out of ours: they must not read it, act on it, frame it, or run a script.
 
 A page that an attacker's site shows in the user's browser reaches 127.0.0.1 too. So an application answers only to
 names of its own (an attacker's name that is made to point at this machine is refused), takes changes from no page but

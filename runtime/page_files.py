@@ -1,4 +1,4 @@
-"""The scripts and the style that the simulator's page and the console share, and how a page's files are served."""
+"""The scripts and the style that the simulator's page and the console share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The console on the pipeline of `tests.room`: real scripts, real tables in memory, real logins, no server."""
+"""The console on the pipeline of `tests.room`: real scripts, real logins, no server."""
 
 from __future__ import annotations
 
