@@ -15,13 +15,13 @@ from console.desk import Desk, Links
 from console.doors import Doors, LoginsFile, Proxy
 from console.sessions import Sessions
 from inbox import payloads, processes
-from operations import build, doctor, tables
-from operations.alarms import Prometheus
+from operations import build, doctor, overview, tables
 from operations.dead_letters import DeadLetters
 from operations.doctor import Finding
 from operations.forget import Receipt
 from operations.names import person_namer
 from operations.people import PeopleByHash
+from operations.prometheus import Prometheus
 from runtime import logs
 from runtime.settings import Settings, SettingsError, environment, names
 from sms import typed
@@ -49,13 +49,13 @@ def desk(chosen: Settings) -> Desk:
     """Return what the pages need of this installation."""
     client = redis_client(chosen, "console")
     inbox, journal = redis_inbox(chosen, client), build_journal(chosen)
-    prometheus = chosen.console.prometheus_url
+    prometheus = chosen.observability.prometheus_url
     set_here = environment()
     return Desk(
         journal=journal,
         inbox=inbox,
         redis=client,
-        overviews=build.overviews(chosen, journal, client),
+        overviews=overview.build(chosen, journal, client),
         held=build.held_replies(chosen, journal, inbox),
         dead_letters=DeadLetters(journal, inbox),
         message_list=twilio_message_list(chosen),
@@ -71,7 +71,7 @@ def desk(chosen: Settings) -> Desk:
         prometheus=Prometheus(prometheus) if prometheus else None,
         links=Links(
             flower=chosen.console.flower_url or "",
-            grafana=chosen.console.grafana_url or "",
+            grafana=chosen.observability.grafana_url or "",
             prometheus=prometheus or "",
         ),
         settings=[(name, bool(set_here.get(name))) for name in names()],

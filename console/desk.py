@@ -13,7 +13,6 @@ from console.doors import Doors
 from inbox.ports import Inbox
 from inbox.processes import Process
 from journal.store import Journal
-from operations.alarms import Prometheus
 from operations.dead_letters import DeadLetters
 from operations.doctor import Finding
 from operations.explain import MessageList
@@ -21,6 +20,7 @@ from operations.forget import Receipt
 from operations.held import HeldReplies
 from operations.overview import Overviews
 from operations.people import PeopleByHash
+from operations.prometheus import Prometheus
 from operations.tables import TableFigures
 from runtime.isolation import BadItem
 

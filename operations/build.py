@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import redis
-
 from inbox import payloads
 from inbox.ports import Inbox
 from journal.store import Journal
 from operations.dead_letters import DeadLetters
 from operations.forget import Eraser
 from operations.held import HeldReplies
-from operations.overview import Overviews
 from runtime.settings import Settings
 from sms.account import TwilioAccount
-from worker.build.budget import caps
-from worker.build.inbox import circuit, redis_client, redis_inbox
+from worker.build.inbox import redis_client, redis_inbox
 from worker.build.journal import build_journal
 from worker.build.twilio import twilio_message_list
 from worker.lease import LeaseKeeper
@@ -48,9 +44,3 @@ def eraser(chosen: Settings, journal: Journal, inbox: Inbox, account: TwilioAcco
         numbers=chosen.twilio.addresses,
         per_number=chosen.people.per_number,
     )
-
-
-def overviews(chosen: Settings, journal: Journal, client: redis.Redis) -> Overviews:
-    """Return the reader of the overview."""
-    models, messages = caps(chosen.budgets)
-    return Overviews(journal, client, circuit(chosen, client), caps={"model": models, "sms": messages})

@@ -30,6 +30,9 @@ from journal.store import Journal
 from operations import marks
 from operations.recent import Recent, Recents
 from runtime.money import MICRO, dollars
+from runtime.settings import Settings
+from worker.build.budget import caps
+from worker.build.inbox import circuit
 
 #: Lists of the journal are read again after this time: they change when an operator or the reconciler acts.
 LISTS_SECONDS: Final = 5.0
@@ -224,6 +227,12 @@ class Overviews:
                 self._lists = Lists(held=held, dead=dead, set_aside=aside, distrusted_since=distrusted)
                 self._lists_due = self._monotonic() + LISTS_SECONDS
             return self._lists
+
+
+def build(chosen: Settings, journal: Journal, client: redis.Redis) -> Overviews:
+    """Return the reader of the installation that the settings name."""
+    models, messages = caps(chosen.budgets)
+    return Overviews(journal, client, circuit(chosen, client), caps={"model": models, "sms": messages})
 
 
 def why(person: WaitingPerson, now_ms: int) -> str:

@@ -534,6 +534,20 @@ class MetricsSettings(Section):
     host: str = setting("METRICS_HOST", "The address at which that port is opened.", "127.0.0.1")
 
 
+class ObservabilitySettings(Section):
+    """Where metrics and alarms are looked at."""
+
+    prometheus_url: HttpUrl | None = setting(
+        "PROMETHEUS_URL",
+        "The address of the Prometheus that reads the metrics. `dadacat doctor` and the console ask it for alarms. "
+        "`dadacat up --observe` sets it.",
+        None,
+    )
+    grafana_url: HttpUrl | None = setting(
+        "GRAFANA_URL", "The address of the Grafana that has the dashboards; the console links to it.", None
+    )
+
+
 class FlowerSettings(Section):
     """The web page of the workers."""
 
@@ -571,10 +585,6 @@ class ConsoleSettings(Section):
         "The secret that this proxy sends in `X-Console-Proxy-Secret`: without it, its header does not count.",
     )
     flower_url: HttpUrl | None = setting("FLOWER_URL", "Where Flower is, for a link in the console.", None)
-    grafana_url: HttpUrl | None = setting("GRAFANA_URL", "Where Grafana is, for a link in the console.", None)
-    prometheus_url: HttpUrl | None = setting(
-        "PROMETHEUS_URL", "Where Prometheus is: the console shows its alarms and links to it.", None
-    )
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -635,6 +645,7 @@ class Settings(BaseSettings):
     worker: WorkerSettings
     logs: LogsSettings
     metrics: MetricsSettings
+    observability: ObservabilitySettings
     flower: FlowerSettings
     console: ConsoleSettings
     simulator: SimulatorSettings

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, exp
 from console.app import create_app
 from inbox import payloads
 from inbox.processes import Process
-from operations.alarms import Alarm, Alarms, Prometheus
+from operations.prometheus import Alarm, Alarms, Prometheus
 from tests.browser.conftest import is_problem
 from tests.builders import ANN, BEN, a_text
 from tests.conftest import ROOT

@@ -15,10 +15,10 @@ from inbox import payloads, processes
 from journal.states import PartState, TurnState
 from journal.store import Journal
 from operations import logins
-from operations.alarms import Prometheus
 from operations.errors import NotFound
 from operations.logins import Role
 from operations.people import PeopleByHash
+from operations.prometheus import Prometheus
 from tests.builders import ANN, BEN, OUR_NUMBER
 from tests.desks import CLEO, DAN, FAY, GUS, KEY, Console, a_busy_room, a_desk, write_logins
 from tests.room import Room
