@@ -153,6 +153,7 @@ def _environment(
     if "simulator" in own:
         env["TWILIO_API_BASE_URL"] = at["simulator"]
         env["PUBLIC_URL"] = at["webhook"]
+        env["CONSOLE_URL"] = at["console"]
         env["SIMULATOR_DATA"] = str(options.data / "simulator" / "network.sqlite")
         _set_default(env, "TWILIO_PHONE_NUMBER", NUMBER)
     if "model" in own:
