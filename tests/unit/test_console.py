@@ -38,14 +38,24 @@ def room() -> Room:
     return a_busy_room()
 
 
-@pytest.fixture
-def console(room: Room, tmp_path: Path) -> Console:
-    write_logins(tmp_path / "logins")
-    desk = a_desk(room, tmp_path / "logins")
+def a_console(room: Room, folder: Path) -> Console:
+    write_logins(folder / "logins")
+    desk = a_desk(room, folder / "logins")
     desk.overviews.look(wait=True)
     console = Console(desk)
     console.log_in()
     return console
+
+
+@pytest.fixture
+def console(room: Room, tmp_path: Path) -> Console:
+    return a_console(room, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> Console:
+    """Return one console for the tests that only look."""
+    return a_console(a_busy_room(), tmp_path_factory.mktemp("console"))
 
 
 def rows(journal: Journal, person: str) -> list[Any]:
@@ -70,8 +80,8 @@ def rows(journal: Journal, person: str) -> list[Any]:
         (f"/people/{who(ANN)}", ["9 characters", "replies", "its road"]),
     ],
 )
-def test_a_page_shows_what_there_is(console: Console, path: str, words: list[str]) -> None:
-    page = console.get(path)
+def test_a_page_shows_what_there_is(seen: Console, path: str, words: list[str]) -> None:
+    page = seen.get(path)
 
     assert page.status_code == 200
     for word in words:
@@ -180,23 +190,23 @@ def test_an_examination_stays_on_the_page(console: Console) -> None:
     assert "start it" in page
 
 
-def test_the_overview_is_json_for_programs(console: Console) -> None:
-    overview = console.get("/overview.json").json()
+def test_the_overview_is_json_for_programs(seen: Console) -> None:
+    overview = seen.get("/overview.json").json()
 
     assert (overview["level"], overview["held"], overview["dead"]) == ("wrong", 1, 1)
     assert overview["recent"]["texts"]["ANSWERED"] == 5
 
 
-def test_what_is_asked_for_and_is_not_there_is_said(console: Console) -> None:
+def test_what_is_asked_for_and_is_not_there_is_said(seen: Console) -> None:
     for path in ("/held/out%23SM9%230", "/dead-letters/SM9", f"/people/{'0' * 24}", "/nothing"):
-        assert console.get(path).status_code == 404, path
-    assert console.act("/people/search", what="+15559990000").status_code == 404
-    assert console.get("/costs?by=cat").status_code == 409
+        assert seen.get(path).status_code == 404, path
+    assert seen.act("/people/search", what="+15559990000").status_code == 404
+    assert seen.get("/costs?by=cat").status_code == 409
 
 
-def test_a_search_finds_the_number_as_people_write_it(console: Console) -> None:
+def test_a_search_finds_the_number_as_people_write_it(seen: Console) -> None:
     for typed in ("+15551230001", "+1 (555) 123-0001", "555 123 0001"):
-        assert console.act("/people/search", what=typed).headers["location"] == f"/people/{who(ANN)}"
+        assert seen.act("/people/search", what=typed).headers["location"] == f"/people/{who(ANN)}"
 
 
 def test_a_person_is_found_by_hash_after_a_restart() -> None:
