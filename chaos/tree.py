@@ -186,7 +186,7 @@ class Tree:
         for line in self._up.stdout:
             name, _, url = line.strip().partition(" ")
             self.urls[name] = url
-            if name == "dynamodb":
+            if name == "console":
                 break
         else:
             raise ChaosFailed(f"the tree did not start; its logs are in {self.data / 'logs'}")
@@ -366,7 +366,7 @@ def free_port() -> int:
     return free_base(1)
 
 
-def free_base(ports: int = 6) -> int:
+def free_base(ports: int = 10) -> int:
     """Return the first of `ports` consecutive free ports."""
     while True:
         base = random.randrange(*PORTS)  # noqa: S311 - no secret

@@ -45,7 +45,7 @@ from conversation.schema import ACTIVE, EXPIRES
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import CreateTableInputTypeDef
+    from mypy_boto3_dynamodb.type_defs import CreateTableInputTypeDef, TableDescriptionTypeDef
 
 #: DynamoDB answers in single-digit milliseconds; without a connection after this time it cannot be reached.
 CONNECT_TIMEOUT_SECONDS: Final = 1.5
@@ -347,14 +347,18 @@ class DynamoDB:
         Without the permission to look, the table is taken to exist: the first call tells.
         """
         try:
-            with _translated(name):
-                return self.client.describe_table(TableName=name)["Table"]["TableStatus"]
+            return self.described(name)["TableStatus"]
         except TableMissing:
             return None
         except StoreRefuses as exc:
             if exc.code in _DENIED:
                 return ACTIVE
             raise
+
+    def described(self, name: str) -> TableDescriptionTypeDef:
+        """Return what DynamoDB says of a table. Raises `TableMissing`, `StoreRefuses`, `StoreAway`."""
+        with _translated(name):
+            return self.client.describe_table(TableName=name)["Table"]
 
     def create(self, definition: CreateTableInputTypeDef) -> None:
         """Create a table, unless another process just did. Raises `TableMissing` without the permission."""

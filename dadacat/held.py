@@ -38,19 +38,11 @@ def held() -> None:
 
 
 def _held(chosen: Settings) -> HeldReplies:
-    from datetime import timedelta
-
-    from operations.held import HeldReplies
+    from operations import build
     from worker.build.inbox import redis_client, redis_inbox
     from worker.build.journal import build_journal
-    from worker.build.twilio import twilio_message_list
 
-    return HeldReplies(
-        journal=build_journal(chosen),
-        inbox=redis_inbox(chosen, redis_client(chosen)),
-        message_list=twilio_message_list(chosen),
-        validity=timedelta(seconds=chosen.delivery.validity_seconds),
-    )
+    return build.held_replies(chosen, build_journal(chosen), redis_inbox(chosen, redis_client(chosen)))
 
 
 @held.command("list")

@@ -22,7 +22,7 @@ commands = Commands()
     type=click.IntRange(1, 65_530),
     default=8400,
     show_default=True,
-    help="First port: N webhook, N+1 simulator, N+2 Flower, N+3 Redis, N+4 DynamoDB.",
+    help="First port: N webhook, N+1 simulator, N+2 Flower, N+3 Redis, N+4 DynamoDB, N+5 console.",
 )
 @click.option(
     "--data",
@@ -73,17 +73,18 @@ def up(  # noqa: PLR0913 - each is an option
     observe: bool,
     as_json: bool,
 ) -> None:
-    """Run everything: stores, simulator, webhook, workers, beat and Flower.
+    """Run everything: stores, simulator, webhook, workers, beat, console and Flower.
 
     REDIS_URL, AWS_ENDPOINT_URL and TWILIO_API_BASE_URL each replace an embedded service by the service they name.
     Credentials do not: the simulator takes its account, token and numbers from them.
 
     When every service answers, the command prints `ready`, then a line `name url` for each of `webhook`, `phone`,
-    `twilio`, `flower`, `redis` and `dynamodb`, and for `model` and `prometheus` if there is one. Without the simulator
-    there is no `phone`.
+    `twilio`, `flower`, `redis`, `dynamodb` and `console`, and for `model` and `prometheus` if there is one. Without the
+    simulator there is no `phone`. The address of the console has a login inside.
 
-    A process that dies is started again. Ctrl-C and SIGTERM stop the processes in reverse order. If TWILIO_AUTH_TOKEN
-    and FLOWER_BASIC_AUTH are not set, both are generated at the first run and kept in the data folder, in `run`.
+    A process that dies is started again. Ctrl-C and SIGTERM stop the processes in reverse order. If TWILIO_AUTH_TOKEN,
+    FLOWER_BASIC_AUTH and CONSOLE_LOGINS_FILE are not set, token and logins are generated at the first run and kept in
+    the data folder, in `run`.
 
     A log of more than 10 MB is moved to `NAME.log.1`.
 

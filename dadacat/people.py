@@ -179,25 +179,11 @@ def _typed_lines() -> Iterator[str]:
 @AS_LINES
 def history(*, person: str, limit: int | None, as_json: bool, as_lines: bool) -> None:
     """Print all texts and replies of a person, oldest first."""
-    from collections import deque
-
     from operations import conversations
     from worker.build.journal import build_journal
 
     chosen = load_settings(tree=True)
-    journal, user_id = build_journal(chosen), person_of(person, chosen)
-    conversations.known(journal, user_id)
-    entries = conversations.transcript(journal, user_id)
-    rows = (
-        {
-            "at": conversations.arrived_at(entry),
-            "role": entry.role,
-            "content": entry.content,
-            "state": entry.state,
-            "key": entry.key,
-        }
-        for entry in (entries if limit is None else deque(entries, maxlen=limit))
-    )
+    rows = conversations.history(build_journal(chosen), person_of(person, chosen), limit)
     print_rows(rows, as_json=as_json, as_lines=as_lines, line=_line_of_history)
 
 
@@ -376,28 +362,19 @@ def forget(*, person: str, yes: bool, keep_twilio: bool, as_json: bool) -> None:
     """
     from contextlib import closing
 
-    from inbox import payloads
-    from operations.forget import Eraser
+    from operations import build
     from worker.build.inbox import redis_client, redis_inbox
     from worker.build.journal import build_journal
     from worker.build.twilio import twilio_account
-    from worker.lease import LeaseKeeper
 
     chosen = load_settings(twilio=True, tree=True)
     user_id = person_of(person, chosen)
     confirm(f"Everything about {user_id} will be deleted and cannot be restored. Forget?", yes=yes)
     inbox = redis_inbox(chosen, redis_client(chosen))
     with nullcontext() if keep_twilio else closing(twilio_account(chosen)) as account:
-        eraser = Eraser(
-            journal=build_journal(chosen),
-            inbox=inbox,
-            leases=LeaseKeeper(inbox.leases, every_seconds=chosen.visit.lease_renew_seconds),
-            account=account,
-            who=lambda name: payloads.who(name, chosen.who_key),
-        )
-        users = eraser.users(user_id, chosen.twilio.addresses, per_number=chosen.people.per_number)
+        eraser = build.eraser(chosen, build_journal(chosen), inbox, account)
         with status_line() as progress:
-            receipts = [dataclasses.asdict(eraser.forget(user, progress=progress)) for user in eraser.known(users)]
+            receipts = [dataclasses.asdict(receipt) for receipt in eraser.forget_all(user_id, progress=progress)]
     if as_json:
         print_json(receipts)
         return

@@ -28,7 +28,8 @@ Commands find the services of `dadacat up` in its data folder: the one that `--d
 The last one counts only if neither the environment nor `.env` names an installation of its own.
 Settings in the environment and in `.env` take precedence over those of `dadacat up`; if `--data` names it, they do not
 count.
-Every command takes `--data`; for `webhook`, `worker`, `beat`, `flower` and `simulator`, it is the only way to a tree.
+Every command takes `--data`; for `webhook`, `worker`, `beat`, `flower`, `simulator` and `console`, it is the only way
+to a tree.
 `eval "$(dadacat env)"` gives any other program the settings of the tree.
 AWS is used only if the environment or `.env` names an installation, never because nothing else was found.
 
@@ -67,11 +68,18 @@ def _section(module: ModuleType) -> Iterator[str]:
 def _lines(name: str, command: click.Command) -> Iterator[str]:
     """Yield the lines about a command, or those of each command of a group."""
     if isinstance(command, click.Group):
+        if command.invoke_without_command:
+            yield from _own_lines(name, command)
         for child_name, child in command.commands.items():
             yield from _lines(f"{name} {child_name}", child)
         return
+    yield from _own_lines(name, command)
+
+
+def _own_lines(name: str, command: click.Command) -> Iterator[str]:
     context = click.Context(command, info_name=name)
-    pieces = [piece for piece in command.collect_usage_pieces(context) if piece != "[OPTIONS]"]
+    # a group's own pieces end with the names of its commands
+    pieces = [piece for piece in click.Command.collect_usage_pieces(command, context) if piece != "[OPTIONS]"]
     yield from ("", f"### `{' '.join([name, *pieces])}`", "", cleandoc(command.help or ""))
     options = [option for option in command.params if isinstance(option, click.Option) and option.help != DATA_HELP]
     records = [record for option in options if (record := option.get_help_record(context))]

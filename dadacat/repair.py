@@ -58,13 +58,13 @@ def reconcile(*, since: timedelta | None, as_json: bool) -> None:
 @AS_JSON
 def marks(*, trust: bool, as_json: bool) -> None:
     """Say whether the marks of killed workers are believed, which prove that a reply was never sent."""
+    from operations import marks
     from worker.build.journal import build_journal
-    from worker.proofs import DISTRUSTED
 
-    unsettled = build_journal(load_settings(twilio=True, tree=True)).unsettled
+    journal = build_journal(load_settings(twilio=True, tree=True))
     if trust:
-        unsettled.forget_watermark(DISTRUSTED)
-    since = unsettled.watermark(DISTRUSTED)
+        marks.trust(journal)
+    since = marks.distrusted_since(journal)
     if as_json:
         print_json({"believed": since is None, "distrusted_since": since.isoformat() if since else None})
     elif since is None:
@@ -79,12 +79,9 @@ def dead_letters() -> None:
 
 
 def _dead_letters() -> DeadLetters:
-    from operations.dead_letters import DeadLetters
-    from worker.build.inbox import redis_client, redis_inbox
-    from worker.build.journal import build_journal
+    from operations import build
 
-    chosen = load_settings(twilio=True, tree=True)
-    return DeadLetters(build_journal(chosen), redis_inbox(chosen, redis_client(chosen)))
+    return build.dead_letters(load_settings(twilio=True, tree=True))
 
 
 @dead_letters.command("list")

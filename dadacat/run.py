@@ -6,13 +6,17 @@ import os
 import socket
 import sqlite3
 import sys
+from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from dadacat.terminal import Commands, echo, load_settings
+from dadacat.terminal import AS_JSON, DATA, Commands, echo, load_settings, print_json
 
 if TYPE_CHECKING:
+    from celery import Celery
+
     from runtime.settings import Settings
     from simulator.stories import Stories
 
@@ -107,6 +111,7 @@ def beat(*, celery_arguments: tuple[str, ...]) -> None:
     _check_redis(chosen)
     from worker.app import app
 
+    _name_connections(app, "beat")
     app.start(["beat", f"--loglevel={chosen.logs.level}", "--pidfile=", *celery_arguments])
 
 
@@ -123,6 +128,7 @@ def flower(*, host: str, port: int, celery_arguments: tuple[str, ...]) -> None:
     _require_free(host, port)
     from worker.app import app
 
+    _name_connections(app, "flower")
     app.start(["flower", f"--address={host}", f"--port={port}", *celery_arguments])
 
 
@@ -154,6 +160,74 @@ def simulator(*, host: str, port: int, journal: bool) -> None:
     server = Server(app, network, keep_alive_seconds=KEEP_ALIVE_SECONDS, grace_seconds=GRACE_SECONDS)
     server.run([listening])
     sys.exit(0 if server.started else 1)
+
+
+@commands.group(invoke_without_command=True)
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(1, 65_535), default=8405, show_default=True)
+@DATA
+@click.pass_context
+def console(context: click.Context, *, host: str, port: int) -> None:
+    """Run the operator's console, a web page behind a login.
+
+    It starts only with a login: `dadacat console password` makes one. Also `uvicorn console.asgi:app`.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    chosen = load_settings(twilio=True)
+    from console import build, server
+    from runtime import exposition
+
+    build.require_login(chosen)
+    listening = _listen(host, port)
+    if chosen.metrics.port:
+        exposition.serve(chosen.metrics.host, chosen.metrics.port, lambda: "")
+    sys.exit(0 if server.serve(build.app(), listening) else 1)
+
+
+@console.command()
+@click.argument("name", default="operator")
+@click.option(
+    "--role",
+    type=click.Choice(["look", "act"]),
+    default="act",
+    show_default=True,
+    help="look: see everything, and reveal a person. act: also resend, settle, replay, discard, export, reset, forget.",
+)
+@click.option("--generate", is_flag=True, help="Make a random password and print it, instead of asking for one.")
+@AS_JSON
+def password(*, name: str, role: str, generate: bool, as_json: bool) -> None:
+    """Write a login into the file of CONSOLE_LOGINS_FILE, or replace the one of that name.
+
+    The password is asked for, or read as a line from a pipe; it is stored as a hash. Sessions of a login that is
+    replaced end at once.
+    """
+    from operations import logins
+
+    chosen = load_settings(tree=True, stores=False)
+    path = Path(chosen.console.logins_file)
+    words = logins.fresh_password() if generate else _typed_password()
+    logins.put(path, name, logins.Role(role), words)
+    if as_json:
+        print_json({"file": str(path), "name": name, "role": role, **({"password": words} if generate else {})})
+        return
+    echo(f"{name} may {role}; written into {path}", err=True)
+    if generate:
+        echo(words)
+
+
+def _typed_password() -> str:
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\r\n")
+    return str(click.prompt("Password (your input is not shown)", hide_input=True, confirmation_prompt=True, err=True))
+
+
+def _name_connections(app: Celery, role: str) -> None:
+    """Have Redis list the connections under the name and version of this process (`inbox.processes`)."""
+    from inbox.driver import PROCESS
+
+    name = f"{PROCESS}{role}-{version('dadacat')}"
+    app.conf.broker_transport_options = {**app.conf.broker_transport_options, "client_name": name}
 
 
 def _require_free(host: str, port: int, *options: int) -> None:

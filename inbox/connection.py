@@ -13,6 +13,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from inbox.driver import driver
 from inbox.errors import InboxAway, InboxRefuses
 from inbox.scripts import script
 
@@ -45,13 +46,14 @@ _LOGIN: Final = (redis.AuthenticationError, redis.exceptions.AuthorizationError,
 _IN_SCRIPT: Final = "ACL failure in script"
 
 
-def connect(url: str, **options: float) -> redis.Redis:
+def connect(url: str, role: str = "", **options: float) -> redis.Redis:
     """Return a client that notices a dead or half-open connection and never repeats a command.
 
     A command whose answer was lost may have taken effect: the caller decides whether to repeat it.
-    `options` replace some of `OPTIONS`.
+    `role`: as which process of ours Redis lists the connections. `options` replace some of `OPTIONS`.
     """
-    return redis.Redis.from_url(url, **{**OPTIONS, **options}, retry=one_attempt())
+    given: Any = {**OPTIONS, **options}
+    return redis.Redis.from_url(url, **given, retry=one_attempt(), driver_info=driver(role or "command"))
 
 
 def one_attempt() -> Retry:

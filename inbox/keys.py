@@ -44,6 +44,8 @@ RECOUNT: Final = "purse:count"
 
 #: Hash of figures that are shown as metrics, by name: `held`, `dead`, `set_aside`, `sent_after_stop`, `audited_at`.
 FIGURES: Final = "figures:noted"
+#: Stream of what operators did in the console, each entry before it is done; the newest `console.audit.KEPT`.
+AUDIT: Final = "console:audit"
 
 #: What precedes a person or a duty in the key of its lease; the script `due` appends the rest.
 LEASE_PREFIX: Final = "lease:"
@@ -153,3 +155,16 @@ def fields_of(who: str) -> list[str]:
     They hold amounts, and the turns of a last line and of urgent replies.
     """
     return [f"{kind}:{who}" for kind in ("model", "sms", "last", "urgent:danger", "urgent:help")]
+
+
+def console_session(digest: str) -> str:
+    """Hash of one login at the console, by the digest of its cookie; for `console.sessions.IDLE`.
+
+    Fields: `name`, `role`, `stamp`, `csrf`, `begun`, `said`, and `shown:` with a person's hash.
+    """
+    return f"console:session:{digest}"
+
+
+def console_tries(address: str) -> str:
+    """Count of the attempts to log in from one address, or `all`; for `console.sessions.TRIES_IN`."""
+    return f"console:tries:{address}"

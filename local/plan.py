@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
-from local import programs, prometheus
+from local import console_login, programs, prometheus
 from local.errors import CannotStart
 from local.programs import Program
 from runtime.private_files import kept
@@ -18,9 +18,19 @@ from runtime.settings import Settings
 
 #: A service that the environment names must accept a connection within this time.
 CONNECT_SECONDS: Final = 5.0
-#: Distance of each port from the port base; 5 is reserved for an operator's page.
-PLACES: Final = {"webhook": 0, "simulator": 1, "flower": 2, "redis": 3, "dynamodb": 4, "model": 6, "prometheus": 7}
-#: The same for the metrics of beat, and of the first worker.
+#: Distance of each port from the port base.
+PLACES: Final = {
+    "webhook": 0,
+    "simulator": 1,
+    "flower": 2,
+    "redis": 3,
+    "dynamodb": 4,
+    "console": 5,
+    "model": 6,
+    "prometheus": 7,
+}
+#: The same for the metrics of the console, of beat, and of the first worker.
+CONSOLE_METRICS: Final = 8
 BEAT_METRICS: Final = 9
 WORKER_METRICS: Final = 10
 #: The engine name of the small model.
@@ -100,6 +110,11 @@ def make_plan(given: Mapping[str, str], options: UpOptions) -> Plan:
             "beat", [], {**env, "METRICS_PORT": str(beat)}, answers=lambda: programs.http_answers(beat, "/livez")
         )
     )
+    processes.append(
+        programs.http(
+            "console", ports["console"], "/readyz", {**env, "METRICS_PORT": str(options.port_base + CONSOLE_METRICS)}
+        )
+    )
     # Flower asks for the workers when it starts, so the workers start first
     last = [programs.http("flower", ports["flower"], "/healthcheck", env)]
     if "prometheus" in own:
@@ -115,6 +130,7 @@ def make_plan(given: Mapping[str, str], options: UpOptions) -> Plan:
         ("redis", _without_password(chosen.redis.url)),
         ("dynamodb", chosen.dynamodb.endpoint_url or f"https://dynamodb.{chosen.dynamodb.region}.amazonaws.com"),
     ]
+    urls.append(("console", console_login.in_address(chosen, at["console"], run)))
     urls += [("model", f"{at['model']}/v1")] if "model" in own else []
     observed = chosen.observability.prometheus_url
     urls += [("prometheus", observed)] if options.observe and observed else []
@@ -123,7 +139,7 @@ def make_plan(given: Mapping[str, str], options: UpOptions) -> Plan:
 
 def own_services(given: Mapping[str, str], options: UpOptions) -> set[str]:
     """Return the processes that need a port here: those whose address the environment does not name."""
-    own = {"webhook", "flower"}
+    own = {"webhook", "flower", "console"}
     own |= set() if given.get("TWILIO_API_BASE_URL") else {"simulator"}
     own |= set() if given.get("REDIS_URL") else {"redis"}
     own |= set() if given.get("AWS_ENDPOINT_URL") or options.aws else {"dynamodb"}
@@ -142,6 +158,9 @@ def _environment(
     if "simulator" in own:
         _set_default(env, "TWILIO_AUTH_TOKEN", kept(run / "auth-token", secrets.token_hex(16)))
     _set_default(env, "SEND_MARKS_DIR", str(run / "marks"))
+    _set_default(env, "CONSOLE_URL", at["console"])
+    _set_default(env, "CONSOLE_LOGINS_FILE", console_login.kept(run))
+    _set_default(env, "FLOWER_URL", at["flower"])
     _set_default(env, "FLOWER_BASIC_AUTH", f"cat:{kept(run / 'flower-password', secrets.token_hex(9))}")
     if "redis" in own:
         env["REDIS_URL"] = f"{at['redis'].replace('http', 'redis')}/0"
@@ -152,6 +171,7 @@ def _environment(
     if "simulator" in own:
         env["TWILIO_API_BASE_URL"] = at["simulator"]
         env["PUBLIC_URL"] = at["webhook"]
+        env["CONSOLE_URL"] = at["console"]
         env["SIMULATOR_DATA"] = str(options.data / "simulator" / "network.sqlite")
         _set_default(env, "TWILIO_PHONE_NUMBER", NUMBER)
     if "model" in own:

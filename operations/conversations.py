@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -67,6 +68,22 @@ def transcript(journal: Journal, person: str) -> Iterator[Entry]:
         cursor = page.cursor
         if cursor is None:
             return
+
+
+def history(journal: Journal, person: str, limit: int | None = None) -> Iterator[dict[str, Any]]:  # Any: JSON
+    """Return all texts and replies of a person, or the `limit` latest, oldest first. Raises `NotFound`."""
+    known(journal, person)
+    entries = transcript(journal, person)
+    return (
+        {
+            "at": arrived_at(entry),
+            "role": entry.role,
+            "content": entry.content,
+            "state": entry.state,
+            "key": entry.key,
+        }
+        for entry in (entries if limit is None else deque(entries, maxlen=limit))
+    )
 
 
 def arrived_at(entry: Entry) -> str:

@@ -34,6 +34,7 @@ from cat.errors import EngineFailed
 from cat.ports import Heard
 from conversation import schema
 from inbox import keys
+from inbox.state import STUCK_AFTER_SECONDS
 from inbox.stopped import Stopped, described
 from operations import connect
 from operations.alarms import ALARMS, RUNBOOK
@@ -53,14 +54,14 @@ CHECK_SECONDS: Final = 6.0
 ENGINE_SECONDS: Final = 12.0
 #: Checks with more time.
 SLOWER_CHECKS: Final = {"engines": ENGINE_SECONDS + 3.0}
+#: Checks that cost money.
+COSTLY: Final = frozenset({"engines"})
 #: The text that an engine is asked to answer.
 PROBE: Final = Heard(history=[], texts=["hello, cat. are you there?"], seed="doctor")
 TIMEOUT_SECONDS: Final = 3.0
 #: Clocks that differ by more break leases, ages and the signatures of requests to AWS.
 CLOCK_SECONDS: Final = 5.0
 PING_SECONDS: Final = 1.5
-#: As in the webhook: a text that waits for longer needs the operator.
-STUCK_SECONDS: Final = 120.0
 #: The first version with `SET ... NX GET`, which takes a lease.
 OLDEST_REDIS: Final = (7, 0)
 
@@ -103,11 +104,12 @@ def wrong(what: str, remedy: str) -> Result:
     return Level.WRONG, what, remedy
 
 
-def examine(chosen: Settings) -> list[Finding]:
-    """Run all checks and return their findings; each engine is asked once, at its price."""
-    with ThreadPoolExecutor(len(CHECKS), thread_name_prefix="doctor") as pool:
+def examine(chosen: Settings, *, leaving_out: frozenset[str] = frozenset()) -> list[Finding]:
+    """Run the checks and return their findings; each engine is asked once, at its price."""
+    checks = {where: check for where, check in CHECKS.items() if where not in leaving_out}
+    with ThreadPoolExecutor(len(checks), thread_name_prefix="doctor") as pool:
         # the thread itself reads the generator to its end
-        futures = {where: pool.submit(lambda check: list(check(chosen)), check) for where, check in CHECKS.items()}
+        futures = {where: pool.submit(lambda check: list(check(chosen)), check) for where, check in checks.items()}
         started_at = time.monotonic()
         findings: list[Finding] = []
         for where, future in futures.items():
@@ -376,7 +378,7 @@ def _workers(chosen: Settings) -> Iterator[Result]:
     if not workers:
         waits = f", and a text has waited for {age:.0f} s" if age else ""
         yield wrong(f"no worker answers{waits}", "start dadacat worker")
-    elif age > STUCK_SECONDS:
+    elif age > STUCK_AFTER_SECONDS:
         what = f"{len(workers)} answer, and a text has waited for {age:.0f} s"
         yield wrong(what, "see dadacat dead-letters list, and the workers' logs")
     else:

@@ -8,17 +8,30 @@ searched, which takes longer the larger it is.
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Protocol
 
 from journal import story
+from journal.model import Turn
 from journal.store import Journal
 from journal.story import Story
 from operations.errors import NotFound
 from sms.errors import CarrierAway
-from sms.twilio import TwilioMessageList
 
 
-def explain(journal: Journal, message_list: TwilioMessageList, sid: str, *, person: str | None = None) -> Story:
-    """Return the story of the text `sid`, inbound or outbound.
+class MessageList(Protocol):
+    """The carrier's list of messages."""
+
+    def person_of(self, sid: str) -> str | None:
+        """Return the person of a message, or None if there is no such message. Raises `CarrierAway`."""
+
+
+def explain(journal: Journal, message_list: MessageList, sid: str, *, person: str | None = None) -> Story:
+    """Return the story of the text `sid`. Raises what `turn_of` raises."""
+    return story.tell(journal, turn_of(journal, message_list, sid, person=person))
+
+
+def turn_of(journal: Journal, message_list: MessageList, sid: str, *, person: str | None = None) -> Turn:
+    """Return the turn to which the text `sid` belongs, inbound or outbound.
 
     `person` is the person of that text, such as `+15551230001`, or None if unknown.
     Raises `NotFound` if neither the journal nor Twilio knows the sid, `StoreAway`.
@@ -34,4 +47,4 @@ def explain(journal: Journal, message_list: TwilioMessageList, sid: str, *, pers
         turn = journal.turns.get(row.user_id, row.sid)
     if turn is None:
         raise NotFound(f"{sid} belongs to a turn that is gone")
-    return story.tell(journal, turn)
+    return turn

@@ -71,15 +71,25 @@ class Eraser:
     account: TwilioAccount | None
     who: Callable[[str], Who]
     leases: LeaseKeeper
+    #: Our addresses. With `per_number`, a person has a conversation with each.
+    numbers: Sequence[str] = ()
+    per_number: bool = False
     sleep: Callable[[float], None] = time.sleep
 
-    def users(self, person: str, numbers: Iterable[str], *, per_number: bool) -> list[str]:
+    def forget_all(self, person: str, *, progress: Progress = silent) -> list[Receipt]:
+        """Forget a person in every conversation.
+
+        Raises `NotFound` if nothing is stored, and what `forget` raises.
+        """
+        return [self.forget(user, progress=progress) for user in self.known(self.users(person))]
+
+    def users(self, person: str) -> list[str]:
         """Return the `user_id`s of a person: with `per_number`, one for each number, also a former one."""
-        if not per_number or number_of(person):
+        if not self.per_number or number_of(person):
             return [person]
         known = (str(item["user_id"]) for item in self.journal.archive.items())
         former = {user for user in known if number_of(user) and address_of(user) == person}
-        return [person, *sorted(former.union(user_of(person, number, per_number=True) for number in numbers))]
+        return [person, *sorted(former.union(user_of(person, number, per_number=True) for number in self.numbers))]
 
     def known(self, users: Iterable[str]) -> list[str]:
         """Return those of whom anything is stored.

@@ -70,11 +70,12 @@ def gather(
         **counted(rows, since=since, set_aside=set_aside).to_json(),
         "since": since.isoformat(timespec="seconds"),
         "oldest_waiting_seconds": _oldest_waiting_seconds(inbox),
-        "stopped": [_stopped(stop) for stop in circuit.stopped()],
+        "stopped": [stopped_as_json(stop) for stop in circuit.stopped()],
     }
 
 
-def _stopped(stop: Stopped) -> dict[str, Any]:  # Any: JSON
+def stopped_as_json(stop: Stopped) -> dict[str, Any]:  # Any: JSON
+    """Return an open circuit as a JSON object."""
     return {
         "scope": stop.scope,
         "name": stop.name,
@@ -96,11 +97,12 @@ def counted(rows: Iterable[Row], *, since: datetime, set_aside: SetAside) -> Sta
     for row in rows:
         with isolated("row", str(row["message_key"]), set_aside):
             if milliseconds(row.get("arrived", "0-")) >= begin:
-                _count(stats, row)
+                count(stats, row)
     return stats
 
 
-def _count(stats: Stats, row: Row) -> None:
+def count(stats: Stats, row: Row) -> None:
+    """Add one row of the journal to the counts."""
     state, name = str(row.get("state", "")), RowName(user_id=row["user_id"], key=row["message_key"])
     if name.is_turn:
         stats.people.add(row["user_id"])

@@ -1,4 +1,4 @@
-"""Read the stories of texts from the journal, for the road view of the simulator."""
+"""Read the stories and the roads of texts from the journal, for the simulator's page and the console."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from sms.messages import user_of
 
 #: Station to the attribute of a turn with its time.
 _TURN_TIMES: Final = {"opened": "opened_at", "thought": "thought_at", "persisted": "answered_at"}
+
+#: The stations that the journal knows, in the order in which a text passes them.
+STATIONS: Final = ("received", *_TURN_TIMES, "claimed", "sent", "delivered")
 
 log = logs.get("simulator")
 
@@ -61,6 +64,24 @@ class JournalStories:
                 for since, event in told.timed()
             ],
         }
+
+
+def road(rows: Rows, turn: Turn) -> dict[str, Any]:  # Any: JSON
+    """Return the stations that a text has passed as the journal knows them, as `road.js` draws them."""
+    parts = rows.outbox.parts(turn.user_id, turn.reply_sid)
+    times = {"received": turn.arrived_at.timestamp(), **_times(turn, parts)}
+    facts = {"state": str(turn.state), "reason": turn.reason, "tries": turn.tries, "engine": turn.facts.get("engine")}
+    for part in parts:
+        facts |= {"reply": part.sid, "part": str(part.state), "part_reason": part.reason, "status": part.status}
+        for station in ("sent", "delivered"):
+            if stamp := part.facts.get(f"{station}_at"):
+                times[station] = datetime.fromisoformat(stamp).timestamp()
+    return {
+        "sid": turn.sid,
+        "facts": {name: value for name, value in facts.items() if value is not None},
+        "stations": [{"name": name, "at": times[name]} for name in STATIONS if name in times],
+        "all": list(STATIONS),
+    }
 
 
 def _times(turn: Turn, parts: Sequence[ReplyPart]) -> dict[str, float]:

@@ -40,6 +40,8 @@ from runtime.setting_types import (
 TWILIO_API: Final = "https://api.twilio.com"
 #: The token of earlier compose files: any stranger can sign with it, so it never counts as a token.
 PUBLISHED_TOKEN: Final = "cafe" * 8
+#: A secret of fewer characters can be guessed.
+SHORTEST_PROXY_SECRET: Final = 16
 
 
 def _lines_of(path: str) -> tuple[str, ...]:
@@ -570,6 +572,41 @@ class FlowerSettings(Section):
     )
 
 
+class ConsoleSettings(Section):
+    """The operator's console, and where it links to."""
+
+    url: HttpUrl = setting(
+        "CONSOLE_URL",
+        "The address at which operators reach the console. It answers to this name, to `localhost` and to IP "
+        "addresses; if it is https, its cookie travels over https alone.",
+        "http://127.0.0.1:8405",
+    )
+    logins_file: str = setting(
+        "CONSOLE_LOGINS_FILE",
+        "The file of the console's logins, hashed, which `dadacat console password` writes. There is no default "
+        "password: without a login the console does not start.",
+        ".console-logins",
+    )
+    proxy_header: str = setting(
+        "CONSOLE_PROXY_HEADER",
+        "The header with the operator's name, if a reverse proxy logs operators in, such as `X-Forwarded-User`. The "
+        "proxy must remove it from what it passes on. A name without a line in the file may look and not act.",
+    )
+    proxy_secret: str = setting(
+        "CONSOLE_PROXY_SECRET",
+        "The secret that this proxy sends in `X-Console-Proxy-Secret`: without it, its header does not count.",
+    )
+    flower_url: HttpUrl | None = setting("FLOWER_URL", "Where Flower is, for a link in the console.", None)
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if bool(self.proxy_header) != bool(self.proxy_secret):
+            raise ValueError("CONSOLE_PROXY_HEADER and CONSOLE_PROXY_SECRET must be set together")
+        if self.proxy_secret and len(self.proxy_secret) < SHORTEST_PROXY_SECRET:
+            raise ValueError(f"CONSOLE_PROXY_SECRET needs at least {SHORTEST_PROXY_SECRET} characters")
+        return self
+
+
 class SimulatorSettings(Section):
     """The telephone network for one machine."""
 
@@ -622,6 +659,7 @@ class Settings(BaseSettings):
     metrics: MetricsSettings
     observability: ObservabilitySettings
     flower: FlowerSettings
+    console: ConsoleSettings
     simulator: SimulatorSettings
 
     @model_validator(mode="after")

@@ -17,13 +17,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
-from importlib.resources import files
 from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from runtime import page_files
 from simulator.bodies import Refused, json_of, read, text_in, texts_in
 from simulator.network import Network
 from simulator.switchboard import describe
@@ -41,10 +41,7 @@ BEHIND: Final = 1000
 #: Characters that people type between the digits of a number.
 _PUNCTUATION: Final = str.maketrans("", "", " ()-./")
 
-_FILES: Final = frozenset(
-    {"phone.css", "phone.js", "bubbles.js", "composer.js", "dom.js", "faults.js", "requests.js", "road.js", "stream.js"}
-)
-_TYPES: Final = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
+_FILES: Final = page_files.SHARED | {"phone.css", "phone.js", "bubbles.js", "composer.js", "faults.js", "requests.js"}
 
 
 def routes(network: Network, *, has_journal: bool) -> list[Route]:
@@ -76,12 +73,12 @@ class Phone:
     async def page(self, request: Request) -> Response:
         """Return the page."""
         del request
-        return _file("phone.html")
+        return page_files.file("simulator", "phone.html")
 
     async def page_file(self, request: Request) -> Response:
         """Return the page's stylesheet or its script."""
         name = request.path_params["name"]
-        return _file(name) if name in _FILES else Response(status_code=404)
+        return page_files.file("simulator", name) if name in _FILES else Response(status_code=404)
 
     async def state(self, request: Request) -> Response:
         """Return everything that the page shows."""
@@ -209,8 +206,3 @@ class Phone:
 
 def _first(pairs: Any) -> list[Any]:  # Any: pairs of a place and a message
     return [pair for pair, _ in zip(pairs, range(SHOWN), strict=False)]
-
-
-def _file(name: str) -> Response:
-    content = files("simulator").joinpath("page", name).read_bytes()
-    return Response(content, media_type=_TYPES[name.rpartition(".")[2]], headers={"cache-control": "no-cache"})

@@ -31,6 +31,7 @@ def page(message: Message, story: Story) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>{title}</title>
+<link rel="stylesheet" href="/phone/page/base.css">
 <link rel="stylesheet" href="/phone/page/phone.css">
 </head>
 <body class="story">

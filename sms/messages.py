@@ -75,6 +75,11 @@ def in_e164(address: str) -> str:
     return f"{channel}+{digits}" if is_number else address
 
 
+def is_sid(text: str) -> bool:
+    """Return whether a text is the id of a message, such as `SM` and 32 hexadecimal digits."""
+    return _SID.fullmatch(text) is not None
+
+
 def channel_of(address: str) -> str:
     """Return the channel of an address, such as `whatsapp`; `sms` if it names none."""
     channel, colon, _ = address.partition(":")
@@ -146,7 +151,7 @@ class InboundSms:
         Raises `UnusableText` if a required field is missing, or if a field does not have Twilio's form.
         """
         sid = _required(form, "MessageSid")
-        if not _SID.fullmatch(sid):
+        if not is_sid(sid):
             raise UnusableText("MessageSid is not the id of a message")
         body, sender, service = form.get("Body", ""), _required(form, "From"), form.get("MessagingServiceSid") or None
         if len(body) > most_characters(sender):
@@ -224,7 +229,7 @@ class DeliveryReport:
         Raises `UnusableText` if it lacks the message, the recipient or the status.
         """
         sid = _required(form, "MessageSid")
-        if not _SID.fullmatch(sid):
+        if not is_sid(sid):
             raise UnusableText("MessageSid is not the id of a message")
         code = form.get("ErrorCode", "")
         status = (form.get("MessageStatus") or _required(form, "SmsStatus")).lower()

@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 
 from inbox import arrivals
 from inbox.arrivals import Entry
+from inbox.driver import driver
 from inbox.scripts import script
 from inbox.state import InboxState, read_state
 from sms.messages import DeliveryReport, InboundSms
@@ -55,6 +56,7 @@ def connect(url: str) -> redis.asyncio.Redis:
         socket_keepalive=True,
         # an idle connection that Redis has closed since fails once; a repeated entry is recognised
         retry=Retry(NoBackoff(), 1),
+        driver_info=driver("webhook"),
     )
     client.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py's own
     return client

@@ -49,7 +49,9 @@ function select(sid) {
   chosen = sid;
   requests.select(sid);
   for (const phone of phones.values()) draw(phone);
-  road.follow(sid, (answer) => {
+  road.follow(`/phone/road/${sid}`, (answer) => {
+    $("#story").hidden = false;
+    $("#story").href = `/phone/explain/${sid}`;
     // the text itself comes by the stream, perhaps later than the network's answer
     const phone = [...phones.values()].find((one) => one.bubbles.messages.has(sid));
     if (!phone) return;
@@ -157,4 +159,4 @@ $("#add").addEventListener("submit", async (event) => {
 });
 
 view("phones");
-listen(turn, take);
+listen("/phone/events", turn, take);

@@ -17,20 +17,21 @@ from tests.conftest import ROOT
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 SECRETS = {
-    "TWILIO_AUTH_TOKEN": {"webhook", "worker", "simulator"},
-    "TWILIO_AUTH_TOKEN_SECONDARY": {"webhook", "worker", "simulator"},
-    "TWILIO_AUTH_TOKEN_FILE": {"webhook", "worker", "simulator"},
+    "TWILIO_AUTH_TOKEN": {"webhook", "worker", "simulator", "console"},
+    "TWILIO_AUTH_TOKEN_SECONDARY": {"webhook", "worker", "simulator", "console"},
+    "TWILIO_AUTH_TOKEN_FILE": {"webhook", "worker", "simulator", "console"},
     "TWILIO_SHARED_KEYS": {"webhook"},
-    "TWILIO_API_KEY": {"worker", "simulator"},
-    "TWILIO_API_SECRET": {"worker", "simulator"},
+    "TWILIO_API_KEY": {"worker", "simulator", "console"},
+    "TWILIO_API_SECRET": {"worker", "simulator", "console"},
     "OPENAI_API_KEY": {"worker"},
     "ANTHROPIC_API_KEY": {"worker"},
     "GEMINI_API_KEY": {"worker"},
-    "AWS_ACCESS_KEY_ID": {"worker", "simulator"},
-    "AWS_SECRET_ACCESS_KEY": {"worker", "simulator"},
-    "AWS_SESSION_TOKEN": {"worker", "simulator"},
-    "WHO_KEY": {"webhook", "worker"},
+    "AWS_ACCESS_KEY_ID": {"worker", "simulator", "console"},
+    "AWS_SECRET_ACCESS_KEY": {"worker", "simulator", "console"},
+    "AWS_SESSION_TOKEN": {"worker", "simulator", "console"},
+    "WHO_KEY": {"webhook", "worker", "console"},
     "FLOWER_BASIC_AUTH": {"flower"},
+    "CONSOLE_PROXY_SECRET": {"console"},
 }
 
 

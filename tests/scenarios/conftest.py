@@ -55,7 +55,7 @@ class Tree:
         self.port_base = base
         command = [str(Path(sys.executable).parent / "dadacat"), "up", "--headless", "--port-base", str(base)]
         command += ["--data", str(self.data), "--workers", str(self.workers), *self.options]
-        last = "model" if "--model" in self.options else "dynamodb"
+        last = "model" if "--model" in self.options else "console"
         last = "prometheus" if "--observe" in self.options else last
         # Neither the developer's shell nor an .env file here may name a service outside the test.
         environment = {**without_settings(os.environ), **self.settings}

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from chaos.tree import free_base
@@ -59,9 +60,22 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 def test_its_status_names_every_process(machine: Machine) -> None:
     status = json.loads(machine.run("status", "--json").stdout)
 
-    assert {"redis", "dynamodb", "simulator", "webhook", "worker-1", "beat", "flower"} == set(status["processes"])
+    assert {"redis", "dynamodb", "simulator", "webhook", "worker-1", "beat", "flower", "console"} == set(
+        status["processes"]
+    )
     for pid in status["processes"].values():
         os.kill(pid, 0)
+
+
+def test_the_printed_address_of_the_console_logs_in(machine: Machine) -> None:
+    url = json.loads(machine.run("status", "--json").stdout)["urls"]["console"]
+
+    with httpx.Client(follow_redirects=True, timeout=30) as browser:
+        page = browser.get(url)
+    assert page.url.path == "/"
+    assert "cat <small>may act</small>" in page.text
+    # without the login inside, the same address shows nothing
+    assert httpx.get(str(page.url.copy_with(userinfo=b"")), timeout=30).status_code == 303
 
 
 def test_a_text_is_answered_and_what_gets_no_reply_says_why(machine: Machine) -> None:

@@ -16,7 +16,7 @@ ODD = ["sekret/pw", "sekret#pw", "sekret?pw", "sekret[pw", "sekret]pw", "1234/se
 
 
 def options(folder: Path) -> UpOptions:
-    return UpOptions(port_base=free_base(7), data=folder, workers=0)
+    return UpOptions(port_base=free_base(10), data=folder, workers=0)
 
 
 @pytest.mark.parametrize("password", ODD)

@@ -14,9 +14,9 @@ from runtime.settings import Settings
 from worker import retry_policy
 
 
-def redis_client(chosen: Settings) -> redis.Redis:
-    """Return a client with a connection for every thread and its blocking reads."""
-    return connect(chosen.redis.url, max_connections=chosen.worker.concurrency * 2 + 8)
+def redis_client(chosen: Settings, role: str = "") -> redis.Redis:
+    """Return a client with a connection for every thread and its blocking reads; `role` as in `connect`."""
+    return connect(chosen.redis.url, role, max_connections=chosen.worker.concurrency * 2 + 8)
 
 
 def redis_inbox(chosen: Settings, client: redis.Redis) -> Inbox:

@@ -48,7 +48,7 @@ def worker(chosen: Settings, keys: Keys, stopping: Callable[[], bool]) -> Worker
     """
     chosen.twilio.require()
     telemetry = LogsAndMetrics()
-    client = inbox.redis_client(chosen)
+    client = inbox.redis_client(chosen, "worker")
     inbox_ = inbox.redis_inbox(chosen, client)
     journal = build_journal(chosen)
     journal.storage.ensure_tables()

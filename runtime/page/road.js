@@ -1,4 +1,4 @@
-// The road of the selected text: asked for again and again until the text has reached its end.
+// The road of one text: asked for again and again until the text has reached its end.
 
 import { $, make } from "./dom.js";
 
@@ -8,16 +8,17 @@ const FOLLOWED_FOR_MS = 120_000;
 let timer = null;
 let followed = null;
 
-// `changed` is called with each answer of the network.
-export function follow(sid, changed) {
+// `url` answers with the road as JSON: `sid`, `facts`, the `stations` that the text passed, and `all` of them.
+// `changed` is called with each answer.
+export function follow(url, changed) {
   clearInterval(timer);
-  followed = sid;
+  followed = url;
   const until = Date.now() + FOLLOWED_FOR_MS;
   const look = async () => {
     if (Date.now() > until) { clearInterval(timer); return; }
     if (document.hidden) return;
-    const answer = await fetch(`/phone/road/${sid}`).catch(() => null);
-    if (!answer?.ok || sid !== followed) return;
+    const answer = await fetch(url).catch(() => null);
+    if (!answer?.ok || url !== followed) return;
     const road = await answer.json();
     draw(road);
     changed(road);
@@ -57,8 +58,6 @@ function draw(road) {
     if (times.has(name)) item.append(make("time", "", took(road, times.get(name))));
     return item;
   }));
-  $("#story").hidden = false;
-  $("#story").href = `/phone/explain/${road.sid}`;
   $("#facts").replaceChildren(...Object.entries({ text: road.sid, ...road.facts }).flatMap(([name, value]) => {
     const fact = make("dd", name === "error" || name === "reply_status" ? "error" : "", String(value));
     return [make("dt", "", name.replace("_", " ")), fact];

@@ -1,0 +1,86 @@
+"""The audit log: what operators did and revealed in the console, in one bounded stream of Redis.
+
+An entry is written before anything is done; if it cannot be written, nothing is done. What became of it is a second
+entry with `of`. Entries name people by their hash alone, and hold no number, no text and no password. Each is a log
+line too, which outlives the stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import redis
+
+from inbox import keys
+from inbox.connection import translated
+from inbox.times import moment
+from runtime import logs
+
+#: Entries that are kept: a few megabytes.
+KEPT: Final = 10_000
+
+log = logs.get("console")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One act of an operator, and what became of it."""
+
+    at: datetime
+    #: The operator's login.
+    name: str
+    #: The address from which the request came.
+    address: str
+    #: Such as `reveal`, `forget`, `login`.
+    what: str
+    #: A person's hash, a row's key, or a sid.
+    target: str
+    #: Such as `done` or `refused`; empty: it was begun, and its process died.
+    outcome: str = ""
+
+
+class Audit:
+    """The log. Every method raises `InboxAway` if Redis cannot be reached."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis = client
+
+    def begin(self, *, name: str, address: str, what: str, target: str = "") -> str:
+        """Note what an operator is about to do; return the entry's id, for `end`."""
+        fields = {"name": name, "address": address, "what": what, "target": target}
+        entry_id = self._add(fields)
+        log.warning("operator acts", what=what, target=target, operator=name, entry=entry_id)
+        return entry_id
+
+    def end(self, entry_id: str, outcome: str) -> None:
+        """Note what became of it."""
+        self._add({"of": entry_id, "outcome": outcome})
+        log.warning("operator acted", entry=entry_id, outcome=outcome)
+
+    def latest(self, limit: int) -> list[Entry]:
+        """Return the latest acts, newest first."""
+        with translated():
+            # an act has two entries
+            found: Any = self._redis.xrevrange(keys.AUDIT, count=2 * limit)
+        return list(_entries(found))[:limit]
+
+    @translated()
+    def _add(self, fields: dict[str, str]) -> str:
+        entry: dict[Any, Any] = dict(fields)  # Any: redis-py's own, of every kind
+        entry_id: Any = self._redis.xadd(keys.AUDIT, entry, maxlen=KEPT, approximate=False)
+        return str(entry_id.decode())
+
+
+def _entries(found: list[tuple[bytes, dict[bytes, bytes]]]) -> Iterator[Entry]:
+    outcomes: dict[bytes, str] = {}
+    for entry_id, fields in found:
+        if b"of" in fields:
+            outcomes[fields[b"of"]] = fields[b"outcome"].decode()
+            continue
+        name, address, what, target = (fields[field].decode() for field in (b"name", b"address", b"what", b"target"))
+        at = moment(int(entry_id.partition(b"-")[0]))
+        outcome = outcomes.get(entry_id, "")
+        yield Entry(at=at, name=name, address=address, what=what, target=target, outcome=outcome)

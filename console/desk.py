@@ -1,0 +1,82 @@
+"""What the console's pages need of one installation: handed to them by `console.build`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import redis
+
+from console.audit import Audit
+from console.doors import Doors
+from inbox.ports import Inbox
+from inbox.processes import Process
+from journal.store import Journal
+from operations.dead_letters import DeadLetters
+from operations.doctor import Finding
+from operations.explain import MessageList
+from operations.forget import Receipt
+from operations.held import HeldReplies
+from operations.overview import Overviews
+from operations.people import PeopleByHash
+from operations.prometheus import Prometheus
+from operations.tables import TableFigures
+from runtime.isolation import BadItem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Links:
+    """Where other tools are; empty: not configured."""
+
+    flower: str = ""
+    grafana: str = ""
+    prometheus: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """Everything that the pages read and the actions call."""
+
+    journal: Journal
+    inbox: Inbox
+    redis: redis.Redis
+    overviews: Overviews
+    held: HeldReplies
+    dead_letters: DeadLetters
+    message_list: MessageList
+    #: Forgets a person, with Twilio's copies.
+    forget: Callable[[str], Sequence[Receipt]]
+    #: Runs the checks of `dadacat doctor` that cost nothing.
+    examine: Callable[[], Sequence[Finding]]
+    #: The processes that are connected to Redis.
+    processes: Callable[[], Sequence[Process]]
+    #: What DynamoDB says of both tables.
+    tables: Callable[[], Sequence[TableFigures]]
+    people: PeopleByHash
+    #: Names a person without the number, such as `**01 4f6c2a9b`.
+    masked: Callable[[str], str]
+    #: Returns a typed number as a `user_id`.
+    typed: Callable[[str], str]
+    doors: Doors
+    audit: Audit
+    prometheus: Prometheus | None = None
+    links: Links = field(default_factory=Links)
+    #: Each setting's name, and whether it is set here.
+    settings: Sequence[tuple[str, bool]] = ()
+    version: str = ""
+
+    def now(self) -> datetime:
+        """Return the time."""
+        return datetime.now(UTC)
+
+
+class Unread:
+    """Collects the items that a list could not read, so that the page names them."""
+
+    def __init__(self) -> None:
+        self.items: list[BadItem] = []
+
+    def __call__(self, item: BadItem) -> None:
+        """Note one item."""
+        self.items.append(item)

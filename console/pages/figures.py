@@ -1,0 +1,126 @@
+"""Figures: costs, limits and budgets, health, and the audit log."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from starlette.responses import Response
+
+from console.actions import Action, Done, Question
+from console.asked import Asked
+from console.desk import Desk, Unread
+from console.pages import Page
+from console.pages.now import Now
+from console.views import Views
+from inbox import standing
+from operations import costs, marks
+from operations.doctor import Finding, Level
+from operations.durations import duration
+from operations.errors import BadRequest
+from operations.logins import Role
+from operations.stats import stopped_as_json
+
+#: What costs are summed by, and how far back.
+BY: Final = ("day", "engine", "person", "number")
+SINCE: Final = ("7d", "30d", "90d")
+#: Lines of the audit log on its page.
+AUDITED: Final = 200
+
+
+class Figures:
+    """Their pages and actions."""
+
+    def __init__(self, desk: Desk, views: Views, now: Now) -> None:
+        self._desk = desk
+        self._views = views
+        self._now = now
+        self._examined: tuple[datetime, Sequence[Finding]] | None = None
+        #: One reading of the whole journal at a time: it costs what reading the table costs.
+        self._reading = threading.Lock()
+
+    def pages(self) -> list[Page]:
+        """Return the pages."""
+        return [
+            Page("/costs", self.costs),
+            Page("/limits", self.limits),
+            Page("/health", self.health),
+            Page("/audit", self.audit),
+        ]
+
+    def actions(self) -> list[Action]:
+        """Return the actions."""
+        return [
+            Action(path="/health/examine", what="examine", role=Role.LOOK, act=self.examine),
+            Action(path="/health/trust", what="trust marks", act=self.trust, question=_ask_trust),
+        ]
+
+    def costs(self, asked: Asked) -> Response:
+        """Sum the costs by day, engine, person or number of ours."""
+        by, since = asked.query.get("by", BY[0]), asked.query.get("since", SINCE[1])
+        if by not in BY or since not in SINCE:
+            raise BadRequest(f"by is one of {', '.join(BY)}; since is one of {', '.join(SINCE)}")
+        unread = Unread()
+        begin = self._desk.now() - duration(since)
+        with self._reading:
+            lines, total = costs.gather(self._desk.journal, begin, by, person_name=str, set_aside=unread)
+        shown = costs.first(lines, by, costs.BARS)
+        rows = [(self._views.name(asked, line.name) if by == "person" else line.name, line) for line in shown]
+        return self._views.page(
+            asked, "costs.html", "Costs", by=by, since=since, choices=(BY, SINCE), rows=rows, total=total,
+            more=len(lines) - len(shown), unread=unread.items,
+        )  # fmt: skip
+
+    def limits(self, asked: Asked) -> Response:
+        """Show what is stopped, how far the budgets are spent, and who was limited."""
+        overview = self._now.look()
+        limited = (
+            [(self._views.name(asked, row.user_id), row) for row in overview.recent.limited] if overview.recent else []
+        )
+        stops = [stopped_as_json(stop) for stop in overview.stopped]
+        return self._views.page(asked, "limits.html", "Limits", overview=overview, limited=limited, stops=stops)
+
+    def health(self, asked: Asked) -> Response:
+        """Show the last examination, the processes, the stores and the settings."""
+        journal = self._desk.journal
+        prometheus = self._desk.prometheus
+        return self._views.page(
+            asked, "health.html", "Health", overview=self._now.look(), examined=self._examined,
+            tables=self._desk.tables(), processes=self._desk.processes(), server=standing.server(self._desk.redis),
+            distrusted=marks.distrusted_since(journal), alarms=prometheus.alarms() if prometheus else None,
+        )  # fmt: skip
+
+    def audit(self, asked: Asked) -> Response:
+        """Show what operators did."""
+        return self._views.page(asked, "audit.html", "Audit", entries=self._desk.audit.latest(AUDITED))
+
+    def examine(self, asked: Asked) -> Done:
+        """Run the checks of `dadacat doctor` that cost nothing."""
+        del asked
+        findings = sorted(self._desk.examine(), key=lambda finding: finding.level is Level.OK)
+        self._examined = (self._desk.now(), findings)
+        wrong = sum(finding.level is not Level.OK for finding in findings)
+        return Done(
+            said=f"{wrong} of {len(findings)} findings need you." if wrong else "Nothing is wrong.", to="/health"
+        )
+
+    def trust(self, asked: Asked) -> Done:
+        """Believe the marks of killed workers again."""
+        del asked
+        marks.trust(self._desk.journal)
+        return Done(said="Marks are believed again.", to="/health")
+
+
+def _ask_trust(asked: Asked) -> Question:
+    del asked
+    return Question(
+        title="Believe marks again?",
+        sentences=(
+            "Twilio has a message that a killed worker's mark had excluded, so marks are not believed now.",
+            "Once they are believed, a reply that a mark excludes is sent again: do this when you know what happened.",
+        ),
+        button="Believe them",
+        back="/health",
+    )

@@ -1,0 +1,80 @@
+"""What happens now: the overview and its stream, and who waits."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from starlette.responses import JSONResponse, Response
+
+from console.asked import Asked
+from console.desk import Desk, Unread
+from console.pages import Page
+from console.views import Views
+from operations import in_flight
+from operations.overview import Overview, why
+
+#: Several pages that are open share one reading.
+SHARED_SECONDS: Final = 1.0
+#: Rows of a list on one page.
+LISTED: Final = 100
+
+
+class Now:
+    """The overview as several pages share it."""
+
+    def __init__(self, desk: Desk, views: Views, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._desk = desk
+        self._views = views
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._latest: Overview | None = None
+        self._due = 0.0
+
+    def pages(self) -> list[Page]:
+        """Return the pages."""
+        return [Page("/", self.overview), Page("/overview.json", self.as_json), Page("/waiting", self.waiting)]
+
+    def look(self) -> Overview:
+        """Return the overview, at most `SHARED_SECONDS` old. Raises `InboxAway`, `StoreAway`."""
+        with self._lock:
+            if self._latest is None or self._monotonic() >= self._due:
+                self._latest = self._desk.overviews.look()
+                self._due = self._monotonic() + SHARED_SECONDS
+            return self._latest
+
+    def piece(self) -> str:
+        """Return the part of the overview that changes, for the event stream."""
+        return self._views.piece("now.html", **self._values())
+
+    def overview(self, asked: Asked) -> Response:
+        """Answer `/`."""
+        return self._views.page(asked, "overview.html", "Overview", **self._values())
+
+    def as_json(self, asked: Asked) -> Response:
+        """Answer `/overview.json`."""
+        del asked
+        return JSONResponse(self.look().to_json())
+
+    def waiting(self, asked: Asked) -> Response:
+        """Answer `/waiting`."""
+        unread, overview = Unread(), self.look()
+        standing, people = overview.standing, self._desk.inbox.people
+        rows = []
+        for person in standing.waiting:
+            user_id = people.user_id(person.who)
+            name = self._views.name(asked, user_id) if user_id else person.who[:8]
+            rows.append({"name": name, "person": person, "why": why(person, standing.now_ms)})
+        flying = [
+            {**row, "who": self._desk.people.who(row["person"]), "name": self._views.name(asked, row["person"])}
+            for row in in_flight.listed(self._desk.journal, LISTED, unread)
+        ]
+        return self._views.page(
+            asked, "waiting.html", "Waiting", overview=overview, waiting=rows, in_flight=flying, unread=unread.items
+        )
+
+    def _values(self) -> dict[str, Any]:  # Any: what the template prints
+        prometheus = self._desk.prometheus
+        return {"overview": self.look(), "alarms": prometheus.alarms() if prometheus else None}

@@ -1,0 +1,59 @@
+"""Find a person by the hash that logs and the console's addresses show instead of a number."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+from inbox.payloads import Who
+from inbox.ports import Inbox
+from journal.store import Journal
+from operations.errors import NotFound
+
+#: So many people are remembered by this process, those who were shown last.
+REMEMBERED: Final = 10_000
+
+
+class PeopleByHash:
+    """The people of one installation by their hashes.
+
+    Whose hash this process showed is remembered. For others Redis is asked, which knows those with unfinished texts,
+    and then every conversation is read.
+    """
+
+    def __init__(self, journal: Journal, inbox: Inbox, who: Callable[[str], Who]) -> None:
+        self._journal = journal
+        self._inbox = inbox
+        self._who = who
+        self._lock = threading.Lock()
+        self._known: OrderedDict[str, str] = OrderedDict()
+
+    def hash_of(self, user_id: str) -> Who:
+        """Return the hash of any `user_id`, without remembering it."""
+        return self._who(user_id)
+
+    def who(self, user_id: str) -> Who:
+        """Return a person's hash, and remember whose it is."""
+        who = self._who(user_id)
+        with self._lock:
+            self._known[who] = user_id
+            self._known.move_to_end(who)
+            if len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+        return who
+
+    def user_id(self, who: str) -> str:
+        """Return the person with this hash. Raises `NotFound`, `InboxAway`, `StoreAway`."""
+        with self._lock:
+            known = self._known.get(who)
+        found = known or self._inbox.people.user_id(Who(who)) or self._searched(who)
+        if found is None:
+            raise NotFound(f"nothing is stored about a person with the hash {who}")
+        self.who(found)
+        return found
+
+    def _searched(self, who: str) -> str | None:
+        people = (str(item["user_id"]) for item in self._journal.archive.items())
+        return next((person for person in people if self._who(person) == who), None)
