@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final, NewType
 
-from sms.messages import DeliveryReport, InboundSms, Media, MessageSid
+from sms.messages import DeliveryReport, InboundSms, Media, MessageSid, trace_of
 
 #: A keyed hash of a user id, 24 hexadecimal digits. Keys, tasks and dashboards show it instead of a telephone number.
 Who = NewType("Who", str)
@@ -54,6 +54,7 @@ def encode_text(text: InboundSms) -> bytes:
         **({"opt_out": text.opt_out_type} if text.opt_out_type else {}),
         **({"repaired": True} if text.repaired else {}),
         **({"late": text.found_after_seconds} if text.found_after_seconds else {}),
+        **({"trace": text.trace} if text.trace else {}),
     }
     # The string encoder exists already; an encoder of objects would be built anew for every text.
     return (
@@ -76,6 +77,7 @@ def decode_text(payload: bytes) -> InboundSms:
             opt_out_type=_string(fields.get("opt_out", "")) or None,
             repaired=bool(fields.get("repaired", False)),
             found_after_seconds=int(fields.get("late", 0)),
+            trace=trace_of(fields.get("trace")),
         )
     except (KeyError, TypeError, ValueError, OverflowError) as exc:
         raise UnreadableEntry(f"not a text: {type(exc).__name__}") from exc
@@ -92,6 +94,7 @@ def encode_report(report: DeliveryReport) -> bytes:
         **({"error": report.error_code} if report.error_code is not None else {}),
         **({"from": report.sender} if report.sender else {}),
         **({"who": report.who} if report.who else {}),
+        **({"trace": report.trace} if report.trace else {}),
     }
     return _encode(fields).encode()
 
@@ -108,6 +111,7 @@ def decode_report(payload: bytes) -> DeliveryReport:
             error_code=None if (code := fields.get("error")) is None else int(code),
             sender=_string(fields.get("from", "")),
             who=_string(fields.get("who", "")),
+            trace=trace_of(fields.get("trace")),
         )
     except (KeyError, TypeError, ValueError, OverflowError) as exc:
         raise UnreadableEntry(f"not a delivery report: {type(exc).__name__}") from exc

@@ -11,6 +11,7 @@ from typing import Literal
 
 import structlog
 
+#: What makes a line of an event; `add` appends to it.
 _SHARED: list[structlog.typing.Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
@@ -22,6 +23,9 @@ _SHARED: list[structlog.typing.Processor] = [
 _CHATTY = (
     "twilio.http_client httpx httpcore httpx2 httpcore2 urllib3 botocore celery.app.trace openai anthropic google_genai"
 )
+
+#: Where lines go beside standard error.
+_ALSO: list[logging.Handler] = []
 
 
 def configure(role: str, *, form: Literal["json", "console"] = "json", level: str = "info") -> None:
@@ -43,7 +47,7 @@ def configure(role: str, *, form: Literal["json", "console"] = "json", level: st
         )
     )
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    root.handlers[:] = [handler, *_ALSO]
     root.setLevel(level.upper())
     for chatty in _CHATTY.split():
         logging.getLogger(chatty).setLevel(logging.WARNING)
@@ -54,6 +58,16 @@ def configure(role: str, *, form: Literal["json", "console"] = "json", level: st
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(role=role)
+
+
+def add(processor: structlog.typing.Processor) -> None:
+    """Let `processor` complete each line, from the next `configure` on."""
+    _SHARED.append(processor)
+
+
+def also(handler: logging.Handler) -> None:
+    """Hand each line to `handler` too, from the next `configure` on."""
+    _ALSO.append(handler)
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:

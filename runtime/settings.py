@@ -516,6 +516,9 @@ class LogsSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = setting(
         "LOG_LEVEL", "The least important level that is logged.", "info"
     )
+    sentry_dsn: str = setting(
+        "SENTRY_DSN", "Where errors are reported, without numbers and texts: Sentry, or what speaks its protocol."
+    )
 
 
 class MetricsSettings(Section):

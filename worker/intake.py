@@ -11,6 +11,7 @@ from conversation.errors import UnreadableRow
 from inbox.ports import Waiting
 from journal import model, states
 from journal.ports import Journal
+from runtime import tracing
 from sms import countries, keywords, messages
 from sms.messages import InboundSms
 from worker import limits, telemetry
@@ -97,7 +98,9 @@ class Intake:
                 batch.entries.append(entry.entry_id)
             else:
                 try:
-                    if not self._take_in(visit, batch, entry, entry.text):
+                    with tracing.span("take in", after=[entry.text.trace], sid=entry.text.sid):
+                        taken = self._take_in(visit, batch, entry, entry.text)
+                    if not taken:
                         break
                 except UnreadableRow as exc:
                     # it keeps waiting, and the person's other texts go on

@@ -17,6 +17,7 @@ from inbox.ports import Agenda
 from journal import model
 from journal.ports import Journal
 from journal.states import TurnState
+from runtime import tracing
 from sms import messages
 from sms.ports import MediaSource
 from worker import budget, dangers, intake, pictures, telemetry
@@ -89,7 +90,8 @@ class Responder:
             self._be_silent(visit, batch, (*superseded, *answered))
             return Response()
         started_at = time.monotonic()
-        reply = self._reply(visit, batch, heard, asked, grant, texts)
+        with tracing.span("think"):
+            reply = self._reply(visit, batch, heard, asked, grant, texts)
         seconds = time.monotonic() - started_at
         silent = tuple(reply.facts.get("silent_engines", ()))
         self._telemetry.emit(telemetry.reply_composed(visit.lease.who, reply.engine, seconds, silent))

@@ -30,12 +30,13 @@ from celery.signals import (
 from inbox import payloads
 from inbox.payloads import Who
 from inbox.ports import Inbox
-from runtime import exposition, logs, metrics
+from runtime import exposition, logs, metrics, observe
 from runtime.errors import OUTSIDE, Away
 from runtime.isolation import isolated
 from runtime.secrets import reload_on_hangup
-from runtime.settings import SettingsError
+from runtime.settings import SettingsError, environment
 from worker import process, telemetry
+from worker.build import traced
 from worker.build.leases import watch
 from worker.config import RECONCILE_TIME_LIMIT_SECONDS
 from worker.pulse import WORKER_SECONDS, Pulse
@@ -136,7 +137,9 @@ def _reconcile(worker: Worker) -> None:
 def _log_in_our_form(**_: object) -> None:
     chosen = process.settings()
     role = next((name for name in ("beat", "flower") if name in sys.argv), "worker")
-    logs.configure(role, form=chosen.logs.format, level=chosen.logs.level)
+    observe.start(role, chosen, environment())
+    if role == "worker":
+        traced.libraries()
 
 
 def _expose(pulse: Pulse) -> None:
@@ -199,6 +202,7 @@ def _stop(**_: object) -> None:
 @worker_shutdown.connect
 def _leave_no_marks(**_: object) -> None:
     process.worker().leave_no_marks()
+    observe.end()
 
 
 def _note_ready() -> None:

@@ -1,0 +1,51 @@
+"""OpenTelemetry's own instrumentation of the libraries that a worker uses: Celery, redis-py and botocore.
+
+Neither requests nor httpx serves a worker: Twilio's client and the engines bring their own transports, and
+`sms.traced` and `cat.engines.guarded` write their spans.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.resources
+from functools import cache
+from typing import Any
+
+import redis
+
+from inbox import scripts
+from runtime import tracing
+
+
+def libraries() -> None:
+    """Write a span for each task and for each call to AWS, if spans go anywhere."""
+    if not tracing.is_on():
+        return
+    from opentelemetry.instrumentation.botocore import BotocoreInstrumentor  # noqa: PLC0415 - an extra
+    from opentelemetry.instrumentation.celery import CeleryInstrumentor  # noqa: PLC0415
+
+    CeleryInstrumentor().instrument()
+    BotocoreInstrumentor().instrument()
+
+
+def client(client: redis.Redis) -> redis.Redis:
+    """Write a span for each command of this client; Celery's own connection would write one a second."""
+    if tracing.is_on():
+        from opentelemetry.instrumentation.redis import RedisInstrumentor  # noqa: PLC0415 - an extra
+
+        RedisInstrumentor.instrument_client(client, request_hook=_name)
+    return client
+
+
+def _name(span: Any, _: object, args: tuple[Any, ...], __: object) -> None:  # Any: redis-py's and OpenTelemetry's own
+    """Name the span of a script after the script, such as `take`."""
+    if args[0] == "EVALSHA" and (name := _scripts().get(args[1])):
+        span.update_name(f"inbox.{name}")
+
+
+@cache
+def _scripts() -> dict[str, str]:
+    """Return the name of each script by the digest that redis-py calls it by."""
+    files = (file.name.removesuffix(".lua") for file in importlib.resources.files(scripts).iterdir())
+    names = [name for name in files if "." not in name and not name.startswith("_")]
+    return {hashlib.sha1(scripts.script(name).encode(), usedforsecurity=False).hexdigest(): name for name in names}
