@@ -98,10 +98,10 @@ def _require_svg(_: click.Context, parameter: click.Parameter, value: Path | Non
 @click.option("--since", type=Duration(), default="30d", show_default=True, help="How far back: 24h, 7d, 30d.")
 @click.option(
     "--by",
-    type=click.Choice(["day", "engine", "person"]),
+    type=click.Choice(["day", "engine", "person", "number"]),
     default="day",
     show_default=True,
-    help="Sum by this, one line each. Days are in UTC.",
+    help="Sum by this, one line each. Days are in UTC; a number is one of ours.",
 )
 @click.option("--numbers", is_flag=True, help="With --by person: show whole numbers instead of the last digits.")
 @click.option(

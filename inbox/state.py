@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import redis.asyncio
 
 from inbox import keys
 from inbox.stopped import LISTED, SCOPES, Stopped, ask, described, listed
 from runtime import metrics
+
+#: A text that waits for longer needs an operator.
+STUCK_AFTER_SECONDS: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from boto3.dynamodb.conditions import Attr, Key
 from conversation.storage import DynamoDBStorage
 from conversation.table import PUT_BATCH, Delete, Query, Row, each
 from journal.model import RowName
+from journal.spending import COSTS
 
 #: About 350 KB a page, which arrives within the store's read timeout even over one megabit per second.
 #: DynamoDB's own page is a megabyte.
@@ -20,9 +21,10 @@ ITEMS_A_PAGE: Final = 20
 ROWS_A_PAGE: Final = 250
 #: The user id of a row that belongs to no person begins with this.
 INTERNAL_PREFIX: Final = "#"
-#: What is known of a row's fate, without a word that was said.
+#: What is known of a row's fate, its times and its cost, without a word that was said.
 _FATE: Final = (
-    "user_id", "message_key", "state", "reason", "arrived", "engine", "thought_ms", "status", "error_code",
+    "user_id", "message_key", "state", "reason", "arrived", "engine", "thought_ms", "status", "error_code", "serious",
+    "opened_at", "thought_at", "claimed_at", "sent_at", "delivered_at", *COSTS,
 )  # fmt: skip
 
 
@@ -57,8 +59,9 @@ class Archive:
         return sorted({row["user_id"] for row in each(self._tables, query)})
 
     def states(self) -> Iterator[Row]:
-        """Yield the state, times and errors of every journal row, without any message text."""
-        rows = each(self._tables, Query(table=self._names.messages, attributes=_FATE, consistent=False))
+        """Yield the state, times, errors and cost of every journal row, without any message text."""
+        names = tuple(dict.fromkeys(_FATE))
+        rows = each(self._tables, Query(table=self._names.messages, attributes=names, consistent=False))
         return (row for row in rows if not row["user_id"].startswith(INTERNAL_PREFIX))
 
     def keep(self, item: Row | None, rows: Sequence[Row]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from boto3.dynamodb.conditions import Attr
 
@@ -13,14 +13,8 @@ from conversation.models import in_milliseconds
 from conversation.storage import DynamoDBStorage
 from conversation.table import Query
 from conversation.transcript import SETTLED, from_cursor, to_cursor
-from journal.spending import Cost, CostPage, cost_of
+from journal.spending import COSTS, Cost, CostPage, cost_of
 from runtime.isolation import BadItem, SetAside, isolated
-
-#: The attributes from which a row's cost is read.
-_ATTRIBUTES: Final = (
-    "user_id", "message_key", "state", "sid", "turn", "engine", "model_cost", "tokens_in", "tokens_out", "answered_at",
-    "persisted_at", "cost", "expected", "segments", "price", "price_unit",
-)  # fmt: skip
 
 
 class Costs:
@@ -37,7 +31,7 @@ class Costs:
                 table=self._names.messages,
                 only=Attr("engine").exists()
                 & (Attr("answered_at").gte(since.isoformat()) | Attr("persisted_at").gte(since.isoformat())),
-                attributes=_ATTRIBUTES,
+                attributes=COSTS,
                 after=from_cursor(cursor) if cursor else None,
             )
         )

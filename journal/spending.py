@@ -13,6 +13,11 @@ from journal.states import PartState
 from runtime.isolation import BadItem
 from runtime.money import MICRO
 
+#: The attributes from which a row's cost is read.
+COSTS: Final = (
+    "user_id", "message_key", "state", "sid", "turn", "engine", "model_cost", "tokens_in", "tokens_out", "answered_at",
+    "persisted_at", "cost", "expected", "segments", "price", "price_unit", "sender", "to",
+)  # fmt: skip
 #: In these states nothing was sent, so nothing is charged, unless the carrier says otherwise.
 _NOT_SENT: Final = frozenset({PartState.FAILED, PartState.SUPPRESSED})
 
@@ -36,6 +41,8 @@ class Cost:
     reported: bool = False
     #: The turn, for a reply.
     turn: str = ""
+    #: Which of our numbers was texted, or sent the message; empty for a memory.
+    number: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +86,7 @@ def cost_of(row: Mapping[str, Any]) -> Cost | None:  # Any: DynamoDB's values
             sms=int(row.get("cost", 0)) if charged is None else charged,
             segments=int(row.get("segments") or row.get("expected", 0)),
             reported=charged is not None,
+            number=str(row.get("sender", "")),
         )
     if name.is_turn and row.get("turn") != row.get("sid"):
         return None  # answered together with another text, whose row has the cost of the reply
@@ -91,4 +99,5 @@ def cost_of(row: Mapping[str, Any]) -> Cost | None:  # Any: DynamoDB's values
         tokens_in=int(row.get("tokens_in", 0)),
         tokens_out=int(row.get("tokens_out", 0)),
         turn=str(row.get("turn", "")),
+        number=str(row.get("to", "")),
     )

@@ -1,4 +1,4 @@
-"""Sum the costs in the journal by day, engine or person, for a table or a chart."""
+"""Sum the costs in the journal by day, engine, person or number of ours, for a table or a chart."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BARS: Final = 60
 
 @dataclass(slots=True)
 class Line:
-    """The cost of one day, engine or person; money is in millionths of a dollar."""
+    """The cost of one day, engine, person or number of ours; money is in millionths of a dollar."""
 
     name: str
     replies: int = 0
@@ -74,15 +74,16 @@ def gather(
     set_aside: SetAside,
     progress: Progress = silent,
 ) -> tuple[list[Line], Line]:
-    """Return the costs since a time `by` day, engine or person, and their total. Raises `StoreAway`.
+    """Return the costs since a time `by` day, engine, person or number, and their total. Raises `StoreAway`.
 
-    Days are in UTC, oldest first. Engines and people come by their cost, the largest first. A row that cannot be read
+    Days are in UTC, oldest first. The others come by their cost, the largest first. A row that cannot be read
     is handed to `set_aside`.
     """
     keys: dict[str, Callable[[Cost], str]] = {
         "day": lambda cost: cost.at.date().isoformat(),
         "engine": lambda cost: cost.engine or "unknown",
         "person": lambda cost: person_name(cost.user_id),
+        "number": lambda cost: cost.number or "none",
     }
     lines, total = summed(with_progress(journal.costs.since(since, set_aside), "costs", progress), keys[by])
     return sorted(lines, key=lambda line: line.name if by == "day" else -line.total), total
@@ -94,7 +95,7 @@ def first(lines: Sequence[Line], by: str, limit: int) -> Sequence[Line]:
 
 
 def summed(costs: Iterable[Cost], key: Callable[[Cost], str]) -> tuple[list[Line], Line]:
-    """Return one line for each day, engine or person, and the line of their total."""
+    """Return one line for each day, engine, person or number, and the line of their total."""
     lines: dict[str, Line] = {}
     total = Line("total")
     for cost in costs:

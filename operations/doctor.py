@@ -34,6 +34,7 @@ from cat.errors import EngineFailed
 from cat.ports import Heard
 from conversation import schema
 from inbox import keys
+from inbox.state import STUCK_AFTER_SECONDS
 from inbox.stopped import Stopped, described
 from operations import connect
 from operations.connect import Change
@@ -58,8 +59,6 @@ TIMEOUT_SECONDS: Final = 3.0
 #: Clocks that differ by more break leases, ages and the signatures of requests to AWS.
 CLOCK_SECONDS: Final = 5.0
 PING_SECONDS: Final = 1.5
-#: As in the webhook: a text that waits for longer needs the operator.
-STUCK_SECONDS: Final = 120.0
 #: The first version with `SET ... NX GET`, which takes a lease.
 OLDEST_REDIS: Final = (7, 0)
 
@@ -375,7 +374,7 @@ def _workers(chosen: Settings) -> Iterator[Result]:
     if not workers:
         waits = f", and a text has waited for {age:.0f} s" if age else ""
         yield wrong(f"no worker answers{waits}", "start dadacat worker")
-    elif age > STUCK_SECONDS:
+    elif age > STUCK_AFTER_SECONDS:
         what = f"{len(workers)} answer, and a text has waited for {age:.0f} s"
         yield wrong(what, "see dadacat dead-letters list, and the workers' logs")
     else:

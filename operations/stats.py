@@ -96,11 +96,12 @@ def counted(rows: Iterable[Row], *, since: datetime, set_aside: SetAside) -> Sta
     for row in rows:
         with isolated("row", str(row["message_key"]), set_aside):
             if milliseconds(row.get("arrived", "0-")) >= begin:
-                _count(stats, row)
+                count(stats, row)
     return stats
 
 
-def _count(stats: Stats, row: Row) -> None:
+def count(stats: Stats, row: Row) -> None:
+    """Add one row of the journal to the counts."""
     state, name = str(row.get("state", "")), RowName(user_id=row["user_id"], key=row["message_key"])
     if name.is_turn:
         stats.people.add(row["user_id"])

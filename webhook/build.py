@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
 
 from redis.exceptions import RedisError
 
 from inbox import payloads, wakeup
+from inbox.state import STUCK_AFTER_SECONDS
 from runtime import logs
 from runtime.secrets import Keys, reload_on_hangup
 from runtime.settings import Settings, SettingsError, environment
@@ -15,9 +15,6 @@ from sms.recipient import Recipient
 from sms.signature import Key, Validator
 from webhook import ingest
 from webhook.app import BODY_SECONDS, Application, WebhookApp
-
-#: A text that waits for longer needs an operator.
-STUCK_AFTER_SECONDS: Final = 120.0
 
 
 def signing(chosen: Settings, keys: Keys) -> Callable[[], Sequence[Key]]:

@@ -10,7 +10,7 @@ from inbox.ports import Inbox
 from inbox.quota import RedisQuota
 from journal.ports import Journal
 from runtime.money import MICRO
-from runtime.settings import Settings
+from runtime.settings import BudgetsSettings, Settings
 from worker.budget import Budget
 from worker.build.prices import price_tables
 from worker.counting import Counting
@@ -20,9 +20,7 @@ from worker.telemetry import Telemetry
 def budget(chosen: Settings, client: redis.Redis, inbox: Inbox, journal: Journal, telemetry: Telemetry) -> Budget:
     """Return what may be spent; if nothing that costs money is capped, Redis is hardly ever asked."""
     _, tariff = price_tables(chosen)
-    caps = chosen.budgets
-    models = _caps(caps.model_person_day, caps.model_day, caps.model_month)
-    messages = _caps(caps.sms_person_day, caps.sms_day, caps.sms_month)
+    models, messages = caps(chosen.budgets)
     quota = RedisQuota(client, models=models, messages=messages)
     counting = Counting(
         quota,
@@ -38,6 +36,14 @@ def budget(chosen: Settings, client: redis.Redis, inbox: Inbox, journal: Journal
         max_segments=chosen.replies.max_segments,
         max_parts=chosen.replies.max_parts,
         uncounted=quota.forget,
+    )
+
+
+def caps(budgets: BudgetsSettings) -> tuple[Caps, Caps]:
+    """Return what models, and what messages may cost."""
+    return (
+        _caps(budgets.model_person_day, budgets.model_day, budgets.model_month),
+        _caps(budgets.sms_person_day, budgets.sms_day, budgets.sms_month),
     )
 
 

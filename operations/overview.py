@@ -1,0 +1,309 @@
+"""Is every text answered? If not: whose, since when and why. One function returns it for every page and command.
+
+`Overviews.look` reads Redis at every call, the lists of held replies and dead letters every few seconds, and the whole
+journal seldom (`operations.recent`). What needs the operator is a list of `Trouble`, the worst first.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import IntEnum
+from itertools import islice
+from typing import Any, Final
+
+import redis
+
+from inbox import standing
+from inbox.budget import Caps
+from inbox.inbox import RedisClock
+from inbox.ports import Circuit
+from inbox.standing import Server, Standing, WaitingPerson
+from inbox.state import STUCK_AFTER_SECONDS
+from inbox.stopped import Stopped, described
+from inbox.times import moment
+from journal.states import DEAD_LETTERS, HELD_PARTS
+from journal.store import Journal
+from operations.recent import Recent, Recents
+from runtime.money import MICRO, dollars
+from runtime.settings import Settings
+from worker.build.budget import caps
+from worker.build.inbox import circuit
+from worker.proofs import DISTRUSTED
+
+#: Lists of the journal are read again after this time: they change when an operator or the reconciler acts.
+LISTS_SECONDS: Final = 5.0
+#: Lists are counted up to here; a longer one is shown as "1000 or more".
+MOST_LISTED: Final = 1000
+#: A text is composed and sent within this time, also by a slow model.
+PATIENT_SECONDS: Final = 30.0
+#: From this part of a budget, or of Redis's memory, the operator is told.
+NEAR: Final = 0.8
+
+
+class Level(IntEnum):
+    """How much the operator has to do."""
+
+    OK = 0
+    ATTENTION = 1
+    WRONG = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """One thing that needs the operator."""
+
+    level: Level
+    what: str
+    #: Which subject has more about it: `waiting`, `held`, `dead-letters`, `set-aside`, `limits`, `health`.
+    where: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What was spent of one budget, in millionths of a dollar."""
+
+    kind: str
+    span: str
+    spent: int
+    #: None: no limit.
+    cap: int | None
+
+    @property
+    def part(self) -> float | None:
+        """Return how much of the budget is spent, 1.0 for all of it; None without a limit."""
+        return None if self.cap is None else (self.spent / self.cap if self.cap else 1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lists:
+    """How many items wait for an operator's decision; at most `MOST_LISTED` are counted."""
+
+    held: int = 0
+    dead: int = 0
+    set_aside: int = 0
+    #: Marks of killed workers are not believed since then; None: they are.
+    distrusted_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """The state of one installation at one moment."""
+
+    standing: Standing
+    server: Server
+    stopped: Sequence[Stopped]
+    lists: Lists
+    budgets: Sequence[Budget]
+    #: The last day; None until the journal was read for the first time.
+    recent: Recent | None = None
+    troubles: Sequence[Trouble] = field(default=())
+
+    @property
+    def at(self) -> datetime:
+        """When this was read, by Redis's clock."""
+        return moment(self.standing.now_ms)
+
+    @property
+    def level(self) -> Level:
+        """How bad the worst trouble is."""
+        return max((trouble.level for trouble in self.troubles), default=Level.OK)
+
+    @property
+    def verdict(self) -> str:
+        """Say in one sentence whether every text is answered."""
+        waiting = self.standing
+        if not waiting.people:
+            return "Every text is answered."
+        people = "1 person waits" if waiting.people == 1 else f"{waiting.people} people wait"
+        return f"{people}, the longest for {span(waiting.oldest_seconds)}."
+
+    def to_json(self) -> dict[str, Any]:  # Any: JSON
+        """Return the overview as a JSON object. People are named by their hash alone."""
+        waiting = self.standing
+        return {
+            "at": self.at.isoformat(timespec="seconds"),
+            "level": self.level.name.lower(),
+            "verdict": self.verdict,
+            "troubles": [
+                {"level": trouble.level.name.lower(), "what": trouble.what, "where": trouble.where}
+                for trouble in self.troubles
+            ],
+            "oldest_seconds": round(waiting.oldest_seconds, 1),
+            "people_waiting": waiting.people,
+            "texts_waiting": waiting.texts,
+            "people_served": waiting.served,
+            "wake_ups": waiting.wake_ups,
+            "reports": waiting.reports,
+            "agenda": waiting.agenda,
+            "waiting": [
+                {
+                    "who": person.who,
+                    "since": moment(person.since_ms).isoformat(timespec="seconds"),
+                    "texts": person.texts,
+                    "why": why(person, waiting.now_ms),
+                }
+                for person in waiting.waiting
+            ],
+            "stopped": [
+                {"scope": stop.scope, "name": stop.name, "reason": stop.reason, "people": stop.people}
+                for stop in self.stopped
+            ],
+            "held": self.lists.held,
+            "dead": self.lists.dead,
+            "set_aside": self.lists.set_aside,
+            "budgets": [
+                {
+                    "kind": budget.kind,
+                    "span": budget.span,
+                    "spent_usd": budget.spent / MICRO,
+                    "cap_usd": None if budget.cap is None else budget.cap / MICRO,
+                }
+                for budget in self.budgets
+            ],
+            "redis": {
+                "version": self.server.version,
+                "used_bytes": self.server.used_bytes,
+                "most_bytes": self.server.most_bytes,
+                "appends": self.server.appends,
+            },
+            "recent": self.recent.to_json() if self.recent else None,
+        }
+
+
+class Overviews:
+    """Reads overviews; one object serves many readers. Every method may be called from any thread."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        client: redis.Redis,
+        circuit: Circuit,
+        *,
+        caps: Mapping[str, Caps],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`caps`: the budgets of `model` and `sms`."""
+        self._journal = journal
+        self._redis = client
+        self._circuit = circuit
+        self._caps = caps
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._lists = Lists()
+        self._lists_due = 0.0
+        self.recents = Recents(journal, RedisClock(client).now)
+
+    def look(self, *, wait: bool = False) -> Overview:
+        """Return the overview. Raises `InboxAway`, `StoreAway`.
+
+        `wait`: read the journal now; otherwise the latest digest is taken, and renewed in the background.
+        """
+        stopped = self._circuit.stopped()
+        now = standing.read(self._redis, stopped)
+        lists = self._read_lists()
+        server = standing.server(self._redis)
+        budgets = tuple(_budgets(now, self._caps))
+        recent = self.recents.now() if wait else self.recents.latest()
+        troubles = sorted(_troubles(now, server, stopped, lists, budgets), key=lambda trouble: -trouble.level)
+        return Overview(
+            standing=now, server=server, stopped=stopped, lists=lists, budgets=budgets, recent=recent, troubles=troubles
+        )
+
+    def _read_lists(self) -> Lists:
+        with self._lock:
+            if self._monotonic() >= self._lists_due:
+                unsettled = self._journal.unsettled
+                later = datetime.max.replace(tzinfo=UTC)
+                held, dead = (
+                    sum(1 for _ in islice(unsettled.rows(bucket, before=later, limit=100), MOST_LISTED))
+                    for bucket in (HELD_PARTS, DEAD_LETTERS)
+                )
+                aside = sum(1 for _ in islice(self._journal.aside.all(), MOST_LISTED))
+                distrusted = unsettled.watermark(DISTRUSTED)
+                self._lists = Lists(held=held, dead=dead, set_aside=aside, distrusted_since=distrusted)
+                self._lists_due = self._monotonic() + LISTS_SECONDS
+            return self._lists
+
+
+def build(chosen: Settings, journal: Journal, client: redis.Redis) -> Overviews:
+    """Return the reader of the installation that the settings name."""
+    models, messages = caps(chosen.budgets)
+    return Overviews(journal, client, circuit(chosen, client), caps={"model": models, "sms": messages})
+
+
+def why(person: WaitingPerson, now_ms: int) -> str:
+    """Say why a person still waits."""
+    if person.is_served:
+        return "a worker serves this person now"
+    if person.stopped is not None:
+        what = f"{person.stopped.scope} {person.stopped.name if person.stopped.scope != 'destination' else ''}".strip()
+        return f"nothing is sent ({what}): {person.stopped.reason}"
+    if person.due_ms is not None and person.due_ms > now_ms:
+        return f"the next visit is due in {span((person.due_ms - now_ms) / 1000)}"
+    return "waits for a worker"
+
+
+def span(seconds: float) -> str:
+    """Return a duration in its largest unit, such as `3 h` or `0.4 s`."""
+    units = ((86_400, "d"), (3600, "h"), (60, "min"))
+    whole = next((f"{int(seconds // size)} {unit}" for size, unit in units if seconds >= size), None)
+    return whole or (f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s")  # noqa: PLR2004 - two digits
+
+
+def _budgets(now: Standing, caps: Mapping[str, Caps]) -> Iterator[Budget]:
+    for kind, cap in caps.items():
+        for name, most in (("day", cap.day), ("month", cap.month)):
+            yield Budget(kind=kind, span=name, spent=now.spent.get((name, kind), 0), cap=most)
+
+
+def _troubles(
+    now: Standing, server: Server, stopped: Sequence[Stopped], lists: Lists, budgets: Sequence[Budget]
+) -> Iterator[Trouble]:
+    if now.oldest_seconds > PATIENT_SECONDS:
+        level = Level.WRONG if now.oldest_seconds > STUCK_AFTER_SECONDS else Level.ATTENTION
+        reason = why(now.waiting[0], now.now_ms)
+        yield Trouble(level=level, what=f"a text waits for {span(now.oldest_seconds)}: {reason}", where="waiting")
+    wide = [stop for stop in stopped if stop.scope != "destination"]
+    alone = [stop for stop in stopped if stop.scope == "destination"]
+    for sentence in described(wide):
+        yield Trouble(level=Level.WRONG, what=sentence, where="limits")
+    for sentence in described(alone):
+        yield Trouble(level=Level.ATTENTION, what=sentence, where="limits")
+    yield from _lists(lists)
+    yield from _near(budgets)
+    if server.appends is False:
+        what = "Redis keeps no append-only file: a restart loses acknowledged texts"
+        yield Trouble(level=Level.WRONG, what=what, where="health")
+    if server.most_bytes and server.used_bytes and server.used_bytes >= NEAR * server.most_bytes:
+        what = (
+            f"Redis uses {server.used_bytes / server.most_bytes:.0%} of its memory: when it is full, no text is taken"
+        )
+        yield Trouble(level=Level.ATTENTION, what=what, where="health")
+
+
+def _lists(lists: Lists) -> Iterator[Trouble]:
+    for number, what, where in (
+        (lists.held, "may have been sent, and need your decision", "held"),
+        (lists.dead, "could not be finished: dead letters", "dead-letters"),
+        (lists.set_aside, "were set aside", "set-aside"),
+    ):
+        if number:
+            noun = "replies" if where == "held" else "items"
+            much = f"{number} or more" if number >= MOST_LISTED else str(number)
+            yield Trouble(level=Level.ATTENTION, what=f"{much} {noun} {what}", where=where)
+    if lists.distrusted_since is not None:
+        what = f"marks of killed workers are not believed since {lists.distrusted_since:%Y-%m-%d %H:%M}"
+        yield Trouble(level=Level.ATTENTION, what=what, where="health")
+
+
+def _near(budgets: Sequence[Budget]) -> Iterator[Trouble]:
+    for budget in budgets:
+        if budget.cap and budget.part is not None and budget.part >= NEAR:
+            what = f"{budget.part:.0%} of the {budget.kind} budget of the {budget.span} is spent"
+            what += f": {dollars(budget.spent, 2)} of {dollars(budget.cap, 2)} USD"
+            level = Level.WRONG if budget.part >= 1 and budget.kind == "sms" else Level.ATTENTION
+            yield Trouble(level=level, what=what, where="limits")
