@@ -134,6 +134,7 @@ def _environment(
         _set_default(env, "TWILIO_AUTH_TOKEN", kept(run / "auth-token", secrets.token_hex(16)))
     _set_default(env, "SEND_MARKS_DIR", str(run / "marks"))
     _set_default(env, "FLOWER_BASIC_AUTH", f"cat:{kept(run / 'flower-password', secrets.token_hex(9))}")
+    _set_default(env, "FLOWER_DB", str(options.data.absolute() / "flower" / "tasks"))
     if "redis" in own:
         env["REDIS_URL"] = f"{at['redis'].replace('http', 'redis')}/0"
     if "dynamodb" in own:

@@ -1,4 +1,4 @@
-"""Start what shows a process to the outside: traces and reports of errors, each only if it is asked for."""
+"""Start traces and reports of errors, each only if it is asked for."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""OpenTelemetry, off unless its own variables ask for it: `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_TRACES_EXPORTER`.
+"""OpenTelemetry, off unless its own variables ask for it.
 
+These are `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` and `OTEL_TRACES_EXPORTER`.
 The SDK reads its variables itself: sampler, endpoint, headers, limits, resource
 (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/).
 What leaves is chosen here: of each span only the facts in `_KEPT`, and of an error only its type. Whatever a library
@@ -41,7 +42,7 @@ _KEPT: Final = frozenset(
 _KINDS: Final = {"internal": SpanKind.INTERNAL, "client": SpanKind.CLIENT, "consumer": SpanKind.CONSUMER}
 _carrier: Final = TraceContextTextMapPropagator()
 #: A process that ends waits for this long until its last spans are sent: less than what is given to it to stop.
-FLUSH_SECONDS: Final = 3.0
+FLUSH_SECONDS: Final = 2.0
 
 
 class NoExporter(Exception):
@@ -124,7 +125,8 @@ class _Spans:
         return carried_now()
 
     def close(self) -> None:
-        """Send what is buffered, for `FLUSH_SECONDS` at most."""
+        """Send what is buffered, for `FLUSH_SECONDS` at most; a second call does nothing."""
+        tracing.use(None)
         too_long = threading.Timer(FLUSH_SECONDS, self._exporter.shutdown)
         too_long.daemon = True
         too_long.start()

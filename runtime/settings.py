@@ -545,6 +545,9 @@ class FlowerSettings(Section):
         "FLOWER_BASIC_AUTH_FILE",
         "A file with that login instead. If it does not exist, `dadacat flower` creates it, with a random password.",
     )
+    db: str = setting(
+        "FLOWER_DB", "The file in which Flower keeps the tasks that it saw. Empty: it forgets them when it stops."
+    )
 
 
 class SimulatorSettings(Section):

@@ -1,4 +1,4 @@
-"""A span for each request of an ASGI application, beside the application: `webhook.build` puts it around the webhook.
+"""Write a span for each request to the webhook, around its application.
 
 OpenTelemetry's own instrumentation follows the trace that a request names in its headers. Any stranger can write
 those, so here a request begins a trace of its own. Only the query of a URL that was verified is believed: the answer
@@ -7,6 +7,7 @@ to the request says that it was.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
@@ -45,7 +46,7 @@ class Traced:
         """Answer a request, or a lifespan, at whose end the buffered spans are sent."""
         if scope["type"] == "lifespan":
             await self._application(scope, receive, send)
-            otel.flush()
+            await asyncio.to_thread(otel.flush)
         elif scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in TEXTS:
             await self._text(scope, receive, send)
         elif scope["type"] == "http" and scope["method"] == "POST" and scope["path"] == REPORTS:

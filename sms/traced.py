@@ -1,4 +1,4 @@
-"""A sender whose requests are spans, and whose status callbacks belong to the trace of their message."""
+"""A sender whose requests, and the reports about them, belong to the trace of a text."""
 
 from __future__ import annotations
 

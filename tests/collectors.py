@@ -1,4 +1,4 @@
-"""Receivers of what a process tells the outside: OTLP (protobuf over HTTP) and Sentry's envelopes, on real sockets."""
+"""Receivers of OTLP (protobuf over HTTP) and of Sentry's envelopes, on real sockets."""
 
 from __future__ import annotations
 

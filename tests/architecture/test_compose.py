@@ -29,6 +29,7 @@ SECRETS = {
     "AWS_SESSION_TOKEN": {"worker", "simulator"},
     "WHO_KEY": {"webhook", "worker"},
     "FLOWER_BASIC_AUTH": {"flower"},
+    "SENTRY_DSN": {"webhook", "worker", "beat"},
 }
 
 

@@ -1,4 +1,4 @@
-"""OpenTelemetry's own instrumentation of the libraries that a worker uses: Celery, redis-py and botocore.
+"""OpenTelemetry's own instrumentation of Celery, redis-py and botocore, in a worker.
 
 Neither requests nor httpx serves a worker: Twilio's client and the engines bring their own transports, and
 `sms.traced` and `cat.engines.guarded` write their spans.
