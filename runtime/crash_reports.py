@@ -49,7 +49,7 @@ def configure(role: str, dsn: str) -> logging.Handler:
             ThreadingIntegration(propagate_scope=False),
         ],
     )  # fmt: skip
-    sentry_sdk.set_tag("role", role)
+    sentry_sdk.get_global_scope().set_tag("role", role)
     return _Reporter(logging.ERROR)
 
 

@@ -72,13 +72,13 @@ def configure(role: str, variables: Mapping[str, str]) -> None:
     atexit.register(flush)
     # no baggage: it would carry what a stranger says
     set_global_textmap(_carrier)
-    tracing.use(_Spans(provider, exporter))
+    tracing.use(Spans(provider, exporter))
     logs.add(with_trace)
 
 
 def flush() -> None:
     """Send what is buffered, at the end of the process. A collector that does not answer is not waited for."""
-    if isinstance(spans := tracing.spans(), _Spans):
+    if isinstance(spans := tracing.spans(), Spans):
         spans.close()
 
 
@@ -103,7 +103,7 @@ def _exporter(name: str) -> Callable[[], SpanExporter]:
     raise NoExporter(f"OTEL_TRACES_EXPORTER: no exporter {name} is installed")
 
 
-class _Spans:
+class Spans:
     """`tracing.Spans` of a provider."""
 
     def __init__(self, provider: TracerProvider, exporter: Discreet) -> None:
@@ -115,6 +115,7 @@ class _Spans:
     def span(
         self, name: str, after: Sequence[str], kind: tracing.Kind, facts: dict[str, tracing.Fact]
     ) -> Iterator[tracing.Span]:
+        """Write a span that lasts as long as the block."""
         parent, links = _family([carried for text in after if (carried := followed(text)).is_valid])
         with self._tracer.start_as_current_span(
             name, context=parent, kind=_KINDS[kind], attributes=named(facts), links=links
@@ -122,6 +123,7 @@ class _Spans:
             yield _Noted(started)
 
     def current(self) -> str:
+        """Return the trace context of the span under way; empty without one."""
         return carried_now()
 
     def close(self) -> None:

@@ -652,13 +652,13 @@ def names() -> tuple[str, ...]:
 
 
 def without_settings(given: Mapping[str, str]) -> dict[str, str]:
-    """Return `given` without our settings and without AWS's.
+    """Return `given` without our settings, AWS's and OpenTelemetry's.
 
     For a process tree that must reach no service but its own.
     The tree must also run in a folder without `.env`, because `.env` supplies what the environment lacks.
     """
     ours = set(names())
-    return {name: value for name, value in given.items() if name not in ours and not name.startswith("AWS_")}
+    return {name: value for name, value in given.items() if name not in ours and not name.startswith(("AWS_", "OTEL_"))}
 
 
 def environment() -> Mapping[str, str]:

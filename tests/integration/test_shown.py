@@ -65,7 +65,7 @@ OTHERS = {
     "up", "webhook", "worker", "beat", "flower", "simulator", "init", "doctor", "connect", "settings", "reconcile",
     "chaos", "gallery", "conversations import", "marks",
     "status", "logs", "down", "env", "help", "held list", "held show", "held resend", "held settle",
-    "set-aside list", "set-aside discard",
+    "set-aside list", "set-aside discard", "top",
 }  # fmt: skip
 
 
