@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from benchmarks import acknowledge, growth, marks, memory, parts, queues, road, scale, simulate, start, turns
+from benchmarks import acknowledge, growth, marks, memory, parts, queues, road, scale, simulate, start, traces, turns
 from benchmarks.lab import ROOT
 from benchmarks.report import Study
 
@@ -23,6 +23,7 @@ STUDIES = {
     "marks": marks.study,
     "start": start.study,
     "simulate": simulate.study,
+    "traces": traces.study,
 }
 #: Studies that can compare two checkouts.
 COMPARED = {"acknowledge": acknowledge.compare, "turns": turns.compare}

@@ -26,6 +26,7 @@ _LEVELS: Final = {Level.OK: "green", Level.ATTENTION: "yellow", Level.WRONG: "bo
 #: A bar of a plot in eighths of a line; no text is a blank.
 _BLOCKS: Final = " ▁▂▃▄▅▆▇█"
 _BAR_CHARACTERS: Final = 20
+_SECOND_MS: Final = 1000
 #: So many lines are assumed where there is no terminal.
 _LINES_IN_A_PIPE: Final = 60
 
@@ -36,9 +37,9 @@ def show(overview: Overview) -> None:
     console.print(view(overview, height=_LINES_IN_A_PIPE))
 
 
-def watch(look: Callable[[], Overview], *, every: float) -> None:
+def watch(look: Callable[[], Overview], *, every: float, console: Console | None = None) -> None:
     """Show the view until Ctrl-C. What is away is said, and asked again."""
-    console = Console()
+    console = console or Console()
     with Live(console=console, screen=True, auto_refresh=False) as screen, suppress(KeyboardInterrupt):
         while True:
             try:
@@ -123,7 +124,11 @@ def _counts(name: str, counts: Mapping[str, int]) -> Text:
 
 def _steps(recent: Recent) -> Iterator[str]:
     for name, spread in recent.spreads.items():
-        yield f"{name} {span(spread.median / 1000)} {span(spread.p95 / 1000)}"
+        yield f"{name} {_took(spread.median)} {_took(spread.p95)}"
+
+
+def _took(milliseconds: float) -> str:
+    return f"{milliseconds:.0f} ms" if milliseconds < _SECOND_MS else span(milliseconds / _SECOND_MS)
 
 
 def _budget(kind: str, name: str, spent: int, cap: int) -> Text:
