@@ -1,4 +1,4 @@
-"""Measure what traces cost an acknowledged text and a turn: off, for one text in ten, and for each text.
+"""Measure what traces cost an acknowledgement and a turn: off, for one text in ten, for each.
 
 The CPU of the webhook and of the worker includes what the exporter does in its own thread. The collector, a server that
 answers and does nothing else, is a process of its own.

@@ -54,7 +54,11 @@ def configure(role: str, dsn: str) -> logging.Handler:
 
 
 class _Reporter(logging.Handler):
-    """Turns a log line into a report."""
+    """Turns a log line into a report, but for what the libraries that report say about themselves."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether to report the line."""
+        return not record.name.startswith(("sentry_sdk", "opentelemetry"))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Report the line. A line of a library is known by its logger: its words may hold anything."""

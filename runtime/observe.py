@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final
 
@@ -30,6 +31,10 @@ def webhook(application: Application, chosen: Settings, variables: Mapping[str, 
 
 def start(role: str, chosen: Settings, variables: Mapping[str, str]) -> None:
     """Start both, as far as they are asked for, and the logs. Raises `SettingsError`."""
+    # both libraries read the environment alone, and their variables may stand in `.env`
+    for name, value in variables.items():
+        if name.startswith(("OTEL_", "SENTRY_")):
+            os.environ.setdefault(name, value)
     if is_traced(variables):
         try:
             from runtime import otel  # noqa: PLC0415 - an extra
@@ -49,7 +54,7 @@ def start(role: str, chosen: Settings, variables: Mapping[str, str]) -> None:
 
 
 def end() -> None:
-    """Send what is buffered, at the end of a process that skips Python's own end, as a child of a pool does."""
+    """Send what is buffered, where Python's own end is skipped, as by a child of a pool."""
     if tracing.is_on():
         from runtime import otel  # noqa: PLC0415 - an extra
 

@@ -56,10 +56,6 @@ def configure(role: str, variables: Mapping[str, str]) -> None:
     """
     if tracing.is_on():
         return
-    # the SDK reads the environment alone, and the variables may stand in `.env`
-    for name, value in variables.items():
-        if name.startswith("OTEL_"):
-            os.environ.setdefault(name, value)
     resource = Resource.create(
         {"service.name": f"dadacat-{role}", "service.namespace": "dadacat", "service.version": version("dadacat")}
     )
@@ -77,7 +73,7 @@ def configure(role: str, variables: Mapping[str, str]) -> None:
 
 
 def flush() -> None:
-    """Send what is buffered, at the end of the process. A collector that does not answer is not waited for."""
+    """Send what is buffered, at the end of the process; a collector that is away is not waited for."""
     if isinstance(spans := tracing.spans(), Spans):
         spans.close()
 
@@ -180,11 +176,15 @@ class Discreet(SpanExporter):
         self._exporter, self._process = make(), os.getpid()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Export the spans without what a library put into them."""
+        """Export the spans without what a library put into them.
+
+        A call that neither a text nor a task caused, such as the renewal of a lease, is no trace of its own.
+        """
         if self._process != os.getpid():
             # a child of a prefork pool must not share its parent's connection
             self._exporter, self._process = self._make(), os.getpid()
-        return self._exporter.export([_discreet(span) for span in spans])
+        leaving = [_discreet(span) for span in spans if span.parent is not None or span.kind is not SpanKind.CLIENT]
+        return self._exporter.export(leaving) if leaving else SpanExportResult.SUCCESS
 
     def shutdown(self) -> None:
         """Shut the exporter down."""

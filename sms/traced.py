@@ -20,7 +20,7 @@ class TracedSender:
         self._sender.warm()
 
     def send(self, message: OutboundSms, *, may_begin: Callable[[], bool]) -> Outcome:
-        """Send a message, with the trace context in the URL to which Twilio reports: `…&t=00-<trace>-<span>-01`."""
+        """Send a message, with `&t=00-<trace>-<span>-01` in the URL to which Twilio reports."""
         with tracing.span("send", kind="client") as span:
             reported_to = f"{message.status_callback}&t={tracing.current()}"
             outcome = self._sender.send(replace(message, status_callback=reported_to), may_begin=may_begin)

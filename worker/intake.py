@@ -11,7 +11,6 @@ from conversation.errors import UnreadableRow
 from inbox.ports import Waiting
 from journal import model, states
 from journal.ports import Journal
-from runtime import tracing
 from sms import countries, keywords, messages
 from sms.messages import InboundSms
 from worker import limits, telemetry
@@ -98,7 +97,7 @@ class Intake:
                 batch.entries.append(entry.entry_id)
             else:
                 try:
-                    with tracing.span("take in", after=[entry.text.trace], sid=entry.text.sid):
+                    with telemetry.span("take in", after=[entry.text.trace], sid=entry.text.sid):
                         taken = self._take_in(visit, batch, entry, entry.text)
                     if not taken:
                         break

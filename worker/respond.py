@@ -17,7 +17,6 @@ from inbox.ports import Agenda
 from journal import model
 from journal.ports import Journal
 from journal.states import TurnState
-from runtime import tracing
 from sms import messages
 from sms.ports import MediaSource
 from worker import budget, dangers, intake, pictures, telemetry
@@ -90,7 +89,7 @@ class Responder:
             self._be_silent(visit, batch, (*superseded, *answered))
             return Response()
         started_at = time.monotonic()
-        with tracing.span("think"):
+        with telemetry.span("think"):
             reply = self._reply(visit, batch, heard, asked, grant, texts)
         seconds = time.monotonic() - started_at
         silent = tuple(reply.facts.get("silent_engines", ()))

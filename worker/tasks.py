@@ -33,11 +33,11 @@ from celery.signals import (
 from inbox import payloads
 from inbox.payloads import Who
 from inbox.ports import Inbox
-from runtime import exposition, logs, metrics, observe
+from runtime import exposition, logs, metrics
 from runtime.errors import OUTSIDE, Away
 from runtime.isolation import isolated
 from runtime.secrets import reload_on_hangup
-from runtime.settings import SettingsError, environment
+from runtime.settings import SettingsError
 from worker import process, telemetry
 from worker.build import traced
 from worker.build.leases import watch
@@ -140,9 +140,7 @@ def _reconcile(worker: Worker) -> None:
 def _log_in_our_form(**_: object) -> None:
     chosen = process.settings()
     role = next((name for name in ("beat", "flower") if name in sys.argv), "worker")
-    # neither beat nor Flower takes part in a text's road
-    observe.start(role, chosen, environment() if role == "worker" else {})
-    traced.libraries()
+    traced.start(role, chosen)
 
 
 @task_prerun.connect
@@ -216,7 +214,7 @@ def _stop(**_: object) -> None:
 @worker_shutdown.connect
 def _leave_no_marks(**_: object) -> None:
     process.worker().leave_no_marks()
-    observe.end()
+    traced.end()
 
 
 def _note_ready() -> None:

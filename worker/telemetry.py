@@ -19,12 +19,15 @@ from inbox.payloads import Who
 from inbox.ports import Place, Stop
 from journal.model import ReplyPart, Turn
 from journal.states import PartState, TurnState
-from runtime import logs, metrics
+from runtime import logs, metrics, tracing
 from runtime.errors import Away
 from runtime.isolation import BadItem
 from sms.ports import Scope
 
 log = logs.get("worker")
+
+#: A step of a text's road, as a trace shows it.
+span: Final = tracing.span
 
 #: An alarm that stays true is logged again after this time, not at each text that waits; its metric counts each.
 ALARM_AGAIN_SECONDS: Final = 60.0

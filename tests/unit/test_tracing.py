@@ -1,4 +1,4 @@
-"""Spans of a text belong together, cost nothing while they are off, and hold neither a number nor a text."""
+"""Spans of a text belong together, and hold neither a number nor a text."""
 
 from __future__ import annotations
 
@@ -194,6 +194,15 @@ def test_what_a_library_puts_into_a_span_stays_here(exported: Exported) -> None:
     assert [dict(event.attributes or {}) for event in left.events] == [{}, {"exception.type": "KeyError"}]
     assert WORD not in left.to_json()
     assert ANN[1:] not in left.to_json()
+
+
+def test_a_call_that_no_text_and_no_task_caused_is_no_trace(exported: Exported) -> None:
+    with tracing.span("inbox.renew", kind="client"):
+        pass
+    with tracing.span("task", kind="consumer"), tracing.span("inbox.take", kind="client"):
+        pass
+
+    assert [span.name for span in exported()] == ["inbox.take", "task"]
 
 
 def test_a_webhook_that_was_not_asked_to_trace_loads_nothing_for_it() -> None:

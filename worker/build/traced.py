@@ -14,13 +14,27 @@ from typing import Any
 import redis
 
 from inbox import scripts
-from runtime import tracing
+from runtime import observe, tracing
+from runtime.settings import Settings, environment
 
 
-def libraries() -> None:
-    """Write a span for each task and for each call to AWS, if spans go anywhere."""
-    if not tracing.is_on():
-        return
+def start(role: str, chosen: Settings) -> None:
+    """Start the logs of a process of Celery, and what is asked for: crash reports and traces.
+
+    Neither beat nor Flower takes part in a text's road. Raises `SettingsError`.
+    """
+    observe.start(role, chosen, environment() if role == "worker" else {})
+    if tracing.is_on():
+        _libraries()
+
+
+def end() -> None:
+    """Send what is buffered, where Python's own end is skipped, as by a child of a pool."""
+    observe.end()
+
+
+def _libraries() -> None:
+    """Write a span for each task and for each call to AWS."""
     from opentelemetry.instrumentation.botocore import BotocoreInstrumentor  # noqa: PLC0415 - an extra
     from opentelemetry.instrumentation.celery import CeleryInstrumentor  # noqa: PLC0415
 
