@@ -6,18 +6,27 @@ answers and does nothing else, is a process of its own.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Final
+
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from benchmarks import acknowledge, turns
 from benchmarks.lab import ROOT, Lab, alone, listens
 from benchmarks.report import Study
 from chaos.tree import free_port
+from runtime import otel, tracing
 
 OFF, TENTH, ALL = "off", "one text in ten", "each text"
 #: Sampled and not, the share of the CPU that an acknowledgement and a turn without traces take.
 LEAST: Final = {TENTH: 0.7, ALL: 0.5}
 CONNECTIONS: Final = 32
+SPANS: Final = 20_000
+#: The trace context of a text.
+CAUSE: Final = f"00-{'a' * 32}-{'b' * 16}-01"
 
 
 def environment(lab: Lab) -> Mapping[str, Mapping[str, str]]:
@@ -32,6 +41,24 @@ def environment(lab: Lab) -> Mapping[str, Mapping[str, str]]:
     to = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"}
     tenth = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.1"}
     return {OFF: {}, TENTH: {**to, **tenth}, ALL: to}
+
+
+def spans(study: Study, *, rounds: int) -> None:
+    """Measure one span of ours in this thread: what the work between costs, and not what the exporter does."""
+    dropped = otel.Discreet(InMemorySpanExporter)
+    for _ in range(rounds):
+        for name, provider in ((OFF, None), (ALL, TracerProvider(shutdown_on_exit=False))):
+            if provider is not None:
+                provider.add_span_processor(BatchSpanProcessor(dropped))
+            tracing.use(None if provider is None else otel.Spans(provider, dropped))
+            started_at = time.thread_time()
+            for _ in range(SPANS):
+                with tracing.span("turn", after=[CAUSE], sid="SM0"):
+                    pass
+            study.add("microseconds of CPU a span", name, 1e6 * (time.thread_time() - started_at) / SPANS)
+            tracing.use(None)
+            if provider is not None:
+                provider.shutdown()
 
 
 def acknowledgements(study: Study, *, rounds: int, seconds: float) -> None:
@@ -73,6 +100,7 @@ def replies(study: Study, *, rounds: int, counted: int) -> None:
 def study(*, quick: bool = False) -> Study:
     """Run the study."""
     results = Study(name="traces", title="What traces cost", command="scripts/bench traces")
+    spans(results, rounds=1 if quick else 5)
     acknowledgements(results, rounds=1 if quick else 5, seconds=1.0 if quick else 2.0)
     replies(results, rounds=1 if quick else 3, counted=1 if quick else 4)
     for what, unit in (("microseconds of webhook CPU a text", "microseconds"), ("ms of worker CPU a turn", "ms")):

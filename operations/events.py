@@ -167,7 +167,7 @@ def _keys(function: ast.FunctionDef, given: ast.expr) -> Iterator[str]:
 
 
 def _exposed(name: str) -> str:
-    [metric] = list(getattr(telemetry.metrics, name).collect())
+    [metric] = list(getattr(vars(telemetry)["metrics"], name).collect())
     suffix = "_total" if metric.type == "counter" else ""
     return f"{metric.name}{suffix}"
 

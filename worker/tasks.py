@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -138,6 +139,12 @@ def _reconcile(worker: Worker) -> None:
 
 @setup_logging.connect
 def _log_in_our_form(**_: object) -> None:
+    _observed()
+
+
+@cache
+def _observed() -> None:
+    """Start the logs, and what is asked for beside them, once in a process."""
     chosen = process.settings()
     role = next((name for name in ("beat", "flower") if name in sys.argv), "worker")
     traced.start(role, chosen)
@@ -172,6 +179,8 @@ def _build(**_: object) -> None:
     """Check before the first task that this worker can do its work; end with a sentence if it cannot."""
     from worker import start  # noqa: PLC0415 - Celery's beat and Flower need no store
 
+    # Celery asks for the logs after this signal, and what is built here is to be traced
+    _observed()
     pulse = Pulse("heartbeat", WORKER_SECONDS)
     heartbeat_sent.connect(pulse.beat, weak=False)
     _expose(pulse)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, HttpCredentials, Page, expect
 
 from tests.conftest import ROOT, wait_until
 from tests.scenarios.conftest import Tree, flower, trees
@@ -36,8 +36,8 @@ def is_answer(task: dict[str, str]) -> bool:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    login = {"username": "cat", "password": "purr"}
-    context = browser.new_context(http_credentials=login, viewport={"width": 1200, "height": 640})
+    login: HttpCredentials = {"username": "cat", "password": "purr"}
+    context = browser.new_context(http_credentials=login, viewport={"width": 1400, "height": 680})
     yield context.new_page()
     context.close()
 
@@ -63,8 +63,9 @@ def test_the_pages_show_workers_tasks_and_people_by_their_hash(tree: Tree, page:
     expect(answers.first).to_contain_text("SUCCESS")
     kept(page, "tasks")
 
-    answers.first.get_by_role("link").first.click()
-    expect(page.locator("table").first).to_contain_text("person ")
+    # the first link is the name, which shows all tasks of that name
+    answers.first.get_by_role("link", name="-").click()
+    expect(page.locator("#task-page")).to_contain_text("person ")
     kept(page, "task")
     uuid = page.url.rpartition("/")[2]
     logs = "".join(path.read_text() for path in (tree.data / "logs").glob("worker-*.log"))

@@ -78,7 +78,11 @@ def test_a_redis_that_is_away_is_said_and_asked_again() -> None:
     page = io.StringIO()
     room = Room()
     answered(room)
-    looks = [InboxAway("redis cannot be reached: TimeoutError"), look(room), KeyboardInterrupt()]
+    looks: list[Overview | BaseException] = [
+        InboxAway("redis cannot be reached: TimeoutError"),
+        look(room),
+        KeyboardInterrupt(),
+    ]
 
     def next_look() -> Overview:
         outcome = looks.pop(0)

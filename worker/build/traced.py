@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.resources
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -38,8 +39,8 @@ def _libraries() -> None:
     from opentelemetry.instrumentation.botocore import BotocoreInstrumentor  # noqa: PLC0415 - an extra
     from opentelemetry.instrumentation.celery import CeleryInstrumentor  # noqa: PLC0415
 
-    CeleryInstrumentor().instrument()
-    BotocoreInstrumentor().instrument()
+    CeleryInstrumentor().instrument()  # type: ignore[no-untyped-call]  # it has no types
+    BotocoreInstrumentor().instrument()  # type: ignore[no-untyped-call]
 
 
 def client(client: redis.Redis) -> redis.Redis:
@@ -51,7 +52,7 @@ def client(client: redis.Redis) -> redis.Redis:
     return client
 
 
-def _name(span: Any, _: object, args: tuple[Any, ...], __: object) -> None:  # Any: redis-py's and OpenTelemetry's own
+def _name(span: Any, _: object, args: Sequence[Any], __: object) -> None:  # Any: redis-py's and OpenTelemetry's own
     """Name the span of a script after the script, such as `take`."""
     if args[0] == "EVALSHA" and (name := _scripts().get(args[1])):
         span.update_name(f"inbox.{name}")
