@@ -101,8 +101,8 @@ def study(*, quick: bool = False) -> Study:
     """Run the study."""
     results = Study(name="traces", title="What traces cost", command="scripts/bench traces")
     spans(results, rounds=1 if quick else 5)
-    acknowledgements(results, rounds=1 if quick else 5, seconds=1.0 if quick else 2.0)
-    replies(results, rounds=1 if quick else 3, counted=1 if quick else 4)
+    acknowledgements(results, rounds=1 if quick else 4, seconds=1.0 if quick else 2.0)
+    replies(results, rounds=1 if quick else 2, counted=1 if quick else 2)
     for what, unit in (("microseconds of webhook CPU a text", "microseconds"), ("ms of worker CPU a turn", "ms")):
         for name, least in LEAST.items():
             results.hold(

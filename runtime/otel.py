@@ -112,7 +112,7 @@ class Spans:
         self, name: str, after: Sequence[str], kind: tracing.Kind, facts: dict[str, tracing.Fact]
     ) -> Iterator[tracing.Span]:
         """Write a span that lasts as long as the block."""
-        parent, links = _family([carried for text in after if (carried := followed(text)).is_valid])
+        parent, links = _family([cause for text in after if (cause := followed(text)).is_valid])
         with self._tracer.start_as_current_span(
             name, context=parent, kind=_KINDS[kind], attributes=named(facts), links=links
         ) as started:
@@ -120,7 +120,7 @@ class Spans:
 
     def current(self) -> str:
         """Return the trace context of the span under way; empty without one."""
-        return carried_now()
+        return carried(trace.get_current_span())
 
     def close(self) -> None:
         """Send what is buffered, for `FLUSH_SECONDS` at most; a second call does nothing."""
@@ -145,11 +145,12 @@ def followed(text: str) -> SpanContext:
     return trace.get_current_span(_carrier.extract({"traceparent": text}, context.Context())).get_span_context()
 
 
-def carried_now() -> str:
-    """Return the trace context of the span under way; empty without one."""
-    carrier: dict[str, str] = {}
-    _carrier.inject(carrier)
-    return carrier.get("traceparent", "")
+def carried(span: trace.Span) -> str:
+    """Return the trace context of a span; empty if there is none."""
+    own = span.get_span_context()
+    if not own.is_valid:
+        return ""
+    return f"00-{trace.format_trace_id(own.trace_id)}-{trace.format_span_id(own.span_id)}-{own.trace_flags:02x}"
 
 
 def named(facts: Mapping[str, tracing.Fact]) -> dict[str, AttributeValue]:

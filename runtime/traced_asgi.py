@@ -55,10 +55,10 @@ class Traced:
             await self._application(scope, receive, send)
 
     async def _text(self, scope: Message, receive: Receive, send: Send) -> None:
-        span, answer = self._begin(scope, time.time_ns(), ""), _Answer(send)
+        span, answer = self._begin(scope, time.time_ns(), Context()), _Answer(send)
+        scope["trace"] = otel.carried(span)
         try:
             with trace.use_span(span, record_exception=False):
-                scope["trace"] = otel.carried_now()
                 await self._application(scope, receive, answer.send)
         finally:
             _end(span, answer)
@@ -69,13 +69,15 @@ class Traced:
             await self._application(scope, receive, answer.send)
         finally:
             named = parse_qs(scope["query_string"].decode("latin-1")).get("t", [""])[0]
-            _end(self._begin(scope, started_at, named if answer.status == _VERIFIED else ""), answer)
+            parent = otel.followed(named if answer.status == _VERIFIED else "")
+            within = trace.set_span_in_context(trace.NonRecordingSpan(parent), Context())
+            _end(self._begin(scope, started_at, within), answer)
 
-    def _begin(self, scope: Message, started_at: int, parent: str) -> trace.Span:
+    def _begin(self, scope: Message, started_at: int, within: Context) -> trace.Span:
         path = scope["path"]
         return self._tracer.start_span(
             f"POST {path}",
-            trace.set_span_in_context(trace.NonRecordingSpan(otel.followed(parent)), Context()),
+            within,
             kind=SpanKind.SERVER,
             attributes={"http.request.method": "POST", "http.route": path},
             start_time=started_at,

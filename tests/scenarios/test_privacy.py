@@ -202,6 +202,8 @@ def nowhere(tree: Tree) -> None:
 
 def test_flower_shows_the_work_all_the_same(tree: Tree) -> None:
     assert flower(tree, "/api/tasks?limit=5")
+    for path in ("/metrics", "/tasks"):
+        assert httpx.get(f"http://127.0.0.1:{tree.port_base + 2}{path}", timeout=30).status_code == 401
 
 
 def test_who_is_not_known_is_told_so(tree: Tree) -> None:
