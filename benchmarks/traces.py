@@ -44,7 +44,7 @@ def environment(lab: Lab) -> Mapping[str, Mapping[str, str]]:
 
 
 def spans(study: Study, *, rounds: int) -> None:
-    """Measure one span of ours in this thread: what the work between costs, and not what the exporter does."""
+    """Measure one span of ours in this thread, without what the exporter does."""
     dropped = otel.Discreet(InMemorySpanExporter)
     for _ in range(rounds):
         for name, provider in ((OFF, None), (ALL, TracerProvider(shutdown_on_exit=False))):
@@ -101,7 +101,7 @@ def study(*, quick: bool = False) -> Study:
     """Run the study."""
     results = Study(name="traces", title="What traces cost", command="scripts/bench traces")
     spans(results, rounds=1 if quick else 5)
-    acknowledgements(results, rounds=1 if quick else 4, seconds=1.0 if quick else 2.0)
+    acknowledgements(results, rounds=1 if quick else 3, seconds=1.0 if quick else 2.0)
     replies(results, rounds=1 if quick else 2, counted=1 if quick else 2)
     for what, unit in (("microseconds of webhook CPU a text", "microseconds"), ("ms of worker CPU a turn", "ms")):
         for name, least in LEAST.items():

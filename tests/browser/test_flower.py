@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, HttpCredentials, Page, expect
 
 from tests.conftest import ROOT, wait_until
-from tests.scenarios.conftest import Tree, flower, trees
+from tests.scenarios.conftest import LOGIN, Tree, flower, trees
 
 pytestmark = [pytest.mark.browser, pytest.mark.long]
 
@@ -36,7 +36,8 @@ def is_answer(task: dict[str, str]) -> bool:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    login: HttpCredentials = {"username": "cat", "password": "purr"}
+    user, _, word = LOGIN.partition(":")
+    login = HttpCredentials(username=user, password=word)
     context = browser.new_context(http_credentials=login, viewport={"width": 1400, "height": 680})
     yield context.new_page()
     context.close()
