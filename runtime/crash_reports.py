@@ -37,7 +37,6 @@ def configure(role: str, dsn: str) -> logging.Handler:
         dsn=dsn,
         release=f"dadacat@{version('dadacat')}",
         before_send=discreet,
-        send_default_pii=False,
         include_local_variables=False,
         max_breadcrumbs=0,
         shutdown_timeout=FLUSH_SECONDS,

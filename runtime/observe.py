@@ -49,7 +49,10 @@ def start(role: str, chosen: Settings, variables: Mapping[str, str]) -> None:
             from runtime import crash_reports  # noqa: PLC0415 - an extra
         except ImportError as exc:
             raise SettingsError(_REPORTS) from exc
-        logs.also(crash_reports.configure(role, chosen.logs.sentry_dsn))
+        try:
+            logs.also(crash_reports.configure(role, chosen.logs.sentry_dsn))
+        except ValueError:  # its message would show the value
+            raise SettingsError("SENTRY_DSN is not the address of a project, such as https://key@host/1") from None
     logs.configure(role, form=chosen.logs.format, level=chosen.logs.level)
 
 

@@ -40,6 +40,8 @@ _KEPT: Final = frozenset(
     }
 )  # fmt: skip
 _KINDS: Final = {"internal": SpanKind.INTERNAL, "client": SpanKind.CLIENT, "consumer": SpanKind.CONSUMER}
+#: The exporters that speak OTLP, by `OTEL_EXPORTER_OTLP_PROTOCOL`. The extra installs the one over HTTP.
+_PROTOCOLS: Final = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
 _carrier: Final = TraceContextTextMapPropagator()
 #: A process that ends waits for this long until its last spans are sent: less than what is given to it to stop.
 FLUSH_SECONDS: Final = 2.0
@@ -61,7 +63,7 @@ def configure(role: str, variables: Mapping[str, str]) -> None:
     )
     if name := variables.get("OTEL_SERVICE_NAME"):
         resource = resource.merge(Resource({"service.name": name}))
-    exporter = Discreet(_exporter(variables.get("OTEL_TRACES_EXPORTER") or "otlp"))
+    exporter = Discreet(_exporter(variables))
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
@@ -89,11 +91,13 @@ def with_trace(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMa
     return event
 
 
-def _exporter(name: str) -> Callable[[], SpanExporter]:
-    """Return what makes the exporter of that name; `otlp` speaks protobuf over HTTP."""
-    # the same registry that OpenTelemetry's own start-up reads
-    wanted = {"otlp": "otlp_proto_http"}.get(name.strip(), name.strip())
-    for entry_point in entry_points(group="opentelemetry_traces_exporter", name=wanted):
+def _exporter(variables: Mapping[str, str]) -> Callable[[], SpanExporter]:
+    """Return what makes the exporter that the variables name, from OpenTelemetry's own list of them."""
+    name = (variables.get("OTEL_TRACES_EXPORTER") or "otlp").strip()
+    if name == "otlp":
+        spoken = (variables.get(f"OTEL_EXPORTER_OTLP_{which}PROTOCOL") for which in ("TRACES_", ""))
+        name = _PROTOCOLS.get(next(filter(None, spoken), "http/protobuf"), "otlp")
+    for entry_point in entry_points(group="opentelemetry_traces_exporter", name=name):
         make: Callable[[], SpanExporter] = entry_point.load()
         return make
     raise NoExporter(f"OTEL_TRACES_EXPORTER: no exporter {name} is installed")

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from runtime import observe
+from runtime.settings import Settings, SettingsError
 from tests.builders import ANN
 from tests.collectors import Collector, collector
 from tests.conftest import ROOT
@@ -79,6 +81,13 @@ def test_the_message_of_an_error_that_may_be_shown_is_reported(reported: Collect
     values: list[Any] = [report["exception"]["values"][-1].get("value") for report in reported.reports()[:2]]
 
     assert values == [None, "redis cannot be reached: TimeoutError"]
+
+
+def test_a_wrong_address_is_a_sentence_that_does_not_show_it() -> None:
+    with pytest.raises(SettingsError, match="SENTRY_DSN is not the address of a project") as said:
+        observe.start("worker", Settings.load({"SENTRY_DSN": f"https://{WORD}"}), {})
+
+    assert WORD not in str(said.value)
 
 
 def test_neither_a_number_nor_a_text_leaves(reported: Collector) -> None:

@@ -226,9 +226,21 @@ def test_opentelemetrys_own_variables_turn_traces_on() -> None:
     assert not observe.is_traced({"OTEL_SERVICE_NAME": "cat"})
 
 
+@pytest.fixture
+def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give back what a start writes into the environment."""
+    for name in ("OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_PROTOCOL"):
+        monkeypatch.setenv(name, "")
+
+
+@pytest.mark.usefixtures("own_environment")
 def test_an_exporter_that_is_not_installed_is_named() -> None:
-    with pytest.raises(SettingsError, match="OTEL_TRACES_EXPORTER: no exporter abacus is installed"):
-        observe.start("webhook", Settings.load({}), {"OTEL_TRACES_EXPORTER": "abacus"})
+    for given, name in (
+        ({"OTEL_TRACES_EXPORTER": "abacus"}, "abacus"),
+        ({"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "otlp_proto_grpc"),
+    ):
+        with pytest.raises(SettingsError, match=f"OTEL_TRACES_EXPORTER: no exporter {name} is installed"):
+            observe.start("webhook", Settings.load({}), given)
 
 
 @pytest.mark.long
