@@ -7,7 +7,21 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from benchmarks import acknowledge, growth, marks, memory, parts, queues, road, scale, simulate, start, traces, turns
+from benchmarks import (
+    acknowledge,
+    growth,
+    kill,
+    marks,
+    memory,
+    parts,
+    queues,
+    road,
+    scale,
+    simulate,
+    start,
+    traces,
+    turns,
+)
 from benchmarks.lab import ROOT
 from benchmarks.report import Study
 
@@ -21,6 +35,7 @@ STUDIES = {
     "growth": growth.study,
     "scale": scale.study,
     "marks": marks.study,
+    "kill": kill.study,
     "start": start.study,
     "simulate": simulate.study,
     "traces": traces.study,
