@@ -7,7 +7,21 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from benchmarks import acknowledge, growth, kill, marks, memory, parts, queues, road, scale, simulate, start, turns
+from benchmarks import (
+    acknowledge,
+    growth,
+    kill,
+    marks,
+    memory,
+    parts,
+    queues,
+    road,
+    scale,
+    simulate,
+    start,
+    traces,
+    turns,
+)
 from benchmarks.lab import ROOT
 from benchmarks.report import Study
 
@@ -24,6 +38,7 @@ STUDIES = {
     "kill": kill.study,
     "start": start.study,
     "simulate": simulate.study,
+    "traces": traces.study,
 }
 #: Studies that can compare two checkouts.
 COMPARED = {"acknowledge": acknowledge.compare, "turns": turns.compare}

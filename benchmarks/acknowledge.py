@@ -11,6 +11,7 @@ The contestants run alternately, each in its own process, on the same Redis:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -71,14 +72,23 @@ def environment(port: int, redis_url: str) -> dict[str, str]:
     }
 
 
-def start(lab: Lab, name: str, redis_url: str, *, label: str = "", root: Path = ROOT, processes: int = 1) -> Contestant:
-    """Start one contestant."""
+def start(
+    lab: Lab,
+    name: str,
+    redis_url: str,
+    *,
+    label: str = "",
+    root: Path = ROOT,
+    processes: int = 1,
+    more: Mapping[str, str] | None = None,
+) -> Contestant:
+    """Start one contestant, with `more` in its environment."""
     port = free_port()
     label = label or name
     proc = lab.start(
         label.replace(" ", "-").replace("+", "and"),
         commands(port, processes)[name],
-        env=environment(port, redis_url),
+        env={**environment(port, redis_url), **(more or {})},
         until=listens(port),
         root=root,
     )

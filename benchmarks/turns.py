@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,10 +89,12 @@ def house(*, thinks: float) -> Iterator[House]:
         yield House(lab=lab, env=env, stubs=at, redis=server)
 
 
-def ours(at: House, *, concurrency: int, name: str = "ours", root: Path = ROOT) -> Proc:
-    """Start our worker and wait until it is ready."""
+def ours(
+    at: House, *, concurrency: int, name: str = "ours", root: Path = ROOT, more: Mapping[str, str] | None = None
+) -> Proc:
+    """Start our worker, with `more` settings, and wait until it is ready."""
     ready = at.lab.data / f"{name}.ready"
-    env = {**at.env, "WORKER_CONCURRENCY": str(concurrency), "DADACAT_READY_FILE": str(ready)}
+    env = {**at.env, **(more or {}), "WORKER_CONCURRENCY": str(concurrency), "DADACAT_READY_FILE": str(ready)}
     return at.lab.start(
         name, [ROOT / ".venv/bin/dadacat", "worker", "--name", name], env=env, until=ready.exists, root=root
     )

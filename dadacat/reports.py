@@ -7,6 +7,7 @@ import shutil
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -26,6 +27,52 @@ from dadacat.terminal import (
 )
 
 commands = Commands()
+#: How often `top` looks, in seconds, unless the operator says otherwise.
+LOOK_SECONDS: Final = 2.0
+
+
+def _require_svg(_: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
+    if value is not None and value.suffix.lower() != ".svg":
+        raise click.BadParameter(f"a chart is an SVG file: name it {value.with_suffix('.svg')}", param=parameter)
+    return value
+
+
+PLOT = click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False, writable=True),
+    callback=_require_svg,
+    help="Also draw a chart into this file, NAME.svg.",
+)
+
+
+@commands.command()
+@click.option(
+    "--every",
+    type=click.FloatRange(0.5, 3600),
+    default=LOOK_SECONDS,
+    show_default=True,
+    help="Look again after so many seconds.",
+)
+@click.option("--once", is_flag=True, help="Print one view and end, as it does without a terminal.")
+@AS_JSON
+def top(*, every: float, once: bool, as_json: bool) -> None:
+    """Watch whether every text is answered: who waits and why, the last day, costs. Ctrl-C ends it.
+
+    People are shown by their hash. The journal is read at the start, and then seldom.
+    """
+    from dadacat import live
+    from operations import overview
+    from worker.build.inbox import redis_client
+    from worker.build.journal import build_journal
+
+    chosen = load_settings(twilio=True, tree=True)
+    overviews = overview.build(chosen, build_journal(chosen), redis_client(chosen))
+    if as_json:
+        print_json(overviews.look(wait=True).to_json())
+    elif once or not sys.stdout.isatty():
+        live.show(overviews.look(wait=True))
+    else:
+        live.watch(overviews.look, every=every)
 
 
 @commands.command()
@@ -55,7 +102,8 @@ def explain(*, sid: str, person: str | None, as_json: bool) -> None:
 @commands.command()
 @click.option("--since", type=Duration(), default="24h", show_default=True, help="How far back: 90m, 24h, 7d.")
 @AS_JSON
-def stats(*, since: timedelta, as_json: bool) -> None:
+@PLOT
+def stats(*, since: timedelta, as_json: bool, plot: Path | None) -> None:
     """Count outcomes of texts and replies, the time to generate replies, and the wait now.
 
     Reads every row of the journal.
@@ -72,6 +120,9 @@ def stats(*, since: timedelta, as_json: bool) -> None:
         report = stats.gather(
             build_journal(chosen), inbox, breakers, since=begin, set_aside=say_set_aside, progress=progress
         )
+    if plot is not None:
+        stats.draw(report["hours"], plot)
+        echo(f"drawn into {plot}", err=True)
     if as_json:
         print_json(report)
         return
@@ -88,12 +139,6 @@ def stats(*, since: timedelta, as_json: bool) -> None:
         echo(f"{'stopped':<12}{stop['people']:>8}  waiting for {what}, since {stop['since']}: {stop['reason']}")
 
 
-def _require_svg(_: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
-    if value is not None and value.suffix.lower() != ".svg":
-        raise click.BadParameter(f"a chart is an SVG file: name it {value.with_suffix('.svg')}", param=parameter)
-    return value
-
-
 @commands.command()
 @click.option("--since", type=Duration(), default="30d", show_default=True, help="How far back: 24h, 7d, 30d.")
 @click.option(
@@ -108,12 +153,7 @@ def _require_svg(_: click.Context, parameter: click.Parameter, value: Path | Non
     "--limit", type=click.IntRange(1, 100_000), default=60, show_default=True, help="Print at most this many lines."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the lines as JSON.")
-@click.option(
-    "--plot",
-    type=click.Path(path_type=Path, dir_okay=False, writable=True),
-    callback=_require_svg,
-    help="Also draw a chart into this file, NAME.svg.",
-)
+@PLOT
 def costs(*, since: timedelta, by: str, numbers: bool, limit: int, as_json: bool, plot: Path | None) -> None:
     """Show what replies cost.
 

@@ -27,7 +27,7 @@ from granian.http import HTTP1Settings
 from runtime import logs
 from runtime.process import prepare
 from webhook import build
-from webhook.app import BODY_SECONDS, WebhookApp
+from webhook.app import BODY_SECONDS, Application
 
 #: Twilio's headers are well below one kilobyte, behind a proxy below two.
 MAX_HEAD_BYTES: Final = 16_384
@@ -75,7 +75,7 @@ def serve(host: str, port: int, *, processes: int, request_seconds: float = BODY
         server.serve(target_loader=partial(_load, request_seconds, most), wrap_loader=False)
 
 
-def _load(request_seconds: float, most: int) -> WebhookApp:
+def _load(request_seconds: float, most: int) -> Application:
     """Return the application, in a process of its own."""
     application = build.app(body_seconds=request_seconds)
     threading.Thread(target=_watch, args=(request_seconds, most), name="supervisor", daemon=True).start()

@@ -31,7 +31,7 @@ def accept_entry(text: InboundSms, key: bytes, *, per_number: bool = False) -> E
             user_id,
             payloads.encode_text(text),
             text.sid,
-            wakeup.message(payloads.ANSWER_TASK, name),
+            wakeup.message(payloads.ANSWER_TASK, name, text.trace),
             # Twilio repeats a webhook soon, so the newest texts suffice; the reconciler may come at any time
             0 if text.repaired else NEWEST_COMPARED,
         ),

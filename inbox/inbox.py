@@ -12,9 +12,10 @@ from typing import Any
 
 import redis
 
-from inbox import arrivals, keys, payloads, wakeup
+from inbox import arrivals, decoding, keys, payloads, wakeup
 from inbox.connection import Scripts, translated
-from inbox.payloads import UnreadableEntry, Who
+from inbox.decoding import UnreadableEntry
+from inbox.payloads import Who
 from inbox.people import RedisPeople
 from inbox.ports import Inbox, Lease, Waiting
 from inbox.reports import RedisReports
@@ -196,6 +197,6 @@ class RedisClock:
 def _waiting(entry_id: str, fields: Mapping[bytes, bytes]) -> Waiting:
     payload = fields.get(b"text", b"")
     try:
-        return Waiting(entry_id=entry_id, text=payloads.decode_text(payload), payload=payload)
+        return Waiting(entry_id=entry_id, text=decoding.decode_text(payload), payload=payload)
     except UnreadableEntry:
         return Waiting(entry_id=entry_id, text=None, payload=payload)

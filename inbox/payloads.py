@@ -1,17 +1,16 @@
 """The contract between webhook and worker: task names, versioned payloads, hashed user ids.
 
-A payload outlives a release: the next worker reads an entry that the previous webhook wrote. New fields get a default
-and the version stays. The version rises only if an old reader would misunderstand a new entry.
+A payload outlives a release: the next worker reads an entry that the previous webhook wrote (`inbox.decoding`). New
+fields get a default and the version stays. The version rises only if an old reader would misunderstand a new entry.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from typing import Any, Final, NewType
+from typing import Final, NewType
 
-from sms.messages import DeliveryReport, InboundSms, Media, MessageSid
+from sms.messages import DeliveryReport, InboundSms
 
 #: A keyed hash of a user id, 24 hexadecimal digits. Keys, tasks and dashboards show it instead of a telephone number.
 Who = NewType("Who", str)
@@ -34,10 +33,6 @@ VERSION: Final = 1
 _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-class UnreadableEntry(Exception):
-    """The entry is malformed, or a newer release wrote it."""
-
-
 def who(user_id: str, key: bytes) -> Who:
     """Return the hash under which a person is known outside the tables.
 
@@ -54,31 +49,13 @@ def encode_text(text: InboundSms) -> bytes:
         **({"opt_out": text.opt_out_type} if text.opt_out_type else {}),
         **({"repaired": True} if text.repaired else {}),
         **({"late": text.found_after_seconds} if text.found_after_seconds else {}),
+        **({"trace": text.trace} if text.trace else {}),
     }
     # The string encoder exists already; an encoder of objects would be built anew for every text.
     return (
         f'{{"v":{VERSION},"sid":{_encode(text.sid)},"from":{_encode(text.sender)},"to":{_encode(text.to)},'
         f'"body":{_encode(text.body)}{"," + _encode(rare)[1:] if rare else "}"}'
     ).encode()
-
-
-def decode_text(payload: bytes) -> InboundSms:
-    """Decode a text of any version up to this one. Raises `UnreadableEntry`."""
-    fields = _fields(payload, "sid", "from", "to", "body")
-    try:
-        return InboundSms(
-            sid=MessageSid(_string(fields["sid"])),
-            sender=_string(fields["from"]),
-            to=_string(fields["to"]),
-            body=_string(fields["body"]),
-            media=tuple(Media(url=_string(url), content_type=_string(kind)) for url, kind in fields.get("media", ())),
-            messaging_service_sid=_string(fields.get("service", "")) or None,
-            opt_out_type=_string(fields.get("opt_out", "")) or None,
-            repaired=bool(fields.get("repaired", False)),
-            found_after_seconds=int(fields.get("late", 0)),
-        )
-    except (KeyError, TypeError, ValueError, OverflowError) as exc:
-        raise UnreadableEntry(f"not a text: {type(exc).__name__}") from exc
 
 
 def encode_report(report: DeliveryReport) -> bytes:
@@ -92,45 +69,6 @@ def encode_report(report: DeliveryReport) -> bytes:
         **({"error": report.error_code} if report.error_code is not None else {}),
         **({"from": report.sender} if report.sender else {}),
         **({"who": report.who} if report.who else {}),
+        **({"trace": report.trace} if report.trace else {}),
     }
     return _encode(fields).encode()
-
-
-def decode_report(payload: bytes) -> DeliveryReport:
-    """Decode a delivery report of any version up to this one. Raises `UnreadableEntry`."""
-    fields = _fields(payload, "sid", "to", "status", "attempt")
-    try:
-        return DeliveryReport(
-            sid=MessageSid(_string(fields["sid"])),
-            to=_string(fields["to"]),
-            status=_string(fields["status"]),
-            attempt_id=_string(fields["attempt"]),
-            error_code=None if (code := fields.get("error")) is None else int(code),
-            sender=_string(fields.get("from", "")),
-            who=_string(fields.get("who", "")),
-        )
-    except (KeyError, TypeError, ValueError, OverflowError) as exc:
-        raise UnreadableEntry(f"not a delivery report: {type(exc).__name__}") from exc
-
-
-def _fields(payload: bytes, *texts: str) -> Mapping[str, Any]:  # Any: JSON, read field by field
-    """Return the fields of a payload; `texts` are those that must be strings."""
-    try:
-        fields = json.loads(payload)
-    except (ValueError, RecursionError) as exc:
-        raise UnreadableEntry("not JSON") from exc
-    if not isinstance(fields, dict) or not isinstance(fields.get("v"), int):
-        raise UnreadableEntry("no version")
-    if fields["v"] > VERSION:
-        raise UnreadableEntry(f"written by a newer release: version {fields['v']}")
-    if not all(isinstance(fields.get(name), str) for name in texts):
-        raise UnreadableEntry("a field is missing, or is no text")
-    return fields
-
-
-def _string(value: Any) -> str:  # Any: JSON
-    """Return a string that can be stored. Raises `TypeError`, `UnicodeError`."""
-    if not isinstance(value, str):
-        raise TypeError(type(value).__name__)
-    value.encode()
-    return value

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import redis
 
-from inbox import keys, payloads
+from inbox import decoding, keys
 from inbox.connection import translated
-from inbox.payloads import UnreadableEntry
+from inbox.decoding import UnreadableEntry
 from inbox.ports import Receipt
 from inbox.times import milliseconds
 from sms.messages import address_of
@@ -81,6 +81,6 @@ def _flat(entries: Any) -> list[tuple[bytes, dict[bytes, bytes]]]:  # Any: two p
 
 def _receipt(entry_id: str, fields: Mapping[bytes, bytes]) -> Receipt:
     try:
-        return Receipt(entry_id=entry_id, report=payloads.decode_report(fields.get(b"report", b"")))
+        return Receipt(entry_id=entry_id, report=decoding.decode_report(fields.get(b"report", b"")))
     except UnreadableEntry:
         return Receipt(entry_id=entry_id, report=None)

@@ -18,16 +18,22 @@ from inbox import keys
 #: Stand-ins for the task's id and for the person, which no other part of a message contains.
 _ID: Final = "the-id-of-the-task"
 _PERSON: Final = "the-person"
+#: The header in which OpenTelemetry's instrumentation of Celery looks for the trace of a task.
+_TRACE: Final = "traceparent"
 
 _encode: Final = json.JSONEncoder().encode
 
 
-def message(task: str, person: str | None = None) -> bytes:
-    """Return a message for `task`, with an id of its own. `person` is its argument, if it has one."""
+def message(task: str, person: str | None = None, trace: str = "") -> bytes:
+    """Return a message for `task`, with an id of its own. `person` is its argument, if it has one.
+
+    `trace`: the trace context of what caused it, such as `00-<trace>-<span>-01`.
+    """
     template, body = _template(task, with_person=person is not None)
     name = _encode(person)[1:-1] if person is not None else ""
     encoded = b64encode((body % {"person": name}).encode()).decode()
-    return (template % {"id": str(uuid4()), "body": encoded, "person": name}).encode()
+    headers = f'"headers": {{"{_TRACE}": "{trace}", ' if trace else '"headers": {'
+    return (template % {"id": str(uuid4()), "body": encoded, "person": name, "headers": headers}).encode()
 
 
 @cache
@@ -39,7 +45,8 @@ def _template(task: str, *, with_person: bool) -> tuple[str, str]:
     # kombu identifies a delivery and Celery a task: one fresh id serves both
     built["properties"]["delivery_tag"] = _ID
     text = json.dumps(built).replace("%", "%%").replace(_ID, "%(id)s").replace("<body>", "%(body)s")
-    return text.replace(_PERSON, "%(person)s"), body.replace("%", "%%").replace(_PERSON, "%(person)s")
+    text = text.replace(_PERSON, "%(person)s").replace('"headers": {', "%(headers)s", 1)
+    return text, body.replace("%", "%%").replace(_PERSON, "%(person)s")
 
 
 def sent_by_celery(task: str, *args: str) -> dict[str, Any]:  # Any: JSON

@@ -162,6 +162,7 @@ def _environment(
     _set_default(env, "CONSOLE_LOGINS_FILE", console_login.kept(run))
     _set_default(env, "FLOWER_URL", at["flower"])
     _set_default(env, "FLOWER_BASIC_AUTH", f"cat:{kept(run / 'flower-password', secrets.token_hex(9))}")
+    _set_default(env, "FLOWER_DB", str(options.data.absolute() / "flower" / "tasks"))
     if "redis" in own:
         env["REDIS_URL"] = f"{at['redis'].replace('http', 'redis')}/0"
     if "dynamodb" in own:

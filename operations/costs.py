@@ -8,11 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-import pygal
-from pygal.style import Style
-
 from journal.spending import Cost, cost_of, has_cost
 from journal.store import Journal
+from operations import charts
 from operations.progress import Progress, silent, with_progress
 from runtime.isolation import SetAside
 from runtime.money import MICRO
@@ -114,20 +112,11 @@ def summed(costs: Iterable[Cost], key: Callable[[Cost], str]) -> tuple[list[Line
 
 def draw(lines: Sequence[Line], title: str, path: Path) -> None:
     """Draw the lines as stacked bars into a self-contained SVG file, which loads nothing from a server."""
-    chart = pygal.StackedBar(
-        js=[],
-        style=Style(
-            background="white", plot_background="white", colors=("#4477aa", "#ee7733"), font_family="sans-serif"
-        ),
+    charts.stacked(
+        path,
         title=title,
-        y_title="US dollars",
-        x_label_rotation=40,
-        legend_at_bottom=True,
-        value_formatter=lambda value: f"{value:.4f}",
-        width=1000,
-        height=520,
+        unit="US dollars",
+        labels=[line.name for line in lines],
+        series={"models": [line.model / MICRO for line in lines], "messages": [line.sms / MICRO for line in lines]},
+        shown=lambda value: f"{value:.4f}",
     )
-    chart.x_labels = [line.name for line in lines]
-    chart.add("models", [line.model / MICRO for line in lines])
-    chart.add("messages", [line.sms / MICRO for line in lines])
-    chart.render_to_file(str(path))

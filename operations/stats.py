@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
 
 from conversation.entries import milliseconds
 from conversation.models import in_milliseconds
@@ -18,8 +19,14 @@ from inbox.times import moment
 from journal.model import RowName
 from journal.store import Journal
 from journal.story import ARRIVED
+from operations import charts
 from operations.progress import Progress, silent, with_progress
 from runtime.isolation import SetAside, isolated
+
+HOUR_MS: Final = 3_600_000
+#: A chart of more hours is drawn by days: more bars than these cannot be read.
+HOURS_DRAWN: Final = 72
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -36,6 +43,8 @@ class Stats:
     statuses: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     thought_ms: list[int] = field(default_factory=list)
+    #: Texts by the hour in which they arrived, since 1970, and by outcome.
+    hours: Counter[tuple[int, str]] = field(default_factory=Counter)
 
     def to_json(self) -> dict[str, Any]:  # Any: JSON
         """Return the counts as a JSON object."""
@@ -49,7 +58,12 @@ class Stats:
             "messages": dict(self.messages),
             "statuses": dict(self.statuses),
             "error_codes": dict(self.errors),
+            "hours": {_hour(hour): self.in_hour(hour) for hour in sorted({hour for hour, _ in self.hours})},
         }
+
+    def in_hour(self, hour: int) -> dict[str, int]:
+        """Return the texts that arrived in an hour, by outcome."""
+        return {state: count for (at, state), count in self.hours.items() if at == hour}
 
 
 def gather(
@@ -107,6 +121,7 @@ def count(stats: Stats, row: Row) -> None:
     if name.is_turn:
         stats.people.add(row["user_id"])
         stats.texts[state] += 1
+        stats.hours[milliseconds(row.get("arrived", "0-")) // HOUR_MS, state] += 1
         if "reason" in row:
             stats.reasons[str(row["reason"])] += 1
         if "thought_ms" in row:
@@ -118,6 +133,35 @@ def count(stats: Stats, row: Row) -> None:
             stats.statuses[str(row["status"])] += 1
         if row.get("error_code") and row.get("status") not in ARRIVED:
             stats.errors[str(row["error_code"])] += 1
+
+
+def draw(hours: Mapping[str, Mapping[str, int]], path: Path) -> None:
+    """Draw the texts of each hour by outcome, or of each day if they are more than `HOURS_DRAWN` hours.
+
+    `hours`: those of a report, such as `{"2026-11-30T12:00+00:00": {"ANSWERED": 3}}`. Hours without a text have a bar
+    too, an empty one.
+    """
+    counts = {datetime.fromisoformat(hour): texts for hour, texts in hours.items()}
+    first, last = min(counts, default=_NEVER), max(counts, default=_NEVER)
+    step, form = timedelta(hours=1), "%m-%d %H:00"
+    if last - first >= timedelta(hours=HOURS_DRAWN):
+        first, step, form = first.replace(hour=0), timedelta(days=1), "%Y-%m-%d"
+    bars = [Counter[str]() for _ in range(int((last - first) / step) + 1)]
+    for at, texts in counts.items():
+        bars[int((at - first) / step)].update(texts)
+    states = sorted({state for bar in bars for state in bar})
+    charts.stacked(
+        path,
+        title="Texts by outcome",
+        unit="texts",
+        labels=[(first + number * step).strftime(form) for number in range(len(bars))],
+        series={state: [bar[state] for bar in bars] for state in states},
+        shown=lambda value: f"{value:.0f}",
+    )
+
+
+def _hour(hour: int) -> str:
+    return moment(hour * HOUR_MS).isoformat(timespec="minutes")
 
 
 def _part(values: list[int], percent: int) -> int | None:

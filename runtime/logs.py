@@ -11,6 +11,7 @@ from typing import Literal
 
 import structlog
 
+#: What makes a line of an event; `add` appends to it.
 _SHARED: list[structlog.typing.Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
@@ -21,7 +22,11 @@ _SHARED: list[structlog.typing.Processor] = [
 #: At the level of our events these log requests with their bodies, or a line for every task.
 _CHATTY = (
     "twilio.http_client httpx httpcore httpx2 httpcore2 urllib3 botocore celery.app.trace openai anthropic google_genai"
+    " opentelemetry"
 )
+
+#: Where lines go beside standard error.
+_ALSO: list[logging.Handler] = []
 
 
 def configure(role: str, *, form: Literal["json", "console"] = "json", level: str = "info") -> None:
@@ -31,10 +36,16 @@ def configure(role: str, *, form: Literal["json", "console"] = "json", level: st
         if form == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
+
+    def with_role(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        # not bound to a context: a thread starts with an empty one
+        return {"role": role, **event}
+
+    shared = [*_SHARED, with_role]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=_SHARED,
+            foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
@@ -43,17 +54,26 @@ def configure(role: str, *, form: Literal["json", "console"] = "json", level: st
         )
     )
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    root.handlers[:] = [handler, *_ALSO]
     root.setLevel(level.upper())
     for chatty in _CHATTY.split():
         logging.getLogger(chatty).setLevel(logging.WARNING)
     structlog.configure(
-        processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(role=role)
+
+
+def add(processor: structlog.typing.Processor) -> None:
+    """Let `processor` complete each line, from the next `configure` on."""
+    _SHARED.append(processor)
+
+
+def also(handler: logging.Handler) -> None:
+    """Hand each line to `handler` too, from the next `configure` on."""
+    _ALSO.append(handler)
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:

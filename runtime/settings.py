@@ -530,6 +530,9 @@ class LogsSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = setting(
         "LOG_LEVEL", "The least important level that is logged.", "info"
     )
+    sentry_dsn: str = setting(
+        "SENTRY_DSN", "Where errors are reported, without numbers and texts: Sentry, or what speaks its protocol."
+    )
 
 
 class MetricsSettings(Section):
@@ -569,6 +572,9 @@ class FlowerSettings(Section):
     basic_auth_file: str = setting(
         "FLOWER_BASIC_AUTH_FILE",
         "A file with that login instead. If it does not exist, `dadacat flower` creates it, with a random password.",
+    )
+    db: str = setting(
+        "FLOWER_DB", "The file in which Flower keeps the tasks that it saw. Empty: it forgets them when it stops."
     )
 
 
@@ -724,13 +730,13 @@ def file_names() -> dict[str, str]:
 
 
 def without_settings(given: Mapping[str, str]) -> dict[str, str]:
-    """Return `given` without our settings and without AWS's.
+    """Return `given` without our settings, AWS's and OpenTelemetry's.
 
     For a process tree that must reach no service but its own.
     The tree must also run in a folder without `.env`, because `.env` supplies what the environment lacks.
     """
     ours = {*names(), *file_names()}
-    return {name: value for name, value in given.items() if name not in ours and not name.startswith("AWS_")}
+    return {name: value for name, value in given.items() if name not in ours and not name.startswith(("AWS_", "OTEL_"))}
 
 
 def environment() -> Mapping[str, str]:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from sms.errors import CarrierAway, NotFound
-from sms.messages import Media, MessageSid, OutboundSms
-from sms.ports import ErrorClass, Listed, Listing, NotCreated, Outcome, Sent, Verdict
+from sms.messages import Media, MessageSid
+from sms.ports import ErrorClass, Listed, Listing, NotCreated, OutboundSms, Outcome, Sent, Verdict
 
 
 def _now() -> datetime:

@@ -45,6 +45,8 @@ _VISIBLE_DIGITS: Final = 2
 _WHO_CHARACTERS: Final = 24
 _AT = re.compile(r"-?[0-9.]{1,20},-?[0-9.]{1,20}")
 PLACE: Final = "application/vnd.geo"
+#: A trace context, https://www.w3.org/TR/trace-context/#traceparent-header (version 00).
+_TRACE = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def is_dialable(address: str, *, short_codes: bool = False) -> bool:
@@ -111,6 +113,11 @@ def number_of(user_id: str) -> str:
     return match.group()[1:] if match else ""
 
 
+def trace_of(value: object) -> str:
+    """Return a trace context that can be followed; empty if `value` is none."""
+    return value if isinstance(value, str) and _TRACE.fullmatch(value) else ""
+
+
 def masked(address: str) -> str:
     """Mask `address` for logs, all but its last two characters: `**********01`."""
     return "*" * max(0, len(address) - _VISIBLE_DIGITS) + address[-_VISIBLE_DIGITS:]
@@ -143,9 +150,11 @@ class InboundSms:
     repaired: bool = False
     #: Age of the text by Twilio's clock when the reconciler found it.
     found_after_seconds: int = 0
+    #: The trace context of the webhook's request, such as `00-<trace>-<span>-01`; empty if nothing is traced.
+    trace: str = ""
 
     @classmethod
-    def parse(cls, form: Mapping[str, str]) -> InboundSms:
+    def parse(cls, form: Mapping[str, str], trace: str = "") -> InboundSms:
         """Read Twilio's form fields.
 
         Raises `UnusableText` if a required field is missing, or if a field does not have Twilio's form.
@@ -164,6 +173,7 @@ class InboundSms:
             media=_media(form),
             messaging_service_sid=service,
             opt_out_type=form.get("OptOutType") or None,
+            trace=trace,
         )
 
 
@@ -192,20 +202,6 @@ def _media(form: Mapping[str, str]) -> tuple[Media, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OutboundSms:
-    """A request for one message. Every attempt at a reply part requests the same bytes."""
-
-    to: str
-    sender: str
-    body: str
-    #: The URL to which Twilio reports delivery. It holds our attempt id.
-    status_callback: str
-    #: How long Twilio may try to send the message, in seconds.
-    validity_seconds: int
-    messaging_service_sid: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryReport:
     """A signed status callback about one message that we sent."""
 
@@ -221,9 +217,11 @@ class DeliveryReport:
     #: Our hash of the person, from the same query; empty if an earlier release sent the message. It leads to the row
     #: however Twilio writes the person's address.
     who: str = ""
+    #: The trace context of the attempt, from the same query; empty if nothing is traced.
+    trace: str = ""
 
     @classmethod
-    def parse(cls, form: Mapping[str, str], attempt_id: str, who: str = "") -> DeliveryReport:
+    def parse(cls, form: Mapping[str, str], attempt_id: str, who: str = "", trace: str = "") -> DeliveryReport:
         """Read a status callback's form fields. The list of statuses is open: any word is one.
 
         Raises `UnusableText` if it lacks the message, the recipient or the status.
@@ -243,4 +241,5 @@ class DeliveryReport:
             error_code=int(code) if _COUNT.fullmatch(code) else None,
             sender=form.get("From", ""),
             who=who[:_WHO_CHARACTERS],
+            trace=trace_of(trace),
         )

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from sms.messages import Media, MessageSid, OutboundSms
+from sms.messages import Media, MessageSid
 
 
 class ErrorClass(StrEnum):
@@ -100,6 +100,20 @@ class Unknown:
 
 
 Outcome = Sent | NotCreated | Unknown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboundSms:
+    """A request for one message. Every attempt at a reply part requests the same bytes."""
+
+    to: str
+    sender: str
+    body: str
+    #: The URL to which Twilio reports delivery. It holds our attempt id.
+    status_callback: str
+    #: How long Twilio may try to send the message, in seconds.
+    validity_seconds: int
+    messaging_service_sid: str | None = None
 
 
 class Sender(Protocol):

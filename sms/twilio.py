@@ -24,8 +24,8 @@ from sms import codes
 from sms.errors import CarrierAway, NotFound, NotWritten, Refused, Unreadable
 from sms.http import LIST_PAGE, READ_TIMEOUT_SECONDS, OneAttemptClient, account_at, readable
 from sms.login import Login
-from sms.messages import Media, MessageSid, OutboundSms, in_e164
-from sms.ports import ErrorClass, Listed, Listing, NotCreated, Outcome, Sent, Unknown, Verdict
+from sms.messages import Media, MessageSid, in_e164
+from sms.ports import ErrorClass, Listed, Listing, NotCreated, OutboundSms, Outcome, Sent, Unknown, Verdict
 
 #: Most pages of the list: a million texts between two reads are a mistake.
 LIST_PAGES: Final = 1000

@@ -28,6 +28,7 @@ from webhook.ingest import Ingest, NotStored
 Scope = MutableMapping[str, Any]  # Any: ASGI's own
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 POSTS: Final = frozenset({"/sms", "/sms/fallback", "/sms/status"})
 GETS: Final = frozenset({"/livez", "/readyz", "/metrics"})
@@ -130,10 +131,10 @@ class WebhookApp:
             self.recipient.check_account(form)
             if path == "/sms/status":
                 ours = parse_qs(query)
-                attempt, who = (ours.get(name, [""])[0] for name in ("i", "w"))
-                await self.ingest.receive(DeliveryReport.parse(form, attempt, who))
+                attempt, who, trace = (ours.get(name, [""])[0] for name in ("i", "w", "t"))
+                await self.ingest.receive(DeliveryReport.parse(form, attempt, who, trace))
                 return STORED_REPORT
-            text = InboundSms.parse(form)
+            text = InboundSms.parse(form, scope.get("trace", ""))
             self.recipient.check(text)
             await self.ingest.accept(text)
         except UnusableText as exc:

@@ -14,7 +14,7 @@ from runtime.settings import Settings, SettingsError, environment
 from sms.recipient import Recipient
 from sms.signature import Key, Validator
 from webhook import ingest
-from webhook.app import BODY_SECONDS, WebhookApp
+from webhook.app import BODY_SECONDS, Application, WebhookApp
 
 
 def signing(chosen: Settings, keys: Keys) -> Callable[[], Sequence[Key]]:
@@ -37,9 +37,9 @@ def build_ingest(chosen: Settings) -> ingest.Ingest:
     return ingest.Ingest(client, who_key=chosen.who_key, per_number=chosen.people.per_number)
 
 
-def app(*, body_seconds: float = BODY_SECONDS) -> WebhookApp:
+def app(*, body_seconds: float = BODY_SECONDS) -> Application:
     """Return the webhook as the environment describes it. Raises `SettingsError`."""
-    chosen = Settings.load(environment())
+    chosen = Settings.load(variables := environment())
     chosen.twilio.require()
     logs.configure("webhook", form=chosen.logs.format, level=chosen.logs.level)
     # Celery is imported and builds the messages now, not at the first text
@@ -47,7 +47,7 @@ def app(*, body_seconds: float = BODY_SECONDS) -> WebhookApp:
     wakeup.message(payloads.RECEIPTS_TASK)
     keys = Keys(chosen, environment)
     reload_on_hangup(keys)
-    return WebhookApp(
+    application = WebhookApp(
         validator=Validator(chosen.webhook.public_url, signing(chosen, keys)),
         recipient=Recipient(
             account_sid=chosen.twilio.account_sid,
@@ -58,3 +58,8 @@ def app(*, body_seconds: float = BODY_SECONDS) -> WebhookApp:
         stuck_after_seconds=STUCK_AFTER_SECONDS,
         body_seconds=body_seconds,
     )
+    if not (chosen.logs.sentry_dsn or any(name.startswith("OTEL_") for name in variables)):
+        return application
+    from runtime import observe  # noqa: PLC0415 - only where it is asked for
+
+    return observe.webhook(application, chosen, variables)

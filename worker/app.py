@@ -6,8 +6,8 @@ import sys
 
 from runtime.process import prepare
 from worker import process
-from worker.build import celery
+from worker.build import celery, flower
 
 prepare()
-celery.guard_flower(sys.argv, process.settings())
+flower.prepare(sys.argv, process.settings())
 app = celery.app(process.settings())

@@ -25,8 +25,8 @@ from inbox.ports import Circuit, Passage
 from journal import model
 from journal.ports import Journal
 from journal.states import PartState
-from sms.messages import OutboundSms, address_of
-from sms.ports import ErrorClass, NotCreated, Outcome, Sender, Sent, Unknown
+from sms.messages import address_of
+from sms.ports import ErrorClass, NotCreated, OutboundSms, Outcome, Sender, Sent, Unknown
 from worker import retry_policy, telemetry
 from worker.stops import Stops
 from worker.visit import Visit

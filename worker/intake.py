@@ -97,7 +97,9 @@ class Intake:
                 batch.entries.append(entry.entry_id)
             else:
                 try:
-                    if not self._take_in(visit, batch, entry, entry.text):
+                    with telemetry.span("take in", after=[entry.text.trace], sid=entry.text.sid):
+                        taken = self._take_in(visit, batch, entry, entry.text)
+                    if not taken:
                         break
                 except UnreadableRow as exc:
                     # it keeps waiting, and the person's other texts go on

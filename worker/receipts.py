@@ -6,10 +6,11 @@ from typing import Final
 
 from inbox import payloads
 from inbox.payloads import Who
-from inbox.ports import Inbox
+from inbox.ports import Inbox, Receipt
 from journal.model import ReplyPart, Reported, part_of_attempt
 from journal.ports import Journal
 from journal.states import STATUS_RANK, PartState
+from runtime import tracing
 from runtime.isolation import isolated
 from sms.messages import DeliveryReport, user_of
 from worker import set_aside, telemetry
@@ -58,9 +59,14 @@ class Receipts:
             for receipt in receipts:
                 # one that fails stays in Redis, and a later drain tries it again
                 with isolated("report", receipt.entry_id, self._set_aside):
-                    outcome, sid = self._write(receipt.report), receipt.report.sid if receipt.report else None
-                    self._telemetry.emit(telemetry.report_written(outcome, sid))
-                    self._inbox.reports.remove([receipt.entry_id])
+                    self._take(receipt)
+
+    def _take(self, receipt: Receipt) -> None:
+        report = receipt.report
+        with tracing.span("report", after=[report.trace] if report else []):
+            outcome = self._write(report)
+            self._telemetry.emit(telemetry.report_written(outcome, report.sid if report else None))
+            self._inbox.reports.remove([receipt.entry_id])
 
     def _write(self, report: DeliveryReport | None) -> str:
         if report is None:

@@ -91,7 +91,8 @@ class Responder:
             self._be_silent(visit, batch, (*superseded, *answered))
             return Response()
         started_at = time.monotonic()
-        reply = self._reply(visit, batch, heard, asked, grant, texts)
+        with telemetry.span("think"):
+            reply = self._reply(visit, batch, heard, asked, grant, texts)
         seconds = time.monotonic() - started_at
         silent = tuple(reply.facts.get("silent_engines", ()))
         self._telemetry.emit(telemetry.reply_composed(visit.lease.who, reply.engine, seconds, silent))

@@ -10,15 +10,19 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from celery import shared_task
+import structlog
+from celery import Task, shared_task
 from celery.signals import (
     beat_init,
     before_task_publish,
     heartbeat_sent,
     setup_logging,
+    task_postrun,
+    task_prerun,
     worker_init,
     worker_process_init,
     worker_process_shutdown,
@@ -35,6 +39,7 @@ from runtime.isolation import isolated
 from runtime.secrets import reload_on_hangup
 from runtime.settings import SettingsError
 from worker import figures, process, telemetry
+from worker.build import traced
 from worker.build.leases import watch
 from worker.config import RECONCILE_TIME_LIMIT_SECONDS
 from worker.pulse import WORKER_SECONDS, Pulse
@@ -128,9 +133,26 @@ def _reconcile(worker: Worker) -> None:
 
 @setup_logging.connect
 def _log_in_our_form(**_: object) -> None:
+    _observed()
+
+
+@cache
+def _observed() -> None:
+    """Start the logs, and what is asked for beside them, once in a process."""
     chosen = process.settings()
     role = next((name for name in ("beat", "flower") if name in sys.argv), "worker")
-    logs.configure(role, form=chosen.logs.format, level=chosen.logs.level)
+    traced.start(role, chosen)
+
+
+@task_prerun.connect
+def _bind(task_id: str, task: Task, **_: object) -> None:  # type: ignore[type-arg]  # Celery's stubs want arguments
+    """Name the task in each line that it logs: Flower shows the same id."""
+    structlog.contextvars.bind_contextvars(task=task.name, task_id=task_id)
+
+
+@task_postrun.connect
+def _unbind(**_: object) -> None:
+    structlog.contextvars.unbind_contextvars("task", "task_id")
 
 
 def _expose(role: str, pulse: Pulse) -> None:
@@ -152,6 +174,8 @@ def _build(**_: object) -> None:
     """Check before the first task that this worker can do its work; end with a sentence if it cannot."""
     from worker import start  # noqa: PLC0415 - Celery's beat and Flower need no store
 
+    # Celery asks for the logs after this signal, and what is built here is to be traced
+    _observed()
     pulse = Pulse("heartbeat", WORKER_SECONDS)
     heartbeat_sent.connect(pulse.beat, weak=False)
     _expose("worker", pulse)
@@ -194,6 +218,7 @@ def _stop(**_: object) -> None:
 @worker_shutdown.connect
 def _leave_no_marks(**_: object) -> None:
     process.worker().leave_no_marks()
+    traced.end()
 
 
 def _note_ready() -> None:

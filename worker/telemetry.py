@@ -20,15 +20,18 @@ from inbox.payloads import Who
 from inbox.ports import Place, Stop
 from journal.model import ReplyPart, Turn
 from journal.states import STATUS_RANK, PartState, TurnState
-from runtime import logs
+from runtime import logs, tracing
 from runtime.errors import Away
 from runtime.isolation import BadItem
 from runtime.money import MICRO
+from sms import ports
 from sms.errors import CarrierAway
-from sms.ports import NotCreated, Outcome, Scope, Unknown
 from worker import metrics
 
 log = logs.get("worker")
+
+#: A step of a text's road, as a trace shows it.
+span: Final = tracing.span
 
 #: An alarm that stays true is logged again after this time, not at each text that waits; its metric counts each.
 ALARM_AGAIN_SECONDS: Final = 60.0
@@ -125,7 +128,7 @@ def alarmed(alarm: Alarm, reason: str) -> Event:
 
 def stopped(place: Place, stop: Stop) -> Event:
     """The carrier refuses the account, a sender, a channel or a person: nothing is sent there."""
-    alarm = "stopped" if place.scope is Scope.ACCOUNT else f"stopped_{place.scope}"
+    alarm = "stopped" if place.scope is ports.Scope.ACCOUNT else f"stopped_{place.scope}"
     fields = {"reason": stop.reason, "scope": str(place.scope), "name": place.name or None}
     return Event(ERROR, "sending stopped", fields, metrics.ALARMS, {"alarm": alarm})
 
@@ -223,15 +226,15 @@ def visit_done(who: Who) -> Event:
     return Event(DEBUG, "visit done", {"who": who}, metrics.VISITS, {"outcome": "done"})
 
 
-def part_attempted(part: ReplyPart, outcome: Outcome | None = None) -> Event:
+def part_attempted(part: ReplyPart, outcome: ports.Outcome | None = None) -> Event:
     """A part of a reply changed its state, by the outcome of an attempt if there was one."""
     fields = {
         "turn": part.turn, "number": part.number, "state": str(part.state), "sid": part.sid,
         "tries": part.tries, "error_code": part.error_code, "reason": part.reason,
     }  # fmt: skip
     level = INFO if part.state is PartState.SENT else WARNING
-    verdict = outcome.verdict if isinstance(outcome, NotCreated | Unknown) else None
-    scope = verdict.scope if verdict else Scope.MESSAGE
+    verdict = outcome.verdict if isinstance(outcome, ports.NotCreated | ports.Unknown) else None
+    scope = verdict.scope if verdict else ports.Scope.MESSAGE
     return Event(level, "part attempted", fields, metrics.PARTS, {"state": part.state, "scope": scope})
 
 

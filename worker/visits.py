@@ -21,6 +21,7 @@ from inbox.ports import Inbox, Waiting
 from journal.model import STILL_STOPPED
 from journal.ports import Journal
 from journal.states import TurnState
+from runtime import tracing
 from runtime.errors import OUTSIDE
 from worker import retry_policy, telemetry
 from worker.delivery import Delivery
@@ -145,7 +146,8 @@ class Visits:
             if self._settings.policy == "latest" and len(waiting) > READ_AHEAD and batch.last and not batch.beyond:
                 self._supersede(visit, batch)
             elif batch.turns:
-                due_ms = self._answer(visit, batch)
+                with tracing.span("turn", after=[text.trace for text in batch.texts], sid=batch.turns[0].sid):
+                    due_ms = self._answer(visit, batch)
                 if due_ms is not None:
                     return due_ms
                 emptied = len(batch.finished) + len(batch.entries) == len(waiting)

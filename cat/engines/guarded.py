@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextvars import copy_context
 from dataclasses import replace
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from cat.errors import EngineFailed
 from cat.persona import Persona
 from cat.ports import Engine, Heard, Reply, Summarizer
 from cat.prices import Model
+from runtime import tracing
 
 #: After `BREAKER_FAILURES` failures in a row an engine is not asked for `BREAKER_SECONDS`; then one text tests it.
 BREAKER_FAILURES, BREAKER_SECONDS = 5, 30.0
@@ -83,7 +85,7 @@ class GuardedEngine:
         if self._breaker.opened:
             raise EngineFailed(f"{self.name}: circuit breaker open after {BREAKER_FAILURES} failures")
         try:
-            with self._breaker:
+            with tracing.span("engine", engine=self.name), self._breaker:
                 answer = self._call(work, seconds)
         except EngineFailed as exc:
             exc.cost = self._cost(exc.used, most) if exc.paid else 0
@@ -101,7 +103,8 @@ class GuardedEngine:
 
         The call ends by itself at the same time (`cat.engines.http`), except while a host name is looked up.
         """
-        future = self._calls.submit(work)
+        # what is bound to this thread's log lines and spans holds for the call, too
+        future = self._calls.submit(copy_context().run, work)
         try:
             return future.result(timeout=seconds)
         except EngineFailed:

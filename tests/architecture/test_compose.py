@@ -32,6 +32,7 @@ SECRETS = {
     "WHO_KEY": {"webhook", "worker", "console"},
     "FLOWER_BASIC_AUTH": {"flower"},
     "CONSOLE_PROXY_SECRET": {"console"},
+    "SENTRY_DSN": {"webhook", "worker", "beat"},
 }
 
 

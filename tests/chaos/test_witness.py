@@ -18,7 +18,7 @@ from journal.model import Binding, FrozenReply, Reported, new_attempt_id
 from journal.states import PartState
 from journal.store import Journal
 from sms.login import Login
-from sms.messages import OutboundSms
+from sms.ports import OutboundSms
 from sms.twilio import TwilioSender
 from tests.builders import ANN, NOW, OUR_NUMBER, a_text, a_turn
 

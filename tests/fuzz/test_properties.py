@@ -17,8 +17,8 @@ from cat import persona, sanitize
 from cat.engines.model import ModelEngine
 from cat.errors import EngineFailed
 from cat.ports import Heard
-from inbox import payloads
-from inbox.payloads import UnreadableEntry
+from inbox import decoding, payloads
+from inbox.decoding import UnreadableEntry
 from sms import keywords, segments
 from sms.keywords import Keyword
 from sms.messages import DeliveryReport, InboundSms, Media, MessageSid
@@ -54,12 +54,12 @@ REPORTS = st.builds(
 
 @given(TEXTS)
 def test_a_text_comes_out_of_the_inbox_as_it_went_in(text: InboundSms) -> None:
-    assert payloads.decode_text(payloads.encode_text(text)) == text
+    assert decoding.decode_text(payloads.encode_text(text)) == text
 
 
 @given(REPORTS)
 def test_a_report_comes_out_of_the_inbox_as_it_went_in(report: DeliveryReport) -> None:
-    assert payloads.decode_report(payloads.encode_report(report)) == report
+    assert decoding.decode_report(payloads.encode_report(report)) == report
 
 
 def is_storable(value: object) -> bool:
@@ -78,13 +78,13 @@ def is_storable(value: object) -> bool:
 @example(b'{"v":1,"sid":"s","from":"f","to":"t","body":"b","late":Infinity}')
 def test_an_entry_is_read_or_unreadable(payload: bytes) -> None:
     try:
-        text = payloads.decode_text(payload)
+        text = decoding.decode_text(payload)
     except UnreadableEntry:
         pass
     else:
         assert all(map(is_storable, (text.sid, text.sender, text.to, text.body)))
     try:
-        report = payloads.decode_report(payload)
+        report = decoding.decode_report(payload)
     except UnreadableEntry:
         return
     assert all(map(is_storable, (report.sid, report.to, report.status, report.attempt_id, report.sender)))

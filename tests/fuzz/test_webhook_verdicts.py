@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 import pytest
 import redis
 
-from inbox import keys, payloads
+from inbox import decoding, keys
 from tests.builders import ANN, OUR_NUMBER
 from tests.webhooks import TOKEN, Webhook, a_webhook
 
@@ -237,7 +237,7 @@ def requests(request: pytest.FixtureRequest) -> int:
 def stored(client: redis.Redis) -> set[str]:
     read: Any = client.xrange  # two protocol versions, two types
     entries = [entry for key in client.keys(keys.texts("*")) for entry in read(key)]
-    return {payloads.decode_text(fields[b"text"]).sid for _, fields in entries}
+    return {decoding.decode_text(fields[b"text"]).sid for _, fields in entries}
 
 
 def test_each_broken_request_gets_the_verdict_of_the_reference(

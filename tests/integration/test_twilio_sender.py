@@ -21,8 +21,7 @@ from sms import http
 from sms.errors import CarrierAway, NotWritten
 from sms.http import OneAttemptClient
 from sms.login import Login
-from sms.messages import OutboundSms
-from sms.ports import ErrorClass, NotCreated, Outcome, Sent, Unknown
+from sms.ports import ErrorClass, NotCreated, OutboundSms, Outcome, Sent, Unknown
 from sms.twilio import TwilioSender
 
 MESSAGE = OutboundSms(

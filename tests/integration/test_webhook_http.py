@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 import pytest
 import redis
 
-from inbox import keys, payloads
+from inbox import decoding, keys
 from sms import signature
 from tests.builders import ANN, OUR_NUMBER, a_sid
 from tests.conftest import wait_until
@@ -90,7 +90,7 @@ def a_request(
 def texts(client: redis.Redis) -> list[str]:
     read: Any = client.xrange  # two protocol versions, two types
     entries = [entry for key in client.keys(keys.texts("*")) for entry in read(key)]
-    return [payloads.decode_text(fields[b"text"]).body for _, fields in sorted(entries)]
+    return [decoding.decode_text(fields[b"text"]).body for _, fields in sorted(entries)]
 
 
 def test_a_text_is_stored_and_answered_with_a_date_and_a_length(webhook: Webhook, redis_client: redis.Redis) -> None:

@@ -18,7 +18,7 @@ import pytest
 import redis
 import trustme
 
-from inbox import keys, payloads, wakeup
+from inbox import decoding, keys, payloads, wakeup
 from sms.messages import DeliveryReport, MessageSid
 from tests.builders import a_text
 from webhook import ingest
@@ -217,7 +217,7 @@ def test_one_persons_texts_keep_their_order(redis_client: redis.Redis, redis_url
 
     [inbox] = redis_client.keys(keys.texts("*"))
     entries: Any = redis_client.xrange(inbox)  # two protocol versions, two types
-    texts = [payloads.decode_text(fields[b"text"]) for _, fields in entries]
+    texts = [decoding.decode_text(fields[b"text"]) for _, fields in entries]
     assert [text.body for text in texts] == [str(number) for number in range(400)]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -12,6 +12,7 @@ import pytest
 from inbox import keys, payloads
 from runtime.settings import Settings
 from tests.builders import OUR_NUMBER
+from tests.collectors import Collector, Seen, collector
 from tests.conftest import wait_until
 from tests.scenarios.conftest import ACCOUNT, Tree, flower
 from tests.scenarios.test_operate import dadacat, run
@@ -24,10 +25,18 @@ DIGITS = NUMBER[1:]
 
 
 @pytest.fixture(scope="module")
-def tree(start_tree: Callable[..., Tree]) -> Tree:
+def outside() -> Iterator[Collector]:
+    """Receive the traces and the crash reports of the tree."""
+    with collector() as kept:
+        yield kept
+
+
+@pytest.fixture(scope="module")
+def tree(start_tree: Callable[..., Tree], outside: Collector) -> Tree:
     return start_tree(
         workers=1, RECONCILE_INTERVAL_SECONDS="2", UNSETTLED_AFTER_SECONDS="1", REDACT_AFTER_DELIVERY="on", LIMITS="on",
         LIMIT_TEXTS_PER_MINUTE="8", LOG_LEVEL="debug", RETENTION_DAYS="30", DOUBLE_TEXT_POLICY="each",
+        OTEL_EXPORTER_OTLP_ENDPOINT=outside.url, OTEL_BSP_SCHEDULE_DELAY="200", SENTRY_DSN=outside.dsn,
     )  # fmt: skip
 
 
@@ -110,10 +119,47 @@ def a_day(tree: Tree) -> list[str]:
     return sids
 
 
-def test_a_planted_number_and_text_are_where_they_belong_and_then_nowhere(tree: Tree) -> None:
+def road_of(sid: str, outside: Collector) -> list[Seen]:
+    """Return the spans of the trace to which a text's turn belongs."""
+    spans = outside.spans()
+    traces = {span.trace for span in spans if span.name == "turn" and span.facts.get("dadacat.sid") == sid}
+    return [span for span in spans if span.trace in traces]
+
+
+#: The stations of one text's road: the process, and how its span is called.
+ROAD = {
+    ("dadacat-webhook", "POST /sms"), ("dadacat-webhook", "POST /sms/status"), ("dadacat-worker", "take in"),
+    ("dadacat-worker", "turn"), ("dadacat-worker", "think"), ("dadacat-worker", "send"), ("dadacat-worker", "report"),
+    ("dadacat-worker", "DynamoDB.TransactWriteItems"), ("dadacat-worker", "inbox.remove"),
+}  # fmt: skip
+
+
+def test_one_trace_follows_a_text_from_its_webhook_to_its_report(tree: Tree, outside: Collector) -> None:
+    sid = tree.text("hello", sender="+15553377993")
+
+    wait_until(
+        lambda: {(span.process, span.name) for span in road_of(sid, outside)} >= ROAD, seconds=30, what="the road"
+    )
+    spans = road_of(sid, outside)
+    assert len({span.trace for span in spans}) == 1
+    [begin] = [span for span in spans if not span.parent]
+    assert begin.name == "POST /sms"
+    # the wake-up task, too, belongs to the text that pushed it
+    assert "run/dadacat.answer" in {span.name for span in spans}
+    by_id = {span.id: span for span in spans}
+    [sent] = [span for span in spans if span.name == "send"]
+    assert {by_id[span.parent].name for span in spans if span.name == "POST /sms/status"} == {sent.name}
+    # a script that this Redis does not have yet is refused, and loaded
+    assert [span.name for span in spans if span.failed and not span.name.startswith("inbox.")] == []
+
+
+def test_a_planted_number_and_text_are_where_they_belong_and_then_nowhere(tree: Tree, outside: Collector) -> None:
     sids = a_day(tree)
 
-    for where, text in elsewhere(tree).items():
+    # the dead letter is an error
+    wait_until(lambda: "turn settled" in {report.get("message") for report in outside.reports()}, seconds=30, what="it")
+    assert road_of(sids[0], outside)
+    for where, text in {**elsewhere(tree), "traces and crash reports": outside.everything()}.items():
         assert DIGITS not in text, where
         assert WORD not in text, where
     for key, value in in_redis(tree).items():
@@ -156,6 +202,8 @@ def nowhere(tree: Tree) -> None:
 
 def test_flower_shows_the_work_all_the_same(tree: Tree) -> None:
     assert flower(tree, "/api/tasks?limit=5")
+    for path in ("/metrics", "/tasks"):
+        assert httpx.get(f"http://127.0.0.1:{tree.port_base + 2}{path}", timeout=30).status_code == 401
 
 
 def test_who_is_not_known_is_told_so(tree: Tree) -> None:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from kombu import Connection
 from kombu.transport import memory, virtual
 
-from inbox import keys, payloads, wakeup
-from inbox.payloads import UnreadableEntry
+from inbox import decoding, keys, payloads, wakeup
+from inbox.decoding import UnreadableEntry
 from sms.messages import DeliveryReport, Media, MessageSid
 from tests.builders import a_text
 
@@ -28,7 +28,7 @@ REPORT_0_1 = b'{"v":1,"sid":"SM9","to":"+15551230001","status":"failed","attempt
 
 
 def test_a_text_of_the_first_release_is_read() -> None:
-    text = payloads.decode_text(TEXT_0_1)
+    text = decoding.decode_text(TEXT_0_1)
 
     assert (text.sid, text.sender, text.body, text.opt_out_type, text.repaired) == (
         "SM1",
@@ -41,7 +41,7 @@ def test_a_text_of_the_first_release_is_read() -> None:
 
 
 def test_a_report_of_the_first_release_is_read() -> None:
-    report = payloads.decode_report(REPORT_0_1)
+    report = decoding.decode_report(REPORT_0_1)
 
     assert (report.sid, report.status, report.attempt_id, report.error_code) == ("SM9", "failed", "SM1-0-a", 30003)
 
@@ -51,7 +51,7 @@ def test_every_text_comes_back_as_it_went_in(body: str) -> None:
     body = body.encode(errors="replace").decode()
     text = a_text(body)
 
-    assert payloads.decode_text(payloads.encode_text(text)) == text
+    assert decoding.decode_text(payloads.encode_text(text)) == text
 
 
 def test_what_is_rare_comes_back_too() -> None:
@@ -60,7 +60,7 @@ def test_what_is_rare_comes_back_too() -> None:
         messaging_service_sid="MG1", opt_out_type="STOP", repaired=True, found_after_seconds=7,
     )  # fmt: skip
 
-    assert payloads.decode_text(payloads.encode_text(text)) == text
+    assert decoding.decode_text(payloads.encode_text(text)) == text
     assert set(json.loads(payloads.encode_text(text))) == {
         "v", "sid", "from", "to", "body", "media", "service", "opt_out", "repaired", "late",
     }  # fmt: skip
@@ -69,7 +69,7 @@ def test_what_is_rare_comes_back_too() -> None:
 def test_every_report_comes_back_as_it_went_in() -> None:
     report = DeliveryReport(sid=MessageSid("SM1"), to="+1", status="sent", attempt_id="SM1-0-a", error_code=None)
 
-    assert payloads.decode_report(payloads.encode_report(report)) == report
+    assert decoding.decode_report(payloads.encode_report(report)) == report
 
 
 @pytest.mark.parametrize(
@@ -78,9 +78,9 @@ def test_every_report_comes_back_as_it_went_in() -> None:
 )
 def test_what_no_one_wrote_is_unreadable_and_nothing_worse(payload: bytes) -> None:
     with pytest.raises(UnreadableEntry):
-        payloads.decode_text(payload)
+        decoding.decode_text(payload)
     with pytest.raises(UnreadableEntry):
-        payloads.decode_report(payload)
+        decoding.decode_report(payload)
 
 
 def test_a_name_is_the_same_under_one_key_and_hides_the_number() -> None:

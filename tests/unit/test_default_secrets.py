@@ -9,7 +9,7 @@ import pytest
 
 from runtime.settings import PUBLISHED_TOKEN, TWILIO_API, Settings, SettingsError
 from simulator import wiring
-from worker.build.celery import guard_flower
+from worker.build import flower
 
 ACCOUNT = {"TWILIO_ACCOUNT_SID": "AC" + "1" * 32}
 SIMULATOR = "http://simulator:8401"
@@ -78,11 +78,11 @@ def test_flower_makes_a_login_of_its_own_and_keeps_it(tmp_path: Path, monkeypatc
     monkeypatch.setenv("FLOWER_BASIC_AUTH", "")
     chosen = Settings.load({"FLOWER_BASIC_AUTH_FILE": str(tmp_path / "login")})
 
-    guard_flower(["flower"], chosen)
+    flower.prepare(["flower"], chosen)
     login = (tmp_path / "login").read_text()
-    guard_flower(["flower"], chosen)
+    flower.prepare(["flower"], chosen)
 
     assert (tmp_path / "login").read_text() == login
     assert len(login.removeprefix("cat:")) >= 16
     with pytest.raises(SystemExit, match="FLOWER_BASIC_AUTH is missing"):
-        guard_flower(["flower"], Settings.load({}))
+        flower.prepare(["flower"], Settings.load({}))

@@ -13,8 +13,8 @@ from journal.model import ReplyPart
 from journal.states import PartState
 from operations.held import HeldReplies
 from runtime.settings import Settings, SettingsError
-from sms.messages import DeliveryReport, InboundSms, MessageSid, OutboundSms
-from sms.ports import Listing, Unknown
+from sms.messages import DeliveryReport, InboundSms, MessageSid
+from sms.ports import Listing, OutboundSms, Unknown
 from tests.builders import ANN, OUR_NUMBER, a_text
 from tests.room import WHO, Room
 from worker import absence

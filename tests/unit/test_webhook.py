@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inbox import keys, payloads
+from inbox import decoding, keys
 from inbox.circuit import RedisCircuit
 from inbox.payloads import Who
 from inbox.ports import Place, Stop
@@ -56,14 +56,14 @@ class Webhook:
     @property
     def texts(self) -> list[InboundSms]:
         return [
-            payloads.decode_text(entry[b"text"])
+            decoding.decode_text(entry[b"text"])
             for key in self.redis.keys(keys.texts("*"))
             for entry in self._read(key)
         ]
 
     @property
     def reports(self) -> list[DeliveryReport]:
-        return [payloads.decode_report(entry[b"report"]) for entry in self._read(keys.REPORTS)]
+        return [decoding.decode_report(entry[b"report"]) for entry in self._read(keys.REPORTS)]
 
     def _read(self, stream: bytes | str) -> list[dict[bytes, bytes]]:
         entries: Any = self.redis.xrange(stream)  # two protocol versions, two types

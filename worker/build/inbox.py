@@ -12,11 +12,12 @@ from inbox.inbox import on_redis
 from inbox.ports import Inbox
 from runtime.settings import Settings
 from worker import retry_policy
+from worker.build import traced
 
 
 def redis_client(chosen: Settings, role: str = "") -> redis.Redis:
     """Return a client with a connection for every thread and its blocking reads; `role` as in `connect`."""
-    return connect(chosen.redis.url, role, max_connections=chosen.worker.concurrency * 2 + 8)
+    return traced.client(connect(chosen.redis.url, role, max_connections=chosen.worker.concurrency * 2 + 8))
 
 
 def redis_inbox(chosen: Settings, client: redis.Redis) -> Inbox:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from runtime import tracing
 from runtime.secrets import Keys
 from runtime.settings import Settings
 from sms.account import TwilioAccount
 from sms.errors import CarrierAway
 from sms.login import Login
 from sms.media import TwilioMedia
+from sms.ports import Sender
+from sms.traced import TracedSender
 from sms.twilio import TwilioMessageList, TwilioSender
 
 
@@ -34,13 +37,13 @@ def twilio_account(chosen: Settings, login: Login | None = None) -> TwilioAccoun
     )
 
 
-def twilio_sender(chosen: Settings, login: Login) -> TwilioSender:
+def twilio_sender(chosen: Settings, login: Login) -> Sender:
     """Return the sender of messages, warm if Twilio can be reached."""
     sender = TwilioSender(account_sid=chosen.twilio.account_sid, login=login, api_base_url=chosen.twilio.api_base_url)
     # the official client imports its parts at their first use: half a second that no reply should wait for
     with suppress(CarrierAway):
         sender.warm()
-    return sender
+    return TracedSender(sender) if tracing.is_on() else sender
 
 
 def twilio_media(chosen: Settings, login: Login) -> TwilioMedia:
