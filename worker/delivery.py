@@ -10,8 +10,6 @@ If the journal cannot be reached, nothing is claimed, so nothing is sent.
 from __future__ import annotations
 
 import random
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -25,6 +23,7 @@ from inbox.ports import Circuit, Passage
 from journal import model
 from journal.ports import Journal
 from journal.states import PartState
+from runtime.host import REAL, Host
 from sms.messages import OutboundSms, address_of
 from sms.ports import ErrorClass, NotCreated, Outcome, Sender, Sent, Unknown
 from worker import retry_policy, telemetry
@@ -61,14 +60,15 @@ class Terms:
 class _Window:
     """The time between one claim and its first byte."""
 
-    def __init__(self, leave: Callable[[], None]) -> None:
-        self._begun = time.monotonic()
-        self._leave: Callable[[], None] | None = leave
+    def __init__(self, leave: Callable[[], object], monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._begun = monotonic()
+        self._leave: Callable[[], object] | None = leave
 
     def first_byte(self) -> bool:
         """Return whether the claim is fresh enough to be acted upon. The window ends either way."""
         self.leave()
-        return time.monotonic() - self._begun < CLAIM_GOOD_FOR_SECONDS
+        return self._monotonic() - self._begun < CLAIM_GOOD_FOR_SECONDS
 
     def leave(self) -> None:
         """Let the next thread in; a second call does nothing."""
@@ -94,17 +94,17 @@ class Delivery:
         rng: random.Random,
         telemetry: telemetry.Telemetry = telemetry.SILENT,
         pace: Callable[[model.ReplyPart], int] = lambda _: 0,
-        sleep: Callable[[float], None] = time.sleep,
+        host: Host = REAL,
     ) -> None:
         self._journal = journal_
         self._sender = sender
         self._terms = terms
         self._rng = rng
         self._telemetry = telemetry
-        self._sleep = sleep
+        self._host = host
         self._stops = Stops(circuit, service_sid=terms.service_sid, telemetry=telemetry)
         self._pace = pace
-        self._gate = threading.Semaphore(CLAIMS_AT_A_TIME)
+        self._gate = host.semaphore(CLAIMS_AT_A_TIME)
 
     def deliver(self, visit: Visit, parts: Sequence[model.ReplyPart]) -> int | None:
         """Advance every part as far as it goes.
@@ -161,7 +161,7 @@ class Delivery:
             if wait_ms < 0:
                 return visit.now_ms() - wait_ms
             if wait_ms:
-                self._sleep(wait_ms / 1000)
+                self._host.sleep(wait_ms / 1000)
             part = self._attempt(visit, part, passage)
             if part.state is not PartState.RETRY:
                 return _held_back_until(visit, part, self._terms)
@@ -181,7 +181,7 @@ class Delivery:
 
     def _attempt(self, visit: Visit, part: model.ReplyPart, passage: Passage) -> model.ReplyPart:
         self._sender.warm()
-        attempt_id, mark = model.new_attempt_id(part), visit.mark
+        attempt_id, mark = model.new_attempt_id(part, self._host), visit.mark
         mark.claiming(part.key, attempt_id, fence=visit.fence)
         try:
             with self._window() as window:
@@ -236,7 +236,7 @@ class Delivery:
     def _window(self) -> Iterator[_Window]:
         """Limit how many threads are between claim and first byte: a kill there leaves UNKNOWN."""
         self._gate.acquire()
-        window = _Window(self._gate.release)
+        window = _Window(self._gate.release, self._host.monotonic)
         try:
             yield window
         finally:
@@ -272,7 +272,7 @@ class Delivery:
             try:
                 return self._journal.outbox.bind(part, binding, now=visit.now())
             except StoreAway:
-                self._sleep(retry_policy.BIND_PAUSE_SECONDS)
+                self._host.sleep(retry_policy.BIND_PAUSE_SECONDS)
         return self._journal.outbox.bind(part, binding, now=visit.now())
 
     def _unwanted(self, visit: Visit, part: model.ReplyPart) -> str:

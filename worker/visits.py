@@ -7,7 +7,6 @@ half done is found by the next visit, in the inbox and in the journal, and carri
 
 from __future__ import annotations
 
-import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -22,6 +21,7 @@ from journal.model import STILL_STOPPED
 from journal.ports import Journal
 from journal.states import TurnState
 from runtime.errors import OUTSIDE
+from runtime.host import REAL, Host
 from worker import retry_policy, telemetry
 from worker.delivery import Delivery
 from worker.intake import READ_AHEAD, Batch, Intake
@@ -53,7 +53,7 @@ class Visits:
         *,
         telemetry: telemetry.Telemetry,
         stopping: Callable[[], bool] = lambda: False,
-        sleep: Callable[[float], None] = time.sleep,
+        host: Host = REAL,
     ) -> None:
         self._inbox = inbox
         self._journal = journal
@@ -64,7 +64,7 @@ class Visits:
         self._settings = settings
         self._telemetry = telemetry
         self._stopping = stopping
-        self._sleep = sleep
+        self._host = host
 
     def serve(self, who: Who) -> None:
         """Answer the texts that wait for this person.
@@ -75,7 +75,7 @@ class Visits:
             if taken is None:
                 return
             lease, mark = taken
-            visit = Visit(lease=lease, started_at=time.monotonic(), mark=mark)
+            visit = Visit(lease=lease, started_at=self._host.monotonic(), mark=mark, host=self._host)
             try:
                 due_ms = self._serve(visit)
             except errors.Fenced:
@@ -210,7 +210,7 @@ class Visits:
             try:
                 self._inbox.leases.release_until(visit.lease, due_ms=due_ms, failed=failed)
             except InboxAway:
-                self._sleep(retry_policy.RELEASE_PAUSE_SECONDS)
+                self._host.sleep(retry_policy.RELEASE_PAUSE_SECONDS)
             else:
                 return
         self._inbox.leases.release_until(visit.lease, due_ms=due_ms, failed=failed)

@@ -48,3 +48,23 @@ def a_redis(clock_ms: Callable[[], int] = _real_ms) -> redis.Redis:
     """Return a client of a new, empty server whose clock is `clock_ms`."""
     pool = redis.ConnectionPool(connection_class=_Connection, server=FakeServer(), clock_ms=clock_ms)
     return redis.Redis(connection_pool=pool)
+
+
+class OneConnection(redis.Redis):
+    """A client of such a server for one thread: it keeps its connection, which saves a third of each command."""
+
+    def __init__(self, server: redis.Redis) -> None:
+        super().__init__(connection_pool=server.connection_pool)
+        self._own = self.connection_pool.get_connection()
+        # the engine collects all garbage after each script, which takes longer than the script
+        self.eval("collectgarbage = function() end", 0)
+
+    def holds(self, key: str) -> bool:
+        """Return whether there is such a key, without asking the server."""
+        server: FakeServer = self.connection_pool.connection_kwargs["server"]
+        return key.encode() in server.dbs[0]
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Carry out one command."""
+        self._own.send_command(*args, **options)
+        return self.parse_response(self._own, args[0], **options)
