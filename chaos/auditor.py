@@ -119,7 +119,7 @@ class Evidence:
     conversations: Sequence[ConversationRow]
     #: Attempt id to the fault that may have hidden its outcome.
     excuses: Mapping[str, str]
-    #: Reasons for which a text may be settled without a reply, and a reply suppressed. If empty, every text must get one.
+    #: Reasons for which a text may get no reply, or its reply be suppressed. If empty, every text must get one.
     silences: frozenset[str] = frozenset()
     #: Whether the wait for pending work is over. If so, a state that should still change is an offence.
     at_rest: bool = False

@@ -6,9 +6,9 @@ import atexit
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -16,26 +16,29 @@ from typing import Any, Final
 import redis
 
 from chaos.days import judge
-from chaos.days.fake_redis import OneConnection, a_redis
+from chaos.days.fake_redis import OneConnection
 from chaos.days.kernel import Bell, Died, Kernel, Process
-from chaos.days.machine import Beat, Machine, Webhook, Worker, bucket_of
+from chaos.days.machine import Beat, Machine, Webhook, Worker
 from chaos.days.network import START, Network, phone
 from chaos.days.plan import AT_A_CALL, BUSY_SECONDS, Fault, Plan, What
-from chaos.days.wire import CARRIER, REDIS, REDIS_IS_AWAY, STORE, STORE_IS_AWAY, WatchedRedis, raising
+from chaos.days.wire import CARRIER, REDIS, STORE, WatchedRedis
 from conversation import schema
 from conversation.errors import ConditionFailed, Conflict, StoreAway
 from conversation.memory_table import MemoryTables
 from inbox import keys, payloads
+from journal.model import bucket
 from sms.messages import InboundSms
 from sms.ports import ErrorClass, NotCreated, Unknown, Verdict
 
-SWEEP_SECONDS: Final = 20.0
-RECONCILE_SECONDS: Final = 60.0
+SWEEP_SECONDS: Final = 30.0
+RECONCILE_SECONDS: Final = 90.0
 #: A day that is not at rest this long after its last fault is judged as it stands.
 LONGEST_REST_SECONDS: Final = 1800.0
 REST_LOOK_SECONDS: Final = 10.0
 #: A process that died, or whose host was lost, is started again after about this time.
 RESTART_SECONDS: Final = 5.0
+#: An answer that comes sooner is not waited for: nothing can tell.
+_SLOW_SECONDS: Final = 0.004
 #: A caller without an answer gives up after this time.
 TIMEOUT_SECONDS: Final = 3.0
 
@@ -85,7 +88,7 @@ class _Clock:
 @cache
 def _server() -> OneConnection:
     """Return the one Redis of this process, which each day empties: a new one costs as much as ten calls."""
-    return OneConnection(a_redis(_Clock.ms))
+    return OneConnection(_Clock.ms)
 
 
 @cache
@@ -101,7 +104,7 @@ def simulate(
     plan: Plan, *, tables: Callable[[], MemoryTables] | None = None, edits: Mapping[str, str] | None = None,
     logged: bool = False,
 ) -> Outcome:  # fmt: skip
-    """Run a day. `tables` and `edits` replace the tables and some of the scripts; `logged`: keep a line of each call."""
+    """Run a day. `tables` and `edits` replace tables and some of the scripts; `logged`: keep a line of each call."""
     return Day(plan, tables=tables, edits=edits, logged=logged).run()
 
 
@@ -128,7 +131,7 @@ class Day:
         self.excuses: dict[str, str] = {}
         self.log: list[str] = []
         self.rung, self.arrived = Bell(self.kernel), Bell(self.kernel)
-        self.buckets = sorted({bucket_of(phone(text.person)) for text in plan.texts})
+        self.buckets = sorted({bucket(phone(text.person)) for text in plan.texts})
         self.network = Network(self.kernel, plan.seed, tuple(plan.faults), -plan.terms.skew / 3, self._strikes)
         self._edits = edits or {}
         self._is_logged = logged
@@ -223,6 +226,11 @@ class Day:
 
     # What breaks
 
+    @property
+    def is_refused(self) -> bool:
+        """Return whether a store of this day refuses us at times, so that an alarm is right."""
+        return any(fault.what is What.REDIS_DEMOTED for fault in self.plan.faults)
+
     def strike(self, call: str) -> Fault | None:
         """Count a call; return the fault that strikes it."""
         self._calls[call] += 1
@@ -241,7 +249,7 @@ class Day:
             return
         self.say(f"{process.name} dies: {why}")
         if isinstance(process, Worker):
-            hidden = process.in_flight if process.is_markless else process.begun()
+            hidden = tuple(process.in_flight.values()) if process.is_markless else process.begun()
             for attempt in hidden:
                 self.doubted(attempt, f"killed: {why}")
         process.die()
@@ -362,11 +370,13 @@ class _DayWire:
 
     def _carry(self, service: str, name: str, real: Callable[[], Any]) -> Any:
         """Let the call arrive, and its answer come back."""
+        day = self._day
         try:
-            answer = self._arrive(service, name, real)
+            return self._arrive(service, name, real)
         finally:
-            self._day.kernel.sleep(self._day.latency())
-        return answer
+            # the next call begins with a wait, too
+            if (latency := day.latency()) > _SLOW_SECONDS:
+                day.kernel.sleep(latency)
 
     def _arrive(self, service: str, name: str, real: Callable[[], Any]) -> Any:
         day = self._day

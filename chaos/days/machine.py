@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from base64 import b64decode
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -22,12 +21,13 @@ from chaos.days.wire import (
     CARRIER,
     REDIS,
     REDIS_IS_AWAY,
-    WatchedRedis,
     WatchedSender,
     WatchedTables,
+    purpose,
     raising,
 )
 from conversation.storage import DynamoDBStorage
+from conversation.table import Update
 from inbox import arrivals, keys, payloads, wakeup
 from inbox.budget import Caps
 from inbox.circuit import RedisCircuit
@@ -38,7 +38,6 @@ from inbox.payloads import Who
 from inbox.ports import Inbox
 from inbox.quota import RedisQuota
 from inbox.rates import RedisLimits
-from journal.model import bucket
 from journal.store import Journal
 from runtime.errors import OUTSIDE
 from runtime.host import Host
@@ -143,6 +142,28 @@ class Line:
         return outcome
 
 
+class _Tables(WatchedTables):
+    """A worker's tables; they note which attempt at which part is in flight."""
+
+    def __init__(self, behind: Any, wire: Any, in_flight: dict[str, str]) -> None:  # Any: tables, and a wire
+        super().__init__(behind, wire)
+        self._in_flight = in_flight
+
+    def transact(self, *writes: Any) -> None:
+        """Carry out a transaction, perhaps a claim."""
+        for write in writes:
+            if isinstance(write, Update) and "claimed_at" in write.set:
+                self._in_flight[write.key["message_key"]] = write.set["attempt_id"]
+        self.carried("transact")(*writes)
+
+    def update(self, update: Update) -> Any:
+        """Carry out an update, perhaps a bind."""
+        row = self.carried("update")(update)
+        if purpose("update", [update]) == "bind":
+            self._in_flight.pop(update.key["message_key"], None)
+        return row
+
+
 class Machine:
     """A host: the processes on it, their folder of marks, and a clock of its own."""
 
@@ -167,14 +188,14 @@ class Worker(Process):
         super().__init__(day.kernel, name, str(day.plan.seed))
         self._day = day
         self.machine = machine
-        #: Attempts that were claimed here and are not bound.
-        self.in_flight: dict[str, None] = {}
+        #: Part to its attempt that was claimed here and is not bound.
+        self.in_flight: dict[str, str] = {}
         #: Its file of marks was deleted: a neighbour can read nothing of it.
         self.is_markless = False
         wire = day.wire(self)
         client = day.client(self)
         journal = Journal.on(
-            DynamoDBStorage(tables=WatchedTables(day.tables, wire), host=self.host, contention_seconds=10)  # type: ignore[arg-type]  # it passes every call on
+            DynamoDBStorage(tables=_Tables(day.tables, wire, self.in_flight), host=self.host, contention_seconds=10)  # type: ignore[arg-type]  # it passes every call on
         )
         self._inbox = inbox = inbox_on(client)
         self.marks = Marks(machine.folder, slots=MARK_SLOTS, host=self.host)
@@ -191,13 +212,13 @@ class Worker(Process):
         circuit = RedisCircuit(client, probe_every=PROBE_EVERY, longest_pause=retry_policy.LONGEST_PROBE_PAUSE)
         failures = DeliveryFailures(
             inbox, journal, circuit, FailureTerms(max_age=timedelta(seconds=MAX_AGE_SECONDS), who=who_of),
-            rng=random.Random(self.rng.random()), telemetry=self,
+            rng=self.rng, telemetry=self,
         )  # fmt: skip
         delivery = Delivery(
             journal, Line(day, wire, day.doubted), circuit,
             DeliveryTerms(public_url="https://cat.example", validity_seconds=VALIDITY_SECONDS,
                           patience_seconds=PATIENCE_SECONDS, max_age_seconds=MAX_AGE_SECONDS),
-            rng=random.Random(self.rng.random()), telemetry=self, host=host,
+            rng=self.rng, telemetry=self, host=host,
         )  # fmt: skip
         quota = RedisQuota(client, models=Caps(), messages=Caps(day=terms.cap))
         counting = Counting(
@@ -211,7 +232,7 @@ class Worker(Process):
         self._visits = compose_visits(
             inbox=inbox,
             journal=journal,
-            cat=Echo(terms.parts, lambda: self._day.think()),
+            cat=Echo(terms.parts, day.think),
             budget=self._budget,
             delivery=delivery,
             limiter=Limiter(RedisLimits(client) if rates.texts_per_minute else None, rates),
@@ -254,6 +275,8 @@ class Worker(Process):
         """Take an event: some must never happen, whatever breaks."""
         if event.name in {"set aside", str(Alarm.CONTRADICTED)}:
             self._day.offend(f"{event.name}: {dict(event.fields)}")
+        if event.name == str(Alarm.REFUSED) and not self._day.is_refused:
+            self._day.offend(f"alarm: {event.fields['reason']}")
 
     def begun(self) -> tuple[str, ...]:
         """Return the attempts whose mark says that the request may have left."""
@@ -364,11 +387,3 @@ class Beat(Process):
             self.kernel.sleep(seconds)
             with suppress(redis.RedisError):
                 self._client.lpush(keys.QUEUE, wakeup.message(task))
-
-
-def bucket_of(person: str) -> str:
-    """Return the part of the unsettled index that lists a person's rows."""
-    return bucket(person)
-
-
-__all__ = ["Beat", "Machine", "WatchedRedis", "Webhook", "Worker", "bucket_of", "who_of"]

@@ -102,6 +102,8 @@ _OFTEN: Final = ("take", "open", "file", "persist", "claim", "connect", "send", 
 class Text:
     """A text that a person sends."""
 
+    #: Such as 1: the first text of the day, as it was drawn.
+    number: int
     at: float
     #: Such as 0: the first person of the day.
     person: int
@@ -174,29 +176,29 @@ def draw(seed: int) -> Plan:
 def _texts(dice: random.Random) -> tuple[Text, ...]:
     people = dice.randint(4, 6)
     number = dice.randint(20, 26)
-    texts = [Text(at=float(person), person=person, body=f"the first of {person}") for person in range(people)]
+    texts = [(float(person), person, f"the first of {person}") for person in range(people)]
     while len(texts) < number:
         person, at = dice.randrange(people), dice.uniform(0, BUSY_SECONDS)
         for _ in range(dice.choice((1, 1, 2, 4))):
             # the same words again: a message on the carrier's list may then belong to either
             body = "miaow" if dice.random() < 0.12 else f"text {len(texts)} of {person}"  # noqa: PLR2004 - a share
-            texts.append(Text(at=at, person=person, body=body))
+            texts.append((at, person, body))
             at += dice.choice((0.0, 0.3, 2.0, 9.0))
     if dice.random() < 0.4:  # noqa: PLR2004 - a share
         person, at = dice.randrange(people), dice.uniform(20, BUSY_SECONDS * 0.8)
-        texts.append(Text(at=at, person=person, body="STOP"))
+        texts.append((at, person, "STOP"))
         if dice.random() < 0.7:  # noqa: PLR2004 - a share
-            texts.append(Text(at=at + dice.choice((0.1, 3.0, 40.0)), person=person, body="START"))
-            texts.append(Text(at=at + dice.choice((50.0, 80.0)), person=person, body="still there"))
-    return tuple(sorted(texts, key=lambda text: text.at))
+            texts.append((at + dice.choice((0.1, 3.0, 40.0)), person, "START"))
+            texts.append((at + dice.choice((50.0, 80.0)), person, "still there"))
+    return tuple(
+        Text(number=number, at=at, person=person, body=body)
+        for number, (at, person, body) in enumerate(sorted(texts, key=lambda text: text[0]), start=1)
+    )
 
 
 def _faults(dice: random.Random, texts: int) -> tuple[Fault, ...]:
-    faults: list[Fault] = []
-    for _ in range(dice.choice((2, 4, 6, 9, 12))):
-        faults.append(_at_a_call(dice))
-    for _ in range(dice.choice((0, 1, 1, 2, 3))):
-        faults.append(_of_a_while(dice))
+    faults = [_at_a_call(dice) for _ in range(dice.choice((2, 4, 6, 9, 12)))]
+    faults += [_of_a_while(dice) for _ in range(dice.choice((0, 1, 1, 2, 3)))]
     for what in sorted(OF_A_MESSAGE):
         if dice.random() < 0.25:  # noqa: PLR2004 - a share
             faults += [_of_a_message(dice, what, texts) for _ in range(dice.choice((1, 1, 4)))]

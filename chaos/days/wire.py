@@ -58,13 +58,13 @@ class WatchedTables:
         self._behind, self._wire = behind, wire
 
     def __getattr__(self, name: str) -> Any:
-        real, carry = getattr(self._behind, name), self._wire.carry
-
-        def call(*args: Any, **options: Any) -> Any:
-            return carry(STORE, purpose(name, args), lambda: real(*args, **options), STORE_IS_AWAY)
-
-        self.__dict__[name] = call
+        self.__dict__[name] = call = self.carried(name)
         return call
+
+    def carried(self, name: str) -> Callable[..., Any]:
+        """Return an operation, as the wire carries it."""
+        real, carry = getattr(self._behind, name), self._wire.carry
+        return lambda *args, **options: carry(STORE, purpose(name, args), lambda: real(*args, **options), STORE_IS_AWAY)
 
 
 #: What an update is for, by an attribute that it sets.
@@ -89,13 +89,6 @@ def purpose(operation: str, args: Sequence[Any]) -> str:
     if operation == "update":
         return next((name for attribute, name in _PURPOSES.items() if attribute in args[0].set), operation)
     return operation
-
-
-def attempt_of(args: Sequence[Any]) -> str:
-    """Return the attempt id in the writes of a claim."""
-    return next(
-        (str(write.set["attempt_id"]) for write in args if isinstance(write, Update) and "attempt_id" in write.set), ""
-    )
 
 
 class WatchedSender:
