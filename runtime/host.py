@@ -41,7 +41,7 @@ class Host:
     monotonic: Callable[[], float] = time.monotonic
     #: The machine's own date and time. It may be wrong: nothing that matters is decided by it.
     now: Callable[[], datetime] = _now
-    sleep: Callable[[float], object] = time.sleep
+    sleep: Callable[[float], None] = time.sleep
     #: A number from 0 to 1, for jitter.
     random: Callable[[], float] = random.random
     #: So many random bytes in hexadecimal digits: an id that no other process has.

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -161,14 +161,15 @@ class Day:
         with ExitStack() as stack:
             for fault in self.plan.faults:
                 if fault.at:
-                    self.kernel.at(fault.at, lambda fault=fault: self._befall(fault, stack))
+                    self.kernel.at(fault.at, partial(self._befall, fault, stack))
             self.kernel.run(BUSY_SECONDS + 10)
             self._outages.clear()
         self._is_busy = False
         self._come_to_rest(texts)
         verdict = judge.judge(self, texts)
         for process in (beat, self.webhook, *(worker for machine in machines for worker in machine.workers)):
-            process.is_dead or process.die()
+            if not process.is_dead:
+                process.die()
         self.kernel.run(self.kernel.now)
         return Outcome(
             plan=self.plan, texts=len(texts), seconds=self.kernel.now, struck=dict(self.struck), held=verdict.held,

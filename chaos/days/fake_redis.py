@@ -77,7 +77,7 @@ class OneConnection(redis.Redis):
         finally:
             _clock.reset(before)
         try:
-            return self.parse_response(own, args[0], **options)
+            return self.parse_response(own, args[0], **options)  # type: ignore[no-untyped-call]  # redis-py's own
         except redis.ResponseError as exc:
             if "requires the key to exist" in str(exc) and args[0] == "XREADGROUP":
                 # what a server answers (tests/contract/test_inbox.py)

@@ -12,7 +12,7 @@ from chaos.tables import conversation_of, row_of
 from conversation import schema
 from conversation.table import Query
 from inbox import keys
-from sms.messages import InboundSms
+from sms.messages import InboundSms, MessageSid, OutboundSms
 from worker.mark_file import Slot, slots_in
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def is_at_rest(day: Day, texts: Sequence[InboundSms]) -> bool:
     return (
         all(row.state not in UNDER_WAY for row in rows)
         and all(f"in#{text.sid}" in known for text in texts)
-        and all(row.status == statuses[row.sid][0] for row in rows if row.is_part and row.state == "SENT")
+        and all(row.status == statuses[MessageSid(row.sid)][0] for row in rows if row.is_part and row.state == "SENT")
     )
 
 
@@ -83,8 +83,9 @@ def _silences(terms: Terms, texts: Sequence[InboundSms]) -> frozenset[str]:
 def _statuses(day: Day, rows: Sequence[Row]) -> None:
     """Check that each sent part shows what became of its message."""
     for row in rows:
-        if row.is_part and row.state == "SENT" and row.sid in day.network.carrier.fates:
-            status = day.network.carrier.fates[row.sid][0]
+        fate = day.network.carrier.fates.get(MessageSid(row.sid))
+        if row.is_part and row.state == "SENT" and fate is not None:
+            status = fate[0]
             if row.status != status:
                 day.offend(f"status: {row.key} says {row.status}, the carrier {status}")
 
@@ -107,8 +108,8 @@ def _scan(day: Day, table: str) -> Sequence[Any]:
     return day.tables.query(Query(table=table)).rows
 
 
-def _listed(day: Day, sid: str, message: Any) -> ListedMessage:  # Any: the carrier's own
-    status, code = day.network.carrier.fates[sid]  # type: ignore[index]  # ids are strings
+def _listed(day: Day, sid: MessageSid, message: OutboundSms) -> ListedMessage:
+    status, code = day.network.carrier.fates[sid]
     return ListedMessage(
         sid=sid, person=message.to, body=message.body, status=status, error_code=code,
         has_failed=sid in day.network.has_failed,

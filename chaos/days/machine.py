@@ -195,7 +195,7 @@ class Worker(Process):
         wire = day.wire(self)
         client = day.client(self)
         journal = Journal.on(
-            DynamoDBStorage(tables=_Tables(day.tables, wire, self.in_flight), host=self.host, contention_seconds=10)  # type: ignore[arg-type]  # it passes every call on
+            DynamoDBStorage(tables=_Tables(day.tables, wire, self.in_flight), host=self.host, contention_seconds=10)
         )
         self._inbox = inbox = inbox_on(client)
         self.marks = Marks(machine.folder, slots=MARK_SLOTS, host=self.host)

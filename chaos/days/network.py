@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -151,7 +152,7 @@ class Network:
             carrier.hidden.add(sid)
             self._plan(now + faults[What.LIST_LAGS].seconds, lambda: carrier.hidden.discard(sid))
         for at, status, code in steps:
-            self._plan(now + at, lambda fate=(status, code): self._change(sid, *fate))
+            self._plan(now + at, partial(self._change, sid, status, code))
         self._plan(now + steps[-1][0] + 1.0, lambda: carrier.unpriced.discard(sid))
         ours = {name: values[0] for name, values in parse_qs(urlsplit(message.status_callback).query).items()}
         for at, step in course.reports_after(steps, dice):
@@ -161,7 +162,10 @@ class Network:
                 sid=sid, to=message.to, status=steps[step][1], attempt_id=ours["i"], who=ours["w"],
                 error_code=steps[step][2], sender=message.sender,
             )  # fmt: skip
-            self._plan(now + at, lambda report=report: self.receive(report))
+            self._plan(now + at, partial(self._call_back, report))
+
+    def _call_back(self, report: DeliveryReport) -> None:
+        self.receive(report)
 
     def _change(self, sid: MessageSid, status: str, code: int | None) -> None:
         self.carrier.fates[sid] = (status, code)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Final, TypeVar
+from functools import partial
+from typing import Any, Final, TypeVar
 
-from chaos.days.plan import Fault, Plan, Terms, Text
+from chaos.days.plan import Plan, Terms, Text
 
 #: So many days are tried at most: a shrunk story takes a minute, not an hour.
 MOST_TRIES: Final = 400
@@ -64,17 +65,22 @@ def _simpler_terms(plan: Plan) -> Iterator[Callable[[Plan], Plan]]:
     plain = Terms()
     for name in ("varied", "policy", "parts", "hosts", "workers", "texts_per_minute", "cap", "skew"):
         value = False if name == "varied" else getattr(plain, name)
-        yield lambda plan, name=name, value=value: replace(plan, terms=replace(plan.terms, **{name: value}))
+        yield partial(_with_term, name=name, value=value)
     if plan.terms.workers > 1:
-        yield lambda plan: replace(plan, terms=replace(plan.terms, workers=1))
+        yield partial(_with_term, name="workers", value=1)
 
 
 def _earlier_faults(plan: Plan) -> Iterator[Callable[[Plan], Plan]]:
     """Let each fault strike the first or second call of its kind, instead of a later one."""
     for place, fault in enumerate(plan.faults):
         for nth in range(1, min(fault.nth, 4)):
-            yield lambda plan, place=place, nth=nth: replace(plan, faults=_at(plan.faults, place, nth))
+            yield partial(_striking, place=place, nth=nth)
 
 
-def _at(faults: Sequence[Fault], place: int, nth: int) -> tuple[Fault, ...]:
-    return tuple(replace(fault, nth=nth) if at == place else fault for at, fault in enumerate(faults))
+def _with_term(plan: Plan, *, name: str, value: Any) -> Plan:  # Any: what the term holds
+    return replace(plan, terms=replace(plan.terms, **{name: value}))
+
+
+def _striking(plan: Plan, *, place: int, nth: int) -> Plan:
+    faults = tuple(replace(fault, nth=nth) if at == place else fault for at, fault in enumerate(plan.faults))
+    return replace(plan, faults=faults)

@@ -6,6 +6,7 @@ python -m tests.simulation.mutants WORD       runs those whose name contains the
 
 from __future__ import annotations
 
+import fcntl
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -17,6 +18,7 @@ from chaos.days import machine
 from chaos.days.day import Outcome, simulate
 from chaos.days.many import in_parallel
 from chaos.days.plan import draw
+from conversation import contention
 from conversation.memory_table import MemoryTables
 from journal import outbox
 from journal.model import Binding
@@ -26,7 +28,7 @@ from journal.turns import Turns
 from sms.messages import InboundSms
 from tests.conftest import ROOT
 from tests.model.guards import Unguarded, script_guards
-from worker import delivery, evidence, mark_file
+from worker import delivery, evidence
 from worker.delivery import Delivery
 from worker.intake import Intake
 from worker.lease import LeaseKeeper
@@ -137,7 +139,7 @@ def _acknowledged_first() -> Iterator[None]:
 @contextmanager
 def _fence_not_raised() -> Iterator[None]:
     """Prove an attempt unsent without raising the fence first."""
-    real = outbox.holds
+    real = contention.holds
 
     def holds(tables: Any, update: Any) -> bool:
         return True if list(update.set) == ["fence"] else real(tables, update)
@@ -193,7 +195,7 @@ MUTANTS: Final = (
     Mutant(name="the proof does not raise the fence", patch=_fence_not_raised),
     Mutant(name="the proof does not compare the attempt", condition="Outbox.prove_unsent out#: attempt_id"),
     Mutant(name="the proof does not compare the state", condition="Outbox.prove_unsent out#: state"),
-    Mutant(name="a living process counts as dead", patch=_replaced(mark_file.fcntl, "flock", _nothing)),
+    Mutant(name="a living process counts as dead", patch=_replaced(fcntl, "flock", _nothing)),
     Mutant(name="an attempt that was left is forgotten", patch=_replaced(Marks, "abandon", _nothing)),
     # reports, evidence, repairs
     Mutant(name="reports are not written", patch=_replaced(Receipts, "_write", lambda *_: "dropped")),
