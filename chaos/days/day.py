@@ -427,6 +427,8 @@ class _DayWire:
         if what is What.LOST_AFTER:
             thread.wait(TIMEOUT_SECONDS)
             return lost()
+        if what is What.ECHOES:
+            day.kernel.at(day.kernel.now + fault.seconds, lambda: self._land(service, name, real))
         if what is What.TWICE:
             thread.wait(fault.seconds)
             answer = self._arrive(service, name, real)

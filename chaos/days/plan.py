@@ -27,6 +27,7 @@ class What(StrEnum):
     LOST_AFTER = "the answer to a call is lost"
     LATE = "a call arrives long after its caller gave up"
     TWICE = "a client repeats a call whose answer was lost"
+    ECHOES = "a second copy of a call arrives long after its answer"
     STOPS_BEFORE = "the process stands still before a call, past its lease"
     STOPS_AFTER = "the process stands still after a call, past its lease"
     SLEEPS_BEFORE = "one thread stands still before a call"
@@ -66,9 +67,9 @@ class What(StrEnum):
 #: Faults that strike one call, named by its step.
 AT_A_CALL: Final = frozenset(
     {
-        What.DIES_BEFORE, What.DIES_AFTER, What.LOST_BEFORE, What.LOST_AFTER, What.LATE, What.TWICE, What.STOPS_BEFORE,
-        What.STOPS_AFTER, What.SLEEPS_BEFORE, What.SLEEPS_AFTER, What.HOST_LOST_BEFORE, What.HOST_LOST_AFTER,
-        What.CONFLICT, What.REFUSED, What.FAILS_CREATED, What.FAILS,
+        What.DIES_BEFORE, What.DIES_AFTER, What.LOST_BEFORE, What.LOST_AFTER, What.LATE, What.TWICE, What.ECHOES,
+        What.STOPS_BEFORE, What.STOPS_AFTER, What.SLEEPS_BEFORE, What.SLEEPS_AFTER, What.HOST_LOST_BEFORE,
+        What.HOST_LOST_AFTER, What.CONFLICT, What.REFUSED, What.FAILS_CREATED, What.FAILS,
     }
 )  # fmt: skip
 OF_A_MESSAGE: Final = frozenset(
@@ -198,6 +199,11 @@ def _texts(dice: random.Random) -> tuple[Text, ...]:
 
 def _faults(dice: random.Random, texts: int) -> tuple[Fault, ...]:
     faults = [_at_a_call(dice) for _ in range(dice.choice((2, 4, 6, 9, 12)))]
+    if dice.random() < 0.15:  # noqa: PLR2004 - a share
+        # a copy of the claim of an attempt that was refused
+        nth = dice.randint(1, 20)
+        faults.append(Fault(what=What.ECHOES, call="claim", nth=nth, seconds=dice.choice((0.2, 2.0))))
+        faults.append(Fault(what=What.REFUSED, call="send", nth=nth))
     faults += [_of_a_while(dice) for _ in range(dice.choice((0, 1, 1, 2, 3)))]
     for what in sorted(OF_A_MESSAGE):
         if dice.random() < 0.25:  # noqa: PLR2004 - a share
@@ -221,12 +227,16 @@ def _at_a_call(dice: random.Random) -> Fault:
     if what is What.CONFLICT:
         call = dice.choice(("claim", "persist"))
     if what is What.TWICE:
-        call = dice.choice(("open", "file", "retry", "bind", "report", "prove", "try again"))
+        call = dice.choice(("open", "file", "retry", "persist", "claim", "settle", "bind", "report", "try again"))
+    if what is What.ECHOES:
+        call = dice.choice(
+            ("file", "persist", "claim", "claim", "claim", "bind", "report", "accept", "remove", "close")
+        )
     return Fault(what=what, call=call, nth=dice.randint(1, _CALLS[call]), seconds=_seconds(dice, what))
 
 
 def _seconds(dice: random.Random, what: What) -> float:
-    if what is What.LATE:
+    if what in {What.LATE, What.ECHOES}:
         return dice.choice((0.2, 2.0, 15.0))
     if what is What.TWICE:
         return dice.choice((0.05, 1.0, 4.0))
