@@ -275,7 +275,7 @@ class Worker(Process):
         """Take an event: some must never happen, whatever breaks."""
         if event.name in {"set aside", str(Alarm.CONTRADICTED)}:
             self._day.offend(f"{event.name}: {dict(event.fields)}")
-        if event.name == str(Alarm.REFUSED) and not self._day.is_refused:
+        if event.name == str(Alarm.REFUSED) and not self._day.faults.is_refused:
             self._day.offend(f"alarm: {event.fields['reason']}")
 
     def begun(self) -> tuple[str, ...]:
