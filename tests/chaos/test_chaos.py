@@ -22,7 +22,7 @@ def test_a_short_day_loses_doubles_and_swaps_nothing(tmp_path: Path, monkeypatch
     # The caller's shell names a real Redis and the real Twilio: chaos must not touch them.
     monkeypatch.setenv("REDIS_URL", "redis://192.0.2.1:6379/0")
     monkeypatch.setenv("TWILIO_API_BASE_URL", "https://api.twilio.com")
-    plan = Plan(seconds=25, seed=20, data=tmp_path, workers=3, people=30, rate=5, fault_every=0.8, each_point=1)
+    plan = Plan(seconds=12, seed=20, data=tmp_path, workers=3, people=30, rate=5, fault_every=0.8, each_point=1)
 
     good, account = runner.run(plan, lambda _: None)
 
