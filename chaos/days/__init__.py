@@ -1,1 +1,1 @@
-"""Whole days of texts in one process: the real worker, simulated machines, and one seed that decides everything."""
+"""Whole days of texts in one process: the real worker on simulated machines, and one seed."""

@@ -132,7 +132,7 @@ class Terms:
     #: How many messages each reply has.
     parts: int = 1
     hosts: int = 1
-    workers: int = 2
+    workers: int = 1
     #: Texts a minute that a person may send; 0: no limit.
     texts_per_minute: int = 0
     #: What all messages of the day may cost, in millionths of a dollar; None: as much as they do.

@@ -28,7 +28,7 @@ class Shrinker:
         while before != plan and self._left > 0:
             before = plan
             plan = self._fewer(plan, plan.faults, lambda plan, faults: replace(plan, faults=faults))
-            plan = self._simpler(plan, _simpler_terms(plan))
+            plan = self._simpler(plan, _simpler_terms())
             plan = self._fewer(plan, plan.texts, _with_texts)
             plan = self._simpler(plan, _earlier_faults(plan))
         return plan
@@ -61,13 +61,10 @@ def _with_texts(plan: Plan, texts: tuple[Text, ...]) -> Plan:
     return replace(plan, texts=texts)
 
 
-def _simpler_terms(plan: Plan) -> Iterator[Callable[[Plan], Plan]]:
-    plain = Terms()
+def _simpler_terms() -> Iterator[Callable[[Plan], Plan]]:
+    plain = Terms(varied=False)
     for name in ("varied", "policy", "parts", "hosts", "workers", "texts_per_minute", "cap", "skew"):
-        value = False if name == "varied" else getattr(plain, name)
-        yield partial(_with_term, name=name, value=value)
-    if plan.terms.workers > 1:
-        yield partial(_with_term, name="workers", value=1)
+        yield partial(_with_term, name=name, value=getattr(plain, name))
 
 
 def _earlier_faults(plan: Plan) -> Iterator[Callable[[Plan], Plan]]:
