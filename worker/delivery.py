@@ -18,12 +18,11 @@ from typing import Final
 
 from conversation.errors import StoreAway
 from conversation.models import in_milliseconds
-from inbox.payloads import Who
 from inbox.ports import Circuit, Passage
 from journal import model
 from journal.ports import Journal
 from journal.states import PartState
-from runtime.host import REAL, Host
+from runtime.host import Host
 from sms.messages import OutboundSms, address_of
 from sms.ports import ErrorClass, NotCreated, Outcome, Sender, Sent, Unknown
 from worker import retry_policy, telemetry
@@ -92,9 +91,9 @@ class Delivery:
         terms: Terms,
         *,
         rng: random.Random,
+        host: Host,
         telemetry: telemetry.Telemetry = telemetry.SILENT,
         pace: Callable[[model.ReplyPart], int] = lambda _: 0,
-        host: Host = REAL,
     ) -> None:
         self._journal = journal_
         self._sender = sender
@@ -186,7 +185,7 @@ class Delivery:
         try:
             with self._window() as window:
                 claimed = self._journal.outbox.claim(part, fence=visit.fence, attempt_id=attempt_id, now=visit.now())
-                message = self._message(claimed, visit.lease.who)
+                message = self._message(visit, claimed)
                 outcome = self._sender.send(message, may_begin=lambda: window.first_byte() and mark.begin())
             if isinstance(outcome, NotCreated):
                 mark.refused()
@@ -242,13 +241,13 @@ class Delivery:
         finally:
             window.leave()
 
-    def _message(self, part: model.ReplyPart, who: Who) -> OutboundSms:
+    def _message(self, visit: Visit, part: model.ReplyPart) -> OutboundSms:
         return OutboundSms(
             to=address_of(part.user_id),
             sender=part.sender,
             messaging_service_sid=self._stops.service_of(part),
             body=part.content,
-            status_callback=f"{self._terms.public_url}/sms/status?w={who}&i={part.attempt_id}",
+            status_callback=f"{self._terms.public_url}/sms/status?w={visit.lease.who}&i={part.attempt_id}",
             validity_seconds=self._terms.validity_seconds,
         )
 

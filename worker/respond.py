@@ -15,7 +15,6 @@ from inbox.ports import Agenda
 from journal import model
 from journal.ports import Journal
 from journal.states import TurnState
-from runtime.host import REAL, Host
 from sms import messages
 from sms.ports import MediaSource
 from worker import budget, dangers, intake, pictures, telemetry
@@ -50,7 +49,6 @@ class Responder:
         *,
         media: MediaSource | None,
         telemetry: telemetry.Telemetry,
-        host: Host = REAL,
     ) -> None:
         self._journal = journal
         self._agenda = agenda
@@ -60,7 +58,6 @@ class Responder:
         self._settings = settings
         self._media = media
         self._telemetry = telemetry
-        self._host = host
 
     def respond(self, visit: Visit, batch: intake.Batch) -> Response:
         """Compose a reply to a batch and persist it. From then on, every attempt sends the same bytes.
@@ -89,9 +86,9 @@ class Responder:
         if grant.leave is money.BudgetVerdict.SILENCE:
             self._be_silent(visit, batch, (*superseded, *answered))
             return Response()
-        started_at = self._host.monotonic()
+        started_at = visit.host.monotonic()
         reply = self._reply(visit, batch, heard, asked, grant, texts)
-        seconds = self._host.monotonic() - started_at
+        seconds = visit.host.monotonic() - started_at
         silent = tuple(reply.facts.get("silent_engines", ()))
         self._telemetry.emit(telemetry.reply_composed(visit.lease.who, reply.engine, seconds, silent))
         is_beyond = batch.beyond or grant.leave is money.BudgetVerdict.BEYOND
@@ -110,7 +107,7 @@ class Responder:
             unintroduced=introduces and (is_fixed or kept.serious),
             serious=kept.serious,
             danger=kept.danger,
-            token=self._host.token(12),
+            token=visit.host.token(12),
             forget=batch.rule.forgets,
             facts={
                 **reply.facts,
@@ -177,9 +174,9 @@ class Responder:
             reply = self._cat.by_heart(heard, below=below)
             why = "it is not yet counted what was spent" if grant.counting else "over the budget"
             return replace(reply, facts={**reply.facts, "silent_engines": [f"all of them: {why}"]})
-        started_at = self._host.monotonic()
+        started_at = visit.host.monotonic()
         shown = pictures.fetch(self._media, texts) if self._media is not None and self._cat.sees else []
-        used_seconds = self._host.monotonic() - started_at
+        used_seconds = visit.host.monotonic() - started_at
         return self._cat.reply(replace(heard, shown=shown), below=below, used_seconds=used_seconds)
 
     def _persist(self, visit: Visit, frozen: model.FrozenReply, grant: money.Grant, *, model: int) -> Response:

@@ -21,7 +21,7 @@ from journal.model import STILL_STOPPED
 from journal.ports import Journal
 from journal.states import TurnState
 from runtime.errors import OUTSIDE
-from runtime.host import REAL, Host
+from runtime.host import Host
 from worker import retry_policy, telemetry
 from worker.delivery import Delivery
 from worker.intake import READ_AHEAD, Batch, Intake
@@ -52,8 +52,8 @@ class Visits:
         settings: VisitSettings,
         *,
         telemetry: telemetry.Telemetry,
+        host: Host,
         stopping: Callable[[], bool] = lambda: False,
-        host: Host = REAL,
     ) -> None:
         self._inbox = inbox
         self._journal = journal

@@ -1,4 +1,4 @@
-"""One simulated day: the plan is carried out, faults strike, and at the end every text is accounted for."""
+"""One simulated day: a plan is carried out, and at its end every text is accounted for."""
 
 from __future__ import annotations
 
@@ -85,7 +85,10 @@ def simulate(
     plan: Plan, *, tables: Callable[[], MemoryTables] | None = None, edits: Mapping[str, str] | None = None,
     logged: bool = False,
 ) -> Outcome:  # fmt: skip
-    """Run a day. `tables` and `edits` replace tables and some of the scripts; `logged`: keep a line of each call."""
+    """Run a day.
+
+    `tables` and `edits` replace the tables and some of the scripts. `logged`: keep a line of each call.
+    """
     return Day(plan, tables=tables, edits=edits, logged=logged).run()
 
 

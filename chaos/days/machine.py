@@ -98,7 +98,7 @@ def inbox_on(client: redis.Redis) -> Inbox:
 
 
 class Echo(Cat):
-    """Answers by repeating what it heard, after it thought for a while. What a cat says is no subject of a day."""
+    """Answers by repeating what it heard, after a while. What a cat says is no subject of a day."""
 
     def __init__(self, parts: int, think: Callable[[], None]) -> None:
         super().__init__([], deadline_seconds=40, max_segments=3, max_parts=parts)

@@ -1,4 +1,4 @@
-"""The carrier of a day: it takes texts to the webhook and messages to the phones, reports on them and lists them.
+"""The carrier of a day: it takes texts to the webhook and messages to the phones.
 
 Messages are created, and the list is read, by the product's own carrier in memory (`sms.memory`).
 """

@@ -1,4 +1,4 @@
-"""Shrink a day that goes wrong: leave out faults and texts, and simplify the deployment, as long as it goes wrong."""
+"""Shrink a day that goes wrong: leave out what it goes wrong without."""
 
 from __future__ import annotations
 

@@ -164,7 +164,8 @@ MUTANTS: Final = (
            spare="the fence decides"),
     Mutant(name="`close` does not look for waiting texts", script="close: if redis.call('XLEN', KEYS[2]) > 0",
            spare="Twilio's list shows the text"),
-    Mutant(name="`remove` does not compare the lease's token", script="remove: if redis.call('GET', KEYS[1]) ~= ARGV[1]",  # noqa: E501
+    Mutant(name="`remove` does not compare the lease's token",
+           script="remove: if redis.call('GET', KEYS[1]) ~= ARGV[1]",
            spare="the text is over, or the fence refuses its reply"),
     Mutant(name="`give_back` does not compare the lease's token",
            script="give_back: if redis.call('GET', KEYS[1]) ~= ARGV[1]", spare="the fence decides"),

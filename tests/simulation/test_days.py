@@ -1,4 +1,4 @@
-"""Whole simulated days: the same seed is the same day, nothing goes wrong in many, and what goes wrong is told."""
+"""Simulated days: a seed is a day, nothing goes wrong in many, and what goes wrong is told."""
 
 from __future__ import annotations
 

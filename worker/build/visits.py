@@ -68,9 +68,7 @@ def compose_visits(  # noqa: PLR0913 - all that a visit consists of
     """Return visits, put together from their parts."""
     filing = Filing(journal, worker=worker, telemetry=telemetry)
     intake = Intake(journal, filing, delivery, limiter, settings, cat.watch, mark=mark, telemetry=telemetry)
-    responder = Responder(
-        journal, inbox.agenda, intake, cat, budget, settings, media=media, telemetry=telemetry, host=host
-    )
+    responder = Responder(journal, inbox.agenda, intake, cat, budget, settings, media=media, telemetry=telemetry)
     return Visits(
         inbox, journal, intake, responder, delivery, leases, settings,
         telemetry=telemetry, stopping=stopping, host=host,
