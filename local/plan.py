@@ -60,7 +60,7 @@ def make_plan(given: Mapping[str, str], options: UpOptions) -> Plan:
 
     Raises `CannotStart`, for example if a port is taken, and `SettingsError`.
     """
-    own = _own(given, options)
+    own = own_services(given, options)
     ports = {name: options.port_base + place for name, place in PLACES.items()}
     at = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
     for name in sorted(own, key=PLACES.__getitem__):
@@ -113,7 +113,7 @@ def make_plan(given: Mapping[str, str], options: UpOptions) -> Plan:
     return Plan(groups=(stores, processes, (flower,)), urls=urls, environment=env)
 
 
-def _own(given: Mapping[str, str], options: UpOptions) -> set[str]:
+def own_services(given: Mapping[str, str], options: UpOptions) -> set[str]:
     """Return the processes that need a port here: those whose address the environment does not name."""
     own = {"webhook", "flower"}
     own |= set() if given.get("TWILIO_API_BASE_URL") else {"simulator"}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ import pytest
 import redis
 
 from chaos.tree import free_port
+from local import environments
 from local.programs import redis_server
 from runtime.settings import without_settings
 
@@ -106,7 +106,7 @@ def dynamodb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def start_dynamodb(port: int, folder: Path) -> subprocess.Popen[bytes]:
-    python = Path(sys.prefix) / "dynamodb" / "bin" / "python"
+    python = environments.python("dynamodb")
     assert python.exists(), "the embedded DynamoDB is not installed: run scripts/install"
     server = ROOT / "local" / "dynamodb.py"
     with (folder / "server.txt").open("wb") as log:

@@ -167,6 +167,8 @@ class Delivery:
         return part.due
 
     def _suppress(self, visit: Visit, part: model.ReplyPart, reason: str) -> None:
+        if part.may_go_twice:
+            reason = f"{reason}; an earlier attempt may have been sent"
         binding = model.Binding(state=PartState.SUPPRESSED, reason=reason)
         suppressed = self._journal.outbox.bind(part, binding, now=visit.now())
         self._telemetry.emit(telemetry.part_attempted(suppressed))

@@ -31,8 +31,9 @@ ALARM_AGAIN_SECONDS: Final = 60.0
 #: Different alarms that are remembered for it.
 _MOST_ALARMS: Final = 1000
 
-#: Repairs that an operator should look at: a reply in doubt for good, and webhooks that are being lost.
-_GRAVE = frozenset({"held", "missed late"})
+#: What an operator should look at: a reply in doubt for good, webhooks that are being lost, and a person who got a
+#: reply twice because the carrier's list had not shown the first.
+_GRAVE = frozenset({"held", "missed late", "sent twice"})
 
 
 @dataclass(frozen=True, slots=True)

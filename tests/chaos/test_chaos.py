@@ -46,6 +46,21 @@ def test_a_worker_killed_right_after_its_claim_holds_nothing_back_and_sends_no_s
     assert account["held"] == {}
 
 
+@pytest.mark.long
+@pytest.mark.timeout(1500)
+def test_a_day_of_kills_in_rounds_forgets_what_was_audited_and_holds_only_what_had_begun(tmp_path: Path) -> None:
+    plan = Plan(seconds=40, seed=3, data=tmp_path, workers=2, people=20, rate=4, kills_only=True, round_seconds=20)
+
+    good, account = runner.run(plan, lambda _: None)
+
+    assert good, json.dumps(account, indent=1)
+    assert account["rounds"] == 2
+    assert len(account["held"]) <= account["begun_at_death"]
+    assert set(account["faults"]) <= {"kill worker", "kill webhook", "kill the fallback's webhook", "kill redis"}
+    before, after = (account["over_time"][place]["table_rows"] for place in (0, -1))
+    assert after < before + account["texts"] * 2, "the rows of the first round are gone"
+
+
 def test_a_row_that_does_not_exist_is_told_so(tmp_path: Path) -> None:
     with pytest.raises(ChaosFailed, match="K99"):
         runner.run(Plan(seconds=0, seed=1, data=tmp_path, each_point=1, rows=["K99"]), lambda _: None)
