@@ -50,6 +50,8 @@ class ListedMessage:
     body: str
     status: str = "delivered"
     error_code: int | None = None
+    #: It was reported as failed, and is delivered all the same.
+    has_failed: bool = False
 
     @property
     def wants_second_try(self) -> bool:
@@ -80,6 +82,8 @@ class Row:
     again: bool = False
     #: The id of the attempt in the row, such as `SM0123-0-0123456789abcdef`.
     attempt: str = ""
+    #: What the carrier last reported of the message, such as `delivered`.
+    status: str = ""
     #: Whether the reconciler fetched it or put it back; if so, it is exempt from the order check.
     repaired: bool = False
     reason: str = ""
@@ -114,7 +118,7 @@ class Evidence:
     conversations: Sequence[ConversationRow]
     #: Attempt id to the fault that may have hidden its outcome.
     excuses: Mapping[str, str]
-    #: Reasons for which a text may be settled without a reply. If empty, every text must get one.
+    #: Reasons for which a text may get no reply, or its reply be suppressed. If empty, every text must get one.
     silences: frozenset[str] = frozenset()
     #: Whether the wait for pending work is over. If so, a state that should still change is an offence.
     at_rest: bool = False
@@ -183,6 +187,7 @@ class _Audit:
             return
         offences = len(self._verdict.lost) + len(self._verdict.unexcused)
         self._counted(text, turn, sum(not part.again for part in parts))
+        suppressed = 0
         for part in parts:
             if part.again:
                 self._second_try(text, part)
@@ -190,10 +195,14 @@ class _Audit:
                 self._sent(text, part)
             elif part.state in IN_DOUBT:
                 self._doubt(text, part)
+            elif part.state == "SUPPRESSED" and (part.again or part.reason in self._evidence.silences):
+                suppressed += not part.again
             else:
                 self._verdict.lost.append(f"{text.sid}: its reply is {part.state} ({part.reason})")
-        if len(self._verdict.lost) + len(self._verdict.unexcused) == offences and text.sid not in self._verdict.held:
-            self._verdict.answered += 1
+        if len(self._verdict.lost) + len(self._verdict.unexcused) > offences or text.sid in self._verdict.held:
+            return
+        self._verdict.answered += not suppressed
+        self._verdict.silent += bool(suppressed)
 
     def _counted(self, text: SentText, turn: Row, parts: int) -> None:
         if parts != turn.parts:
@@ -213,7 +222,8 @@ class _Audit:
 
     def _second_try(self, text: SentText, part: Row) -> None:
         first = self._rows.get((part.person, part.key.removesuffix("r")))
-        if first is None or first.sid not in self._listed or self._listed[first.sid].status not in FAILED:
+        listed = self._listed.get(first.sid) if first is not None else None
+        if listed is None or not (listed.has_failed or listed.status in FAILED):
             self._verdict.doubled.append(f"{text.sid}: tried again, though the first try did not fail")
 
     def _doubt(self, text: SentText, part: Row) -> None:

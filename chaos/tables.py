@@ -40,28 +40,12 @@ class Tables:
         for row in self._scan("DadaCatMessages"):
             if row["user_id"].startswith("#"):
                 continue
-            yield Row(
-                person=row["user_id"],
-                key=row["message_key"],
-                state=row.get("state", ""),
-                sid=row.get("sid", ""),
-                arrived=row.get("arrived", ""),
-                answered=row.get("answered_at", ""),
-                turn=row.get("turn", ""),
-                content=row.get("content", ""),
-                number=int(row.get("number", 0)),
-                parts=int(row.get("parts", 0)),
-                again=bool(row.get("again", False)),
-                attempt=row.get("attempt_id", ""),
-                repaired="repaired" in row or "restored_at" in row,
-                reason=row.get("reason", ""),
-            )
+            yield row_of(row)
 
     def conversations(self) -> Iterator[ConversationRow]:
         """Yield the conversations."""
         for item in self._scan("DadaCatConversations"):
-            window = json.loads(item.get("messages", "[]"))
-            yield ConversationRow(person=item["user_id"], window=tuple(str(message.get("key")) for message in window))
+            yield conversation_of(item)
 
     def count(self) -> int:
         """Return the number of rows in both tables."""
@@ -99,3 +83,30 @@ class Tables:
     def close(self) -> None:
         """Close all connections."""
         self._dynamodb.close()
+
+
+def row_of(row: Mapping[str, Any]) -> Row:  # Any: DynamoDB's values
+    """Return a row of the journal as the auditor needs it."""
+    return Row(
+        person=row["user_id"],
+        key=row["message_key"],
+        state=row.get("state", ""),
+        sid=row.get("sid", ""),
+        arrived=row.get("arrived", ""),
+        answered=row.get("answered_at", ""),
+        turn=row.get("turn", ""),
+        content=row.get("content", ""),
+        number=int(row.get("number", 0)),
+        parts=int(row.get("parts", 0)),
+        again=bool(row.get("again", False)),
+        attempt=row.get("attempt_id", ""),
+        status=row.get("status", ""),
+        repaired="repaired" in row or "restored_at" in row,
+        reason=row.get("reason", ""),
+    )
+
+
+def conversation_of(item: Mapping[str, Any]) -> ConversationRow:  # Any: DynamoDB's values
+    """Return a conversation as the auditor needs it."""
+    window = json.loads(item.get("messages", "[]"))
+    return ConversationRow(person=item["user_id"], window=tuple(str(message.get("key")) for message in window))

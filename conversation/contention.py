@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, NoReturn, TypeVar
 
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random
+from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
 from conversation.errors import ConditionFailed, Conflict, TooMuchContention
 from conversation.table import Tables, Update
+from runtime.host import REAL, Host
 
 #: How long writers of one conversation compete before one of them gives up.
 CONTENTION_SECONDS: Final = 30.0
@@ -20,15 +21,17 @@ CONTENTION_PAUSE_SECONDS: Final = 0.25
 _Result = TypeVar("_Result")
 
 
-def until_it_holds(attempt: Callable[[], _Result], *, seconds: float) -> _Result:
+def until_it_holds(attempt: Callable[[], _Result], *, seconds: float, host: Host = REAL) -> _Result:
     """Call `attempt` until it raises neither `ConditionFailed` nor `Conflict`; return its result.
 
     Raises `TooMuchContention` after so many seconds.
     """
+    until = host.monotonic() + seconds
     retrying = Retrying(
         retry=retry_if_exception_type((ConditionFailed, Conflict)),
-        stop=stop_after_delay(seconds),
-        wait=wait_random(0, CONTENTION_PAUSE_SECONDS),
+        stop=lambda _: host.monotonic() >= until,
+        wait=lambda _: host.random() * CONTENTION_PAUSE_SECONDS,
+        sleep=host.sleep,
         retry_error_callback=_give_up,
     )
     return retrying(attempt)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from conversation import limits, schema, transcript, window
 from conversation.contention import CONTENTION_SECONDS, until_it_holds
@@ -22,6 +22,7 @@ from conversation.models import Conversation, Message, in_milliseconds
 from conversation.rewrite import rewrite
 from conversation.table import POOL_CONNECTIONS, DynamoDB, Tables
 from conversation.transcript import Transcript
+from runtime.host import REAL, Host
 
 
 class DynamoDBStorage:
@@ -50,8 +51,10 @@ class DynamoDBStorage:
         connections: int = POOL_CONNECTIONS,
         tables: Tables | None = None,
         contention_seconds: float = CONTENTION_SECONDS,
+        host: Host = REAL,
     ) -> None:
         self.contention_seconds = contention_seconds
+        self.host = host
         messages_name = (
             messages_table_name
             or os.environ.get("DYNAMODB_MESSAGES_TABLE_NAME")
@@ -81,7 +84,7 @@ class DynamoDBStorage:
     def get(self, user_id: str) -> Conversation | None:
         """Return the conversation as it stands, read consistently; None if there is none."""
         item = self.tables.get(self.names.conversations, {"user_id": user_id})
-        return Conversation.from_item(item, datetime.now(UTC)) if item else None
+        return Conversation.from_item(item, self.host.now()) if item else None
 
     def append(self, user_id: str, message: Message, *, now: datetime) -> Conversation:
         """Add `message` behind all that was said; create the conversation if there is none.
@@ -103,7 +106,7 @@ class DynamoDBStorage:
                 raise
             return cut.conversation.written(previous)
 
-        return until_it_holds(attempt, seconds=self.contention_seconds)
+        return until_it_holds(attempt, seconds=self.contention_seconds, host=self.host)
 
     def reset(self, user_id: str, *, now: datetime, wake: bool = True) -> Conversation:
         """Empty window and memory; the transcript stays. `wake`: end an opt-out, too."""
@@ -128,7 +131,7 @@ class DynamoDBStorage:
             self.tables.transact(rewrite(self.names, previous, cut.conversation, fence=fence, active=active))
             return cut.conversation.written(previous)
 
-        return until_it_holds(attempt, seconds=self.contention_seconds)
+        return until_it_holds(attempt, seconds=self.contention_seconds, host=self.host)
 
     def page(self, user_id: str, *, cursor: str | None = None, limit: int = PAGE) -> Page:
         """Return the full transcript, oldest first, a page at a time."""

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from dadacat.terminal import AS_JSON, Commands, echo, print_json
 
+if TYPE_CHECKING:
+    from chaos.days.report import Report
+
 commands = Commands()
 
+#: So many days that went wrong are shrunk and told.
+STORIES: Final = 3
 #: A run of this length shows what grew.
 LONG_SECONDS: Final = 600.0
 
@@ -174,6 +179,54 @@ def _print_growth(account: dict[str, Any]) -> None:
     echo(f"{'median in each quarter of the run':<36}" + "".join(f"{quarter:>10}" for quarter in (1, 2, 3, 4)))
     for figure, values in account["quarters"].items():
         echo(f"{figure:<36}" + "".join(f"{value:>10.1f}" for value in values))
+
+
+@commands.command()
+@click.option("--days", type=click.IntRange(1, 10_000_000), default=1, show_default=True, help="Number of days.")
+@click.option("--seed", type=click.IntRange(0), default=None, help="Seed of the first day. Default: a random one.")
+@click.option("--processes", type=click.IntRange(1, 1024), default=None, help="Default: one for each core.")
+@click.option("--log", is_flag=True, help="Print each call of the first day instead of the account.")
+@AS_JSON
+def simulate_day(*, days: int, seed: int | None, processes: int | None, log: bool, as_json: bool) -> None:
+    """Simulate whole days of texts and faults in one process, and account for every text.
+
+    The worker is the real one; clock, threads, stores and carrier are simulated, and a seed decides everything.
+    A day that goes wrong is shrunk to a short story. Exit code 1: a day went wrong.
+    """
+    import secrets
+
+    try:
+        from chaos.days import report
+        from chaos.days.story import story
+    except ImportError as exc:
+        raise click.ClickException(f"{exc.name} is not installed: pip install 'dadacat[simulation]'") from None
+    first = seed if seed is not None else secrets.randbelow(10**9)
+    if log:
+        outcome = report.day_of(first, logged=True)
+        for line in outcome.log:
+            echo(line)
+        sys.exit(1 if outcome.offences else 0)
+    account = report.run(range(first, first + days), processes=processes, note=_progress(days))
+    if as_json:
+        print_json(account.as_json(first))
+    else:
+        for line in account.lines(first):
+            echo(line)
+    for broken in sorted(account.broken)[:STORIES]:
+        for line in story(report.shrunk(broken)):
+            echo(line, err=as_json)
+    sys.exit(1 if account.broken else 0)
+
+
+def _progress(days: int) -> Callable[[Report], None]:
+    """Return what tells, on standard error, how far a long run is."""
+    every = max(days // 20, 100)
+
+    def note(report: Report) -> None:
+        if report.days % every == 0 and report.days < days:
+            echo(f"{report.days} days, {len(report.broken)} went wrong, {report.seconds:.0f} s", err=True)
+
+    return note
 
 
 @commands.command()

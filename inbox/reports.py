@@ -18,6 +18,8 @@ from sms.messages import address_of
 
 #: After this time another worker takes over a report that its reader abandoned.
 ABANDONED_AFTER: Final = timedelta(seconds=10)
+#: The first word of Redis's answer if the group of readers, or the stream, does not exist.
+_NO_GROUP: Final = "NOGROUP"
 
 
 class RedisReports:
@@ -36,6 +38,14 @@ class RedisReports:
     def read(self, *, limit: int) -> Sequence[Receipt]:
         """Return new reports, or reports that another reader abandoned if there are none."""
         self._ensure_group()
+        try:
+            return self._read(limit)
+        except redis.ResponseError as exc:
+            if _NO_GROUP not in str(exc):
+                raise
+            return []  # Redis was emptied a moment ago
+
+    def _read(self, limit: int) -> Sequence[Receipt]:
         fresh: Any = self._redis.xreadgroup(keys.REPORT_READERS, self._reader, {keys.REPORTS: ">"}, count=limit)
         streams = list(fresh.items()) if isinstance(fresh, dict) else list(fresh or [])
         entries = _flat(streams[0][1]) if streams else []

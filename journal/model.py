@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
@@ -21,6 +20,7 @@ from typing import Any, Final
 from conversation.entries import accepted_at, arrived, milliseconds
 from conversation.models import Conversation, Message, Role
 from journal.states import PartState, TurnState
+from runtime.host import REAL, Host
 from runtime.isolation import BadItem
 
 #: The sparse index is spread over this many partitions, so that no single one takes every write.
@@ -386,12 +386,12 @@ def out_key(sid: str, number: int, *, again: bool = False) -> str:
     return f"out#{sid}#{number}{_AGAIN if again else ''}"
 
 
-def new_attempt_id(part: ReplyPart) -> str:
+def new_attempt_id(part: ReplyPart, host: Host = REAL) -> str:
     """Return a new attempt id, such as `SM1-0-9f86d081884c7d65`.
 
     With the person's address it leads back to the row.
     """
-    return f"{part.turn}-{part.number}{_AGAIN if part.again else ''}-{secrets.token_hex(8)}"
+    return f"{part.turn}-{part.number}{_AGAIN if part.again else ''}-{host.token(8)}"
 
 
 def part_of_attempt(attempt_id: str) -> str | None:

@@ -38,7 +38,7 @@ class Outbox:
     def __init__(self, storage: DynamoDBStorage) -> None:
         self._tables = storage.tables
         self._names = storage.names
-        self._contention_seconds = storage.contention_seconds
+        self._storage = storage
 
     def parts(self, user_id: str, sid: str) -> tuple[ReplyPart, ...]:
         """Return the parts of the reply that carries `sid`, in order, read consistently."""
@@ -92,7 +92,7 @@ class Outbox:
             row = {**codec.encode(part), **_key(part), **update.set, "tries": part.tries + 1}
             return codec.decode(ReplyPart, {name: value for name, value in row.items() if name != "log"})
 
-        return until_it_holds(attempt, seconds=self._contention_seconds)
+        return until_it_holds(attempt, seconds=self._storage.contention_seconds, host=self._storage.host)
 
     def bind(self, part: ReplyPart, binding: Binding, *, now: datetime) -> ReplyPart:
         """Write an attempt's outcome, if that attempt still stands in the row and the move is legal.

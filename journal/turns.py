@@ -93,7 +93,7 @@ class Turns:
                 if conversation is not None or row is None:
                     raise Fenced from None
 
-        until_it_holds(attempt, seconds=self._storage.contention_seconds)
+        until_it_holds(attempt, seconds=self._storage.contention_seconds, host=self._storage.host)
 
     def persist(self, reply: FrozenReply, *, now: datetime) -> Conversation:
         """Freeze the words: window, parts NEW and turns ANSWERED, in one transaction; return the conversation.
@@ -125,7 +125,7 @@ class Turns:
                 raise
             return cut.conversation.written(previous)
 
-        return until_it_holds(attempt, seconds=self._storage.contention_seconds)
+        return until_it_holds(attempt, seconds=self._storage.contention_seconds, host=self._storage.host)
 
     def note_error(self, turn: Turn, error: str) -> None:
         """Keep what went wrong with a turn, for the reader of its dead letter."""

@@ -16,6 +16,7 @@ import pytest
 
 from cat.ports import Heard, Reply
 from cat.prices import Catalogue, Model
+from chaos.days.fake_redis import a_redis
 from conversation import schema
 from conversation.memory_table import MemoryTables
 from conversation.storage import DynamoDBStorage
@@ -28,12 +29,12 @@ from inbox.quota import RedisQuota
 from inbox.rates import RedisLimits
 from journal.states import PartState, TurnState
 from journal.store import Journal
+from runtime.host import Host
 from sms.memory import InMemorySender
 from sms.messages import DeliveryReport, InboundSms, MessageSid
 from sms.ports import Listed
 from sms.prices import Tariff
 from tests.builders import ANN, LEASE, OUR_NUMBER, PROBE_EVERY, WAKE_AGAIN, WINDOW, a_cat, a_sid, a_text
-from tests.fake_redis import a_redis
 from worker import absence, metrics
 from worker.budget import Budget
 from worker.build.visits import compose_visits
@@ -180,7 +181,7 @@ class Room:
             self.circuit,
             terms,
             rng=random.Random(1),
-            sleep=lambda _: None,
+            host=Host(sleep=lambda _: None),
             telemetry=self.telemetry,
             pace=replaced.get("pace", lambda _: 0),
         )
@@ -206,7 +207,7 @@ class Room:
             settings=settings,
             telemetry=self.telemetry,
             stopping=lambda: self.stopping,
-            sleep=lambda _: None,
+            host=Host(sleep=lambda _: None),
         )
 
     def budget(self, purse: Any, journal: Any) -> Budget:

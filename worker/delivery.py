@@ -10,8 +10,6 @@ If the journal cannot be reached, nothing is claimed, so nothing is sent.
 from __future__ import annotations
 
 import random
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,11 +18,11 @@ from typing import Final
 
 from conversation.errors import StoreAway
 from conversation.models import in_milliseconds
-from inbox.payloads import Who
 from inbox.ports import Circuit, Passage
 from journal import model
 from journal.ports import Journal
 from journal.states import PartState
+from runtime.host import Host
 from sms.messages import address_of
 from sms.ports import ErrorClass, NotCreated, OutboundSms, Outcome, Sender, Sent, Unknown
 from worker import retry_policy, telemetry
@@ -61,14 +59,15 @@ class Terms:
 class _Window:
     """The time between one claim and its first byte."""
 
-    def __init__(self, leave: Callable[[], None]) -> None:
-        self._begun = time.monotonic()
-        self._leave: Callable[[], None] | None = leave
+    def __init__(self, leave: Callable[[], object], monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._begun = monotonic()
+        self._leave: Callable[[], object] | None = leave
 
     def first_byte(self) -> bool:
         """Return whether the claim is fresh enough to be acted upon. The window ends either way."""
         self.leave()
-        return time.monotonic() - self._begun < CLAIM_GOOD_FOR_SECONDS
+        return self._monotonic() - self._begun < CLAIM_GOOD_FOR_SECONDS
 
     def leave(self) -> None:
         """Let the next thread in; a second call does nothing."""
@@ -92,19 +91,19 @@ class Delivery:
         terms: Terms,
         *,
         rng: random.Random,
+        host: Host,
         telemetry: telemetry.Telemetry = telemetry.SILENT,
         pace: Callable[[model.ReplyPart], int] = lambda _: 0,
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._journal = journal_
         self._sender = sender
         self._terms = terms
         self._rng = rng
         self._telemetry = telemetry
-        self._sleep = sleep
+        self._host = host
         self._stops = Stops(circuit, service_sid=terms.service_sid, telemetry=telemetry)
         self._pace = pace
-        self._gate = threading.Semaphore(CLAIMS_AT_A_TIME)
+        self._gate = host.semaphore(CLAIMS_AT_A_TIME)
 
     def deliver(self, visit: Visit, parts: Sequence[model.ReplyPart]) -> int | None:
         """Advance every part as far as it goes.
@@ -161,7 +160,7 @@ class Delivery:
             if wait_ms < 0:
                 return visit.now_ms() - wait_ms
             if wait_ms:
-                self._sleep(wait_ms / 1000)
+                self._host.sleep(wait_ms / 1000)
             part = self._attempt(visit, part, passage)
             if part.state is not PartState.RETRY:
                 return _held_back_until(visit, part, self._terms)
@@ -183,12 +182,12 @@ class Delivery:
 
     def _attempt(self, visit: Visit, part: model.ReplyPart, passage: Passage) -> model.ReplyPart:
         self._sender.warm()
-        attempt_id, mark = model.new_attempt_id(part), visit.mark
+        attempt_id, mark = model.new_attempt_id(part, self._host), visit.mark
         mark.claiming(part.key, attempt_id, fence=visit.fence)
         try:
             with self._window() as window:
                 claimed = self._journal.outbox.claim(part, fence=visit.fence, attempt_id=attempt_id, now=visit.now())
-                message = self._message(claimed, visit.lease.who)
+                message = self._message(visit, claimed)
                 outcome = self._sender.send(message, may_begin=lambda: window.first_byte() and mark.begin())
             if isinstance(outcome, NotCreated):
                 mark.refused()
@@ -239,19 +238,19 @@ class Delivery:
     def _window(self) -> Iterator[_Window]:
         """Limit how many threads are between claim and first byte: a kill there leaves UNKNOWN."""
         self._gate.acquire()
-        window = _Window(self._gate.release)
+        window = _Window(self._gate.release, self._host.monotonic)
         try:
             yield window
         finally:
             window.leave()
 
-    def _message(self, part: model.ReplyPart, who: Who) -> OutboundSms:
+    def _message(self, visit: Visit, part: model.ReplyPart) -> OutboundSms:
         return OutboundSms(
             to=address_of(part.user_id),
             sender=part.sender,
             messaging_service_sid=self._stops.service_of(part),
             body=part.content,
-            status_callback=f"{self._terms.public_url}/sms/status?w={who}&i={part.attempt_id}",
+            status_callback=f"{self._terms.public_url}/sms/status?w={visit.lease.who}&i={part.attempt_id}",
             validity_seconds=self._terms.validity_seconds,
         )
 
@@ -275,7 +274,7 @@ class Delivery:
             try:
                 return self._journal.outbox.bind(part, binding, now=visit.now())
             except StoreAway:
-                self._sleep(retry_policy.BIND_PAUSE_SECONDS)
+                self._host.sleep(retry_policy.BIND_PAUSE_SECONDS)
         return self._journal.outbox.bind(part, binding, now=visit.now())
 
     def _unwanted(self, visit: Visit, part: model.ReplyPart) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from inbox.payloads import Who
 from inbox.ports import Lease, Leases
+from runtime.host import REAL, Host
 from worker import telemetry
 from worker.marks import Mark, Marks
 
@@ -26,14 +26,16 @@ class LeaseKeeper:
         every_seconds: float,
         marks: Marks | None = None,
         telemetry: telemetry.Telemetry = telemetry.SILENT,
+        host: Host = REAL,
     ) -> None:
         self._leases = leases
         self._marks = marks or Marks()
         self._every_seconds = every_seconds
         self._telemetry = telemetry
+        self._host = host
         self._held: dict[str, Lease] = {}
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._is_running = False
 
     @contextmanager
     def taken(self, who: Who) -> Iterator[tuple[Lease, Mark] | None]:
@@ -54,30 +56,28 @@ class LeaseKeeper:
         """Keep `lease` alive for as long as the block runs, if a thread can be started for it."""
         with self._lock:
             self._held[lease.token] = lease
-            if self._thread is None:
-                self._thread = self._started()
+            self._is_running = self._is_running or self._started()
         try:
             yield
         finally:
             with self._lock:
                 self._held.pop(lease.token, None)
 
-    def _started(self) -> threading.Thread | None:
-        thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
+    def _started(self) -> bool:
         try:
-            thread.start()
+            self._host.start(self._run, "lease-keeper")
         except RuntimeError as exc:  # the machine has no thread left; the next lease tries again
             self._telemetry.emit(telemetry.lease_not_renewed(exc))
-            return None
-        return thread
+            return False
+        return True
 
     def _run(self) -> None:
         while True:
-            time.sleep(self._every_seconds)
+            self._host.sleep(self._every_seconds)
             with self._lock:
                 held = list(self._held.values())
                 if not held:
-                    self._thread = None
+                    self._is_running = False
                     return
             for lease in held:
                 try:

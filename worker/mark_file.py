@@ -20,7 +20,6 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
-import secrets
 import shutil
 import stat
 import struct
@@ -33,6 +32,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import Final
+
+from runtime.host import REAL, Host
 
 SLOT_BYTES: Final = 256
 HEADER_BYTES: Final = 256
@@ -100,10 +101,10 @@ class Slot:
 class MarkFile:
     """The file of this process, for `slots` marks. Raises `MarksUnusable` if the folder cannot hold it."""
 
-    def __init__(self, folder: Path, slots: int) -> None:
+    def __init__(self, folder: Path, slots: int, host: Host = REAL) -> None:
         home = home_of(folder)
         size = HEADER_BYTES + slots * SLOT_BYTES
-        name = home / f"{secrets.token_hex(16)}.mark"
+        name = home / f"{host.token(16)}.mark"
         unnamed = name.with_suffix(".new")
         try:
             self._descriptor = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)

@@ -12,7 +12,6 @@ Without a folder marks are kept in memory only, and the doubt that a killed proc
 from __future__ import annotations
 
 import os
-import secrets
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from inbox.payloads import Who
+from runtime.host import REAL, Host
 from worker.mark_file import MarkFile, MarksUnusable, Slot, State
 
 
@@ -88,11 +88,17 @@ class Marks:
     """
 
     def __init__(
-        self, folder: Path | None = None, *, slots: int = 0, unusable: Callable[[str], None] = lambda _: None
+        self,
+        folder: Path | None = None,
+        *,
+        slots: int = 0,
+        unusable: Callable[[str], None] = lambda _: None,
+        host: Host = REAL,
     ) -> None:
         self._folder = folder
         self._slots = slots
         self._unusable = unusable
+        self._host = host
         self._lock = threading.Lock()
         self._pid = 0
         self._file: MarkFile | None = None
@@ -100,9 +106,14 @@ class Marks:
         self._abandoned: dict[str, tuple[Slot, int | None]] = {}
 
     @property
+    def path(self) -> Path | None:
+        """Return the file of this process; None if its marks are kept in memory."""
+        return self._file.name if self._file is not None else None
+
+    @property
     def folder(self) -> Path | None:
         """Return the folder in which the marks of this boot stand; None if they are kept in memory."""
-        return self._file.name.parent if self._file is not None else None
+        return self.path.parent if self.path is not None else None
 
     def open(self) -> None:
         """Create the file of this process. A second call does nothing; a forked child gets a file of its own."""
@@ -115,7 +126,7 @@ class Marks:
                 self._unusable("SEND_MARKS_DIR is not set")
                 return
             try:
-                self._file = MarkFile(self._folder, self._slots)
+                self._file = MarkFile(self._folder, self._slots, self._host)
             except MarksUnusable as exc:
                 self._unusable(str(exc))
                 return
@@ -132,7 +143,7 @@ class Marks:
     def serving(self, who: Who) -> Iterator[Mark]:
         """Mark a visit: the token of its lease is written down before the lease is taken."""
         self.open()
-        slot = Slot(state=State.SERVING, who=who, token=secrets.token_hex(12))
+        slot = Slot(state=State.SERVING, who=who, token=self._host.token(12))
         mark = Mark(self, slot, self.describe(self._take(), slot))
         try:
             yield mark

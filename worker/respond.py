@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -90,10 +88,10 @@ class Responder:
         if grant.leave is money.BudgetVerdict.SILENCE:
             self._be_silent(visit, batch, (*superseded, *answered))
             return Response()
-        started_at = time.monotonic()
+        started_at = visit.host.monotonic()
         with telemetry.span("think"):
             reply = self._reply(visit, batch, heard, asked, grant, texts)
-        seconds = time.monotonic() - started_at
+        seconds = visit.host.monotonic() - started_at
         silent = tuple(reply.facts.get("silent_engines", ()))
         self._telemetry.emit(telemetry.reply_composed(visit.lease.who, reply.engine, seconds, silent))
         telemetry.count_silence(silent)
@@ -113,7 +111,7 @@ class Responder:
             unintroduced=introduces and (is_fixed or kept.serious),
             serious=kept.serious,
             danger=kept.danger,
-            token=secrets.token_hex(12),
+            token=visit.host.token(12),
             forget=batch.rule.forgets,
             facts={
                 **reply.facts,
@@ -180,9 +178,9 @@ class Responder:
             reply = self._cat.by_heart(heard, below=below)
             why = "it is not yet counted what was spent" if grant.counting else "over the budget"
             return replace(reply, facts={**reply.facts, "silent_engines": [f"all of them: {why}"]})
-        started_at = time.monotonic()
+        started_at = visit.host.monotonic()
         shown = pictures.fetch(self._media, texts) if self._media is not None and self._cat.sees else []
-        used_seconds = time.monotonic() - started_at
+        used_seconds = visit.host.monotonic() - started_at
         return self._cat.reply(replace(heard, shown=shown), below=below, used_seconds=used_seconds)
 
     def _persist(self, visit: Visit, frozen: model.FrozenReply, grant: money.Grant, *, model: int) -> Response:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -11,6 +10,7 @@ from conversation.models import Conversation
 from inbox.ports import Lease, Place
 from inbox.times import moment
 from journal.model import Turn
+from runtime.host import REAL, Host
 from worker.marks import Mark
 
 
@@ -26,6 +26,8 @@ class Visit:
     started_at: float
     #: What a neighbour reads if this process dies.
     mark: Mark
+    #: The machine that serves.
+    host: Host = REAL
     #: The conversation as read under this visit's fence, plus the messages since; None before it is opened.
     opened: Conversation | None = None
     #: Turns that this visit filed or found, by sid: reading one a second time does not count as a second try.
@@ -67,7 +69,7 @@ class Visit:
     @property
     def elapsed_seconds(self) -> float:
         """Return how long the visit has taken so far."""
-        return time.monotonic() - self.started_at
+        return self.host.monotonic() - self.started_at
 
     def now_ms(self) -> int:
         """Return Redis's time, in milliseconds."""

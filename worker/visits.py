@@ -7,7 +7,6 @@ half done is found by the next visit, in the inbox and in the journal, and carri
 
 from __future__ import annotations
 
-import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -23,6 +22,7 @@ from journal.ports import Journal
 from journal.states import TurnState
 from runtime import tracing
 from runtime.errors import OUTSIDE
+from runtime.host import Host
 from worker import retry_policy, telemetry
 from worker.delivery import Delivery
 from worker.intake import READ_AHEAD, Batch, Intake
@@ -53,8 +53,8 @@ class Visits:
         settings: VisitSettings,
         *,
         telemetry: telemetry.Telemetry,
+        host: Host,
         stopping: Callable[[], bool] = lambda: False,
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._inbox = inbox
         self._journal = journal
@@ -65,7 +65,7 @@ class Visits:
         self._settings = settings
         self._telemetry = telemetry
         self._stopping = stopping
-        self._sleep = sleep
+        self._host = host
 
     def serve(self, who: Who) -> None:
         """Answer the texts that wait for this person.
@@ -76,7 +76,7 @@ class Visits:
             if taken is None:
                 return
             lease, mark = taken
-            visit = Visit(lease=lease, started_at=time.monotonic(), mark=mark)
+            visit = Visit(lease=lease, started_at=self._host.monotonic(), mark=mark, host=self._host)
             try:
                 due_ms = self._serve(visit)
             except errors.Fenced:
@@ -213,7 +213,7 @@ class Visits:
             try:
                 self._inbox.leases.release_until(visit.lease, due_ms=due_ms, failed=failed)
             except InboxAway:
-                self._sleep(retry_policy.RELEASE_PAUSE_SECONDS)
+                self._host.sleep(retry_policy.RELEASE_PAUSE_SECONDS)
             else:
                 return
         self._inbox.leases.release_until(visit.lease, due_ms=due_ms, failed=failed)

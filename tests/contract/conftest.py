@@ -15,12 +15,12 @@ from uuid import uuid4
 import pytest
 import redis
 
+from chaos.days.fake_redis import a_redis
 from chaos.tree import free_port
 from conversation.storage import DynamoDBStorage, InMemoryStorage
 from inbox.connection import connect
 from journal.store import Journal
 from tests.conftest import end, wait_until
-from tests.fake_redis import a_redis
 
 DYNAMODB_LOCAL_DIR = os.environ.get("DYNAMODB_LOCAL_DIR", "")
 STORES = ["memory", "embedded", *(["dynamodb-local"] if DYNAMODB_LOCAL_DIR else [])]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import redis
@@ -13,6 +14,7 @@ from inbox import keys, payloads
 from inbox.inbox import on_redis
 from inbox.payloads import Who
 from inbox.ports import Inbox, Lease
+from inbox.reports import RedisReports
 from tests.builders import ANN, BEN, WAKE_AGAIN, a_text
 from tests.conftest import wait_until
 
@@ -269,3 +271,16 @@ def test_the_duty_of_a_dead_worker_ends_by_itself(inbox: Inbox) -> None:
     inbox.leases.take_duty("reconcile")
 
     wait_until(lambda: inbox.leases.take_duty("reconcile"), seconds=5, what="the end of a dead worker's duty")
+
+
+def test_a_redis_that_is_emptied_before_its_reports_are_read_has_none(redis_client: redis.Redis) -> None:
+    """Only a real server answers as it does: the group of readers is gone."""
+
+    class Emptied(redis.Redis):
+        def xreadgroup(self, *args: Any, **options: Any) -> Any:
+            self.flushall()
+            return super().xreadgroup(*args, **options)
+
+    reports = RedisReports(Emptied(connection_pool=redis_client.connection_pool))
+
+    assert reports.read(limit=10) == []

@@ -63,7 +63,7 @@ CALLS = {
 #: These run processes, or show settings, counts or words of our own.
 OTHERS = {
     "up", "webhook", "worker", "beat", "flower", "simulator", "init", "doctor", "connect", "settings", "reconcile",
-    "chaos", "gallery", "conversations import", "marks",
+    "chaos", "simulate-day", "gallery", "conversations import", "marks",
     "status", "logs", "down", "env", "help", "held list", "held show", "held resend", "held settle",
     "set-aside list", "set-aside discard", "console password", "top",
 }  # fmt: skip

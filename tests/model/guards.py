@@ -17,11 +17,11 @@ from typing import Any, Final
 
 from boto3.dynamodb.conditions import AttributeBase, ConditionBase
 
+from chaos.days.wire import SCRIPTS
 from conversation import schema
 from conversation.errors import ConditionFailed
 from conversation.memory_table import MemoryTables
 from conversation.table import Check, Delete, Row, Update
-from tests.model.world import SCRIPTS
 
 _ROOT: Final = Path(__file__).parents[2]
 _WRITERS: Final = (str(_ROOT / "journal"), str(_ROOT / "conversation"))

@@ -186,7 +186,7 @@ def all_runs() -> Iterator[Run]:
         yield from (partial(run_sleeper_after_a_death, policy, place) for place in places(visit))
     yield from (partial(run_arrival, place) for place in places(visit))
     yield from (partial(run_two_at_once, place) for place in places(visit))
-    for end in ("update", "bind"):
+    for end in ("open", "bind"):
         yield from (partial(run_sleeper_over_stop, end, place) for place in places(visit) if not place.after)
     for bodies in (STOP_AND_START, RESET):
         visit = World("each", 1, bodies=bodies).visit()

@@ -22,17 +22,16 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import redis
-from redis.client import Pipeline
-from redis.commands.core import Script
 
-import inbox
 from cat import recall
 from cat.ports import Heard, Reply
+from chaos.days.fake_redis import a_redis
+from chaos.days.wire import STORE, WatchedRedis, WatchedSender, WatchedTables, raising
 from conversation import schema
 from conversation.errors import ConditionFailed, StoreAway
 from conversation.memory_table import MemoryTables
 from conversation.storage import DynamoDBStorage
-from conversation.table import Check, Query
+from conversation.table import Query
 from inbox import arrivals, keys, payloads
 from inbox.budget import Caps
 from inbox.circuit import RedisCircuit
@@ -45,12 +44,12 @@ from inbox.rates import RedisLimits
 from journal.model import ReplyPart, bucket
 from journal.states import PartState, TurnState
 from journal.store import Journal
+from runtime.host import Host
 from sms.errors import CarrierAway
 from sms.memory import InMemorySender
 from sms.messages import DeliveryReport, MessageSid
 from sms.ports import Listed, Unknown
 from tests.builders import ANN, LEASE, NOW, NOW_MS, OUR_NUMBER, PROBE_EVERY, WAKE_AGAIN, a_cat, a_text
-from tests.fake_redis import a_redis
 from tests.room import TARIFF, a_counting
 from worker.budget import Budget
 from worker.build.visits import compose_visits
@@ -73,12 +72,6 @@ WHO = payloads.who(ANN, b"memory")
 WINDOW = ("claim", "send")
 #: Rounds of 70 s after which a world must be at rest.
 ROUNDS: Final = 9
-#: The source of each script, such as `accept`.
-SCRIPTS: Final = {
-    path.stem: path.read_text() for path in sorted((Path(inbox.__file__).parent / "scripts").glob("*.lua"))
-}
-_NAMES: Final = {source: name for name, source in SCRIPTS.items()}
-
 
 #: Whether the processes of the machine read each other's marks: not at all, as soon as one died, or rounds later.
 Neighbours = Literal["none", "at once", "late"]
@@ -124,7 +117,7 @@ class Wire:
     in_flight: Callable[[], object] | None = None
 
     @property
-    def store_is_away(self) -> bool:
+    def _store_is_away(self) -> bool:
         """Whether no further call to the store arrives."""
         return bool(self.struck) and self.cut is not None and self.cut.away
 
@@ -134,8 +127,10 @@ class Wire:
         with suppress(ConditionFailed):
             self.in_flight()
 
-    def carry(self, name: str, real: Callable[[], Any], lost: Callable[[], Any]) -> Any:
+    def carry(self, service: str, name: str, real: Callable[[], Any], lost: Callable[[], Any]) -> Any:
         """Carry out one call. `lost` returns or raises what the caller gets if the answer is lost."""
+        if service == STORE and self._store_is_away:
+            return lost()
         self.calls.append(name)
         if self.cut is None or self.struck or self.cut.call not in (len(self.calls), name):
             return real()
@@ -149,101 +144,6 @@ class Wire:
             return lost()
         self.cut.meanwhile()
         return answer if self.cut.after else real()
-
-
-class WatchedSender:
-    """The carrier behind a wire."""
-
-    def __init__(self, behind: InMemorySender, wire: Wire, lost: Callable[[], Any]) -> None:
-        self._behind, self._wire, self._lost = behind, wire, lost
-
-    def __getattr__(self, name: str) -> Any:
-        real = getattr(self._behind, name)
-        return lambda *args, **options: self._wire.carry(name, lambda: real(*args, **options), self._lost)
-
-
-class WatchedTables:
-    """Tables behind a wire; each operation is a call, named after what it does to the journal."""
-
-    def __init__(self, behind: MemoryTables, wire: Wire) -> None:
-        self._behind, self._wire = behind, wire
-
-    def __getattr__(self, name: str) -> Any:
-        real, lost = getattr(self._behind, name), _raise(StoreAway("dynamodb"))
-
-        def call(*args: Any, **options: Any) -> Any:
-            if self._wire.store_is_away:
-                return lost()
-            return self._wire.carry(purpose(name, args), lambda: real(*args, **options), lost)
-
-        return call
-
-
-def purpose(operation: str, args: Sequence[Any]) -> str:
-    """Return what an operation is for: `claim`, `persist`, `bind`, `report`, or its own name."""
-    if operation == "transact":
-        return "claim" if any(isinstance(write, Check) for write in args) else "persist"
-    if operation == "update" and "log" in args[0].set:
-        return "report" if "status_at" in args[0].set else "bind"
-    return operation
-
-
-class WatchedRedis(redis.Redis):
-    """A client behind a wire; each command is a call, named after its script or by its own name.
-
-    `edits` are other sources of some scripts.
-    """
-
-    def __init__(self, behind: redis.Redis, wire: Wire, edits: Mapping[str, str]) -> None:
-        super().__init__(connection_pool=behind.connection_pool)
-        self._behind, self._wire, self._edits = behind, wire, edits
-        self._scripts: dict[str, str] = {}
-
-    def register_script(self, script: Any) -> Script:
-        """Load a script at once, so that no command is repeated because the server does not know it."""
-        name = _NAMES[script]
-        registered = Script(self, self._edits.get(name, script))
-        self._scripts[registered.sha] = name
-        if registered.sha not in _loaded:
-            self._behind.script_load(registered.script)
-            _loaded.add(registered.sha)
-        return registered
-
-    def execute_command(self, *args: Any, **options: Any) -> Any:
-        """Carry out one command."""
-        name = self._scripts[args[1]] if args[0] == "EVALSHA" else args[0].lower()
-        # on the connections of the same pool: a command of this client would pass the wire twice
-        real: Any = self._behind.execute_command
-        return self._wire.carry(name, lambda: real(*args, **options), _away)
-
-    def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Pipeline:  # noqa: FBT001, FBT002
-        """Return a transaction, which is one call."""
-        return WatchedPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint, wire=self._wire)
-
-
-class WatchedPipeline(Pipeline):
-    """A transaction behind a wire."""
-
-    def __init__(self, *args: Any, wire: Wire) -> None:
-        super().__init__(*args)
-        self._wire = wire
-
-    def execute(self, raise_on_error: bool = True) -> list[Any]:  # noqa: FBT001, FBT002 - redis-py's
-        """Carry out the whole transaction."""
-        answers: list[Any] = self._wire.carry(
-            "transaction", lambda: super(WatchedPipeline, self).execute(raise_on_error), _away
-        )
-        return answers
-
-
-def _raise(error: Exception) -> Callable[[], Any]:
-    def lost() -> Any:
-        raise error
-
-    return lost
-
-
-_away = _raise(redis.ConnectionError("the connection is lost"))
 
 
 class NoRenewal(LeaseKeeper):
@@ -300,7 +200,6 @@ class _Clock:
 # One server for all worlds, emptied for each: a new one costs as much as ten calls.
 _clock = _Clock()
 _server = a_redis(lambda: _clock.ms)
-_loaded: set[str] = set()
 
 
 def noted() -> set[str]:
@@ -373,7 +272,7 @@ class World:
         delivery = Delivery(
             journal, sender, circuit_on(client),
             Terms(public_url="https://cat.example", validity_seconds=3600, patience_seconds=60, max_age_seconds=21600),
-            rng=random.Random(1), sleep=lambda _: None,
+            rng=random.Random(1), host=Host(sleep=lambda _: None),
         )  # fmt: skip
         limits = RedisLimits(client) if self._is_limited else None
         own_inbox = inbox_on(client)
@@ -393,7 +292,7 @@ class World:
             settings=settings,
             mark=str,
             telemetry=SILENT,
-            sleep=lambda _: None,
+            host=Host(sleep=lambda _: None),
         )
         with suppress(Died, InboxAway, CarrierAway):
             visits.serve(WHO)
@@ -429,7 +328,7 @@ class World:
         wire = Wire(cut)
         client = WatchedRedis(_server, wire, self._edits)
         journal = journal_on(WatchedTables(self.tables, wire))
-        message_list: Any = WatchedSender(self.sender, wire, _raise(CarrierAway("twilio")))
+        message_list: Any = WatchedSender(self.sender, wire, raising(CarrierAway("twilio")))
         own_inbox = inbox_on(client)
         receipts = Receipts(own_inbox, journal, self._aftermath(client, journal), who_key=b"memory")
         with suppress(Died, InboxAway, StoreAway, CarrierAway):

@@ -213,6 +213,9 @@ def test_a_second_try_is_right_only_after_a_failure() -> None:
     assert sids(history.verdict().doubled) == ["SM1"]
     history.listed[1] = replace(history.listed[1], status="undelivered", error_code=30022)
     assert history.verdict().good
+    # reported as failed, tried again, and delivered after all
+    history.listed[1] = replace(history.listed[1], status="delivered", error_code=None, has_failed=True)
+    assert history.verdict().good
 
 
 def test_what_failed_on_its_way_and_was_left_alone_is_a_loss() -> None:
@@ -233,6 +236,17 @@ def test_silence_is_a_loss_unless_it_was_to_be_expected() -> None:
 
     assert history.verdict().lost == ["SM1: SILENT (superseded)"]
     history.silences = frozenset({"superseded"})
+    verdict = history.verdict()
+    assert (verdict.good, verdict.silent, verdict.answered) == (True, 1, 3)
+
+
+def test_a_reply_that_is_suppressed_is_a_loss_unless_it_was_to_be_expected() -> None:
+    history = History()
+    history.change("out#SM1#0", state="SUPPRESSED", sid="", reason="opted out")
+    history.listed.pop(1)
+
+    assert history.verdict().lost == ["SM1: its reply is SUPPRESSED (opted out)"]
+    history.silences = frozenset({"opted out"})
     verdict = history.verdict()
     assert (verdict.good, verdict.silent, verdict.answered) == (True, 1, 3)
 

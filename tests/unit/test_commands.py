@@ -26,7 +26,7 @@ ENDLESS = {"up", "webhook", "worker", "beat", "flower", "simulator"}
 #: Commands whose output is of a form of its own: processes log, a poem is a poem, a chat is a stream.
 OWN_FORM = {"webhook", "worker", "beat", "flower", "simulator", "gallery", "help", "chat"}
 #: Commands that need neither stores nor a tree.
-ALONE = {"gallery", "help", "chaos"}
+ALONE = {"gallery", "help", "chaos", "simulate-day"}
 
 
 def leaves(group: click.Group = main, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:

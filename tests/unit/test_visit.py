@@ -6,11 +6,11 @@ import threading
 
 import pytest
 
+from chaos.days.fake_redis import a_redis
 from inbox.inbox import RedisClock, RedisLeases
 from inbox.ports import Lease
 from tests.builders import LEASE, NOW_MS
 from tests.conftest import wait_until
-from tests.fake_redis import a_redis
 from tests.room import Recorder
 from worker.lease import LeaseKeeper
 

@@ -10,6 +10,7 @@ import redis
 from inbox import payloads
 from inbox.ports import Inbox
 from journal.ports import Journal
+from runtime.host import REAL
 from runtime.settings import Settings
 from sms.ports import Sender
 from worker.build.inbox import circuit
@@ -35,6 +36,7 @@ def delivery(chosen: Settings, client: redis.Redis, journal: Journal, sender: Se
             service_sid=chosen.twilio.messaging_service_sid,
         ),
         rng=random.Random(),  # noqa: S311 - jitter, not cryptography
+        host=REAL,
         telemetry=telemetry,
         pace=pace(chosen, client),
     )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from inbox.ports import Inbox
 from journal.ports import Journal
+from runtime.host import REAL, Host
 from runtime.settings import Settings
 from worker import telemetry
 from worker.lease import LeaseKeeper
@@ -40,7 +39,7 @@ def look(inbox: Inbox, journal: Journal, marks_: Marks, telemetry_: telemetry.Te
     return Proofs(inbox, journal, marks_, telemetry=telemetry_).look
 
 
-def watch(look: Callable[[], None], telemetry_: telemetry.Telemetry) -> None:
+def watch(look: Callable[[], None], telemetry_: telemetry.Telemetry, host: Host = REAL) -> None:
     """Look for neighbours that died, in a thread of its own, for as long as this process lives."""
 
     def run() -> None:
@@ -49,6 +48,6 @@ def watch(look: Callable[[], None], telemetry_: telemetry.Telemetry) -> None:
                 look()
             except Exception as exc:  # noqa: BLE001 - one file that cannot be read must not end the watch
                 telemetry_.emit(telemetry.look_failed(exc))
-            time.sleep(LOOK_EVERY_SECONDS)
+            host.sleep(LOOK_EVERY_SECONDS)
 
-    threading.Thread(target=run, name="watch", daemon=True).start()
+    host.start(run, "watch")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from cat.chain import Cat
 from inbox import payloads
 from inbox.ports import Inbox
 from journal.ports import Journal
+from runtime.host import REAL, Host
 from runtime.settings import Settings
 from sms.ports import MediaSource
 from worker.budget import Budget
@@ -63,7 +63,7 @@ def compose_visits(  # noqa: PLR0913 - all that a visit consists of
     telemetry: Telemetry,
     media: MediaSource | None = None,
     stopping: Callable[[], bool] = lambda: False,
-    sleep: Callable[[float], None] = time.sleep,
+    host: Host = REAL,
 ) -> Visits:
     """Return visits, put together from their parts."""
     filing = Filing(journal, worker=worker, telemetry=telemetry)
@@ -71,5 +71,5 @@ def compose_visits(  # noqa: PLR0913 - all that a visit consists of
     responder = Responder(journal, inbox.agenda, intake, cat, budget, settings, media=media, telemetry=telemetry)
     return Visits(
         inbox, journal, intake, responder, delivery, leases, settings,
-        telemetry=telemetry, stopping=stopping, sleep=sleep,
+        telemetry=telemetry, stopping=stopping, host=host,
     )  # fmt: skip

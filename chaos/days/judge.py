@@ -1,0 +1,117 @@
+"""What must hold at the end of a day: the auditor's account of every text, and what it does not see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from chaos.auditor import Evidence, ListedMessage, Row, SentText, Verdict, audit
+from chaos.days.plan import Terms
+from chaos.tables import conversation_of, row_of
+from conversation import schema
+from conversation.table import Query
+from inbox import keys
+from sms.messages import InboundSms, MessageSid
+from sms.ports import OutboundSms
+from worker.mark_file import Slot, slots_in
+
+if TYPE_CHECKING:
+    from chaos.days.day import Day
+
+#: States of rows that must still change.
+UNDER_WAY: Final = frozenset({"FILED", "NEW", "SENDING", "RETRY", "UNKNOWN"})
+FINAL: Final = frozenset({"delivered", "undelivered"})
+_NEVER: Final = frozenset({"keyword stop", "keyword start"})
+
+
+def slots(path: Path) -> tuple[Slot, ...]:
+    """Return what a file of marks holds."""
+    return slots_in(path.read_bytes(), path.parent.name)
+
+
+def is_at_rest(day: Day, texts: Sequence[InboundSms]) -> bool:
+    """Return whether nothing is left to do."""
+    if day.server.zcard(keys.WAITING) or day.server.llen(keys.QUEUE) or day.server.xlen(keys.REPORTS):
+        return False
+    rows = list(_rows(day))
+    known = {row.key for row in rows}
+    statuses = day.network.carrier.fates
+    return (
+        all(row.state not in UNDER_WAY for row in rows)
+        and all(f"in#{text.sid}" in known for text in texts)
+        and all(row.status == statuses[MessageSid(row.sid)][0] for row in rows if row.is_part and row.state == "SENT")
+    )
+
+
+def judge(day: Day, texts: Sequence[InboundSms]) -> Verdict:
+    """Account for every text, and add what is wrong to the day's offences."""
+    rows = list(_rows(day))
+    evidence = Evidence(
+        texts=[SentText(sid=text.sid, person=text.sender) for text in texts],
+        listed=[_listed(day, sid, message) for sid, message in day.network.carrier.created],
+        rows=rows,
+        conversations=[conversation_of(item) for item in _scan(day, schema.CONVERSATIONS)],
+        excuses=day.excuses,
+        silences=_silences(day.plan.terms, texts),
+        at_rest=True,
+    )
+    verdict = audit(evidence)
+    for kind in ("lost", "doubled", "swapped", "unexcused"):
+        for offence in getattr(verdict, kind):
+            day.offend(f"{kind}: {offence}")
+    _statuses(day, rows)
+    _opted_out(day, texts, rows)
+    if day.server.zcard(keys.WAITING):
+        day.offend("a text waits for ever")
+    return verdict
+
+
+def _silences(terms: Terms, texts: Sequence[InboundSms]) -> frozenset[str]:
+    """Return the reasons for which a text of this day may get no reply."""
+    reasons = set(_NEVER)
+    if any(text.body == "STOP" for text in texts):
+        reasons.add("opted out")
+    if terms.policy == "latest":
+        reasons.add("superseded")
+    if terms.texts_per_minute:
+        reasons.add("over the limit: texts a minute")
+    if terms.cap is not None:
+        reasons.add("over the budget")
+    return frozenset(reasons)
+
+
+def _statuses(day: Day, rows: Sequence[Row]) -> None:
+    """Check that each sent part shows what became of its message."""
+    for row in rows:
+        fate = day.network.carrier.fates.get(MessageSid(row.sid))
+        if row.is_part and row.state == "SENT" and fate is not None:
+            status = fate[0]
+            if row.status != status:
+                day.offend(f"status: {row.key} says {row.status}, the carrier {status}")
+
+
+def _opted_out(day: Day, texts: Sequence[InboundSms], rows: Sequence[Row]) -> None:
+    """Check that only people who sent STOP are silenced by it."""
+    stopped = {text.sender for text in texts if text.body == "STOP"}
+    for row in rows:
+        if row.reason in {"opted out", *_NEVER} and row.person not in stopped:
+            day.offend(f"silenced: {row.key} is {row.state} ({row.reason}), and its person never sent STOP")
+
+
+def _rows(day: Day) -> Iterator[Row]:
+    for item in _scan(day, schema.MESSAGES):
+        if not item["user_id"].startswith("#"):
+            yield row_of(item)
+
+
+def _scan(day: Day, table: str) -> Sequence[Any]:
+    return day.tables.query(Query(table=table)).rows
+
+
+def _listed(day: Day, sid: MessageSid, message: OutboundSms) -> ListedMessage:
+    status, code = day.network.carrier.fates[sid]
+    return ListedMessage(
+        sid=sid, person=message.to, body=message.body, status=status, error_code=code,
+        has_failed=sid in day.network.has_failed,
+    )  # fmt: skip

@@ -1,0 +1,153 @@
+"""Simulated days: a seed is a day, nothing goes wrong in many, and what goes wrong is told."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from chaos.days import report
+from chaos.days.day import simulate
+from chaos.days.plan import Fault, Plan, Terms, Text, What, draw
+from chaos.days.shrink import Shrinker
+from chaos.days.story import story
+from tests.conftest import ROOT
+from tests.simulation.mutants import MUTANTS, Mutant
+
+#: The days of every run of the tests: always the same ones.
+DAYS = 300
+
+
+def mutant(name: str) -> Mutant:
+    return next(mutant for mutant in MUTANTS if mutant.name == name)
+
+
+def test_a_day_has_twenty_texts_of_four_people() -> None:
+    plans = [draw(seed) for seed in range(200)]
+
+    assert min(len(plan.texts) for plan in plans) >= 20
+    assert min(plan.people for plan in plans) >= 4
+    assert {fault.what for plan in plans for fault in plan.faults} == set(What)
+
+
+def test_the_same_seed_is_the_same_day_to_the_byte() -> None:
+    logs = []
+    for hash_seed in ("0", "4711"):
+        env = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)}
+        command = [
+            sys.executable,
+            "-c",
+            "from dadacat.cli import main; main()",
+            "simulate-day",
+            "--seed",
+            "12",
+            "--log",
+        ]
+        logs.append(subprocess.run(command, env=env, capture_output=True, check=True).stdout)
+
+    assert logs[0] == logs[1]
+    assert logs[0].count(b"\n") > 800
+
+
+@pytest.mark.timeout(900)
+def test_nothing_goes_wrong_in_three_hundred_days() -> None:
+    account = report.run(range(1, DAYS + 1))
+
+    assert account.broken == {}
+    assert account.texts >= 20 * DAYS
+    assert set(account.struck) == set(What), "a kind of fault never struck"
+
+
+@pytest.mark.long
+@pytest.mark.timeout(4 * 3600)
+def test_nothing_goes_wrong_in_ten_thousand_days() -> None:
+    account = report.run(range(1, 10_001))
+
+    assert account.broken == {}
+
+
+def test_shrinking_leaves_only_what_makes_a_day_go_wrong() -> None:
+    plan = draw(7)
+    deadly = Fault(what=What.DIES_AFTER, call="claim", nth=3)
+    plan = replace(plan, faults=(*plan.faults, deadly))
+
+    def goes_wrong(plan: Plan) -> bool:
+        return any(text.number == 9 for text in plan.texts) and any(fault.call == "claim" for fault in plan.faults)
+
+    smallest = Shrinker(goes_wrong).shrink(plan)
+
+    assert [text.number for text in smallest.texts] == [9]
+    assert [(fault.call, fault.nth) for fault in smallest.faults] == [("claim", 1)]
+    assert smallest.terms == Terms(varied=False)
+
+
+def test_a_story_ends_with_a_test_that_fails_as_the_day_did() -> None:
+    broken = mutant("a part in SENDING is sent again")
+    day = Plan(
+        seed=1,
+        terms=Terms(),
+        texts=(Text(number=1, at=0.0, person=0, body="hello"),),
+        faults=(Fault(what=What.DIES_AFTER, call="send", nth=1), Fault(what=What.REPORTS_MISSING, nth=1)),
+    )
+
+    with broken.patch():
+        lines = list(story(simulate(day, logged=True)))
+        test = "\n".join(lines[lines.index("The same as a test:") + 2 :])
+        fails = not run_as_a_test(test)
+
+    assert fails
+    assert run_as_a_test(test), "with the guard the same day is good"
+    assert any("doubled" in line for line in lines)
+    assert any("the process dies after a call" in line for line in lines)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_a_drawn_day_is_shrunk_to_one_fault() -> None:
+    broken = mutant("a part in SENDING is sent again")
+    seed = next(seed for seed in range(1, 60) if broken.simulate(seed).offences)
+
+    with broken.patch():
+        smallest = report.shrunk(seed)
+
+    assert smallest.offences
+    assert len(smallest.plan.texts) <= 2
+    assert len(smallest.plan.faults) == 1
+
+
+def run_as_a_test(source: str) -> bool:
+    """Return whether a told test passes."""
+    imports = "from chaos.days.day import simulate\nfrom chaos.days.plan import Fault, Plan, Terms, Text, What\n"
+    names: dict[str, object] = {}
+    exec(imports + source, names)  # noqa: S102 - it was told a moment ago
+    test = next(value for name, value in names.items() if name.startswith("test_"))
+    assert callable(test)
+    try:
+        test()
+    except AssertionError:
+        return False
+    return True
+
+
+def test_without_a_fault_every_text_is_answered_at_once() -> None:
+    calm = replace(draw(3), faults=())
+
+    outcome = simulate(calm)
+
+    assert outcome.offences == ()
+    assert outcome.struck == {}
+    assert outcome.held == {}
+
+
+@pytest.mark.long
+@pytest.mark.timeout(4 * 3600)
+@pytest.mark.parametrize("missing", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_guard_that_is_taken_out_is_missed(missing: Mutant) -> None:
+    from tests.simulation.mutants import days_until_found  # noqa: PLC0415 - one use
+
+    days, _ = days_until_found(missing)
+
+    assert days or missing.spare
