@@ -26,7 +26,7 @@ log = logs.get("cat")
 #: The kinds in the order of the columns of `weights.npz`, behind the column of the score.
 KINDS: Final = tuple(Kind)
 #: How fast the likeness of two texts falls with the distance of their vectors; chosen by cross-validation.
-FALL: Final = 0.75
+FALL: Final = 1.5
 #: What Linux tells of the processor.
 _PROCESSOR: Final = Path("/proc/cpuinfo")
 #: One text at a time: the engine does not promise more, and a text takes 20 ms.
