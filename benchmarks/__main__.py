@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from benchmarks import acknowledge, growth, marks, memory, parts, queues, road, scale, simulate, start, turns
+from benchmarks import acknowledge, growth, kill, marks, memory, parts, queues, road, scale, simulate, start, turns
 from benchmarks.lab import ROOT
 from benchmarks.report import Study
 
@@ -21,6 +21,7 @@ STUDIES = {
     "growth": growth.study,
     "scale": scale.study,
     "marks": marks.study,
+    "kill": kill.study,
     "start": start.study,
     "simulate": simulate.study,
 }

@@ -28,6 +28,7 @@ from benchmarks.lab import BENCH_PYTHON, ROOT, Lab, Proc, listens
 from benchmarks.report import Study
 from chaos.tree import free_port
 from inbox import connection
+from local import environments
 from runtime.settings import Settings
 from sms.messages import InboundSms, MessageSid
 from worker.build.inbox import redis_inbox
@@ -65,7 +66,7 @@ def house(*, thinks: float) -> Iterator[House]:
         (lab.data / "dynamodb").mkdir()
         lab.start(
             "dynamodb",
-            [ROOT / ".venv/dynamodb/bin/python", "-P", ROOT / "local/dynamodb.py", "--port", str(store),
+            [environments.python("dynamodb"), "-P", ROOT / "local/dynamodb.py", "--port", str(store),
              "--data", lab.data / "dynamodb"],
             until=listens(store),
         )  # fmt: skip

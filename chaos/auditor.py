@@ -24,9 +24,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
-from chaos.witness import Fault
 from sms import codes
 from sms.ports import ErrorClass
 
@@ -285,22 +284,3 @@ class _Audit:
             for key in (turn.key, f"out#{turn.turn or turn.sid}#0"):
                 if window.count(key) != 1:
                     self._verdict.lost.append(f"{turn.sid}: {key} is {window.count(key)} times in the conversation")
-
-
-def describe(verdict: Verdict, faults: Sequence[Fault]) -> dict[str, Any]:  # Any: JSON
-    """Return the verdict and the injected faults as JSON data."""
-    return {
-        "good": verdict.good,
-        "texts": verdict.texts,
-        "answered": verdict.answered,
-        "silent": verdict.silent,
-        "held": verdict.held,
-        "lost": verdict.lost,
-        "doubled": verdict.doubled,
-        "swapped": verdict.swapped,
-        "unexcused": verdict.unexcused,
-        "excused_from_order": verdict.excused_from_order,
-        "faults": dict(Counter(fault.what for fault in faults)),
-        "kills": sum(fault.kind == "kill" for fault in faults),
-        "cuts": sum(fault.kind == "cut" for fault in faults),
-    }

@@ -57,7 +57,7 @@ class Injector:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         # only what had begun may stay in doubt; everything else in flight is proven unsent
-        self._witness.killed(struck_at, label, marks.begun())
+        self._witness.killed(struck_at, label, marks.at_death())
         return True
 
     def empty_queue(self) -> bool:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from worker.mark_file import State, slots_in
+from chaos.tree import family_of
+from worker.mark_file import Slot, State, slots_in
 
 
 class Marks:
@@ -23,27 +24,19 @@ class Marks:
         self._files = ExitStack()
         self._open = [
             (self._files.enter_context(path.open("rb")), path.parent.name)
-            for process in _family(pid)
+            for process in family_of(pid)
             for path in _marks_of(process)
         ]
 
-    def begun(self) -> tuple[str, ...]:
-        """Return the ids of the attempts that may have left, and close the files."""
+    def at_death(self) -> tuple[Slot, ...]:
+        """Return the marks of attempts in hand, and close the files."""
         with self._files:
             return tuple(
-                slot.attempt_id
+                slot
                 for file, boot in self._open
                 for slot in slots_in(file.read(), boot)
-                if slot.state is State.BEGUN
+                if slot.state is State.BEGUN or slot.is_proof
             )
-
-
-def _family(pid: int) -> Iterator[int]:
-    yield pid
-    with suppress(OSError):
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            for child in (task / "children").read_text().split():
-                yield from _family(int(child))
 
 
 def _marks_of(pid: int) -> Iterator[Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,5 +24,18 @@ class Plan:
     each_point: int = 0
     #: Rows to strike, such as `["K6"]`. If empty, all.
     rows: Sequence[str] = ()
+    #: The folder of Amazon's DynamoDB Local, which then takes the embedded store's place.
+    dynamodb_local: Path | None = None
+    #: Whether SIGKILL is the only fault.
+    kills_only: bool = False
+    #: A run is audited in rounds of this length, and what was audited is forgotten, so that hours of it stay small.
+    round_seconds: float = 600.0
     #: The value of `DOUBLE_TEXT_POLICY`, which says how several waiting texts are answered.
     policy: str = "each"
+
+    def rounds(self) -> Iterator[float]:
+        """Yield the length of each round; there is at least one."""
+        left = self.seconds
+        yield min(left, self.round_seconds)
+        while (left := left - self.round_seconds) > 0:
+            yield min(left, self.round_seconds)

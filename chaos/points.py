@@ -133,6 +133,12 @@ POINTS: Final = (
 ROWS: Final = tuple(dict.fromkeys(point.row for point in POINTS))
 
 
-def points_of(row: str) -> tuple[Point, ...]:
-    """Return the variants of one row."""
-    return tuple(point for point in POINTS if point.row == row)
+#: What only kills a process.
+KILLS: Final = frozenset({Action.KILL, Action.KILL_REDIS})
+
+
+def points_of(row: str, *, kills_only: bool = False) -> tuple[Point, ...]:
+    """Return the variants of one row; `kills_only`: only those that kill a process and do nothing else."""
+    return tuple(
+        point for point in POINTS if point.row == row and (not kills_only or (point.do in KILLS and not point.rules))
+    )

@@ -42,11 +42,12 @@ class RandomFaults:
         self._tree = tree
         self._injector = injector
         self._strikes = strikes
+        self._dice = random.Random(f"{plan.seed}|faults")  # noqa: S311 - a seed makes a day repeatable
 
     def inject_until(self, until: float) -> None:
         """Inject faults until a time of the monotonic clock."""
-        dice = random.Random(f"{self._plan.seed}|faults")  # noqa: S311 - a seed makes a day repeatable
-        faults, weights = zip(*self._menu(), strict=True)
+        dice = self._dice
+        faults, weights = zip(*(self._kills() if self._plan.kills_only else self._menu()), strict=True)
         while True:
             pause = dice.expovariate(1 / self._plan.fault_every)
             if time.monotonic() + pause >= until:
@@ -54,8 +55,13 @@ class RandomFaults:
             time.sleep(pause)
             dice.choices(faults, weights)[0](dice)
 
-    def _menu(self) -> Iterator[tuple[Callable[[random.Random], object], int]]:
+    def _kills(self) -> Iterator[tuple[Callable[[random.Random], object], int]]:
         yield lambda dice: self._injector.kill(self._some(dice, "worker"), "kill worker"), 22
+        yield lambda _: self._injector.kill_redis("kill redis"), 4
+        yield self._kill_webhook, 5
+
+    def _menu(self) -> Iterator[tuple[Callable[[random.Random], object], int]]:
+        yield from self._kills()
         yield lambda dice: self._cut(dice, "worker", "dynamodb", most=8), 30
         yield lambda dice: self._cut(dice, "worker", "twilio", most=1), 30
         yield self._cut_redis, 20
@@ -63,9 +69,7 @@ class RandomFaults:
         yield self._stop_worker, 5
         yield self._terminate_worker, 5
         yield self._dynamodb_away, 4
-        yield lambda _: self._injector.kill_redis("kill redis"), 4
         yield lambda _: self._injector.flush("redis emptied"), 3
-        yield self._kill_webhook, 5
         yield self._twilio_misbehaves, 8
 
     def _some(self, dice: random.Random, role: str) -> Member:

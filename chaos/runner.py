@@ -10,13 +10,15 @@ import json
 import random
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import asdict
 from typing import Any, Final
 
 from chaos import points
-from chaos.auditor import Verdict, audit, describe
+from chaos.account import Account
+from chaos.auditor import Verdict, audit
+from chaos.growth import Growth
 from chaos.injector import THROTTLED, Injector
 from chaos.outside import Outside
 from chaos.people import People
@@ -24,14 +26,16 @@ from chaos.plan import Plan
 from chaos.proxy import Exchange, Reaction, When
 from chaos.random_faults import RandomFaults
 from chaos.strikes import Strikes
-from chaos.tree import ChaosFailed, Member, Tree, faketime
-from chaos.witness import Witness
+from chaos.tree import ChaosFailed, Member, Tree, faketime, wait_until
+from chaos.witness import Fault, Witness
 from sms import webhook_urls
 
 #: After the last fault the system must come to rest. It may make no progress for at most `REST_SECONDS`, which is the
 #: validity period and a reserve. The whole wait ends after `LONGEST_REST_SECONDS`.
 REST_SECONDS: Final = 150.0
 LONGEST_REST_SECONDS: Final = 1800.0
+#: Between two rounds: longer than a reconciliation takes that read a list before its messages were deleted.
+FORGET_SECONDS: Final = 10.0
 #: By policy: the reasons for which a text may stay without a reply.
 SILENCES: Final = {"latest": frozenset({"superseded"})}
 #: States of the journal that will still change.
@@ -43,8 +47,9 @@ class Run:
 
     def __init__(self, plan: Plan, say: Callable[[str], None]) -> None:
         self.witness = Witness()
-        #: How often each row of the crash table was struck.
-        self.struck: Counter[str] = Counter()
+        self.account = Account()
+        #: The faults of the last round.
+        self.faults: list[Fault] = []
         self._plan = plan
         self._say = say
         #: None until the tree has started.
@@ -52,14 +57,18 @@ class Run:
         self._tree = Tree(
             data=plan.data,
             workers=plan.workers,
+            dynamodb_local=plan.dynamodb_local,
             skewed=faketime() is not None,
             settings={"DOUBLE_TEXT_POLICY": plan.policy},
             observe=self._observe,
             died=lambda member: self.witness.died(member.name),
         )
 
-    def play(self) -> Verdict:
-        """Run the plan and return the auditor's verdict. Raises `ChaosFailed`."""
+    def play(self) -> None:
+        """Run the plan: strike the points, then rounds of texts and faults. Raises `ChaosFailed`.
+
+        A round that broke a promise is the last, so that everything of it is kept.
+        """
         tree, plan = self._tree, self._plan
         if not tree.skewed:
             self._say("libfaketime is not installed: all clocks agree, so K14 only changes the worker")
@@ -69,17 +78,29 @@ class Run:
                 outside = Outside(tree.urls)
                 last.callback(outside.close)
                 people, injector = People(outside), Injector(tree, outside, self.witness)
-                strikes = self._strikes = Strikes(tree, outside, people, injector, self._say)
+                growth = Growth(tree, outside)
+                strikes = self._strikes = Strikes(
+                    tree, outside, people, injector, self._say, kills_only=plan.kills_only
+                )
                 outside.post_texts_to(tree.webhook_url())
+                growth.start()
+                last.callback(growth.stop)
                 if plan.each_point:
                     strikes.strike_rows(plan.rows or points.ROWS, plan.each_point)
                 outside.post_texts_to(tree.webhook_url(), fallback=webhook_urls.fallback(tree.urls["webhook"]))
-                self._text(people, RandomFaults(plan, tree, injector, strikes))
-                strikes.disarm_all()
-                tree.heal()
-                injector.misbehave()
-                self.struck = strikes.struck
-                return self._come_to_rest(outside, people)
+                faults = RandomFaults(plan, tree, injector, strikes)
+                for seconds in plan.rounds():
+                    if self.account.rounds:
+                        self._forget(outside, people)
+                    self._text(people, faults, seconds)
+                    strikes.disarm_all()
+                    tree.heal()
+                    injector.misbehave()
+                    self._audit(outside, people)
+                    if not self.account.good:
+                        break
+                self.account.rows = {row: strikes.struck[row] for row in points.ROWS if strikes.struck[row]}
+                self.account.over_time = growth.samples
             finally:
                 # Observers of the proxies use `outside` until the tree has stopped, so it is closed after that.
                 tree.stop()
@@ -92,14 +113,33 @@ class Run:
                 return THROTTLED
         return self._strikes.react(member, exchange) if self._strikes is not None else None
 
-    def _text(self, people: People, faults: RandomFaults) -> None:
+    def _audit(self, outside: Outside, people: People) -> None:
+        verdict = self._come_to_rest(outside, people)
+        self.faults = self.witness.take_faults()
+        self.account.add(verdict, self.faults)
+        if self._plan.seconds > self._plan.round_seconds:
+            self._say(f"round {self.account.rounds}: {verdict.texts} texts, {len(verdict.held)} held")
+
+    def _forget(self, outside: Outside, people: People) -> None:
+        """Forget a round that was audited: its texts, messages and rows, and the store's record of them."""
+        people.forget_texts()
+        # the messages first: a text on the list without a row in the journal would be answered again
+        outside.forget_messages()
+        time.sleep(FORGET_SECONDS)
+        outside.tables.forget_journal()
+        # the embedded store makes its file small when it starts
+        self._tree.kill_launched("dynamodb.py")
+        wait_until(outside.tables.answers, REST_SECONDS, "the store")
+
+    def _text(self, people: People, faults: RandomFaults, seconds: float) -> None:
         """Send texts and inject faults until the time is over."""
-        if self._plan.seconds <= 0:
+        if seconds <= 0:
             return
-        until = time.monotonic() + self._plan.seconds
+        until = time.monotonic() + seconds
         breaker = threading.Thread(target=faults.inject_until, args=(until,), name="faults")
         breaker.start()
-        dice = random.Random(f"{self._plan.seed}|people")  # noqa: S311 - a seed makes a run repeatable
+        # a seed makes a run repeatable
+        dice = random.Random(f"{self._plan.seed}|people|{self.account.rounds}")  # noqa: S311
         counts = dict.fromkeys((f"+1555{number:07d}" for number in range(self._plan.people)), 0)
         while time.monotonic() < until:
             person = dice.choice(list(counts))
@@ -133,7 +173,7 @@ class Run:
 def run(plan: Plan, say: Callable[[str], None]) -> tuple[bool, dict[str, Any]]:
     """Run a plan. Return whether the promise was kept, and the account.
 
-    The account, with the seed and the fault log, is also written to `chaos.json` in the data folder.
+    The account, with the seed and the last round's fault log, is also written to `chaos.json` in the data folder.
     Raises `ChaosFailed`.
     """
     unknown = set(plan.rows) - set(points.ROWS)
@@ -141,12 +181,8 @@ def run(plan: Plan, say: Callable[[str], None]) -> tuple[bool, dict[str, Any]]:
         raise ChaosFailed(f"the crash table has no row {', '.join(sorted(unknown))}")
     run_ = Run(plan, say)
     say(f"seed {plan.seed}, {plan.seconds / 60:.1f} minutes, data in {plan.data}")
-    verdict = run_.play()
-    faults = sorted(run_.witness.faults, key=lambda fault: fault.at)
-    rows = {row: run_.struck[row] for row in points.ROWS if run_.struck[row]}
-    account = {"seed": plan.seed, "seconds": plan.seconds, **describe(verdict, faults), "rows": rows}
-    log = [
-        {"at": f.at, "what": f.what, "seconds": f.seconds, "kind": f.kind, "attempts": list(f.attempts)} for f in faults
-    ]
+    run_.play()
+    account = {"seed": plan.seed, "seconds": plan.seconds, **run_.account.as_json()}
+    log = [asdict(fault) for fault in run_.faults]
     (plan.data / "chaos.json").write_text(json.dumps({**account, "log": log}, indent=1))
-    return verdict.good, account
+    return run_.account.good, account

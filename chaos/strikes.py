@@ -40,13 +40,21 @@ class Strikes:
     """The armed points, and how often each row of the crash table was struck."""
 
     def __init__(
-        self, tree: Tree, outside: Outside, people: People, injector: Injector, say: Callable[[str], None]
+        self,
+        tree: Tree,
+        outside: Outside,
+        people: People,
+        injector: Injector,
+        say: Callable[[str], None],
+        *,
+        kills_only: bool = False,
     ) -> None:
         self.struck: Counter[str] = Counter()
         self._tree = tree
         self._outside = outside
         self._people = people
         self._injector = injector
+        self._kills_only = kills_only
         self._say = say
         self._armed: list[Armed] = []
         self._lock = threading.Lock()
@@ -133,9 +141,12 @@ class Strikes:
         }
 
     def strike_rows(self, rows: Sequence[str], each: int) -> None:
-        """Strike `each` times at each row of the crash table."""
+        """Strike `each` times at each row of the crash table that has a point to strike."""
         for row in rows:
-            variants = itertools.cycle(points.points_of(row))
+            known = points.points_of(row, kills_only=self._kills_only)
+            if not known:
+                continue
+            variants = itertools.cycle(known)
             for point in itertools.islice(variants, each * MOST_TRIES):
                 if self.struck[row] >= each:
                     break
@@ -156,6 +167,7 @@ class Strikes:
             self.struck[point.row] += 1
             self._injector.note(point.label)
         self._wait_until_ready()
+        self._wait_until_settled(person)
 
     def _wait_for_strike(self, armed: Armed) -> None:
         """Wait until an armed point strikes or its text is settled without reaching the point.
@@ -171,6 +183,15 @@ class Strikes:
                     if armed in self._armed:
                         self._armed.remove(armed)
                 return
+
+    def _wait_until_settled(self, person: str) -> None:
+        """Wait until a struck text has left the inbox.
+
+        A text that is in hand at several kills would use up its tries.
+        """
+        deadline = time.monotonic() + STRIKE_SECONDS
+        while time.monotonic() < deadline and self._outside.waits(person):
+            time.sleep(0.05)
 
     def _wait_until_ready(self) -> None:
         """Wait until a worker and every webhook are ready; otherwise no request would reach the next point."""

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import boto3
+from botocore.exceptions import BotoCoreError, ClientError
 
 from chaos.auditor import ConversationRow, Row
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, WriteRequestOutputTypeDef, WriteRequestTypeDef
+
+TABLES: Final = ("DadaCatConversations", "DadaCatMessages")
+#: The most requests in one batch of DynamoDB.
+BATCH: Final = 25
 
 
 class Tables:
@@ -54,6 +62,33 @@ class Tables:
         for item in self._scan("DadaCatConversations"):
             window = json.loads(item.get("messages", "[]"))
             yield ConversationRow(person=item["user_id"], window=tuple(str(message.get("key")) for message in window))
+
+    def count(self) -> int:
+        """Return the number of rows in both tables."""
+        pages = self._dynamodb.get_paginator("scan")
+        return sum(page["Count"] for table in TABLES for page in pages.paginate(TableName=table, Select="COUNT"))
+
+    def answers(self) -> bool:
+        """Return whether the store answers."""
+        try:
+            self._dynamodb.list_tables()
+        except (BotoCoreError, ClientError):
+            return False
+        return True
+
+    def forget_journal(self) -> None:
+        """Delete every row of the journal but the reconciler's own."""
+        keys: list[dict[str, AttributeValueTypeDef]] = [
+            {name: {"S": row[name]} for name in ("user_id", "message_key")}
+            for row in self._scan("DadaCatMessages")
+            if not row["user_id"].startswith("#")
+        ]
+        for start in range(0, len(keys), BATCH):
+            left: Mapping[str, Sequence[WriteRequestOutputTypeDef | WriteRequestTypeDef]] = {
+                "DadaCatMessages": [{"DeleteRequest": {"Key": key}} for key in keys[start : start + BATCH]]
+            }
+            while left:
+                left = self._dynamodb.batch_write_item(RequestItems=left)["UnprocessedItems"]
 
     def _scan(self, table: str) -> Iterator[dict[str, Any]]:  # Any: DynamoDB's values
         pages = self._dynamodb.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)

@@ -16,12 +16,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from chaos.dynamodb_local import DynamoDBLocal
 from chaos.proxy import CuttingProxy, Exchange, Reaction
+from local import log_files
 from local.programs import http_answers
 from runtime.settings import without_settings
 from sms import webhook_urls
@@ -48,6 +51,8 @@ START_SECONDS: Final = 300.0
 PORTS: Final = (10_000, 32_000)
 #: The clock offsets of the workers in seconds, in turn, on a day with skewed clocks.
 SKEWS: Final = (0, 600, -600)
+#: What the command lines of the launcher's processes are told apart by.
+LAUNCHED: Final = ("webhook", "simulator", "beat", "flower", "valkey-server", "redis-server", "dynamodb")
 #: The path of the library in the Python package of libfaketime, which is only a development dependency.
 _FAKETIME: Final = Path("vendor", "libfaketime", "src", "libfaketime.so.1")
 
@@ -101,15 +106,20 @@ class Tree:
     #: The pools of the workers, in turn.
     pools: Sequence[str] = ("threads",)
     webhooks: int = 1
+    #: The folder of Amazon's DynamoDB Local, which then takes the embedded store's place.
+    dynamodb_local: Path | None = None
     urls: dict[str, str] = field(default_factory=dict)
     members: list[Member] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    _store: DynamoDBLocal | None = None
     _up: subprocess.Popen[str] | None = None
     _over: threading.Event = field(default_factory=threading.Event)
     _keeper: threading.Thread | None = None
 
     def start(self) -> None:
         """Start all processes and wait until they answer. Raises `ChaosFailed`."""
+        if self.dynamodb_local is not None:
+            self._start_store(self.dynamodb_local)
         self._start_up()
         for number in range(self.webhooks):
             member = Member(f"h{number}", "webhook", {}, port=free_port())
@@ -150,10 +160,20 @@ class Tree:
             self._up.wait(60)
             if self._up.stdout is not None:
                 self._up.stdout.close()
+        if self._store is not None:
+            self._store.stop()
 
     def of_role(self, role: str) -> Sequence[Member]:
         """Return the members with a role, `worker` or `webhook`."""
         return [member for member in self.members if member.role == role]
+
+    def _start_store(self, home: Path) -> None:
+        port = free_port()
+        try:
+            self._store = DynamoDBLocal(home, port, self.data / "dynamodb-local")
+        except FileNotFoundError as exc:
+            raise ChaosFailed(f"DynamoDB Local cannot be started: there is no {exc}") from None
+        wait_until(lambda: not _is_free(port), START_SECONDS, "DynamoDB Local")
 
     def _start_up(self) -> None:
         command = [str(Path(sys.executable).parent / "dadacat"), "up", "--headless", "--workers", "0"]
@@ -200,6 +220,7 @@ class Tree:
             "TWILIO_ACCOUNT_SID": ACCOUNT,
             "TWILIO_AUTH_TOKEN": TOKEN,
             "TWILIO_PHONE_NUMBER": NUMBER,
+            **(self._store.environment if self._store is not None else {}),
             **self.settings,
         }
 
@@ -271,6 +292,23 @@ class Tree:
                 killed = True
         return killed
 
+    def processes(self) -> Iterator[tuple[str, int]]:
+        """Yield the name and the process id of every process that runs."""
+        for member in self.members:
+            if member.process is not None and member.alive:
+                yield f"{member.role} {member.name}", member.process.pid
+        if self._up is not None:
+            yield "launcher", self._up.pid
+        if self._store is not None:
+            yield "dynamodb local", self._store.process.pid
+        for pid, words in self._children():
+            yield next((name for name in LAUNCHED if name in words), words[:20]), pid
+
+    def keep_logs_small(self) -> None:
+        """Bound the logs of the members; the launcher bounds those of its own processes."""
+        for path in (self.data / "logs").glob("chaos-*.log"):
+            log_files.keep_small(path)
+
     def _children(self) -> Iterator[tuple[int, str]]:
         assert self._up is not None
         for entry in Path("/proc").iterdir():
@@ -291,6 +329,15 @@ class Tree:
             for proxy in member.proxies.values():
                 proxy.heal()
             member.signal(signal.SIGCONT)
+
+
+def family_of(pid: int) -> Iterator[int]:
+    """Yield a process and its descendants."""
+    yield pid
+    with suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                yield from family_of(int(child))
 
 
 def faketime() -> Path | None:

@@ -14,6 +14,7 @@ from typing import Final
 
 from chaos.proxy import Exchange, When
 from chaos.steps import Step, attempt_of, status_of, step_of, took_effect
+from worker.mark_file import Slot
 
 #: A killed process's last bytes reach its proxies within this time.
 #: Its successor needs longer to write anything, so the two cannot be confused.
@@ -36,6 +37,8 @@ class Fault:
     kind: str = ""
     #: The ids of the attempts whose outcome it may have hidden.
     attempts: tuple[str, ...] = ()
+    #: How many attempts it ended of which a mark proves that nothing left.
+    proven: int = 0
 
 
 @dataclass(slots=True)
@@ -57,7 +60,10 @@ class Witness:
         attempt = attempt_of(exchange.request)
         if step is Step.CLAIM and exchange.when is When.BEFORE:
             with self._lock:
-                self._in_flight[worker][attempt] = at
+                flying = self._in_flight[worker]
+                for old in [other for other, since in flying.items() if at - since > IN_FLIGHT_SECONDS]:
+                    del flying[old]
+                flying[attempt] = at
                 place, until = self._struck.get(worker, (0, 0.0))
                 if at < until:  # written before the fault, read by the proxy after it
                     fault = self.faults[place]
@@ -90,9 +96,13 @@ class Witness:
                 self._struck[worker] = len(self.faults), at + max(seconds, LAST_BYTES_SECONDS)
             self.faults.append(Fault(at=at, what=what, seconds=seconds, kind=kind, attempts=tuple(sorted(hidden))))
 
-    def killed(self, at: float, what: str, begun: tuple[str, ...]) -> None:
-        """Record a SIGKILL with the attempts that had begun: only their outcome is hidden."""
-        self.note(Fault(at=at, what=what, kind="kill", attempts=begun))
+    def killed(self, at: float, what: str, marks: tuple[Slot, ...]) -> None:
+        """Record a SIGKILL with the marks of the attempts in hand.
+
+        It hides the outcome only of those that had begun.
+        """
+        begun = tuple(slot.attempt_id for slot in marks if not slot.is_proof)
+        self.note(Fault(at=at, what=what, kind="kill", attempts=begun, proven=len(marks) - len(begun)))
 
     def died(self, worker: str) -> None:
         """Clear the attempts in flight of a worker that died; its successor has none yet."""
@@ -103,6 +113,13 @@ class Witness:
         """Append a fault to the log."""
         with self._lock:
             self.faults.append(fault)
+
+    def take_faults(self) -> list[Fault]:
+        """Return the log of faults, oldest first, and begin a new one."""
+        with self._lock:
+            faults, self.faults = self.faults, []
+            self._struck.clear()
+        return sorted(faults, key=lambda fault: fault.at)
 
     def excuses(self) -> dict[str, str]:
         """Return a mapping from attempt id to the faults that may have hidden its outcome."""

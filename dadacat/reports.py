@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
@@ -159,15 +159,22 @@ def audit(*, as_json: bool, numbers: bool) -> None:
 
     Exit code 1: a message was sent, and it is listed; or the rows of a person could not be read.
     """
+    from inbox.errors import InboxAway
+    from inbox.figures import RedisFigures
     from operations import audit
     from operations.names import person_namer
     from runtime.isolation import BadItem
+    from worker.build.inbox import redis_client
     from worker.build.journal import build_journal
 
     chosen = load_settings(twilio=True, tree=True)
     name, unread = person_namer(chosen.who_key, numbers=numbers), list[BadItem]()
     with status_line() as progress:
         result = audit.audit_all(build_journal(chosen), who=name, set_aside=unread.append, progress=progress)
+    try:
+        audit.note(result, RedisFigures(redis_client(chosen)), now=datetime.now(UTC))
+    except InboxAway as exc:
+        echo(f"the metric keeps its value: {exc}", err=True)
     for item in unread:
         say_set_aside(item)
     if as_json:

@@ -175,7 +175,7 @@ def load_settings(
     named with `--data`, and the environment of this process is completed.
     """
     from runtime import logs
-    from runtime.settings import Settings, names
+    from runtime.settings import Settings, file_names, names
 
     where = place()
     if tree:
@@ -186,7 +186,7 @@ def load_settings(
     lend_credentials(variables)
     if where.data is not None and not tree:
         # the process reads its environment and .env itself; an empty variable is an unset one
-        os.environ.update({name: variables.get(name, "") for name in names()})
+        os.environ.update({name: variables.get(name, "") for name in (*names(), *file_names())})
     chosen = Settings.load({**variables, **(chosen_here or {})})
     if twilio:
         chosen.twilio.require()

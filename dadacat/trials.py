@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from dadacat.terminal import AS_JSON, Commands, echo, print_json
 
 commands = Commands()
+
+#: A run of this length shows what grew.
+LONG_SECONDS: Final = 600.0
 
 
 @commands.command()
@@ -64,6 +68,12 @@ commands = Commands()
     show_default=True,
     help="How to answer several texts of one person, as DOUBLE_TEXT_POLICY.",
 )
+@click.option("--kills-only", is_flag=True, help="No other fault than SIGKILL: of workers, webhooks and Redis.")
+@click.option(
+    "--dynamodb-local",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="The folder of Amazon's DynamoDB Local, to use in place of the embedded store; needs Java.",
+)
 @click.option(
     "--row", "rows", multiple=True, help="With --each: strike only at this row, such as K6; repeat it for several."
 )
@@ -80,6 +90,8 @@ def chaos(  # noqa: PLR0913 - each is an option
     people: int,
     rate: float,
     fault_every: float,
+    kills_only: bool,
+    dynamodb_local: Path | None,
     as_json: bool,
 ) -> None:
     """Inject faults into all parts, on this machine only, and account for every text.
@@ -105,6 +117,8 @@ def chaos(  # noqa: PLR0913 - each is an option
         each_point=each,
         rows=rows,
         policy=policy,
+        kills_only=kills_only,
+        dynamodb_local=dynamodb_local and dynamodb_local.absolute(),
     )
     try:
         good, account = runner.run(plan, lambda line: echo(line, err=True))
@@ -124,14 +138,42 @@ def _print_account(account: dict[str, Any]) -> None:
     if account["rows"]:
         echo("  ".join(f"{row} {count}" for row, count in account["rows"].items()))
         echo("")
-    for name in ("kills", "cuts", "texts", "answered", "silent", "excused_from_order"):
+    for name in (
+        "kills",
+        "begun_at_death",
+        "proven_at_death",
+        "cuts",
+        "rounds",
+        "texts",
+        "answered",
+        "silent",
+        "excused_from_order",
+    ):
         echo(f"{account[name]:>6}  {name}")
     for name in ("held", "lost", "doubled", "swapped", "unexcused"):
         echo(f"{len(account[name]):>6}  {name}")
-        for offence in account[name] if name != "held" else ():
+        for offence in _named(account[name]):
             echo(f"        {offence}")
+    _print_growth(account)
     echo("")
     echo(f"seed {account['seed']}: {'the promise was kept' if account['good'] else 'THE PROMISE WAS BROKEN'}")
+
+
+def _named(offences: Sequence[str] | Mapping[str, str]) -> Iterator[str]:
+    if isinstance(offences, Mapping):
+        yield from (f"{sid}: {why}" for sid, why in offences.items())
+    else:
+        yield from offences
+
+
+def _print_growth(account: dict[str, Any]) -> None:
+    """Print what was used in each quarter of the run, if it was long enough to tell."""
+    if account["seconds"] < LONG_SECONDS:
+        return
+    echo("")
+    echo(f"{'median in each quarter of the run':<36}" + "".join(f"{quarter:>10}" for quarter in (1, 2, 3, 4)))
+    for figure, values in account["quarters"].items():
+        echo(f"{figure:<36}" + "".join(f"{value:>10.1f}" for value in values))
 
 
 @commands.command()

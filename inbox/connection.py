@@ -41,6 +41,8 @@ _CLOSING: Final = (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyErro
 _OUR_MISTAKES: Final = frozenset({"ERR", "WRONGTYPE", "NOSCRIPT", "CROSSSLOT"})
 #: Redis does not know us, or does not allow us what we need.
 _LOGIN: Final = (redis.AuthenticationError, redis.exceptions.AuthorizationError, redis.exceptions.NoPermissionError)
+#: Begins, after `ERR`, the error of a script that may not carry out one of its commands.
+_IN_SCRIPT: Final = "ACL failure in script"
 
 
 def connect(url: str, **options: float) -> redis.Redis:
@@ -89,7 +91,7 @@ def translated() -> Iterator[None]:
 def _translation(exc: redis.RedisError) -> InboxAway | None:
     """Return the error of this package for one of redis-py's; None if the command is to blame."""
     word = exc.status_code or str(exc).partition(" ")[0]
-    if isinstance(exc, _LOGIN):
+    if isinstance(exc, _LOGIN) or _IN_SCRIPT in str(exc):
         return InboxRefuses(f"Redis refuses the user in REDIS_URL: {word} {exc}")
     if isinstance(exc, redis.ConnectionError | redis.TimeoutError):
         return InboxAway(f"redis cannot be reached: {type(exc).__name__}")

@@ -42,6 +42,9 @@ BUDGET_EPOCH: Final = "purse:epoch"
 #: Hash, during a recount: its epoch, day, cursor, the counting process (`counter`) and its deadline (`until`).
 RECOUNT: Final = "purse:count"
 
+#: Hash of figures that are shown as metrics, by name: `held`, `dead`, `set_aside`, `sent_after_stop`, `audited_at`.
+FIGURES: Final = "figures:noted"
+
 #: What precedes a person or a duty in the key of its lease; the script `due` appends the rest.
 LEASE_PREFIX: Final = "lease:"
 

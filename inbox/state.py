@@ -50,7 +50,8 @@ def readiness(state: InboxState, *, stuck_after_seconds: float) -> str:
 
 
 def note(state: InboxState) -> None:
-    """Set the metrics of the inbox."""
+    """Set the metrics of the inbox, whose Redis has just answered."""
+    metrics.REDIS_UP.set(1)
     metrics.OLDEST_WAITING_SECONDS.set(state.oldest_waiting_seconds)
     for scope in SCOPES:
         stops = [stop for stop in state.stopped if stop.scope == scope]

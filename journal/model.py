@@ -146,6 +146,12 @@ class ReplyPart:
     claimed_at: str | None = field(default=None, metadata=_OF_AN_ATTEMPT)
     #: The attempt of which a dead process's mark proved that nothing was created.
     proven_unsent: str | None = field(default=None, metadata=_OF_AN_ATTEMPT)
+    #: When the carrier's list was read whole and did not show it, newest last; none before `unknown_since` counts.
+    looks: Sequence[str] = field(default=(), metadata=_OF_AN_ATTEMPT)
+    #: When the list last showed a message that may be this one: absence never counts again.
+    perhaps_listed_at: str | None = field(default=None, metadata=_OF_AN_ATTEMPT)
+    #: The attempt that was sent again because the list did not show it (`UNKNOWN_POLICY=resend`).
+    resent: str | None = field(default=None, metadata=_OF_AN_ATTEMPT)
     #: When an operator replayed it, by the operator's clock.
     revived_at: str | None = field(default=None, metadata=_OF_AN_ATTEMPT)
     #: What Twilio last reported, such as `delivered`; statuses are ranked, and the rank never falls.
@@ -177,6 +183,11 @@ class ReplyPart:
     def arrived_at(self) -> datetime:
         """Return when the text that it answers was accepted, by Redis's clock."""
         return accepted_at(self.arrived)
+
+    @property
+    def may_go_twice(self) -> bool:
+        """Return whether an attempt in doubt was followed by another one, by policy or by an operator's word."""
+        return self.resent is not None or self.facts.get("word") == "resend"
 
     def was_created_by(self, attempt_id: str) -> bool:
         """Return whether the carrier has answered or reported that this attempt created a message."""
@@ -297,7 +308,9 @@ class Binding:
     error_code: int | None = None
     reason: str | None = None
     segments: int = 0
-    #: The evidence that settled an unknown outcome: `list`, or empty for the carrier's own answer. Logged only.
+    #: The attempt that is sent again although it may have been sent.
+    resent: str | None = None
+    #: What settled an unknown outcome: `list`, `absence`, or empty for the carrier's own answer. Logged only.
     evidence: str = ""
 
 

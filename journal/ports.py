@@ -86,6 +86,9 @@ class Unsettled(Protocol):
     def sent_parts(self, user_id: str, *, limit: int) -> dict[str, ReplyPart]:
         """Return the parts among a person's newest rows by their sids."""
 
+    def note_look(self, part: ReplyPart, *, shown: bool, now: datetime) -> None:
+        """Record whether the carrier's list may show a part of unknown outcome."""
+
     def watermark(self, name: str) -> datetime | None:
         """Return up to when the carrier's list was read."""
 

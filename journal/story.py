@@ -113,6 +113,10 @@ def _turn_events(turn: Turn) -> Iterator[Event]:
 def _part_events(part: ReplyPart) -> Iterator[Event]:
     if part.again and "persisted_at" in part.facts:
         yield Event(part.facts["persisted_at"], "second try", {"part": part.number})
+    for look in part.looks:
+        yield Event(look, "not on the list", {"part": part.number})
+    if part.perhaps_listed_at is not None:
+        yield Event(part.perhaps_listed_at, "perhaps on list", {"part": part.number})
     for entry in part.facts.get("log", ()):
         detail = {name: value for name, value in entry.items() if name not in {"at", "state", "report"}}
         detail["part"] = f"{part.number}{', second try' if part.again else ''}"
@@ -143,10 +147,13 @@ def _fate(part: ReplyPart) -> str:
         return f"part {part.number}{' again' if part.again else ''} {part.reason}"
     words = {
         PartState.SENT: f"sent as {part.sid}, last reported {part.status}"
-        + (f" with error {part.error_code}" if part.error_code and part.status not in ARRIVED else ""),
+        + (f" with error {part.error_code}" if part.error_code and part.status not in ARRIVED else "")
+        + (", after an attempt that may have been sent" if part.resent and part.resent != part.attempt_id else ""),
         PartState.UNKNOWN: "may have been sent: waits for evidence, and is not sent again",
         PartState.HELD: "may have been sent, and no evidence came: held, and only `dadacat held resend` sends it again",
-        PartState.RETRY: f"not sent yet ({part.reason}); tried again",
+        PartState.RETRY: "may have been sent, but is not on the carrier's list: sent again"
+        if part.resent == part.attempt_id
+        else f"not sent yet ({part.reason}); tried again",
         PartState.FAILED: f"refused for good: {part.reason}",
         PartState.SUPPRESSED: f"not sent: {part.reason}",
         PartState.NEW: "written, not yet sent",

@@ -13,10 +13,11 @@ from conversation import schema
 from conversation.contention import holds
 from conversation.errors import UnreadableRow
 from conversation.storage import DynamoDBStorage
-from conversation.table import READ_BATCH, Delete, Query, Update, each
+from conversation.table import READ_BATCH, Append, Delete, Query, Update, each
 from journal import codec
 from journal.model import ReplyPart, RowName, in_key
 from journal.outbox import newest_rows
+from journal.states import PartState
 
 #: The `user_id` of the rows that hold watermarks; no telephone is called that.
 _RECONCILER: Final = "#reconciler"
@@ -59,6 +60,20 @@ class Unsettled:
                 part = codec.decode(ReplyPart, row)
                 found |= {part.sid: part} if part.sid else {}
         return found
+
+    def note_look(self, part: ReplyPart, *, shown: bool, now: datetime) -> None:
+        """Record that the carrier's list was read whole: whether it shows a message that may be this part's.
+
+        Nothing is written if the outcome of this attempt is known by now.
+        """
+        stamp = now.isoformat()
+        update = Update(
+            table=self._names.messages,
+            key={"user_id": part.user_id, "message_key": part.key},
+            set={"perhaps_listed_at": stamp} if shown else {"looks": Append(stamp)},
+            when=Attr("state").eq(str(PartState.UNKNOWN)) & Attr("attempt_id").eq(part.attempt_id),
+        )
+        holds(self._tables, update)
 
     def watermark(self, name: str) -> datetime | None:
         """Return up to when, by the carrier's clock, its list was read for `name`; None before the first look."""

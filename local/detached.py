@@ -10,9 +10,10 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from local import data_folder, log_files
+from local import data_folder, environments, log_files
 from local.errors import CannotStart
-from local.plan import UpOptions
+from local.plan import UpOptions, own_services
+from runtime.settings import environment
 
 #: The launcher's log. What it says there in an attended start, it says on the terminal.
 LAUNCHER_LOG: Final = "up"
@@ -26,6 +27,9 @@ def up(options: UpOptions) -> dict[str, Any]:  # Any: JSON
     """Start a tree and return its status when everything answers. Raises `CannotStart`."""
     if data_folder.is_locked(options.data):
         raise CannotStart(f"another DadaCat runs in the data folder {options.data}; choose another one with --data")
+    # here, because it takes long the first time, and says so
+    for name in own_services(environment(), options) & environments.NAMES.keys():
+        environments.python(name)
     log = options.data / "logs" / f"{LAUNCHER_LOG}.log"
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -65,4 +69,5 @@ def _command(options: UpOptions) -> list[str]:
     command = [str(Path(sys.executable).parent / "dadacat"), "up", "--headless"]
     command += ["--port-base", str(options.port_base), "--data", str(options.data), "--workers", str(options.workers)]
     command += ["--dynamodb", "aws"] if options.aws else []
+    command += ["--observe"] if options.observe else []
     return command + (["--model", "local"] if options.model else [])

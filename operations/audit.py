@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
+from inbox.figures import RedisFigures
 from journal import audit
 from journal.audit import Finding
 from journal.store import Journal
@@ -41,3 +43,8 @@ def audit_all(
             is_active = conversation is not None and conversation.is_active
             findings += audit.audit(person, archive.rows(person), is_active=is_active)
     return Audit(stopped=len(stopped), findings=findings)
+
+
+def note(result: Audit, figures: RedisFigures, *, now: datetime) -> None:
+    """Show the result as a metric, until the next audit. Raises `InboxAway`."""
+    figures.note(sent_after_stop=result.offences, audited_at=now.timestamp())

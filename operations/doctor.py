@@ -36,6 +36,7 @@ from conversation import schema
 from inbox import keys
 from inbox.stopped import Stopped, described
 from operations import connect
+from operations.alarms import ALARMS, RUNBOOK
 from operations.connect import Change
 from runtime.money import dollars
 from runtime.settings import TWILIO_API, RedisSettings, Settings
@@ -443,6 +444,28 @@ def _silent(name: str, exc: EngineFailed) -> Result:
     return wrong(f"{exc}{cost}; meanwhile dada answers", f"check the model's name and {address}")
 
 
+def _alarms(chosen: Settings) -> Iterator[Result]:
+    """Ask Prometheus, if one is named, whether it has our alarms and which of them fire."""
+    url = chosen.observability.prometheus_url
+    if url is None:
+        return
+    try:
+        answer = requests.get(f"{url}/api/v1/rules", timeout=TIMEOUT_SECONDS)
+        states = {rule["name"]: rule["state"] for group in answer.json()["data"]["groups"] for rule in group["rules"]}
+    except (requests.RequestException, ValueError, KeyError, TypeError) as exc:
+        yield warning(f"{url} does not answer as Prometheus does ({type(exc).__name__})", "check PROMETHEUS_URL")
+        return
+    missing = [alarm.name for alarm in ALARMS if alarm.name not in states]
+    if missing:
+        what = f"Prometheus has not the alarms {', '.join(missing[:3])}{' and others' if missing[3:] else ''}"
+        yield warning(what, "give it deploy/observability/alarms.yml")
+    firing = [alarm for alarm in ALARMS if states.get(alarm.name) == "firing"]
+    for alarm in firing:
+        yield warning(f"{alarm.name} fires", f"see {RUNBOOK}#{alarm.section}")
+    if not missing and not firing:
+        yield ok(f"Prometheus has all {len(ALARMS)}, and none fires")
+
+
 CHECKS: Final[Mapping[str, Check]] = {
     "settings": _settings,
     "compose": _compose,
@@ -452,4 +475,5 @@ CHECKS: Final[Mapping[str, Check]] = {
     "webhook": _webhook,
     "workers": _workers,
     "engines": _engines,
+    "alarms": _alarms,
 }

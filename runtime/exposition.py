@@ -22,6 +22,8 @@ SOCKET_SECONDS: Final = 10.0
 
 #: Returns why a process cannot do its work now; empty if it can.
 Trouble = Callable[[], str]
+#: Sets the metrics that are read from elsewhere at each scrape.
+Refresh = Callable[[], None]
 
 
 class PortTaken(Exception):
@@ -39,24 +41,28 @@ class _Handler(WSGIRequestHandler):
         """Print nothing: a probe comes every few seconds."""
 
 
-def serve(host: str, port: int, trouble: Trouble) -> None:
+def serve(host: str, port: int, trouble: Trouble, refresh: Refresh = lambda: None) -> None:
     """Serve in a thread of its own, for as long as the process lives. Raises `PortTaken`."""
     try:
-        server = make_server(host, port, application(trouble), server_class=_Server, handler_class=_Handler)
+        server = make_server(host, port, application(trouble, refresh), server_class=_Server, handler_class=_Handler)
     except OSError as exc:
         raise PortTaken(f"METRICS_PORT {port}: {exc.strerror}") from None
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
 
 
-def application(trouble: Trouble) -> Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]:
+def application(
+    trouble: Trouble, refresh: Refresh = lambda: None
+) -> Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]:
     """Return the WSGI application.
 
+    `/metrics`: what this process counted, and what `refresh` has just set.
     `/livez`: 200 while the process lives. `/readyz`: 503 and the reason while there is trouble.
     """
 
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
         if path == "/metrics":
+            refresh()
             exposed: Iterable[bytes] = make_wsgi_app(metrics.registry())(environ, start_response)
             return exposed
         if path == "/livez":

@@ -445,6 +445,18 @@ class DeliverySettings(Section):
     unknown_patience_seconds: Seconds = setting(
         "UNKNOWN_PATIENCE_SECONDS", "How long a reply part of unknown outcome holds back the person's next reply.", 60.0
     )
+    unknown_policy: Literal["hold", "resend"] = setting(
+        "UNKNOWN_POLICY",
+        "What becomes of a reply of which no evidence tells whether it was sent. `hold`: it waits for an operator. "
+        "`resend`: it is sent again, once, if Twilio's list goes on not showing it; a person may get it twice.",
+        "hold",
+    )
+    unknown_resend_after_seconds: Seconds = setting(
+        "UNKNOWN_RESEND_AFTER_SECONDS",
+        "With `UNKNOWN_POLICY=resend`: how long after the moment of doubt at the earliest. At least 60.",
+        900.0,
+        ge=60,
+    )
     probe_seconds: Seconds = setting(
         "PROBE_SECONDS",
         "While Twilio refuses the account, a sender, a channel or a person, how often one send is tried there. "
@@ -532,6 +544,20 @@ class MetricsSettings(Section):
     host: str = setting("METRICS_HOST", "The address at which that port is opened.", "127.0.0.1")
 
 
+class ObservabilitySettings(Section):
+    """Where metrics and alarms are looked at."""
+
+    prometheus_url: HttpUrl | None = setting(
+        "PROMETHEUS_URL",
+        "The address of the Prometheus that reads the metrics. `dadacat doctor` and the console ask it for alarms. "
+        "`dadacat up --observe` sets it.",
+        None,
+    )
+    grafana_url: HttpUrl | None = setting(
+        "GRAFANA_URL", "The address of the Grafana that has the dashboards; the console links to it.", None
+    )
+
+
 class FlowerSettings(Section):
     """The web page of the workers."""
 
@@ -594,8 +620,16 @@ class Settings(BaseSettings):
     worker: WorkerSettings
     logs: LogsSettings
     metrics: MetricsSettings
+    observability: ObservabilitySettings
     flower: FlowerSettings
     simulator: SimulatorSettings
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        resends = self.delivery.unknown_policy == "resend"
+        if resends and self.delivery.unknown_resend_after_seconds >= self.visit.max_age_seconds:
+            raise ValueError("UNKNOWN_RESEND_AFTER_SECONDS must be less than MAX_AGE_SECONDS")
+        return self
 
     @classmethod
     def load(cls, variables: Mapping[str, str]) -> Self:
@@ -645,17 +679,36 @@ def names() -> tuple[str, ...]:
     return tuple(name for section in Settings.model_fields.values() for name in fields_of(section))
 
 
+def file_names() -> dict[str, str]:
+    """Return the variables that name files, such as `REDIS_URL_FILE`, and the setting of each."""
+    known = names()
+    return {f"{name}_FILE": name for name in known if f"{name}_FILE" not in known}
+
+
 def without_settings(given: Mapping[str, str]) -> dict[str, str]:
     """Return `given` without our settings and without AWS's.
 
     For a process tree that must reach no service but its own.
     The tree must also run in a folder without `.env`, because `.env` supplies what the environment lacks.
     """
-    ours = set(names())
+    ours = {*names(), *file_names()}
     return {name: value for name, value in given.items() if name not in ours and not name.startswith("AWS_")}
 
 
 def environment() -> Mapping[str, str]:
-    """Return the process's environment, completed by `.env` in the current directory."""
+    """Return the process's environment, completed by `.env` in this directory and by files of secrets.
+
+    Raises `SettingsError` if a file that a variable such as `REDIS_URL_FILE` names cannot be read.
+    """
     from_file = {name: value for name, value in dotenv_values(Path(".env")).items() if value is not None}
-    return {**from_file, **os.environ}
+    given = {**from_file, **os.environ}
+    secrets, unreadable = {}, []
+    for variable, name in file_names().items():
+        if given.get(variable) and not given.get(name):
+            try:
+                secrets[name] = Path(given[variable]).read_text().strip()
+            except (OSError, UnicodeDecodeError) as exc:
+                unreadable.append(f"{variable} cannot be read: {getattr(exc, 'strerror', None) or 'no UTF-8'}")
+    if unreadable:
+        raise SettingsError("\n".join(unreadable))
+    return {**given, **secrets}

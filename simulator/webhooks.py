@@ -6,6 +6,7 @@ https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides (read 2
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -107,7 +108,8 @@ class Webhooks:
 
     def __init__(self, inspector: Inspector) -> None:
         limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=20)
-        self._http = httpx.AsyncClient(limits=limits, trust_env=False)
+        # the system's authorities, or those in the file that SSL_CERT_FILE names
+        self._http = httpx.AsyncClient(verify=ssl.create_default_context(), limits=limits, trust_env=False)
         self._inspector = inspector
 
     async def close(self) -> None:

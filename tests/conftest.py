@@ -9,20 +9,24 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import botocore.client
 import pytest
 import redis
 
 from chaos.tree import free_port
+from local import environments
 from local.programs import redis_server
 from runtime.settings import without_settings
+from tests.calls import policies, recorder
 
 ROOT = Path(__file__).resolve().parent.parent
+#: The folder of the modules that a process loads to record its calls to AWS.
+CALLS = ROOT / "tests" / "calls"
 
 
 #: Factor on every timeout, because a busy machine may be so many times slower than the one on which the timeouts were
@@ -54,6 +58,21 @@ def no_tree_of_the_developer(tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def calls_to_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Record what the processes of this run call at AWS, and compare it with their policies.
+
+    `scripts/test` names one folder for all its runs, and then asks for permissions that no process used.
+    """
+    folder = os.environ.get("DADACAT_CALLS") or str(tmp_path_factory.mktemp("calls"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DADACAT_CALLS", folder)
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(CALLS), os.environ.get("PYTHONPATH")])))
+        with recorder.recording(botocore.client):
+            yield
+    assert policies.not_allowed(recorder.read(Path(folder))) == set()
 
 
 @pytest.fixture(autouse=True)
@@ -105,15 +124,17 @@ def dynamodb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         end(process)
 
 
-def start_dynamodb(port: int, folder: Path) -> subprocess.Popen[bytes]:
-    python = Path(sys.prefix) / "dynamodb" / "bin" / "python"
+def start_dynamodb(port: int, folder: Path, host: str = "127.0.0.1") -> subprocess.Popen[bytes]:
+    python = environments.python("dynamodb")
     assert python.exists(), "the embedded DynamoDB is not installed: run scripts/install"
     server = ROOT / "local" / "dynamodb.py"
     with (folder / "server.txt").open("wb") as log:
         process = subprocess.Popen(
-            [str(python), "-P", str(server), "--port", str(port), "--data", str(folder)], stdout=log, stderr=log
+            [str(python), "-P", str(server), "--host", host, "--port", str(port), "--data", str(folder)],
+            stdout=log,
+            stderr=log,
         )
-    wait_until(lambda: http_ok(f"http://127.0.0.1:{port}/"), what="DynamoDB's answer")
+    wait_until(lambda: http_ok(f"http://{host}:{port}/"), what="DynamoDB's answer")
     return process
 
 

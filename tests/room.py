@@ -28,13 +28,13 @@ from inbox.quota import RedisQuota
 from inbox.rates import RedisLimits
 from journal.states import PartState, TurnState
 from journal.store import Journal
-from runtime import metrics
 from sms.memory import InMemorySender
 from sms.messages import DeliveryReport, InboundSms, MessageSid
 from sms.ports import Listed
 from sms.prices import Tariff
 from tests.builders import ANN, LEASE, OUR_NUMBER, PROBE_EVERY, WAKE_AGAIN, WINDOW, a_cat, a_sid, a_text
 from tests.fake_redis import a_redis
+from worker import absence, metrics
 from worker.budget import Budget
 from worker.build.visits import compose_visits
 from worker.counting import Counting
@@ -113,6 +113,8 @@ class Room:
     rates: Rates | None = None
     per_number: bool = False
     service_sid: str = ""
+    #: When absence from the carrier's list counts; None: never.
+    resend: absence.Terms | None = None
 
     def __post_init__(self) -> None:
         self.redis = a_redis(lambda: self.ms)
@@ -154,6 +156,7 @@ class Room:
             who=lambda person: payloads.who(person, b"memory"),
             unsettled_after=timedelta(seconds=60),
             per_number=self.per_number,
+            resend=self.resend,
         )
         return Reconciler(self.inbox, self.store, self.sender, self.aftermath, terms, telemetry=self.telemetry)
 

@@ -144,10 +144,12 @@ class WebhookApp:
     async def _get(self, path: str) -> Answer:
         if path == "/livez":
             return Answer(200, b"alive\n")
+        metrics.READY.labels(process="webhook").set(1)
         try:
             state = await self.ingest.state()
         except NotStored as exc:
             # without Redis there are metrics all the same; the age of the oldest text keeps its last value
+            metrics.REDIS_UP.set(0)
             return Answer(503, f"redis does not answer: {exc}\n".encode()) if path == "/readyz" else _metrics()
         note(state)
         if path == "/metrics":

@@ -168,6 +168,8 @@ class Delivery:
         return part.due
 
     def _suppress(self, visit: Visit, part: model.ReplyPart, reason: str) -> None:
+        if part.may_go_twice:
+            reason = f"{reason}; an earlier attempt may have been sent"
         binding = model.Binding(state=PartState.SUPPRESSED, reason=reason)
         suppressed = self._journal.outbox.bind(part, binding, now=visit.now())
         self._telemetry.emit(telemetry.part_attempted(suppressed))
@@ -197,11 +199,12 @@ class Delivery:
             mark.abandon()
             raise
         mark.settled()
-        self._telemetry.emit(telemetry.part_attempted(bound))
+        self._telemetry.emit(telemetry.part_attempted(bound, outcome))
         if isinstance(outcome, NotCreated):
             self._heed(visit, claimed, outcome, passage)
         elif isinstance(outcome, Sent):
             self._stops.accepted(passage)
+            telemetry.count_reply(bound, visit.now_ms())
         else:
             self._doubt(visit, claimed, outcome)
         return bound

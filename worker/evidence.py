@@ -9,7 +9,7 @@ attributed, and none is bound.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -49,11 +49,11 @@ def match(listing: Listing, parts: Sequence[ReplyPart], *, now: datetime) -> lis
         )
         if any(part.state is PartState.SENDING and (part.content, _sender(part)) == words for part in parts):
             continue  # a part with the same words is being sent right now: an entry may belong to it
-        oldest = max(now - _claimed(part) for part in alike)
+        oldest = max(now - claimed_at(part) for part in alike)
         entries = [
             entry
             for entry in reversed(listing.messages)
-            if _is_like(entry, alike) and entry.sid not in bound and listing.read_at - entry.created <= oldest + SLACK
+            if is_like(entry, alike[0]) and entry.sid not in bound and listing.read_at - entry.created <= oldest + SLACK
         ]
         if len(entries) >= len(alike):
             matches += [Found(part, entry) for part, entry in zip(alike, entries, strict=False)]
@@ -78,17 +78,18 @@ def _digits(number: str) -> str:
 
 def window(parts: Iterable[ReplyPart], *, now: datetime) -> timedelta:
     """Return how far back the carrier's list must be read for these parts."""
-    return max((now - _claimed(part) for part in parts), default=timedelta(0)) + SLACK
+    return max((now - claimed_at(part) for part in parts), default=timedelta(0)) + SLACK
 
 
-def _is_like(entry: Listed, alike: Collection[ReplyPart]) -> bool:
-    part = next(iter(alike))
+def is_like(entry: Listed, part: ReplyPart) -> bool:
+    """Return whether an entry has a part's words and may have its sender."""
+    return entry.body.removeprefix(TRIAL_PREFIX) == part.content and may_leave_as(entry, part)
+
+
+def may_leave_as(entry: Listed, part: ReplyPart) -> bool:
+    """Return whether an entry left us, and may have a part's sender."""
     sender = _sender(part)
-    return (
-        not entry.inbound
-        and entry.body.removeprefix(TRIAL_PREFIX) == part.content
-        and (sender is None or may_be_same(sender, entry.sender))
-    )
+    return not entry.inbound and (sender is None or may_be_same(sender, entry.sender))
 
 
 def _sender(part: ReplyPart) -> str | None:
@@ -96,6 +97,7 @@ def _sender(part: ReplyPart) -> str | None:
     return None if part.messaging_service_sid else part.sender
 
 
-def _claimed(part: ReplyPart) -> datetime:
+def claimed_at(part: ReplyPart) -> datetime:
+    """Return when the part's latest attempt was claimed, by Redis's clock."""
     assert part.claimed_at is not None, "a part in doubt was claimed"
     return datetime.fromisoformat(part.claimed_at)

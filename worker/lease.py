@@ -83,6 +83,8 @@ class LeaseKeeper:
                 try:
                     if not self._leases.renew(lease):
                         with self._lock:
-                            self._held.pop(lease.token, None)
+                            lost = self._held.pop(lease.token, None)
+                        if lost is not None:  # else the visit gave it back meanwhile
+                            self._telemetry.emit(telemetry.lease_lost(lease.who))
                 except Exception as exc:  # noqa: BLE001 - the keeper must outlive every error: it serves all visits
                     self._telemetry.emit(telemetry.lease_not_renewed(exc))

@@ -13,7 +13,7 @@ from journal.states import STATUS_RANK, PartState
 from runtime.isolation import isolated
 from sms.messages import DeliveryReport, user_of
 from worker import set_aside, telemetry
-from worker.delivery_failures import DeliveryFailures
+from worker.delivery_failures import DELIVERED, DeliveryFailures
 from worker.proofs import distrust
 
 #: How many reports one read takes; each costs one write.
@@ -70,6 +70,9 @@ class Receipts:
             return "foreign"
         if part.proven_unsent == report.attempt_id:
             distrust(self._journal, report.attempt_id, self._inbox.clock.now(), self._telemetry)
+        if part.resent == report.attempt_id != part.attempt_id and report.status in DELIVERED:
+            self._telemetry.emit(telemetry.repaired("sent twice", part.key))
+        telemetry.count_status(report.status)
         self._aftermath.consider(part)
         if part.unknown_since and part.state is PartState.SENT:
             # the report ended a wait for evidence, so the parts behind this one may go now

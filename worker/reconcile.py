@@ -23,10 +23,11 @@ from journal.states import PartState
 from runtime.isolation import isolated
 from sms.messages import address_of
 from sms.ports import MessageList
-from worker import evidence, retry_policy, set_aside, telemetry
+from worker import absence, evidence, retry_policy, set_aside, telemetry
 from worker.delivery_failures import DeliveryFailures, text_of
 from worker.lease import LeaseKeeper
 from worker.missed import MissedTexts
+from worker.resend import Resends
 from worker.statement import RECENT_ROWS, Statement
 
 #: For how many people one sweep enqueues a wake-up task.
@@ -59,6 +60,8 @@ class Report:
     unfinished: int = 0
     #: Parts of unknown outcome that the carrier's list settled.
     settled: int = 0
+    #: Parts of unknown outcome that are sent again, because the carrier's list did not show them.
+    resent: int = 0
     #: Parts of unknown outcome that are held from now on: only a person may send them again.
     held: int = 0
     #: Texts whose webhook never arrived.
@@ -95,6 +98,8 @@ class Terms:
     buckets: Sequence[str] = model.ALL_BUCKETS
     #: Each of our numbers has its own conversation with a person.
     per_number: bool = False
+    #: When absence from the carrier's list counts; None: never.
+    resend: absence.Terms | None = None
     #: Asks the carrier to delete the words of a message with a final status; None: the carrier keeps them.
     redact: Callable[[str], bool] | None = None
 
@@ -120,6 +125,11 @@ class Reconciler:
         self._telemetry = telemetry
         #: What becomes of an item that cannot be handled.
         self.set_aside = set_aside.listing(journal_, telemetry, inbox.clock.now)
+        self._resends: Resends | None = None
+        if terms.resend is not None:
+            self._resends = Resends(
+                inbox, journal_, message_list, terms.resend, numbers=terms.numbers, telemetry=telemetry
+            )
         self._statement = Statement(
             journal_, message_list, aftermath, numbers=terms.numbers, per_number=terms.per_number,
             redact=terms.redact, set_aside=self.set_aside,
@@ -169,7 +179,7 @@ class Reconciler:
 
         unfinished, doubtful = self._read_journal(now, passed)
         total += len(doubtful)
-        settled, held = self._read_evidence(doubtful, now, passed)
+        settled, resent, held = self._read_evidence(doubtful, now, passed)
         self._journal.aside.remove_mended(LOOKED_AT, before=now)
         self._journal.aside.remove_mended(TRIED_OFTEN, before=now - MENDED_AFTER)
         self._missed.retry(now)
@@ -178,6 +188,7 @@ class Reconciler:
         return Report(
             unfinished=unfinished,
             settled=settled,
+            resent=resent,
             held=held,
             missed=missed,
             late=late,
@@ -228,20 +239,23 @@ class Reconciler:
 
     # The carrier's list
 
-    def _read_evidence(self, doubtful: _Doubtful, now: datetime, passed: Callable[[str], None]) -> tuple[int, int]:
-        """Settle parts of unknown outcome, or hold them; return how many of each."""
-        settled = held = 0
+    def _read_evidence(self, doubtful: _Doubtful, now: datetime, passed: Callable[[str], None]) -> tuple[int, int, int]:
+        """Settle parts of unknown outcome, have them sent again, or hold them; return how many of each."""
+        settled = resent = held = 0
+        if self._resends is not None:
+            self._resends.begin()
         for person, parts in sorted(doubtful.items()):
             with isolated("person", self._terms.who(person), self.set_aside):
-                settled += self._settle_unknown(person, parts)
+                more = self._settle_unknown(person, parts)
+                settled, resent = settled + more[0], resent + more[1]
             passed("replies in doubt")
         for part in (part for parts in doubtful.values() for part in parts):
             with isolated("row", part.key, self.set_aside):
                 held += self._hold(part, now)
-        return settled, held
+        return settled, resent, held
 
-    def _settle_unknown(self, person: str, doubtful: Sequence[model.ReplyPart]) -> int:
-        """Settle a person's parts of unknown outcome by the entries of the carrier's list.
+    def _settle_unknown(self, person: str, doubtful: Sequence[model.ReplyPart]) -> tuple[int, int]:
+        """Settle a person's parts of unknown outcome by the carrier's list, or have them sent again.
 
         The clock is read anew for each person: many people take minutes, and an entry's age counts from the moment at
         which its list was read.
@@ -262,11 +276,17 @@ class Reconciler:
             self._telemetry.emit(telemetry.repaired("settled", match.part.key))
         if matches:
             self._inbox.agenda.wake(self._terms.who(person))
-        return len(matches)
+        if self._resends is None:
+            return len(matches), 0
+        settled = {match.part.key for match in matches}
+        left = [part for part in doubtful if part.key not in settled]
+        return len(matches), self._resends.consider(left, parts, listing, now=now)
 
     def _hold(self, part: model.ReplyPart, now: datetime) -> int:
         """Hold a part that stayed unknown until Twilio can no longer send it, if no evidence came meanwhile."""
         if now - moment(part.unknown_since) <= self._terms.validity:
+            return 0
+        if self._resends is not None and self._resends.may_come(part, now):
             return 0
         bound = self._journal.outbox.bind(
             part, model.Binding(state=PartState.HELD, reason="no evidence in time"), now=now

@@ -85,6 +85,8 @@ class Responder:
         )
         asked = self._asked(visit, batch, heard)
         grant = self._budget.ask(asked, now=visit.now())
+        if grant.leave in {money.BudgetVerdict.SILENCE, money.BudgetVerdict.LAST_LINE}:
+            telemetry.count_unpaid()
         if grant.leave is money.BudgetVerdict.SILENCE:
             self._be_silent(visit, batch, (*superseded, *answered))
             return Response()
@@ -93,6 +95,7 @@ class Responder:
         seconds = time.monotonic() - started_at
         silent = tuple(reply.facts.get("silent_engines", ()))
         self._telemetry.emit(telemetry.reply_composed(visit.lease.who, reply.engine, seconds, silent))
+        telemetry.count_silence(silent)
         is_beyond = batch.beyond or grant.leave is money.BudgetVerdict.BEYOND
         kept = dangers.kept(visit, reply.alert, is_beyond=is_beyond)
         introduces = self._settings.introduces(visit.conversation)
@@ -194,7 +197,9 @@ class Responder:
             self._note(visit, replace(turn, state=TurnState.ANSWERED, turn=first), "")
         for turn in frozen.silent:
             self._note(visit, replace(turn, state=TurnState.SILENT), "superseded")
-        return Response(frozen.new_parts(), grant, model=model, sms=sum(cost for _, cost in frozen.expected))
+        sms = sum(cost for _, cost in frozen.expected)
+        telemetry.count_cost(str(frozen.facts["engine"]), model=model, sms=sms)
+        return Response(frozen.new_parts(), grant, model=model, sms=sms)
 
     def _note(self, visit: Visit, turn: model.Turn, reason: str) -> None:
         visit.filed[turn.sid] = turn

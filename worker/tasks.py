@@ -29,13 +29,12 @@ from celery.signals import (
 
 from inbox import payloads
 from inbox.payloads import Who
-from inbox.ports import Inbox
-from runtime import exposition, logs, metrics
+from runtime import exposition, logs
 from runtime.errors import OUTSIDE, Away
 from runtime.isolation import isolated
 from runtime.secrets import reload_on_hangup
 from runtime.settings import SettingsError
-from worker import process, telemetry
+from worker import figures, process, telemetry
 from worker.build.leases import watch
 from worker.config import RECONCILE_TIME_LIMIT_SECONDS
 from worker.pulse import WORKER_SECONDS, Pulse
@@ -107,7 +106,8 @@ def sweep() -> None:
         if swept.emptied:
             with isolated("step", "reconcile", worker.reconciler.set_aside):
                 _reconcile(worker)
-        _note_oldest(worker.inbox)
+        with isolated("step", "figures", worker.reconciler.set_aside):
+            worker.count_journal()
         worker.circuit.tidy()
         worker.receipts.drain()
 
@@ -118,12 +118,6 @@ def reconcile() -> None:
     """Resume what the journal shows as unfinished, and find messages that only the carrier knows of."""
     with _worker() as worker:
         _reconcile(worker)
-
-
-def _note_oldest(inbox: Inbox) -> None:
-    """Set the metric of how long the oldest unanswered text has waited."""
-    oldest = inbox.texts.oldest_waiting_ms()
-    metrics.OLDEST_WAITING_SECONDS.set((inbox.clock.now_ms() - oldest) / 1000 if oldest is not None else 0)
 
 
 def _reconcile(worker: Worker) -> None:
@@ -139,17 +133,18 @@ def _log_in_our_form(**_: object) -> None:
     logs.configure(role, form=chosen.logs.format, level=chosen.logs.level)
 
 
-def _expose(pulse: Pulse) -> None:
-    chosen = process.settings().metrics
-    if chosen.port:
-        exposition.serve(chosen.host, chosen.port, pulse.trouble)
+def _expose(role: str, pulse: Pulse) -> None:
+    chosen = process.settings()
+    if chosen.metrics.port:
+        refresh = figures.refresher(chosen, role, pulse.trouble)
+        exposition.serve(chosen.metrics.host, chosen.metrics.port, pulse.trouble, refresh)
 
 
 @beat_init.connect
 def _expose_beat(**_: object) -> None:
     pulse = Pulse("task sent", BEAT_MISSES * process.settings().reconcile.sweep_interval_seconds)
     before_task_publish.connect(pulse.beat, weak=False)
-    _expose(pulse)
+    _expose("beat", pulse)
 
 
 @worker_init.connect
@@ -159,7 +154,7 @@ def _build(**_: object) -> None:
 
     pulse = Pulse("heartbeat", WORKER_SECONDS)
     heartbeat_sent.connect(pulse.beat, weak=False)
-    _expose(pulse)
+    _expose("worker", pulse)
     try:
         start.check(process.settings())
         process.worker()

@@ -15,14 +15,18 @@ from typing import Any, Final, Protocol
 from prometheus_client import Counter, Histogram
 
 from cat.danger.model import Tier
+from conversation.errors import ConversationError
 from inbox.payloads import Who
 from inbox.ports import Place, Stop
 from journal.model import ReplyPart, Turn
-from journal.states import PartState, TurnState
-from runtime import logs, metrics
+from journal.states import STATUS_RANK, PartState, TurnState
+from runtime import logs
 from runtime.errors import Away
 from runtime.isolation import BadItem
-from sms.ports import Scope
+from runtime.money import MICRO
+from sms.errors import CarrierAway
+from sms.ports import NotCreated, Outcome, Scope, Unknown
+from worker import metrics
 
 log = logs.get("worker")
 
@@ -31,8 +35,13 @@ ALARM_AGAIN_SECONDS: Final = 60.0
 #: Different alarms that are remembered for it.
 _MOST_ALARMS: Final = 1000
 
-#: Repairs that an operator should look at: a reply in doubt for good, and webhooks that are being lost.
-_GRAVE = frozenset({"held", "missed late"})
+#: What an operator should look at: a reply in doubt for good, webhooks that are being lost, and a person who got a
+#: reply twice because the carrier's list had not shown the first.
+_GRAVE = frozenset({"held", "missed late", "sent twice"})
+#: Why a visit left a person until later, apart from what is away.
+_PARKED = frozenset({"due later", "enough", "fenced", "error"})
+#: Stands for the engines in the reason that none was asked.
+ALL_ENGINES: Final = "all of them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +76,11 @@ class LogsAndMetrics:
 
     def emit(self, event: Event) -> None:
         """Write the event's log line and add it to its metric."""
-        if isinstance(event.metric, Counter):
-            event.metric.labels(**event.labels).inc()
-        elif event.metric is not None:
-            event.metric.labels(**event.labels).observe(event.seconds)
+        metric = event.metric.labels(**event.labels) if event.metric is not None and event.labels else event.metric
+        if isinstance(metric, Counter):
+            metric.inc()
+        elif metric is not None:
+            metric.observe(event.seconds)
         if not event.again_seconds or self._is_news(event):
             log.log(event.level, event.name, **event.fields)
 
@@ -131,7 +141,17 @@ def away(exc: Exception) -> Event:
         fields, labels = {"reason": exc.refusal}, {"alarm": Alarm.REFUSED.name.lower()}
         return Event(ERROR, str(Alarm.REFUSED), fields, metrics.ALARMS, labels, again_seconds=ALARM_AGAIN_SECONDS)
     reason = str(exc) if isinstance(exc, Away) else type(exc).__name__
-    return Event(WARNING, "away", {"reason": reason}, again_seconds=ALARM_AGAIN_SECONDS)
+    labels = {"what": _what(exc)}
+    return Event(WARNING, "away", {"reason": reason}, metrics.AWAY, labels, again_seconds=ALARM_AGAIN_SECONDS)
+
+
+def _what(exc: Exception) -> str:
+    """Return what cannot be used, as the metric calls it."""
+    if isinstance(exc, ConversationError):
+        return "store"
+    if isinstance(exc, CarrierAway):
+        return "carrier"
+    return "inbox" if isinstance(exc, Away) else "machine"
 
 
 def set_aside(item: BadItem) -> Event:
@@ -144,7 +164,7 @@ def turn_settled(who: Who, turn: Turn, state: TurnState, reason: str, fence: int
     """A turn got its reply, or the verdict that it gets none."""
     level = ERROR if state is TurnState.DEAD else INFO
     fields = {"who": who, "sid": turn.sid, "state": str(state), "reason": reason or None, "fence": fence}
-    return Event(level, "turn settled", fields, metrics.TURNS, {"state": state})
+    return Event(level, "turn settled", fields, metrics.TURNS, {"state": state, "reason": reason})
 
 
 def reply_composed(who: Who, engine: str, seconds: float, silent: Sequence[str]) -> Event:
@@ -156,6 +176,37 @@ def reply_composed(who: Who, engine: str, seconds: float, silent: Sequence[str])
     return Event(DEBUG, "reply composed", {"who": who, **labels}, metrics.THINK_SECONDS, labels, seconds)
 
 
+def count_silence(silent: Sequence[str]) -> None:
+    """Count the engines that wrote no reply, each entry as `<engine>: <reason>`."""
+    for engine in (entry.partition(": ")[0] for entry in silent):
+        if engine == ALL_ENGINES:
+            metrics.BUDGET_REFUSALS.labels(kind="model").inc()
+        else:
+            metrics.ENGINE_FAILURES.labels(engine=engine).inc()
+
+
+def count_cost(engine: str, *, model: int, sms: int) -> None:
+    """Count what a reply costs, in millionths of a dollar."""
+    metrics.MODEL_COST.labels(engine=engine).inc(model / MICRO)
+    metrics.MESSAGE_COST.inc(sms / MICRO)
+
+
+def count_unpaid() -> None:
+    """Count a reply that the budget for messages does not pay."""
+    metrics.BUDGET_REFUSALS.labels(kind="sms").inc()
+
+
+def count_reply(part: ReplyPart, now_ms: int) -> None:
+    """Count how long a text waited for the first message of its reply, which Twilio took now."""
+    if part.number == 0 and not part.again:
+        metrics.REPLY_SECONDS.observe(max(0, now_ms - int(part.arrived.partition("-")[0])) / 1000)
+
+
+def count_status(status: str) -> None:
+    """Count a status that the carrier reported."""
+    metrics.STATUSES.labels(status=status if status in STATUS_RANK else "other").inc()
+
+
 def count_danger(tier: Tier) -> None:
     """Count a reply to danger. There is no event and no log line: neither may show whose it is."""
     metrics.DANGERS.labels(tier=tier.name.lower()).inc()
@@ -163,17 +214,25 @@ def count_danger(tier: Tier) -> None:
 
 def parked(who: Who, why: str) -> Event:
     """A visit left a person until later."""
-    return Event(INFO, "parked", {"who": who, "why": why})
+    outcome = why if why in _PARKED else "away"
+    return Event(INFO, "parked", {"who": who, "why": why}, metrics.VISITS, {"outcome": outcome})
 
 
-def part_attempted(part: ReplyPart) -> Event:
-    """A part of a reply changed its state."""
+def visit_done(who: Who) -> Event:
+    """A visit answered all that waited."""
+    return Event(DEBUG, "visit done", {"who": who}, metrics.VISITS, {"outcome": "done"})
+
+
+def part_attempted(part: ReplyPart, outcome: Outcome | None = None) -> Event:
+    """A part of a reply changed its state, by the outcome of an attempt if there was one."""
     fields = {
         "turn": part.turn, "number": part.number, "state": str(part.state), "sid": part.sid,
         "tries": part.tries, "error_code": part.error_code, "reason": part.reason,
     }  # fmt: skip
     level = INFO if part.state is PartState.SENT else WARNING
-    return Event(level, "part attempted", fields, metrics.PARTS, {"state": part.state})
+    verdict = outcome.verdict if isinstance(outcome, NotCreated | Unknown) else None
+    scope = verdict.scope if verdict else Scope.MESSAGE
+    return Event(level, "part attempted", fields, metrics.PARTS, {"state": part.state, "scope": scope})
 
 
 def second_try_cancelled(part: ReplyPart) -> Event:
@@ -208,7 +267,12 @@ def repaired(kind: str, key: str) -> Event:
 
 def lease_not_renewed(error: Exception) -> Event:
     """A renewal failed; the fence decides what the lease's holder may still write."""
-    return Event(WARNING, "lease not renewed", {"error": type(error).__name__})
+    return Event(WARNING, "lease not renewed", {"error": type(error).__name__}, metrics.LEASE_LOSSES)
+
+
+def lease_lost(who: Who) -> Event:
+    """Another worker may hold the lease by now; the fence decides what its former holder may still write."""
+    return Event(WARNING, "lease lost", {"who": who}, metrics.LEASE_LOSSES)
 
 
 def neighbour_died(*, visits: int, in_doubt: int) -> Event:

@@ -135,6 +135,7 @@ class Visits:
                 if self._inbox.leases.close(visit.lease) is False:
                     emptied = False
                     continue
+                self._telemetry.emit(telemetry.visit_done(visit.lease.who))
                 return None
             self._intake.heed_stop(visit, waiting)
             batch = self._intake.gather(visit, waiting[:READ_AHEAD])

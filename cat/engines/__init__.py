@@ -102,7 +102,7 @@ def _bedrock(model: str, options: Options, aws_region: str) -> Server:
 
 #: Each kind by its name before the colon in `CAT_ENGINES`. This is the only list of them.
 ENGINES: Final[Mapping[str, Kind]] = {
-    "openai": Kind(_openai, ("OPENAI_API_KEY", "OPENAI_BASE_URL"), _without_openai_key),
+    "openai": Kind(_openai, ("OPENAI_API_KEY", "OPENAI_BASE_URL"), _without_openai_key, needs=("openai", "openai")),
     "anthropic": Kind(
         _anthropic,
         ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"),
@@ -115,7 +115,9 @@ ENGINES: Final[Mapping[str, Kind]] = {
         lambda options: "" if options.gemini_api_key else "needs GEMINI_API_KEY",
         needs=("google.genai", "gemini"),
     ),
-    "bedrock": Kind(_bedrock, ("the key in AWS_ACCESS_KEY_ID", "BEDROCK_ENDPOINT_URL and AWS_REGION")),
+    "bedrock": Kind(
+        _bedrock, ("the key in AWS_ACCESS_KEY_ID", "BEDROCK_ENDPOINT_URL and AWS_REGION"), needs=("httpx2", "bedrock")
+    ),
 }
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
-import tomllib
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,10 +73,81 @@ def test_the_example_of_settings_has_no_secret() -> None:
     assert {name: value for name, value in lines if name in SECRETS and value} == {}
 
 
-def test_every_package_reaches_the_image() -> None:
-    packages = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["root_packages"])
-    copied = set(re.findall(r"^COPY (\w+) \1$", (ROOT / "deploy" / "Dockerfile").read_text(), re.MULTILINE))
-    let_in = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+def test_one_service_builds_the_image_and_no_other_pulls_it() -> None:
+    ours = {name: service for name, service in SERVICES.items() if service["image"] == "dadacat"}
 
-    assert packages <= copied
-    assert packages <= let_in
+    assert [name for name, service in ours.items() if "build" in service] == ["webhook"]
+    assert {service["pull_policy"] for service in ours.values()} == {"never"}
+
+
+class _Loader(yaml.SafeLoader):
+    """Read compose's own tags as the lists that they stand before."""
+
+    def listed(self, node: yaml.SequenceNode) -> list[Any]:  # Any: YAML
+        return list(self.construct_sequence(node))
+
+
+for tag in ("!reset", "!override"):
+    _Loader.add_constructor(tag, _Loader.listed)
+
+# the loader is a safe one
+PRODUCTION: dict[str, Any] = yaml.load((ROOT / "deploy/compose/production.yml").read_text(), _Loader)  # noqa: S506
+
+
+@pytest.mark.parametrize("name", set(PRODUCTION["services"]) - set(SERVICES))
+def test_a_service_of_the_production_is_confined(name: str) -> None:
+    service = PRODUCTION["services"][name]
+
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["read_only"] is True
+    assert service["user"] == "10001:10001"
+    assert service["mem_limit"]
+
+
+def test_redis_runs_in_production_as_it_does_elsewhere_and_with_users() -> None:
+    everywhere = SERVICES["redis"]["command"]
+    command = PRODUCTION["services"]["redis"]["command"]
+
+    assert command[: len(everywhere)] == everywhere
+    assert command[-2:] == ["--aclfile", "/run/secrets/redis-users"]
+
+
+def test_each_service_of_the_production_is_a_user_of_its_own_at_redis() -> None:
+    for name, service in PRODUCTION["services"].items():
+        environment = service.get("environment", {})
+        if "REDIS_URL" in SERVICES.get(name, {}).get("environment", {}):
+            assert environment["REDIS_URL"] == ""
+            assert environment["REDIS_URL_FILE"] == f"/run/secrets/redis-url-{name}"
+
+
+def test_a_service_of_the_production_is_given_the_secrets_that_it_names_and_no_others() -> None:
+    for service in PRODUCTION["services"].values():
+        words = " ".join([*map(str, service.get("environment", {}).values()), *service.get("command", ())])
+        # the backup reads its password in Redis's own container
+        named = set(re.findall(r"/run/secrets/([\w-]+)", words)) | (
+            {"redis-password-backup"} & {*service.get("secrets", ())}
+        )
+
+        assert set(service.get("secrets", ())) == named
+
+
+def test_every_secret_of_the_production_is_made(tmp_path: Path) -> None:
+    make = ROOT / "deploy/compose/make-secrets"
+    subprocess.run([make], env={**os.environ, "SECRETS": str(tmp_path)}, check=True, capture_output=True)
+
+    assert set(PRODUCTION["secrets"]) <= {path.name for path in tmp_path.iterdir()}
+    # the simulator's token is for trials
+    given = {pair for service in PRODUCTION["services"].values() for pair in service.get("environment", {}).items()}
+    assert {name for name, value in given if name in SECRETS and value} == {"TWILIO_AUTH_TOKEN_FILE"}
+
+
+def test_only_a_trial_uses_the_local_store_and_the_simulator() -> None:
+    services = PRODUCTION["services"]
+
+    assert {name for name, service in services.items() if service.get("profiles") == ["trial"]} == {
+        "dynamodb-folder", "dynamodb-local", "simulator",
+    }  # fmt: skip
+    assert services["worker"]["environment"]["AWS_ENDPOINT_URL"] == "${AWS_ENDPOINT_URL:-}"
+    assert services["worker"]["environment"]["TWILIO_API_BASE_URL"] == "${TWILIO_API_BASE_URL:-https://api.twilio.com}"
+    assert "WARNING" in (ROOT / "deploy/compose/trial.env").read_text()

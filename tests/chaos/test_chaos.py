@@ -22,7 +22,7 @@ def test_a_short_day_loses_doubles_and_swaps_nothing(tmp_path: Path, monkeypatch
     # The caller's shell names a real Redis and the real Twilio: chaos must not touch them.
     monkeypatch.setenv("REDIS_URL", "redis://192.0.2.1:6379/0")
     monkeypatch.setenv("TWILIO_API_BASE_URL", "https://api.twilio.com")
-    plan = Plan(seconds=25, seed=20, data=tmp_path, workers=3, people=30, rate=5, fault_every=0.8, each_point=1)
+    plan = Plan(seconds=12, seed=20, data=tmp_path, workers=3, people=30, rate=5, fault_every=0.8, each_point=1)
 
     good, account = runner.run(plan, lambda _: None)
 
@@ -44,6 +44,21 @@ def test_a_worker_killed_right_after_its_claim_holds_nothing_back_and_sends_no_s
     assert good, json.dumps(account, indent=1)
     assert account["rows"] == {"K6": 2}
     assert account["held"] == {}
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1500)
+def test_a_day_of_kills_in_rounds_forgets_what_was_audited_and_holds_only_what_had_begun(tmp_path: Path) -> None:
+    plan = Plan(seconds=40, seed=3, data=tmp_path, workers=2, people=20, rate=4, kills_only=True, round_seconds=20)
+
+    good, account = runner.run(plan, lambda _: None)
+
+    assert good, json.dumps(account, indent=1)
+    assert account["rounds"] == 2
+    assert len(account["held"]) <= account["begun_at_death"]
+    assert set(account["faults"]) <= {"kill worker", "kill webhook", "kill the fallback's webhook", "kill redis"}
+    before, after = (account["over_time"][place]["table_rows"] for place in (0, -1))
+    assert after < before + account["texts"] * 2, "the rows of the first round are gone"
 
 
 def test_a_row_that_does_not_exist_is_told_so(tmp_path: Path) -> None:

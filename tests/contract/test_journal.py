@@ -281,6 +281,114 @@ def test_a_claim_whose_confirmation_was_lost_is_still_mine(store: Journal) -> No
     assert (again.state, again.attempt_id) == (PartState.SENDING, "SM1-0-a")
 
 
+def test_a_claim_that_another_worker_doubts_is_still_mine(store: Journal) -> None:
+    """The other worker never sends under this attempt id, so its claimant may."""
+    conversation, part = a_claimed_part(store, "SM1-0-a")
+    doubted = Binding(state=PartState.UNKNOWN, unknown_since=NOW_MS, reason="its sender died")
+    store.outbox.bind(part, doubted, now=NOW)
+    store.conversations.open(ANN, now=NOW)
+
+    again = store.outbox.claim(part, fence=conversation.fence, attempt_id="SM1-0-a", now=NOW)
+
+    assert (again.state, again.attempt_id) == (PartState.UNKNOWN, "SM1-0-a")
+    assert store.outbox.bind(again, Binding(state=PartState.SENT, sid="SMout"), now=NOW).state is PartState.SENT
+
+
+def test_a_copy_of_a_claim_under_a_new_request_token_takes_no_effect_after_its_attempt_is_over(store: Journal) -> None:
+    conversation, part = a_claimed_part(store, "SM1-0-a")
+    store.outbox.bind(part, Binding(state=PartState.RETRY, reason="busy"), now=NOW)
+
+    with pytest.raises(Fenced):
+        store.outbox.claim(part, fence=conversation.fence, attempt_id="SM1-0-a", now=NOW)
+
+    (kept,) = store.outbox.parts(ANN, part.turn)
+    assert (kept.state, kept.tries) == (PartState.RETRY, 1)
+
+
+@pytest.mark.parametrize("doubted", [False, True])
+def test_an_attempt_that_is_proven_unsent_is_due_again_and_no_copy_of_its_claim_takes_effect(
+    store: Journal, *, doubted: bool
+) -> None:
+    conversation, part = a_claimed_part(store, "SM1-0-a")
+    if doubted:
+        store.outbox.bind(part, Binding(state=PartState.UNKNOWN, unknown_since=NOW_MS), now=NOW)
+
+    proven = store.outbox.prove_unsent(ANN, part.key, attempt_id="SM1-0-a", fence=conversation.fence, now=NOW)
+
+    assert proven is not None
+    assert (proven.state, proven.proven_unsent, proven.due) == (PartState.RETRY, "SM1-0-a", NOW_MS)
+    assert a_fence(store) == conversation.fence + 2, "the proof raised it once"
+
+
+def test_a_claim_that_has_not_landed_when_it_is_proven_unsent_never_lands(store: Journal) -> None:
+    conversation, part = a_persisted_part(store)
+    for _ in range(2):
+        store.outbox.prove_unsent(ANN, part.key, attempt_id="SM1-0-a", fence=conversation.fence, now=NOW)
+
+    with pytest.raises(Fenced):
+        store.outbox.claim(part, fence=conversation.fence, attempt_id="SM1-0-a", now=NOW)
+
+    assert store.outbox.parts(ANN, part.turn)[0].state is PartState.NEW
+    assert a_fence(store) == conversation.fence + 2, "the second proof raised nothing"
+
+
+def test_a_proof_of_one_attempt_moves_no_other_and_no_part_that_is_settled(store: Journal) -> None:
+    conversation, part = a_claimed_part(store, "SM1-0-a")
+
+    other = store.outbox.prove_unsent(ANN, part.key, attempt_id="SM1-0-b", fence=conversation.fence, now=NOW)
+    store.outbox.bind(part, Binding(state=PartState.SENT, sid="SMout"), now=NOW)
+    settled = store.outbox.prove_unsent(ANN, part.key, attempt_id="SM1-0-a", fence=conversation.fence, now=NOW)
+
+    assert other is not None
+    assert (other.state, other.proven_unsent) == (PartState.SENDING, None)
+    assert settled is not None
+    assert (settled.state, settled.proven_unsent) == (PartState.SENT, None)
+
+
+def test_a_held_part_shows_a_proof_once_and_stays_held(store: Journal) -> None:
+    conversation, part = a_claimed_part(store, "SM1-0-a")
+    part = store.outbox.bind(part, Binding(state=PartState.UNKNOWN, unknown_since=NOW_MS), now=NOW)
+    store.outbox.bind(part, Binding(state=PartState.HELD, reason="no evidence in time"), now=NOW)
+
+    for _ in range(2):
+        held = store.outbox.prove_unsent(ANN, part.key, attempt_id="SM1-0-a", fence=conversation.fence, now=NOW)
+
+    assert held is not None
+    assert (held.state, held.proven_unsent) == (PartState.HELD, "SM1-0-a")
+    assert sum(event.get("evidence") == "mark" for event in held.facts["log"]) == 1
+
+
+def test_a_look_at_the_carriers_list_is_noted_while_the_attempt_is_in_doubt(store: Journal) -> None:
+    _, part = a_claimed_part(store, "SM1-0-a")
+    store.unsettled.note_look(part, shown=False, now=NOW)
+    part = store.outbox.bind(part, Binding(state=PartState.UNKNOWN, unknown_since=NOW_MS), now=NOW)
+    for minutes in (5, 10):
+        store.unsettled.note_look(part, shown=False, now=NOW + timedelta(minutes=minutes))
+    store.unsettled.note_look(part, shown=True, now=NOW + timedelta(minutes=15))
+    store.unsettled.note_look(replace(part, attempt_id="SM1-0-b"), shown=False, now=NOW)
+
+    (noted,) = store.outbox.parts(ANN, part.turn)
+    assert list(noted.looks) == [(NOW + timedelta(minutes=minutes)).isoformat() for minutes in (5, 10)]
+    assert noted.perhaps_listed_at == (NOW + timedelta(minutes=15)).isoformat()
+
+
+def test_what_is_sent_again_names_the_attempt_once(store: Journal) -> None:
+    conversation, part = a_claimed_part(store, "SM1-0-a")
+    part = store.outbox.bind(part, Binding(state=PartState.UNKNOWN, unknown_since=NOW_MS), now=NOW)
+    again = Binding(state=PartState.RETRY, due=NOW_MS, resent="SM1-0-a", evidence="absence")
+
+    resent = store.outbox.bind(part, again, now=NOW)
+    claimed = store.outbox.claim(resent, fence=conversation.fence, attempt_id="SM1-0-b", now=NOW)
+    doubted = store.outbox.bind(claimed, Binding(state=PartState.UNKNOWN, unknown_since=NOW_MS), now=NOW)
+    late = store.outbox.bind(part, again, now=NOW)
+
+    assert (resent.state, resent.resent) == (PartState.RETRY, "SM1-0-a")
+    assert (late.state, late.attempt_id) == (PartState.UNKNOWN, "SM1-0-b"), (
+        "a reader that read long ago changes nothing"
+    )
+    assert doubted.resent == "SM1-0-a"
+
+
 def test_a_worker_that_slept_through_its_lease_cannot_claim(store: Journal) -> None:
     conversation, part = a_persisted_part(store)
     store.conversations.open(ANN, now=NOW)

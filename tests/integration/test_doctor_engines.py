@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import pytest
 from operations import doctor
 from operations.doctor import Level
 from runtime.settings import Settings
-from tests.dialects import ALL, KEY, OPENAI, Answering, Dialect, Refused, Said, in_turn, serving
+from tests.dialects import ALL, BEDROCK, KEY, OPENAI, Answering, Dialect, Refused, Said, in_turn, serving
 from tests.servers import a_server, send
 
 EVERY = pytest.mark.parametrize("dialect", ALL, ids=lambda dialect: dialect.kind)
@@ -122,3 +125,19 @@ def test_an_engine_that_lacks_a_key_is_found_and_the_others_are_asked() -> None:
 
     assert findings[1] == "anthropic:m needs ANTHROPIC_API_KEY"
     assert any(what.startswith("openai:m: InternalServerError") for what in findings)
+
+
+def test_the_command_asks_bedrock_with_an_operators_rights(tmp_path: Path) -> None:
+    away = "http://127.0.0.1:1"
+    with serving(BEDROCK, in_turn(Said())) as running:
+        given = {
+            "CAT_ENGINES": BEDROCK.name, BEDROCK.setting: running.url, "AWS_ENDPOINT_URL": away,
+            "REDIS_URL": "redis://127.0.0.1:1/0", "TWILIO_API_BASE_URL": away, "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
+            "TWILIO_AUTH_TOKEN": KEY, "TWILIO_PHONE_NUMBER": "+15005550006",
+        }  # fmt: skip
+        command = [str(Path(sys.executable).with_name("dadacat")), "doctor"]
+        said = subprocess.run(
+            command, env={**os.environ, **given}, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+
+    assert f"{BEDROCK.name} answers in" in said.stdout

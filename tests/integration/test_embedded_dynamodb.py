@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from conversation.errors import StoreAway
 from conversation.manager import ConversationManager
 from conversation.storage import DynamoDBStorage
 from conversation.table import Query
+from local import environments
 from tests.conftest import ROOT, end, start_dynamodb
 
 
@@ -79,7 +79,7 @@ def test_a_long_journal_is_written_anew_and_says_the_same(tmp_path: Path) -> Non
 
 def test_two_servers_do_not_share_one_folder(tmp_path: Path) -> None:
     server = start_dynamodb(free_port(), tmp_path)
-    python = Path(sys.prefix) / "dynamodb" / "bin" / "python"
+    python = environments.python("dynamodb")
 
     second = subprocess.run(
         [str(python), "-P", str(ROOT / "local/dynamodb.py"),
@@ -104,7 +104,7 @@ def test_a_damaged_journal_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     damaged = b"".join([*lines[:4], lines[4][:20] + b"\n", *lines[5:]])
     path.write_bytes(damaged)
 
-    python = Path(sys.prefix) / "dynamodb" / "bin" / "python"
+    python = environments.python("dynamodb")
     answer = subprocess.run(
         [str(python), "-P", str(ROOT / "local/dynamodb.py"), "--port", str(port), "--data", str(tmp_path)],
         capture_output=True, text=True, check=False, timeout=30,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -25,6 +26,7 @@ from cat.ports import Heard, Picture, Reply
 from cat.prices import Catalogue, Model
 from runtime.settings import Settings
 from tests.builders import a_cat
+from tests.conftest import ROOT
 from tests.dialects import ALL, ANTHROPIC, BEDROCK, GEMINI, KEY, OPENAI, Dialect, Refused, Said, in_turn, serving
 from tests.servers import a_server, asked_of, send, trickle
 
@@ -693,7 +695,8 @@ def test_what_an_engine_lacks_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
     monkeypatch.setattr("cat.engines.find_spec", lambda _: None)
-    assert list(problems(["anthropic:m", "gemini:m"], options)) == [
-        "anthropic:m needs another library: pip install 'dadacat[anthropic]'",
-        "gemini:m needs another library: pip install 'dadacat[gemini]'",
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert list(problems([f"{kind}:m" for kind in ENGINES], options)) == [
+        f"{kind}:m needs another library: pip install 'dadacat[{kind}]'" for kind in ENGINES
     ]
+    assert set(ENGINES) <= set(extras)

@@ -10,6 +10,7 @@ The actors are:
 - a worker that suppresses a part that is too old
 - an operator who says once of a held part that it is to be sent again; the command may be carried out at any time
   after that, and any number of times
+- a reconciler that has a part in doubt sent again, once, because the carrier's list does not show it
 
 Each of them may stop for ever after any step (a crash), or continue later from what it knew before (a pause). None of
 them reads before it writes. Two things prevent harmful writes: the table of moves, which is the code's own, and the
@@ -54,11 +55,14 @@ class World:
     workers: tuple[Worker, Worker] = (Worker(), Worker())
     #: The attempt that the operator said to repeat.
     word: int | None = None
+    #: The attempts that were sent again because the list did not show them.
+    resent: frozenset[int] = frozenset()
 
     @property
     def created_since(self) -> frozenset[int]:
-        """Return the attempts that created a message, without those that the operator said to repeat."""
-        return frozenset(attempt for attempt in self.created if self.word is None or attempt > self.word)
+        """Return the attempts that created a message, without those that were to be repeated."""
+        repeated = max((attempt for attempt in (self.word, *self.resent) if attempt is not None), default=-1)
+        return frozenset(attempt for attempt in self.created if attempt > repeated)
 
 
 @dataclass(slots=True)
@@ -70,6 +74,17 @@ class Rules:
     operator: bool = False
     #: Whether the operator's word is carried out only for the attempt that it names.
     word_is_checked: bool = True
+    #: Whether the operator chose that absence from the carrier's list counts.
+    resends: bool = False
+    #: Whether a list that was read often enough shows every message that was created.
+    list_is_honest: bool = True
+    #: Whether a worker that has waited that long does not send any more: a claim is good for five seconds.
+    claims_expire: bool = True
+    #: Whether a part is sent again once at most, and not if the operator has spoken of it.
+    resent_once: bool = True
+    operator_is_heeded: bool = True
+    #: How many messages more than one the operator accepted by that choice.
+    repeats: int = 0
     #: Whether an outcome is bound only to the attempt in the row.
     attempt_is_checked: bool = True
     #: The moves that were taken, to find out whether a move matters.
@@ -98,6 +113,7 @@ def steps(world: World, rules: Rules) -> Iterator[tuple[str, World]]:
         if attempt in world.created and rules.allow(world, S.SENT, attempt, any_attempt=True):
             yield "callback", replace(world, state=S.SENT)
     yield from _operator_steps(world, rules)
+    yield from _resend_steps(world, rules)
     for attempt in (None, *range(world.attempts)):
         if world.state in (S.NEW, S.RETRY) and rules.allow(world, S.FAILED, attempt):
             # A lease holder that a bug keeps from claiming it reads the state first, so it gives up no other part.
@@ -115,6 +131,16 @@ def _operator_steps(world: World, rules: Rules) -> Iterator[tuple[str, World]]:
         yield "resend", replace(world, state=S.RETRY)
 
 
+def _resend_steps(world: World, rules: Rules) -> Iterator[tuple[str, World]]:
+    if not rules.resends or world.attempt is None or (rules.list_is_honest and world.attempt in world.created):
+        return
+    if (world.resent and rules.resent_once) or (world.word is not None and rules.operator_is_heeded):
+        return
+    # a reconciler read UNKNOWN at some time, and acts on it now
+    if world.state is S.UNKNOWN and rules.allow(world, S.RETRY, world.attempt):
+        yield "send again", replace(world, state=S.RETRY, resent=world.resent | {world.attempt})
+
+
 def _worker_steps(world: World, rules: Rules, place: int, worker: Worker) -> Iterator[tuple[str, World]]:
     def knowing(changed: Worker, now: World) -> World:
         workers = list(now.workers)
@@ -129,7 +155,10 @@ def _worker_steps(world: World, rules: Rules, place: int, worker: Worker) -> Ite
         return
     yield f"worker {place} dies", knowing(Worker(), world)
     if worker.outcome is None:
+        expired = rules.claims_expire and worker.attempt in world.resent
         for outcome, creates in OUTCOMES:
+            if expired and creates:
+                continue
             created = world.created | {worker.attempt} if creates else world.created
             name = f"worker {place} sends: {outcome}{', created' if creates else ''}"
             yield name, knowing(replace(worker, outcome=outcome), replace(world, created=created))
@@ -141,9 +170,12 @@ def _worker_steps(world: World, rules: Rules, place: int, worker: Worker) -> Ite
         yield f"worker {place} binds {worker.outcome}, unconfirmed", bound
 
 
-def broken(before: World, after: World) -> str | None:
-    """Return the promise that a step breaks, or None."""
-    if len(after.created) > 1 + (after.word is not None):
+def broken(before: World, after: World, repeats: int = 0) -> str | None:
+    """Return the promise that a step breaks, or None.
+
+    `repeats`: how many messages more than one the operator accepts.
+    """
+    if len(after.created) > 1 + (after.word is not None) + repeats:
         return "a second SMS"
     allowed = {(S.HELD, S.SENT)} if after.word is None else {(S.HELD, S.SENT), (S.HELD, S.RETRY)}
     if before.state in FINAL and after.state is not before.state and (before.state, after.state) not in allowed:
@@ -161,7 +193,9 @@ def broken(before: World, after: World) -> str | None:
 
 def search(rules: Rules) -> Finding | None:
     """Search all reachable states. Return None if every promise holds and every state can come to rest."""
-    seen = explore(World(), lambda world: steps(world, rules), broken)
+    seen = explore(
+        World(), lambda world: steps(world, rules), lambda before, after: broken(before, after, rules.repeats)
+    )
     return seen if isinstance(seen, Finding) else _stuck(seen)
 
 

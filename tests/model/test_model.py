@@ -5,6 +5,8 @@ Each move of that table is shown to matter.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from journal.states import PART_MOVES, PartState
@@ -46,6 +48,41 @@ def test_a_command_that_comes_late_and_names_no_attempt_sends_what_may_have_been
 
     assert finding is not None
     assert finding.way.count("resend") == 2
+
+
+def test_what_an_honest_list_does_not_show_is_sent_again_and_there_is_one_message() -> None:
+    rules = Rules(PART_MOVES, resends=True, operator=True)
+
+    assert search(rules) is None
+    assert (PartState.UNKNOWN, PartState.RETRY) in rules.walked
+
+
+def test_a_list_that_lacks_a_message_costs_one_message_more_and_not_two() -> None:
+    lying = Rules(PART_MOVES, resends=True, list_is_honest=False)
+
+    finding = search(lying)
+
+    assert finding is not None
+    assert finding.what == "a second SMS"
+    assert finding.way.count("send again") == 1
+    assert search(replace(lying, repeats=1)) is None
+
+
+@pytest.mark.parametrize(
+    ("rules", "again"),
+    [
+        (Rules(PART_MOVES, resends=True, list_is_honest=False, repeats=1, resent_once=False), 2),
+        (Rules(PART_MOVES, resends=True, list_is_honest=False, operator=True, operator_is_heeded=False), 1),
+        (Rules(PART_MOVES, resends=True, claims_expire=False), 1),
+        (Rules(PART_MOVES, resends=True, attempt_is_checked=False), 0),
+    ],
+    ids=["more than once", "after an operator's word", "a claim that never expires", "whatever attempt stands"],
+)
+def test_sending_again_without_a_condition_breaks_a_promise(rules: Rules, again: int) -> None:
+    finding = search(rules)
+
+    assert finding is not None
+    assert finding.way.count("send again") >= again
 
 
 def test_check_send_mark_sends_twice() -> None:

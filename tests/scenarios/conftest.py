@@ -28,8 +28,8 @@ from tests.conftest import SLOWER
 ACCOUNT = "AC" + "5" * 32
 TOKEN = "a-token-of-the-tests"
 LOGIN = "cat:purr"
-#: The number of ports that `dadacat up --model local` takes.
-PORTS = 7
+#: The number of ports that `dadacat up` takes: with a model, Prometheus and a few workers.
+PORTS = 14
 
 
 @dataclass
@@ -56,6 +56,7 @@ class Tree:
         command = [str(Path(sys.executable).parent / "dadacat"), "up", "--headless", "--port-base", str(base)]
         command += ["--data", str(self.data), "--workers", str(self.workers), *self.options]
         last = "model" if "--model" in self.options else "dynamodb"
+        last = "prometheus" if "--observe" in self.options else last
         # Neither the developer's shell nor an .env file here may name a service outside the test.
         environment = {**without_settings(os.environ), **self.settings}
         self.process = subprocess.Popen(command, env=environment, cwd=self.data, stdout=subprocess.PIPE, text=True)

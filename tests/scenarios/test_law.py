@@ -18,6 +18,9 @@ from tests.conftest import wait_until
 from tests.scenarios.conftest import ACCOUNT, TOKEN, Tree
 from tests.scenarios.test_operate import dadacat, run
 
+#: For so long no cat says anything more: longer than a reply takes.
+SILENCE_SECONDS = 5
+
 pytestmark = pytest.mark.road
 
 
@@ -166,9 +169,14 @@ def test_two_cats_that_face_each_other_fall_silent(own_tree: Callable[..., Tree]
             target.text(message["body"], sender=cat_a if name == "a" else cat_b)
             carried[name] += 1
 
+    def has_noticed() -> bool:
+        reasons = {row.get("reason") for tree, person in ((one, cat_b), (other, cat_a)) for row in tree.rows(person)}
+        return "two machines seem to talk to each other" in reasons
+
     one.text("hello there, is this a cat that i am talking to?", sender=cat_b)
     quiet_since = time.monotonic()
-    while time.monotonic() - quiet_since < 12:
+    while (quiet := time.monotonic() - quiet_since) < SILENCE_SECONDS or not has_noticed():
+        assert quiet < 10 * SILENCE_SECONDS, "neither cat noticed that the other is a machine"
         before = dict(carried)
         carry(one, cat_b, other, "a")
         carry(other, cat_a, one, "b")
@@ -176,9 +184,6 @@ def test_two_cats_that_face_each_other_fall_silent(own_tree: Callable[..., Tree]
             quiet_since = time.monotonic()
         assert sum(carried.values()) < 60, "the cats do not fall silent"
         threading.Event().wait(0.05)
-
-    reasons = {str(row.get("reason")) for tree, person in ((one, cat_b), (other, cat_a)) for row in tree.rows(person)}
-    assert "two machines seem to talk to each other" in reasons
 
 
 def test_each_number_has_its_own_conversation_where_that_is_wanted(own_tree: Callable[..., Tree]) -> None:
@@ -199,6 +204,24 @@ def test_each_number_has_its_own_conversation_where_that_is_wanted(own_tree: Cal
     dadacat(tree, "conversations", "forget", person, "--yes")
     assert tree.replies(person) == []
     assert tree.rows(f"{person}/{other}") == []
+
+
+def test_an_erased_person_stays_opted_out_until_start(tree: Tree) -> None:
+    person = "+15556660031"
+    tree.text("STOP", sender=person)
+    settled(tree, person, 1)
+    dadacat(tree, "conversations", "forget", person, "--yes")
+
+    # Posted to the webhook directly, because the simulated carrier itself blocks replies after STOP.
+    form = {"MessageSid": "SM" + "e" * 32, "AccountSid": ACCOUNT, "From": person, "To": OUR_NUMBER, "Body": "hello?"}
+    assert tree.post(form).status_code == 200
+    settled(tree, person, 1)
+    assert tree.replies(person) == []
+
+    tree.text("START", sender=person)
+    settled(tree, person, 2)
+    tree.text("hello again", sender=person)
+    answered(tree, person, 1)
 
 
 Broken = Mapping[str, str]

@@ -128,6 +128,8 @@ def test_a_worker_that_dies_is_still_counted() -> None:
         ("NOAUTH Authentication required.", InboxRefuses),
         ("WRONGPASS invalid username-password pair or user is disabled.", InboxRefuses),
         ("NOPERM this user has no permissions to run the 'xadd' command", InboxRefuses),
+        ("ERR ACL failure in script: User u has no permissions to run the 'zadd' command", InboxRefuses),
+        ("ACL failure in script: User u has no permissions to run the 'zadd' command script: on line 2", InboxRefuses),
         ("MISCONF Redis is configured to save RDB snapshots", InboxRefuses),
         ("OOM command not allowed when used memory > 'maxmemory'.", InboxRefuses),
         ("CLUSTERDOWN The cluster is down", InboxRefuses),

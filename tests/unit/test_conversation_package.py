@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
+import os
+import re
+import subprocess
+import sys
 import tomllib
 from inspect import signature
+from pathlib import Path
 
 import pytest
 
 import conversation
-from conversation import ConversationError, ConversationManager, DynamoDBStorage, InMemoryStorage, NotStorable
+from conversation import (
+    Conversation,
+    ConversationError,
+    ConversationManager,
+    DynamoDBStorage,
+    InMemoryStorage,
+    Message,
+    NotStorable,
+    Role,
+    errors,
+    limits,
+    window,
+)
+from conversation.entries import Entry
 from tests.builders import ANN
 from tests.conftest import ROOT
 
@@ -80,9 +100,111 @@ def test_without_credentials_a_sentence_says_what_to_set(monkeypatch: pytest.Mon
         ConversationManager(DynamoDBStorage()).add_user_message(ANN, "hello")
 
 
-def test_the_reference_names_everything_that_can_be_called_and_raised() -> None:
-    page = (ROOT / "docs/reference/conversation.md").read_text()
-    arguments = [name for name in signature(DynamoDBStorage).parameters if name not in ("tables", "table_name")]
-    methods = [name for name in vars(ConversationManager) if not name.startswith("_")]
+PAGE = (ROOT / "docs/reference/conversation.md").read_text()
+(PROGRAM,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
-    assert [name for name in (*conversation.__all__, *arguments, *methods) if f"`{name}" not in page] == []
+
+def _rows(head: str) -> list[list[str]]:
+    """Return the cells of the table whose first header cell is `head`."""
+    lines = PAGE.partition(f"| {head} |")[2].splitlines()[2:]
+    return [line.strip("| ").split(" | ") for line in itertools.takewhile(lambda line: line.startswith("|"), lines)]
+
+
+def _named(cell: str) -> list[str]:
+    return re.findall(r"`(\w+)", cell)
+
+
+def test_the_program_of_the_reference_is_the_one_that_the_type_checks_read() -> None:
+    assert (ROOT / "tests/typing/conversation_program.py").read_text() == PROGRAM
+
+
+@pytest.mark.long
+def test_the_program_of_the_reference_passes_strict_type_checks(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(PROGRAM + "\nreveal_type(remember)\n")
+
+    # the installed package is silent about itself, as any library is
+    checked = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", f"--cache-dir={tmp_path}", "program.py"],
+        cwd=tmp_path, env={**os.environ, "MYPYPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert checked.returncode == 0, checked.stdout
+    assert "conversation.models.Message" in checked.stdout  # not Any
+
+
+def test_the_program_of_the_reference_prints_what_the_page_says(capsys: pytest.CaptureFixture[str]) -> None:
+    program = PROGRAM.replace("DynamoDBStorage()", "InMemoryStorage()").replace("DynamoDBStorage", "InMemoryStorage")
+    exec(compile(program, "program.py", "exec"), {"__name__": "__main__"})  # noqa: S102 - the page's own program
+
+    (said,) = re.findall(r"It prints `(.*?)`", PAGE)
+    assert capsys.readouterr().out.splitlines() == [said]
+
+
+def test_the_reference_has_every_call_with_its_arguments() -> None:
+    calls = {
+        f"{name}({', '.join(list(signature(method).parameters)[1:])})"
+        for name, method in vars(ConversationManager).items()
+        if not name.startswith("_")
+    }
+
+    assert {row[0].strip("`") for row in _rows("call")[: len(calls)]} == calls
+
+
+def test_the_reference_has_every_argument_of_the_storage() -> None:
+    described = {name for row in _rows("argument") for name in _named(row[0])}
+
+    assert described | {"table_name"} == set(signature(DynamoDBStorage).parameters)
+
+
+def test_the_reference_has_every_field_of_the_types() -> None:
+    described = {row[0].strip("`"): _named(row[1]) for row in _rows("type")}
+
+    fields = {kind: {field.name for field in dataclasses.fields(kind)} for kind in (Conversation, Message, Entry)}
+    assert set(described["Message"]) == fields[Message]
+    assert set(described["Entry"]) == fields[Entry]
+    # the others are those of DadaCat's workers
+    assert set(described["Conversation"]) - {"get_formatted_history"} <= fields[Conversation]
+    assert described["Role"] == list(Role)
+
+
+def test_the_reference_has_the_errors_and_what_each_is_a_kind_of() -> None:
+    described = {row[0].split("`")[1]: _named(row[0])[1:] for row in _rows("error")}
+    raised = {
+        name: [base.__name__ for base in kind.__bases__ if base.__name__ in described]
+        for name, kind in vars(errors).items()
+        if name in described
+    }
+
+    assert raised == described
+    assert all(issubclass(getattr(errors, name), ConversationError) for name in described)
+
+
+def test_the_reference_has_the_numbers() -> None:
+    numbers = (limits.MAX_USER_ID_BYTES, limits.MAX_CONTENT_BYTES, window.WINDOW_MESSAGES)
+    defaults = signature(DynamoDBStorage).parameters
+
+    assert all(f"{number:,}" in PAGE for number in numbers)
+    assert f"at most {window.WINDOW_BYTES // 1024} KB" in PAGE
+    for name in ("connections", "contention_seconds"):
+        assert f"| `{name}` |" in PAGE
+        assert re.search(rf"`{name}` .*by default {defaults[name].default:g} ", PAGE)
+
+
+def test_the_package_imports_what_it_needs_and_no_more() -> None:
+    program = (
+        "import sys; before = set(sys.modules)\n"
+        "from conversation import ConversationManager, DynamoDBStorage, InMemoryStorage, Message\n"
+        "ConversationManager(DynamoDBStorage()); ConversationManager(InMemoryStorage()).add_user_message('a', 'b')\n"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    ours = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["root_packages"])
+
+    assert {name for name in loaded if name.partition(".")[0] in ours - {"conversation"}} <= {
+        "runtime",
+        "runtime.errors",
+    }
+    foreign = {"celery", "kombu", "redis", "twilio", "pydantic", "starlette", "openai", "httpx", "click", "structlog"}
+    assert {name.partition(".")[0] for name in loaded} & foreign == set()

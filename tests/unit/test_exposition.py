@@ -8,7 +8,8 @@ import urllib.request
 import pytest
 
 from chaos.tree import free_port
-from runtime import exposition, metrics
+from runtime import exposition
+from worker import metrics
 from worker.pulse import Pulse
 
 
@@ -24,12 +25,13 @@ def get(port: int, path: str) -> tuple[int, str]:
 def test_a_process_shows_its_metrics_that_it_lives_and_why_it_is_not_ready() -> None:
     reasons = ["no heartbeat for 40 s", ""]
     port = free_port()
-    exposition.serve("127.0.0.1", port, reasons[0].__str__)
-    metrics.PARTS.labels(state="SENT").inc()
+    exposition.serve("127.0.0.1", port, reasons[0].__str__, refresh=lambda: metrics.WAITING_PEOPLE.set(17))
+    metrics.PARTS.labels(state="SENT", scope="message").inc()
 
     status, page = get(port, "/metrics")
     assert status == 200
-    assert 'dadacat_parts_total{state="SENT"}' in page
+    assert 'dadacat_parts_total{scope="message",state="SENT"}' in page
+    assert "dadacat_waiting_people 17.0" in page
     assert get(port, "/livez") == (200, "alive\n")
     assert get(port, "/readyz") == (503, "no heartbeat for 40 s\n")
     assert get(port, "/anything")[0] == 404

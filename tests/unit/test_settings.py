@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from cat.engines import ENGINES, POET
 from dadacat.cli import main
-from runtime.settings import Settings, SettingsError, fields_of, names, without_settings
+from runtime.settings import Settings, SettingsError, environment, fields_of, file_names, names, without_settings
 from worker.build.cat import check_cat
 from worker.build.prices import price_tables
 
@@ -40,6 +40,35 @@ def test_everything_wrong_is_said_at_once_and_no_value() -> None:
         assert name in message
     for value in ("secret-host", "sometimes", "many", "dog", "the-token"):
         assert value not in message
+
+
+@pytest.mark.parametrize(("variable", "name"), file_names().items())
+def test_every_setting_can_be_given_in_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, name: str
+) -> None:
+    (tmp_path / "secret").write_text(f" the value of {name}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(variable, str(tmp_path / "secret"))
+
+    # an empty variable is an unset one
+    monkeypatch.setenv(name, "")
+    assert environment()[name] == f"the value of {name}"
+
+    monkeypatch.setenv(name, "its own")
+    assert environment()[name] == "its own"
+
+
+def test_files_of_settings_that_cannot_be_read_are_all_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text(f"WHO_KEY_FILE={tmp_path}/none\nREDIS_URL_FILE={tmp_path}\n")
+
+    with pytest.raises(SettingsError) as caught:
+        environment()
+
+    assert str(caught.value).splitlines() == [
+        "REDIS_URL_FILE cannot be read: Is a directory",
+        "WHO_KEY_FILE cannot be read: No such file or directory",
+    ]
 
 
 #: What must not be shown, in the forms whose errors a library might write.
@@ -130,6 +159,7 @@ def test_what_must_touch_nothing_but_itself_gets_none_of_our_settings() -> None:
     given = {
         "PATH": "/bin",
         "REDIS_URL": "redis://prod",
+        "REDIS_URL_FILE": "/run/secrets/redis",
         "AWS_ENDPOINT_URL": "x",
         "AWS_PROFILE": "prod",
         "TWILIO_API_BASE_URL": "y",

@@ -11,6 +11,7 @@ from inbox.quota import RedisQuota
 from journal.ports import Journal
 from runtime.money import MICRO
 from runtime.settings import Settings
+from worker import metrics
 from worker.budget import Budget
 from worker.build.prices import price_tables
 from worker.counting import Counting
@@ -32,6 +33,9 @@ def budget(chosen: Settings, client: redis.Redis, inbox: Inbox, journal: Journal
         telemetry=telemetry,
     )
     counts = messages.are_there or (models.are_there and chosen.engines.names != ("dada",))
+    if counts:
+        metrics.begin_budget("model", models)
+        metrics.begin_budget("sms", messages)
     return Budget(
         counting if counts else None,
         tariff,

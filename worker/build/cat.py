@@ -15,6 +15,7 @@ from cat.engines.guarded import SPARE_CALLS
 from cat.persona import Persona
 from runtime import logs
 from runtime.settings import Settings, SettingsError
+from worker import metrics
 from worker.build.prices import check_message_budgets, price_tables
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def build_cat(chosen: Settings) -> Cat:
             log.warning("the price of a model is assumed", engine=name, reason=doubt)
         if known.of(name.partition(":")[2]).small:
             log.warning("a small model answers; it does not understand who is in danger", engine=name)
+    metrics.begin_engines(models)
     return Cat(
         [build_engine(chosen, name) for name in models],
         who=the_persona(chosen),

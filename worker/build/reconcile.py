@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 import redis
 
 from inbox import payloads
+from inbox.figures import RedisFigures
 from inbox.ports import Inbox
 from journal.ports import Journal
 from runtime.settings import Settings
 from sms.login import Login
+from worker import absence
 from worker.build.delivery import failures
 from worker.build.twilio import twilio_account, twilio_message_list
+from worker.figures import count_journal
 from worker.reconcile import Reconciler, Terms
 from worker.telemetry import LogsAndMetrics
 
@@ -33,8 +38,24 @@ def build_reconciler(
             numbers=chosen.twilio.addresses,
             per_number=chosen.people.per_number,
             who=lambda person: payloads.who(person, chosen.who_key),
+            resend=_resend(chosen),
             unsettled_after=timedelta(seconds=chosen.reconcile.unsettled_after_seconds),
             redact=twilio_account(chosen, login).redact if delivery.redact_after_delivery == "on" else None,
         ),
         telemetry=telemetry,
     )
+
+
+def _resend(chosen: Settings) -> absence.Terms | None:
+    """Return when absence from the carrier's list counts; None: never."""
+    if chosen.delivery.unknown_policy == "hold":
+        return None
+    return absence.Terms(
+        after=timedelta(seconds=chosen.delivery.unknown_resend_after_seconds),
+        max_age=timedelta(seconds=chosen.visit.max_age_seconds),
+    )
+
+
+def journal_counter(client: redis.Redis, inbox: Inbox, journal: Journal) -> Callable[[], None]:
+    """Return the function that counts what waits for an operator, for the metrics of all processes."""
+    return partial(count_journal, journal, inbox.leases, RedisFigures(client))

@@ -37,6 +37,8 @@ class Worker:
     budget: Budget
     inbox: ports.Inbox
     circuit: ports.Circuit
+    #: Counts what waits for an operator, for the metrics of all processes.
+    count_journal: Callable[[], None]
 
 
 def worker(chosen: Settings, keys: Keys, stopping: Callable[[], bool]) -> Worker:
@@ -83,4 +85,5 @@ def worker(chosen: Settings, keys: Keys, stopping: Callable[[], bool]) -> Worker
         budget=budget_,
         inbox=inbox_,
         circuit=inbox.circuit(chosen, client),
+        count_journal=reconcile.journal_counter(client, inbox_, journal),
     )

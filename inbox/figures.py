@@ -1,0 +1,120 @@
+"""The figures of a whole installation: what waits, what was spent, and how Redis itself is.
+
+A worker notes there what only the journal knows, such as the number of dead letters, so that every process can show it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import redis
+
+from inbox import keys
+from inbox.budget import day_of
+from inbox.connection import translated
+from inbox.stopped import LISTED, Stopped, ask, listed
+from inbox.times import moment
+
+#: The texts of so many people are counted, of those who have waited the longest.
+COUNTED_PEOPLE: Final = 1000
+#: The two kinds of spending, as the fields of a day's and of a month's hash are called.
+KINDS: Final = ("model", "sms")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """The figures at one moment."""
+
+    oldest_waiting_seconds: float = 0.0
+    stopped: tuple[Stopped, ...] = ()
+    people: int = 0
+    #: Of the `COUNTED_PEOPLE` who have waited the longest.
+    texts: int = 0
+    #: People who are due for a visit.
+    due: int = 0
+    #: Tasks in the queue.
+    tasks: int = 0
+    reports: int = 0
+    #: Millionths of a dollar by kind (`model`, `sms`) and period (`day`, `month`); empty: nothing is counted.
+    spent: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    #: What was noted, by name, such as `held`.
+    noted: Mapping[str, float] = field(default_factory=dict)
+    #: What the server says of itself; hosted ones hide much.
+    memory_bytes: int | None = None
+    memory_limit_bytes: int | None = None
+    appends: bool | None = None
+
+
+class RedisFigures:
+    """Read the figures, and note those of the journal."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis = client
+
+    @translated()
+    def read(self) -> Figures:
+        """Return the figures of this moment, in three round trips."""
+        seconds, microseconds = self._redis.time()
+        now_ms = int(seconds) * 1000 + int(microseconds) // 1000
+        day = day_of(moment(now_ms))
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.zrange(keys.WAITING, 0, COUNTED_PEOPLE - 1, withscores=True)
+            pipe.zcard(keys.WAITING)
+            pipe.zcount(keys.AGENDA, "-inf", now_ms)
+            pipe.llen(keys.QUEUE)
+            pipe.xlen(keys.REPORTS)
+            pipe.hmget(keys.spent_on(day), KINDS)
+            pipe.hmget(keys.spent_in(day[:7]), KINDS)
+            pipe.hgetall(keys.FIGURES)
+            pipe.zrange(keys.CIRCUITS, 0, LISTED - 1)
+            waiting, people, due, tasks, reports, of_day, of_month, noted, circuits = pipe.execute()
+        texts, stopped, info = self._more([who for who, _ in waiting], [key.decode() for key in circuits])
+        spent = {(kind, "day"): value for kind, value in zip(KINDS, of_day, strict=True)}
+        spent |= {(kind, "month"): value for kind, value in zip(KINDS, of_month, strict=True)}
+        return Figures(
+            oldest_waiting_seconds=max(0.0, (now_ms - waiting[0][1]) / 1000) if waiting else 0.0,
+            stopped=stopped,
+            people=people,
+            texts=texts,
+            due=due,
+            tasks=tasks,
+            reports=reports,
+            spent={name: int(value) for name, value in spent.items() if value is not None},
+            noted={name.decode(): float(value) for name, value in noted.items()},
+            memory_bytes=info.get("used_memory"),
+            memory_limit_bytes=info.get("maxmemory"),
+            appends=_appends(info),
+        )
+
+    def _more(
+        self, people: Sequence[bytes], circuits: Sequence[str]
+    ) -> tuple[int, tuple[Stopped, ...], Mapping[str, Any]]:  # Any: the server's own figures
+        """Return how many texts these people wait with, the open circuits, and what the server says of itself."""
+        names = ["", *circuits]
+        with self._redis.pipeline(transaction=False) as pipe:
+            for who in people:
+                pipe.xlen(keys.texts(who.decode()))
+            for key in names:
+                ask(pipe, key)
+            pipe.info()
+            # a user may be allowed everything but INFO
+            *answers, info = pipe.execute(raise_on_error=False)
+        errors = [answer for answer in answers if isinstance(answer, redis.RedisError)]
+        if errors:
+            raise errors[0]
+        stopped = listed(names, answers[len(people) :])
+        return sum(answers[: len(people)]), stopped, info if isinstance(info, dict) else {}
+
+    @translated()
+    def note(self, **figures: float) -> None:
+        """Note figures, beside those that are noted already."""
+        self._redis.hset(keys.FIGURES, mapping={name: repr(value) for name, value in figures.items()})
+
+
+def _appends(info: Mapping[str, Any]) -> bool | None:  # Any: the server's own figures
+    """Return whether Redis writes its append-only file; None if it does not say."""
+    if "aof_enabled" not in info:
+        return None
+    return bool(info["aof_enabled"]) and info.get("aof_last_write_status", "ok") == "ok"
