@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks import danger as measured
 from cat import grave
-from cat.danger import gate, hearing, lines, numbers, vectors
+from cat.danger import gate, hearing, lines, numbers, patterns, vectors
 from cat.danger.model import Danger, Ear, Kind, Tier, deaf
 from cat.danger.state import State
 from cat.danger.watch import Alert, Watch
@@ -98,8 +98,20 @@ def test_every_number_has_a_source_and_a_date_and_every_emergency_number_is_one(
 
     assert re.fullmatch(r"20\d\d-\d\d", entry["date"])
     assert all(row["source"].startswith("https://") for row in entry["lines"])
-    emergency = numbers.help_for_country(country, Danger(Tier.CERTAIN, Kind.EMERGENCY), "en").right.number
-    assert phonenumbers.is_emergency_number(emergency, country)
+    for row in entry["lines"]:
+        if row["kind"] in {"emergency", "medical"}:
+            assert phonenumbers.is_emergency_number(row["number"], country)
+        else:
+            # a page on which the number was read, or the mark that none was
+            assert row.get("read", "").startswith("http") != row.get("unverified", False)
+
+
+def test_the_page_names_every_number_that_was_read_on_no_public_page() -> None:
+    page = (measured.ROOT / "docs/explanation/danger.md").read_text()
+
+    for country in numbers.countries_listed():
+        kinds = dict.fromkeys(row["kind"] for row in numbers.entry(country)["lines"] if row.get("unverified"))
+        assert not kinds or f"| {country} | {', '.join(kinds)} |" in page
 
 
 @pytest.mark.parametrize("language", lines.languages())
@@ -143,14 +155,14 @@ def test_the_first_reviews_texts_are_heard_by_their_wording() -> None:
 
 def test_the_weights_are_those_of_the_labelled_texts() -> None:
     with np.load(measured.WEIGHTS) as weights:
-        assert len(weights["known"]) == len(measured.read("first", "more")), "run: python -m benchmarks.danger train"
+        assert len(weights["known"]) == len(measured.read(*measured.TRAINING)), "run: python -m benchmarks.danger train"
         assert weights["adds"].shape[1] == 1 + len(vectors.KINDS)
 
 
 @pytest.mark.long
-def test_texts_that_the_hearing_was_not_trained_on_are_heard() -> None:
-    texts = measured.read("held_out")
-    heard = {text: hearing.hear([text.words], vectors.hear) for text in texts}
+@pytest.mark.parametrize(("name", "ordinary"), [("blind", 0.05), ("held_out", 0.02)])
+def test_texts_that_the_hearing_was_not_trained_on_are_heard(name: str, ordinary: float) -> None:
+    heard = {text: hearing.hear([text.words], vectors.hear) for text in measured.read(name)}
 
     def share(labels: set[str], tier: Tier) -> float:
         of = [danger for text, danger in heard.items() if text.tier in labels]
@@ -159,7 +171,12 @@ def test_texts_that_the_hearing_was_not_trained_on_are_heard() -> None:
     assert share({"certain", "possible"}, Tier.POSSIBLE) >= 0.9
     assert share({"near"}, Tier.CERTAIN) <= 0.05
     assert share({"near"}, Tier.POSSIBLE) <= 0.25
-    assert share({"ordinary"}, Tier.POSSIBLE) <= 0.02
+    assert share({"ordinary"}, Tier.POSSIBLE) <= ordinary
+
+
+def test_a_fear_of_home_is_no_idiom() -> None:
+    assert patterns.without_idioms("i'm scared to go home") == "i'm scared to go home"
+    assert patterns.without_idioms("i was bored to death") == "i was"
 
 
 def test_without_the_model_patterns_hear(monkeypatch: pytest.MonkeyPatch) -> None:
