@@ -225,13 +225,13 @@ class Tree:
         }
 
     def _spawn(self, member: Member) -> None:
-        self._ready_file(member).unlink(missing_ok=True)
+        _ready_file(self.data, member).unlink(missing_ok=True)
         environment = {
             **self._environment(),
             "REDIS_URL": f"redis://127.0.0.1:{member.proxies['redis'].port}/0",
             "AWS_ACCESS_KEY_ID": "local",
             "AWS_SECRET_ACCESS_KEY": "local",
-            "DADACAT_READY_FILE": str(self._ready_file(member)),
+            "DADACAT_READY_FILE": str(_ready_file(self.data, member)),
             "SEND_MARKS_DIR": str(self.data / "run" / "marks"),
         }
         command = [str(Path(sys.executable).parent / "dadacat"), member.role]
@@ -258,13 +258,10 @@ class Tree:
                 command, env=environment, cwd=self.data, stdout=log, stderr=log
             )
 
-    def _ready_file(self, member: Member) -> Path:
-        return self.data / "run" / f"chaos-{member.name}.ready"
-
     def answers(self, member: Member) -> bool:
         """Return whether a member is ready for work."""
         if member.role == "worker":
-            return member.alive and self._ready_file(member).exists()
+            return member.alive and _ready_file(self.data, member).exists()
         return http_answers(member.port, "/livez")
 
     def _keep(self) -> None:
@@ -381,3 +378,7 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def _ready_file(data: Path, member: Member) -> Path:
+    return data / "run" / f"chaos-{member.name}.ready"

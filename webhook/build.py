@@ -45,8 +45,7 @@ def app(*, body_seconds: float = BODY_SECONDS) -> Application:
     # Celery is imported and builds the messages now, not at the first text
     wakeup.message(payloads.ANSWER_TASK, "")
     wakeup.message(payloads.RECEIPTS_TASK)
-    keys = Keys(chosen, environment)
-    reload_on_hangup(keys)
+    reload_on_hangup(keys := Keys(chosen, environment))
     application = WebhookApp(
         validator=Validator(chosen.webhook.public_url, signing(chosen, keys)),
         recipient=Recipient(
@@ -58,8 +57,8 @@ def app(*, body_seconds: float = BODY_SECONDS) -> Application:
         stuck_after_seconds=STUCK_AFTER_SECONDS,
         body_seconds=body_seconds,
     )
-    if not (chosen.logs.sentry_dsn or any(name.startswith("OTEL_") for name in variables)):
-        return application
-    from runtime import observe  # noqa: PLC0415 - only where it is asked for
+    if chosen.logs.sentry_dsn or any(name.startswith("OTEL_") for name in variables):
+        from runtime import observe  # noqa: PLC0415 - only where it is asked for
 
-    return observe.webhook(application, chosen, variables)
+        return observe.webhook(application, chosen, variables)
+    return application

@@ -23,12 +23,10 @@ from journal.states import PartState
 from runtime.isolation import isolated
 from sms.messages import address_of
 from sms.ports import MessageList
-from worker import absence, evidence, retry_policy, set_aside, telemetry
-from worker.delivery_failures import DeliveryFailures, text_of
+from worker import absence, delivery_failures, evidence, retry_policy, set_aside, statement, telemetry
 from worker.lease import LeaseKeeper
 from worker.missed import MissedTexts
 from worker.resend import Resends
-from worker.statement import RECENT_ROWS, Statement
 
 #: For how many people one sweep enqueues a wake-up task.
 SWEEP_LIMIT: Final = 200
@@ -112,7 +110,7 @@ class Reconciler:
         inbox: Inbox,
         journal_: Journal,
         message_list: MessageList,
-        aftermath: DeliveryFailures,
+        aftermath: delivery_failures.DeliveryFailures,
         terms: Terms,
         *,
         telemetry: telemetry.Telemetry = telemetry.SILENT,
@@ -130,7 +128,7 @@ class Reconciler:
             self._resends = Resends(
                 inbox, journal_, message_list, terms.resend, numbers=terms.numbers, telemetry=telemetry
             )
-        self._statement = Statement(
+        self._statement = statement.Statement(
             journal_, message_list, aftermath, numbers=terms.numbers, per_number=terms.per_number,
             redact=terms.redact, set_aside=self.set_aside,
         )  # fmt: skip
@@ -229,7 +227,7 @@ class Reconciler:
         turn = self._journal.turns.get(row.user_id, row.sid)
         if turn is None or turn.is_unreadable:
             return 0
-        if not self._inbox.texts.accept(text_of(turn)):
+        if not self._inbox.texts.accept(delivery_failures.text_of(turn)):
             return 0
         self._telemetry.emit(telemetry.repaired("unfinished", row.key))
         return 1
@@ -260,7 +258,7 @@ class Reconciler:
         The clock is read anew for each person: many people take minutes, and an entry's age counts from the moment at
         which its list was read.
         """
-        recent = self._journal.outbox.newest_parts(person, limit=RECENT_ROWS)
+        recent = self._journal.outbox.newest_parts(person, limit=statement.RECENT_ROWS)
         parts = [*recent, *(part for part in doubtful if part.key not in {other.key for other in recent})]
         listing = self._message_list.sent_to(
             address_of(person), for_the_last=evidence.window(doubtful, now=self._now())

@@ -14,9 +14,9 @@ from datetime import timedelta
 from typing import Final
 
 from conversation import errors
+from inbox import ports
 from inbox.errors import InboxAway
 from inbox.payloads import Who
-from inbox.ports import Inbox, Waiting
 from journal.model import STILL_STOPPED
 from journal.ports import Journal
 from journal.states import TurnState
@@ -44,7 +44,7 @@ class Visits:
 
     def __init__(  # noqa: PLR0913 - the parts of a visit, and what a test replaces
         self,
-        inbox: Inbox,
+        inbox: ports.Inbox,
         journal: Journal,
         intake: Intake,
         responder: Responder,
@@ -176,7 +176,7 @@ class Visits:
     def _is_long_enough(self, visit: Visit) -> bool:
         return self._stopping() or visit.turns >= VISIT_TURNS or visit.elapsed_seconds > VISIT_SECONDS
 
-    def _look(self, visit: Visit) -> Sequence[Waiting]:
+    def _look(self, visit: Visit) -> Sequence[ports.Waiting]:
         """Return the waiting entries, and one more to tell whether there are more.
 
         Unless every text gets a reply of its own, wait until the person has been quiet for a moment.

@@ -330,7 +330,7 @@ def spread(runs: Sequence[Run], most: int) -> Sequence[Run]:
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("most", [RUNS, pytest.param(100_000, marks=pytest.mark.long)])
 def test_each_condition_of_each_write_is_missed(decisive: dict[str, list[Run]], most: int) -> None:
-    """Try so many runs of a condition that none is known to miss, and of the others all up to the first that does."""
+    """Try so many runs of a condition that none misses, and of the others all up to the first that does."""
     conditions = {guard: runs for guard, runs in decisive.items() if guard not in script_guards()}
 
     unnoticed = {

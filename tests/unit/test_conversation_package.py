@@ -205,6 +205,7 @@ def test_the_package_imports_what_it_needs_and_no_more() -> None:
     assert {name for name in loaded if name.partition(".")[0] in ours - {"conversation"}} <= {
         "runtime",
         "runtime.errors",
+        "runtime.host",
     }
     foreign = {"celery", "kombu", "redis", "twilio", "pydantic", "starlette", "openai", "httpx", "click", "structlog"}
     assert {name.partition(".")[0] for name in loaded} & foreign == set()
