@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -28,7 +29,12 @@ class _Recording(Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         self._loader.exec_module(module)
-        import_module("recorder").install(module)
+        # by its file: a child of multiprocessing has its parent's path by now, in which this folder is not
+        here = spec_from_file_location("recorder", Path(__file__).with_name("recorder.py"))
+        assert here is not None
+        assert here.loader is not None
+        here.loader.exec_module(recorder := module_from_spec(here))
+        recorder.install(module)
 
 
 class _Finder(MetaPathFinder):
