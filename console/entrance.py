@@ -16,9 +16,10 @@ from console.asked import Asked, UnusableForm, form_of, local_path
 from console.desk import Desk
 from console.views import Views
 from inbox.errors import InboxAway
+from operations import metrics
 from operations.errors import BadRequest
 from operations.logins import Login
-from runtime import logs, metrics
+from runtime import logs
 
 #: Passwords that are verified at a time: each takes 64 MB.
 VERIFIED_AT_A_TIME: Final = 2
@@ -83,12 +84,12 @@ class Entrance:
         """Return the login; or None, with the reason and its status."""
         doors, address = self._desk.doors, self._desk.doors.address(request)
         if not await run_in_threadpool(doors.sessions.may_try, address):
-            metrics.CONSOLE_LOGINS.labels(outcome="limited").inc()
+            metrics.LOGINS.labels(outcome="limited").inc()
             log.warning("login limited", address=address)
             return None, "Too many attempts: wait five minutes.", TOO_MANY
         login = await to_thread.run_sync(doors.enter, name, password, limiter=self._verifying)
         if login is None:
-            metrics.CONSOLE_LOGINS.labels(outcome="refused").inc()
+            metrics.LOGINS.labels(outcome="refused").inc()
             await run_in_threadpool(self._note_refusal, name, address)
             return None, "Name or password is wrong.", FORBIDDEN
         return login, "", 200
@@ -108,7 +109,7 @@ class Entrance:
         token = doors.sessions.open(login)
         doors.sessions.forgive(address)
         self._desk.audit.end(entry, "done")
-        metrics.CONSOLE_LOGINS.labels(outcome="done").inc()
+        metrics.LOGINS.labels(outcome="done").inc()
         response = RedirectResponse(next_, status_code=SEE_OTHER, headers={"cache-control": "no-store"})
         doors.set_cookie(response, token)
         return response

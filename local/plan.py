@@ -110,15 +110,12 @@ def make_plan(given: Mapping[str, str], options: UpOptions) -> Plan:
             "beat", [], {**env, "METRICS_PORT": str(beat)}, answers=lambda: programs.http_answers(beat, "/livez")
         )
     )
-    processes.append(
-        programs.http(
-            "console", ports["console"], "/readyz", {**env, "METRICS_PORT": str(options.port_base + CONSOLE_METRICS)}
-        )
-    )
+    seen = options.port_base + CONSOLE_METRICS
+    processes.append(programs.http("console", ports["console"], "/readyz", {**env, "METRICS_PORT": str(seen)}))
     # Flower asks for the workers when it starts, so the workers start first
     last = [programs.http("flower", ports["flower"], "/healthcheck", env)]
     if "prometheus" in own:
-        targets = {"webhook": [ports["webhook"]], "worker": worker_metrics, "beat": [beat]}
+        targets = {"webhook": [ports["webhook"]], "worker": worker_metrics, "beat": [beat], "console": [seen]}
         last.append(prometheus.program(ports["prometheus"], options.data / "prometheus", targets, env))
 
     login = chosen.flower.basic_auth

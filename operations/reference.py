@@ -18,6 +18,7 @@ from typing import Any, Final, get_args, get_type_hints
 from prometheus_client import Metric
 from pydantic.fields import FieldInfo
 
+import operations.metrics  # noqa: F401 - declares the metric of the console
 import worker.metrics  # noqa: F401 - declares the metrics of workers and beat
 from cat import engines
 from conversation.models import Conversation

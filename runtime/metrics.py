@@ -54,9 +54,6 @@ OLDEST_WAITING_SECONDS = gauge("dadacat_oldest_waiting_seconds", "Age of the old
 SENDING_STOPPED = gauge("dadacat_sending_stopped", "1 while nothing is sent because Twilio refuses the account.")
 STOPPED = gauge("dadacat_stopped", "Open circuit breakers by scope, from account to destination.", ["scope"])
 STOPPED_PEOPLE = gauge("dadacat_stopped_people", "People who wait for an open circuit breaker, by scope.", ["scope"])
-CONSOLE_LOGINS = counter(
-    "dadacat_console_logins", "Attempts to log in to the console.", outcome=("done", "refused", "limited")
-)
 
 
 def registry() -> CollectorRegistry:
