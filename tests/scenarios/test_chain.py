@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from tests.conftest import ROOT, wait_until
+from tests.conftest import wait_until
 from tests.models import a_model
 from tests.scenarios.conftest import Tree
 from tests.scenarios.test_operate import dadacat
@@ -58,7 +58,6 @@ def test_the_first_hangs_the_second_breaks_and_a_cat_answers_in_time(
 
 def test_a_small_real_model_answers_on_the_whole_road(own_tree: Callable[..., Tree]) -> None:
     """Run `up --model local`: a real model answers by the real protocol, though with nonsense."""
-    assert (ROOT / ".venv" / "model" / "bin" / "python").exists(), "no small model is here: scripts/install dev"
     tree = own_tree(workers=1, options=["--model", "local"], REPLY_DEADLINE_SECONDS="120")
     person = "+15551119002"
 
