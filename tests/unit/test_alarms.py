@@ -340,6 +340,7 @@ def test_observe_reads_every_process_with_all_alarms(tmp_path: Path) -> None:
         "webhook": [f"127.0.0.1:{base}"],
         "worker": [f"127.0.0.1:{base + 10}", f"127.0.0.1:{base + 11}"],
         "beat": [f"127.0.0.1:{base + 9}"],
+        "console": [f"127.0.0.1:{base + 8}"],
     }
     assert not {"TWILIO_AUTH_TOKEN", "AWS_SECRET_ACCESS_KEY"} & set(last.environment)
     checked = subprocess.run(
