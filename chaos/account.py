@@ -19,21 +19,10 @@ from chaos.witness import Fault
 OFFENCES: Final = ("lost", "doubled", "swapped", "unexcused")
 
 
-@dataclass(slots=True)
-class Account:
+@dataclass(slots=True, kw_only=True)
+class Account(Verdict):
     """The sum of all rounds."""
 
-    texts: int = 0
-    answered: int = 0
-    #: Settled without a reply for an expected reason.
-    silent: int = 0
-    excused_from_order: int = 0
-    #: In doubt, and excused by a fault: text to its excuse.
-    held: dict[str, str] = field(default_factory=dict)
-    lost: list[str] = field(default_factory=list)
-    doubled: list[str] = field(default_factory=list)
-    swapped: list[str] = field(default_factory=list)
-    unexcused: list[str] = field(default_factory=list)
     #: How often each fault struck.
     faults: dict[str, int] = field(default_factory=dict)
     kills: int = 0
@@ -46,11 +35,6 @@ class Account:
     rows: Mapping[str, int] = field(default_factory=dict)
     rounds: int = 0
     over_time: Sequence[Sample] = ()
-
-    @property
-    def good(self) -> bool:
-        """Return whether no text is lost, doubled, out of order or in doubt without an excuse."""
-        return not any(getattr(self, offence) for offence in OFFENCES)
 
     def add(self, verdict: Verdict, faults: Sequence[Fault]) -> None:
         """Add a round."""
