@@ -11,16 +11,12 @@ from typing import Any, Final
 
 import redis
 
-from inbox import keys
-from inbox.budget import day_of
+from inbox import keys, spending
 from inbox.connection import translated
 from inbox.stopped import LISTED, Stopped, ask, listed
-from inbox.times import moment
 
 #: The texts of so many people are counted, of those who have waited the longest.
 COUNTED_PEOPLE: Final = 1000
-#: The two kinds of spending, as the fields of a day's and of a month's hash are called.
-KINDS: Final = ("model", "sms")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +33,7 @@ class Figures:
     #: Tasks in the queue.
     tasks: int = 0
     reports: int = 0
-    #: Millionths of a dollar by kind (`model`, `sms`) and period (`day`, `month`); empty: nothing is counted.
+    #: Millionths of a dollar by span (`day`, `month`) and kind (`model`, `sms`); empty: nothing is counted.
     spent: Mapping[tuple[str, str], int] = field(default_factory=dict)
     #: What was noted, by name, such as `held`.
     noted: Mapping[str, float] = field(default_factory=dict)
@@ -58,21 +54,17 @@ class RedisFigures:
         """Return the figures of this moment, in three round trips."""
         seconds, microseconds = self._redis.time()
         now_ms = int(seconds) * 1000 + int(microseconds) // 1000
-        day = day_of(moment(now_ms))
         with self._redis.pipeline(transaction=False) as pipe:
             pipe.zrange(keys.WAITING, 0, COUNTED_PEOPLE - 1, withscores=True)
             pipe.zcard(keys.WAITING)
             pipe.zcount(keys.AGENDA, "-inf", now_ms)
             pipe.llen(keys.QUEUE)
             pipe.xlen(keys.REPORTS)
-            pipe.hmget(keys.spent_on(day), KINDS)
-            pipe.hmget(keys.spent_in(day[:7]), KINDS)
+            spending.ask(pipe, now_ms)
             pipe.hgetall(keys.FIGURES)
             pipe.zrange(keys.CIRCUITS, 0, LISTED - 1)
             waiting, people, due, tasks, reports, of_day, of_month, noted, circuits = pipe.execute()
         texts, stopped, info = self._more([who for who, _ in waiting], [key.decode() for key in circuits])
-        spent = {(kind, "day"): value for kind, value in zip(KINDS, of_day, strict=True)}
-        spent |= {(kind, "month"): value for kind, value in zip(KINDS, of_month, strict=True)}
         return Figures(
             oldest_waiting_seconds=max(0.0, (now_ms - waiting[0][1]) / 1000) if waiting else 0.0,
             stopped=stopped,
@@ -81,7 +73,7 @@ class RedisFigures:
             due=due,
             tasks=tasks,
             reports=reports,
-            spent={name: int(value) for name, value in spent.items() if value is not None},
+            spent=spending.told(of_day, of_month),
             noted={name.decode(): float(value) for name, value in noted.items()},
             memory_bytes=info.get("used_memory"),
             memory_limit_bytes=info.get("maxmemory"),

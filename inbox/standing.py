@@ -8,19 +8,15 @@ from typing import Any, Final
 
 import redis
 
-from inbox import keys
-from inbox.budget import day_of
+from inbox import keys, spending
 from inbox.connection import translated
 from inbox.payloads import Who
 from inbox.ports import Place
 from inbox.stopped import Stopped
-from inbox.times import moment
 from sms.ports import Scope
 
 #: So many people who wait are listed, those who wait longest first; a page shows no more.
 LISTED_PEOPLE: Final = 200
-#: The two kinds of spending, as the fields of a day's and of a month's hash are called.
-KINDS: Final = ("model", "sms")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,25 +87,17 @@ def read(client: redis.Redis, stopped: Sequence[Stopped]) -> Standing:
     """Read what stands in Redis, in three round trips. `stopped`: the open circuits."""
     seconds, microseconds = client.time()
     now_ms = int(seconds) * 1000 + int(microseconds) // 1000
-    day = day_of(moment(now_ms))
     with client.pipeline(transaction=False) as pipe:
         pipe.zrange(keys.WAITING, 0, LISTED_PEOPLE - 1, withscores=True)
         pipe.zcard(keys.WAITING)
         pipe.llen(keys.QUEUE)
         pipe.xlen(keys.REPORTS)
         pipe.zcard(keys.AGENDA)
-        pipe.hmget(keys.spent_on(day), KINDS)
-        pipe.hmget(keys.spent_in(day[:7]), KINDS)
+        spending.ask(pipe, now_ms)
         oldest, people, wake_ups, reports, agenda, of_day, of_month = pipe.execute()
-    spent = {
-        (span, kind): int(value)
-        for span, values in (("day", of_day), ("month", of_month))
-        for kind, value in zip(KINDS, values, strict=True)
-        if value is not None
-    }
     return Standing(
         now_ms=now_ms, waiting=_people(client, oldest, stopped), people=int(people), wake_ups=int(wake_ups),
-        reports=int(reports), agenda=int(agenda), spent=spent,
+        reports=int(reports), agenda=int(agenda), spent=spending.told(of_day, of_month),
     )  # fmt: skip
 
 

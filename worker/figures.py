@@ -62,7 +62,7 @@ def show(figures: Figures) -> None:
     metrics.DUE_PEOPLE.set(figures.due)
     metrics.WAKE_UP_TASKS.set(figures.tasks)
     metrics.WAITING_REPORTS.set(figures.reports)
-    for (kind, period), spent in figures.spent.items():
+    for (period, kind), spent in figures.spent.items():
         metrics.SPENT.labels(kind=kind, period=period).set(spent / MICRO)
     for name, value in figures.noted.items():
         if name in _NOTED:
