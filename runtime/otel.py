@@ -39,6 +39,8 @@ _KEPT: Final = frozenset(
         "messaging.message.id", "messaging.destination", "messaging.system", "error.type", "exception.type",
     }
 )  # fmt: skip
+#: Errors by which DynamoDB answers that another write came first: part of the protocol, no failure.
+_ANSWERS: Final = ("ConditionalCheckFailedException", "TransactionCanceledException")
 _KINDS: Final = {"internal": SpanKind.INTERNAL, "client": SpanKind.CLIENT, "consumer": SpanKind.CONSUMER}
 #: The exporters that speak OTLP, by `OTEL_EXPORTER_OTLP_PROTOCOL`. The extra installs the one over HTTP.
 _PROTOCOLS: Final = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
@@ -210,12 +212,17 @@ def _discreet(span: ReadableSpan) -> ReadableSpan:
         events=[Event(event.name, _kept(event.attributes), event.timestamp) for event in span.events],
         links=[Link(link.context) for link in span.links],
         kind=span.kind,
-        # its description is the error's message
-        status=Status(span.status.status_code) if span.status.status_code is not StatusCode.UNSET else span.status,
+        status=_status(span),
         start_time=span.start_time,
         end_time=span.end_time,
         instrumentation_scope=span.instrumentation_scope,
     )
+
+
+def _status(span: ReadableSpan) -> Status:
+    """Return the status without its description, the error's message; a refused condition is an answer."""
+    errors = (str((event.attributes or {}).get("exception.type", "")) for event in span.events)
+    return Status(StatusCode.UNSET if any(error.endswith(_ANSWERS) for error in errors) else span.status.status_code)
 
 
 def _kept(facts: Mapping[str, AttributeValue] | None) -> dict[str, AttributeValue]:

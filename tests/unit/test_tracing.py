@@ -13,7 +13,9 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
+import boto3
 import pytest
+from botocore.exceptions import ClientError
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -194,6 +196,28 @@ def test_what_a_library_puts_into_a_span_stays_here(exported: Exported) -> None:
     assert [dict(event.attributes or {}) for event in left.events] == [{}, {"exception.type": "KeyError"}]
     assert WORD not in left.to_json()
     assert ANN[1:] not in left.to_json()
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("ConditionalCheckFailedException", StatusCode.UNSET),
+        ("TransactionCanceledException", StatusCode.UNSET),
+        ("ResourceNotFoundException", StatusCode.ERROR),
+    ],
+)
+def test_a_condition_that_dynamodb_refuses_is_no_failure(exported: Exported, code: str, status: StatusCode) -> None:
+    client = boto3.client("dynamodb", region_name="us-east-1", endpoint_url="http://127.0.0.1:9")
+    refusal: Any = client.exceptions.from_code(code)  # Any: botocore makes the class
+
+    with suppress(ClientError), trace.get_tracer("a library").start_as_current_span("DynamoDB.UpdateItem"):
+        raise refusal({"Error": {"Code": code, "Message": WORD}}, "UpdateItem")
+
+    [left] = exported()
+    assert left.status.status_code is status
+    assert [dict(event.attributes or {}) for event in left.events] == [
+        {"exception.type": f"botocore.errorfactory.{code}"}
+    ]
 
 
 def test_a_call_that_no_text_and_no_task_caused_is_no_trace(exported: Exported) -> None:
