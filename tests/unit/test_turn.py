@@ -45,7 +45,7 @@ def dies_of(room: Room, words: str) -> Callable[[], None]:
 
 
 def deaths_until_served(room: Room) -> list[int]:
-    """Serve every half minute, whatever dies, until no text waits; return when workers died, in milliseconds."""
+    """Serve every half minute until no text waits; return when workers died, in milliseconds."""
     deaths = []
     while room.inbox.texts.oldest_waiting_ms() is not None:
         try:
