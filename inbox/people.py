@@ -34,12 +34,13 @@ class RedisPeople:
     @translated()
     def forget(self, who: Who, user_id: str) -> int:
         """Delete everything that Redis holds of a person; return the item count."""
-        removed = forget_reports(self._redis, user_id)
+        removed = forget_reports(self._redis, who, user_id)
         names = _names(who)
         for pattern in _patterns(who):
             names += [name.decode() for name in self._redis.scan_iter(match=pattern, count=1000)]
         for day in self._redis.scan_iter(match=keys.spent_on("*"), count=1000):
-            removed += int(self._redis.hdel(day, *keys.fields_of(who)))
+            theirs = [field for field, _ in self._redis.hscan_iter(day, match=f"*:{who}", count=1000)]
+            removed += int(self._redis.hdel(day, *theirs)) if theirs else 0
         removed += int(self._redis.delete(*names))
         for name in (keys.AGENDA, keys.WAITING):
             removed += int(self._redis.zrem(name, who))

@@ -59,6 +59,11 @@ def worker() -> Worker:
         return _built()
 
 
+def built() -> Worker | None:
+    """Return this process's worker, if it was built."""
+    return _built() if _built.cache_info().currsize else None
+
+
 def rebuild() -> None:
     """Forget what was built: a forked process must not share its parent's connections."""
     _built.cache_clear()
