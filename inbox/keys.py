@@ -16,8 +16,10 @@ QUEUE: Final = "doorbells"
 AGENDA: Final = "agenda"
 #: Sorted set, who -> arrival of the oldest unanswered text in milliseconds.
 WAITING: Final = "waiting"
-#: Hash, who -> user id, such as `+15551230001`; until the person has neither a text nor a row that needs it.
+#: Hash, who -> user id, such as `+15551230001`; for `inbox.times.IDENTITY_KEPT` after the person's last visit.
 PEOPLE: Final = "people"
+#: Sorted set, who -> end of the last visit that left nothing waiting, in milliseconds; for as long.
+SERVED: Final = "served"
 #: String, set by the first sweep; missing: Redis was emptied.
 EPOCH: Final = "epoch"
 

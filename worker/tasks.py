@@ -113,6 +113,7 @@ def sweep() -> None:
         with isolated("step", "figures", worker.reconciler.set_aside):
             worker.count_journal()
         worker.circuit.tidy()
+        worker.inbox.people.forget_idle()
         worker.receipts.drain()
 
 
