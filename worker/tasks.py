@@ -69,7 +69,7 @@ def _worker() -> Iterator[Worker]:
 @shared_task(name=payloads.ANSWER_TASK)
 def answer(who: str) -> None:
     """Answer this person's waiting texts. `who` is the hash of the user id."""
-    with _worker() as worker:
+    with _worker() as worker, process.slow_start().place():
         worker.visits.serve(Who(who))
 
 
