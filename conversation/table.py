@@ -232,6 +232,7 @@ class DynamoDB:
     `prepare` is called once, before the first operation on rows; if it raises, the next operation calls it again.
     `endpoint_url`: the server's address; None: as boto3 finds it (`AWS_ENDPOINT_URL`, or AWS).
     `connections`: how many are kept open; with fewer than calling threads, some calls make one of their own.
+    `attempts`: at one call, the first included.
     """
 
     def __init__(
@@ -240,6 +241,7 @@ class DynamoDB:
         region_name: str,
         endpoint_url: str | None = None,
         connections: int = POOL_CONNECTIONS,
+        attempts: int = ATTEMPTS,
         prepare: Callable[[Admin], None] = lambda _: None,
     ) -> None:
         self._prepare = prepare
@@ -247,6 +249,7 @@ class DynamoDB:
         self._region_name = region_name
         self._endpoint_url = endpoint_url
         self._connections = connections
+        self._attempts = attempts
         self._lock = threading.RLock()
         self._made: DynamoDBClient | None = None
 
@@ -265,7 +268,7 @@ class DynamoDB:
                             connect_timeout=CONNECT_TIMEOUT_SECONDS,
                             read_timeout=READ_TIMEOUT_SECONDS,
                             # given here, so that neither AWS_MAX_ATTEMPTS nor a profile changes them
-                            retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
+                            retries={"total_max_attempts": self._attempts, "mode": "standard"},
                             max_pool_connections=self._connections,
                             tcp_keepalive=True,
                             # the requests are built below and covered by tests; checking each costs CPU
@@ -359,6 +362,12 @@ class DynamoDB:
         """Return what DynamoDB says of a table. Raises `TableMissing`, `StoreRefuses`, `StoreAway`."""
         with _translated(name):
             return self.client.describe_table(TableName=name)["Table"]
+
+    def expiry(self, name: str) -> str | None:
+        """Return the attribute after whose time rows are deleted; None: they stay. Raises as `described`."""
+        with _translated(name):
+            answer = self.client.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
+        return answer.get("AttributeName") if answer.get("TimeToLiveStatus") in ("ENABLED", "ENABLING") else None
 
     def create(self, definition: CreateTableInputTypeDef) -> None:
         """Create a table, unless another process just did. Raises `TableMissing` without the permission."""
