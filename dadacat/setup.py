@@ -197,9 +197,9 @@ def settings(*, markdown: bool, as_json: bool) -> None:
     if markdown and as_json:
         raise click.UsageError("--markdown and --json are two forms: choose one")
     if markdown:
-        from operations import reference
+        from operations import settings_page
 
-        for line in reference.settings_markdown().splitlines():
+        for line in settings_page.markdown().splitlines():
             echo(line)
         return
     load_settings(twilio=True, prices=True, tree=True, stores=False)
