@@ -15,12 +15,13 @@ from datetime import datetime, timedelta
 
 from conversation import limits, schema, transcript, window
 from conversation.contention import CONTENTION_SECONDS, until_it_holds
+from conversation.dynamodb import POOL_CONNECTIONS, DynamoDB
 from conversation.entries import PAGE, Page
 from conversation.errors import ConditionFailed, Fenced
 from conversation.memory_table import MemoryTables
 from conversation.models import Conversation, Message, in_milliseconds
 from conversation.rewrite import rewrite
-from conversation.table import POOL_CONNECTIONS, DynamoDB, Tables
+from conversation.table import Tables
 from conversation.transcript import Transcript
 from runtime.host import REAL, Host
 

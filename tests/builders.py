@@ -11,8 +11,8 @@ from cat import recall
 from cat.chain import Cat
 from cat.ports import Engine
 from conversation import entries
+from conversation.dynamodb import DynamoDB
 from conversation.storage import DynamoDBStorage
-from conversation.table import DynamoDB
 from inbox.ports import Place
 from inbox.stopped import Stopped
 from journal.model import Turn

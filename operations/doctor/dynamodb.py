@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from conversation import schema
+from conversation.dynamodb import DynamoDB
 from conversation.errors import StoreAway, StoreRefuses, TableMissing
-from conversation.table import DynamoDB
 from operations.doctor.findings import Result, ok, warning, wrong
 from runtime.settings import Settings
 
