@@ -124,8 +124,8 @@ def test_all_attempts_at_a_call_end_before_a_lease_does() -> None:
 
 
 def test_a_store_that_takes_no_connection_or_says_nothing_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "CONNECT_TIMEOUT_SECONDS", 0.2)
-    monkeypatch.setattr(table, "READ_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(dynamodb, "CONNECT_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(dynamodb, "READ_TIMEOUT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         started_at = time.monotonic()
 
