@@ -61,7 +61,7 @@ def text(*, body: str, person: str, to: str, wait: float, as_json: bool) -> None
     came in time; 3: none will come, and the reason is printed.
     """
     from operations import telephone
-    from runtime.settings import TWILIO_API
+    from runtime.settings.sections import TWILIO_API
 
     base_url = load_settings(tree=True, stores=False).twilio.api_base_url
     if base_url == TWILIO_API:

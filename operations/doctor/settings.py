@@ -7,7 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from operations.doctor.findings import Result, ok, warning
-from runtime.settings import RedisSettings, Settings
+from runtime.settings import Settings
+from runtime.settings.sections import RedisSettings
 
 
 def check_compose(chosen: Settings) -> Iterator[Result]:

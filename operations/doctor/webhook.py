@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from operations.doctor.findings import TIMEOUT_SECONDS, Result, ok, warning, wrong
-from runtime.settings import TWILIO_API, Settings
+from runtime.settings import Settings
+from runtime.settings.sections import TWILIO_API
 from sms import signature
 
 
