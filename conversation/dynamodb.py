@@ -209,7 +209,7 @@ class DynamoDB:
 
 
 def _send_all(request: Any, send: Callable[[Any], Any]) -> None:  # Any: boto3's own shapes
-    """Send a batch until nothing of it is left; `send` returns what is. Raises `StoreAway` if that takes too long."""
+    """Send a batch until nothing of it is left; `send` returns what is. Raises `StoreAway`."""
     deadline = time.monotonic() + BATCH_SECONDS
     while True:
         with translated(*request):
