@@ -17,6 +17,8 @@ class Threads(Executor):
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Begin a call."""
         future = Future[T]()
+        # begun from here on, so that a caller who waits no longer cannot cancel it
+        future.set_running_or_notify_cancel()
 
         def run() -> None:
             try:
