@@ -153,7 +153,7 @@ ANY_HOUR = re.compile(
 @pytest.mark.parametrize(
     ("person", "text", "holds", "lacks"),
     [
-        ("+15551230001", "i smell gas and i feel dizzy", "all out", "lock"), ("+15551230001", "my house is on fire", "911 from outside", "lock"),
+        ("+15551230001", "i smell gas and i feel dizzy", "all out", "a lock"), ("+15551230001", "my house is on fire", "911 from outside", "a lock"),
         ("+4930123456", "es riecht überall nach gas", "alle raus", "tür, die"), ("+33612345678", "ma maison brûle", "sortez", "clé"),
         ("+34612345678", "se quema mi casa", "salgan", "llave"), ("+819012345678", "家が火事です", "119", "110"), ("+8613812345678", "我家着火了", "119", "110"),
         ("+5511912345678", "minha casa está pegando fogo", "193", "190"), ("+56912345678", "se quema mi casa", "132", "133"),
