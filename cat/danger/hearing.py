@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from cat.danger import patterns
-from cat.danger.model import CALM, Danger, Ear, Kind, Tier, deaf
+from cat.danger.model import ACUTE, CALM, Danger, Ear, Tier, deaf
 
 #: Scores from which a text is possible or certain by its meaning alone; chosen by cross-validation.
 POSSIBLE_SCORE, CERTAIN_SCORE = 0.12, 0.55
@@ -56,7 +56,7 @@ def _hear_piece(text: str, ear: Ear, *, wary: bool) -> Danger:
     if meaning is None:
         return by_wording
     possible, certain = (WARY_POSSIBLE_SCORE, WARY_CERTAIN_SCORE) if wary else (POSSIBLE_SCORE, CERTAIN_SCORE)
-    is_long_ago = meaning.kind in {Kind.MEDICAL, Kind.EMERGENCY} and patterns.is_answer("past", whole)
+    is_long_ago = meaning.kind in ACUTE and patterns.is_answer("past", whole)
     if patterns.is_answer("laughs", whole) or is_long_ago:
         possible, certain = certain, AMBIGUOUS_CERTAIN_SCORE
     tier = Tier.CERTAIN if meaning.score >= certain else Tier.POSSIBLE if meaning.score >= possible else Tier.CALM

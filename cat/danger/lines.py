@@ -8,14 +8,15 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
+from cat.danger.model import ACUTE
 from cat.danger.numbers import Help, Number
 
 #: The language of a person whose own has no lines.
 _DEFAULT: Final = "en"
 #: The words of the language for each way to reach a number.
 _WAYS: Final[Mapping[str, str]] = {"call": "call", "text": "text", "call or text": "both"}
-#: Lines for a kind of danger; the other names are of moments, and need no second number.
-_KINDS: Final = frozenset({"emergency", "medical", "despair", "violence", "child", "threat", "again"})
+#: What a language without a line of this name says instead; of any other name `two`.
+_INSTEAD: Final[Mapping[str, str]] = {"emergency": "one", "medical": "one", "reset": "hurry"}
 
 
 def languages() -> Sequence[str]:
@@ -33,16 +34,16 @@ def line(name: str, help_: Help, language: str, said: Collection[str] = ()) -> s
 def every_line(kind: str, help_: Help, language: str) -> list[str]:
     """Return all lines that a danger of this kind can get, for tests and proofreading."""
     words = _table()[language]
-    names = (kind, "possible", "again", "unanswered", "stay", "calm", "reset")
+    moments = ("hurry", "wait") if kind in ACUTE else ("again", "stay", "calm")
+    names = (kind, "possible", "unanswered", "reset", *moments)
     return [_fill(form, help_, words) for name in names for form in _forms(name, help_, words)]
 
 
 def _forms(name: str, help_: Help, words: Mapping[str, Any]) -> Sequence[str]:  # Any: TOML's own types
-    forms: Sequence[str] = words.get(name) or (words["two"] if name in _KINDS else words["stay"])
-    if help_.right.number == help_.emergency.number and any("{emergency}" in form for form in forms):
-        one: Sequence[str] = words["one"]
-        return forms if name == "unanswered" else one
-    return forms
+    forms: Sequence[str] = words.get(name) or words[_INSTEAD.get(name, "two")]
+    needs_two = name != "unanswered" and any("{emergency}" in form for form in forms)
+    one: Sequence[str] = words["one"]
+    return one if needs_two and help_.right.number == help_.emergency.number else forms
 
 
 def _fill(form: str, help_: Help, words: Mapping[str, Any]) -> str:  # Any: the same

@@ -18,8 +18,10 @@ class Tier(IntEnum):
 class Kind(StrEnum):
     """What the danger is; it decides the number to call."""
 
-    #: Fire, an accident, a plain cry for help: any service.
+    #: An intruder, an accident, a plain cry for help: any service.
     EMERGENCY = "emergency"
+    #: Fire, smoke, gas: the person must get out, and call from outside.
+    FIRE = "fire"
     #: An ambulance is needed.
     MEDICAL = "medical"
     #: The person thinks of suicide or harms their own body.
@@ -30,6 +32,10 @@ class Kind(StrEnum):
     CHILD = "child"
     #: The person may harm others.
     THREAT = "threat"
+
+
+#: What cannot wait: no line may soothe, and there is one number.
+ACUTE: Final = frozenset({Kind.EMERGENCY, Kind.FIRE, Kind.MEDICAL})
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ def numbers_for(country: str, language: str) -> str:
 
     `country` is such as `GB`, and `language` such as `en`. An example: `emergency: call 999; despair: call 116 123`.
     """
-    kinds = ("emergency", "medical", "despair", "violence", "child")
+    kinds = ("emergency", "fire", "medical", "despair", "violence", "child")
     found = {kind: _number(country, kind, language) for kind in kinds}
     return "; ".join(
         f"{kind}: {number.by} {number.number}"

@@ -19,8 +19,8 @@ _YOUNG: Final = re.compile(
     r"(?:[5-9]|1[0-7])\b(?!\s*(?:minutes|hours|years? (?:into|at)|euros?|dollars?|minuten|stunden|km|%|percent|min))"
     r"|\b(?:i'?m|i am) a (?:kid|child)\b|\b(?:мне|我今年)\s*(?:[5-9]|1[0-7])\b|(?:[5-9]|1[0-7])歳です"
 )
-#: Kinds in the order in which they are tried: who needs an ambulance needs it first.
-_ORDER: Final = (Kind.CHILD, Kind.MEDICAL, Kind.DESPAIR, Kind.EMERGENCY, Kind.VIOLENCE, Kind.THREAT)
+#: Kinds in the order in which they are tried: who must leave a house leaves it first, then comes the ambulance.
+_ORDER: Final = (Kind.FIRE, Kind.CHILD, Kind.MEDICAL, Kind.DESPAIR, Kind.EMERGENCY, Kind.VIOLENCE, Kind.THREAT)
 
 
 def hear(text: str) -> Danger:

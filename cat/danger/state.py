@@ -54,9 +54,11 @@ class State:
     def to_json(self) -> str:
         """Return the state as it is stored."""
         danger = self.danger
+        # an older program knows no fire
+        kind = Kind.EMERGENCY if danger.kind is Kind.FIRE else danger.kind
         return json.dumps(
             {
-                "tier": int(danger.tier), "kind": str(danger.kind), "young": danger.young,
+                "tier": int(danger.tier), "kind": str(kind), "fire": danger.kind is Kind.FIRE, "young": danger.young,
                 "heard": self.heard_ms, "calm": self.calm, "excepted": self.excepted_ms,
             },
             separators=(",", ":"),
@@ -67,8 +69,11 @@ class State:
         """Read a stored state; anything else is none."""
         try:
             values = json.loads(stored) if stored else {}
+            if not values:
+                return cls()
+            kind = Kind.FIRE if values.get("fire") else Kind(values["kind"])
             return cls(
-                danger=Danger(Tier(values["tier"]), Kind(values["kind"]), bool(values["young"])) if values else CALM,
+                danger=Danger(Tier(values["tier"]), kind, bool(values["young"])),
                 heard_ms=int(values.get("heard", 0)),
                 calm=int(values.get("calm", 0)),
                 excepted_ms=int(values.get("excepted", 0)),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from cat.danger import hearing, language, lines, numbers, patterns
-from cat.danger.model import CALM, Danger, Ear, Tier, deaf
+from cat.danger import hearing, lines, numbers, patterns
+from cat.danger.model import ACUTE, CALM, Danger, Ear, Tier, deaf
 from cat.danger.state import CALM_TEXTS, State
+from cat.poet import tongue
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,13 +48,18 @@ class Alert:
     @cached_property
     def language(self) -> str:
         """Return the language of the reply."""
-        country = numbers.country_of(self.person)
-        return language.language_of(" ".join(self.texts), country, [*reversed(self.earlier)])
+        return tongue.language_of(" ".join(self.texts), reversed(self.earlier), person=self.person)
+
+    @property
+    def matter(self) -> Danger:
+        """Return the danger that the line is about: one that cannot wait is not put aside by a doubt."""
+        is_kept = self.before.lasts(self.now_ms) and self.before.danger.kind in ACUTE and not self.is_certain
+        return self.heard if self.heard.tier and not is_kept else self.before.danger
 
     @cached_property
     def help(self) -> numbers.Help:
         """Return whom the person should call."""
-        danger = self.heard if self.heard.tier else self.before.danger
+        danger = self.matter
         young = danger.young or any(patterns.is_young(patterns.normal(text)) for text in self.earlier)
         return numbers.help_for(self.person, Danger(danger.tier, danger.kind, young), self.language)
 
@@ -66,12 +72,15 @@ class Alert:
         lasts = self.before.lasts(self.now_ms)
         if lasts and patterns.is_answer("unanswered", plain):
             return "unanswered"
-        if self.is_certain:
-            # another kind than before needs its own number, and the same kind no second speech
-            return "again" if lasts and self.before.danger.kind is self.heard.kind else str(self.heard.kind)
+        # another kind than before needs its own number, and the same kind no second speech
+        if self.is_certain and not (lasts and self.before.danger.kind is self.heard.kind):
+            return str(self.heard.kind)
         if not lasts:
             return "possible"
-        return "stay" if self.heard.tier or patterns.is_answer("stay", plain) else "calm"
+        is_asked = self.heard.tier or patterns.is_answer("stay", plain)
+        if self.matter.kind in ACUTE:
+            return "hurry" if is_asked else "wait"
+        return "again" if self.is_certain else "stay" if is_asked else "calm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +103,9 @@ class Watch:
     def _hear(self, texts: Sequence[str], before: State, now_ms: int) -> Danger:
         plain = patterns.normal(" ".join(texts))
         if before.asks(now_ms) and patterns.is_answer("real", plain):
-            return Danger(Tier.CERTAIN, before.danger.kind, before.danger.young)
+            return replace(before.danger, tier=Tier.CERTAIN)
+        if before.asks(now_ms) and patterns.is_answer("unsure", plain):
+            return before.danger
         heard = hearing.hear(texts, self.ear, wary=before.lasts(now_ms))
         return CALM if heard.tier is not Tier.CERTAIN and patterns.is_answer("joke", plain) else heard
 

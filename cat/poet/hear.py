@@ -90,7 +90,7 @@ def _wordless(scene: Scene) -> Act | None:
 
 
 def _foreign(scene: Scene) -> Act | None:
-    if tongue.script_of(scene.said) == "foreign":
+    if tongue.script_of(scene.said) not in {"", "ja"}:
         return Act("foreign")
     return None
 

@@ -13,7 +13,11 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
+from cat.poet import words
 from cat.poet.kinds import kinds
+
+#: The languages with a lexicon.
+LANGUAGES: Final = (*words.FULL, *words.SMALL, "ja")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,9 @@ _CASES: Final = {"de": ("thing", "thing_acc", "thing_dat"), "fr": ("thing", "thi
 
 @cache
 def lexicon(language: str) -> Lexicon:
-    """Return the lexicon of a language; its file is read once."""
+    """Return the lexicon of a language, and the English one if it has none; its file is read once."""
+    if language not in LANGUAGES:
+        return lexicon("en")
     given = tomllib.loads(files("cat").joinpath("lexicon", f"{language}.toml").read_text(encoding="utf-8"))
     cases = _CASES.get(language, ("thing",))
     return Lexicon(

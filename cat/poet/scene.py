@@ -150,7 +150,7 @@ def scene_of(heard: Heard) -> Scene:
     ]
     known = {noun.word for noun in here}
     return Scene(
-        words=lexicon(language if language != "foreign" else "en"),
+        words=lexicon(language),
         said=said,
         plain=plain,
         nouns=here or ([noun for noun in earlier if not noun.plural][:1] if pointing and "?" in said else []),

@@ -1,12 +1,16 @@
-"""Which language a text is in, by the frequency of its words, the texts before and the country."""
+"""Which language a text is in, by its script, the frequency of its words, the texts before and the country.
+
+The poet and the lines for a person in danger are both told by it.
+"""
 
 from __future__ import annotations
 
 import math
 import re
-import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
+
+import regex
 
 from cat.poet import chat, speech, words
 
@@ -33,24 +37,37 @@ COUNTRIES: Final = {
     "nl": ("+31",),
     "pl": ("+48",),
     "tr": ("+90",),
+    "ja": ("+81",),
 }  # fmt: skip
+#: Languages by the script that tells them, and what a script of no other row gives. Kana come before Han.
+_SCRIPTS: Final[Mapping[str, str]] = {
+    "ja": r"[\p{Hiragana}\p{Katakana}]",
+    "zh": r"\p{Han}",
+    "ar": r"\p{Arabic}",
+    "hi": r"\p{Devanagari}",
+    "ru": r"\p{Cyrillic}",
+    "foreign": r"\p{L}",
+}
+_LATIN: Final = regex.compile(r"\p{Latin}")
+_LETTER: Final = regex.compile(r"\p{L}")
 _ELISION: Final = re.compile(r"^(?:[cdjlmnst]|qu|jusqu|lorsqu|puisqu)'(?=\w)")
 
 
 def language_of(text: str, before: Iterable[str] = (), *, person: str = "") -> str:
-    """Return the language of a text, such as `en`.
+    """Return the language of a text, such as `en`; `foreign` for a script of none that is known.
 
     `before` holds the person's earlier texts, newest first; `person` is the address, for its country.
     """
-    script = script_of(text)
+    home, texts = language_at(person), (text, *before)
+    script = script_of(next(filter(_LETTER.search, texts), ""))
     if script:
-        return script
+        # a text of Chinese characters alone is Japanese from Japan
+        return "ja" if (script, home) == ("zh", "ja") else script
     scores = dict.fromkeys((*words.FULL, *words.SMALL), 0.0)
     scores["en"] += _DEFAULT
-    home = language_at(person)
     if home in scores:
         scores[home] += _PRIOR
-    for weight, source in zip(_WEIGHTS, (text, *before), strict=False):
+    for weight, source in zip(_WEIGHTS, texts, strict=False):
         if script_of(source):
             continue
         for language, evidence in _evidence(source).items():
@@ -68,11 +85,11 @@ def language_at(person: str) -> str:
 
 
 def script_of(text: str) -> str:
-    """Return `ja` for Japanese, `foreign` for another script than Latin; empty for Latin or no letters."""
-    letters = [unicodedata.name(character, "").partition(" ")[0] for character in text if character.isalpha()]
-    if not letters or 2 * sum(name == "LATIN" for name in letters) >= len(letters):
+    """Return the language that a script tells, or `foreign`; empty for Latin or no letters."""
+    letters = len(_LETTER.findall(text))
+    if 2 * len(_LATIN.findall(text)) >= letters:
         return ""
-    return "ja" if any(name in {"HIRAGANA", "KATAKANA"} for name in letters) else "foreign"
+    return next(language for language, script in _SCRIPTS.items() if regex.search(script, text))
 
 
 def tokens(text: str) -> list[str]:

@@ -46,7 +46,9 @@ class WordList:
 
 @cache
 def word_list(language: str) -> WordList:
-    """Return the list of a language; its file is read once."""
+    """Return the list of a language; its file is read once. A language without a list has no words."""
+    if language not in (*FULL, *SMALL):
+        return WordList({}, {})
     places: dict[str, int] = {}
     tags: dict[str, str] = {}
     text = files("cat.poet").joinpath("words", f"{language}.txt").read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 #: What the cat says, and how it shall say it.
 THE_CATS_OWN = {"docs/gallery.md", "cat/persona.md", "cat/persona.py", "cat/gallery.py"}
 #: Tables of data, one row a line.
-TABLES = {"tests/hostile.py", "tests/unit/test_dada.py", "tests/unit/test_danger.py", "tests/unit/test_keywords.py"}
+TABLES = {"tests/hostile.py", *(f"tests/unit/test_{name}.py" for name in ("dada", "danger", "keywords", "tongue"))}
 
 
 def _name(path: Path) -> str:

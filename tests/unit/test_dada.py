@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cat import gallery
 from cat.engines.dada import Dada
-from cat.poet import choose, cutup, speech, spelling, sums, tongue, words
+from cat.poet import choose, cutup, speech, spelling, sums, words
 from cat.poet.kinds import kinds
 from cat.poet.lexicon import Lexicon, lexicon
 from cat.poet.scene import may_play
@@ -186,31 +186,6 @@ def test_what_was_said_before_comes_back() -> None:
     replies = [said("it rains on the piano", seed=f"SM{n}", history=history) for n in range(300)]
 
     assert any("trombone" in line or "orchestra" in line for line in replies)
-
-
-@pytest.mark.parametrize(
-    ("text", "language"),
-    [
-        ("my dog eats shoes", "en"), ("he has a boat", "en"), ("no", "en"), ("how are you", "en"), ("i'm bored", "en"), ("hallo katze", "de"),
-        ("mein hund frisst schuhe", "de"), ("ich bin müde", "de"), ("kartoffeln", "de"), ("moin", "de"), ("bonjour le chat", "fr"), ("j'ai faim", "fr"),
-        ("il pleut", "fr"), ("je me coupe", "fr"), ("oui", "fr"), ("d'accord", "fr"), ("mon chien mange des chaussures", "fr"), ("hola gato", "es"),
-        ("quiero dormir", "es"), ("mi perro come zapatos", "es"), ("tengo hambre", "es"), ("ciao, come stai?", "it"), ("obrigado", "pt"),
-        ("welterusten", "nl"), ("dziękuję", "pl"), ("teşekkürler", "tr"), ("ありがとう", "ja"), ("привет", "foreign"),
-    ],
-)  # fmt: skip
-def test_the_language_of_a_text_is_heard(text: str, language: str) -> None:
-    assert tongue.language_of(text) == language
-
-
-@pytest.mark.parametrize(
-    ("person", "text", "language"),
-    [("+33612345678", "non", "fr"), ("+393331234567", "ciao", "it"), ("+4930123456", "ok", "de"), ("+34612345678", "no", "es"),
-     ("whatsapp:+4930123456", "pizza", "de"), ("+15551230001", "ok", "en")],
-)  # fmt: skip
-def test_the_country_of_the_telephone_decides_where_a_word_could_be_any_languages(
-    person: str, text: str, language: str
-) -> None:
-    assert tongue.language_of(text, person=person) == language
 
 
 def test_a_text_that_could_be_any_language_is_answered_in_the_one_before() -> None:

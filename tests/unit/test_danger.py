@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,7 @@ import pytest
 from benchmarks import danger as measured
 from cat import grave
 from cat.danger import gate, hearing, lines, numbers, patterns, vectors
-from cat.danger.model import Danger, Ear, Kind, Tier, deaf
+from cat.danger.model import ACUTE, Danger, Ear, Kind, Tier, deaf
 from cat.danger.state import State
 from cat.danger.watch import Alert, Watch
 from cat.ports import Heard
@@ -99,7 +100,7 @@ def test_every_number_has_a_source_and_a_date_and_every_emergency_number_is_one(
     assert re.fullmatch(r"20\d\d-\d\d", entry["date"])
     assert all(row["source"].startswith("https://") for row in entry["lines"])
     for row in entry["lines"]:
-        if row["kind"] in {"emergency", "medical"}:
+        if row["kind"] in ACUTE:
             assert phonenumbers.is_emergency_number(row["number"], country)
         else:
             # a page on which the number was read, or the mark that none was
@@ -141,6 +142,66 @@ def test_every_line_fits_one_segment(language: str) -> None:
                 assert segments.count(line) == 1, line
 
 
+# what a line says in a situation
+
+#: What promises an answer at every hour, in the languages of the lines.
+ANY_HOUR = re.compile(
+    r"any hour|stunde|toute heure|toda hora|ogni ora|qualquer hora|elk uur|godzin|porze|любой час|her saat|いつでも|ساعة|कभी भी|任何时候"
+)
+
+
+@pytest.mark.parametrize(
+    ("person", "text", "holds", "lacks"),
+    [
+        ("+15551230001", "i smell gas and i feel dizzy", "all out", "a lock"), ("+15551230001", "my house is on fire", "911 from outside", "a lock"),
+        ("+4930123456", "es riecht überall nach gas", "alle raus", "tür, die"), ("+33612345678", "ma maison brûle", "sortez", "clé"),
+        ("+34612345678", "se quema mi casa", "salgan", "llave"), ("+819012345678", "家が火事です", "119", "110"), ("+8613812345678", "我家着火了", "119", "110"),
+        ("+5511912345678", "minha casa está pegando fogo", "193", "190"), ("+56912345678", "se quema mi casa", "132", "133"),
+        ("+15551230001", "there's a burglar downstairs", "safe", "taken"), ("+15551230001", "i think i'm having a stroke", "what happened", "taken"),
+        ("+5511912345678", "meu pai está tendo um infarto", "192", "190"), ("+819012345678", "救急車を呼んで", "119", "110"),
+    ],
+)  # fmt: skip
+def test_a_line_is_right_in_its_situation(person: str, text: str, holds: str, lacks: str) -> None:
+    words = said(text, person=person, ear=vectors.hear)
+
+    assert holds in words
+    assert lacks not in words
+
+
+@pytest.mark.parametrize(
+    "danger", ["i overdosed", "i think i'm having a stroke", "my house is on fire", "there's a burglar downstairs"]
+)
+@pytest.mark.parametrize("then", ["i'm scared", "talk to me", "ok", "i just want to disappear forever"])
+def test_no_line_slows_a_person_down_whom_every_minute_counts_for(danger: str, then: str) -> None:
+    words = said(then, history=talk(danger, said(danger)))
+
+    assert not re.search(r"no hurry|breathe|drink|water|988", words)
+    assert "911" in words or "the phone" in words or "first" in words
+
+
+@pytest.mark.parametrize("language", lines.languages())
+def test_one_number_is_named_where_every_minute_counts_and_no_line_but_one_promises_an_hour(language: str) -> None:
+    country = "BR"  # its police, fire brigade and ambulance have a number each
+    for kind in Kind:
+        help_ = numbers.help_for_country(country, Danger(Tier.CERTAIN, kind), language)
+        unanswered = lines.line("unanswered", help_, language)
+        for line in lines.every_line(str(kind), help_, language):
+            assert line == unanswered or not ANY_HOUR.search(line)
+            assert (
+                kind not in ACUTE
+                or line == unanswered
+                or help_.right == help_.emergency
+                or help_.emergency.number not in line
+            )
+
+
+def test_an_older_program_reads_a_fire_as_an_emergency() -> None:
+    state = State(danger=Danger(Tier.CERTAIN, Kind.FIRE), heard_ms=1)
+
+    assert json.loads(state.to_json())["kind"] == "emergency"
+    assert State.from_json(state.to_json()) == state
+
+
 # what is heard
 
 
@@ -160,15 +221,17 @@ def test_the_weights_are_those_of_the_labelled_texts() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("name", "ordinary"), [("blind", 0.03), ("held_out", 0.02)])
-def test_texts_that_the_hearing_was_not_trained_on_are_heard(name: str, ordinary: float) -> None:
+@pytest.mark.parametrize(
+    ("name", "dangers", "ordinary"), [("blind", 0.89, 0.04), ("held_out", 0.9, 0.02), ("stranger", 0.9, 0.02)]
+)
+def test_texts_that_the_hearing_was_not_trained_on_are_heard(name: str, dangers: float, ordinary: float) -> None:
     heard = {text: hearing.hear([text.words], vectors.hear) for text in measured.read(name)}
 
     def share(labels: set[str], tier: Tier) -> float:
         of = [danger for text, danger in heard.items() if text.tier in labels]
         return sum(danger.tier >= tier for danger in of) / len(of)
 
-    assert share({"certain", "possible"}, Tier.POSSIBLE) >= 0.9
+    assert share({"certain", "possible"}, Tier.POSSIBLE) >= dangers
     assert share({"near"}, Tier.CERTAIN) <= 0.05
     assert share({"near"}, Tier.POSSIBLE) <= 0.25
     assert share({"ordinary"}, Tier.POSSIBLE) <= ordinary
@@ -352,6 +415,16 @@ def test_a_possible_danger_that_is_real_is_certain(room: Room, answer: str) -> N
     (words,) = chat(room, answer)
 
     assert words.startswith("no games. i hear you.")
+
+
+@pytest.mark.parametrize("answer", ["maybe", "i don't know", "idk", "both"])
+def test_a_person_who_does_not_know_whether_it_is_real_is_asked_again(room: Room, answer: str) -> None:
+    (first,) = chat(room, "i just want to disappear forever")
+    (again, then) = chat(room, answer, "yes")
+
+    assert "988" in again
+    assert again != first
+    assert then.startswith("no games. i hear you.")
 
 
 # models
