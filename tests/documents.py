@@ -20,6 +20,16 @@ NOT_RUN = "not run"
 BLOCK = re.compile(r"^( *)```(\w*)([^\n]*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 #: A command of ours within a sentence.
 SPAN = re.compile(r"`((?:[A-Z_]+=\S+ )?(?:\.venv/bin/)?dadacat [^`]+)`")
+#: Commands that other tests and CI run, by their beginning; and the file that does.
+RUN_ELSEWHERE = {
+    "scripts/install": ".ci/run",
+    "scripts/up": "tests/scenarios/test_documents.py",
+    "dadacat init": "tests/unit/test_init.py",
+    "docker compose": "deploy/try-compose.sh",
+    "deploy/compose/backup": "deploy/try-compose.sh",
+    "deploy/compose/restore": "deploy/try-compose.sh",
+    "deploy/compose/make-secrets": "deploy/try-compose.sh",
+}
 #: The programs that tests/scenarios/test_documents.py runs, with the arguments that a block shows.
 TYPED = {"dadacat", "curl", "redis-cli", "scripts/codes", "eval", "python"}
 #: What separates commands on one line.
@@ -38,6 +48,16 @@ class Shown:
 
     def __str__(self) -> str:
         return f"{self.page}:{self.line}: {self.command}"
+
+    @property
+    def run_elsewhere(self) -> bool:
+        """Return whether another test or CI runs it."""
+        return any(map(self.command.removeprefix(".venv/bin/").startswith, RUN_ELSEWHERE))
+
+    @property
+    def typed(self) -> bool:
+        """Return whether tests/scenarios/test_documents.py types it."""
+        return not self.marked and not self.run_elsewhere and self.programs[0][0] in TYPED
 
     @property
     def programs(self) -> list[list[str]]:

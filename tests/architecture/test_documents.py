@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import click
 import pytest
 
+import cat.prices
+import sms.prices
+from benchmarks import simulate
 from dadacat.cli import main
+from runtime.money import MICRO
+from scripts import sequences
 from tests import documents
 from tests.conftest import ROOT
-from tests.documents import Shown
-
-#: Commands of blocks that other tests and CI run, by their beginning; and the file that does.
-RUN_ELSEWHERE = {
-    "scripts/install": ".ci/run",
-    "scripts/up": "tests/scenarios/test_documents.py",
-    "docker compose": "deploy/try-compose.sh",
-    "deploy/compose/backup": "deploy/try-compose.sh",
-    "deploy/compose/restore": "deploy/try-compose.sh",
-    "deploy/compose/make-secrets": "deploy/try-compose.sh",
-}
 
 #: What is typed for what a page names.
 PLACEHOLDERS = {"N": "1", "FILE": "/dev/null"}
@@ -38,11 +33,12 @@ def _objection(words: list[str]) -> str:
     if not words:  # a sentence may name a group, or a command without its arguments
         return ""
     try:
-        command.make_context(command.name, [PLACEHOLDERS.get(word, word) for word in words], parent=context)
+        # leaving the context closes the files that it opened
+        with command.make_context(command.name, [PLACEHOLDERS.get(word, word) for word in words], parent=context):
+            return ""
     except click.UsageError as exc:
         # a sentence may name an option without its value
         return "" if exc.message.endswith("requires an argument.") else exc.format_message()
-    return ""
 
 
 @pytest.mark.filterwarnings("ignore::ImportWarning")
@@ -65,15 +61,14 @@ def test_a_script_that_is_shown_is_there() -> None:
 
 
 def test_a_command_in_a_block_is_run_or_marked() -> None:
-    def is_run(shown: Shown) -> bool:
-        return shown.programs[0][0] in documents.TYPED or any(map(shown.command.startswith, RUN_ELSEWHERE))
+    left = [shown for shown in documents.shown() if not (shown.marked or shown.run_elsewhere or shown.typed)]
 
-    assert [str(shown) for shown in documents.shown() if not shown.marked and not is_run(shown)] == []
+    assert [str(shown) for shown in left] == []
 
 
 def test_what_runs_a_command_names_it() -> None:
-    for command, file in RUN_ELSEWHERE.items():
-        assert all(word in (ROOT / file).read_text() for word in command.split()), command
+    for command, file in documents.RUN_ELSEWHERE.items():
+        assert all(word in (ROOT / file).read_text() for word in command.removeprefix("dadacat ").split()), command
 
 
 def test_a_block_of_another_language_holds_no_command() -> None:
@@ -81,3 +76,23 @@ def test_a_block_of_another_language_holds_no_command() -> None:
     begins = re.compile(rf"\s*(?:\$ |export |eval |scripts/|(?:[A-Z_]+=\S+ )*(?:\.venv/bin/)?(?:{programs}) )")
 
     assert [page for page, block in documents.others() if any(map(begins.match, block.splitlines()))] == []
+
+
+def test_the_diagrams_are_those_of_their_script() -> None:
+    assert {name: (sequences.IMAGES / name).read_text() for name in sequences.pictures()} == sequences.pictures()
+
+
+def test_the_costs_are_those_of_the_code() -> None:
+    page, vendors = (ROOT / "docs/explanation/costs.md").read_text(), simulate.Vendors()
+    growth = json.loads((ROOT / "docs/benchmarks/growth.json").read_text())["samples"]
+    units = growth["write units a turn, 1,000 texts"]["ours"][0]
+    segment = {prefix: sms.prices.shipped().segment[prefix] / MICRO for prefix in ("+1", "+44", "+33", "+49", "+")}
+    model = cat.prices.shipped().of("gpt-5-mini").cost(vendors.turn_in, vendors.turn_out) / MICRO
+    store = units * vendors.write_units / simulate.MILLION
+
+    assert [f"{price:.4f}" for price in segment.values() if f"| {price:.4f} |" not in page] == []
+    assert f"{vendors.turn_in:,} tokens in and {vendors.turn_out} out" in page
+    assert f"{units} write units on demand | {store:.6f} |" in page
+    assert f"| {vendors.text} |" in page
+    assert f"| {model:.6f} |" in page
+    assert f"**{vendors.text + segment['+1'] + model + store:.4f}**" in page

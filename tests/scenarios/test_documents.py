@@ -25,9 +25,7 @@ pytestmark = [pytest.mark.road, pytest.mark.long]
 PERSON = "+15551230001"
 #: The sid that pages write where their reader types another one.
 A_SID = "SM0123456789abcdef0123456789abcdef"
-TYPED = sorted({
-    shown.command for shown in documents.shown() if not shown.marked and shown.programs[0][0] in documents.TYPED
-})  # fmt: skip
+TYPED = sorted({shown.command for shown in documents.shown() if shown.typed})
 #: Programs that run until they are stopped.
 ENDLESS = re.compile(r"dadacat (?:console|flower|simulator)(?: --|$)|curl -N ")
 #: What is typed if a command asks.
