@@ -71,6 +71,8 @@ class Turn:
     reason: str | None = None
     #: The messaging service that chooses the sender of the reply.
     messaging_service_sid: str | None = None
+    #: What Twilio itself made of a text with a keyword, such as `STOP`.
+    opt_out_type: str | None = None
     #: The reconciler found it on the carrier's list: its webhook never arrived.
     repaired: bool = False
     #: It was answered while the person was in danger: it is neither played with nor folded into the memory.

@@ -486,6 +486,21 @@ def test_a_text_that_came_back_says_so_before_it_is_answered_behind_its_successo
     assert [turn.restored_at is not None for turn in turns if turn is not None] == [True, False]
 
 
+def test_a_text_that_comes_back_keeps_twilios_verdict(room: Room) -> None:
+    """Twilio answered a custom word, which only its verdict tells from any other text."""
+    told = a_text("tell me more", opt_out_type="HELP")
+    room.inbox.texts.accept(told)
+    room.dies(journal=Dying(room.store, "turns.settle", after=False))
+    room.redis.flushall()
+
+    room.later(seconds=61)
+    room.reconciler.reconcile()
+    room.serve()
+
+    assert room.state(told) is TurnState.SILENT
+    assert room.received == []
+
+
 def test_a_poisonous_text_does_not_take_its_neighbours_with_it() -> None:
     room = Room(policy="coalesce")
     poison, innocent = room.texts("poison", "hello")
