@@ -194,7 +194,7 @@ class Installation:
         verdict = Verdict()
         while waiting := self._waiting():
             # a text that is answered is progress, on a machine of any speed
-            wait_until(lambda before=waiting: self._waiting() < before, seconds=60, what=f"progress at {waiting} texts")
+            self._wait_for_fewer_than(waiting)
 
         def rests() -> bool:
             nonlocal verdict
@@ -212,6 +212,9 @@ class Installation:
         """Return how many texts stand in people's inboxes."""
         inboxes = {keys.texts(self.outside.who(text.person)) for text in self.people.texts}
         return sum(self.outside.redis.xlen(inbox) for inbox in inboxes)
+
+    def _wait_for_fewer_than(self, texts: int) -> None:
+        wait_until(lambda: self._waiting() < texts, seconds=60, what=f"progress at {texts} texts")
 
     def _is_served_since(self, moment: float, machine: Machine) -> bool:
         """Return whether a process that started after `moment` answers; several may share the port."""
