@@ -36,7 +36,7 @@ MILLION: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vendors:
-    """Published limits and prices, collected 2026-11 in `shared/TWILIO.md` and on the pages named below."""
+    """Published limits and prices, read 2026-11 on the pages named below."""
 
     #: Segments a second that a number sends: a long code, and a short code (Twilio, "Message throughput").
     long_code: float = 1.0

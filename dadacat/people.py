@@ -188,7 +188,9 @@ def history(*, person: str, limit: int | None, as_json: bool, as_lines: bool) ->
 def _line_of_history(row: dict[str, Any]) -> Sequence[str | Styled]:  # Any: JSON
     speaker = Styled("cat   ", "cyan") if row["role"] == "assistant" else "person"
     note = "" if row["state"] in (None, "SETTLED", "ANSWERED", "SENT") else f"  ({row['state']})"
-    return f"{row['at']}  ", speaker, f"  {row['content']}{note}"
+    # what `explain` takes
+    sid = row["key"].removeprefix("in#") if row["key"].startswith("in#") else ""
+    return f"{row['at']}  ", speaker, f"  {row['content']}{note}", Styled(f"  {sid}" if sid else "", dim=True)
 
 
 @commands.group()

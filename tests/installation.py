@@ -21,6 +21,7 @@ from chaos.auditor import Verdict, audit
 from chaos.outside import Outside
 from chaos.people import People
 from chaos.tree import ACCOUNT, NUMBER, SHORT, TOKEN, free_port
+from inbox import keys
 from local.programs import redis_server
 from runtime.settings import without_settings
 from sms import webhook_urls
@@ -67,6 +68,12 @@ class Process:
         """Return the sum of a counter's values."""
         page = httpx.get(self.metrics, timeout=5).text
         return sum(float(value) for value in re.findall(rf"^{metric}(?:{{.*}})? (\S+)$", page, re.MULTILINE))
+
+    def handles_sigterm(self) -> bool:
+        """Return whether it would end in order; an older beat gives no other sign that it is ready."""
+        status = Path(f"/proc/{self.running.pid}/status").read_text()
+        (caught,) = re.findall(r"^SigCgt:\s*(\w+)$", status, re.MULTILINE)
+        return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
 
     def stop(self) -> None:
         """Stop it as a deployment does, and require that it ends by itself."""
@@ -117,8 +124,7 @@ class Installation:
             assert running.poll() is None, f"{name} ended; its log is in {self.folder}"
             if role == "worker":
                 return ready.exists()
-            # beat of an older release shows nothing
-            return role == "beat" or self._is_served_since(begun, machine)
+            return process.handles_sigterm() if role == "beat" else self._is_served_since(begun, machine)
 
         wait_until(is_ready, seconds=60, what=f"the start of {name}, whose log is in {self.folder},")
         return process
@@ -127,6 +133,12 @@ class Installation:
         """Stop a process while the others go on."""
         process.stop()
         self.processes.remove(process)
+
+    def stop_all(self) -> None:
+        """Stop what a test that failed left running."""
+        for process in self.processes:
+            end(process.running)
+        self.processes.clear()
 
     def post_texts_to(self, machine: Machine, fallback: Machine | None = None) -> None:
         """Have the carrier post texts to the webhook on a machine, or else to that of `fallback`."""
@@ -178,8 +190,11 @@ class Installation:
             sender.join()
 
     def come_to_rest(self, *, excuse: str = "") -> Verdict:
-        """Wait until nothing is under way. `excuse`: why replies may be in doubt."""
+        """Wait until nothing is under way, however many texts wait. `excuse`: why replies may be in doubt."""
         verdict = Verdict()
+        while waiting := self._waiting():
+            # a text that is answered is progress, on a machine of any speed
+            self._wait_for_fewer_than(waiting)
 
         def rests() -> bool:
             nonlocal verdict
@@ -192,6 +207,14 @@ class Installation:
         except AssertionError as exc:
             raise AssertionError(f"not every text came to rest: {verdict}") from exc
         return verdict
+
+    def _waiting(self) -> int:
+        """Return how many texts stand in people's inboxes."""
+        inboxes = {keys.texts(self.outside.who(text.person)) for text in self.people.texts}
+        return sum(self.outside.redis.xlen(inbox) for inbox in inboxes)
+
+    def _wait_for_fewer_than(self, texts: int) -> None:
+        wait_until(lambda: self._waiting() < texts, seconds=60, what=f"progress at {texts} texts")
 
     def _is_served_since(self, moment: float, machine: Machine) -> bool:
         """Return whether a process that started after `moment` answers; several may share the port."""
@@ -216,8 +239,7 @@ def installation(folder: Path, address: str = HERE.address) -> Iterator[Installa
         wait_until(lambda: _answers(f"http://{address}:{at.carrier}/phone/state"), what="the simulator's answer")
         yield at
     finally:
-        for process in at.processes:
-            end(process.running)
+        at.stop_all()
         for server in reversed(servers):
             end(server)
         at.outside.close()

@@ -146,7 +146,10 @@ def test_a_permission_is_denied_for_a_while(tree: Tree, outside: Outside, refusi
         wait_until(lambda: logged(tree, f"dynamodb:{operation} on resource: table/DadaCatMessages"), what="the alarm")
 
 
-@pytest.mark.parametrize("code", ["ExpiredTokenException", "KMSAccessDeniedException", "ResourceNotFoundException"])
+@pytest.mark.parametrize("code", [
+    "ExpiredTokenException", "KMSAccessDeniedException", "ResourceNotFoundException",
+    "ThrottlingException", "ProvisionedThroughputExceededException",
+])  # fmt: skip
 @pytest.mark.usefixtures("the_same_processes")
 def test_the_store_refuses_in_another_way_for_a_while(outside: Outside, refusing: Refusing, code: str) -> None:
     refusing.operation, refusing.code = "UpdateItem", code

@@ -145,6 +145,18 @@ def test_a_command_shows_what_people_said_and_obeys_none_of_it(
     assert "pwned" in result.output or call[0] in ("stats", "audit"), result.output
 
 
+def test_a_history_names_each_text_so_that_its_story_can_be_asked_for(
+    tables: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in tables.items():
+        monkeypatch.setenv(name, value)
+
+    shown = CliRunner().invoke(cli.main, ["history", PERSON]).output
+
+    assert TEXT in shown
+    assert REPLY not in shown
+
+
 def test_every_command_is_walked_or_shows_nothing_that_people_said() -> None:
     assert set(names(cli.main)) - set(CALLS) - OTHERS == set()
 

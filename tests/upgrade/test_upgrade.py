@@ -24,6 +24,12 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
         yield running
 
 
+@pytest.fixture(autouse=True)
+def no_processes_of_another_test(running: Installation) -> Iterator[None]:
+    yield
+    running.stop_all()
+
+
 @pytest.mark.parametrize(("webhook", "worker"), list(itertools.product(RELEASES, RELEASES)))
 def test_each_webhook_works_with_each_worker(
     running: Installation, previous: Release, webhook: str, worker: str
