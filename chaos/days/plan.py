@@ -199,7 +199,7 @@ def draw(seed: int) -> Plan:
 
 
 #: Shares of the days.
-_OF_RESENDS: Final = 0.2
+_OF_RESENDS: Final = 0.15
 _OF_WATCHFUL: Final = 0.1
 _OF_SWARMS: Final = 0.5
 _OF_BURSTS: Final = 0.4
@@ -230,7 +230,7 @@ def _texts(dice: random.Random, terms: Terms) -> tuple[Text, ...]:
         texts += _danger(dice, dice.randrange(people))
     if terms.resend:
         # messages that show that the carrier's list is not behind
-        texts += [(BUSY_SECONDS + 60.0 * later, later % people, f"later {later}") for later in range(1, 11)]
+        texts += [(BUSY_SECONDS + 60.0 * later, later % people, f"later {later}") for later in range(1, 9)]
     return tuple(
         Text(number=number, at=at, person=person, body=body)
         for number, (at, person, body) in enumerate(sorted(texts, key=lambda text: text[0]), start=1)
@@ -255,7 +255,7 @@ def _danger(dice: random.Random, person: int) -> list[tuple[float, int, str]]:
     texts = [(at + 1.5 * number, person, f"one too many {number}") for number in range(6)]
     texts += [(at + 10.0 + seconds, person, f"{DANGER} {seconds}") for seconds in (0, 8, 16, 24)]
     if dice.random() < 0.5:  # noqa: PLR2004 - a share
-        texts += [(at + 640.0 + 1.5 * number, person, f"{DANGER} again {number}") for number in range(8)]
+        texts += [(at + 640.0 + 1.5 * number, person, f"{DANGER} again {number}") for number in range(4)]
     return texts
 
 
