@@ -37,13 +37,13 @@ def is_at_rest(day: Day, texts: Sequence[InboundSms]) -> bool:
         return False
     rows = list(_rows(day))
     known = {row.key for row in rows}
-    statuses, deleted = day.network.carrier.fates, day.network.carrier.deleted
+    carrier = day.network.carrier
+    sent = [row for row in rows if row.is_part and row.state == "SENT" and row.sid not in carrier.deleted]
     return (
         all(row.state not in UNDER_WAY for row in rows)
         and all(f"in#{text.sid}" in known for text in texts)
-        and all(row.status == statuses[MessageSid(row.sid)][0]
-            for row in rows if row.is_part and row.state == "SENT" and row.sid not in deleted)
-    )  # fmt: skip
+        and all(row.status == carrier.fates[MessageSid(row.sid)][0] for row in sent)
+    )
 
 
 def judge(day: Day, texts: Sequence[InboundSms]) -> Verdict:

@@ -229,9 +229,7 @@ class Worker(Process):
         counting = Counting(
             quota, journal, who=who_of, telemetry=self, ask=inbox.agenda.request_count, clock=host.monotonic
         )
-        self._budget = Budget(
-            counting if terms.cap else None, TARIFF, max_segments=terms.parts, max_parts=terms.parts
-        )
+        self._budget = Budget(counting if terms.cap else None, TARIFF, max_segments=terms.parts, max_parts=terms.parts)
         rates = Rates(texts_per_minute=terms.texts_per_minute)
         self._keeper = LeaseKeeper(
             inbox.leases, every_seconds=RENEW_SECONDS, marks=self.marks, telemetry=self, host=host

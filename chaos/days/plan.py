@@ -90,9 +90,7 @@ OF_A_MESSAGE: Final = frozenset(
     }
 )  # fmt: skip
 OF_A_TEXT: Final = frozenset({What.WEBHOOK_MISSING, What.WEBHOOK_DOUBLED, What.WEBHOOK_AGAIN, What.REPLY_FAILS})
-AT_THE_CARRIER: Final = frozenset(
-    {What.CARRIER_REFUSES, What.LIST_BEHIND, What.WORDS_DELETED, What.MESSAGES_DELETED}
-)
+AT_THE_CARRIER: Final = frozenset({What.CARRIER_REFUSES, What.LIST_BEHIND, What.WORDS_DELETED, What.MESSAGES_DELETED})
 #: Faults after which the next visit may count a try against the text.
 _DEADLY: Final = frozenset(
     {

@@ -3,8 +3,9 @@
 python -m tests.simulation.mutants            runs them all
 python -m tests.simulation.mutants WORD       runs those whose name contains the word
 
-Each one that was run gets a new row in the table of docs/explanation/simulation.md. A guard that has another one behind
-it is taken out together with that one: then a day counts that goes wrong, and does not if only the other one is missing.
+Each one that was run gets a new row in the table of docs/explanation/simulation.md. A guard that has another one
+behind it is taken out together with that one: then a day counts that goes wrong, and does not if only the other one is
+missing.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ from chaos.days.many import in_parallel
 from chaos.days.plan import draw
 from chaos.days.wire import SCRIPTS
 from conversation import contention
-from conversation.memory_table import MemoryTables
 from inbox import payloads
 from journal import outbox
 from journal.model import Binding
@@ -318,12 +318,12 @@ MUTANTS: Final = (
            edit=("reserve", "local counting = epoch and 0 or 1", "epoch = epoch or 'none' local counting = 0")),
     Mutant(name="a last line may exceed the cap for each person",
            script="reserve: if which[2] and redis.call('HEXISTS', day, 'beyond') == 1"),
-    Mutant(name="a certain danger is no exception to a limit", patch=_replaced(Intake, "is_exception", lambda *_: False)),
+    Mutant(name="a certain danger is no exception to a limit",
+           patch=_replaced(Intake, "is_exception", lambda *_: False)),
     Mutant(name="a certain danger is no exception to the budget",
            patch=_replaced(dangers, "urgency", lambda *_, **__: "")),
     Mutant(name="an exception is not noted",
-           patch=_edited(dangers, "kept", "replace(alert.after, excepted_ms=visit.now_ms()) if is_beyond else alert.after",
-                         "alert.after")),
+           patch=_edited(dangers, "kept", "excepted_ms=visit.now_ms()", "excepted_ms=0")),
 )  # fmt: skip
 
 
@@ -358,7 +358,7 @@ def _write(name: str, row: str) -> None:
 
 
 def _name_of(row: str) -> str:
-    return row.split(" | ")[0].removeprefix("| ").partition(" (and: ")[0]
+    return row.partition(" | ")[0].removeprefix("| ").partition(" (and: ")[0]
 
 
 def _found(number: int) -> tuple[int, tuple[int, str]]:
