@@ -26,13 +26,15 @@ from chaos.plan import Plan
 from chaos.proxy import Exchange, Reaction, When
 from chaos.random_faults import RandomFaults
 from chaos.strikes import Strikes
-from chaos.tree import ChaosFailed, Member, Tree, faketime, wait_until
+from chaos.tree import SHORT, ChaosFailed, Member, Tree, faketime, wait_until
 from chaos.witness import Fault, Witness
 from sms import webhook_urls
+from worker.retry_policy import LEASES_AFTER_DEATH
 
 #: After the last fault the system must come to rest. It may make no progress for at most `REST_SECONDS`, which is the
-#: validity period and a reserve. The whole wait ends after `LONGEST_REST_SECONDS`.
-REST_SECONDS: Final = 150.0
+#: longest pause after a death and a reserve that is longer than the validity period. The whole wait ends after
+#: `LONGEST_REST_SECONDS`.
+REST_SECONDS: Final = float(SHORT["LEASE_SECONDS"]) * max(LEASES_AFTER_DEATH.values()) + 90.0
 LONGEST_REST_SECONDS: Final = 1800.0
 #: Between two rounds: longer than a reconciliation takes that read a list before its messages were deleted.
 FORGET_SECONDS: Final = 10.0

@@ -59,6 +59,8 @@ class Turn:
     to: str
     #: How many visits have started on it.
     tries: int = 1
+    #: When the next try begins, in milliseconds of Redis's clock, because several workers died with it in hand.
+    due: int = 0
     #: The text whose sid the reply carries; several texts may share one reply.
     turn: str | None = None
     #: How many parts its reply has.

@@ -23,6 +23,10 @@ LONGEST_RETRY_AFTER: Final = timedelta(minutes=15)
 
 #: The person is visited again after this if the store or the carrier is away.
 AWAY_PAUSE: Final = timedelta(seconds=5)
+#: After the first death of a worker a text is tried again at once, and after the second when the lease has expired.
+#: Then it waits for so many leases: with a lease of 20 s for 1, 3, 9 and 27 minutes. So a text that kills its worker
+#: takes few of them down, and workers that die of something else for half an hour cost no reply.
+LEASES_AFTER_DEATH: Final[Mapping[int, int]] = {3: 3, 4: 9, 5: 27, 6: 81}
 #: A person is visited again after this for a text whose row cannot be read, if no other text waits.
 SET_ASIDE_PAUSE: Final = timedelta(minutes=5)
 #: How often the journal is asked to store an outcome: losing one costs more than a longer visit.
@@ -88,6 +92,11 @@ NEXT_DAY: Final = timedelta(hours=24)
 def rule_of(refusal: NotCreated) -> Rule:
     """Return the rule of a refusal."""
     return RULES[refusal.verdict.error_class]
+
+
+def pause_after_death(deaths: int, *, lease_seconds: float) -> timedelta:
+    """Return how long a text waits after so many workers died with it in hand."""
+    return timedelta(seconds=LEASES_AFTER_DEATH.get(deaths, 0) * lease_seconds)
 
 
 def pause_after(refusal: NotCreated, *, tries: int, rng: random.Random) -> timedelta:
