@@ -117,7 +117,7 @@ class Day:
         self.rung, self.arrived = Bell(self.kernel), Bell(self.kernel)
         self.buckets = sorted({bucket(phone(text.person)) for text in plan.texts})
         self.faults = Faults(self)
-        people = {who_of(phone(text.person)): phone(text.person) for text in plan.texts}
+        people = {str(who_of(phone(text.person))): phone(text.person) for text in plan.texts}
         self.rules = Rules(self, people, LEASE.total_seconds())
         self.network = Network(self.kernel, plan.seed, tuple(plan.faults), -plan.terms.skew / 3, self.faults.note)
         self._edits = edits or {}

@@ -53,9 +53,10 @@ def a_redis(clock_ms: Callable[[], int] = _real_ms) -> redis.Redis:
 
 
 class _Lua:
-    """The Lua engine of a server: it compiles each script once, and does not look for global variables after each call.
+    """The Lua engine of a server: it compiles each script once.
 
-    No script of ours makes one (tests/contract runs them all on fakeredis as it comes).
+    It does not look for global variables after each call: no script of ours makes one (tests/contract runs them all on
+    fakeredis as it comes).
     """
 
     def __init__(self, server: Any) -> None:  # Any: fakeredis's own

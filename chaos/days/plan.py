@@ -260,7 +260,7 @@ def _danger(dice: random.Random, person: int) -> list[tuple[float, int, str]]:
 
 @dataclass(frozen=True, slots=True)
 class _Habit:
-    """What strikes single calls on a day: all kinds anywhere, or a few kinds, or all of them around one moment."""
+    """What strikes single calls on a day: all kinds or a few, at any time or around one moment."""
 
     kinds: Sequence[What]
     #: When in the day, from 0 to 1; None: at any time.
@@ -344,7 +344,7 @@ def _late_claim(dice: random.Random, nth: int) -> list[Fault]:
 
 
 def _host_back_late(dice: random.Random, nth: int) -> list[Fault]:
-    """A process dies with an attempt that never began, and its neighbours read so when another one is in doubt."""
+    """A process dies with an attempt that never began; it is read when another one is in doubt."""
     return [
         Fault(what=What.DIES_BEFORE, call="claim", nth=nth, seconds=dice.uniform(28.0, 50.0)),
         *(Fault(what=What.FAILS_CREATED, call="send", nth=nth + after) for after in range(6)),

@@ -1,9 +1,9 @@
-"""What must hold at every moment of a day. Each rule is judged by what reached Redis, the tables and the carrier."""
+"""What must hold at every moment of a day, by what reaches Redis, the tables and the carrier."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -46,7 +46,7 @@ class _Held:
 class Rules:
     """Watches a day, and says at once what must not happen."""
 
-    def __init__(self, day: Day, people: dict[str, str], lease_seconds: float) -> None:
+    def __init__(self, day: Day, people: Mapping[str, str], lease_seconds: float) -> None:
         self._day = day
         self._lease_seconds = lease_seconds
         #: Hash of a person to the person.
@@ -174,7 +174,7 @@ class Rules:
     # The carrier
 
     def doubted(self, attempt: str) -> None:
-        """Note that no one can tell by itself what became of a request."""
+        """Note that the outcome of an attempt is unknown."""
         self._doubts[part_of_attempt(attempt) or attempt].add(attempt)
 
 

@@ -1,4 +1,4 @@
-"""What the texts of a day may have cost at most: limits, the budget, and requests to a carrier that refuses."""
+"""Sums of a day: answered texts, the budget, and requests to a carrier that refuses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from chaos.days.plan import DANGER, What
 from conversation import schema
 from conversation.table import Query
 from inbox import keys
-from inbox.payloads import Who
 from inbox.ports import Place
 from sms.messages import InboundSms
 from sms.ports import Scope
@@ -61,7 +60,10 @@ def _limits(most: int, texts: Sequence[InboundSms], turns: dict[str, Row]) -> It
 
 
 def _budget(day: Day, texts: Sequence[InboundSms]) -> Iterator[str]:
-    """Check that the day cost no more than its cap: a last line, and replies to people in danger, may exceed it."""
+    """Check that the day cost no more than its cap.
+
+    A last line, and replies to people in danger, may exceed it.
+    """
     rows = day.tables.query(Query(table=schema.MESSAGES)).rows
     parts = [row for row in rows if row["message_key"].startswith("out#") and not row.get("again")]
     spent = sum(int(part.get("cost", 0)) for part in parts)
@@ -103,5 +105,5 @@ def _refusals(day: Day) -> Iterator[str]:
 def _place(refusal: Refusal) -> Place:
     scope = refusal.verdict.scope
     if scope is Scope.DESTINATION:
-        return Place(scope, Who(who_of(refusal.person)))
+        return Place(scope, who_of(refusal.person))
     return Place(scope, OUR_NUMBER) if scope is Scope.SENDER else Place(scope)
