@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -48,11 +49,11 @@ def is_at_rest(day: Day, texts: Sequence[InboundSms]) -> bool:
 
 def judge(day: Day, texts: Sequence[InboundSms]) -> Verdict:
     """Account for every text, and add what is wrong to the day's offences."""
-    rows = list(_rows(day))
+    rows = list(_judged(day))
     evidence = Evidence(
         texts=[SentText(sid=text.sid, person=text.sender) for text in texts],
         listed=[
-            _listed(day, sid, message)
+            _listed(day, sid, message, rows)
             for sid, message in day.network.carrier.created
             if not _is_out_of_sight(day, rows, sid, message)
         ],
@@ -87,7 +88,7 @@ def _silences(terms: Terms, texts: Sequence[InboundSms]) -> frozenset[str]:
     if terms.cap is not None:
         reasons.add("over the budget")
     if terms.max_age < MAX_AGE_SECONDS:
-        reasons.add("too old to send")
+        reasons |= {"too old to send", "too old to answer"}
     if terms.resend:
         reasons |= {f"{reason}; an earlier attempt may have been sent" for reason in reasons}
     return frozenset(reasons)
@@ -143,8 +144,17 @@ def _scan(day: Day, table: str) -> Sequence[Any]:
     return day.tables.query(Query(table=table)).rows
 
 
-def _listed(day: Day, sid: MessageSid, message: OutboundSms) -> ListedMessage:
+def _judged(day: Day) -> Iterator[Row]:
+    """Yield the rows; a text that is too old is as good as one without a reply, if its day has such texts."""
+    for row in _rows(day):
+        is_stale = row.state == "STALE" and day.plan.terms.max_age < MAX_AGE_SECONDS
+        yield replace(row, state="SILENT") if is_stale else row
+
+
+def _listed(day: Day, sid: MessageSid, message: OutboundSms, rows: Sequence[Row]) -> ListedMessage:
     status, code = day.network.carrier.fates[sid]
+    if sid in day.network.carrier.deleted and not any(row.sid == sid and row.status == status for row in rows):
+        status, code = "sent", None  # what became of it since can be read nowhere
     return ListedMessage(
         sid=sid, person=message.to, body=message.body, status=status, error_code=code,
         has_failed=sid in day.network.has_failed,

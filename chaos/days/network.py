@@ -14,7 +14,7 @@ from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from chaos.days.kernel import Kernel
-from chaos.days.plan import LEAST_PEOPLE, OF_A_MESSAGE, OF_A_TEXT, Fault, Text, What
+from chaos.days.plan import LEAST_PEOPLE, LONGEST_STOP_SECONDS, OF_A_MESSAGE, OF_A_TEXT, Fault, Text, What
 from sms import codes
 from sms.memory import InMemorySender
 from sms.messages import DeliveryReport, InboundSms, MessageSid
@@ -226,7 +226,8 @@ class Network:
     def accepted(self, message: OutboundSms) -> None:
         """Note that the caller knows that its message was accepted."""
         for refusal in self.refusals:
-            if self.kernel.now >= refusal.until and refusal.concerns(message):
+            # a refusal may be acted upon by a process that stood still meanwhile
+            if self.kernel.now >= refusal.until + LONGEST_STOP_SECONDS and refusal.concerns(message):
                 refusal.accepted += 1
 
     def _deliver(self, sid: MessageSid, message: OutboundSms) -> None:
