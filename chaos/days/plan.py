@@ -252,7 +252,7 @@ def _danger(dice: random.Random, person: int) -> list[tuple[float, int, str]]:
     """Return texts of a person in danger, more than the limits allow."""
     at = dice.uniform(100, BUSY_SECONDS * 0.6)
     texts = [(at + 1.5 * number, person, f"one too many {number}") for number in range(6)]
-    texts += [(at + 10.0 + seconds, person, f"{DANGER} {seconds}") for seconds in (0, 8, 16, 24)]
+    texts += [(at + 10.0 + seconds, person, f"{DANGER} {seconds}") for seconds in range(4)]
     if dice.random() < 0.5:  # noqa: PLR2004 - a share
         texts += [(at + 640.0 + 1.5 * number, person, f"{DANGER} again {number}") for number in range(4)]
     return texts
