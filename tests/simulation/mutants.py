@@ -17,6 +17,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Final
 from unittest import mock
 
@@ -88,7 +89,7 @@ class Mutant:
             name, old, new = self.edit
             assert old in SCRIPTS[name]
             return {name: SCRIPTS[name].replace(old, new)}
-        return script_guards()[self.script] if self.script else {}
+        return _guards()[self.script] if self.script else {}
 
     def goes_wrong(self, seed: int) -> str:
         """Return what goes wrong in a day because the guard is missing; empty: nothing."""
@@ -96,6 +97,11 @@ class Mutant:
         if not offences or (self.behind is not None and self.behind.simulate(seed).offences):
             return ""
         return offences[0]
+
+
+@cache
+def _guards() -> dict[str, dict[str, str]]:
+    return script_guards()
 
 
 def _replaced(owner: object, name: str, instead: object) -> Callable[[], AbstractContextManager[Any]]:
@@ -366,7 +372,7 @@ def _found(number: int) -> tuple[int, tuple[int, str]]:
 
 def _told(offence: str) -> str:
     """Return an offence without the ids of its day."""
-    return " ".join("…" if len(word) > 30 else word for word in offence.split())[:110].replace("|", "/")
+    return " ".join("…" if len(word) > 24 else word for word in offence.split())[:110].replace("|", "/")
 
 
 if __name__ == "__main__":
