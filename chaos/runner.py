@@ -138,8 +138,18 @@ class Run:
         if seconds <= 0:
             return
         until = time.monotonic() + seconds
-        breaker = threading.Thread(target=faults.inject_until, args=(until,), name="faults")
+        stopped = threading.Event()
+        breaker = threading.Thread(target=faults.inject_until, args=(until, stopped), name="faults")
         breaker.start()
+        try:
+            self._send(people, until)
+            breaker.join()
+        finally:
+            # also if the run is interrupted: the tree must not be stopped while faults start processes
+            stopped.set()
+            breaker.join()
+
+    def _send(self, people: People, until: float) -> None:
         # a seed makes a run repeatable
         dice = random.Random(f"{self._plan.seed}|people|{self.account.rounds}")  # noqa: S311
         counts = dict.fromkeys((f"+1555{number:07d}" for number in range(self._plan.people)), 0)
@@ -149,7 +159,6 @@ class Run:
                 counts[person] += 1
                 people.send(person, f"text {counts[person]} of {person[-4:]}")
             time.sleep(dice.expovariate(self._plan.rate / 1.8))
-        breaker.join()
 
     def _come_to_rest(self, outside: Outside, people: People) -> Verdict:
         """Wait for all pending work as long as it makes progress, and return the last verdict."""

@@ -54,6 +54,7 @@ class Filing:
             to=text.to,
             # a service chooses the number that a reply leaves from, unless each number has a conversation of its own
             messaging_service_sid=text.messaging_service_sid if visit.user_id == text.sender else None,
+            opt_out_type=text.opt_out_type,
             repaired=text.repaired,
             facts={
                 "worker": self._worker,

@@ -21,6 +21,8 @@ LONGEST_PAUSE: Final = timedelta(minutes=5)
 #: A longer `Retry-After` is cut to this: the cause may be repaired sooner.
 LONGEST_RETRY_AFTER: Final = timedelta(minutes=15)
 
+#: A blocking read of Redis lasts for at most this long: half of what a silent Redis is given (`inbox.connection`).
+LONGEST_BLOCK_SECONDS: Final = 5.0
 #: The person is visited again after this if the store or the carrier is away.
 AWAY_PAUSE: Final = timedelta(seconds=5)
 #: After the first death of a worker a text is tried again at once, and after the second when the lease has expired.
@@ -32,9 +34,9 @@ SET_ASIDE_PAUSE: Final = timedelta(minutes=5)
 #: How often the journal is asked to store an outcome: losing one costs more than a longer visit.
 BIND_TRIES: Final = 4
 BIND_PAUSE_SECONDS: Final = 0.5
-#: How often a visit that ends tries to tell Redis so: a visit that does not say how it ended counts as dead. With the
-#: longest visit (60 s) and a reply it ends before a task must (`worker.config.TASK_TIME_LIMIT_SECONDS`).
-RELEASE_TRIES: Final = 60
+#: For how long a visit that ends tries to tell Redis so: a visit that does not say how it ended counts as dead. With
+#: the longest visit (60 s) and a reply it ends before a task must (`worker.config.TASK_TIME_LIMIT_SECONDS`).
+RELEASE_SECONDS: Final = 50.0
 RELEASE_PAUSE_SECONDS: Final = 1.0
 
 

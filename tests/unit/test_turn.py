@@ -17,7 +17,7 @@ from inbox.errors import InboxAway
 from inbox.ports import Place
 from journal.model import Binding, RowName
 from journal.states import MAX_DELIVERY_TRIES, STATUS_RANK, PartState, TurnState
-from operations import reference
+from scripts.pages import tables
 from sms.errors import CarrierAway
 from sms.memory import InMemorySender
 from sms.messages import DeliveryReport, InboundSms, Media, MessageSid
@@ -484,6 +484,21 @@ def test_a_text_that_came_back_says_so_before_it_is_answered_behind_its_successo
 
     turns = [room.store.turns.get(ANN, text.sid) for text in (first, second)]
     assert [turn.restored_at is not None for turn in turns if turn is not None] == [True, False]
+
+
+def test_a_text_that_comes_back_keeps_twilios_verdict(room: Room) -> None:
+    """Twilio answered a custom word, which only its verdict tells from any other text."""
+    told = a_text("tell me more", opt_out_type="HELP")
+    room.inbox.texts.accept(told)
+    room.dies(journal=Dying(room.store, "turns.settle", after=False))
+    room.redis.flushall()
+
+    room.later(seconds=61)
+    room.reconciler.reconcile()
+    room.serve()
+
+    assert room.state(told) is TurnState.SILENT
+    assert room.received == []
 
 
 def test_a_poisonous_text_does_not_take_its_neighbours_with_it() -> None:
@@ -1302,7 +1317,7 @@ def test_every_attribute_that_is_stored_is_in_the_reference(room: Room) -> None:
     room.later(seconds=600)
     room.serve()
 
-    _, items, every_row, turns, parts, *_ = reference.tables_markdown().split("\n## ")
+    _, items, every_row, turns, parts, *_ = tables.markdown().split("\n## ")
     dated = {f"{name.lower()}_at" for name in (*PartState, *STATUS_RANK)}
     of_a_row = {"in": every_row + turns, "out": every_row + parts}
     stored = [(name, items) for item in room.store.archive.items() for name in item]
