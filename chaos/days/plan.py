@@ -10,8 +10,8 @@ from typing import Final
 
 #: Seconds in which texts are sent and faults strike. Then everything works again, and the day comes to rest.
 BUSY_SECONDS: Final = 300.0
-#: How many faults a day may have that look like the death of a worker. A text is given up after seven of them, and after
-#: four the pauses are longer than a day takes to come to rest.
+#: How many faults a day may have that look like the death of a worker. A text is given up after seven of them, and
+#: after four the pauses are longer than a day takes to come to rest.
 MOST_DEATHS: Final = 4
 #: The longest that a process stands still: longer than its lease, and short enough that a message which it sends then
 #: comes before the reply to the person's next text, which waits for `PATIENCE_SECONDS` after a lease was lost.
