@@ -20,9 +20,10 @@ from chaos.days.fake_redis import OneConnection
 from chaos.days.faults import Faults
 from chaos.days.kernel import Bell, Kernel, Process
 from chaos.days.lines import DayRedis, DayWire
-from chaos.days.machine import Beat, Machine, Webhook, Worker
+from chaos.days.machine import LEASE, Beat, Machine, Webhook, Worker, who_of
 from chaos.days.network import START, Network, phone
 from chaos.days.plan import BUSY_SECONDS, Plan, What
+from chaos.days.rules import Rules
 from conversation import schema
 from conversation.memory_table import MemoryTables
 from inbox import keys, payloads
@@ -116,6 +117,8 @@ class Day:
         self.rung, self.arrived = Bell(self.kernel), Bell(self.kernel)
         self.buckets = sorted({bucket(phone(text.person)) for text in plan.texts})
         self.faults = Faults(self)
+        people = {str(who_of(phone(text.person))): phone(text.person) for text in plan.texts}
+        self.rules = Rules(self, people, LEASE.total_seconds())
         self.network = Network(self.kernel, plan.seed, tuple(plan.faults), -plan.terms.skew / 3, self.faults.note)
         self._edits = edits or {}
         self._is_logged = logged
@@ -131,12 +134,13 @@ class Day:
         for number in range(self.plan.terms.workers):
             self.start_worker(machines[number % len(machines)])
         self.webhook = Webhook(self, "webhook")
-        self.network.accept = lambda text, accepted: self._at_webhook(lambda: self.webhook.accept(text, accepted))
+        self.network.accept = self._accept
         self.network.receive = lambda report: self._at_webhook(lambda: self.webhook.receive(report))
         beat = Beat(self)
         beat.every(SWEEP_SECONDS, payloads.SWEEP_TASK)
         beat.every(RECONCILE_SECONDS, payloads.RECONCILE_TASK)
         texts = [self.network.text(text) for text in self.plan.texts]
+        self.rules.know(texts)
         with ExitStack() as stack:
             for fault in self.plan.faults:
                 if fault.at:
@@ -162,7 +166,7 @@ class Day:
 
     def client(self, process: Process) -> redis.Redis:
         """Return a client of Redis for a process."""
-        return DayRedis(self.server, self.wire(process), self._edits, day=self)
+        return DayRedis(self.server, self.wire(process), self._edits, day=self, process=process)
 
     def wait_for_task(self) -> None:
         """Wait until there is a task in the queue."""
@@ -207,6 +211,15 @@ class Day:
         """Start a worker process on a machine."""
         self._names[machine.name] += 1
         machine.workers.append(Worker(self, machine, f"{machine.name}w{self._names[machine.name]}"))
+
+    def _accept(self, text: InboundSms, accepted: Callable[[], None]) -> None:
+        """Hand a text to the webhook."""
+
+        def confirmed() -> None:
+            self.rules.confirmed(text)
+            accepted()
+
+        self._at_webhook(lambda: self.webhook.accept(text, confirmed))
 
     def _at_webhook(self, request: Callable[[], None]) -> None:
         """Hand a request to the webhook; a dead one is started again."""

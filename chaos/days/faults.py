@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Final
 from chaos.days import judge
 from chaos.days.kernel import Process
 from chaos.days.machine import Machine, Worker
-from chaos.days.plan import AT_A_CALL, Fault, What
+from chaos.days.plan import AT_A_CALL, AT_THE_CARRIER, LONGEST_RESTART_SECONDS, Fault, What
 from chaos.days.wire import CARRIER, REDIS, STORE
 from conversation import schema
 
 if TYPE_CHECKING:
     from chaos.days.day import Day
 
-#: A process that died, or whose host was lost, is started again after this time.
+#: A webhook that died, or a worker whose fault does not say when, is started again after this time.
 RESTART_SECONDS: Final = 5.0
 _WINDOWS: Final[Mapping[What, str]] = {
     What.STORE_AWAY: STORE,
@@ -63,27 +63,30 @@ class Faults:
         """Return what keeps a service from answering."""
         return self._outages.get(service)
 
-    def kill(self, process: Process, why: str) -> None:
+    def kill(self, process: Process, why: str, *, away: float = 0.0) -> None:
         """End a process, and start another one in a while."""
         if process.is_dead:
             return
         self._day.say(f"{process.name} dies: {why}")
         if isinstance(process, Worker):
-            hidden = tuple(process.in_flight.values()) if process.is_markless else process.begun()
-            for attempt in hidden:
+            for attempt in process.begun():
+                self._day.rules.doubted(attempt)
+            # nothing reads its marks, or only when its replies are held
+            is_unread = process.is_markless or away >= LONGEST_RESTART_SECONDS
+            for attempt in process.in_flight.values() if is_unread else process.begun():
                 self._day.doubted(attempt, f"killed: {why}")
         process.die()
-        again = self._day.kernel.now + RESTART_SECONDS
+        again = self._day.kernel.now + (away or RESTART_SECONDS)
         if isinstance(process, Worker):
             process.machine.workers.remove(process)
             self._day.kernel.at(again, lambda: self._day.start_worker(process.machine))
 
-    def lose_host(self, machine: Machine, why: str) -> None:
+    def lose_host(self, machine: Machine, why: str, *, away: float = 0.0) -> None:
         """End all processes of a host, with all that is in its memory."""
         self._day.say(f"{machine.name} is lost: {why}")
         self._lose_marks(machine, why)
         for worker in list(machine.workers):
-            self.kill(worker, "its host was lost")
+            self.kill(worker, "its host was lost", away=away)
 
     def note(self, what: What) -> None:
         """Count a fault that took effect."""
@@ -99,16 +102,19 @@ class Faults:
             self._day.kernel.at(fault.at + fault.seconds, lambda: self._end_outage(service, fault))
         elif fault.what is What.REDIS_EMPTIED:
             self._day.server.flushall()
+            self._day.rules.emptied()
         elif fault.what is What.INDEX_LAGS:
             held = stack.enter_context(ExitStack())
             held.enter_context(self._day.tables.hold_index(schema.MESSAGES))
             self._day.kernel.at(fault.at + fault.seconds, held.close)
         elif fault.what is What.HOST_LOST:
-            self.lose_host(machine, str(fault.what))
+            self.lose_host(machine, str(fault.what), away=fault.seconds)
         elif fault.what is What.MARKS_LOST:
             self._lose_marks(machine, str(fault.what))
         elif fault.what is What.KILLED and machine.workers:
-            self.kill(machine.workers[fault.nth % len(machine.workers)], str(fault.what))
+            self.kill(machine.workers[fault.nth % len(machine.workers)], str(fault.what), away=fault.seconds)
+        elif fault.what in AT_THE_CARRIER:
+            self._day.network.befall(fault)
         else:
             return
         self.note(fault.what)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import redis
@@ -31,9 +31,13 @@ _BEFORE: Final = frozenset({What.DIES_BEFORE, What.STOPS_BEFORE, What.SLEEPS_BEF
 class DayRedis(WatchedRedis):
     """A client whose blocking reads wait in the day's time."""
 
-    def __init__(self, behind: redis.Redis, wire: Any, edits: Mapping[str, str], *, day: Day) -> None:
+    def __init__(self, behind: redis.Redis, wire: Any, edits: Mapping[str, str], *, day: Day, process: Process) -> None:
         super().__init__(behind, wire, edits)
-        self._day = day
+        self._day, self._process = day, process
+
+    def arrived(self, name: str, args: Sequence[Any], answer: Any) -> None:
+        """Let the rules of the day judge a command that took effect."""
+        self._day.rules.redis(name, args, answer, self._process)
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """Carry out one command."""
@@ -141,10 +145,10 @@ class DayWire:
         day, process = self._day, self._process
         place = "before" if fault.what in _BEFORE else "after"
         if fault.what in {What.DIES_BEFORE, What.DIES_AFTER}:
-            day.faults.kill(process, f"{place} {name}")
+            day.faults.kill(process, f"{place} {name}", away=fault.seconds)
             raise Died
         if fault.what in {What.HOST_LOST_BEFORE, What.HOST_LOST_AFTER} and isinstance(process, Worker):
-            day.faults.lose_host(process.machine, f"{place} {name}")
+            day.faults.lose_host(process.machine, f"{place} {name}", away=fault.seconds)
             raise Died
         if fault.what in {What.STOPS_BEFORE, What.STOPS_AFTER}:
             process.stop(fault.seconds)

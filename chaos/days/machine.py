@@ -43,9 +43,9 @@ from runtime.errors import OUTSIDE
 from runtime.host import Host
 from sms.errors import CarrierAway
 from sms.messages import DeliveryReport, InboundSms
-from sms.ports import ErrorClass, NotCreated, OutboundSms, Outcome, Unknown, Verdict
+from sms.ports import ErrorClass, NotCreated, OutboundSms, Outcome, Sent, Unknown, Verdict
 from sms.prices import Tariff
-from worker import retry_policy
+from worker import absence, retry_policy
 from worker.budget import Budget
 from worker.build.leases import watch
 from worker.build.visits import compose_visits
@@ -77,7 +77,10 @@ UNSETTLED_AFTER: Final = timedelta(seconds=30)
 #: Shorter than in production, so that a day in doubt ends soon; longer than any fault of the list lasts.
 VALIDITY_SECONDS: Final = 240
 PATIENCE_SECONDS: Final = 60.0
-MAX_AGE_SECONDS: Final = 6 * 3600.0
+#: Longer than any single message takes to show on the carrier's list, counted from its request.
+RESEND_AFTER: Final = timedelta(seconds=240)
+#: A message of one segment, so that it costs what was reserved for it.
+SEGMENT_CHARACTERS: Final = 140
 #: Conversations that one process serves at a time.
 SLOTS: Final = 3
 #: A worker that lost its queue looks for it again after this time.
@@ -109,7 +112,7 @@ class Echo(Cat):
         """Return the words, in so many messages."""
         del below, used_seconds
         self._think()
-        words = " + ".join(heard.texts)
+        words = " + ".join(heard.texts)[:SEGMENT_CHARACTERS]
         parts = tuple(f"re {number}: {words}" for number in range(self._parts))
         return Reply(words="\n".join(parts), engine="echo", parts=parts, alert=heard.alert)
 
@@ -137,7 +140,10 @@ class Line:
         outcome: Outcome = self._wire.carry(
             CARRIER, "send", lambda: self._day.network.create(message), lambda: Unknown(reason="no answer")
         )
+        if isinstance(outcome, Sent):
+            self._day.network.accepted(message)
         if isinstance(outcome, Unknown):
+            self._day.rules.doubted(message.status_callback.rpartition("i=")[2])
             self._doubted(message.status_callback.rpartition("i=")[2], "the carrier's answer was lost")
         return outcome
 
@@ -194,9 +200,8 @@ class Worker(Process):
         self.is_markless = False
         wire = day.wire(self)
         client = day.client(self)
-        journal = Journal.on(
-            DynamoDBStorage(tables=_Tables(day.tables, wire, self.in_flight), host=self.host, contention_seconds=10)
-        )
+        tables = _Tables(day.rules.watched(day.tables), wire, self.in_flight)
+        journal = Journal.on(DynamoDBStorage(tables=tables, host=self.host, contention_seconds=10))
         self._inbox = inbox = inbox_on(client)
         self.marks = Marks(machine.folder, slots=MARK_SLOTS, host=self.host)
         self.marks.open()
@@ -211,20 +216,20 @@ class Worker(Process):
         terms, host = day.plan.terms, self.host
         circuit = RedisCircuit(client, probe_every=PROBE_EVERY, longest_pause=retry_policy.LONGEST_PROBE_PAUSE)
         failures = DeliveryFailures(
-            inbox, journal, circuit, FailureTerms(max_age=timedelta(seconds=MAX_AGE_SECONDS), who=who_of),
+            inbox, journal, circuit, FailureTerms(max_age=timedelta(seconds=terms.max_age), who=who_of),
             rng=self.rng, telemetry=self,
         )  # fmt: skip
         delivery = Delivery(
             journal, Line(day, wire, day.doubted), circuit,
             DeliveryTerms(public_url="https://cat.example", validity_seconds=VALIDITY_SECONDS,
-                          patience_seconds=PATIENCE_SECONDS, max_age_seconds=MAX_AGE_SECONDS),
+                          patience_seconds=PATIENCE_SECONDS, max_age_seconds=terms.max_age),
             rng=self.rng, telemetry=self, host=host,
         )  # fmt: skip
         quota = RedisQuota(client, models=Caps(), messages=Caps(day=terms.cap))
         counting = Counting(
             quota, journal, who=who_of, telemetry=self, ask=inbox.agenda.request_count, clock=host.monotonic
         )
-        self._budget = Budget(counting if terms.cap else None, TARIFF, max_segments=1, max_parts=terms.parts)
+        self._budget = Budget(counting if terms.cap else None, TARIFF, max_segments=terms.parts, max_parts=terms.parts)
         rates = Rates(texts_per_minute=terms.texts_per_minute)
         self._keeper = LeaseKeeper(
             inbox.leases, every_seconds=RENEW_SECONDS, marks=self.marks, telemetry=self, host=host
@@ -239,7 +244,7 @@ class Worker(Process):
             leases=self._keeper,
             settings=VisitSettings(
                 policy=terms.policy, quiet_window_seconds=0.5, quiet_limit_seconds=3,
-                lease_seconds=LEASE.total_seconds(), max_age_seconds=MAX_AGE_SECONDS,
+                lease_seconds=LEASE.total_seconds(), max_age_seconds=terms.max_age,
                 memory=recall.Terms(tokens=2000, age=timedelta(hours=72)), own_numbers=frozenset({OUR_NUMBER}),
             ),
             worker=self.name,
@@ -248,11 +253,12 @@ class Worker(Process):
             host=host,
         )  # fmt: skip
         self._receipts = Receipts(inbox, journal, failures, who_key=WHO_KEY, telemetry=self)
+        resend = absence.Terms(after=RESEND_AFTER, max_age=timedelta(seconds=terms.max_age)) if terms.resend else None
         message_list: Any = WatchedSender(day.network.carrier, wire, raising(CarrierAway("twilio")))
         self._reconciler = Reconciler(
             inbox, journal, message_list, failures,
             ReconcileTerms(validity=timedelta(seconds=VALIDITY_SECONDS), numbers=[OUR_NUMBER], who=who_of,
-                           unsettled_after=UNSETTLED_AFTER, buckets=day.buckets),
+                           unsettled_after=UNSETTLED_AFTER, buckets=day.buckets, resend=resend),
             telemetry=self,
         )  # fmt: skip
         self._circuit = circuit
@@ -335,7 +341,7 @@ class Worker(Process):
 
     def _look(self) -> None:
         """Look for dead neighbours; a look that would find nothing is left out."""
-        if self.machine.has_graves or self.marks.abandoned():
+        if self.machine.has_graves or self.marks.abandoned() or self._day.plan.terms.watchful:
             self._proofs.look()
             self.machine.look_for_graves()
 

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from chaos.days.kernel import Kernel
-from chaos.days.plan import OF_A_MESSAGE, OF_A_TEXT, Fault, Text, What
+from chaos.days.plan import LEAST_PEOPLE, LONGEST_STOP_SECONDS, OF_A_MESSAGE, OF_A_TEXT, Fault, Text, What
+from sms import codes
 from sms.memory import InMemorySender
 from sms.messages import DeliveryReport, InboundSms, MessageSid
-from sms.ports import Listed, OutboundSms, Outcome
+from sms.ports import Listed, Listing, NotCreated, OutboundSms, Outcome, Scope, Unknown, Verdict
 
 START: Final = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 OUR_NUMBER: Final = "+15005550006"
@@ -27,6 +28,61 @@ WEBHOOK_SECONDS: Final = 15.0
 FAILED_CODE: Final = 30022
 #: Every third message without a fault is reported as sent, too. All are reported as delivered.
 REPORTED_AS_SENT: Final = 3
+#: What the carrier refuses us with: an account that is not active, a number that is not ours, a person on trial.
+REFUSALS: Final = (10001, 21606, 21608)
+
+
+class Carrier(InMemorySender):
+    """The carrier, whose list may be behind, and at which messages may be deleted, or their words."""
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        super().__init__(clock)
+        #: The list shows no message created from then on; None: it is not behind.
+        self.behind_since: datetime | None = None
+        self.deleted: set[MessageSid] = set()
+        self.wordless: set[MessageSid] = set()
+        #: Messages that a reading of the list to their person has shown.
+        self.shown: set[MessageSid] = set()
+
+    def sent_to(self, person: str, *, for_the_last: timedelta) -> Listing:
+        """List the messages to a person, newest first."""
+        listing = self._as_seen(super().sent_to(person, for_the_last=for_the_last))
+        self.shown |= {entry.sid for entry in listing.messages}
+        return listing
+
+    def sent_from(self, number: str, *, since: datetime) -> Listing:
+        """List the messages from one of our numbers, newest first."""
+        return self._as_seen(super().sent_from(number, since=since))
+
+    def one(self, sid: MessageSid) -> Listing:
+        """List one message."""
+        return self._as_seen(super().one(sid))
+
+    def _as_seen(self, listing: Listing) -> Listing:
+        since = self.behind_since
+        entries = [
+            replace(entry, body="") if entry.sid in self.wordless else entry
+            for entry in listing.messages
+            if entry.sid not in self.deleted and (entry.inbound or since is None or entry.created < since)
+        ]
+        return replace(listing, messages=tuple(entries))
+
+
+@dataclass(slots=True)
+class Refusal:
+    """The carrier refuses messages for a while."""
+
+    verdict: Verdict
+    person: str
+    until: float
+    #: How many requests it refused.
+    refused: int = 0
+    #: How many messages of the same scope it accepted afterwards, and whose answer arrived.
+    accepted: int = 0
+
+    def concerns(self, message: OutboundSms) -> bool:
+        """Return whether it concerns a message."""
+        return self.verdict.scope is not Scope.DESTINATION or message.to == self.person
 
 
 def phone(person: int) -> str:
@@ -79,7 +135,8 @@ class Network:
         struck: Callable[[What], None],
     ) -> None:
         self.kernel = kernel
-        self.carrier = InMemorySender(clock=self._clock)
+        self.carrier = Carrier(self._clock)
+        self.refusals: list[Refusal] = []
         #: How many posts, callbacks and changes of a status are still to come.
         self.pending = 0
         self.accept: Callable[[InboundSms, Callable[[], None]], None] = lambda _text, _accepted: None
@@ -109,7 +166,8 @@ class Network:
                    created=self._clock())
         )  # fmt: skip
         for what in faults:
-            self._struck(what)
+            if what is not What.REPLY_FAILS:
+                self._struck(what)
         if What.WEBHOOK_MISSING in faults:
             return
         now = self.kernel.now
@@ -132,11 +190,45 @@ class Network:
 
     def create(self, message: OutboundSms) -> Outcome:
         """Take a request to send."""
+        for refusal in self.refusals:
+            if self.kernel.now < refusal.until and refusal.concerns(message):
+                refusal.refused += 1
+                return NotCreated(verdict=refusal.verdict)
+        if What.REPLY_FAILS in self._of(_answered(message), texts=True):
+            self._struck(What.REPLY_FAILS)
+            return Unknown(reason="503")
         before = len(self.carrier.created)
         outcome = self.carrier.send(message, may_begin=lambda: True)
         if len(self.carrier.created) > before:
             self._deliver(self.carrier.created[-1][0], message)
         return outcome
+
+    def befall(self, fault: Fault) -> None:
+        """Let something happen at the carrier."""
+        carrier, person = self.carrier, phone(fault.nth)
+        theirs = {sid for sid, message in carrier.created if message.to == person}
+        if fault.what is What.WORDS_DELETED:
+            carrier.wordless |= theirs
+        elif fault.what is What.MESSAGES_DELETED:
+            carrier.deleted |= theirs
+        elif fault.what is What.LIST_BEHIND:
+            carrier.behind_since = self._clock()
+            self._plan(self.kernel.now + fault.seconds, self._catch_up)
+        elif fault.what is What.CARRIER_REFUSES:
+            verdict = codes.row_of(REFUSALS[fault.nth % len(REFUSALS)])
+            assert verdict is not None
+            person = phone(fault.nth % LEAST_PEOPLE)
+            self.refusals.append(Refusal(verdict, person, self.kernel.now + fault.seconds))
+
+    def _catch_up(self) -> None:
+        self.carrier.behind_since = None
+
+    def accepted(self, message: OutboundSms) -> None:
+        """Note that the caller knows that its message was accepted."""
+        for refusal in self.refusals:
+            # a refusal may be acted upon by a process that stood still meanwhile
+            if self.kernel.now >= refusal.until + LONGEST_STOP_SECONDS and refusal.concerns(message):
+                refusal.accepted += 1
 
     def _deliver(self, sid: MessageSid, message: OutboundSms) -> None:
         number = len(self.carrier.created)
@@ -187,3 +279,9 @@ class Network:
 
     def _clock(self) -> datetime:
         return START + timedelta(seconds=self.kernel.now + self._skew)
+
+
+def _answered(message: OutboundSms) -> int:
+    """Return the number of the text that a message answers."""
+    attempt = message.status_callback.rpartition("i=")[2]
+    return int(attempt.partition("-")[0][-20:])

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
 #: Seconds in which texts are sent and faults strike. Then everything works again, and the day comes to rest.
 BUSY_SECONDS: Final = 300.0
-#: How many faults a day may have that look like the death of a worker: a text is given up after five of them.
+#: How many faults a day may have that look like the death of a worker. A text is given up after seven of them, and
+#: after four the pauses are longer than a day takes to come to rest.
 MOST_DEATHS: Final = 4
 #: The longest that a process stands still: longer than its lease, and short enough that a message which it sends then
 #: comes before the reply to the person's next text, which waits for `PATIENCE_SECONDS` after a lease was lost.
 LONGEST_STOP_SECONDS: Final = 55.0
+MAX_AGE_SECONDS: Final = 6 * 3600.0
+#: A host that is away for so long comes back when its replies in doubt are held.
+LONGEST_RESTART_SECONDS: Final = 300.0
+LEAST_PEOPLE: Final = 4
+#: What a person in danger texts.
+DANGER: Final = "i want to kill myself"
 
 
 class What(StrEnum):
@@ -46,10 +53,14 @@ class What(StrEnum):
     REDIS_DEMOTED = "Redis is demoted to a replica"
     REDIS_EMPTIED = "Redis is emptied"
     CARRIER_AWAY = "the carrier is away"
+    CARRIER_REFUSES = "the carrier refuses an account, a sender or a person"
+    LIST_BEHIND = "the carrier's whole list is behind"
     INDEX_LAGS = "the index of the unsettled lags"
     HOST_LOST = "a host is lost"
     KILLED = "a worker is killed"
     MARKS_LOST = "the marks of a host are lost"
+    WORDS_DELETED = "the words of all messages to a person are deleted at the carrier"
+    MESSAGES_DELETED = "all messages to a person are deleted at the carrier"
     # to one message
     LIST_LAGS = "the carrier's list lags"
     REPORTS_MISSING = "no callback comes"
@@ -62,6 +73,7 @@ class What(StrEnum):
     WEBHOOK_MISSING = "no webhook comes"
     WEBHOOK_DOUBLED = "a webhook comes twice"
     WEBHOOK_AGAIN = "a webhook comes again minutes later"
+    REPLY_FAILS = "the carrier answers 503 to each request for one reply, and creates nothing"
 
 
 #: Faults that strike one call, named by its step.
@@ -78,7 +90,8 @@ OF_A_MESSAGE: Final = frozenset(
         What.UNDELIVERED, What.DELIVERED_AFTER_ALL,
     }
 )  # fmt: skip
-OF_A_TEXT: Final = frozenset({What.WEBHOOK_MISSING, What.WEBHOOK_DOUBLED, What.WEBHOOK_AGAIN})
+OF_A_TEXT: Final = frozenset({What.WEBHOOK_MISSING, What.WEBHOOK_DOUBLED, What.WEBHOOK_AGAIN, What.REPLY_FAILS})
+AT_THE_CARRIER: Final = frozenset({What.CARRIER_REFUSES, What.LIST_BEHIND, What.WORDS_DELETED, What.MESSAGES_DELETED})
 #: Faults after which the next visit may count a try against the text.
 _DEADLY: Final = frozenset(
     {
@@ -137,6 +150,12 @@ class Terms:
     texts_per_minute: int = 0
     #: What all messages of the day may cost, in millionths of a dollar; None: as much as they do.
     cap: int | None = None
+    #: A reply that stays in doubt is sent again, once.
+    resend: bool = False
+    #: A text older than this is not answered, and a reply to it not sent, in seconds.
+    max_age: float = MAX_AGE_SECONDS
+    #: Each process looks for dead neighbours each second, not only after a death.
+    watchful: bool = False
     #: How far the clock of each worker, and the carrier's, are off, in seconds.
     skew: float = 0.0
     #: Calls and thoughts take as long as the seed says; if not, each call takes a millisecond.
@@ -168,50 +187,115 @@ def draw(seed: int) -> Plan:
         workers=dice.choice((2, 3)),
         texts_per_minute=dice.choice((0, 0, 0, 0, 4)),
         cap=dice.choice((None, None, None, None, None, 10_000 * dice.randint(8, 30))),
+        resend=dice.random() < _OF_RESENDS,
+        watchful=dice.random() < _OF_WATCHFUL,
         skew=dice.choice((0.0, 600.0, -600.0, 37.0)),
     )
-    texts = _texts(dice)
-    return Plan(seed=seed, terms=terms, texts=texts, faults=_faults(dice, len(texts)))
+    if terms.resend:
+        terms = replace(terms, max_age=dice.choice((600.0, 900.0)))
+    texts = _texts(dice, terms)
+    return Plan(seed=seed, terms=terms, texts=texts, faults=_faults(dice, texts, terms))
 
 
-def _texts(dice: random.Random) -> tuple[Text, ...]:
-    people = dice.randint(4, 6)
+#: Shares of the days.
+_OF_RESENDS: Final = 0.15
+_OF_WATCHFUL: Final = 0.1
+_OF_SWARMS: Final = 0.5
+_OF_BURSTS: Final = 0.4
+_OF_ONE_PERSON: Final = 0.3
+_OF_STOPS: Final = 0.4
+_OF_RESETS: Final = 0.15
+_OF_DANGER: Final = 0.6
+
+
+def _texts(dice: random.Random, terms: Terms) -> tuple[Text, ...]:
+    people = dice.randint(LEAST_PEOPLE, 6)
     number = dice.randint(20, 26)
+    # on some days most texts are one person's
+    busy = 0.6 if dice.random() < _OF_ONE_PERSON else 0.0
     texts = [(float(person), person, f"the first of {person}") for person in range(people)]
     while len(texts) < number:
-        person, at = dice.randrange(people), dice.uniform(0, BUSY_SECONDS)
+        person, at = 0 if dice.random() < busy else dice.randrange(people), dice.uniform(0, BUSY_SECONDS)
         for _ in range(dice.choice((1, 1, 2, 4))):
             # the same words again: a message on the carrier's list may then belong to either
             body = "miaow" if dice.random() < 0.12 else f"text {len(texts)} of {person}"  # noqa: PLR2004 - a share
             texts.append((at, person, body))
             at += dice.choice((0.0, 0.3, 2.0, 9.0))
-    if dice.random() < 0.4:  # noqa: PLR2004 - a share
-        person, at = dice.randrange(people), dice.uniform(20, BUSY_SECONDS * 0.8)
-        texts.append((at, person, "STOP"))
-        if dice.random() < 0.7:  # noqa: PLR2004 - a share
-            texts.append((at + dice.choice((0.1, 3.0, 40.0)), person, "START"))
-            texts.append((at + dice.choice((50.0, 80.0)), person, "still there"))
+    if dice.random() < _OF_STOPS:
+        texts += _stop(dice, dice.randrange(people))
+    if dice.random() < _OF_RESETS:
+        texts.append((dice.uniform(20, BUSY_SECONDS), dice.randrange(people), "RESET"))
+    if (terms.texts_per_minute or terms.cap) and dice.random() < _OF_DANGER:
+        texts += _danger(dice, dice.randrange(people))
+    if terms.resend:
+        # messages that show that the carrier's list is not behind
+        texts += [(BUSY_SECONDS + 60.0 * later, later % people, f"later {later}") for later in range(1, 9)]
     return tuple(
         Text(number=number, at=at, person=person, body=body)
         for number, (at, person, body) in enumerate(sorted(texts, key=lambda text: text[0]), start=1)
     )
 
 
-def _faults(dice: random.Random, texts: int) -> tuple[Fault, ...]:
-    faults = [_at_a_call(dice) for _ in range(dice.choice((2, 4, 6, 9, 12)))]
-    if dice.random() < 0.15:  # noqa: PLR2004 - a share
-        # a copy of the claim of an attempt that was refused
-        nth = dice.randint(1, 20)
-        faults.append(Fault(what=What.ECHOES, call="claim", nth=nth, seconds=dice.choice((0.2, 2.0))))
-        faults.append(Fault(what=What.REFUSED, call="send", nth=nth))
+def _stop(dice: random.Random, person: int) -> list[tuple[float, int, str]]:
+    """Return a STOP, perhaps right behind other texts, and perhaps a START."""
+    at = dice.uniform(20, BUSY_SECONDS * 0.8)
+    texts = [(at, person, "STOP")]
+    if dice.random() < 0.5:  # noqa: PLR2004 - a share
+        texts += [(at - 1.0 - before, person, f"before the stop {before}") for before in range(4)]
+    if dice.random() < 0.7:  # noqa: PLR2004 - a share
+        texts.append((at + dice.choice((0.1, 3.0, 40.0)), person, "START"))
+        texts.append((at + dice.choice((50.0, 80.0)), person, "still there"))
+    return texts
+
+
+def _danger(dice: random.Random, person: int) -> list[tuple[float, int, str]]:
+    """Return texts of a person in danger, more than the limits allow."""
+    at = dice.uniform(100, BUSY_SECONDS * 0.6)
+    texts = [(at + 1.5 * number, person, f"one too many {number}") for number in range(6)]
+    texts += [(at + 10.0 + seconds, person, f"{DANGER} {seconds}") for seconds in range(4)]
+    if dice.random() < 0.5:  # noqa: PLR2004 - a share
+        texts += [(at + 640.0 + 1.5 * number, person, f"{DANGER} again {number}") for number in range(4)]
+    return texts
+
+
+@dataclass(frozen=True, slots=True)
+class _Habit:
+    """What strikes single calls on a day: all kinds or a few, at any time or around one moment."""
+
+    kinds: Sequence[What]
+    #: When in the day, from 0 to 1; None: at any time.
+    moment: float | None
+
+    def nth(self, dice: random.Random, most: int) -> int:
+        """Return which of about `most` calls is struck."""
+        if self.moment is None:
+            return dice.randint(1, most)
+        return max(1, round(self.moment * most) + dice.randint(-1, 2))
+
+
+def _habit(dice: random.Random) -> _Habit:
+    kinds = sorted(AT_A_CALL)
+    if dice.random() < _OF_SWARMS:
+        kinds = dice.sample(kinds, 4)
+    return _Habit(kinds, dice.random() if dice.random() < _OF_BURSTS else None)
+
+
+def _faults(dice: random.Random, texts: Sequence[Text], terms: Terms) -> tuple[Fault, ...]:
+    habit = _habit(dice)
+    faults = list[Fault]()
+    if dice.random() < 0.3:  # noqa: PLR2004 - a share
+        faults += dice.choice(_STORIES)(dice, _nth(dice, habit))
+    faults += [_at_a_call(dice, habit) for _ in range(dice.choice((2, 4, 6, 9, 12)))]
+    if terms.resend:
+        faults += _of_doubt(dice, texts)
     faults += [_of_a_while(dice) for _ in range(dice.choice((0, 1, 1, 2, 3)))]
     for what in sorted(OF_A_MESSAGE):
         if dice.random() < 0.25:  # noqa: PLR2004 - a share
-            faults += [_of_a_message(dice, what, texts) for _ in range(dice.choice((1, 1, 4)))]
-    for what in sorted(OF_A_TEXT):
+            faults += [_of_a_message(dice, what, len(texts)) for _ in range(dice.choice((1, 1, 4)))]
+    for what in sorted(OF_A_TEXT - {What.REPLY_FAILS}):
         if dice.random() < 0.3:  # noqa: PLR2004 - a share
             faults += [
-                Fault(what=what, nth=dice.randint(1, texts), seconds=dice.uniform(60, 200))
+                Fault(what=what, nth=dice.randint(1, len(texts)), seconds=dice.uniform(60, 200))
                 for _ in range(dice.choice((1, 1, 3)))
             ]
     deadly = [fault for fault in faults if fault.what in _DEADLY or fault.call == "take"]
@@ -219,8 +303,107 @@ def _faults(dice: random.Random, texts: int) -> tuple[Fault, ...]:
     return tuple(fault for fault in faults if id(fault) not in spared)
 
 
-def _at_a_call(dice: random.Random) -> Fault:
-    what = dice.choice(sorted(AT_A_CALL))
+def _nth(dice: random.Random, habit: _Habit) -> int:
+    return habit.nth(dice, _CALLS["claim"])
+
+
+# Faults that belong together: each alone does little.
+
+
+def _refused_and_copied(dice: random.Random, nth: int) -> list[Fault]:
+    """A copy of the claim of an attempt that was refused arrives."""
+    seconds = dice.choice((0.2, 1.0, 2.0))
+    return [
+        Fault(what=What.ECHOES, call="claim", nth=nth, seconds=seconds),
+        Fault(what=What.REFUSED, call="send", nth=nth),
+    ]
+
+
+def _refused_and_died(dice: random.Random, nth: int) -> list[Fault]:
+    """A process dies with a refusal that is not stored."""
+    del dice
+    return [
+        Fault(what=What.REFUSED, call="send", nth=nth),
+        Fault(what=What.DIES_BEFORE, call="bind", nth=nth, seconds=5.0),
+    ]
+
+
+def _refused_and_bound_late(dice: random.Random, nth: int) -> list[Fault]:
+    """A copy of a stored refusal arrives when the next attempt is in doubt."""
+    return [
+        Fault(what=What.REFUSED, call="send", nth=nth),
+        Fault(what=What.ECHOES, call="bind", nth=nth, seconds=dice.uniform(3.0, 20.0)),
+        *(Fault(what=What.FAILS_CREATED, call="send", nth=nth + after) for after in range(1, 5)),
+        *(Fault(what=What.REPORTS_MISSING, nth=nth + after) for after in range(5)),
+    ]
+
+
+def _late_claim(dice: random.Random, nth: int) -> list[Fault]:
+    """A claim arrives when its attempt is proven unsent, and the next one has not begun."""
+    return [Fault(what=What.LATE, call="claim", nth=nth, seconds=dice.uniform(3.5, 8.0))]
+
+
+def _host_back_late(dice: random.Random, nth: int) -> list[Fault]:
+    """A process dies with an attempt that never began; it is read when another one is in doubt."""
+    return [
+        Fault(what=What.DIES_BEFORE, call="claim", nth=nth, seconds=dice.uniform(28.0, 50.0)),
+        *(Fault(what=What.FAILS_CREATED, call="send", nth=nth + after) for after in range(6)),
+        *(Fault(what=What.REPORTS_MISSING, nth=nth + after) for after in range(6)),
+        *(Fault(what=What.LIST_LAGS, nth=nth + after, seconds=100.0) for after in range(6)),
+    ]
+
+
+def _slow_after_claim(dice: random.Random, nth: int) -> list[Fault]:
+    """A process stands still between claim and request, until the person's next text has been answered."""
+    return [Fault(what=What.STOPS_BEFORE, call="connect", nth=nth, seconds=dice.uniform(90.0, 140.0))]
+
+
+def _two_in_doubt(dice: random.Random, nth: int) -> list[Fault]:
+    """Two replies are in doubt, of which one was created."""
+    fates = [What.FAILS, What.FAILS_CREATED]
+    dice.shuffle(fates)
+    return [
+        *(Fault(what=fates[after % 2], call="send", nth=nth + after) for after in range(4)),
+        *(Fault(what=What.REPORTS_MISSING, nth=nth + after) for after in range(-2, 3)),
+    ]
+
+
+def _stop_before_settle(dice: random.Random, nth: int) -> list[Fault]:
+    """A worker that settles a text stands still."""
+    return [
+        Fault(what=What.SLEEPS_BEFORE, call="settle", nth=1 + nth % 4 + after, seconds=dice.uniform(21.0, 50.0))
+        for after in range(2)
+    ]
+
+
+_STORIES: Final = (
+    _refused_and_copied, _refused_and_died, _refused_and_bound_late, _late_claim, _host_back_late, _slow_after_claim,
+    _two_in_doubt, _stop_before_settle,
+)  # fmt: skip
+
+
+def _of_doubt(dice: random.Random, texts: Sequence[Text]) -> list[Fault]:
+    """Return what can make a reply in doubt be sent a second time."""
+    nth = dice.randint(2, 20)
+    at = nth / 22 * BUSY_SECONDS
+    person = texts[min(nth, len(texts)) - 1].person
+    faults = [
+        Fault(what=dice.choice((What.FAILS, What.FAILS_CREATED, What.FAILS_CREATED)), call="send", nth=nth),
+        *(Fault(what=What.REPORTS_MISSING, nth=nth + after) for after in range(-2, 3)),
+    ]
+    if dice.random() < 0.3:  # noqa: PLR2004 - a share
+        faults.append(Fault(what=What.REPLY_FAILS, nth=dice.randint(1, len(texts))))
+    if dice.random() < 0.3:  # noqa: PLR2004 - a share
+        faults.append(Fault(what=What.LIST_BEHIND, at=max(1.0, at - 20), seconds=dice.uniform(300, 420)))
+    if dice.random() < 0.4:  # noqa: PLR2004 - a share
+        faults.append(Fault(what=What.WORDS_DELETED, nth=person, at=at + dice.uniform(0, 30)))
+    if dice.random() < 0.5:  # noqa: PLR2004 - a share
+        faults.append(Fault(what=What.MESSAGES_DELETED, nth=person, at=at + dice.uniform(10, 200)))
+    return faults
+
+
+def _at_a_call(dice: random.Random, habit: _Habit) -> Fault:
+    what = dice.choice(habit.kinds)
     call = dice.choice(_OFTEN) if dice.random() < 0.6 else dice.choice(sorted(_CALLS))  # noqa: PLR2004 - a share
     if what in {What.REFUSED, What.FAILS, What.FAILS_CREATED}:
         call = "send"
@@ -232,27 +415,33 @@ def _at_a_call(dice: random.Random) -> Fault:
         call = dice.choice(
             ("file", "persist", "claim", "claim", "claim", "bind", "report", "accept", "remove", "close")
         )
-    return Fault(what=what, call=call, nth=dice.randint(1, _CALLS[call]), seconds=_seconds(dice, what))
+    return Fault(what=what, call=call, nth=habit.nth(dice, _CALLS[call]), seconds=_seconds(dice, what))
 
 
 def _seconds(dice: random.Random, what: What) -> float:
+    """Return how long a fault lasts; for a death, after how long the process or host comes back."""
     if what in {What.LATE, What.ECHOES}:
-        return dice.choice((0.2, 2.0, 15.0))
+        return dice.choice((0.2, 2.0, 5.0, 15.0))
     if what is What.TWICE:
         return dice.choice((0.05, 1.0, 4.0))
     if what in {What.SLEEPS_BEFORE, What.SLEEPS_AFTER}:
         return dice.choice((3.0, 7.0, 30.0))
-    return dice.uniform(25.0, LONGEST_STOP_SECONDS)
+    if what in {What.STOPS_BEFORE, What.STOPS_AFTER}:
+        return dice.uniform(25.0, LONGEST_STOP_SECONDS)
+    return dice.choice((5.0, 5.0, 5.0, 5.0, 40.0, LONGEST_RESTART_SECONDS))
 
 
 def _of_a_while(dice: random.Random) -> Fault:
     what = dice.choice(
         (
             What.STORE_AWAY, What.STORE_THROTTLES, What.REDIS_AWAY, What.REDIS_DEMOTED, What.REDIS_EMPTIED,
-            What.CARRIER_AWAY, What.INDEX_LAGS, What.HOST_LOST, What.KILLED, What.KILLED, What.MARKS_LOST,
+            What.CARRIER_AWAY, What.CARRIER_REFUSES, What.INDEX_LAGS, What.HOST_LOST, What.KILLED, What.KILLED,
+            What.MARKS_LOST,
         )
     )  # fmt: skip
-    return Fault(what=what, at=dice.uniform(5, BUSY_SECONDS), nth=dice.randint(1, 6), seconds=dice.uniform(2, 40))
+    longest = 100 if what is What.CARRIER_REFUSES else 40
+    seconds = _seconds(dice, what) if what in {What.HOST_LOST, What.KILLED} else dice.uniform(2, longest)
+    return Fault(what=what, at=dice.uniform(5, BUSY_SECONDS), nth=dice.randint(1, 6), seconds=seconds)
 
 
 def _of_a_message(dice: random.Random, what: What, texts: int) -> Fault:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -63,8 +63,8 @@ def _with_texts(plan: Plan, texts: tuple[Text, ...]) -> Plan:
 
 def _simpler_terms() -> Iterator[Callable[[Plan], Plan]]:
     plain = Terms(varied=False)
-    for name in ("varied", "policy", "parts", "hosts", "workers", "texts_per_minute", "cap", "skew"):
-        yield partial(_with_term, name=name, value=getattr(plain, name))
+    for term in fields(plain):
+        yield partial(_with_term, name=term.name, value=getattr(plain, term.name))
 
 
 def _earlier_faults(plan: Plan) -> Iterator[Callable[[Plan], Plan]]:

@@ -126,7 +126,16 @@ class WatchedRedis(redis.Redis):
         name = self._scripts[args[1]] if args[0] == "EVALSHA" else args[0].lower()
         # on the connections of the same pool: a command of this client would pass the wire twice
         real: Any = self._behind.execute_command
-        return self._wire.carry(REDIS, name, lambda: real(*args, **options), REDIS_IS_AWAY)
+
+        def arrive() -> Any:
+            answer = real(*args, **options)
+            self.arrived(name, args, answer)
+            return answer
+
+        return self._wire.carry(REDIS, name, arrive, REDIS_IS_AWAY)
+
+    def arrived(self, name: str, args: Sequence[Any], answer: Any) -> None:
+        """Take note of a command that took effect, and of its answer."""
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Pipeline:  # noqa: FBT001, FBT002
         """Return a transaction, which is one call."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial, reduce
 from pathlib import Path
@@ -30,9 +30,9 @@ _HELPERS: Final = ("memory_table.py", "contention.py", "table.py")
 
 
 class Unguarded(MemoryTables):
-    """Tables that leave out the condition `without`, and note which conditions they meet and which decide."""
+    """Tables that leave out the conditions `without`, and note which conditions they meet and which decide."""
 
-    def __init__(self, without: str = "") -> None:
+    def __init__(self, *without: str) -> None:
         super().__init__(schema.conversations(), schema.messages())
         self._without = without
         self.met: set[str] = set()
@@ -55,7 +55,7 @@ class Unguarded(MemoryTables):
             self.decisive.add(everything)
         left: list[Update | Check] = []
         for write in writes:
-            condition = None if self._without == everything else self._condition(write)
+            condition = None if everything in self._without else self._condition(write)
             if isinstance(write, Update):  # noqa: SIM114 - the types differ
                 left.append(replace(write, when=condition))
             elif condition is not None:
@@ -68,14 +68,15 @@ class Unguarded(MemoryTables):
             return None
         operands = list(_operands(write.when))
         writer = f"{_writer()} {_row(write)}"
-        alternatives: dict[str, ConditionBase | None] = {f"{writer}: all": None} if len(operands) > 1 else {}
-        for operand in operands:
-            rest = [other for other in operands if other is not operand]
-            alternatives[f"{writer}: {_attributes(operand)}"] = reduce(lambda a, b: a & b, rest) if rest else None
-        self.met |= alternatives.keys()
+        parts = {f"{writer}: {_attributes(operand)}": [operand] for operand in operands}
+        if len(operands) > 1:
+            parts[f"{writer}: all"] = operands
+        self.met |= parts.keys()
         if not self._holds(write, write.when):
-            self.decisive |= {name for name, rest in alternatives.items() if rest is None or self._holds(write, rest)}
-        return alternatives.get(self._without, write.when)
+            rests = {name: _all_of(operands, but=part) for name, part in parts.items()}
+            self.decisive |= {name for name, rest in rests.items() if rest is None or self._holds(write, rest)}
+        missing = [operand for name in self._without for operand in parts.get(name, ())]
+        return _all_of(operands, but=missing) if missing else write.when
 
     def _holds(self, write: Update | Check | Delete, condition: ConditionBase) -> bool:
         try:
@@ -83,6 +84,11 @@ class Unguarded(MemoryTables):
         except ConditionFailed:
             return False
         return True
+
+
+def _all_of(operands: Sequence[ConditionBase], *, but: Sequence[ConditionBase]) -> ConditionBase | None:
+    left = [operand for operand in operands if not any(operand is other for other in but)]
+    return reduce(lambda a, b: a & b, left) if left else None
 
 
 def _operands(condition: ConditionBase) -> Iterator[ConditionBase]:

@@ -1,16 +1,23 @@
 """The product with one guard taken out: within how many days does a simulated day go wrong?
 
-python -m tests.simulation.mutants            runs them all, and writes the table into docs/explanation/simulation.md
+python -m tests.simulation.mutants            runs them all
 python -m tests.simulation.mutants WORD       runs those whose name contains the word
+
+Each one that was run gets a new row in the table of docs/explanation/simulation.md. A guard that has another one
+behind it is taken out together with that one: then a day counts that goes wrong, and does not if only the other one is
+missing.
 """
 
 from __future__ import annotations
 
 import fcntl
+import inspect
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Final
 from unittest import mock
 
@@ -18,8 +25,9 @@ from chaos.days import machine
 from chaos.days.day import Outcome, simulate
 from chaos.days.many import in_parallel
 from chaos.days.plan import draw
+from chaos.days.wire import SCRIPTS
 from conversation import contention
-from conversation.memory_table import MemoryTables
+from inbox import payloads
 from journal import outbox
 from journal.model import Binding
 from journal.outbox import Outbox
@@ -28,20 +36,25 @@ from journal.turns import Turns
 from sms.messages import InboundSms
 from tests.conftest import ROOT
 from tests.model.guards import Unguarded, script_guards
-from worker import delivery, evidence
+from worker import absence, dangers, delivery, evidence, receipts
 from worker.delivery import Delivery
 from worker.intake import Intake
 from worker.lease import LeaseKeeper
 from worker.marks import Mark, Marks
 from worker.missed import MissedTexts
-from worker.receipts import Receipts
 from worker.reconcile import Reconciler
+from worker.resend import Resends
+from worker.statement import Statement
+from worker.stops import Stops
 from worker.visits import Visits
 
 #: After so many days without an offence a guard counts as not missed.
-MOST_DAYS: Final = 400
+MOST_DAYS: Final = 1000
 PAGE: Final = ROOT / "docs" / "explanation" / "simulation.md"
+#: The sources here do not evaluate their annotations.
+_ANNOTATIONS: Final = annotations.compiler_flag
 _BEGIN, _END = "<!-- mutants -->", "<!-- end of the mutants -->"
+_HEAD: Final = ("| without this guard | days | what went wrong first |", "|---|---|---|")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,24 +63,63 @@ class Mutant:
 
     #: What is missing, in words.
     name: str
-    #: A condition of a write, or a guard of a script, as `tests.model.guards` names it.
-    condition: str = ""
+    #: Conditions of writes, or a guard of a script, as `tests.model.guards` names them.
+    conditions: tuple[str, ...] = ()
     script: str = ""
+    #: A script, what stands in it, and what stands there instead.
+    edit: tuple[str, str, str] | None = None
     #: What replaces a piece of code.
     patch: Callable[[], AbstractContextManager[Any]] = nullcontext
-    #: Why no day goes wrong without it, if so.
-    spare: str = ""
+    #: What makes its absence harmless: it is taken out, too.
+    behind: Mutant | None = None
 
     def simulate(self, seed: int) -> Outcome:
-        """Run one day without the guard."""
-        tables: Callable[[], MemoryTables] | None = (lambda: Unguarded(self.condition)) if self.condition else None
-        edits: Mapping[str, str] = script_guards()[self.script] if self.script else {}
-        with self.patch():
-            return simulate(draw(seed), tables=tables, edits=edits)
+        """Run one day without the guard, and without the one behind it."""
+        missing = [self] if self.behind is None else [self, self.behind]
+        conditions = [condition for mutant in missing for condition in mutant.conditions]
+        edits = {name: script for mutant in missing for name, script in mutant.edits().items()}
+        with ExitStack() as stack:
+            for mutant in missing:
+                stack.enter_context(mutant.patch())
+            return simulate(draw(seed), tables=(lambda: Unguarded(*conditions)) if conditions else None, edits=edits)
+
+    def edits(self) -> Mapping[str, str]:
+        """Return the scripts without the guard."""
+        if self.edit is not None:
+            name, old, new = self.edit
+            assert old in SCRIPTS[name]
+            return {name: SCRIPTS[name].replace(old, new)}
+        return _guards()[self.script] if self.script else {}
+
+    def goes_wrong(self, seed: int) -> str:
+        """Return what goes wrong in a day because the guard is missing; empty: nothing."""
+        offences = self.simulate(seed).offences
+        if not offences or (self.behind is not None and self.behind.simulate(seed).offences):
+            return ""
+        return offences[0]
+
+
+@cache
+def _guards() -> dict[str, dict[str, str]]:
+    return script_guards()
 
 
 def _replaced(owner: object, name: str, instead: object) -> Callable[[], AbstractContextManager[Any]]:
     return lambda: mock.patch.object(owner, name, instead)
+
+
+def _edited(owner: Any, name: str, old: str, new: str) -> Callable[[], AbstractContextManager[Any]]:
+    """Replace a function, or a method, by one whose source says something else."""
+
+    def patch() -> AbstractContextManager[Any]:
+        function = getattr(owner, name)
+        source = textwrap.dedent(inspect.getsource(function))
+        assert old in source, f"{name} does not say {old}"
+        names = dict(function.__globals__)
+        exec(compile(source.replace(old, new), name, "exec", flags=_ANNOTATIONS), names)  # noqa: S102
+        return mock.patch.object(owner, name, names[name])
+
+    return patch
 
 
 def _nothing(*_: object, **__: object) -> None:
@@ -148,98 +200,170 @@ def _fence_not_raised() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _reconciled_seldom() -> Iterator[None]:
+    """Let beat start no reconciliation."""
+    real = machine.Beat.every
+
+    def every(self: machine.Beat, seconds: float, task: str) -> None:
+        if task != payloads.RECONCILE_TASK:
+            real(self, seconds, task)
+
+    with mock.patch.object(machine.Beat, "every", every):
+        yield
+
+
 def _again(visit: Any, reason: str) -> Binding:
     return Binding(state=PartState.RETRY, due=visit.now_ms(), reason=reason)
 
 
+_NOT_OPTED_OUT: Final = Mutant(
+    name="a part is sent to a person who opted out", patch=_edited(Delivery, "_unwanted", 'return "opted out"', "pass")
+)
+_FILED_OVER: Final = Mutant(name="a text is filed over its row", conditions=("Turns.file in#: user_id",))
+_NO_CONDITION: Final = Mutant(name="persist: no condition at all", conditions=("Turns.persist: everything",))
+_CLAIM_STATE: Final = Mutant(name="claim: the state is not compared", conditions=("Outbox.claim out#: state",))
+_CLAIM_FENCE: Final = Mutant(name="claim: the fence is not compared", conditions=("Outbox.claim item: fence",))
+_FORGOTTEN: Final = Mutant(name="an attempt that was left is forgotten", patch=_replaced(Marks, "abandon", _nothing))
+_NO_STATEMENT: Final = Mutant(
+    name="a status that no callback reported is not looked for", patch=_replaced(Statement, "read", lambda *_: (0, 0))
+)
+_SELDOM: Final = Mutant(name="the reconciler runs only at start and when Redis was emptied", patch=_reconciled_seldom)
+_AGE: Final = Mutant(
+    name="resend: the age of the doubt does not matter",
+    patch=_edited(absence, "is_enough", "now - moment(part.unknown_since) >= terms.after", "True"),
+)
+
 MUTANTS: Final = (
     # the inbox
-    Mutant(name="the webhook answers 200 before Redis confirmed", patch=_acknowledged_first,
-           spare="Twilio's list shows the text"),
+    Mutant(name="the webhook answers 200 before Redis confirmed", patch=_acknowledged_first),
     Mutant(name="a text is removed from the inbox before its reply is sent", patch=_removed_before_reply),
     Mutant(name="`accept` does not compare with the texts that wait", script="accept: if entry[2][2] == sid",
-           spare="the journal knows the text"),
+           behind=_FILED_OVER),
     Mutant(name="`take` does not ask whether the lease is free", script="take: SET NX"),
-    Mutant(name="`close` does not compare the lease's token", script="close: if redis.call('GET', KEYS[1]) ~= ARGV[1]",
-           spare="the fence decides"),
-    Mutant(name="`close` does not look for waiting texts", script="close: if redis.call('XLEN', KEYS[2]) > 0",
-           spare="Twilio's list shows the text"),
+    Mutant(name="`close` does not compare the lease's token", script="close: if redis.call('GET', KEYS[1]) ~= ARGV[1]"),
+    Mutant(name="`close` does not look for waiting texts", script="close: if redis.call('XLEN', KEYS[2]) > 0"),
     Mutant(name="`remove` does not compare the lease's token",
-           script="remove: if redis.call('GET', KEYS[1]) ~= ARGV[1]",
-           spare="the text is over, or the fence refuses its reply"),
+           script="remove: if redis.call('GET', KEYS[1]) ~= ARGV[1]", behind=_NO_CONDITION),
     Mutant(name="`give_back` does not compare the lease's token",
-           script="give_back: if redis.call('GET', KEYS[1]) ~= ARGV[1]", spare="the fence decides"),
-    Mutant(name="`due` does not notice that Redis was emptied", script="due: SET NX",
-           spare="the reconciler runs every few minutes anyway"),
-    Mutant(name="leases are not renewed", patch=_replaced(LeaseKeeper, "_run", _nothing), spare="the fence decides"),
+           script="give_back: if redis.call('GET', KEYS[1]) ~= ARGV[1]"),
+    Mutant(name="`due` does not notice that Redis was emptied", script="due: SET NX", behind=_SELDOM),
+    Mutant(name="leases are not renewed", patch=_replaced(LeaseKeeper, "_run", _nothing)),
     # filing and persisting
-    Mutant(name="a text is filed over its row", condition="Turns.file in#: user_id"),
-    Mutant(name="persist: no condition at all", condition="Turns.persist: everything"),
-    Mutant(name="persist: the token is not read back", patch=_replaced(Turns, "_took_effect", lambda *_: False)),
-    Mutant(name="persist: the fence is not compared", condition="Turns.persist item: fence",
-           spare="another condition of the transaction refuses it"),
-    Mutant(name="settle: the fence is not compared", condition="Turns.settle item: fence"),
+    _FILED_OVER,
+    _NO_CONDITION,
+    Mutant(name="persist: the token is not read back", patch=_replaced(Turns, "_took_effect", lambda *_: False),
+           behind=_FILED_OVER),
+    Mutant(name="persist: the fence is not compared", conditions=("Turns.persist item: fence",),
+           behind=Mutant(name="persist: nothing but the fence is compared",
+                         conditions=("Turns.persist item: version", "Turns.persist item: updated_at",
+                                     "Turns.persist in#: state", "Turns.persist out#: user_id"))),
+    Mutant(name="settle: the fence is not compared", conditions=("Turns.settle item: fence",),
+           behind=Mutant(name="settle: the state is not compared", conditions=("Turns.settle in#: state",))),
     # claim, send, bind
-    Mutant(name="claim: the fence is not compared", condition="Outbox.claim item: fence"),
-    Mutant(name="claim: the state is not compared", condition="Outbox.claim out#: state",
-           spare="the fence refuses it"),
-    Mutant(name="claim: an attempt may take effect twice", condition="Outbox.claim out#: attempts"),
-    Mutant(name="claim: no condition at all", condition="Outbox.claim: everything"),
-    Mutant(name="claim: the attempt is not read back", patch=_replaced(Outbox, "_row", _nothing)),
+    replace(_CLAIM_FENCE, behind=_CLAIM_STATE),
+    replace(_CLAIM_STATE, behind=_CLAIM_FENCE),
+    Mutant(name="claim: an attempt may take effect twice", conditions=("Outbox.claim out#: attempts",)),
+    Mutant(name="claim: no condition at all", conditions=("Outbox.claim: everything",)),
+    Mutant(name="claim: the attempt is not read back", patch=_replaced(Outbox, "_row", _nothing), behind=_FORGOTTEN),
     Mutant(name="an old claim is acted upon", patch=_replaced(delivery, "CLAIM_GOOD_FOR_SECONDS", float("inf"))),
     Mutant(name="a part in SENDING is sent again", patch=_replaced(delivery, "_unknown", _again)),
     Mutant(name="the next reply does not wait for one in doubt",
            patch=_replaced(delivery, "_held_back_until", _nothing)),
-    Mutant(name="bind: no condition at all", condition="Outbox.bind out#: all",
-           spare="what comes late is true, or the list settles it again"),
-    Mutant(name="bind: the attempt is not compared", condition="Outbox.bind out#: attempt_id",
-           spare="a second attempt begins only when the first is bound"),
-    Mutant(name="a part is sent to a person who opted out", patch=_replaced(Delivery, "_unwanted", lambda *_: "")),
+    Mutant(name="bind: no condition at all", conditions=("Outbox.bind out#: all",)),
+    Mutant(name="bind: the attempt is not compared", conditions=("Outbox.bind out#: attempt_id",)),
+    _NOT_OPTED_OUT,
     # marks
     Mutant(name="the mark is written after the claim", patch=_marked_late),
     Mutant(name="BEGUN is not stored", patch=_replaced(Mark, "begin", _begin_unmarked)),
     Mutant(name="the mark is freed before the outcome is stored", patch=_settled_before_bind),
     Mutant(name="the proof does not raise the fence", patch=_fence_not_raised),
-    Mutant(name="the proof does not compare the attempt", condition="Outbox.prove_unsent out#: attempt_id"),
-    Mutant(name="the proof does not compare the state", condition="Outbox.prove_unsent out#: state"),
+    Mutant(name="the proof does not compare the attempt", conditions=("Outbox.prove_unsent out#: attempt_id",)),
+    Mutant(name="the proof does not compare the state", conditions=("Outbox.prove_unsent out#: state",)),
     Mutant(name="a living process counts as dead", patch=_replaced(fcntl, "flock", _nothing)),
-    Mutant(name="an attempt that was left is forgotten", patch=_replaced(Marks, "abandon", _nothing)),
+    _FORGOTTEN,
     # reports, evidence, repairs
-    Mutant(name="reports are not written", patch=_replaced(Receipts, "_write", lambda *_: "dropped"),
-           spare="Twilio's list shows the same"),
-    Mutant(name="report: the rank is not compared", condition="Outbox.report out#: rank/state"),
+    Mutant(name="reports are not written", patch=_replaced(receipts.Receipts, "_write", lambda *_: "dropped"),
+           behind=_NO_STATEMENT),
+    _NO_STATEMENT,
+    Mutant(name="report: the rank is not compared", conditions=("Outbox.report out#: rank/state",),
+           behind=_NO_STATEMENT),
     Mutant(name="evidence: the words are not compared",
-           patch=_replaced(evidence, "_is_like", lambda entry, _: not entry.inbound)),
-    Mutant(name="evidence is never looked for", patch=_replaced(Reconciler, "_settle_unknown", lambda *_: 0)),
+           patch=_replaced(evidence, "is_like", lambda entry, _: not entry.inbound)),
+    Mutant(name="evidence is never looked for",
+           patch=_replaced(Reconciler, "_settle_unknown", lambda *_: (0, 0))),
     Mutant(name="unfinished work is not put back", patch=_replaced(Reconciler, "_restore", lambda *_: 0)),
     Mutant(name="missed texts are not looked for", patch=_replaced(MissedTexts, "read", lambda *_: (0, 0))),
+    _SELDOM,
     Mutant(name="STOP is heard only in its turn", patch=_replaced(Intake, "heed_stop", _nothing)),
-    Mutant(name="a second try is made more than once", condition="Outbox.send_again out#: user_id"),
+    Mutant(name="a second try is made more than once", conditions=("Outbox.send_again out#: user_id",)),
+    # replies in doubt that are sent again
+    Mutant(name="resend: once is not enough",
+           patch=_edited(absence, "may_be_sent_again", "part.resent is None and ", "")),
+    Mutant(name="resend: a message that may be this one is forgotten",
+           patch=_edited(absence, "may_be_sent_again", "part.perhaps_listed_at is None and ", "")),
+    Mutant(name="resend: messages that are known need not be listed",
+           patch=_edited(absence, "look", "or not known <= shown", "")),
+    Mutant(name="resend: the list may be behind", patch=_edited(absence, "look", "if is_current else", "if True else")),
+    Mutant(name="resend: one reading is enough", patch=_replaced(absence, "LOOKS", 1), behind=_AGE),
+    Mutant(name="resend: after STOP", patch=_replaced(Resends, "_may_be_written_to", lambda *_: True),
+           behind=_NOT_OPTED_OUT),
+    Mutant(name="resend: at any age",
+           patch=_edited(absence, "may_be_sent_again", "now - part.arrived_at <= terms.max_age", "True"),
+           behind=Mutant(name="a reply is sent at any age",
+                         patch=_edited(Delivery, "_unwanted", "> self._terms.max_age_seconds", "> 1e9"))),
+    # refusals, limits, the budget, danger
+    Mutant(name="a refusal opens no circuit", patch=_replaced(Stops, "stop", _nothing)),
+    Mutant(name="an accepted message closes no circuit", patch=_replaced(Stops, "accepted", _nothing)),
+    Mutant(name="an open circuit lets every message through", script="pass: if at > 0"),
+    Mutant(name="a limit refuses nothing", script="limit: if tokens < 1 and empty == 0"),
+    Mutant(name="the cap of messages is not compared",
+           edit=("reserve", "none = none and not which[i]", "none = true")),
+    Mutant(name="what was spent is not recounted after Redis was emptied",
+           edit=("reserve", "local counting = epoch and 0 or 1", "epoch = epoch or 'none' local counting = 0")),
+    Mutant(name="a last line may exceed the cap for each person",
+           script="reserve: if which[2] and redis.call('HEXISTS', day, 'beyond') == 1"),
+    Mutant(name="a certain danger is no exception to a limit",
+           patch=_replaced(Intake, "is_exception", lambda *_: False)),
+    Mutant(name="a certain danger is no exception to the budget",
+           patch=_replaced(dangers, "urgency", lambda *_, **__: "")),
+    Mutant(name="an exception is not noted",
+           patch=_edited(dangers, "kept", "excepted_ms=visit.now_ms()", "excepted_ms=0")),
 )  # fmt: skip
 
 
 def days_until_found(mutant: Mutant, first: int = 1) -> tuple[int, str]:
     """Return after how many days something went wrong, and what; 0: nothing did."""
     for day in range(MOST_DAYS):
-        outcome = mutant.simulate(first + day)
-        if outcome.offences:
-            return day + 1, outcome.offences[0]
+        offence = mutant.goes_wrong(first + day)
+        if offence:
+            return day + 1, offence
     return 0, ""
 
 
 def main(words: list[str]) -> None:
-    """Run the mutants and print the table; without words, write it into the page."""
+    """Run the mutants, and write a row for each into the page."""
     chosen = [number for number, mutant in enumerate(MUTANTS) if all(word in mutant.name for word in words)]
-    lines = ["| without this guard | days | what went wrong first |", "|---|---|---|"]
     for number, (days, offence) in in_parallel(_found, chosen):
         mutant = MUTANTS[number]
-        what = _told(offence) if days else f"nothing in {MOST_DAYS} days: {mutant.spare or 'UNEXPLAINED'}"
-        lines.append(f"| {mutant.name} | {days or '-'} | {what} |")
-        print(lines[-1], flush=True)  # noqa: T201 - a command
-    if not words:
-        page = PAGE.read_text()
-        before, after = page.partition(_BEGIN)[0], page.partition(_END)[2]
-        PAGE.write_text(f"{before}{_BEGIN}\n" + "\n".join(lines) + f"\n{_END}{after}")
+        name = mutant.name if mutant.behind is None else f"{mutant.name} (and: {mutant.behind.name})"
+        row = f"| {name} | {days or '-'} | {_told(offence) if days else f'nothing in {MOST_DAYS} days'} |"
+        print(row, flush=True)  # noqa: T201 - a command
+        _write(mutant.name, row)
+
+
+def _write(name: str, row: str) -> None:
+    """Put the row of a mutant into the table, in the place of its old one."""
+    page = PAGE.read_text()
+    before, _, rest = page.partition(_BEGIN)
+    table, _, after = rest.partition(_END)
+    rows = {_name_of(line): line for line in table.strip().splitlines()[len(_HEAD) :]} | {name: row}
+    lines = [*_HEAD, *(rows[mutant.name] for mutant in MUTANTS if mutant.name in rows)]
+    PAGE.write_text(f"{before}{_BEGIN}\n" + "\n".join(lines) + f"\n{_END}{after}")
+
+
+def _name_of(row: str) -> str:
+    return row.partition(" | ")[0].removeprefix("| ").partition(" (and: ")[0]
 
 
 def _found(number: int) -> tuple[int, tuple[int, str]]:
@@ -248,7 +372,7 @@ def _found(number: int) -> tuple[int, tuple[int, str]]:
 
 def _told(offence: str) -> str:
     """Return an offence without the ids of its day."""
-    return " ".join("…" if len(word) > 30 else word for word in offence.split())[:110].replace("|", "/")
+    return " ".join("…" if len(word) > 24 else word for word in offence.split())[:110].replace("|", "/")
 
 
 if __name__ == "__main__":
