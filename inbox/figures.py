@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import redis
 
-from inbox import keys, spending
+from inbox import keys, spending, worker_keys
 from inbox.connection import translated
 from inbox.stopped import LISTED, Stopped, ask, listed
 
@@ -61,7 +61,7 @@ class RedisFigures:
             pipe.llen(keys.QUEUE)
             pipe.xlen(keys.REPORTS)
             spending.ask(pipe, now_ms)
-            pipe.hgetall(keys.FIGURES)
+            pipe.hgetall(worker_keys.FIGURES)
             pipe.zrange(keys.CIRCUITS, 0, LISTED - 1)
             waiting, people, due, tasks, reports, of_day, of_month, noted, circuits = pipe.execute()
         texts, stopped, info = self._more([who for who, _ in waiting], [key.decode() for key in circuits])
@@ -102,7 +102,7 @@ class RedisFigures:
     @translated()
     def note(self, **figures: float) -> None:
         """Note figures, beside those that are noted already."""
-        self._redis.hset(keys.FIGURES, mapping={name: repr(value) for name, value in figures.items()})
+        self._redis.hset(worker_keys.FIGURES, mapping={name: repr(value) for name, value in figures.items()})
 
 
 def _appends(info: Mapping[str, Any]) -> bool | None:  # Any: the server's own figures

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import redis
 
-from inbox import keys, spending
+from inbox import keys, spending, worker_keys
 from inbox.connection import translated
 from inbox.payloads import Who
 from inbox.ports import Place
@@ -111,7 +111,7 @@ def _people(
     with client.pipeline(transaction=False) as pipe:
         for who in names:
             pipe.xlen(keys.texts(who))
-            pipe.exists(keys.lease(who))
+            pipe.exists(worker_keys.lease(who))
             pipe.zscore(keys.AGENDA, who)
         for place in places:
             pipe.smismember(keys.circuit_waiting(place), names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from sms.messages import is_dialable
+from sms.addresses import is_dialable
 
 #: What people type between the digits of a number.
 _PUNCTUATION: Final = str.maketrans("", "", " \u00a0().-")

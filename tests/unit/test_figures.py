@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import redis
 
-from inbox import keys
+from inbox import worker_keys
 from inbox.budget import Ask, Caps
 from inbox.figures import Figures, RedisFigures
 from inbox.payloads import Who
@@ -68,7 +68,7 @@ def test_an_open_circuit_is_shown_by_its_scope(room: Room) -> None:
 def test_what_was_spent_is_shown_beside_the_budget() -> None:
     room = Room(models=Caps(day=5_000_000))
     assert room.purse is not None
-    room.redis.set(keys.BUDGET_EPOCH, "counted")
+    room.redis.set(worker_keys.BUDGET_EPOCH, "counted")
     room.purse.reserve(Ask(who=Who("a"), turn="SM1", model=1_250_000, sms=0, last_line=0), now=room.now())
     metrics.begin_budget("model", Caps(day=5_000_000))
 
@@ -167,7 +167,7 @@ def test_what_the_budget_does_not_pay_and_an_engine_that_is_silent_are_counted()
     refusals = {"kind": "sms"}
     before = sample("dadacat_budget_refusals_total", **refusals) or 0
     room = Room(messages=Caps(day=1))
-    room.redis.set(keys.BUDGET_EPOCH, "counted")
+    room.redis.set(worker_keys.BUDGET_EPOCH, "counted")
     room.texts("hello")
 
     room.serve()
