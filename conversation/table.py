@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from http import HTTPStatus
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import boto3
@@ -57,6 +58,8 @@ ATTEMPTS: Final = 3
 LONGEST_PAUSES_SECONDS: Final = 3.0
 #: Connections kept open if the caller does not say how many threads call: a worker's default pool, and spare ones.
 POOL_CONNECTIONS: Final = 48
+#: What AWS's logs name as the caller.
+USER_AGENT: Final = f"dadacat/{version('dadacat')} Boto3/{boto3.__version__}"
 #: DynamoDB takes at most this many puts, and this many reads, in one batch.
 PUT_BATCH: Final = 25
 READ_BATCH: Final = 100
@@ -270,6 +273,8 @@ class DynamoDB:
                             tcp_keepalive=True,
                             # the requests are built below and covered by tests; checking each costs CPU
                             parameter_validation=False,
+                            # a fixed one: botocore would put its own together from its parts twice for each call
+                            user_agent=USER_AGENT,
                         ),
                     )
                     made.meta.events.register("before-parse.dynamodb", _require_object)

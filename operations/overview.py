@@ -17,11 +17,13 @@ from typing import Any, Final
 
 import redis
 
+from inbox import server as redis_server
 from inbox import standing
 from inbox.budget import Caps
 from inbox.inbox import RedisClock
 from inbox.ports import Circuit
-from inbox.standing import Server, Standing, WaitingPerson
+from inbox.server import Server
+from inbox.standing import Standing, WaitingPerson
 from inbox.state import STUCK_AFTER_SECONDS
 from inbox.stopped import Stopped, described
 from inbox.times import moment
@@ -167,7 +169,7 @@ class Overview:
             "redis": {
                 "version": self.server.version,
                 "used_bytes": self.server.used_bytes,
-                "most_bytes": self.server.most_bytes,
+                "most_bytes": self.server.most_bytes or None,
                 "appends": self.server.appends,
             },
             "recent": self.recent.to_json() if self.recent else None,
@@ -205,7 +207,7 @@ class Overviews:
         stopped = self._circuit.stopped()
         now = standing.read(self._redis, stopped)
         lists = self._read_lists()
-        server = standing.server(self._redis)
+        server = redis_server.read(self._redis)
         budgets = tuple(_budgets(now, self._caps))
         recent = self.recents.now() if wait else self.recents.latest()
         troubles = sorted(_troubles(now, server, stopped, lists, budgets), key=lambda trouble: -trouble.level)
