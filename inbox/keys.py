@@ -16,7 +16,7 @@ QUEUE: Final = "doorbells"
 AGENDA: Final = "agenda"
 #: Sorted set, who -> arrival of the oldest unanswered text in milliseconds.
 WAITING: Final = "waiting"
-#: Hash, who -> user id, such as `+15551230001`; until the person has neither a text nor a row that needs it.
+#: Hash, who -> user id, such as `+15551230001`; for `inbox.times.IDENTITY_KEPT` after the person's last visit.
 PEOPLE: Final = "people"
 
 #: Stream of delivery reports; each stays until it is in the journal.
