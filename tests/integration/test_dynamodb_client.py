@@ -103,7 +103,8 @@ def test_a_request_names_this_program_as_its_sender(scripted: Scripted, tables: 
 
     tables.get("T", KEY)
 
-    assert scripted.senders == [table.USER_AGENT]
+    [sender] = scripted.senders
+    assert sender.startswith(f"{table.USER_AGENT} ")
 
 
 def test_no_environment_and_no_profile_changes_the_attempts(
