@@ -27,7 +27,7 @@ from cat.prices import Model
 from conversation import window
 from conversation.entries import Entry
 from conversation.models import Conversation, Memory, Message, Role, in_milliseconds
-from sms.messages import address_of
+from sms.addresses import address_of
 
 #: Messages in the window at most. The conversation item carries more, so that a message can be folded before it
 #: leaves the item.

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import redis
 
-from inbox import keys
+from inbox import worker_keys
 from inbox.connection import translated
 from inbox.times import moment
 from runtime import logs
@@ -64,13 +64,13 @@ class Audit:
         """Return the latest acts, newest first."""
         with translated():
             # an act has two entries
-            found: Any = self._redis.xrevrange(keys.AUDIT, count=2 * limit)
+            found: Any = self._redis.xrevrange(worker_keys.AUDIT, count=2 * limit)
         return list(_entries(found))[:limit]
 
     @translated()
     def _add(self, fields: dict[str, str]) -> str:
         entry: dict[Any, Any] = dict(fields)  # Any: redis-py's own, of every kind
-        entry_id: Any = self._redis.xadd(keys.AUDIT, entry, maxlen=KEPT, approximate=False)
+        entry_id: Any = self._redis.xadd(worker_keys.AUDIT, entry, maxlen=KEPT, approximate=False)
         return str(entry_id.decode())
 
 

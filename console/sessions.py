@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import redis
 
-from inbox import keys
+from inbox import worker_keys
 from inbox.connection import translated
 from operations.logins import Login, Role
 
@@ -81,14 +81,14 @@ class Sessions:
         """Return the session with this token, and keep it from ending for `IDLE`; None if there is none."""
         session = self.find(token)
         if session is not None:
-            self._redis.expire(keys.console_session(session.digest), IDLE)
+            self._redis.expire(worker_keys.console_session(session.digest), IDLE)
         return session
 
     @translated()
     def find(self, token: str) -> Session | None:
         """Return the session with this token; None if there is none."""
         digest = _digest(token)
-        stored: Any = self._redis.hgetall(keys.console_session(digest))
+        stored: Any = self._redis.hgetall(worker_keys.console_session(digest))
         fields = {name.decode(): value.decode() for name, value in stored.items()}
         if "name" not in fields or self._clock() - float(fields["begun"]) > LONGEST.total_seconds():
             return None
@@ -103,7 +103,7 @@ class Sessions:
     @translated()
     def close(self, session: Session) -> None:
         """End a session. A second call changes nothing."""
-        self._redis.delete(keys.console_session(session.digest))
+        self._redis.delete(worker_keys.console_session(session.digest))
 
     @translated()
     def show(self, session: Session, who: str) -> None:
@@ -118,7 +118,7 @@ class Sessions:
     @translated()
     def heard(self, session: Session) -> None:
         """Forget the sentence, because a page has shown it."""
-        self._redis.hdel(keys.console_session(session.digest), "said")
+        self._redis.hdel(worker_keys.console_session(session.digest), "said")
 
     @translated()
     def may_try(self, address: str) -> bool:
@@ -129,17 +129,17 @@ class Sessions:
     @translated()
     def forgive(self, address: str) -> None:
         """Count from zero again, because a login succeeded."""
-        self._redis.delete(keys.console_tries(_address(address)))
+        self._redis.delete(worker_keys.console_tries(_address(address)))
 
     def _count(self, address: str) -> int:
-        key = keys.console_tries(_address(address))
+        key = worker_keys.console_tries(_address(address))
         with self._redis.pipeline(transaction=True) as pipe:
             pipe.incr(key)
             pipe.expire(key, TRIES_IN, nx=True)
             return int(pipe.execute()[0])
 
     def _write(self, digest: str, fields: Mapping[str, str]) -> None:
-        key = keys.console_session(digest)
+        key = worker_keys.console_session(digest)
         with self._redis.pipeline(transaction=True) as pipe:
             for name, value in fields.items():
                 pipe.hset(key, name, value)

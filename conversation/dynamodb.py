@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
@@ -30,6 +31,8 @@ READ_TIMEOUT_SECONDS: Final = 3.5
 ATTEMPTS: Final = 3
 #: Connections kept open if the caller does not say how many threads call: a worker's default pool, and spare ones.
 POOL_CONNECTIONS: Final = 48
+#: What AWS's logs name as the caller; boto3 appends botocore's version.
+USER_AGENT: Final = f"dadacat/{version('dadacat')} Boto3/{boto3.__version__}"
 #: How long a throttled batch is sent again before the store counts as away, and the pause between two attempts.
 BATCH_SECONDS: Final = 30.0
 BATCH_PAUSE_SECONDS: Final = 0.1
@@ -82,6 +85,8 @@ class DynamoDB:
                             tcp_keepalive=True,
                             # the requests are built below and covered by tests; checking each costs CPU
                             parameter_validation=False,
+                            # a fixed one: botocore would put its own together from its parts twice for each call
+                            user_agent=USER_AGENT,
                         ),
                     )
                     made.meta.events.register("before-parse.dynamodb", _require_object)

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import redis
 
-from inbox import keys, payloads, wakeup
+from inbox import keys, payloads, wakeup, worker_keys
 from inbox.connection import Scripts, translated
 from inbox.payloads import Who
 from inbox.ports import Passage, Place, Stop
@@ -57,7 +57,7 @@ class RedisCircuit:
         names = [
             keys.CIRCUITS,
             *(name for at in (place, person) for name in (keys.circuit(at.key), keys.probe(at.key))),
-            keys.circuit_suspected(place.key),
+            worker_keys.circuit_suspected(place.key),
         ]
         wide, fresh = self._scripts.run(
             "open",
@@ -80,7 +80,7 @@ class RedisCircuit:
         names = [keys.CIRCUITS]
         for place in places:
             names += [keys.circuit(place.key), keys.probe(place.key)]
-            names += [keys.circuit_waiting(place.key), keys.circuit_suspected(place.key)]
+            names += [keys.circuit_waiting(place.key), worker_keys.circuit_suspected(place.key)]
         outcomes = self._scripts.run("reopen", names, [why, milliseconds(PROOF), *(place.key for place in places)])
         opened = [(place, outcome) for place, outcome in zip(places, outcomes, strict=True) if outcome]
         for place, (suspected, waiting, reason) in opened:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import redis
 
-from inbox import keys, spending
+from inbox import keys, spending, worker_keys
 from inbox.connection import translated
+from inbox.server import Server, told
 from inbox.stopped import LISTED, Stopped, ask, listed
 
 #: The texts of so many people are counted, of those who have waited the longest.
@@ -37,10 +38,7 @@ class Figures:
     spent: Mapping[tuple[str, str], int] = field(default_factory=dict)
     #: What was noted, by name, such as `held`.
     noted: Mapping[str, float] = field(default_factory=dict)
-    #: What the server says of itself; hosted ones hide much.
-    memory_bytes: int | None = None
-    memory_limit_bytes: int | None = None
-    appends: bool | None = None
+    server: Server = field(default_factory=Server)
 
 
 class RedisFigures:
@@ -61,10 +59,10 @@ class RedisFigures:
             pipe.llen(keys.QUEUE)
             pipe.xlen(keys.REPORTS)
             spending.ask(pipe, now_ms)
-            pipe.hgetall(keys.FIGURES)
+            pipe.hgetall(worker_keys.FIGURES)
             pipe.zrange(keys.CIRCUITS, 0, LISTED - 1)
             waiting, people, due, tasks, reports, of_day, of_month, noted, circuits = pipe.execute()
-        texts, stopped, info = self._more([who for who, _ in waiting], [key.decode() for key in circuits])
+        texts, stopped, server = self._more([who for who, _ in waiting], [key.decode() for key in circuits])
         return Figures(
             oldest_waiting_seconds=max(0.0, (now_ms - waiting[0][1]) / 1000) if waiting else 0.0,
             stopped=stopped,
@@ -75,14 +73,10 @@ class RedisFigures:
             reports=reports,
             spent=spending.told(of_day, of_month),
             noted={name.decode(): float(value) for name, value in noted.items()},
-            memory_bytes=info.get("used_memory"),
-            memory_limit_bytes=info.get("maxmemory"),
-            appends=_appends(info),
+            server=server,
         )
 
-    def _more(
-        self, people: Sequence[bytes], circuits: Sequence[str]
-    ) -> tuple[int, tuple[Stopped, ...], Mapping[str, Any]]:  # Any: the server's own figures
+    def _more(self, people: Sequence[bytes], circuits: Sequence[str]) -> tuple[int, tuple[Stopped, ...], Server]:
         """Return how many texts these people wait with, the open circuits, and what the server says of itself."""
         names = ["", *circuits]
         with self._redis.pipeline(transaction=False) as pipe:
@@ -97,16 +91,9 @@ class RedisFigures:
         if errors:
             raise errors[0]
         stopped = listed(names, answers[len(people) :])
-        return sum(answers[: len(people)]), stopped, info if isinstance(info, dict) else {}
+        return sum(answers[: len(people)]), stopped, told(info)
 
     @translated()
     def note(self, **figures: float) -> None:
         """Note figures, beside those that are noted already."""
-        self._redis.hset(keys.FIGURES, mapping={name: repr(value) for name, value in figures.items()})
-
-
-def _appends(info: Mapping[str, Any]) -> bool | None:  # Any: the server's own figures
-    """Return whether Redis writes its append-only file; None if it does not say."""
-    if "aof_enabled" not in info:
-        return None
-    return bool(info["aof_enabled"]) and info.get("aof_last_write_status", "ok") == "ok"
+        self._redis.hset(worker_keys.FIGURES, mapping={name: repr(value) for name, value in figures.items()})

@@ -1,5 +1,6 @@
-"""The inbox on Redis: texts, leases, the agenda and the clock. `inbox.keys` names the keys.
+"""The inbox on Redis: texts, leases, the agenda and the clock.
 
+`inbox.keys` and `inbox.worker_keys` name the keys.
 Each operation is one atomic script, and every time is Redis's own: no two clocks are compared.
 """
 
@@ -12,7 +13,7 @@ from typing import Any
 
 import redis
 
-from inbox import arrivals, decoding, keys, payloads, wakeup
+from inbox import arrivals, decoding, keys, payloads, wakeup, worker_keys
 from inbox.connection import Scripts, translated
 from inbox.decoding import UnreadableEntry
 from inbox.payloads import Who
@@ -80,7 +81,7 @@ class RedisTexts:
     def remove(self, lease: Lease, entry_ids: Sequence[str]) -> Mapping[str, int] | None:
         """Remove entries; return the repeated texts by sid, or None if the lease is lost."""
         who = lease.who
-        names = [keys.lease(who), keys.texts(who), keys.WAITING, keys.repeats(who)]
+        names = [worker_keys.lease(who), keys.texts(who), keys.WAITING, keys.repeats(who)]
         held, *repeats = self._scripts.run("remove", names, [lease.token, who, *entry_ids])
         if not int(held):
             return None
@@ -105,7 +106,7 @@ class RedisLeases:
     def take(self, who: Who, *, token: str | None = None) -> Lease | None:
         """Take the lease on a person; None if another worker holds it or the person is unknown."""
         token = token or secrets.token_hex(12)
-        names = [keys.lease(who), keys.PEOPLE, keys.wake_up(who), keys.visit(who)]
+        names = [worker_keys.lease(who), keys.PEOPLE, keys.wake_up(who), worker_keys.visit(who)]
         taken, *answer = self._scripts.run("take", names, [who, token, self._length_ms])
         if int(taken) != 1:
             return None
@@ -114,37 +115,37 @@ class RedisLeases:
 
     def renew(self, lease: Lease) -> bool:
         """Extend a lease; False if it is lost."""
-        return bool(self._scripts.run("renew", [keys.lease(lease.who)], [lease.token, self._length_ms]))
+        return bool(self._scripts.run("renew", [worker_keys.lease(lease.who)], [lease.token, self._length_ms]))
 
     def close(self, lease: Lease) -> bool | None:
         """Release the lease if the inbox is empty; None if the lease is lost."""
         who = lease.who
-        own = [keys.repeats(who), keys.visit(who)]
-        names = [keys.lease(who), keys.texts(who), keys.AGENDA, keys.WAITING, *own, keys.SERVED]
+        own = [keys.repeats(who), worker_keys.visit(who)]
+        names = [worker_keys.lease(who), keys.texts(who), keys.AGENDA, keys.WAITING, *own, worker_keys.SERVED]
         answer = int(self._scripts.run("close", names, [lease.token, who]))
         return None if answer < 0 else bool(answer)
 
     def release_until(self, lease: Lease, *, due_ms: int, failed: bool = False) -> None:
         """Release the lease and schedule the next visit."""
-        names = [keys.lease(lease.who), keys.AGENDA, keys.visit(lease.who)]
+        names = [worker_keys.lease(lease.who), keys.AGENDA, worker_keys.visit(lease.who)]
         self._scripts.run("release_until", names, [lease.token, lease.who, due_ms, int(failed)])
 
     def give_back(self, who: Who, token: str) -> bool:
         """Release the lease of a dead worker, after the first death of a visit."""
-        names = [keys.lease(who), keys.AGENDA, keys.visit(who)]
+        names = [worker_keys.lease(who), keys.AGENDA, worker_keys.visit(who)]
         return bool(self._scripts.run("give_back", names, [token, who]))
 
     def take_duty(self, name: str) -> Lease | None:
         """Take the lease on a duty; None if another worker holds it."""
         duty, token = Who(f"#{name}"), secrets.token_hex(12)
         with translated():
-            if not self._redis.set(keys.lease(duty), token, nx=True, px=self._length_ms):
+            if not self._redis.set(worker_keys.lease(duty), token, nx=True, px=self._length_ms):
                 return None
         return Lease(who=duty, user_id="", token=token, taken_ms=self._clock.now_ms())
 
     def leave_duty(self, lease: Lease) -> None:
         """Release the lease on a duty, if it is still held."""
-        self._scripts.run("leave", [keys.lease(lease.who)], [lease.token])
+        self._scripts.run("leave", [worker_keys.lease(lease.who)], [lease.token])
 
 
 class RedisAgenda:
@@ -157,8 +158,8 @@ class RedisAgenda:
 
     def due(self, *, limit: int) -> tuple[Sequence[Who], bool]:
         """List people who are due and not served, and whether Redis was emptied since the last call."""
-        args = [limit, self._wake_again_ms, keys.LEASE_PREFIX, secrets.token_hex(8)]
-        emptied, *people = self._scripts.run("due", [keys.AGENDA, keys.EPOCH], args)
+        args = [limit, self._wake_again_ms, worker_keys.LEASE_PREFIX, secrets.token_hex(8)]
+        emptied, *people = self._scripts.run("due", [keys.AGENDA, worker_keys.EPOCH], args)
         return [Who(name.decode(errors="replace")) for name in people], bool(int(emptied))
 
     @translated()
@@ -168,11 +169,11 @@ class RedisAgenda:
 
     def request_memory(self, who: Who) -> None:
         """Push a memory task, unless one was pushed a moment ago."""
-        self._request(keys.memory_requested(who), wakeup.message(payloads.REMEMBER_TASK, who), REMIND_AGAIN)
+        self._request(worker_keys.memory_requested(who), wakeup.message(payloads.REMEMBER_TASK, who), REMIND_AGAIN)
 
     def request_count(self) -> None:
         """Push a recount task, unless one was pushed a moment ago."""
-        self._request(keys.COUNT_REQUESTED, wakeup.message(payloads.COUNT_TASK), COUNT_AGAIN)
+        self._request(worker_keys.COUNT_REQUESTED, wakeup.message(payloads.COUNT_TASK), COUNT_AGAIN)
 
     def _request(self, requested: str, task: bytes, again: timedelta) -> None:
         self._scripts.run("request", [requested, keys.QUEUE], [task, milliseconds(again)])

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import redis
 
-from inbox import keys
+from inbox import keys, worker_keys
 from inbox.connection import Scripts, translated
 from inbox.payloads import Who
 from inbox.ports import Place
@@ -38,7 +38,7 @@ class RedisPeople:
     def forget_idle(self) -> None:
         """Delete the user ids of people who have not texted for long; the next text brings its sender's again."""
         limits = [milliseconds(IDENTITY_KEPT), IDLE_PEOPLE, keys.texts(Who(""))]
-        self._scripts.run("forget_idle", [keys.SERVED, keys.PEOPLE], limits)
+        self._scripts.run("forget_idle", [worker_keys.SERVED, keys.PEOPLE], limits)
 
     @translated()
     def forget(self, who: Who, user_id: str) -> int:
@@ -47,11 +47,11 @@ class RedisPeople:
         names = _names(who)
         for pattern in _patterns(who):
             names += [name.decode() for name in self._redis.scan_iter(match=pattern, count=1000)]
-        for day in self._redis.scan_iter(match=keys.spent_on("*"), count=1000):
+        for day in self._redis.scan_iter(match=worker_keys.spent_on("*"), count=1000):
             theirs = [field for field, _ in self._redis.hscan_iter(day, match=f"*:{who}", count=1000)]
             removed += int(self._redis.hdel(day, *theirs)) if theirs else 0
         removed += int(self._redis.delete(*names))
-        for name in (keys.AGENDA, keys.WAITING, keys.SERVED):
+        for name in (keys.AGENDA, keys.WAITING, worker_keys.SERVED):
             removed += int(self._redis.zrem(name, who))
         removed += self._forget_circuit(who)
         return removed + int(self._redis.hdel(keys.PEOPLE, who))
@@ -59,9 +59,9 @@ class RedisPeople:
     def _forget_circuit(self, who: Who) -> int:
         """Delete the person's own circuit, and the person's place in those of our senders."""
         key = Place(Scope.DESTINATION, who).key
-        names = (keys.circuit(key), keys.probe(key), keys.circuit_waiting(key), keys.circuit_suspected(key))
+        names = (keys.circuit(key), keys.probe(key), keys.circuit_waiting(key), worker_keys.circuit_suspected(key))
         removed = int(self._redis.delete(*names)) + int(self._redis.zrem(keys.CIRCUITS, key))
-        for pattern in (keys.circuit_waiting("*"), keys.circuit_suspected("*")):
+        for pattern in (keys.circuit_waiting("*"), worker_keys.circuit_suspected("*")):
             for name in self._redis.scan_iter(match=pattern, count=1000):
                 removed += int(self._redis.srem(name, who))
         return removed
@@ -69,10 +69,17 @@ class RedisPeople:
 
 def _names(who: Who) -> list[str]:
     """Return every key that belongs to one person, except the lease and what `_patterns` finds."""
-    owned = (keys.texts, keys.repeats, keys.wake_up, keys.visit, keys.memory_requested, keys.streak)
+    owned = (
+        keys.texts,
+        keys.repeats,
+        keys.wake_up,
+        worker_keys.visit,
+        worker_keys.memory_requested,
+        worker_keys.streak,
+    )
     return [of(who) for of in owned]
 
 
 def _patterns(who: Who) -> list[str]:
     """Return the patterns that find a person's token buckets and paced queues."""
-    return [keys.bucket(f"*{who}*"), keys.pace(f"*{who}*")]
+    return [worker_keys.bucket(f"*{who}*"), worker_keys.pace(f"*{who}*")]

@@ -9,7 +9,7 @@ from typing import Final
 
 import redis
 
-from inbox import keys
+from inbox import worker_keys
 from inbox.budget import (
     COUNTER_LIVES,
     DAY_KEPT,
@@ -100,8 +100,8 @@ class RedisQuota:
     @translated()
     def forget(self) -> None:
         """Discard the totals, so that nothing is granted before a recount."""
-        self._redis.delete(keys.BUDGET_EPOCH, keys.RECOUNT)
+        self._redis.delete(worker_keys.BUDGET_EPOCH, worker_keys.RECOUNT)
 
 
 def _names(day: str) -> list[str]:
-    return [keys.BUDGET_EPOCH, keys.RECOUNT, keys.spent_on(day), keys.spent_in(day[:7])]
+    return [worker_keys.BUDGET_EPOCH, worker_keys.RECOUNT, worker_keys.spent_on(day), worker_keys.spent_in(day[:7])]

@@ -8,7 +8,7 @@ from typing import Final
 
 import redis
 
-from inbox import keys
+from inbox import worker_keys
 from inbox.connection import Scripts
 from inbox.payloads import Who
 from inbox.ports import Rate
@@ -28,17 +28,19 @@ class RedisLimits:
 
     def exceeded(self, sid: str, rates: Sequence[Rate], *, at_ms: int) -> str:
         """Take a token from every bucket or none; return the name of the first empty one or ""."""
-        names = [keys.verdict(sid), *(keys.bucket(rate.key) for rate in rates)]
+        names = [worker_keys.verdict(sid), *(worker_keys.bucket(rate.key) for rate in rates)]
         numbers = [part for rate in rates for part in (rate.most, milliseconds(rate.per))]
         empty = int(self._scripts.run("limit", names, [milliseconds(VERDICT_KEPT), at_ms, *numbers]))
         return rates[empty - 1].name if 0 < empty <= len(rates) else ""
 
     def pace(self, key: str, *, takes_ms: int, ahead_ms: int, most_ms: int) -> int:
         """Take a place in the queue; return the milliseconds to wait, negative if too long."""
-        return int(self._scripts.run("pace", [keys.pace(key)], [takes_ms, ahead_ms, most_ms]))
+        return int(self._scripts.run("pace", [worker_keys.pace(key)], [takes_ms, ahead_ms, most_ms]))
 
     def streak(self, who: Who, sid: str, step: int) -> int:
         """Count this text once and return the streak."""
         return int(
-            self._scripts.run("streak", [keys.streak(who), keys.streak_at(sid)], [step, milliseconds(STREAK_KEPT)])
+            self._scripts.run(
+                "streak", [worker_keys.streak(who), worker_keys.streak_at(sid)], [step, milliseconds(STREAK_KEPT)]
+            )
         )

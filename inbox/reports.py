@@ -8,13 +8,14 @@ from typing import Any, Final
 
 import redis
 
-from inbox import decoding, keys
+from inbox import decoding, keys, worker_keys
 from inbox.connection import translated
 from inbox.decoding import UnreadableEntry
 from inbox.payloads import Who
 from inbox.ports import Receipt
 from inbox.times import milliseconds
-from sms.messages import DeliveryReport, address_of
+from sms.addresses import address_of
+from sms.messages import DeliveryReport
 
 #: All readers have one name, because Redis would keep the name of each process for ever.
 READER: Final = "worker"
@@ -49,12 +50,12 @@ class RedisReports:
             return []  # Redis was emptied a moment ago
 
     def _read(self, limit: int) -> Sequence[Receipt]:
-        fresh: Any = self._redis.xreadgroup(keys.REPORT_READERS, READER, {keys.REPORTS: ">"}, count=limit)
+        fresh: Any = self._redis.xreadgroup(worker_keys.REPORT_READERS, READER, {keys.REPORTS: ">"}, count=limit)
         streams = list(fresh.items()) if isinstance(fresh, dict) else list(fresh or [])
         entries = _flat(streams[0][1]) if streams else []
         if not entries:
             claimed: Any = self._redis.xautoclaim(
-                keys.REPORTS, keys.REPORT_READERS, READER,
+                keys.REPORTS, worker_keys.REPORT_READERS, READER,
                 min_idle_time=milliseconds(ABANDONED_AFTER), count=limit,
             )  # fmt: skip
             entries = _flat(claimed[1])
@@ -66,13 +67,13 @@ class RedisReports:
         if not entry_ids:
             return
         with self._redis.pipeline(transaction=True) as pipe:
-            pipe.xack(keys.REPORTS, keys.REPORT_READERS, *entry_ids)
+            pipe.xack(keys.REPORTS, worker_keys.REPORT_READERS, *entry_ids)
             pipe.xdel(keys.REPORTS, *entry_ids)
             pipe.execute()
 
     def _ensure_group(self) -> None:
         try:
-            self._redis.xgroup_create(keys.REPORTS, keys.REPORT_READERS, id="0", mkstream=True)
+            self._redis.xgroup_create(keys.REPORTS, worker_keys.REPORT_READERS, id="0", mkstream=True)
         except redis.ResponseError as exc:
             if "BUSYGROUP" not in str(exc):
                 raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from inbox import keys
+from inbox import worker_keys
 from inbox.budget import day_of
 from inbox.times import moment
 
@@ -16,8 +16,8 @@ KINDS: Final = ("model", "sms")
 def ask(pipe: Any, now_ms: int) -> None:  # Any: redis-py's pipeline, whose commands are not typed
     """Add the two questions, whose answers `told` takes."""
     day = day_of(moment(now_ms))
-    pipe.hmget(keys.spent_on(day), KINDS)
-    pipe.hmget(keys.spent_in(day[:7]), KINDS)
+    pipe.hmget(worker_keys.spent_on(day), KINDS)
+    pipe.hmget(worker_keys.spent_in(day[:7]), KINDS)
 
 
 def told(of_day: Sequence[bytes | None], of_month: Sequence[bytes | None]) -> Mapping[tuple[str, str], int]:

@@ -1,4 +1,4 @@
-"""What stands in Redis now, as an operator sees it: who waits, queues, spending, the server."""
+"""What stands in Redis now, as an operator sees it: who waits, queues, spending."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import redis
 
-from inbox import keys, spending
+from inbox import keys, spending, worker_keys
 from inbox.connection import translated
 from inbox.payloads import Who
 from inbox.ports import Place
@@ -70,18 +70,6 @@ class Standing:
         return max(0.0, (self.now_ms - self.waiting[0].since_ms) / 1000) if self.waiting else 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Server:
-    """The Redis server, as far as it tells: hosted ones hide much."""
-
-    version: str | None
-    used_bytes: int | None
-    #: None: the server does not say, or has no limit.
-    most_bytes: int | None
-    #: Whether it writes an append-only file; None: it does not say.
-    appends: bool | None
-
-
 @translated()
 def read(client: redis.Redis, stopped: Sequence[Stopped]) -> Standing:
     """Read what stands in Redis, in three round trips. `stopped`: the open circuits."""
@@ -111,7 +99,7 @@ def _people(
     with client.pipeline(transaction=False) as pipe:
         for who in names:
             pipe.xlen(keys.texts(who))
-            pipe.exists(keys.lease(who))
+            pipe.exists(worker_keys.lease(who))
             pipe.zscore(keys.AGENDA, who)
         for place in places:
             pipe.smismember(keys.circuit_waiting(place), names)
@@ -127,20 +115,4 @@ def _people(
             stopped=next((stop for stop, members in zip(stopped, of_places, strict=True) if members[at]), None),
         )
         for at, (who, (_, since_ms)) in enumerate(zip(names, oldest, strict=True))
-    )
-
-
-@translated()
-def server(client: redis.Redis) -> Server:
-    """Return what the server says of itself."""
-    try:
-        info: Any = client.info()
-    except redis.ResponseError:
-        return Server(version=None, used_bytes=None, most_bytes=None, appends=None)
-    appends = info.get("aof_enabled")
-    return Server(
-        version=str(info["redis_version"]) if "redis_version" in info else None,
-        used_bytes=info.get("used_memory"),
-        most_bytes=info.get("maxmemory") or None,
-        appends=None if appends is None else bool(appends),
     )

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 from base64 import b64decode, b64encode
 from functools import cache
+from secrets import token_hex
 from typing import Any, Final
-from uuid import uuid4
 
 from inbox import keys
 
@@ -33,7 +33,7 @@ def message(task: str, person: str | None = None, trace: str = "") -> bytes:
     name = _encode(person)[1:-1] if person is not None else ""
     encoded = b64encode((body % {"person": name}).encode()).decode()
     headers = f'"headers": {{"{_TRACE}": "{trace}", ' if trace else '"headers": {'
-    return (template % {"id": str(uuid4()), "body": encoded, "person": name, "headers": headers}).encode()
+    return (template % {"id": token_hex(16), "body": encoded, "person": name, "headers": headers}).encode()
 
 
 @cache

@@ -30,7 +30,8 @@ from operations.errors import BadRequest, NotFound
 from operations.progress import Progress, silent
 from sms import keywords
 from sms.account import TwilioAccount
-from sms.messages import address_of, number_of, user_of
+from sms.addresses import address_of, number_of
+from sms.messages import user_of
 from worker.lease import LeaseKeeper
 
 #: Twilio delivers a text again for hours at most; a look at Twilio's list reaches back for days.

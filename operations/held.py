@@ -20,7 +20,7 @@ from journal.states import PartState
 from journal.store import Journal
 from operations.errors import BadRequest, NotFound
 from runtime.isolation import SetAside, isolated
-from sms.messages import address_of
+from sms.addresses import address_of
 from sms.ports import MessageList
 from worker import evidence
 from worker.delivery_failures import text_of

@@ -25,7 +25,7 @@ from journal.spending import cost_of
 from journal.states import PartState, TurnState
 from journal.store import Journal
 from operations.errors import BadRequest
-from sms.messages import masked
+from sms.addresses import masked
 
 #: So many reasons are shown; a file that is no export at all has one for each line.
 MOST_REASONS: Final = 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from inbox import payloads
-from sms.messages import masked
+from sms.addresses import masked
 
 
 def person_namer(who_key: bytes, *, numbers: bool) -> Callable[[str], str]:

@@ -17,11 +17,13 @@ from typing import Any, Final
 
 import redis
 
+from inbox import server as redis_server
 from inbox import standing
 from inbox.budget import Caps
 from inbox.inbox import RedisClock
 from inbox.ports import Circuit
-from inbox.standing import Server, Standing, WaitingPerson
+from inbox.server import Server
+from inbox.standing import Standing, WaitingPerson
 from inbox.state import STUCK_AFTER_SECONDS
 from inbox.stopped import Stopped, described
 from inbox.times import moment
@@ -161,7 +163,7 @@ class Overview:
                 }
                 for budget in self.budgets
             ],
-            "redis": asdict(self.server),
+            "redis": asdict(self.server) | {"most_bytes": self.server.most_bytes or None},
             "recent": self.recent.to_json() if self.recent else None,
         }
 
@@ -197,7 +199,7 @@ class Overviews:
         stopped = self._circuit.stopped()
         now = standing.read(self._redis, stopped)
         lists = self._read_lists()
-        server = standing.server(self._redis)
+        server = redis_server.read(self._redis)
         budgets = tuple(_budgets(now, self._caps))
         recent = self.recents.now() if wait else self.recents.latest()
         troubles = sorted(_troubles(now, server, stopped, lists, budgets), key=lambda trouble: -trouble.level)

@@ -16,7 +16,7 @@ import httpx
 
 from operations.errors import BadRequest, WrongArgument
 from sms import typed
-from sms.messages import is_dialable
+from sms.addresses import is_dialable
 
 #: The simulator is on this machine.
 TIMEOUT_SECONDS: Final = 10.0

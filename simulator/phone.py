@@ -27,7 +27,8 @@ from runtime import page_files
 from simulator.bodies import Refused, json_of, read, text_in, texts_in
 from simulator.network import Network
 from simulator.switchboard import describe
-from sms.messages import MAX_BODY_CHARACTERS, MAX_FIELD_CHARACTERS, MAX_MEDIA, is_dialable
+from sms.addresses import is_dialable
+from sms.messages import MAX_BODY_CHARACTERS, MAX_FIELD_CHARACTERS, MAX_MEDIA
 
 #: Twilio accepts pictures of up to 5 MB.
 MAX_PICTURE_BYTES: Final = 5 * 1024 * 1024

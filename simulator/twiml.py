@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from simulator import addresses
-from sms.messages import MAX_BODY_CHARACTERS, MAX_MEDIA, is_dialable
+from sms.addresses import is_dialable
+from sms.messages import MAX_BODY_CHARACTERS, MAX_MEDIA
 
 #: The largest document.
 MOST_BYTES: Final = 64 * 1024

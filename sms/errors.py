@@ -1,25 +1,14 @@
-"""Errors of receiving and sending text messages: one class for each decision of a caller."""
+"""Errors of sending text messages: one class for each decision of a caller."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import Final
 
-from runtime.errors import Away, Discreet
+from runtime.errors import Away
 
 
-class SmsError(Discreet):
-    """Root of the errors of this package."""
-
-
-class UnusableText(SmsError):
-    """A signed request cannot be used: a field is missing or not valid.
-
-    The message names the field, never its value: the webhook answers with it, and Twilio's debugger keeps it.
-    """
-
-
-class CarrierAway(SmsError, Away):
+class CarrierAway(Away):
     """The carrier gave no usable answer. Its subclasses say what that proves about the request."""
 
 

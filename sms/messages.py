@@ -1,4 +1,4 @@
-"""Texts, delivery reports and phone numbers, parsed once from Twilio's forms.
+"""Texts and delivery reports, parsed once from Twilio's forms.
 
 Twilio's fields and their meaning: https://www.twilio.com/docs/messaging/guides/webhook-request (read 2026-11).
 Only `MessageSid`, `AccountSid`, `From` and `To` are required; any other field may be missing, blank or new.
@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NewType
 from urllib.parse import quote
-
-from sms.errors import UnusableText
 
 #: Twilio's id of one message, inbound or outbound: `SM` or `MM` and 32 hexadecimal digits.
 MessageSid = NewType("MessageSid", str)
@@ -30,17 +28,9 @@ OTHER_CHANNEL_BODY_CHARACTERS: Final = 4096
 MAX_FIELD_CHARACTERS: Final = 200
 
 _SID = re.compile(r"(?:SM|MM)[0-9a-fA-F]{32}")
-_E164 = re.compile(r"\+[1-9][0-9]{1,14}")
-_SHORT_CODE = re.compile(r"[0-9]{3,8}")
-#: One of our senders after a person's address, as in `+15551230001/+15005550006` or `rcs:+15551230001/rcs:cat_agent`.
-_PAIR = re.compile(r"/(?:[a-z]+:[^/]+|\+?[0-9]{3,15})$")
-_SEPARATORS = re.compile(r"[+ ().-]")
-#: A row of fewer digits without a plus may be a short code.
-_SHORTEST_WITHOUT_PLUS: Final = 10
 _STATUS = re.compile(r"[a-z_]{1,40}")
 #: `str.isdigit` and `int` take other scripts' digits, and do not agree on which.
 COUNT: Final = re.compile(r"[0-9]{1,9}")
-_VISIBLE_DIGITS: Final = 2
 #: A person's hash has 24 hexadecimal digits; a longer value is not ours.
 _WHO_CHARACTERS: Final = 24
 _AT = re.compile(r"-?[0-9.]{1,20},-?[0-9.]{1,20}")
@@ -49,32 +39,16 @@ PLACE: Final = "application/vnd.geo"
 _TRACE = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
-def is_dialable(address: str, *, short_codes: bool = False) -> bool:
-    """Return whether a reply can be sent to `address`.
+class UnusableText(Exception):
+    """A signed request cannot be used: a field is missing or not valid.
 
-    Without a channel it must be a telephone number in E.164; with `short_codes`, a short code such as `72345` counts
-    too. On another channel it is whatever the channel calls a person, such as `whatsapp:FI.1502576394655843`.
+    The message names the field, never its value: the webhook answers with it, and Twilio's debugger keeps it.
     """
-    channel, colon, name = address.partition(":")
-    if colon:
-        return bool(channel and name)
-    return _E164.fullmatch(address) is not None or (short_codes and _SHORT_CODE.fullmatch(address) is not None)
 
 
 def bare(address: str) -> str:
     """Return `address` without its channel: `whatsapp:+15551230001` becomes `+15551230001`."""
     return address.partition(":")[2] if ":" in address else address
-
-
-def in_e164(address: str) -> str:
-    """Return a telephone number as webhooks write it: `+1 (555) 123-0001` becomes `+15551230001`.
-
-    Any other address is returned as it is.
-    """
-    channel, number = address.removesuffix(bare(address)), bare(address)
-    digits = _SEPARATORS.sub("", number)
-    is_number = digits.isdecimal() and (number.strip().startswith("+") or len(digits) >= _SHORTEST_WITHOUT_PLUS)
-    return f"{channel}+{digits}" if is_number else address
 
 
 def is_sid(text: str) -> bool:
@@ -102,25 +76,9 @@ def user_of(person: str, number: str, *, per_number: bool) -> str:
     return f"{person}/{number}" if per_number else person
 
 
-def address_of(user_id: str) -> str:
-    """Return the person's address in a user id: the part before one of our numbers."""
-    return _PAIR.sub("", user_id)
-
-
-def number_of(user_id: str) -> str:
-    """Return the number of ours in a user id; empty if the conversation is with all of our numbers."""
-    match = _PAIR.search(user_id)
-    return match.group()[1:] if match else ""
-
-
 def trace_of(value: object) -> str:
     """Return a trace context that can be followed; empty if `value` is none."""
     return value if isinstance(value, str) and _TRACE.fullmatch(value) else ""
-
-
-def masked(address: str) -> str:
-    """Mask `address` for logs, all but its last two characters: `**********01`."""
-    return "*" * max(0, len(address) - _VISIBLE_DIGITS) + address[-_VISIBLE_DIGITS:]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

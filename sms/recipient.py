@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from sms.errors import UnusableText
-from sms.messages import InboundSms, bare
+from sms.messages import InboundSms, UnusableText, bare
 
 _SERVICE: Final = re.compile(r"MG[0-9a-fA-F]{32}")
 

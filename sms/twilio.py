@@ -21,10 +21,11 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from sms import codes
+from sms.addresses import in_e164
 from sms.errors import CarrierAway, NotFound, NotWritten, Refused, Unreadable
 from sms.http import LIST_PAGE, READ_TIMEOUT_SECONDS, OneAttemptClient, account_at, readable
 from sms.login import Login
-from sms.messages import COUNT, Media, MessageSid, in_e164
+from sms.messages import COUNT, Media, MessageSid
 from sms.ports import ErrorClass, Listed, Listing, NotCreated, OutboundSms, Outcome, Sent, Unknown, Verdict
 
 #: Most pages of the list: a million texts between two reads are a mistake.

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from sms import countries
-from sms.messages import is_dialable
+from sms.addresses import is_dialable
 
 #: What people type between the digits of a number.
 _PUNCTUATION: Final = str.maketrans("", "", " \u00a0().-")

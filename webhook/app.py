@@ -19,8 +19,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, Counter, generate_latest
 
 from inbox.state import note, readiness
 from runtime import logs, metrics
-from sms.errors import UnusableText
-from sms.messages import DeliveryReport, InboundSms
+from sms.messages import DeliveryReport, InboundSms, UnusableText
 from sms.recipient import Recipient
 from sms.signature import Validator
 from webhook.ingest import Ingest, NotStored

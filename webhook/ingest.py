@@ -63,7 +63,7 @@ def connect(url: str) -> redis.asyncio.Redis:
 
 
 class Ingest:
-    """Makes texts and reports durable. Belongs to the event loop of its first call."""
+    """Makes texts and reports durable, in one event loop: its connections cannot move to another."""
 
     def __init__(
         self, client: redis.asyncio.Redis, *, who_key: bytes, per_number: bool = False, seconds: float = STORE_SECONDS
@@ -75,21 +75,17 @@ class Ingest:
         self._texts = _Queue(client, "accept", arrivals.accept_call, seconds)
         self._reports = _Queue(client, "receive", arrivals.receive_call, seconds)
         self._look: asyncio.Task[InboxState] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def accept(self, text: InboundSms) -> None:
         """Store a text and push a wake-up task for its person. Raises `NotStored`."""
-        self._require_loop()
         await self._texts.store(arrivals.accept_entry(text, self._who_key, per_number=self._per_number))
 
     async def receive(self, report: DeliveryReport) -> None:
         """Store a delivery report and push a task that drains them. Raises `NotStored`."""
-        self._require_loop()
         await self._reports.store(arrivals.receive_entry(report))
 
     async def state(self) -> InboxState:
         """Return the state of the inbox; callers at the same time share one look. Raises `NotStored`."""
-        self._require_loop()
         if self._look is None or self._look.done():
             self._look = asyncio.create_task(read_state(self._client))
         try:
@@ -102,12 +98,6 @@ class Ingest:
         await self._texts.close()
         await self._reports.close()
         await self._client.aclose()
-
-    def _require_loop(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._loop = self._loop or loop
-        if self._loop is not loop:
-            raise RuntimeError("an Ingest belongs to one event loop: its connections cannot move to another")
 
 
 class _Waiting(NamedTuple):

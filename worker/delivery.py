@@ -23,7 +23,7 @@ from journal import model
 from journal.ports import Journal
 from journal.states import PartState
 from runtime.host import Host
-from sms.messages import address_of
+from sms.addresses import address_of
 from sms.ports import ErrorClass, NotCreated, OutboundSms, Outcome, Sender, Sent, Unknown
 from worker import retry_policy, telemetry
 from worker.stops import Stops

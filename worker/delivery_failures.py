@@ -26,7 +26,8 @@ from journal.model import Binding, ReplyPart, Turn
 from journal.ports import Journal
 from journal.states import PartState
 from sms import codes
-from sms.messages import InboundSms, Media, MessageSid, address_of
+from sms.addresses import address_of
+from sms.messages import InboundSms, Media, MessageSid
 from worker import retry_policy, telemetry
 from worker.stops import Stops
 

@@ -67,12 +67,12 @@ def show(figures: Figures) -> None:
     for name, value in figures.noted.items():
         if name in _NOTED:
             _NOTED[name].set(value)
-    server = (
-        (metrics.REDIS_MEMORY, figures.memory_bytes),
-        (metrics.REDIS_MEMORY_LIMIT, figures.memory_limit_bytes),
-        (metrics.REDIS_APPENDS, figures.appends),
-    )
-    for gauge, known in server:
+    server = figures.server
+    for gauge, known in (
+        (metrics.REDIS_MEMORY, server.used_bytes),
+        (metrics.REDIS_MEMORY_LIMIT, server.most_bytes),
+        (metrics.REDIS_APPENDS, server.appends),
+    ):
         gauge.set(nan if known is None else known)
 
 

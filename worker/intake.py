@@ -11,7 +11,7 @@ from conversation.errors import UnreadableRow
 from inbox.ports import Waiting
 from journal import model, states
 from journal.ports import Journal
-from sms import countries, keywords, messages
+from sms import addresses, countries, keywords
 from sms.messages import InboundSms
 from worker import limits, telemetry
 from worker.delivery import LOOP, Delivery
@@ -234,7 +234,7 @@ class Intake:
             return states.TurnState.DEAD, f"not finished in {states.MAX_TRIES} tries"
         if text.sender in settings.own_numbers:
             return states.TurnState.SILENT, "from one of our own numbers"
-        if not messages.is_dialable(text.sender, short_codes=settings.short_codes):
+        if not addresses.is_dialable(text.sender, short_codes=settings.short_codes):
             return states.TurnState.SILENT, "the sender is not a telephone number"
         if RULES[keyword].is_silent(settings, twilio_answered=text.opt_out_type is not None):
             return states.TurnState.SILENT, f"keyword {keyword}"

@@ -21,7 +21,7 @@ from journal import model
 from journal.ports import Journal
 from journal.states import PartState
 from runtime.isolation import isolated
-from sms.messages import address_of
+from sms.addresses import address_of
 from sms.ports import MessageList
 from worker import absence, delivery_failures, evidence, retry_policy, set_aside, statement, telemetry
 from worker.lease import LeaseKeeper

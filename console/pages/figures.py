@@ -15,7 +15,7 @@ from console.desk import Desk, Unread
 from console.pages import Page
 from console.pages.now import Now
 from console.views import Views
-from inbox import standing
+from inbox import server as redis_server
 from operations import costs, marks
 from operations.doctor import Finding, Level
 from operations.durations import duration
@@ -88,7 +88,7 @@ class Figures:
         prometheus = self._desk.prometheus
         return self._views.page(
             asked, "health.html", "Health", overview=self._now.look(), examined=self._examined,
-            tables=self._desk.tables(), processes=self._desk.processes(), server=standing.server(self._desk.redis),
+            tables=self._desk.tables(), processes=self._desk.processes(), server=redis_server.read(self._desk.redis),
             distrusted=marks.distrusted_since(journal), alarms=prometheus.alarms() if prometheus else None,
         )  # fmt: skip
 

@@ -28,7 +28,8 @@ from simulator.rest.answers import (
     whole_number,
 )
 from simulator.store import Message, Store
-from sms.messages import MAX_BODY_CHARACTERS, MAX_MEDIA, is_dialable
+from sms.addresses import is_dialable
+from sms.messages import MAX_BODY_CHARACTERS, MAX_MEDIA
 
 #: Length of a hang without `seconds`: longer than any client waits.
 HANG_SECONDS: Final = 60.0

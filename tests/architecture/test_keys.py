@@ -1,4 +1,4 @@
-"""Every name in Redis stands once, in `inbox/keys.py`."""
+"""Every name in Redis stands once, in `inbox/keys.py` or `inbox/worker_keys.py`."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ import re
 
 import pytest
 
-from inbox import keys
+from inbox import keys, worker_keys
 from tests.architecture.test_code import TRACKED
 from tests.conftest import ROOT
 
-NAMES = {value for name, value in vars(keys).items() if name.isupper() and isinstance(value, str)}
+NAMED = {**vars(keys), **vars(worker_keys)}
+NAMES = {value for name, value in NAMED.items() if name.isupper() and isinstance(value, str)}
 #: What stands before the first colon of a name, such as `inbox`.
 PREFIXES = {
     function("x").partition(":")[0]
-    for _, function in inspect.getmembers(keys, inspect.isfunction)
-    if isinstance(function("x"), str)
+    for function in NAMED.values()
+    if inspect.isfunction(function) and isinstance(function("x"), str)
 } | {name.partition(":")[0] for name in NAMES if ":" in name}
 _KEY = re.compile(rf"(?:{'|'.join(sorted(PREFIXES))}):(?:\S|$)")
 #: A first argument of these is a key: they are methods of a Redis client.
@@ -27,7 +28,8 @@ COMMANDS = {
 }  # fmt: skip
 #: Names that are ordinary words: only as the key of a command do they name a key.
 WORDS = {"agenda", "circuit", "epoch", "people", "receipts", "waiting"}
-HERE = {"inbox/keys.py", "tests/architecture/test_keys.py"}
+KEYS = ("inbox/keys.py", "inbox/worker_keys.py")
+HERE = {*KEYS, "tests/architecture/test_keys.py"}
 
 
 def spelled_out(source: str) -> list[str]:
@@ -75,8 +77,9 @@ def test_no_name_is_spelled_out_elsewhere() -> None:
     assert {str(path.relative_to(ROOT)): found for path in python if (found := spelled_out(path.read_text()))} == {}
 
 
-def test_every_name_says_what_it_is() -> None:
-    lines = (ROOT / "inbox/keys.py").read_text().splitlines()
+@pytest.mark.parametrize("file", KEYS)
+def test_every_name_says_what_it_is(file: str) -> None:
+    lines = (ROOT / file).read_text().splitlines()
 
     for number, line in enumerate(lines):
         if re.match(r"[A-Z_]+: Final = ", line):

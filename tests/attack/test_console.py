@@ -16,7 +16,7 @@ from console.asked import MAX_BODY_BYTES, local_path
 from console.audit import Audit
 from console.sessions import TRIES, Sessions
 from conversation.models import Memory
-from inbox import keys
+from inbox import keys, worker_keys
 from inbox.errors import InboxAway
 from journal.states import TurnState
 from operations import logins
@@ -212,7 +212,7 @@ def test_a_session_that_the_attacker_chose_is_none(console: Console) -> None:
 def test_a_copy_of_redis_opens_no_session(console: Console, room: Room) -> None:
     console.log_in()
     token = console.client.cookies["dadacat-console"]
-    names = [key.decode() for key in room.redis.scan_iter(match=keys.console_session("*"))]
+    names = [key.decode() for key in room.redis.scan_iter(match=worker_keys.console_session("*"))]
     fields: Any = room.redis.hgetall(names[0])
 
     assert len(names) == 1
@@ -572,7 +572,7 @@ def test_the_log_is_bounded_and_keeps_the_newest(room: Room, monkeypatch: pytest
     for number in range(30):
         audit.begin(name="actor", address="x", what=str(number))
 
-    assert room.redis.xlen(keys.AUDIT) == 20
+    assert room.redis.xlen(worker_keys.AUDIT) == 20
     assert [entry.what for entry in audit.latest(3)] == ["29", "28", "27"]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 
-from inbox import keys, payloads
+from inbox import keys, payloads, worker_keys
 from inbox.inbox import on_redis
 from inbox.payloads import Who
 from inbox.ports import Inbox, Lease
@@ -129,12 +129,12 @@ def test_a_number_is_not_kept_when_its_person_has_not_texted_for_a_week(inbox: I
     inbox.texts.remove(lease, [entry.entry_id for entry in inbox.texts.waiting(lease, limit=9)])
     assert inbox.leases.close(lease)
     # Ben's last visit is as long ago, but another text waits; Carl was never served
-    server.zadd(keys.SERVED, {people[BEN]: inbox.clock.now_ms() - week - 1})
+    server.zadd(worker_keys.SERVED, {people[BEN]: inbox.clock.now_ms() - week - 1})
 
     inbox.people.forget_idle()
     assert [user for user, who in people.items() if inbox.people.user_id(who)] == [ANN, BEN, carl]
 
-    server.zincrby(keys.SERVED, -week - 1, people[ANN])
+    server.zincrby(worker_keys.SERVED, -week - 1, people[ANN])
     inbox.people.forget_idle()
     assert [user for user, who in people.items() if inbox.people.user_id(who)] == [BEN, carl]
 

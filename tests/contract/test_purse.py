@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import redis
 
-from inbox import keys
+from inbox import worker_keys
 from inbox.budget import Ask, BudgetVerdict, Caps, Grant, Spent
 from inbox.payloads import Who
 from inbox.people import RedisPeople
@@ -100,7 +100,7 @@ def test_forgetting_a_person_leaves_none_of_the_persons_fields(server: redis.Red
 
     RedisPeople(server).forget(ANN_, "+15551230001")
 
-    names: list[Any] = [name for day in server.scan_iter(keys.spent_on("*")) for name in server.hkeys(day)]
+    names: list[Any] = [name for day in server.scan_iter(worker_keys.spent_on("*")) for name in server.hkeys(day)]
     fields = [name.decode() for name in names]
     assert [field for field in fields if ANN_ in field] == []
     assert {field for field in fields if BEN_ in field} >= {"urgent:danger:SM2:ben", "urgent:help:ben"}

@@ -35,6 +35,7 @@ class Scripted:
         self.requests: list[dict[str, Any]] = []
         self.connections = 0
         #: Close the connection after the next answer, without saying so.
+        self.senders: list[str] = []
         self.close_quietly = False
         scripted = self
 
@@ -48,6 +49,7 @@ class Scripted:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 scripted.requests.append(json.loads(body))
+                scripted.senders.append(self.headers["User-Agent"])
                 answer = scripted.answers.pop(0)
                 if answer is None:
                     self.close_connection = True
@@ -97,6 +99,15 @@ def test_what_another_moment_may_answer_is_asked_again(
 
     assert tables.get("T", KEY) == {"user_id": "+15551230001", "fence": 3}
     assert len(scripted.requests) == 2
+
+
+def test_a_request_names_this_program_as_its_sender(scripted: Scripted, tables: DynamoDB) -> None:
+    scripted.answers += [FOUND]
+
+    tables.get("T", KEY)
+
+    [sender] = scripted.senders
+    assert sender.startswith(f"{dynamodb.USER_AGENT} ")
 
 
 def test_no_environment_and_no_profile_changes_the_attempts(

@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from chaos.tree import free_port
-from inbox import keys, payloads
+from inbox import keys, payloads, worker_keys
 from local.programs import redis_server
 from runtime.settings import Settings
 from tests.builders import OUR_NUMBER, a_text
@@ -115,7 +115,7 @@ def test_each_process_may_do_its_work(server: Server) -> None:
         ("beat", ("KEYS", "*")),
         ("flower", ("XRANGE", keys.texts("x"), "-", "+")),
         ("flower", ("EVAL", "return redis.call('HGETALL', KEYS[1])", "1", keys.PEOPLE)),
-        ("backup", ("GET", keys.EPOCH)),
+        ("backup", ("GET", worker_keys.EPOCH)),
     ],
 )
 def test_a_user_may_do_no_more(server: Server, user: str, command: tuple[str, ...]) -> None:
@@ -125,7 +125,7 @@ def test_a_user_may_do_no_more(server: Server, user: str, command: tuple[str, ..
 
 def test_without_a_password_nothing_is_read(server: Server) -> None:
     with redis.Redis(port=server.port) as client, pytest.raises(redis.exceptions.NoPermissionError):
-        client.get(keys.EPOCH)
+        client.get(worker_keys.EPOCH)
 
 
 def test_secrets_are_made_once_and_their_folder_is_private(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from inbox import keys, wakeup
+from inbox import keys, wakeup, worker_keys
 from inbox.payloads import SWEEP_TASK
 from runtime.settings import without_settings
 from tests.conftest import end, wait_until
@@ -168,9 +168,9 @@ def test_a_message_that_cannot_be_read_ends_no_worker(
         redis_client.publish("/0.celery.pidbox", b'{"properties": 1}')
 
         wait_until(lambda: redis_client.llen(keys.QUEUE) == 0, what="an empty queue")
-        redis_client.delete(keys.EPOCH)
+        redis_client.delete(worker_keys.EPOCH)
         redis_client.lpush(keys.QUEUE, wakeup.message(SWEEP_TASK), wakeup.message(SWEEP_TASK))
-        wait_until(lambda: redis_client.exists(keys.EPOCH), what="a sweep")
+        wait_until(lambda: redis_client.exists(worker_keys.EPOCH), what="a sweep")
         assert worker.poll() is None
     finally:
         end(worker)

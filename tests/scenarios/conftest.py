@@ -19,7 +19,7 @@ import pytest
 import redis
 
 from chaos.tree import free_base
-from inbox import keys
+from inbox import keys, worker_keys
 from runtime.settings import without_settings
 from sms import signature
 from tests.builders import OUR_NUMBER
@@ -123,7 +123,10 @@ class Tree:
     def settled(self) -> bool:
         """Return whether no text waits for a reply and no visit is in progress."""
         with self.redis as client:
-            return client.zcard(keys.WAITING) == 0 and next(client.scan_iter(keys.visit("*"), count=1000), None) is None
+            return (
+                client.zcard(keys.WAITING) == 0
+                and next(client.scan_iter(worker_keys.visit("*"), count=1000), None) is None
+            )
 
     def processes(self, role: str) -> list[int]:
         """Return the process ids of this tree with a role such as `worker`, by their command lines."""

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from inbox import keys
+from inbox import worker_keys
 from tests.builders import OUR_NUMBER, a_sid
 from tests.conftest import wait_until
 from tests.scenarios.conftest import ACCOUNT, TOKEN, Tree
@@ -147,7 +147,7 @@ def test_a_failed_delivery_is_written_down_with_its_code(rough: Tree) -> None:
 
 def test_redis_emptied_in_mid_burst_loses_no_text(rough: Tree) -> None:
     people = [f"+1555667{n:04d}" for n in range(20)]
-    wait_until(lambda: rough.redis.exists(keys.EPOCH), what="the first sweep")
+    wait_until(lambda: rough.redis.exists(worker_keys.EPOCH), what="the first sweep")
     for place, person in enumerate(people):
         rough.text("hello", sender=person)
         if place == 10:

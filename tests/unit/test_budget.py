@@ -11,7 +11,7 @@ from cat import prompt
 from cat.danger import numbers
 from cat.ports import Heard
 from conversation.errors import Fenced, StoreAway
-from inbox import keys, payloads
+from inbox import payloads, worker_keys
 from inbox.budget import Caps, day_of
 from journal.model import LAST_LINE
 from journal.states import TurnState
@@ -311,7 +311,7 @@ def test_what_was_set_aside_for_a_reply_that_another_gave_is_given_back() -> Non
     room.serve(journal=with_another)
 
     # the model was paid for; nothing was sent
-    assert room.redis.hmget(keys.spent_on(day_of(room.now())), "model", "sms") == [b"%d" % MODEL, b"0"]
+    assert room.redis.hmget(worker_keys.spent_on(day_of(room.now())), "model", "sms") == [b"%d" % MODEL, b"0"]
 
 
 def test_of_a_reply_in_several_messages_no_more_is_sent_than_was_set_aside() -> None:

@@ -21,7 +21,7 @@ from cat.danger.state import State
 from cat.danger.watch import Alert, Watch
 from cat.ports import Heard
 from conversation.models import Conversation, Role
-from inbox import keys
+from inbox import worker_keys
 from inbox.budget import Caps
 from journal.states import TurnState
 from runtime.metrics import REGISTRY
@@ -533,7 +533,7 @@ def test_certain_danger_is_answered_over_a_rate_limit_once_in_ten_minutes() -> N
 
 def test_certain_danger_is_answered_over_the_budget_once_in_ten_minutes() -> None:
     room = Room(messages=Caps(day=0))
-    room.redis.set(keys.BUDGET_EPOCH, "1")
+    room.redis.set(worker_keys.BUDGET_EPOCH, "1")
     room.texts("hello")
     room.serve()
 

@@ -9,11 +9,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import redis
 
-from inbox import keys
+from inbox import server, worker_keys
 from inbox.budget import Ask, Caps
 from inbox.figures import Figures, RedisFigures
 from inbox.payloads import Who
 from inbox.ports import Place, Stop
+from inbox.server import Server
 from journal.audit import FORGOTTEN, Finding
 from operations.audit import Audit, note
 from runtime.isolation import BadItem
@@ -68,7 +69,7 @@ def test_an_open_circuit_is_shown_by_its_scope(room: Room) -> None:
 def test_what_was_spent_is_shown_beside_the_budget() -> None:
     room = Room(models=Caps(day=5_000_000))
     assert room.purse is not None
-    room.redis.set(keys.BUDGET_EPOCH, "counted")
+    room.redis.set(worker_keys.BUDGET_EPOCH, "counted")
     room.purse.reserve(Ask(who=Who("a"), turn="SM1", model=1_250_000, sms=0, last_line=0), now=room.now())
     metrics.begin_budget("model", Caps(day=5_000_000))
 
@@ -115,16 +116,21 @@ def test_the_result_of_an_audit_is_shown_until_the_next(room: Room) -> None:
 
 
 def test_redis_says_how_it_is(redis_client: redis.Redis) -> None:
-    read = RedisFigures(redis_client).read()
+    read = RedisFigures(redis_client).read().server
     assert read.appends is True
-    assert read.memory_bytes is not None
-    assert read.memory_bytes > 100_000
+    assert read.used_bytes is not None
+    assert read.used_bytes > 100_000
+    assert server.read(redis_client).version == read.version
 
     redis_client.config_set("appendonly", "no")
     try:
-        assert RedisFigures(redis_client).read().appends is False
+        assert RedisFigures(redis_client).read().server.appends is False
     finally:
         redis_client.config_set("appendonly", "yes")
+
+
+def test_a_redis_that_cannot_write_its_file_keeps_none() -> None:
+    assert server.told({"aof_enabled": 1, "aof_last_write_status": "err"}).appends is False
 
 
 def test_a_redis_that_hides_how_it_is_raises_no_alarm(redis_client: redis.Redis) -> None:
@@ -134,11 +140,12 @@ def test_a_redis_that_hides_how_it_is_raises_no_alarm(redis_client: redis.Redis)
     try:
         shy = redis.Redis.from_url(f"redis://shy:secret@127.0.0.1:{redis_client.get_connection_kwargs()['port']}")
         read = RedisFigures(shy).read()
+        assert server.read(shy) == Server()
         shy.close()
     finally:
         redis_client.acl_deluser("shy")
 
-    assert (read.appends, read.memory_bytes) == (None, None)
+    assert read.server == Server()
     figures.show(read)
     assert math.isnan(sample("dadacat_redis_appendonly") or 0)
 
@@ -167,7 +174,7 @@ def test_what_the_budget_does_not_pay_and_an_engine_that_is_silent_are_counted()
     refusals = {"kind": "sms"}
     before = sample("dadacat_budget_refusals_total", **refusals) or 0
     room = Room(messages=Caps(day=1))
-    room.redis.set(keys.BUDGET_EPOCH, "counted")
+    room.redis.set(worker_keys.BUDGET_EPOCH, "counted")
     room.texts("hello")
 
     room.serve()

@@ -235,15 +235,3 @@ def test_a_client_that_leaves_takes_no_other_text_along() -> None:
         await stays
 
     with_redis(leave)
-
-
-def test_a_second_event_loop_is_refused_clearly() -> None:
-    entrance = Ingest(ingest.connect("redis://127.0.0.1:1/0"), who_key=b"k")
-
-    async def accept() -> None:
-        await entrance.accept(a_text())
-
-    with pytest.raises(NotStored):
-        asyncio.run(accept())
-    with pytest.raises(RuntimeError, match="belongs to one event loop"):
-        asyncio.run(accept())

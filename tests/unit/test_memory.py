@@ -16,7 +16,7 @@ from cat.ports import Heard, Reply
 from cat.prices import Catalogue
 from cat.recall import INSTRUCTIONS, keep_told, recent, told_in
 from conversation.models import Conversation, Memory, Message, Role, echo
-from inbox import keys, payloads
+from inbox import keys, payloads, worker_keys
 from inbox.budget import Caps, day_of
 from tests.builders import ANN, NOW, WINDOW, a_cat
 from tests.room import CATALOGUE, WHO, Room
@@ -366,7 +366,9 @@ def test_what_a_scribe_takes_to_say_nothing_is_on_the_bill() -> None:
     (memo,) = [cost for cost in entries if not cost.turn and cost.model]
     assert memo.engine == "openai:parrot"
     assert memo.model > 100
-    assert room.redis.hget(keys.spent_on(day_of(room.now())), "model") == b"%d" % sum(cost.model for cost in entries)
+    assert room.redis.hget(worker_keys.spent_on(day_of(room.now())), "model") == b"%d" % sum(
+        cost.model for cost in entries
+    )
 
 
 def test_notes_cost_money_and_wait_where_there_is_none() -> None:

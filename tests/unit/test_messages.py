@@ -7,10 +7,9 @@ from importlib.resources import files
 
 import pytest
 
-from sms import keywords, messages
-from sms.errors import UnusableText
+from sms import addresses, keywords
 from sms.keywords import Keyword
-from sms.messages import DeliveryReport, InboundSms
+from sms.messages import DeliveryReport, InboundSms, UnusableText
 
 FORM = {"MessageSid": "SM" + "1" * 32, "AccountSid": "AC1", "From": "+15551230001", "To": "+15005550006", "Body": "hi"}
 
@@ -78,7 +77,7 @@ def test_a_report_says_what_became_of_which_attempt() -> None:
     ],
 )
 def test_an_address_that_can_be_answered_is_told_from_one_that_cannot(address: str, *, dialable: bool) -> None:
-    assert messages.is_dialable(address) is dialable
+    assert addresses.is_dialable(address) is dialable
 
 
 @pytest.mark.parametrize(
@@ -105,7 +104,7 @@ def test_a_text_may_be_as_long_as_its_channel_makes_it(sender: str, longest: int
     ],
 )
 def test_a_number_on_the_list_is_the_one_that_texted_however_it_is_written(listed: str, address: str) -> None:
-    assert messages.in_e164(listed) == address
+    assert addresses.in_e164(listed) == address
 
 
 @pytest.mark.parametrize("status", ["partially_delivered", "word_of_tomorrow", "READ"])
@@ -114,8 +113,8 @@ def test_any_word_is_a_status(status: str) -> None:
 
 
 def test_a_number_is_masked_for_logs() -> None:
-    assert messages.masked("+15551230001") == "**********01"
-    assert messages.masked("") == ""
+    assert addresses.masked("+15551230001") == "**********01"
+    assert addresses.masked("") == ""
 
 
 @pytest.mark.parametrize(

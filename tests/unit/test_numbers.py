@@ -9,7 +9,8 @@ import pytest
 
 from inbox import payloads
 from journal.states import PartState
-from sms.messages import DeliveryReport, InboundSms, MessageSid, address_of, number_of, user_of
+from sms.addresses import address_of, number_of
+from sms.messages import DeliveryReport, InboundSms, MessageSid, user_of
 from tests.builders import ANN, OUR_NUMBER, a_sid
 from tests.room import Room
 
