@@ -2,8 +2,8 @@
 
 An entry is written before anything is done; if it cannot be written, nothing is done. What became of it is a second
 entry with `of`. Refused attempts to log in have a stream of their own: a stranger can make any number of them, and must
-not push out what operators did. Entries name people by their hash alone, and hold no number, no text and no password. Each is a log
-line too, which outlives the stream.
+not push out what operators did. Entries name people by their hash alone, and hold no number, no text and no password.
+Each is a log line too, which outlives the stream.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ from worker import telemetry
 ROOT: Final = Path(__file__).parent.parent
 #: The packages whose processes log.
 PACKAGES: Final = (
-    "cat", "console", "conversation", "dadacat", "inbox", "journal", "local", "operations", "runtime", "simulator", "sms",
-    "webhook", "worker",
+    "cat", "console", "conversation", "dadacat", "inbox", "journal", "local", "operations", "runtime", "simulator",
+    "sms", "webhook", "worker",
 )  # fmt: skip
 LEVELS: Final = ("debug", "info", "warning", "error")
 
