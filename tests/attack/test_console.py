@@ -133,6 +133,24 @@ def test_passwords_cannot_be_guessed(console: Console) -> None:
     assert console.get("/enter", auth=("actor", PASSWORD)).status_code == 429
 
 
+@pytest.mark.parametrize(
+    ("first", "same", "another"),
+    [
+        ("2001:db8::1", "2001:db8::2:ffff", "2001:db8:0:1::1"),
+        ("::ffff:192.0.2.1", "192.0.2.1", "192.0.2.2"),
+        ("fe80::1%eth0", "fe80::2%eth0", "fe80:0:0:1::1%eth0"),
+        ("no address", "no address", "another"),
+    ],
+)
+def test_the_attempts_of_one_network_are_counted_together(room: Room, first: str, same: str, another: str) -> None:
+    sessions = Sessions(room.redis)
+    for _ in range(TRIES):
+        assert sessions.may_try(first)
+
+    assert not sessions.may_try(same)
+    assert sessions.may_try(another)
+
+
 def test_a_login_that_succeeds_forgives_the_attempts_before_it(console: Console) -> None:
     for _ in range(3):
         for _ in range(TRIES - 2):
