@@ -70,7 +70,14 @@ class Watched:
         return {alert["labels"]["alertname"] for alert in self.ask("alerts")["alerts"] if alert["state"] == "firing"}
 
     def fires(self, *names: str, seconds: float = 60) -> None:
-        wait_until(lambda: set(names) <= self.firing(), seconds=seconds, what=f"the alarm {', '.join(names)}")
+        """Wait until each has fired: one that ends by itself need not last until another begins."""
+        missing = set(names)
+
+        def none_is_missing() -> bool:
+            missing.difference_update(self.firing())
+            return not missing
+
+        wait_until(none_is_missing, seconds=seconds, what=f"the alarm {', '.join(names)}")
         FIRED.update(names)
 
     def ends(self, *names: str, seconds: float = 60) -> None:
