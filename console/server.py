@@ -23,7 +23,10 @@ MAX_HEAD_BYTES: Final = 16_384
 
 
 class Impatient(H11Protocol):
-    """Closes a connection on which no request is under way in time: uvicorn waits for a head that never ends."""
+    """Closes a connection on which no request is under way in time.
+
+    uvicorn itself waits for a head that never ends.
+    """
 
     _deadline: asyncio.TimerHandle | None = None
 

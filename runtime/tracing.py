@@ -78,7 +78,7 @@ def span(
 
 
 def exported(context: str) -> str:
-    """Return the id of the trace in a valid trace context; empty if its sampler left the trace out, or without one."""
+    """Return the id of the trace in a valid trace context; empty without one, or if it is not sampled."""
     if not context:
         return ""
     _, trace, _, flags = context.split("-")

@@ -74,7 +74,7 @@ class Now:
         )  # fmt: skip
 
     def _in_flight(self, asked: Asked, unread: Unread) -> list[dict[str, Any]] | None:  # Any: JSON
-        """Return the rows that are not settled; None while the journal does not answer: who waits stands in Redis."""
+        """Return the rows that are not settled; None while the journal does not answer."""
         try:
             return [
                 {**row, "who": self._desk.people.who(row["person"]), "name": self._views.name(asked, row["person"])}

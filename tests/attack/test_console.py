@@ -411,7 +411,7 @@ def test_a_name_that_only_the_proxy_knows_may_look(room: Room, logins_file: Path
 
 
 def test_a_proxy_that_logs_none_in_passes_on_no_name(room: Room, logins_file: Path) -> None:
-    """As Caddy in `deploy/compose`: it proves itself for the sake of the address, and passes on what clients send."""
+    """As Caddy in `deploy/compose`: it proves itself for its address, and passes on what clients send."""
     desk = a_desk(room, logins_file)
     console = Console(replace(desk, doors=replace(desk.doors, proxy=replace(a_proxy(), header=""))))
     console.client.headers.update({"X-Console-Proxy-Secret": "s" * 32, "X-Forwarded-For": "192.0.2.7"})

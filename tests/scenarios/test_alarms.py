@@ -290,7 +290,7 @@ def put(tree: Tree, item: Mapping[str, Any]) -> None:
 
 
 def test_a_message_that_a_mark_had_proven_unsent(world: Watched) -> None:
-    """The proof is written onto a reply that was sent, as by a mark that lied; then Twilio reports the message."""
+    """A proof is written onto a reply that was sent; then Twilio reports the message."""
     person = "+15556700010"
     world.tree.text("hello", sender=person)
     wait_until(lambda: part(world.tree, person).get("status") == "delivered", what="the delivered reply")
@@ -311,7 +311,7 @@ def test_a_message_that_a_mark_had_proven_unsent(world: Watched) -> None:
 
 
 def test_work_that_workers_which_died_left(world: Watched) -> None:
-    """Each row is what a worker leaves that dies after it has filed a text, once Redis has lost the text too."""
+    """Each row is what a worker leaves that dies after it filed a text which Redis then lost."""
     begun = datetime.now(UTC)
     people = [f"+1555675{number:04d}" for number in range(25)]
     for number, person in enumerate(people):
