@@ -59,6 +59,8 @@ class Turn:
     to: str
     #: How many visits have started on it.
     tries: int = 1
+    #: When the next try begins, in milliseconds of Redis's clock, because several workers died with it in hand.
+    due: int = 0
     #: The text whose sid the reply carries; several texts may share one reply.
     turn: str | None = None
     #: How many parts its reply has.
@@ -69,6 +71,8 @@ class Turn:
     reason: str | None = None
     #: The messaging service that chooses the sender of the reply.
     messaging_service_sid: str | None = None
+    #: What Twilio itself made of a text with a keyword, such as `STOP`.
+    opt_out_type: str | None = None
     #: The reconciler found it on the carrier's list: its webhook never arrived.
     repaired: bool = False
     #: It was answered while the person was in danger: it is neither played with nor folded into the memory.

@@ -12,9 +12,9 @@ from typing import Final, TypeVar
 
 from conversation.errors import IllegalMove
 
-#: A text that is not finished after this many visits becomes a dead letter.
-MAX_TRIES: Final = 5
-#: A reply that is not sent after this many visits in total becomes one too.
+#: A text that is not finished after this many tries becomes a dead letter (`worker.retry_policy.pause_after_death`).
+MAX_TRIES: Final = 7
+#: A reply that is not sent after this many tries in total becomes one too.
 MAX_DELIVERY_TRIES: Final = 2 * MAX_TRIES
 
 

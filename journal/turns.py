@@ -59,15 +59,15 @@ class Turns:
             return Filed(turn=codec.decode(Turn, row), fresh=False)
         return Filed(turn=turn, fresh=True)
 
-    def retry(self, turn: Turn) -> Turn:
+    def retry(self, turn: Turn, *, due_ms: int = 0) -> Turn:
         """Count one more try at a FILED or ANSWERED turn, before the work starts; return the row.
 
-        The idempotency key is the number of tries in `turn`: a second call counts nothing. A turn that was settled
-        without a reply is returned as it is.
+        `due_ms`: when the try begins, by Redis's clock; 0 for at once. The idempotency key is the number of tries in
+        `turn`: a second call counts nothing. A turn that was settled without a reply is returned as it is.
         """
         update = self._update(
             turn,
-            {"tries": turn.tries + 1},
+            {"tries": turn.tries + 1, "due": due_ms},
             when=Attr("state").is_in([*states.UNFINISHED_TURNS]) & Attr("tries").eq(turn.tries),
         )
         try:
