@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from console.sessions import Session
 #: No form of the console is longer.
 MAX_BODY_BYTES: Final = 8_192
 MAX_FIELDS: Final = 20
+#: A browser sends a form at once.
+BODY_SECONDS: Final = 10.0
 
 
 class UnusableForm(Exception):
@@ -47,11 +50,12 @@ async def form_of(request: Request) -> dict[str, str]:
         raise UnusableForm("a form is application/x-www-form-urlencoded")
     body = bytearray()
     try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_BODY_BYTES:
-                raise UnusableForm("the form is too long")
-    except ClientDisconnect:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY_BYTES:
+                    raise UnusableForm("the form is too long")
+    except (ClientDisconnect, TimeoutError):
         raise UnusableForm("the form is incomplete") from None
     try:
         pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")

@@ -1,8 +1,9 @@
-"""The audit log: what operators did and revealed in the console, in one bounded stream of Redis.
+"""The audit log: what operators did and revealed in the console, in a bounded stream of Redis.
 
 An entry is written before anything is done; if it cannot be written, nothing is done. What became of it is a second
-entry with `of`. Entries name people by their hash alone, and hold no number, no text and no password. Each is a log
-line too, which outlives the stream.
+entry with `of`. Refused attempts to log in have a stream of their own: a stranger can make any number of them, and must
+not push out what operators did. Entries name people by their hash alone, and hold no number, no text and no password.
+Each is a log line too, which outlives the stream.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from runtime import logs
 
 #: Entries that are kept: a few megabytes.
 KEPT: Final = 10_000
+KEPT_REFUSALS: Final = 1_000
 
 log = logs.get("console")
 
@@ -50,27 +52,36 @@ class Audit:
 
     def begin(self, *, name: str, address: str, what: str, target: str = "") -> str:
         """Note what an operator is about to do; return the entry's id, for `end`."""
-        fields = {"name": name, "address": address, "what": what, "target": target}
-        entry_id = self._add(fields)
+        entry_id = self._add(
+            worker_keys.AUDIT, KEPT, {"name": name, "address": address, "what": what, "target": target}
+        )
         log.warning("operator acts", what=what, target=target, operator=name, entry=entry_id)
         return entry_id
 
     def end(self, entry_id: str, outcome: str) -> None:
         """Note what became of it."""
-        self._add({"of": entry_id, "outcome": outcome})
+        self._add(worker_keys.AUDIT, KEPT, {"of": entry_id, "outcome": outcome})
         log.warning("operator acted", entry=entry_id, outcome=outcome)
+
+    def refuse(self, *, name: str, address: str) -> None:
+        """Note an attempt to log in that failed."""
+        fields = {"name": name, "address": address, "what": "login", "target": "", "outcome": "refused"}
+        self._add(worker_keys.REFUSED_LOGINS, KEPT_REFUSALS, fields)
+        log.warning("login refused", operator=name, address=address)
 
     def latest(self, limit: int) -> list[Entry]:
         """Return the latest acts, newest first."""
         with translated():
             # an act has two entries
-            found: Any = self._redis.xrevrange(worker_keys.AUDIT, count=2 * limit)
-        return list(_entries(found))[:limit]
+            acts: Any = self._redis.xrevrange(worker_keys.AUDIT, count=2 * limit)
+            refused: Any = self._redis.xrevrange(worker_keys.REFUSED_LOGINS, count=limit)
+        entries = [*_entries(acts), *_entries(refused)]
+        return sorted(entries, key=lambda entry: entry.at, reverse=True)[:limit]
 
     @translated()
-    def _add(self, fields: dict[str, str]) -> str:
+    def _add(self, stream: str, kept: int, fields: dict[str, str]) -> str:
         entry: dict[Any, Any] = dict(fields)  # Any: redis-py's own, of every kind
-        entry_id: Any = self._redis.xadd(worker_keys.AUDIT, entry, maxlen=KEPT, approximate=False)
+        entry_id: Any = self._redis.xadd(stream, entry, maxlen=kept, approximate=False)
         return str(entry_id.decode())
 
 
@@ -82,5 +93,5 @@ def _entries(found: list[tuple[bytes, dict[bytes, bytes]]]) -> Iterator[Entry]:
             continue
         name, address, what, target = (fields[field].decode() for field in (b"name", b"address", b"what", b"target"))
         at = moment(int(entry_id.partition(b"-")[0]))
-        outcome = outcomes.get(entry_id, "")
+        outcome = fields.get(b"outcome", b"").decode() or outcomes.get(entry_id, "")
         yield Entry(at=at, name=name, address=address, what=what, target=target, outcome=outcome)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
@@ -15,10 +15,11 @@ from console.desk import Desk, Links
 from console.doors import Doors, LoginsFile, Proxy
 from console.sessions import Sessions
 from inbox import payloads, processes
-from operations import build, doctor, overview, tables
+from operations import build, doctor, logins, overview, tables
 from operations.dead_letters import DeadLetters
 from operations.doctor import Finding
 from operations.forget import Receipt
+from operations.logins import Login
 from operations.names import person_namer
 from operations.people import PeopleByHash
 from operations.prometheus import Prometheus
@@ -41,7 +42,7 @@ def app() -> ASGIApp:
 
 def require_login(chosen: Settings) -> None:
     """Raise `SettingsError` if no operator could log in."""
-    if not chosen.console.proxy_secret and not LoginsFile(Path(chosen.console.logins_file))():
+    if not chosen.console.proxy_header and not _logins(chosen)():
         raise SettingsError("the console has no login: run dadacat console password")
 
 
@@ -73,6 +74,7 @@ def desk(chosen: Settings) -> Desk:
             flower=chosen.console.flower_url or "",
             grafana=chosen.observability.grafana_url or "",
             prometheus=prometheus or "",
+            trace=chosen.observability.trace_url or "",
         ),
         settings=[(name, bool(set_here.get(name))) for name in names()],
         version=version("dadacat"),
@@ -83,10 +85,15 @@ def _doors(chosen: Settings, sessions: Sessions) -> Doors:
     console = chosen.console
     return Doors(
         sessions=sessions,
-        logins=LoginsFile(Path(console.logins_file)),
+        logins=_logins(chosen),
         secure=console.url.startswith("https://"),
         proxy=Proxy(header=console.proxy_header, secret=console.proxy_secret) if console.proxy_secret else None,
     )
+
+
+def _logins(chosen: Settings) -> Callable[[], Mapping[str, Login]]:
+    file, given = LoginsFile(Path(chosen.console.logins_file)), logins.given(chosen.console.login)
+    return lambda: {**file(), **given}
 
 
 def _forget(chosen: Settings, person: str) -> Sequence[Receipt]:

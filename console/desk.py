@@ -32,6 +32,8 @@ class Links:
     flower: str = ""
     grafana: str = ""
     prometheus: str = ""
+    #: With `{trace}` for the id of a trace.
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,14 +24,14 @@ _COOKIE: Final = "dadacat-console"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proxy:
-    """A reverse proxy that logs operators in: the header with their name, and its secret."""
+    """A reverse proxy: its secret, and the header with the operator's name if it logs operators in."""
 
     header: str
     secret: str
 
     def name(self, headers: Mapping[str, str]) -> str | None:
-        """Return the operator whom the proxy has logged in; None if the request did not come through it."""
-        return headers.get(self.header) or None if self.is_it(headers) else None
+        """Return the operator whom the proxy has logged in; None if it logs none in, or is not this proxy."""
+        return headers.get(self.header) or None if self.header and self.is_it(headers) else None
 
     def is_it(self, headers: Mapping[str, str]) -> bool:
         """Return whether a request came through the proxy."""

@@ -97,8 +97,7 @@ class Entrance:
     def _note_refusal(self, name: str, address: str) -> None:
         # what is typed for a name may be a password
         known = name if name in self._desk.doors.logins() else "unknown"
-        entry = self._desk.audit.begin(name=known, address=address, what="login")
-        self._desk.audit.end(entry, "refused")
+        self._desk.audit.refuse(name=known, address=address)
 
     def _let_in(self, request: Request, login: Login, next_: str) -> Response:
         doors, address = self._desk.doors, self._desk.doors.address(request)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from ipaddress import IPv6Address
 from typing import Any, Final
 
 import redis
@@ -32,6 +33,8 @@ TRIES_OF_ALL: Final = 80
 TRIES_IN: Final = timedelta(minutes=5)
 #: What the address of all attempts together is called.
 _ALL: Final = "all"
+#: The first bytes of an IPv6 address name its network (RFC 4291, section 2.5.4).
+_NETWORK_BYTES: Final = 8
 #: What precedes a person's hash in the fields of a session.
 _SHOWN: Final = "shown:"
 
@@ -157,5 +160,11 @@ def _digest(token: str) -> str:
 
 
 def _address(address: str) -> str:
-    # an address of IPv6 has colons, and its owner has many: the network counts
-    return "-".join(address.split(":")[:4]) if ":" in address else address
+    """Return what counts as one address: of IPv6 its network, because an owner has all addresses of one."""
+    try:
+        of_kind = IPv6Address(address)
+    except ValueError:
+        return address
+    if of_kind.ipv4_mapped is not None:
+        return str(of_kind.ipv4_mapped)
+    return of_kind.packed[:_NETWORK_BYTES].hex()

@@ -88,6 +88,45 @@ urls = {request["url"] for request in asked}
 assert urls and all(url.startswith("https://cat.example.org/sms") for url in urls), urls
 print("the simulator called", *sorted(urls))'
 
+say "the operator's pages, by TLS through Caddy"
+compose exec -T -e LOGIN="$(cat "$SECRETS/console-login")" simulator python - <<'END'
+import http.cookiejar, os, urllib.error, urllib.parse, urllib.request
+
+console = "https://cat.example.org:8405"
+browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
+
+
+def post(name, password):
+    form = urllib.parse.urlencode({"name": name, "password": password}).encode()
+    # a client's own headers of this kind count for nothing
+    forged = {"Origin": console, "X-Forwarded-For": "192.0.2.66", "X-Console-Proxy-Secret": "forged",
+              "X-Forwarded-User": "operator"}
+    try:
+        return browser.open(urllib.request.Request(console + "/login", form, forged)).status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def page(path):
+    return browser.open(console + path).read().decode()
+
+
+assert "Every text is answered" not in page("/"), "without a login the overview is shown"
+name, _, password = os.environ["LOGIN"].partition(":")
+assert post(name, "a wrong password") == 403
+assert post(name, password) == 200
+assert "Every text is answered" in page("/"), "no overview"
+assert "192.0.2.66" not in page("/audit"), "a forged address is believed"
+health = page("/health")
+assert all(f">{role}<" in health for role in ("webhook", "worker", "console")), "processes are missing"
+try:
+    urllib.request.urlopen("https://cat.example.org:8402/")
+    raise SystemExit("Flower asks for no login")
+except urllib.error.HTTPError as error:
+    assert error.code == 401, error
+print("the console's login, overview, audit log and health; Flower asks for its login")
+END
+
 say "--scale worker=3 shares the work"
 up --scale worker=3
 texts send 100 30 3 15
@@ -130,12 +169,13 @@ denied() { as "$@" | grep -q NOPERM || fail "$1 may: ${*:2}"; echo "$1 may not: 
 denied webhook FLUSHALL
 denied worker SHUTDOWN
 denied worker CONFIG SET appendonly no
+denied console CONFIG SET appendonly no
 denied beat HGETALL people
 denied flower XRANGE inbox:x - +
 denied backup GET epoch
 compose exec -T redis redis-cli get epoch 2>&1 | grep -qE 'NOPERM|NOAUTH' || fail "Redis answers without a password"
 
-if compose logs webhook worker beat flower simulator 2>&1 | grep -m 1 NOPERM; then fail "a right is missing"; fi
+if compose logs webhook worker beat flower console simulator 2>&1 | grep -m 1 NOPERM; then fail "a right is missing"; fi
 
 say "what is in the image"
 compose exec -T worker sh -euc '

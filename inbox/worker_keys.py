@@ -30,6 +30,8 @@ RECOUNT: Final = "purse:count"
 FIGURES: Final = "figures:noted"
 #: Stream of what operators did in the console, each entry before it is done; the newest `console.audit.KEPT`.
 AUDIT: Final = "console:audit"
+#: Stream of the attempts to log in that failed; the newest `console.audit.KEPT_REFUSALS`.
+REFUSED_LOGINS: Final = "console:refused"
 
 #: What precedes a person or a duty in the key of its lease; the script `due` appends the rest.
 LEASE_PREFIX: Final = "lease:"

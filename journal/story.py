@@ -58,6 +58,8 @@ class Story:
     verdict: str
     #: The cost of the reply, in messages and money, as far as the carrier has reported it.
     cost: str
+    #: The id of its trace; empty: it was not traced.
+    trace: str = ""
 
     def timed(self) -> Iterator[tuple[float, Event]]:
         """Yield each event with the seconds since the first."""
@@ -85,8 +87,9 @@ def tell(rows: Rows, turn: Turn) -> Story:
     # the sort is stable: events with the same time keep the order in which they happen
     events = sorted(unsorted, key=lambda event: event.at)
     return Story(
-        sid=turn.sid, state=str(turn.state), events=events, verdict=_verdict(turn, parts), cost=_cost(turn, parts)
-    )
+        sid=turn.sid, state=str(turn.state), events=events, verdict=_verdict(turn, parts), cost=_cost(turn, parts),
+        trace=str(turn.facts.get("trace", "")),
+    )  # fmt: skip
 
 
 def _turn_events(turn: Turn) -> Iterator[Event]:
@@ -215,6 +218,8 @@ def as_lines(story: Story, *, width: int = 80) -> Iterator[str]:
     yield from _wrapped(story.verdict, width, indent=2)
     if story.cost:
         yield from _wrapped(story.cost, width, indent=2)
+    if story.trace:
+        yield f"  trace {story.trace}"
 
 
 def _wrapped(words: str, width: int, *, indent: int) -> Iterator[str]:

@@ -1,11 +1,12 @@
 """The console's logins: a file with one line for each, `name:role:hash`.
 
-The hash is Argon2id's, with the parameters that `argon2-cffi` recommends; the password itself is stored nowhere.
-A login may look, or also act. The file is readable by its owner only.
+The hash is Argon2id's, with the parameters that `argon2-cffi` recommends; the password itself is not in the file.
+A login may look, or also act. The file is readable by its owner only. One more login may come from a setting.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 from collections.abc import Mapping
@@ -27,6 +28,8 @@ SHORTEST: Final = 12
 LONGEST: Final = 256
 _NAME: Final = re.compile(r"[A-Za-z0-9._@-]{1,64}")
 _HASHER: Final = PasswordHasher()
+#: What Argon2 recommends (RFC 9106, section 3.1).
+_SALT_BYTES: Final = 16
 
 
 class Role(StrEnum):
@@ -77,19 +80,36 @@ def read(path: Path) -> dict[str, Login]:
 
 def put(path: Path, name: str, role: Role, password: str) -> None:
     """Write a login into the file, or replace the one of that name. Raises `WrongArgument`."""
-    if not _NAME.fullmatch(name):
-        raise WrongArgument("a login's name has up to 64 letters, digits, dots, dashes, underscores and @")
-    if not SHORTEST <= len(password) <= LONGEST:
-        raise WrongArgument(f"a password has from {SHORTEST} to {LONGEST} characters")
+    _require_sound(name, password)
     logins = {**read(path), name: Login(name=name, role=role, hash=_HASHER.hash(password))}
     fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     create(fresh, "".join(f"{login.name}:{login.role}:{login.hash}\n" for login in logins.values()))
     fresh.replace(path)
 
 
+def given(login: str) -> dict[str, Login]:
+    """Return the login of a setting, `name:password`, which may act; none if it is empty.
+
+    Its hash is the same at each start and in each process, so that its sessions last. Raises `WrongArgument`.
+    """
+    if not login:
+        return {}
+    name, _, password = login.partition(":")
+    _require_sound(name, password)
+    salt = hashlib.sha256(login.encode()).digest()[:_SALT_BYTES]
+    return {name: Login(name=name, role=Role.ACT, hash=_HASHER.hash(password, salt=salt))}
+
+
 def fresh_password() -> str:
     """Return a random password."""
     return secrets.token_urlsafe(15)
+
+
+def _require_sound(name: str, password: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise WrongArgument("a login's name has up to 64 letters, digits, dots, dashes, underscores and @")
+    if not SHORTEST <= len(password) <= LONGEST:
+        raise WrongArgument(f"a password has from {SHORTEST} to {LONGEST} characters")
 
 
 def _login(line: str, path: Path) -> Login:

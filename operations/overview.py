@@ -1,7 +1,8 @@
 """Is every text answered? If not: whose, since when and why. Every page and command asks here.
 
 `Overviews.look` reads Redis at every call, the lists of held replies and dead letters every few seconds, and the whole
-journal seldom (`operations.recent`). What needs the operator is a list of `Trouble`, the worst first.
+journal seldom (`operations.recent`). What needs the operator is a list of `Trouble`, the worst first. Who waits stands
+in Redis, so it is told as well while DynamoDB does not answer.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from enum import IntEnum
 from itertools import islice
@@ -17,8 +18,9 @@ from typing import Any, Final
 
 import redis
 
+from conversation.errors import StoreAway
+from inbox import processes, standing
 from inbox import server as redis_server
-from inbox import standing
 from inbox.budget import Caps
 from inbox.inbox import RedisClock
 from inbox.ports import Circuit
@@ -38,6 +40,8 @@ from worker.build.inbox import circuit
 
 #: Lists of the journal are read again after this time: they change when an operator or the reconciler acts.
 LISTS_SECONDS: Final = 5.0
+#: After a reading that failed: one that gets no answer holds its reader up for some seconds.
+AWAY_SECONDS: Final = 20.0
 #: Lists are counted up to here; a longer one is shown as "1000 or more".
 MOST_LISTED: Final = 1000
 #: A text is composed and sent within this time, also by a slow model.
@@ -89,6 +93,8 @@ class Lists:
     set_aside: int = 0
     #: Marks of killed workers are not believed since then; None: they are.
     distrusted_since: datetime | None = None
+    #: Why the journal could not be read: the lists are then those of before.
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,11 +123,14 @@ class Overview:
     @property
     def verdict(self) -> str:
         """Say in one sentence whether every text is answered."""
-        waiting = self.standing
-        if not waiting.people:
-            return "Every text is answered."
-        people = "1 person waits" if waiting.people == 1 else f"{waiting.people} people wait"
-        return f"{people}, the longest for {span(waiting.oldest_seconds)}."
+        waiting, lists = self.standing, self.lists
+        if not waiting.people and not lists.held and not lists.dead:
+            return "No person waits." if lists.problem else "Every text is answered."
+        people = {0: "No person waits", 1: "1 person waits"}.get(waiting.people, f"{waiting.people} people wait")
+        longest = f", the longest for {span(waiting.oldest_seconds)}" if waiting.people else ""
+        dead = f"; {_much(lists.dead)} could not be answered" if lists.dead else ""
+        held = f"; {_much(lists.held)} may not have been answered" if lists.held else ""
+        return f"{people}{longest}{dead}{held}."
 
     def to_json(self) -> dict[str, Any]:  # Any: JSON
         """Return the overview as a JSON object. People are named by their hash alone."""
@@ -192,7 +201,7 @@ class Overviews:
         self.recents = Recents(journal, RedisClock(client).now)
 
     def look(self, *, wait: bool = False) -> Overview:
-        """Return the overview. Raises `InboxAway`, `StoreAway`.
+        """Return the overview. Raises `InboxAway`; with `wait`, `StoreAway` too.
 
         `wait`: read the journal now; otherwise the latest digest is taken, and renewed in the background.
         """
@@ -201,8 +210,9 @@ class Overviews:
         lists = self._read_lists()
         server = redis_server.read(self._redis)
         budgets = tuple(_budgets(now, self._caps))
-        recent = self.recents.now() if wait else self.recents.latest()
-        troubles = sorted(_troubles(now, server, stopped, lists, budgets), key=lambda trouble: -trouble.level)
+        recent = self.recents.now() if wait and not lists.problem else self.recents.latest()
+        troubles = [*_absent(self._redis), *_troubles(now, server, stopped, lists, budgets)]
+        troubles.sort(key=lambda trouble: -trouble.level)
         return Overview(
             standing=now, server=server, stopped=stopped, lists=lists, budgets=budgets, recent=recent, troubles=troubles
         )
@@ -210,17 +220,22 @@ class Overviews:
     def _read_lists(self) -> Lists:
         with self._lock:
             if self._monotonic() >= self._lists_due:
-                unsettled = self._journal.unsettled
-                later = datetime.max.replace(tzinfo=UTC)
-                held, dead = (
-                    sum(1 for _ in islice(unsettled.rows(bucket, before=later, limit=100), MOST_LISTED))
-                    for bucket in (HELD_PARTS, DEAD_LETTERS)
-                )
-                aside = sum(1 for _ in islice(self._journal.aside.all(), MOST_LISTED))
-                distrusted = marks.distrusted_since(self._journal)
-                self._lists = Lists(held=held, dead=dead, set_aside=aside, distrusted_since=distrusted)
-                self._lists_due = self._monotonic() + LISTS_SECONDS
+                try:
+                    self._lists, pause = self._lists_now(), LISTS_SECONDS
+                except StoreAway as exc:
+                    self._lists, pause = replace(self._lists, problem=str(exc) or type(exc).__name__), AWAY_SECONDS
+                self._lists_due = self._monotonic() + pause
             return self._lists
+
+    def _lists_now(self) -> Lists:
+        unsettled = self._journal.unsettled
+        later = datetime.max.replace(tzinfo=UTC)
+        held, dead = (
+            sum(1 for _ in islice(unsettled.rows(bucket, before=later, limit=100), MOST_LISTED))
+            for bucket in (HELD_PARTS, DEAD_LETTERS)
+        )
+        aside = sum(1 for _ in islice(self._journal.aside.all(), MOST_LISTED))
+        return Lists(held=held, dead=dead, set_aside=aside, distrusted_since=marks.distrusted_since(self._journal))
 
 
 def build(chosen: Settings, journal: Journal, client: redis.Redis) -> Overviews:
@@ -254,6 +269,16 @@ def _budgets(now: Standing, caps: Mapping[str, Caps]) -> Iterator[Budget]:
             yield Budget(kind=kind, span=name, spent=now.spent.get((name, kind), 0), cap=most)
 
 
+def _absent(client: redis.Redis) -> Iterator[Trouble]:
+    """Yield the processes without which nothing goes on; a hosted Redis may not list them."""
+    roles = {process.role for process in processes.connected(client)}
+    if roles and "worker" not in roles:
+        yield Trouble(level=Level.WRONG, what="no worker is connected to Redis: no text is answered", where="health")
+    if roles and "beat" not in roles:
+        what = "beat is not connected to Redis: what was lost is not found again"
+        yield Trouble(level=Level.ATTENTION, what=what, where="health")
+
+
 def _troubles(
     now: Standing, server: Server, stopped: Sequence[Stopped], lists: Lists, budgets: Sequence[Budget]
 ) -> Iterator[Trouble]:
@@ -267,6 +292,9 @@ def _troubles(
         yield Trouble(level=Level.WRONG, what=sentence, where="limits")
     for sentence in described(alone):
         yield Trouble(level=Level.ATTENTION, what=sentence, where="limits")
+    if lists.problem:
+        what = f"DynamoDB cannot be used, so no text is answered: {lists.problem}"
+        yield Trouble(level=Level.WRONG, what=what, where="health")
     yield from _lists(lists)
     yield from _near(budgets)
     if server.appends is False:
@@ -286,12 +314,15 @@ def _lists(lists: Lists) -> Iterator[Trouble]:
         (lists.set_aside, "item", "items", "could not be handled, and the others went on", "set-aside"),
     ):
         if number:
-            much = f"{number} or more" if number >= MOST_LISTED else str(number)
             noun = one if number == 1 else many
-            yield Trouble(level=Level.ATTENTION, what=f"{much} {noun} {what}", where=where)
+            yield Trouble(level=Level.ATTENTION, what=f"{_much(number)} {noun} {what}", where=where)
     if lists.distrusted_since is not None:
         what = f"marks of killed workers are not believed since {lists.distrusted_since:%Y-%m-%d %H:%M}"
         yield Trouble(level=Level.ATTENTION, what=what, where="health")
+
+
+def _much(number: int) -> str:
+    return f"{number} or more" if number >= MOST_LISTED else str(number)
 
 
 def _near(budgets: Sequence[Budget]) -> Iterator[Trouble]:

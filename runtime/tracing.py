@@ -44,6 +44,8 @@ class _NoSpan:
         """Drop the facts."""
 
 
+#: The bit of a trace that its sampler chose, https://www.w3.org/TR/trace-context/#sampled-flag.
+_SAMPLED: Final = 1
 _OFF: Final[AbstractContextManager[Span]] = nullcontext(_NoSpan())
 _spans: Spans | None = None
 
@@ -73,6 +75,14 @@ def span(
     others. Without one it belongs to the span under way.
     """
     return _OFF if _spans is None else _spans.span(name, after, kind, facts)
+
+
+def exported(context: str) -> str:
+    """Return the id of the trace in a valid trace context; empty without one, or if it is not sampled."""
+    if not context:
+        return ""
+    _, trace, _, flags = context.split("-")
+    return trace if int(flags, 16) & _SAMPLED else ""
 
 
 def current() -> str:

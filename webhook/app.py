@@ -108,12 +108,12 @@ class WebhookApp:
 
     async def _answer(self, scope: Scope, headers: Mapping[bytes, bytes], body: bytes) -> Answer:
         path, method = scope["path"], scope["method"]
+        signature = headers.get(b"x-twilio-signature", b"").decode("latin-1")
         if path in GETS:
             if method not in ("GET", "HEAD"):
                 return GET_ONLY
-            signed = headers.get(b"x-twilio-signature")
             # `dadacat doctor` asks whether this webhook accepts what it signs
-            if signed is not None and self.validator.fields(path, b"", signed.decode("latin-1")) is None:
+            if signature and self.validator.fields(path, b"", signature) is None:
                 return FORBIDDEN
             return await self._get(path)
         if path not in POSTS:
@@ -121,21 +121,21 @@ class WebhookApp:
         if method != "POST":
             return POST_ONLY
         query = scope["query_string"].decode("latin-1")
-        target = f"{path}?{query}" if query else path
-        signature = headers.get(b"x-twilio-signature", b"").decode("latin-1")
-        form = self.validator.fields(target, body, signature)
+        form = self.validator.fields(f"{path}?{query}" if query else path, body, signature)
         if form is None:
             return FORBIDDEN
         try:
             self.recipient.check_account(form)
             if path == "/sms/status":
                 ours = parse_qs(query)
-                attempt, who, trace = (ours.get(name, [""])[0] for name in ("i", "w", "t"))
-                await self.ingest.receive(DeliveryReport.parse(form, attempt, who, trace))
+                report = DeliveryReport.parse(form, *(ours.get(name, [""])[0] for name in ("i", "w", "t")))
+                await self.ingest.receive(report)
+                log.debug("report stored", sid=report.sid, status=report.status)
                 return STORED_REPORT
             text = InboundSms.parse(form, scope.get("trace", ""))
             self.recipient.check(text)
             await self.ingest.accept(text)
+            log.debug("text stored", sid=text.sid)
         except UnusableText as exc:
             log.warning("request unusable", path=path, reason=str(exc))
             return Answer(400, f"{exc}\n".encode())

@@ -8,6 +8,7 @@ from inbox.ports import Waiting
 from journal import model, states
 from journal.ports import Journal
 from journal.states import TurnState
+from runtime import tracing
 from runtime.isolation import BadItem
 from sms.messages import InboundSms
 from worker import retry_policy, set_aside, telemetry
@@ -60,6 +61,7 @@ class Filing:
                 "worker": self._worker,
                 "opened_at": visit.now().isoformat(),
                 **({"media": media} if media else {}),
+                **({"trace": trace} if (trace := tracing.exported(text.trace)) else {}),
             },
         )
 

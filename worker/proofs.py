@@ -8,7 +8,7 @@ due, its text goes back into the inbox if that lost it, the lease is given back,
 step may be repeated, and several readers do no harm: a proof about an attempt holds for ever.
 
 If the carrier ever reports a message of an attempt that was proven unsent, marks are not believed any more, on any
-machine, until an operator says so (`dadacat marks trust`).
+machine, until an operator says so (`dadacat marks --trust`).
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from console.desk import Desk, Unread
 from console.pages import Page
 from console.pages.now import Now
 from console.views import Views
+from conversation.errors import StoreAway
 from inbox import server as redis_server
 from operations import costs, marks
 from operations.doctor import Finding, Level
@@ -84,13 +85,19 @@ class Figures:
 
     def health(self, asked: Asked) -> Response:
         """Show the last examination, the processes, the stores and the settings."""
-        journal = self._desk.journal
         prometheus = self._desk.prometheus
         return self._views.page(
             asked, "health.html", "Health", overview=self._now.look(), examined=self._examined,
             tables=self._desk.tables(), processes=self._desk.processes(), server=redis_server.read(self._desk.redis),
-            distrusted=marks.distrusted_since(journal), alarms=prometheus.alarms() if prometheus else None,
+            distrusted=self._distrusted(), alarms=prometheus.alarms() if prometheus else None,
         )  # fmt: skip
+
+    def _distrusted(self) -> tuple[bool, datetime | None]:
+        """Return whether the journal says if marks are believed, and since when they are not."""
+        try:
+            return True, marks.distrusted_since(self._desk.journal)
+        except StoreAway:
+            return False, None
 
     def audit(self, asked: Asked) -> Response:
         """Show what operators did."""

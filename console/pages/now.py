@@ -13,6 +13,7 @@ from console.asked import Asked
 from console.desk import Desk, Unread
 from console.pages import Page
 from console.views import Views
+from conversation.errors import StoreAway
 from operations import in_flight
 from operations.overview import Overview, why
 
@@ -67,13 +68,20 @@ class Now:
             user_id = people.user_id(person.who)
             name = self._views.name(asked, user_id) if user_id else person.who[:8]
             rows.append({"name": name, "person": person, "why": why(person, standing.now_ms)})
-        flying = [
-            {**row, "who": self._desk.people.who(row["person"]), "name": self._views.name(asked, row["person"])}
-            for row in in_flight.listed(self._desk.journal, LISTED, unread)
-        ]
         return self._views.page(
-            asked, "waiting.html", "Waiting", overview=overview, waiting=rows, in_flight=flying, unread=unread.items
-        )
+            asked, "waiting.html", "Waiting", overview=overview, waiting=rows, in_flight=self._in_flight(asked, unread),
+            unread=unread.items,
+        )  # fmt: skip
+
+    def _in_flight(self, asked: Asked, unread: Unread) -> list[dict[str, Any]] | None:  # Any: JSON
+        """Return the rows that are not settled; None while the journal does not answer."""
+        try:
+            return [
+                {**row, "who": self._desk.people.who(row["person"]), "name": self._views.name(asked, row["person"])}
+                for row in in_flight.listed(self._desk.journal, LISTED, unread)
+            ]
+        except StoreAway:
+            return None
 
     def _values(self) -> dict[str, Any]:  # Any: what the template prints
         prometheus = self._desk.prometheus

@@ -552,6 +552,12 @@ class ObservabilitySettings(Section):
     grafana_url: HttpUrl | None = setting(
         "GRAFANA_URL", "The address of the Grafana that has the dashboards; the console links to it.", None
     )
+    trace_url: HttpUrl | None = setting(
+        "TRACE_URL",
+        "Where a trace is looked at, with `{trace}` for its id, such as `https://jaeger.example/trace/{trace}`; the "
+        "console links each traced text to it.",
+        None,
+    )
 
 
 class FlowerSettings(Section):
@@ -584,6 +590,11 @@ class ConsoleSettings(Section):
         "password: without a login the console does not start.",
         ".console-logins",
     )
+    login: Login = setting(
+        "CONSOLE_LOGIN",
+        "`user:password` of a login that may act, beside those of the file: for a password that a program made and "
+        "keeps as a secret.",
+    )
     proxy_header: str = setting(
         "CONSOLE_PROXY_HEADER",
         "The header with the operator's name, if a reverse proxy logs operators in, such as `X-Forwarded-User`. The "
@@ -591,14 +602,15 @@ class ConsoleSettings(Section):
     )
     proxy_secret: str = setting(
         "CONSOLE_PROXY_SECRET",
-        "The secret that this proxy sends in `X-Console-Proxy-Secret`: without it, its header does not count.",
+        "The secret that a reverse proxy sends in `X-Console-Proxy-Secret`: then its `X-Forwarded-For` counts, and "
+        "the header with the operator's name.",
     )
     flower_url: HttpUrl | None = setting("FLOWER_URL", "Where Flower is, for a link in the console.", None)
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        if bool(self.proxy_header) != bool(self.proxy_secret):
-            raise ValueError("CONSOLE_PROXY_HEADER and CONSOLE_PROXY_SECRET must be set together")
+        if self.proxy_header and not self.proxy_secret:
+            raise ValueError("CONSOLE_PROXY_HEADER needs CONSOLE_PROXY_SECRET: any client can send a header")
         if self.proxy_secret and len(self.proxy_secret) < SHORTEST_PROXY_SECRET:
             raise ValueError(f"CONSOLE_PROXY_SECRET needs at least {SHORTEST_PROXY_SECRET} characters")
         return self

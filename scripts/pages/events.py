@@ -17,13 +17,15 @@ from worker import telemetry
 ROOT: Final = Path(__file__).parents[2]
 #: The packages whose processes log.
 PACKAGES: Final = (
-    "cat", "conversation", "dadacat", "inbox", "journal", "local", "operations", "runtime", "simulator", "sms",
-    "webhook", "worker",
+    "cat", "console", "conversation", "dadacat", "inbox", "journal", "local", "operations", "runtime", "simulator",
+    "sms", "webhook", "worker",
 )  # fmt: skip
 LEVELS: Final = ("debug", "info", "warning", "error")
 
 #: What the events mean that no function of `worker.telemetry` makes.
 ELSEWHERE: Final[Mapping[str, str]] = {
+    "text stored": "Redis confirmed a text: it will be answered. The acknowledgement follows.",
+    "report stored": "Redis confirmed a delivery report.",
     "not stored": "Redis did not confirm a text or a report, so Twilio was told to send it again.",
     "request failed": "An error in the webhook; Twilio was told to send the request again.",
     "request unusable": "A signed request lacks what is needed, or has it in another form.",
@@ -38,6 +40,12 @@ ELSEWHERE: Final[Mapping[str, str]] = {
     "text not answered in full": "The simulator could not send every message of an answer to a text.",
     "webhook failed": "The simulator got no usable answer from a webhook.",
     "danger is heard by patterns alone": "The model that hears danger by meaning could not be loaded.",
+    "operator acts": "The audit log has what an operator is about to do; what became of it follows.",
+    "operator acted": "What became of an act; `entry` is that of the act.",
+    "login refused": "Name or password was wrong; a name that is no login's is `unknown`.",
+    "login limited": "Too many attempts to log in from one address, or in all.",
+    "page failed": "A page or an action of the console failed.",
+    "stream ended": "The live overview of the console ended, because a store does not answer; the page opens another.",
 }
 
 _HEAD = """\
@@ -53,7 +61,9 @@ Every line also has `event`, `level`, `logger`, `timestamp` and `role`, which is
 A line that a task of Celery logs has `task` and `task_id`, which Flower shows too.
 While [traces](../how-to/traces.md) are on, a line has `trace` and `span`.
 
-The webhook logs only what went wrong: an acknowledged text is a metric and, while traces are on, a span.
+Each station of a text has one event: `text stored` (webhook), `reply composed`, `turn settled`, `part attempted`
+(worker), `report stored` (webhook), `report bound` (worker). The webhook's two are of the level `debug`: without them
+an acknowledged text is a metric and, while traces are on, a span, and it costs no line.
 `error` means that an operator should look; it is also what is reported to Sentry.
 
 | event | level | logger | fields | metric | meaning |

@@ -94,6 +94,7 @@ _OF_A_TURN: Final = {
     "filed_at, opened_at, thought_at, answered_at, settled_at": ("string, ISO 8601", "When each step was done."),
     "worker": ("string", "The worker that filed the text."),
     "media": ("list", "Pictures: `url` and `content_type` of each."),
+    "trace": ("string", "The id of its trace, if it is traced; no other program uses it."),
     "payload": ("string", "The inbox entry, if it cannot be read."),
     "duplicates, duplicate_at": ("number; string", "How often the webhook came again, and when it last did."),
     "fence": ("number", "The fence under which the reply was persisted."),

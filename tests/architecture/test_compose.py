@@ -31,6 +31,7 @@ SECRETS = {
     "AWS_SESSION_TOKEN": {"worker", "simulator", "console"},
     "WHO_KEY": {"webhook", "worker", "console"},
     "FLOWER_BASIC_AUTH": {"flower"},
+    "CONSOLE_LOGIN": {"console"},
     "CONSOLE_PROXY_SECRET": {"console"},
     "SENTRY_DSN": {"webhook", "worker", "beat"},
 }
@@ -126,6 +127,7 @@ def test_each_service_of_the_production_is_a_user_of_its_own_at_redis() -> None:
 def test_a_service_of_the_production_is_given_the_secrets_that_it_names_and_no_others() -> None:
     for service in PRODUCTION["services"].values():
         words = " ".join([*map(str, service.get("environment", {}).values()), *service.get("command", ())])
+        words += (ROOT / "deploy/compose/Caddyfile").read_text() if service is PRODUCTION["services"]["caddy"] else ""
         # the backup reads its password in Redis's own container
         named = set(re.findall(r"/run/secrets/([\w-]+)", words)) | (
             {"redis-password-backup"} & {*service.get("secrets", ())}
@@ -142,6 +144,19 @@ def test_every_secret_of_the_production_is_made(tmp_path: Path) -> None:
     # the simulator's token is for trials
     given = {pair for service in PRODUCTION["services"].values() for pair in service.get("environment", {}).items()}
     assert {name for name, value in given if name in SECRETS and value} == {"TWILIO_AUTH_TOKEN_FILE"}
+
+
+def test_the_operators_pages_start_in_production_and_are_reached_through_caddy_alone() -> None:
+    """`!reset` and `!override` are read as the list that stands behind them."""
+    caddy = (ROOT / "deploy/compose/Caddyfile").read_text()
+    for name, port in (("flower", 8402), ("console", 8405)):
+        service = PRODUCTION["services"][name]
+
+        assert service["ports"] == []
+        assert service.get("profiles", SERVICES[name].get("profiles", [])) == []
+        assert f"{{$SITE}}:{port} {{" in caddy
+        assert f"reverse_proxy {name}:{port}" in caddy
+        assert any(f":{port}:{port}" in published for published in PRODUCTION["services"]["caddy"]["ports"])
 
 
 def test_only_a_trial_uses_the_local_store_and_the_simulator() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import botocore.client
@@ -119,7 +120,54 @@ def test_a_secret_goes_only_where_it_is_used() -> None:
     }  # fmt: skip
     mounted = {name: {volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume}
                for name, pod in PODS.items()}  # fmt: skip
-    assert mounted == {"webhook": {"twilio"}, "worker": {"twilio"}, "beat": set(), "redis": {"redis"}}
+    assert mounted == {
+        "webhook": {"twilio"}, "worker": {"twilio"}, "beat": set(), "console": {"twilio"}, "redis": {"redis"},
+    }  # fmt: skip
+    of_names = {name: set(_secrets(pod["containers"][0])) for name, pod in PODS.items()}
+    assert of_names == {
+        "webhook": {"redis", "people"}, "worker": {"redis", "people", "models", "aws"}, "beat": {"redis"},
+        "console": {"redis", "people", "console", "aws"}, "redis": set(),
+    }  # fmt: skip
+
+
+def _secrets(container: dict[str, Any]) -> Iterator[str]:
+    for source in container.get("envFrom", ()):
+        if "secretRef" in source:
+            yield source["secretRef"]["name"]
+    for entry in container.get("env", ()):
+        if "valueFrom" in entry:
+            yield entry["valueFrom"]["secretKeyRef"]["name"]
+
+
+def test_every_process_of_the_cluster_is_confined_and_reaches_what_it_needs() -> None:
+    policies = [found for found in OBJECTS if found["kind"] == "NetworkPolicy"]
+    processes = PODS.keys() - {"redis"}
+
+    for name in processes:
+        security = PODS[name]["containers"][0]["securityContext"]
+        assert security == {
+            "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
+        }  # fmt: skip
+        assert PODS[name]["automountServiceAccountToken"] is False
+    assert _chosen(policies, "names-and-redis") == _chosen(policies, "metrics") == processes
+    assert _chosen(policies, "outside") == {"worker", "console"}
+    [redis] = [found for found in policies if found["metadata"]["name"] == "redis"]
+    assert set(redis["spec"]["ingress"][0]["from"][0]["podSelector"]["matchExpressions"][0]["values"]) == processes
+
+
+def _chosen(policies: list[dict[str, Any]], name: str) -> set[str]:
+    [policy] = [found for found in policies if found["metadata"]["name"] == name]
+    return set(policy["spec"]["podSelector"]["matchExpressions"][0]["values"])
+
+
+def test_the_console_is_published_nowhere_in_a_cluster() -> None:
+    """Only `kubectl port-forward` leads to its pages; Prometheus reads its metrics."""
+    published = [found["spec"] for found in OBJECTS if found["kind"] == "Ingress"]
+    policies = [found["spec"] for found in OBJECTS if found["kind"] == "NetworkPolicy"]
+    opened = [port["port"] for policy in policies for rule in policy.get("ingress", ()) for port in rule["ports"]]
+
+    assert "console" not in json.dumps(published)
+    assert 8405 not in opened
 
 
 @pytest.mark.parametrize("process", ["webhook", "worker", "beat"])

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import html
 import json
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from console.actions import Actions
@@ -23,6 +28,7 @@ from operations import logins
 from operations.errors import WrongArgument
 from operations.logins import Role
 from tests.builders import ANN, NOW, a_sid, a_turn
+from tests.conftest import end, http_ok, wait_until
 from tests.desks import HOST, PASSWORD, Console, a_desk, a_proxy, write_logins
 from tests.room import WHO, Room
 
@@ -125,6 +131,24 @@ def test_passwords_cannot_be_guessed(console: Console) -> None:
 
     assert console.log_in(password=PASSWORD).status_code == 429
     assert console.get("/enter", auth=("actor", PASSWORD)).status_code == 429
+
+
+@pytest.mark.parametrize(
+    ("first", "same", "another"),
+    [
+        ("2001:db8::1", "2001:db8::2:ffff", "2001:db8:0:1::1"),
+        ("::ffff:192.0.2.1", "192.0.2.1", "192.0.2.2"),
+        ("fe80::1%eth0", "fe80::2%eth0", "fe80:0:0:1::1%eth0"),
+        ("no address", "no address", "another"),
+    ],
+)
+def test_the_attempts_of_one_network_are_counted_together(room: Room, first: str, same: str, another: str) -> None:
+    sessions = Sessions(room.redis)
+    for _ in range(TRIES):
+        assert sessions.may_try(first)
+
+    assert not sessions.may_try(same)
+    assert sessions.may_try(another)
 
 
 def test_a_login_that_succeeds_forgives_the_attempts_before_it(console: Console) -> None:
@@ -386,6 +410,18 @@ def test_a_name_that_only_the_proxy_knows_may_look(room: Room, logins_file: Path
     assert "may act" in console.get("/").text
 
 
+def test_a_proxy_that_logs_none_in_passes_on_no_name(room: Room, logins_file: Path) -> None:
+    """As Caddy in `deploy/compose`: it proves itself for its address, and passes on what clients send."""
+    desk = a_desk(room, logins_file)
+    console = Console(replace(desk, doors=replace(desk.doors, proxy=replace(a_proxy(), header=""))))
+    console.client.headers.update({"X-Console-Proxy-Secret": "s" * 32, "X-Forwarded-For": "192.0.2.7"})
+
+    for header in ("X-Forwarded-User", "Remote-User", "X-Console-Proxy-Secret"):
+        assert console.get("/", headers={header: "actor"}).status_code == 303
+    assert console.log_in().status_code == 303
+    assert console.desk.audit.latest(1)[0].address == "192.0.2.7"
+
+
 def test_without_a_proxy_its_headers_mean_nothing(console: Console) -> None:
     headers = {"X-Forwarded-User": "actor", "X-Console-Proxy-Secret": ""}
 
@@ -576,6 +612,18 @@ def test_the_log_is_bounded_and_keeps_the_newest(room: Room, monkeypatch: pytest
     assert [entry.what for entry in audit.latest(3)] == ["29", "28", "27"]
 
 
+def test_a_stranger_cannot_push_out_what_operators_did(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("console.audit.KEPT", 10)
+    monkeypatch.setattr("console.audit.KEPT_REFUSALS", 10)
+    console.log_in()
+    console.act(f"/people/{WHO}/reset")
+    for number in range(25):
+        console.desk.audit.refuse(name="unknown", address=f"192.0.2.{number}")
+
+    assert ("actor", "reset", "done") in console.acts()
+    assert console.acts().count(("unknown", "login", "refused")) == 10
+
+
 def test_there_is_no_way_to_an_action_but_through_the_log(console: Console) -> None:
     """Every route that takes a POST ends in `Actions.answer`, except those of the login."""
     asked: list[str] = []
@@ -654,3 +702,66 @@ def test_probes_say_nothing_else(open_console: Console) -> None:
 def test_only_the_pages_own_files_are_served(open_console: Console, name: str) -> None:
     open_console.client.cookies.clear()
     assert open_console.get(f"/page/{name}").status_code in (303, 404)
+
+
+# --- connections
+
+#: The console's server before an application that answers at once, or for three seconds in pieces.
+SERVER = """
+import asyncio, socket, sys
+from console import server
+
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    for _ in range(30 if scope["path"] == "/slow" else 0):
+        await send({"type": "http.response.body", "body": b".", "more_body": True})
+        await asyncio.sleep(0.1)
+    await send({"type": "http.response.body", "body": b"done"})
+
+server.HEAD_SECONDS = server.KEEP_ALIVE_SECONDS = 1
+server.MOST_CONNECTIONS = 20
+server.serve(app, socket.socket(fileno=int(sys.argv[1])))
+"""
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        command = [sys.executable, "-c", SERVER, str(listening.fileno())]
+        process = subprocess.Popen(command, pass_fds=[listening.fileno()], stderr=subprocess.DEVNULL)
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            end(process)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX: ",
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HT",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\na",
+    ],
+    ids=["nothing", "half a head", "half of the second head", "half a body"],
+)
+def test_connections_that_say_nothing_keep_no_operator_out(server: str, said: bytes) -> None:
+    address = ("127.0.0.1", int(server.rpartition(":")[2]))
+    idle = [socket.create_connection(address) for _ in range(30)]
+    try:
+        for connection in idle:
+            connection.sendall(said)
+        wait_until(lambda: http_ok(server), what="an answer to an operator")
+    finally:
+        for connection in idle:
+            connection.close()
+
+
+def test_an_answer_that_takes_long_is_not_cut_off(server: str) -> None:
+    wait_until(lambda: http_ok(server), what="the server")
+
+    assert httpx.get(f"{server}/slow", timeout=10).text == "." * 30 + "done"

@@ -17,15 +17,17 @@ from celery import Celery
 from chaos.tree import free_port
 from runtime.settings import without_settings
 from tests.conftest import end, wait_until
+from worker.build import flower
 
 LOGIN = ("cat", "purr")
 
 
 @contextmanager
-def a_flower(redis_url: str, folder: Path) -> Iterator[httpx.Client]:
+def a_flower(redis_url: str, folder: Path, **more: str) -> Iterator[httpx.Client]:
     """Run Flower, and yield a client without its login."""
     port = free_port()
     given = {"REDIS_URL": redis_url, "FLOWER_BASIC_AUTH": ":".join(LOGIN), "FLOWER_DB": str(folder / "kept" / "tasks")}
+    given |= more
     command = [str(Path(sys.executable).parent / "dadacat"), "flower", "--port", str(port)]
     process = subprocess.Popen(command, env={**without_settings(os.environ), **given}, stderr=subprocess.DEVNULL)
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
@@ -69,3 +71,22 @@ def test_flower_is_behind_its_login_and_keeps_its_tasks(redis_url: str, tmp_path
         columns = client.get("/tasks", auth=LOGIN).text
         assert "uuid" in columns
     assert {path.stat().st_mode & 0o077 for path in (tmp_path / "kept").iterdir()} == {0}
+
+
+@pytest.mark.long
+def test_a_worker_that_is_silent_for_long_is_no_longer_listed(redis_url: str, tmp_path: Path) -> None:
+    """In seconds instead of `PURGE_SECONDS`; the worker that goes on stays."""
+    assert flower.PURGE_SECONDS > 0
+    with (
+        a_flower(redis_url, tmp_path, FLOWER_PURGE_OFFLINE_WORKERS="3") as client,
+        Celery(broker=redis_url).connection() as connection,
+    ):
+
+        def listed(*beating: str) -> set[str]:
+            for name in beating:
+                Celery(broker=redis_url).events.Dispatcher(connection, hostname=name).send("worker-heartbeat", freq=1)
+            workers = client.get("/workers", params={"json": 1}, auth=LOGIN).json()["data"]
+            return {worker["hostname"] for worker in workers}
+
+        wait_until(lambda: listed("w1@here", "w2@here") == {"w1@here", "w2@here"}, seconds=20, what="both workers")
+        wait_until(lambda: listed("w2@here") == {"w2@here"}, seconds=20, what="the end of the silent one")

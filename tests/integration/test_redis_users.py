@@ -13,14 +13,17 @@ import pytest
 import redis
 
 from chaos.tree import free_port
-from inbox import keys, payloads, worker_keys
+from console.audit import Audit
+from console.sessions import Sessions
+from inbox import keys, payloads, processes, standing, worker_keys
 from local.programs import redis_server
+from operations.logins import Login, Role
 from runtime.settings import Settings
 from tests.builders import OUR_NUMBER, a_text
 from tests.conftest import ROOT, end, wait_until
 from webhook import build
 from worker.build import celery
-from worker.build.inbox import redis_client, redis_inbox
+from worker.build.inbox import circuit, redis_client, redis_inbox
 
 MAKE = ROOT / "deploy/compose/make-secrets"
 
@@ -99,6 +102,16 @@ def test_each_process_may_do_its_work(server: Server) -> None:
         queue.close()
     # asks the workers, and none is here
     assert celery.app(server.settings("flower")).control.inspect(timeout=0.2).ping() is None
+    console = server.settings("console")
+    with redis_client(console, "console") as client:
+        sessions, log = Sessions(client), Audit(client)
+        session = sessions.find(sessions.open(Login(name="operator", role=Role.ACT, hash="")))
+        assert session is not None
+        assert sessions.may_try("192.0.2.1")
+        log.end(log.begin(name="operator", address="192.0.2.1", what="login"), "done")
+        assert [person.texts for person in standing.read(client, circuit(console, client).stopped()).waiting] == [1]
+        assert standing.server(client).appends is False
+        assert "console" in {process.role for process in processes.connected(client)}
 
     assert server.denials() == []
 
@@ -111,6 +124,8 @@ def test_each_process_may_do_its_work(server: Server) -> None:
         ("worker", ("SHUTDOWN",)),
         ("worker", ("CONFIG", "SET", "appendonly", "no")),
         ("worker", ("ACL", "LIST")),
+        ("console", ("CONFIG", "SET", "appendonly", "no")),
+        ("console", ("CLIENT", "KILL", "TYPE", "normal")),
         ("beat", ("HGETALL", keys.PEOPLE)),
         ("beat", ("KEYS", "*")),
         ("flower", ("XRANGE", keys.texts("x"), "-", "+")),

@@ -93,6 +93,44 @@ def test_a_counter_of_known_labels_begins_at_0(metric: object) -> None:
     assert kind != "counter" or metric.samples or name in begun, name  # type: ignore[attr-defined]  # the same
 
 
+# Alertmanager
+
+ALERTMANAGER = FOLDER / "alertmanager.yml"
+
+
+def chosen(matchers: Iterable[str]) -> set[str]:
+    """Return the alarms that some matchers of `alertname` name."""
+    named = [re.fullmatch(r'alertname=~?"([\w|]+)"', matcher) for matcher in matchers]
+    return {name for match in named if match is not None for name in match[1].split("|")}
+
+
+def test_an_alarm_is_silenced_by_one_that_reaches_its_reader_too() -> None:
+    severity = {alarm.name: alarm.severity for alarm in ALARMS}
+    rules = yaml.safe_load(ALERTMANAGER.read_text())["inhibit_rules"]
+    pairs = [
+        (source, target)
+        for rule in rules
+        for source in chosen(rule["source_matchers"])
+        for target in chosen(rule["target_matchers"])
+    ]
+
+    assert len(pairs) > 10
+    assert {name for pair in pairs for name in pair} <= severity.keys()
+    assert [pair for pair in pairs if severity[pair[1]] == "page" and severity[pair[0]] != "page"] == []
+    # none silences itself, or another that silences it
+    assert [pair for pair in pairs if pair[0] == pair[1] or pair[::-1] in pairs] == []
+
+
+@pytest.mark.skipif(shutil.which("amtool") is None, reason="no amtool: apt-get install prometheus-alertmanager")
+@pytest.mark.parametrize(("severity", "reader"), [("page", "pager"), ("ticket", "tickets"), ("info", "interested")])
+def test_alertmanager_sends_each_severity_to_its_reader(severity: str, reader: str) -> None:
+    def amtool(*arguments: str) -> str:
+        return subprocess.run(["amtool", *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+    amtool("check-config", str(ALERTMANAGER))
+    assert amtool("config", "routes", "test", f"--config.file={ALERTMANAGER}", f"severity={severity}") == reader
+
+
 # The runbook
 
 

@@ -8,19 +8,23 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from console.desk import Links
+from conversation.errors import StoreAway
 from inbox import payloads, processes
 from journal.states import PartState, TurnState
 from journal.store import Journal
 from operations import logins
-from operations.errors import NotFound
+from operations.errors import NotFound, WrongArgument
 from operations.logins import Role
+from operations.overview import Overviews
 from operations.people import PeopleByHash
 from operations.prometheus import Prometheus
-from tests.builders import ANN, BEN, OUR_NUMBER
+from tests.builders import ANN, BEN, OUR_NUMBER, a_text
 from tests.desks import CLEO, DAN, FAY, GUS, KEY, Console, a_busy_room, a_desk, write_logins
 from tests.room import Room
 from tests.servers import a_server, send
@@ -66,7 +70,14 @@ def rows(journal: Journal, person: str) -> list[Any]:
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("/", ["1 person waits, the longest for 45 s.", "nothing is sent from sender", "1 reply may have been sent"]),
+        (
+            "/",
+            [
+                "1 person waits, the longest for 45 s; 1 could not be answered; 1 may not have been",
+                "nothing is sent from sender",
+                "1 reply may have been sent",
+            ],
+        ),
         ("/", ["texts ANSWERED", "answered in all", "this month", "PROMETHEUS_URL"]),
         ("/waiting", [masked(GUS), "nothing is sent (sender", "21606"]),
         ("/held", [masked(DAN), "HELD", "no evidence in time"]),
@@ -141,6 +152,42 @@ def test_a_dead_letter_is_queued_again_or_discarded(console: Console, room: Room
     assert turn is not None
     assert turn.state is TurnState.FILED
     assert console.act(f"{address}/discard").status_code == 404
+
+
+def test_pages_show_who_waits_while_the_journal_does_not_answer(room: Room, tmp_path: Path) -> None:
+    write_logins(tmp_path / "logins")
+    desk = a_desk(room, tmp_path / "logins")
+
+    def refuse(*_: object, **__: object) -> Any:
+        raise StoreAway("dynamodb cannot be reached")
+
+    unsettled: Any = SimpleNamespace(rows=refuse, watermark=refuse)
+    away = replace(room.store, unsettled=unsettled)
+    console = Console(replace(desk, journal=away, overviews=Overviews(away, room.redis, room.circuit, caps={})))
+    console.log_in()
+
+    for path, words in (("/", "1 person waits"), ("/waiting", masked(GUS)), ("/limits", "21606"), ("/health", "Redis")):
+        page = console.get(path)
+        assert page.status_code == 200, path
+        assert words in page.text, path
+    assert "DynamoDB cannot be used" in console.get("/").text
+    assert console.get("/waiting").text.count("The journal does not answer.") == 1
+
+
+def test_a_traced_text_is_linked_to_its_trace(tmp_path: Path) -> None:
+    room = Room()
+    text = a_text(trace=f"00-{'a' * 32}-{'b' * 16}-01")
+    room.inbox.texts.accept(text)
+    room.serve()
+    write_logins(tmp_path / "logins")
+    desk = a_desk(room, tmp_path / "logins")
+    for links, shown in (
+        (Links(), f"<code>{'a' * 32}</code>"),
+        (Links(trace="https://traces.example/t/{trace}"), f'href="https://traces.example/t/{"a" * 32}"'),
+    ):
+        console = Console(replace(desk, links=links))
+        console.log_in()
+        assert shown in console.get(f"/people/{who(ANN)}/texts/{text.sid}").text
 
 
 def test_what_was_set_aside_is_discarded(console: Console) -> None:
@@ -229,6 +276,18 @@ def test_a_login_is_written_replaced_and_verified(tmp_path: Path) -> None:
     assert {name: str(login.role) for name, login in read.items()} == {"ann": "act", "ben": "act"}
     assert logins.verified(read, "ann", "second-password") == read["ann"]
     assert logins.verified(read, "ann", "first-password") is None
+
+
+def test_a_login_of_a_setting_has_one_hash_and_must_be_sound() -> None:
+    first, again = (logins.given("operator:a-long-password") for _ in range(2))
+
+    assert first == again
+    assert logins.verified(first, "operator", "a-long-password") == first["operator"]
+    assert first["operator"].role is Role.ACT
+    assert logins.given("") == {}
+    for wrong in ("operator:short", "a b:a-long-password", "no-password"):
+        with pytest.raises(WrongArgument):
+            logins.given(wrong)
 
 
 def prometheus(answer: bytes) -> Callable[[BaseHTTPRequestHandler], None]:

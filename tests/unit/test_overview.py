@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
+import redis
 
+from conversation.errors import StoreAway
 from conversation.table import Row
 from inbox.budget import Caps
+from inbox.connection import connect
 from inbox.ports import Place, Stop
-from operations.overview import Level, Overview, Overviews, span
+from journal.states import TurnState
+from operations.overview import AWAY_SECONDS, Level, Overview, Overviews, span
 from operations.recent import AGAIN_SECONDS, BARS, Recents
 from sms.ports import Scope, Unknown
-from tests.builders import ANN, OUR_NUMBER
+from tests.builders import ANN, OUR_NUMBER, a_sid, a_turn
 from tests.conftest import wait_until
-from tests.room import WHO, Room
+from tests.room import WHO, Dying, Room
 
 
 def overviews(room: Room, **caps: Caps) -> Overviews:
@@ -104,6 +109,49 @@ def test_what_needs_a_decision_is_counted() -> None:
 
     assert overview.lists.held == 1
     assert [trouble.where for trouble in overview.troubles] == ["held"]
+    assert overview.verdict == "No person waits; 1 may not have been answered."
+
+
+def test_a_text_that_could_not_be_finished_is_not_called_answered() -> None:
+    room = Room()
+    fence = room.store.conversations.open(ANN, now=room.now()).fence
+    turn = room.store.turns.file(a_turn("hello", sid=a_sid()), now=room.now()).turn
+    room.store.turns.settle(turn, TurnState.DEAD, reason="ZeroDivisionError", fence=fence, now=room.now())
+
+    overview = look(room)
+    assert (overview.verdict, overview.level) == ("No person waits; 1 could not be answered.", Level.ATTENTION)
+
+
+def test_who_waits_is_told_while_the_journal_does_not_answer() -> None:
+    room = Room()
+    room.texts("hello")
+    seconds = [0.0]
+    away: Any = Dying(room.store, "unsettled.rows", after=False, error=StoreAway("dynamodb cannot be reached"))
+    read = Overviews(
+        away, room.redis, room.circuit, caps={"model": Caps(), "sms": Caps()}, monotonic=lambda: seconds[0]
+    )
+    for wait in (True, False):
+        overview = read.look(wait=wait)
+        assert overview.verdict == "1 person waits, the longest for 0.0 s."
+        assert (overview.level, overview.troubles[0].where) == (Level.WRONG, "health")
+        assert "DynamoDB cannot be used" in overview.troubles[0].what
+
+    seconds[0] += AWAY_SECONDS
+    assert read.look().level is Level.OK
+
+
+def test_without_a_worker_it_says_so_before_a_text_has_waited_long(redis_client: redis.Redis, redis_url: str) -> None:
+    room = Room()
+    read = Overviews(room.store, redis_client, room.circuit, caps={"model": Caps(), "sms": Caps()})
+    beat, worker = (connect(redis_url, role) for role in ("beat", "worker"))
+    with beat:
+        assert beat.ping()
+        with worker:
+            assert worker.ping()
+            assert read.look().troubles == []
+        assert [trouble.what for trouble in read.look().troubles] == [
+            "no worker is connected to Redis: no text is answered"
+        ]
 
 
 @pytest.mark.parametrize(("cap", "level"), [(1_000, Level.OK), (120, Level.ATTENTION), (110, Level.ATTENTION)])

@@ -23,6 +23,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 
 from inbox import decoding, payloads, wakeup
+from journal import story
 from runtime import observe, otel, tracing
 from runtime.settings import Settings, SettingsError
 from runtime.traced_asgi import Traced
@@ -67,6 +68,20 @@ def exported(monkeypatch: pytest.MonkeyPatch) -> Iterator[Exported]:
 def trace_of(span: ReadableSpan) -> str:
     assert span.context is not None
     return f"{span.context.trace_id:032x}"
+
+
+@pytest.mark.parametrize(("context", "id_"), [(FIRST, "a" * 32), (FIRST[:-1] + "0", ""), ("", "")])
+def test_the_story_of_a_text_names_its_trace_if_it_is_exported(context: str, id_: str) -> None:
+    room = Room()
+    text = a_text(trace=context)
+    room.inbox.texts.accept(text)
+    room.serve()
+    turn = room.store.turns.get(ANN, text.sid)
+    assert turn is not None
+
+    told = story.tell(room.store, turn)
+    assert told.trace == id_
+    assert (f"  trace {id_}" in story.as_lines(told)) == bool(id_)
 
 
 def test_a_text_carries_its_trace_and_any_other_value_is_dropped() -> None:
