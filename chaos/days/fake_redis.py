@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import redis
 from fakeredis import FakeRedisConnection, FakeServer
@@ -89,7 +89,7 @@ class OneConnection(redis.Redis):
 
     def __init__(self, clock_ms: Callable[[], int]) -> None:
         super().__init__(connection_pool=a_redis(clock_ms).connection_pool)
-        self._own: Any = self.connection_pool.get_connection()  # Any: fakeredis's own
+        self._own = cast("Any", self.connection_pool.get_connection())  # Any: fakeredis's own
         self._server: Any = self.connection_pool.connection_kwargs["server"]
         self._clock_ms = clock_ms
         self.eval("return 1", 0)  # makes the engine
