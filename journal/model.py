@@ -347,6 +347,11 @@ class RowName:
     key: str
 
     @property
+    def as_key(self) -> dict[str, str]:
+        """Return the row's key in the messages table."""
+        return row_key(self.user_id, self.key)
+
+    @property
     def sid(self) -> str:
         """Return the sid in the row's key: of the text, or of the first text that the part answers."""
         return self.key.split("#")[1]
@@ -375,6 +380,11 @@ class AsideRecord:
 def stop_mark(mark: str) -> str:
     """Return the key of the tombstone that records an erased person's STOP."""
     return f"{mark}#{STILL_STOPPED}"
+
+
+def row_key(user_id: str, key: str) -> dict[str, str]:
+    """Return the key of a row in the messages table."""
+    return {"user_id": user_id, "message_key": key}
 
 
 def in_key(sid: str) -> str:

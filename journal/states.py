@@ -113,8 +113,7 @@ HELD_PARTS: Final = "held"
 
 #: States in which a turn may still need work: a reply to compute, or to send.
 UNFINISHED_TURNS: Final = (TurnState.FILED, TurnState.ANSWERED)
-#: States in which the sparse index lists a row.
-UNSETTLED_TURNS: Final = frozenset({TurnState.FILED})
+#: States in which the sparse index lists a part.
 UNSETTLED_PARTS: Final = frozenset({PartState.NEW, PartState.SENDING, PartState.RETRY, PartState.UNKNOWN})
 
 

@@ -22,7 +22,7 @@ from conversation.rewrite import rewrite
 from conversation.storage import DynamoDBStorage
 from conversation.table import Update
 from journal import codec, listing, states
-from journal.model import Filed, FrozenReply, ReplyPart, Turn, in_key
+from journal.model import Filed, FrozenReply, ReplyPart, Turn, in_key, row_key
 from journal.states import TurnState
 
 #: How much of a traceback a dead letter keeps.
@@ -39,7 +39,7 @@ class Turns:
 
     def get(self, user_id: str, sid: str) -> Turn | None:
         """Return a text's row, read consistently; None if there is none."""
-        row = self._tables.get(self._names.messages, {"user_id": user_id, "message_key": in_key(sid)})
+        row = self._tables.get(self._names.messages, row_key(user_id, in_key(sid)))
         return codec.decode(Turn, row) if row else None
 
     def file(self, turn: Turn, *, now: datetime) -> Filed:
@@ -142,7 +142,7 @@ class Turns:
         """
         update = Update(
             table=self._names.messages,
-            key={"user_id": user_id, "message_key": in_key(sid)},
+            key=row_key(user_id, in_key(sid)),
             set={"duplicate_at": now.isoformat()},
             add={"duplicates": times},
             when=Attr("user_id").exists(),
@@ -185,5 +185,5 @@ class Turns:
         return listing.moved(self._update(turn, values, when=Attr("state").is_in([*sources])), state, now)
 
     def _update(self, turn: Turn, values: dict[str, Any], *, when: Any) -> Update:  # Any: a condition of boto3's
-        key = {"user_id": turn.user_id, "message_key": turn.key}
+        key = row_key(turn.user_id, turn.key)
         return Update(table=self._names.messages, key=key, set=values, when=when)

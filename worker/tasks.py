@@ -194,10 +194,13 @@ def _build() -> None:
     heartbeat_sent.connect(pulse.beat, weak=False)
     _expose("worker", pulse)
     start.check(process.settings())
-    process.worker()
+    worker = process.worker()
     if process.settings().worker.pool == "prefork":
         # the parent checks, then forks. Its connections are closed by the parent, not by each of its children
         process.rebuild()
+    else:
+        # before the first task: a worker that dies while it loads has no text in hand
+        worker.warm_up()
 
 
 @worker_process_init.connect

@@ -851,6 +851,9 @@ def test_talk_is_read_newest_first_and_told_in_order(store: Journal) -> None:
         "text 1", "reply 1", "text 2", "reply 2", "text 3", "reply 3",
     ]  # fmt: skip
     assert [entry.content for entry in newest] == ["reply 2", "text 3", "reply 3"]
+    latest = store.transcript.newest(ANN, 3)
+    assert [entry.content for entry in latest] == ["reply 3", "text 4", "reply 4"]
+    assert [entry.content for entry in store.transcript.newest(ANN, 100)][::9] == ["text 0", "reply 4"]
 
 
 def test_costs_are_those_of_replies_messages_and_memories(store: Journal) -> None:

@@ -17,7 +17,7 @@ from inbox.errors import InboxAway
 from inbox.ports import Place
 from journal.model import Binding, RowName
 from journal.states import MAX_DELIVERY_TRIES, STATUS_RANK, PartState, TurnState
-from operations import reference
+from scripts.pages import tables
 from sms.errors import CarrierAway
 from sms.memory import InMemorySender
 from sms.messages import DeliveryReport, InboundSms, Media, MessageSid
@@ -1317,7 +1317,7 @@ def test_every_attribute_that_is_stored_is_in_the_reference(room: Room) -> None:
     room.later(seconds=600)
     room.serve()
 
-    _, items, every_row, turns, parts, *_ = reference.tables_markdown().split("\n## ")
+    _, items, every_row, turns, parts, *_ = tables.markdown().split("\n## ")
     dated = {f"{name.lower()}_at" for name in (*PartState, *STATUS_RANK)}
     of_a_row = {"in": every_row + turns, "out": every_row + parts}
     stored = [(name, items) for item in room.store.archive.items() for name in item]
