@@ -124,9 +124,11 @@ def animal_in(text: str, language: str) -> str:
     nouns = [
         noun.word
         for word in text.lower().split()
-        if (noun := words.noun(word.strip(".,!?"), language)) and noun.touchable and not noun.plural
+        if (noun := words.noun(word.strip(".,!?"), language)) and not noun.plural and not noun.human
+        and (noun.touchable or language != "en")
     ]
-    return nouns[-1] if language == "en" and nouns else ""
+    # English names what is found last, the others say where it was found: `un escargot dans ma salade`
+    return nouns[-1 if language == "en" else 0] if nouns else ""
 
 
 def _fact(pattern: Pattern, match: re.Match[str], language: str, animal: str) -> Fact | None:

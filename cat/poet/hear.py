@@ -65,7 +65,9 @@ def kind_by_pattern(scene: Scene, *, before_told: bool) -> str:
     chosen = heard[:place] if before_told else heard[place:]
     if _is_question(scene):
         chosen = [kind for kind in chosen if not kind.startswith("on_")]
-    return next((kind for kind in chosen if scene.words.hear[kind].search(scene.plain)), "")
+    kind = next((kind for kind in chosen if scene.words.hear[kind].search(scene.plain)), "")
+    felt = (each for each in kinds().felt if each in heard and scene.words.hear[each].search(scene.plain))
+    return next(felt, kind) if kind.startswith("on_") else kind
 
 
 def _is_question(scene: Scene) -> bool:
@@ -211,8 +213,11 @@ def _fact_act(scene: Scene, key: str) -> Act | None:
         fact = next(
             (fact for fact in scene.facts if fact.value.split()[-1:] == [subject] or fact.value == subject), None
         )
-        label = scene.words.labels.get("my", "{x}").format(x=fact.subject or fact.family) if fact else ""
-        return Act("fact_who", {"v": subject, "x": label}) if fact else None
+        if fact is None:
+            return None
+        if fact.subject:
+            return Act("fact_who", {"v": subject, "x": scene.words.labels.get("my", "{x}").format(x=fact.subject)})
+        family, key = fact.family, fact.key
     found = scene.facts.of(key) or _near(scene, family, subject)
     if not found:
         return Act("fact_unknown")
@@ -251,11 +256,16 @@ def _by_pattern(scene: Scene) -> Act | None:
     if kind in kinds().first or kind in {"time", "day"}:
         kind = ""
     later = kind_by_pattern(scene, before_told=False)
-    if not kind and scene.told and later not in kinds().news:
+    happening = later.startswith("on_") and any(fact.family == "relative" for fact in scene.told)
+    if not kind and scene.told and later not in kinds().news and not happening:
         return _told(scene, scene.told[-1])
     kind = {"rps": "rps_start"}.get(kind or later, kind or later)
+    if scene.detail and (not kind or kind.startswith(("topic_", "complaint", "delight"))):
+        return Act("detail", {"d": scene.detail})
     if not kind:
         return None
+    if kind == "named":
+        return _named(scene)
     if kind.startswith(("topic_", "delight", "complaint")) and scene.plain.strip(" .!,").isalpha():
         kind = kind if scene.nouns or not scene.fragment else "oneword"
     if kind == "greeting" and scene.name:
@@ -272,6 +282,13 @@ def _by_pattern(scene: Scene) -> Act | None:
     if (kind.startswith("topic_") or kind == "statement") and _is_wall(scene):
         return Act("wall")
     return Act(kind)
+
+
+def _named(scene: Scene) -> Act | None:
+    """Return the reply to a name that something got; None if it may not be said back."""
+    match = scene.words.hear["named"].search(scene.plain)
+    name = match.group("v") if match else ""
+    return Act("named", {"v": name}) if is_sayable(name) else None
 
 
 def _told(scene: Scene, fact: facts.Fact) -> Act:

@@ -21,6 +21,8 @@ class Kinds:
     open: frozenset[str]
     quiet_after: frozenset[str]
     performed: frozenset[str]
+    felt: Sequence[str]
+    toyed: frozenset[str]
 
 
 @cache
@@ -31,8 +33,9 @@ def kinds() -> Kinds:
     return Kinds(
         parents=given["parents"],
         first=groups["first"],
+        felt=groups["felt"],
         **{
-            name: frozenset(groups[name]) for name in ("no_answer", "news", "plain", "open", "quiet_after", "performed")
+            name: frozenset(groups[name]) for name in ("no_answer", "news", "plain", "open", "quiet_after", "performed", "toyed")
         },
     )
 

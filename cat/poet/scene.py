@@ -23,11 +23,11 @@ FREQUENT: Final = 3000
 #: After a grave text, the cat stays quiet for so many texts on the subject.
 GRAVE_TEXTS: Final = 2
 #: A statement that is quoted has at least so many words, and at most so many characters.
-QUOTED_WORDS, QUOTED_CHARACTERS = 3, 44
+QUOTED_WORDS, QUOTED_CHARACTERS = 3, 56
 #: An answer that is said back has at most so many words and characters.
 PHRASE_WORDS, PHRASE_CHARACTERS = 3, 24
-#: A fragment has at most so many words.
-FRAGMENT_WORDS: Final = 4
+#: A fragment, and a detail of the text before, have at most so many words.
+FRAGMENT_WORDS, DETAIL_WORDS = 4, 6
 #: Longest statement that is said back whole, in characters.
 CLAUSE_CHARACTERS: Final = 64
 _LEAD: Final = re.compile(
@@ -113,6 +113,13 @@ class Scene:
         return said if few and not self.nouns and not self.clause and not said.isdigit() and is_sayable(said) else ""
 
     @property
+    def detail(self) -> str:
+        """The text if it only adds a detail to the text before, such as `at a bank`; empty otherwise."""
+        said, shape = self.plain.strip(" .!,"), self.words.marks.get("detail")
+        adds = bool(self.theirs) and "?" not in self.said and shape is not None and bool(shape.search(said))
+        return said if adds and 1 < len(said.split()) <= DETAIL_WORDS and is_sayable(said, self.words.language) else ""
+
+    @property
     def aspect(self) -> str:
         """The kind of lines for what the statement does, such as `as_plan`; empty if it is not heard."""
         heard = (name for name, pattern in self.words.aspects.items() if pattern.search(self.plain))
@@ -155,7 +162,7 @@ def scene_of(heard: Heard) -> Scene:
         plain=plain,
         nouns=here or ([noun for noun in earlier if not noun.plural][:1] if pointing and "?" in said else []),
         old=[noun for noun in earlier if noun.word not in known],
-        clause=_clause(plain, spoken) if language == "en" else _quoted(said),
+        clause=_clause(plain, spoken) if language == "en" else _quoted(said, spoken),
         facts=facts,
         told=told,
         theirs=theirs,
@@ -245,16 +252,18 @@ def answer_phrases(plain: str) -> Mapping[str, str]:
     return {"ivp": {"do": "i", "are": "i am", "have": "i have"}.get(verb, f"i {verb}") + f" {rest}"}
 
 
-def _quoted(said: str) -> str:
+def _quoted(said: str, language: str) -> str:
     """Return a short statement as it is, in lower case."""
     sentence = re.split(r"[.!;:(\n]", said.lower())[0].strip(" ,")
     enough = len(sentence.split()) >= QUOTED_WORDS and len(sentence) <= QUOTED_CHARACTERS
-    return sentence if enough and "?" not in said and is_sayable(sentence) else ""
+    return sentence if enough and "?" not in said and is_sayable(sentence, language) else ""
 
 
-def is_sayable(text: str) -> bool:
-    """Return whether a text may be said back whole."""
-    return speech.is_harmless(text) and all(map(grave.playable, speech.words_of(text)))
+def is_sayable(text: str, language: str = "") -> bool:
+    """Return whether a text in this language may be said back whole."""
+    # `die` and `war` are small words in German
+    small = words.stop_words(language) if language else frozenset()
+    return speech.is_harmless(text) and all(word in small or grave.playable(word) for word in speech.words_of(text))
 
 
 def is_hostile(plain: str, language: str) -> bool:

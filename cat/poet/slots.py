@@ -103,6 +103,7 @@ def filling(scene: Scene, act: Act, own: Stock, dice: random.Random) -> Filling:
         "jvp",
         "clause_it",
         "w",
+        "d",
         "quote",
         "name",
         "old",
