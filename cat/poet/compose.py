@@ -25,7 +25,7 @@ from cat.poet.slots import SLOT, Filling, fresh
 
 _SENTENCE: Final = re.compile(r"(?<=[.!?]) ")
 _ECHO: Final = ("{clause", "{quote")
-_WHOLE: Final = re.compile(r"\{(?:clause\w*|quote)\}")
+_WHOLE: Final = re.compile(r"\{(?:clause|quote)\w*\}")
 #: Drafts for one reply.
 DRAFTS: Final = 30
 #: Of the replies to statements, the percentage by the writer of memory and by the writer of form and sound.
@@ -166,7 +166,7 @@ def _line(
         echoes=line.startswith(_ECHO),
         sound=given.values["sound"] if "sound" in names else "",
         whole=kind in {"form", "short", "react"},
-        bent=any(name.startswith(("thing", "deed")) for name in names),
+        bent=any(name.startswith(("thing", "deed", "clause", "quote")) for name in names),
     )
 
 

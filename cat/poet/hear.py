@@ -35,6 +35,9 @@ _STATEMENT: Final = re.compile(
     r"^(?:ich|du|er|sie|es|wir|ihr|das ist|da ist|je|j'|tu|il|elle|on|nous|yo|tú|él|ella|está|estoy|era|se|no|"
     r"i|he|she|they|we|there|well)\b"
 )
+_MASHED: Final = re.compile(
+    r"\W*(?=\w{5,}\W*$)(?:[asdfghjkl;]+|[qwertyuiop]+|[zxcvbnm]+|[^aeiouyäöüáéíóú\W]{6,})\W*"
+)
 #: How the family of a fact's key is called in the kinds of lines.
 _FAMILIES: Final = {"has": "kids", "note": "word"}
 
@@ -145,7 +148,7 @@ def _answer(scene: Scene) -> Act | None:
         return Act(f"answer_no:{question.say}")
     if kind in {"yes", "no", "idk", "maybe", "ok", "hm", "whatever"}:
         return None
-    if not _takes(question, scene):
+    if not _takes(question, scene) or _is_mashed(scene):
         return None
     if _STATEMENT.match(scene.plain) or len(scene.plain.split()) > PHRASE_WORDS:
         return None
@@ -313,6 +316,12 @@ def _is_wall(scene: Scene) -> bool:
     return len(scene.said) > WALL
 
 
+def _is_mashed(scene: Scene) -> bool:
+    """Return whether the text is keys hit at random, such as `asdfghjkl`."""
+    known = any(words.is_known(word, scene.words.language) for word in scene.plain.split())
+    return not known and bool(_MASHED.fullmatch(scene.plain))
+
+
 def _looks(scene: Scene) -> Act:
     letters = [letter for letter in scene.said if letter.isalpha()]
     cased = [letter for letter in letters if letter.upper() != letter.lower()]
@@ -322,10 +331,7 @@ def _looks(scene: Scene) -> Act:
         return Act("shout")
     if _is_wall(scene):
         return Act("wall")
-    known = any(words.is_known(word, scene.words.language) for word in scene.plain.split())
-    if not known and re.fullmatch(
-        r"\W*(?=\w{5,}\W*$)(?:[asdfghjkl;]+|[qwertyuiop]+|[zxcvbnm]+|[^aeiouyäöüáéíóú\W]{6,})\W*", scene.plain
-    ):
+    if _is_mashed(scene):
         return Act("nonsense_keys")
     if scene.fragment:
         return Act("oneword")

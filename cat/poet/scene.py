@@ -162,7 +162,7 @@ def scene_of(heard: Heard) -> Scene:
         plain=plain,
         nouns=here or ([noun for noun in earlier if not noun.plural][:1] if pointing and "?" in said else []),
         old=[noun for noun in earlier if noun.word not in known],
-        clause=_clause(plain, spoken) if language == "en" else _quoted(said, spoken),
+        clause=_clause(plain, spoken) if language == "en" else _quoted(said, spoken, plain),
         facts=facts,
         told=told,
         theirs=theirs,
@@ -252,8 +252,11 @@ def answer_phrases(plain: str) -> Mapping[str, str]:
     return {"ivp": {"do": "i", "are": "i am", "have": "i have"}.get(verb, f"i {verb}") + f" {rest}"}
 
 
-def _quoted(said: str, language: str) -> str:
-    """Return a short statement as it is, in lower case."""
+def _quoted(said: str, language: str, plain: str) -> str:
+    """Return a short statement as it is, in lower case; empty if the text asks or orders something."""
+    asks = lexicon(language).marks.get("question")
+    if asks is not None and asks.search(plain):
+        return ""
     sentence = re.split(r"[.!;:(\n]", said.lower())[0].strip(" ,")
     enough = len(sentence.split()) >= QUOTED_WORDS and len(sentence) <= QUOTED_CHARACTERS
     return sentence if enough and "?" not in said and is_sayable(sentence, language) else ""
