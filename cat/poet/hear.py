@@ -35,9 +35,7 @@ _STATEMENT: Final = re.compile(
     r"^(?:ich|du|er|sie|es|wir|ihr|das ist|da ist|je|j'|tu|il|elle|on|nous|yo|tú|él|ella|está|estoy|era|se|no|"
     r"i|he|she|they|we|there|well)\b"
 )
-_MASHED: Final = re.compile(
-    r"\W*(?=\w{5,}\W*$)(?:[asdfghjkl;]+|[qwertyuiop]+|[zxcvbnm]+|[^aeiouyäöüáéíóú\W]{6,})\W*"
-)
+_MASHED: Final = re.compile(r"\W*(?=\w{5,}\W*$)(?:[asdfghjkl;]+|[qwertyuiop]+|[zxcvbnm]+|[^aeiouyäöüáéíóú\W]{6,})\W*")
 #: How the family of a fact's key is called in the kinds of lines.
 _FAMILIES: Final = {"has": "kids", "note": "word"}
 
@@ -265,26 +263,41 @@ def _by_pattern(scene: Scene) -> Act | None:
     kind = {"rps": "rps_start"}.get(kind or later, kind or later)
     if scene.detail and (not kind or kind.startswith(("topic_", "complaint", "delight"))):
         return Act("detail", {"d": scene.detail})
-    if not kind:
-        return None
+    return _of_kind(scene, kind) if kind else None
+
+
+def _of_kind(scene: Scene, kind: str) -> Act | None:
+    """Return the act of a text whose pattern was found, with the slots that its kind needs."""
     if kind == "named":
         return _named(scene)
-    if kind.startswith(("topic_", "delight", "complaint")) and scene.plain.strip(" .!,").isalpha():
-        kind = kind if scene.nouns or not scene.fragment else "oneword"
     if kind == "greeting" and scene.name:
         return Act("greeting", {"name": scene.name})
     if kind == "question_which":
-        pair = re.search(
-            r"([^\W\d_]+) (?:or|oder|ou|o|u) (?:the |a |die |der |das |le |la |les |el |los |las )?([^\W\d_]+)",
-            scene.plain,
-        )
-        sides = [side for side in pair.groups() if may_play(side)] if pair else []
-        return Act(kind, {"left": sides[0], "right": sides[1]}) if len(sides) > 1 else Act("yesno")
+        return _choice(scene)
     if kind == "flirt" and scene.facts.is_child:
         return Act("flirt_child")
-    if (kind.startswith("topic_") or kind == "statement") and _is_wall(scene):
-        return Act("wall")
+    if kind.startswith(("topic_", "delight", "complaint", "statement")):
+        return Act(_subject(scene, kind))
     return Act(kind)
+
+
+def _subject(scene: Scene, kind: str) -> str:
+    """Return the kind of a text on a wide subject: the subject may say less than how the text is made."""
+    if kind.startswith(("topic_", "statement")) and _is_wall(scene):
+        return "wall"
+    if kind in kinds().wide and scene.clause and scene.words.language != "en":
+        return "statement"
+    alone = scene.plain.strip(" .!,").isalpha() and scene.fragment and not scene.nouns
+    return "oneword" if alone else kind
+
+
+def _choice(scene: Scene) -> Act:
+    """Return the choice between two things, such as `cats or dogs?`."""
+    pair = re.search(
+        r"([^\W\d_]+) (?:or|oder|ou|o|u) (?:the |a |die |der |das |le |la |les |el |los |las )?([^\W\d_]+)", scene.plain
+    )
+    sides = [side for side in pair.groups() if may_play(side)] if pair else []
+    return Act("question_which", {"left": sides[0], "right": sides[1]}) if len(sides) > 1 else Act("yesno")
 
 
 def _named(scene: Scene) -> Act | None:

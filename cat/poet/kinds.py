@@ -23,6 +23,7 @@ class Kinds:
     performed: frozenset[str]
     felt: Sequence[str]
     toyed: frozenset[str]
+    wide: frozenset[str]
 
 
 @cache
@@ -35,7 +36,8 @@ def kinds() -> Kinds:
         first=groups["first"],
         felt=groups["felt"],
         **{
-            name: frozenset(groups[name]) for name in ("no_answer", "news", "plain", "open", "quiet_after", "performed", "toyed")
+            name: frozenset(groups[name])
+            for name in ("no_answer", "news", "plain", "open", "quiet_after", "performed", "toyed", "wide")
         },
     )
 

@@ -142,7 +142,9 @@ def scene_of(heard: Heard) -> Scene:
     plain = spelling.plain(said, language)
     animals = (facts_of.animal_in(text.lower(), spoken) for text in reversed(told_before))
     animal = next(filter(None, animals), "")
-    told = told_in(said, language, animal) if language in lexicon_languages else []
+    relatives = (facts_of.relative_in(text, spoken) for text in reversed(told_before))
+    relative = next(filter(None, relatives), "")
+    told = told_in(said, language, animal, relative) if language in lexicon_languages else []
     facts = Facts(heard.facts)
     facts.learn(fact for words_told in heard.told for fact in told_in(words_told, tongue.language_of(words_told)))
     facts.learn(

@@ -23,8 +23,8 @@ _STRESSED: Final = frozenset(
 )
 #: Beginnings of French nouns before which no vowel is dropped.
 _ASPIRATED: Final = (
-    "homard", "hibou", "hérisson", "haricot", "hasard", "hamac", "hamster", "hanche", "hangar", "haut", "hockey", "housse",
-    "héros", "hache", "haie", "halte", "harpe", "hauteur", "hublot", "huit", "hutte", "handball", "hamburger",
+    "homard", "hibou", "hérisson", "haricot", "hasard", "hamac", "hamster", "hanche", "hangar", "haut", "hockey",
+    "housse", "héros", "hache", "haie", "halte", "harpe", "hublot", "huit", "hutte", "handball", "hamburger",
 )  # fmt: skip
 _VOWELS: Final = "aeiouhàâéèêëîïôûyáíóú"
 
