@@ -33,7 +33,7 @@ MEMORY_IN_100, FORM_IN_100 = 8, 6
 #: Of the forms, the percentage of sound poems and of cut-ups.
 SOUND_IN_100, CUT_IN_100 = 30, 30
 #: The percentage of lines that get a second sentence: a sound, a deed, a thing, a question or a memory.
-CODA_IN_100: Final = 50
+CODA_IN_100: Final = 80
 #: Of the second sentences, the percentage of questions, if one is allowed, and of memories, if there are any.
 ASK_IN_100, TOLD_IN_100 = 40, 25
 #: The second sentences; a deed stands only behind a line about the word that was said (`toyed`).
@@ -43,7 +43,7 @@ ECHO_IN_100: Final = 90
 #: Of the second sentences behind a line on what was heard, the percentage that bring back an earlier noun.
 OLD_IN_100: Final = 12
 #: The percentage of short replies that react to a statement; the others bat a noun of it.
-REACT_IN_100: Final = 75
+REACT_IN_100: Final = 40
 #: How much likelier a line is that takes up the subject, and one that takes up what a statement does.
 SUBJECT, ASPECT = 6, 4
 #: The percentage of running jokes in the writer of memory, and the replies before the first one.

@@ -257,7 +257,8 @@ def _by_pattern(scene: Scene) -> Act | None:
     if kind in kinds().first or kind in {"time", "day"}:
         kind = ""
     later = kind_by_pattern(scene, before_told=False)
-    happening = later.startswith("on_") and any(fact.family == "relative" for fact in scene.told)
+    other = scene.words.language != "en"
+    happening = other and later.startswith("on_") and any(fact.family == "relative" for fact in scene.told)
     if not kind and scene.told and later not in kinds().news and not happening:
         return _told(scene, scene.told[-1])
     kind = {"rps": "rps_start"}.get(kind or later, kind or later)
