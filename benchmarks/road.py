@@ -22,9 +22,9 @@ from benchmarks import load, turns
 from benchmarks.lab import ROOT, Proc, listens
 from benchmarks.report import Goal, Study
 from chaos.tree import free_port
+from conversation.dynamodb import DynamoDB
 from conversation.entries import arrived
 from conversation.storage import DynamoDBStorage
-from conversation.table import DynamoDB
 from journal.model import FrozenReply, Turn
 from journal.states import TurnState
 from journal.store import Journal

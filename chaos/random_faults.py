@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
@@ -44,15 +45,14 @@ class RandomFaults:
         self._strikes = strikes
         self._dice = random.Random(f"{plan.seed}|faults")  # noqa: S311 - a seed makes a day repeatable
 
-    def inject_until(self, until: float) -> None:
-        """Inject faults until a time of the monotonic clock."""
+    def inject_until(self, until: float, stopped: threading.Event) -> None:
+        """Inject faults until a time of the monotonic clock, or until the run is stopped."""
         dice = self._dice
         faults, weights = zip(*(self._kills() if self._plan.kills_only else self._menu()), strict=True)
         while True:
             pause = dice.expovariate(1 / self._plan.fault_every)
-            if time.monotonic() + pause >= until:
+            if time.monotonic() + pause >= until or stopped.wait(pause):
                 return
-            time.sleep(pause)
             dice.choices(faults, weights)[0](dice)
 
     def _kills(self) -> Iterator[tuple[Callable[[random.Random], object], int]]:

@@ -26,13 +26,15 @@ from chaos.plan import Plan
 from chaos.proxy import Exchange, Reaction, When
 from chaos.random_faults import RandomFaults
 from chaos.strikes import Strikes
-from chaos.tree import ChaosFailed, Member, Tree, faketime, wait_until
+from chaos.tree import SHORT, ChaosFailed, Member, Tree, faketime, wait_until
 from chaos.witness import Fault, Witness
 from sms import webhook_urls
+from worker.retry_policy import LEASES_AFTER_DEATH
 
 #: After the last fault the system must come to rest. It may make no progress for at most `REST_SECONDS`, which is the
-#: validity period and a reserve. The whole wait ends after `LONGEST_REST_SECONDS`.
-REST_SECONDS: Final = 150.0
+#: longest pause after a death and a reserve that is longer than the validity period. The whole wait ends after
+#: `LONGEST_REST_SECONDS`.
+REST_SECONDS: Final = float(SHORT["LEASE_SECONDS"]) * max(LEASES_AFTER_DEATH.values()) + 90.0
 LONGEST_REST_SECONDS: Final = 1800.0
 #: Between two rounds: longer than a reconciliation takes that read a list before its messages were deleted.
 FORGET_SECONDS: Final = 10.0
@@ -136,8 +138,18 @@ class Run:
         if seconds <= 0:
             return
         until = time.monotonic() + seconds
-        breaker = threading.Thread(target=faults.inject_until, args=(until,), name="faults")
+        stopped = threading.Event()
+        breaker = threading.Thread(target=faults.inject_until, args=(until, stopped), name="faults")
         breaker.start()
+        try:
+            self._send(people, until)
+            breaker.join()
+        finally:
+            # also if the run is interrupted: the tree must not be stopped while faults start processes
+            stopped.set()
+            breaker.join()
+
+    def _send(self, people: People, until: float) -> None:
         # a seed makes a run repeatable
         dice = random.Random(f"{self._plan.seed}|people|{self.account.rounds}")  # noqa: S311
         counts = dict.fromkeys((f"+1555{number:07d}" for number in range(self._plan.people)), 0)
@@ -147,7 +159,6 @@ class Run:
                 counts[person] += 1
                 people.send(person, f"text {counts[person]} of {person[-4:]}")
             time.sleep(dice.expovariate(self._plan.rate / 1.8))
-        breaker.join()
 
     def _come_to_rest(self, outside: Outside, people: People) -> Verdict:
         """Wait for all pending work as long as it makes progress, and return the last verdict."""

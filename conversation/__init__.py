@@ -26,21 +26,14 @@ __all__ = [
     "StoreAway",
 ]
 
-_HOMES: Final = {
-    "Conversation": "models",
-    "ConversationError": "errors",
-    "ConversationManager": "manager",
-    "DynamoDBStorage": "storage",
-    "InMemoryStorage": "storage",
-    "Message": "models",
-    "NotStorable": "errors",
-    "Role": "models",
-    "StoreAway": "errors",
-}
+#: The modules of these classes; the last one brings boto3 with it.
+_HOMES: Final = ("models", "errors", "manager", "storage")
 
 
 def __getattr__(name: str) -> Any:  # Any: a class of one of the modules
     """Import a class when it is first asked for: reading a model needs no boto3."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"conversation.{_HOMES[name]}"), name)
+    if name in __all__:
+        for module in (importlib.import_module(f"conversation.{home}") for home in _HOMES):
+            if hasattr(module, name):
+                return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

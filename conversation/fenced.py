@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -51,7 +52,12 @@ class FencedConversations:
                 "is_active": IfMissing(True),
             },
         )
-        return Conversation.from_item(self._tables.update(update), now)
+        item = self._tables.update(update)
+        if item["is_active"] and self._names.retention is not None and schema.EXPIRES not in item:
+            # a person who never gets a reply is not kept for good either
+            expiry = replace(update, set=self._names.expiry(now), when=Attr("is_active").eq(True))
+            holds(self._tables, expiry)
+        return Conversation.from_item(item, now)
 
     def forget(self, user_id: str, *, through_ms: int, fence: int, now: datetime) -> Conversation:
         """Empty window and memory. Raises `Fenced`.
@@ -114,10 +120,11 @@ class FencedConversations:
         return True
 
     def _set(self, user_id: str, values: Mapping[str, Any], *, fence: int | None, now: datetime) -> None:
+        expiry = self._names.expiry(now) if values.get("is_active") else {}
         update = Update(
             table=self._names.conversations,
             key={"user_id": user_id},
-            set={**values, "updated_at": now.isoformat()},
+            set={**values, "updated_at": now.isoformat(), **expiry},
             # a STOP is kept for good, however long nothing more is said
             remove=("expires",) if values.get("is_active") is False else (),
             when=Attr("user_id").exists() if fence is None else Attr("fence").eq(fence),

@@ -2,7 +2,8 @@
 
     user_id created_at updated_at messages is_active metadata   the specification's attributes
     version fence                       what a write is conditional on
-    carried quiet_until echoes replies unintroduced reborn expires   of ours, each a field of `Conversation`
+    carried echoes frames quiet_until replies unintroduced danger reborn   of ours, each a field of `Conversation`
+    expires                             when DynamoDB deletes the item
 
 No item is put whole, so attributes that other programs keep beside ours survive.
 """
@@ -15,12 +16,13 @@ from datetime import datetime, timedelta
 
 from conversation import limits, schema, transcript, window
 from conversation.contention import CONTENTION_SECONDS, until_it_holds
+from conversation.dynamodb import POOL_CONNECTIONS, DynamoDB
 from conversation.entries import PAGE, Page
 from conversation.errors import ConditionFailed, Fenced
 from conversation.memory_table import MemoryTables
 from conversation.models import Conversation, Message, in_milliseconds
 from conversation.rewrite import rewrite
-from conversation.table import POOL_CONNECTIONS, DynamoDB, Tables
+from conversation.table import Tables
 from conversation.transcript import Transcript
 from runtime.host import REAL, Host
 

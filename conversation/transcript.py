@@ -15,8 +15,9 @@ import base64
 import hashlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final
 
 from boto3.dynamodb.conditions import Attr, Key
@@ -24,7 +25,7 @@ from boto3.dynamodb.conditions import Attr, Key
 from conversation import schema, window
 from conversation.entries import PAGE, Entry, Page, arrived
 from conversation.models import Conversation, Message, in_milliseconds
-from conversation.table import PUT_BATCH, Query, Row, Tables, Update
+from conversation.table import PUT_BATCH, Query, Row, Tables, Update, each
 
 #: The state of a row that no worker acts on.
 SETTLED: Final = "SETTLED"
@@ -109,6 +110,17 @@ class Transcript:
         )
         return Page(entries=_entries(page.rows), cursor=to_cursor(page.end) if page.end else None)
 
+    def newest(self, user_id: str, limit: int) -> tuple[Entry, ...]:
+        """Return the newest entries, oldest first."""
+        query = Query(
+            table=self._names.messages,
+            index=schema.BY_ARRIVAL,
+            where=Key("user_id").eq(user_id),
+            newest_first=True,
+            limit=min(limit, PAGE),
+        )
+        return _entries(islice(filter(_is_shown, each(self._tables, query)), limit))
+
     def between(self, user_id: str, *, after_ms: int, before_ms: int, limit: int) -> tuple[Entry, ...]:
         """Return the newest entries that arrived after one moment and before another, oldest first.
 
@@ -129,15 +141,15 @@ class Transcript:
         return _entries(page.rows)
 
 
-def _entries(rows: Sequence[Row]) -> tuple[Entry, ...]:
-    shown = [row for row in rows if not _is_expired(row) and not row.get("again")]  # a second try repeats the words
+def _entries(rows: Iterable[Row]) -> tuple[Entry, ...]:
     # rows with one `arrived` are a text and its reply; by key, `in#` stands before `out#`
-    return tuple(map(Entry.from_row, sorted(shown, key=lambda row: (row["arrived"], row["message_key"]))))
+    ordered = sorted(filter(_is_shown, rows), key=lambda row: (row["arrived"], row["message_key"]))
+    return tuple(map(Entry.from_row, ordered))
 
 
-def _is_expired(row: Row) -> bool:
-    """Whether a row's time is over; DynamoDB deletes it within days."""
-    return "expires" in row and row["expires"] < time.time()
+def _is_shown(row: Row) -> bool:
+    """Whether a row is a line: a second try repeats the words, and DynamoDB deletes within days what has expired."""
+    return not row.get("again") and ("expires" not in row or row["expires"] >= time.time())
 
 
 def to_cursor(key: Mapping[str, Any]) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from dadacat.installation import Installation
 from dadacat.terminal import (
     ALWAYS_JSON,
     AS_JSON,
@@ -14,14 +16,13 @@ from dadacat.terminal import (
     Commands,
     confirm,
     echo,
-    load_settings,
     print_json,
+    print_rows,
     say_set_aside,
 )
 
 if TYPE_CHECKING:
     from operations.held import HeldReplies
-    from runtime.settings import Settings
 
 commands = Commands()
 LIMIT = click.option(
@@ -37,12 +38,10 @@ def held() -> None:
     """
 
 
-def _held(chosen: Settings) -> HeldReplies:
+def _held(installation: Installation) -> HeldReplies:
     from operations import build
-    from worker.build.inbox import redis_client, redis_inbox
-    from worker.build.journal import build_journal
 
-    return build.held_replies(chosen, build_journal(chosen), redis_inbox(chosen, redis_client(chosen)))
+    return build.held_replies(installation.settings, installation.journal, installation.inbox)
 
 
 @held.command("list")
@@ -52,22 +51,16 @@ def _held(chosen: Settings) -> HeldReplies:
 @AS_JSON
 def list_held(*, limit: int, search: bool, numbers: bool, as_json: bool) -> None:
     """List the replies that are held, then those whose outcome may still arrive (UNKNOWN)."""
-    from operations.names import person_namer
+    installation = Installation()
+    name = installation.namer(numbers=numbers)
+    replies = _held(installation).listed(limit, search=search, set_aside=say_set_aside)
+    rows = ({**reply, "person": name(reply["person"])} for reply in replies)
+    print_rows(rows, as_json=as_json, line=_line_of_reply, empty="no reply is in doubt")
 
-    chosen = load_settings(twilio=True, tree=True)
-    name = person_namer(chosen.who_key, numbers=numbers)
-    replies = list(_held(chosen).listed(limit, search=search, set_aside=say_set_aside))
-    replies = [{**reply, "person": name(reply["person"])} for reply in replies]
-    if as_json:
-        print_json(replies)
-        return
-    for reply in replies:
-        echo(
-            f"{reply['since']:.19}  {reply['key']}  {reply['person']}  {reply['state']}  "
-            f"{_span(reply['age_seconds'])}: {reply['reason']}"
-        )
-    if not replies:
-        echo("no reply is in doubt")
+
+def _line_of_reply(reply: Mapping[str, Any]) -> tuple[str, str]:  # Any: JSON
+    named = f"{reply['since']:.19}  {reply['key']}  {reply['person']}  {reply['state']}  "
+    return named, f"{_span(reply['age_seconds'])}: {reply['reason']}"
 
 
 @held.command("show")
@@ -76,12 +69,10 @@ def list_held(*, limit: int, search: bool, numbers: bool, as_json: bool) -> None
 @ALWAYS_JSON
 def show_held(*, name: str, numbers: bool, as_json: bool) -> None:
     """Show a reply in doubt with its words and every attempt, by its key or the MessageSid of its text."""
-    from operations.names import person_namer
-
     del as_json
-    chosen = load_settings(twilio=True, tree=True)
-    reply = _held(chosen).show(name)
-    print_json({**reply, "person": person_namer(chosen.who_key, numbers=numbers)(reply["person"])})
+    installation = Installation()
+    reply = _held(installation).show(name)
+    print_json({**reply, "person": installation.namer(numbers=numbers)(reply["person"])})
 
 
 @held.command()
@@ -93,7 +84,7 @@ def resend(*, name: str, yes: bool, as_json: bool) -> None:
 
     Refused while its outcome may still arrive, and after STOP. If Twilio lists the message, it is settled instead.
     """
-    replies = _held(load_settings(twilio=True, tree=True))
+    replies = _held(Installation())
     confirm(f"{name} may have been sent already, and the person may get it twice. Send it again?", yes=yes)
     _print_result(name, replies.resend(name), as_json=as_json)
 
@@ -110,7 +101,7 @@ def settle(*, name: str, was_sent: bool | None, yes: bool, as_json: bool) -> Non
     """
     if was_sent is None:
         raise click.UsageError("say --sent or --not-sent")
-    replies = _held(load_settings(twilio=True, tree=True))
+    replies = _held(Installation())
     confirm(f"{name} was {'sent' if was_sent else 'not sent'}. Record it?", yes=yes)
     _print_result(name, replies.settle(name, was_sent=was_sent), as_json=as_json)
 
@@ -133,17 +124,13 @@ def set_aside() -> None:
 def list_set_aside(*, limit: int, as_json: bool) -> None:
     """List what was set aside, with the error, how often it failed, and since when."""
     from operations import set_aside
-    from worker.build.journal import build_journal
 
-    journal = build_journal(load_settings(tree=True))
-    items = list(set_aside.listed(journal, limit))
-    if as_json:
-        print_json(items)
-        return
-    for item in items:
-        echo(f"{item['first_at']:.19}  {item['kind']} {item['name']}  {item['times']} times: {item['error']}")
-    if not items:
-        echo("nothing is set aside")
+    items = set_aside.listed(Installation(twilio=False).journal, limit)
+    print_rows(items, as_json=as_json, line=_line_of_item, empty="nothing is set aside")
+
+
+def _line_of_item(item: Mapping[str, Any]) -> tuple[str]:  # Any: JSON
+    return (f"{item['first_at']:.19}  {item['kind']} {item['name']}  {item['times']} times: {item['error']}",)
 
 
 @set_aside.command("discard")
@@ -153,13 +140,10 @@ def list_set_aside(*, limit: int, as_json: bool) -> None:
 def discard_set_aside(*, name: str, yes: bool, as_json: bool) -> None:
     """Take an item off the list. A row that is not mended comes back; a message or a report does not."""
     from operations import set_aside
-    from worker.build.inbox import redis_client, redis_inbox
-    from worker.build.journal import build_journal
 
-    chosen = load_settings(twilio=True, tree=True)
+    installation = Installation()
     confirm(f"{name} will not be tried again. Discard it?", yes=yes)
-    inbox = redis_inbox(chosen, redis_client(chosen))
-    set_aside.discard(build_journal(chosen), inbox, name)
+    set_aside.discard(installation.journal, installation.inbox, name)
     _print_result(name, f"{name} is discarded", as_json=as_json)
 
 

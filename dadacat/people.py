@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from dadacat.installation import Installation, load_settings, person_of
 from dadacat.terminal import (
     ALWAYS_JSON,
     AS_JSON,
@@ -25,8 +26,6 @@ from dadacat.terminal import (
     Styled,
     confirm,
     echo,
-    load_settings,
-    person_of,
     plural,
     print_json,
     print_json_line,
@@ -62,7 +61,7 @@ def text(*, body: str, person: str, to: str, wait: float, as_json: bool) -> None
     came in time; 3: none will come, and the reason is printed.
     """
     from operations import telephone
-    from runtime.settings import TWILIO_API
+    from runtime.settings.sections import TWILIO_API
 
     base_url = load_settings(tree=True, stores=False).twilio.api_base_url
     if base_url == TWILIO_API:
@@ -180,10 +179,9 @@ def _typed_lines() -> Iterator[str]:
 def history(*, person: str, limit: int | None, as_json: bool, as_lines: bool) -> None:
     """Print all texts and replies of a person, oldest first."""
     from operations import conversations
-    from worker.build.journal import build_journal
 
-    chosen = load_settings(tree=True)
-    rows = conversations.history(build_journal(chosen), person_of(person, chosen), limit)
+    installation = Installation(twilio=False)
+    rows = conversations.history(installation.journal, installation.person(person), limit)
     print_rows(rows, as_json=as_json, as_lines=as_lines, line=_line_of_history)
 
 
@@ -208,12 +206,10 @@ def list_conversations(*, limit: int, numbers: bool, as_json: bool, as_lines: bo
     from itertools import islice
 
     from operations import conversations
-    from operations.names import person_namer
-    from worker.build.journal import build_journal
 
-    chosen = load_settings(twilio=True, tree=True)
-    name = person_namer(chosen.who_key, numbers=numbers)
-    listed = islice(conversations.listed(build_journal(chosen), say_set_aside), limit)
+    installation = Installation()
+    name = installation.namer(numbers=numbers)
+    listed = islice(conversations.listed(installation.journal, say_set_aside), limit)
     rows = ({**row, "person": name(row["person"])} for row in listed)
     print_rows(rows, as_json=as_json, as_lines=as_lines, line=_line_of_list)
 
@@ -229,11 +225,10 @@ def _line_of_list(row: dict[str, Any]) -> Sequence[str | Styled]:  # Any: JSON
 def show(*, person: str, as_json: bool) -> None:
     """Print what is known about a person as JSON; `dadacat history` prints the messages."""
     from operations import conversations
-    from worker.build.journal import build_journal
 
     del as_json
-    chosen = load_settings(tree=True)
-    print_json(conversations.shown(build_journal(chosen), person_of(person, chosen)))
+    installation = Installation(twilio=False)
+    print_json(conversations.shown(installation.journal, installation.person(person)))
 
 
 @conversations.command()
@@ -246,10 +241,9 @@ def reset(*, person: str, yes: bool, as_json: bool) -> None:
     A person who sent STOP still gets no reply.
     """
     from operations import conversations
-    from worker.build.journal import build_journal
 
-    chosen = load_settings(tree=True)
-    journal, user_id = build_journal(chosen), person_of(person, chosen)
+    installation = Installation(twilio=False)
+    journal, user_id = installation.journal, installation.person(person)
     conversations.known(journal, user_id)
     confirm(f"The cat will remember nothing of {user_id}. Reset?", yes=yes)
     conversations.reset(journal, user_id)
@@ -279,14 +273,13 @@ def export_conversations(
     from operations import conversations, export
     from operations.progress import with_progress
     from runtime.isolation import BadItem
-    from worker.build.journal import build_journal
 
     if all_people == bool(people) or (as_page and len(people) != 1):
         raise click.UsageError("name people or give --all; --html needs exactly one person")
     if as_json and output is None:
         raise click.UsageError("--json needs --output: an export is JSON lines, or a page")
-    chosen = load_settings(tree=True)
-    journal, users = build_journal(chosen), [person_of(person, chosen) for person in people]
+    installation = Installation(twilio=False)
+    journal, users = installation.journal, [installation.person(person) for person in people]
     for user in users:
         conversations.known(journal, user)
     unread: list[BadItem] = []
@@ -323,9 +316,8 @@ def import_conversations(*, file: Any, yes: bool, as_json: bool) -> None:
     already, nothing is written, and every such line is named.
     """
     from operations import import_
-    from worker.build.journal import build_journal
 
-    journal = build_journal(load_settings(tree=True))
+    journal = Installation(twilio=False).journal
     journal.storage.ensure_tables()
     names = journal.storage.names
     try:
@@ -360,19 +352,13 @@ def forget(*, person: str, yes: bool, keep_twilio: bool, as_json: bool) -> None:
 
     Exit code 3: nothing is stored about the person.
     """
-    from contextlib import closing
-
     from operations import build
-    from worker.build.inbox import redis_client, redis_inbox
-    from worker.build.journal import build_journal
-    from worker.build.twilio import twilio_account
 
-    chosen = load_settings(twilio=True, tree=True)
-    user_id = person_of(person, chosen)
+    installation = Installation()
+    user_id = installation.person(person)
     confirm(f"Everything about {user_id} will be deleted and cannot be restored. Forget?", yes=yes)
-    inbox = redis_inbox(chosen, redis_client(chosen))
-    with nullcontext() if keep_twilio else closing(twilio_account(chosen)) as account:
-        eraser = build.eraser(chosen, build_journal(chosen), inbox, account)
+    with nullcontext() if keep_twilio else installation.account() as account:
+        eraser = build.eraser(installation.settings, installation.journal, installation.inbox, account)
         with status_line() as progress:
             receipts = [dataclasses.asdict(receipt) for receipt in eraser.forget_all(user_id, progress=progress)]
     if as_json:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from dadacat.installation import Installation
 from dadacat.terminal import (
     ALWAYS_JSON,
     AS_JSON,
@@ -16,8 +18,8 @@ from dadacat.terminal import (
     Duration,
     confirm,
     echo,
-    load_settings,
     print_json,
+    print_rows,
     progress_bar,
 )
 
@@ -36,13 +38,10 @@ commands = Commands()
 @AS_JSON
 def reconcile(*, since: timedelta | None, as_json: bool) -> None:
     """Queue unfinished turns again, settle unknown outcomes, and fetch texts whose webhook never came."""
-    from worker.build.inbox import redis_client, redis_inbox
-    from worker.build.journal import build_journal
     from worker.build.reconcile import build_reconciler
 
-    chosen = load_settings(twilio=True, tree=True)
-    client = redis_client(chosen)
-    reconciler = build_reconciler(chosen, client, redis_inbox(chosen, client), build_journal(chosen))
+    here = Installation()
+    reconciler = build_reconciler(here.settings, here.client, here.inbox, here.journal)
     with progress_bar() as progress:
         report = reconciler.reconcile(since=since, progress=progress)
     counts = dataclasses.asdict(report)
@@ -59,9 +58,8 @@ def reconcile(*, since: timedelta | None, as_json: bool) -> None:
 def marks(*, trust: bool, as_json: bool) -> None:
     """Say whether the marks of killed workers are believed, which prove that a reply was never sent."""
     from operations import marks
-    from worker.build.journal import build_journal
 
-    journal = build_journal(load_settings(twilio=True, tree=True))
+    journal = Installation().journal
     if trust:
         marks.trust(journal)
     since = marks.distrusted_since(journal)
@@ -79,9 +77,10 @@ def dead_letters() -> None:
 
 
 def _dead_letters() -> DeadLetters:
-    from operations import build
+    from operations.dead_letters import DeadLetters
 
-    return build.dead_letters(load_settings(twilio=True, tree=True))
+    installation = Installation()
+    return DeadLetters(installation.journal, installation.inbox)
 
 
 @dead_letters.command("list")
@@ -91,14 +90,13 @@ def _dead_letters() -> DeadLetters:
 @AS_JSON
 def list_dead_letters(*, limit: int, as_json: bool) -> None:
     """List the dead letters, oldest first."""
-    letters = list(_dead_letters().list(limit))
-    if as_json:
-        print_json(letters)
-        return
-    for letter in letters:
-        echo(f"{letter.get('since', '')!s:.19}  {letter['key']}  {letter.get('state', '')}: {letter.get('reason', '')}")
-    if not letters:
-        echo("there are no dead letters")
+    letters = _dead_letters().list(limit)
+    print_rows(letters, as_json=as_json, line=_line_of_letter, empty="there are no dead letters")
+
+
+def _line_of_letter(letter: Mapping[str, Any]) -> tuple[str]:  # Any: JSON
+    since, state, reason = (letter.get(name, "") for name in ("since", "state", "reason"))
+    return (f"{since!s:.19}  {letter['key']}  {state}: {reason}",)
 
 
 @dead_letters.command()

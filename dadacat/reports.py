@@ -11,14 +11,13 @@ from typing import Final
 
 import click
 
+from dadacat.installation import Installation
 from dadacat.terminal import (
     AS_JSON,
     NUMBERS,
     Commands,
     Duration,
     echo,
-    load_settings,
-    person_of,
     plural,
     print_json,
     say_set_aside,
@@ -62,11 +61,9 @@ def top(*, every: float, once: bool, as_json: bool) -> None:
     """
     from dadacat import live
     from operations import overview
-    from worker.build.inbox import redis_client
-    from worker.build.journal import build_journal
 
-    chosen = load_settings(twilio=True, tree=True)
-    overviews = overview.build(chosen, build_journal(chosen), redis_client(chosen))
+    installation = Installation()
+    overviews = overview.build(installation.settings, installation.journal, installation.client)
     if as_json:
         print_json(overviews.look(wait=True).to_json())
     elif once or not sys.stdout.isatty():
@@ -86,12 +83,12 @@ def explain(*, sid: str, person: str | None, as_json: bool) -> None:
     """Show what happened to one text, by its MessageSid or by the MessageSid of its reply."""
     from journal.story import as_lines
     from operations import explain
-    from worker.build.journal import build_journal
     from worker.build.twilio import twilio_message_list
 
-    chosen = load_settings(twilio=True, tree=True)
-    known = person_of(person, chosen) if person else None
-    story = explain.explain(build_journal(chosen), twilio_message_list(chosen), sid, person=known)
+    installation = Installation()
+    known = installation.person(person) if person else None
+    messages = twilio_message_list(installation.settings)
+    story = explain.explain(installation.journal, messages, sid, person=known)
     if as_json:
         print_json(dataclasses.asdict(story))
     else:
@@ -109,16 +106,13 @@ def stats(*, since: timedelta, as_json: bool, plot: Path | None) -> None:
     Reads every row of the journal.
     """
     from operations import stats
-    from worker.build.inbox import circuit, redis_client, redis_inbox
-    from worker.build.journal import build_journal
+    from worker.build.inbox import circuit
 
-    chosen = load_settings(twilio=True, tree=True)
-    client = redis_client(chosen)
-    inbox, breakers = redis_inbox(chosen, client), circuit(chosen, client)
-    begin = since_when(since)
+    here, begin = Installation(), since_when(since)
+    breakers = circuit(here.settings, here.client)
     with status_line() as progress:
         report = stats.gather(
-            build_journal(chosen), inbox, breakers, since=begin, set_aside=say_set_aside, progress=progress
+            here.journal, here.inbox, breakers, since=begin, set_aside=say_set_aside, progress=progress
         )
     if plot is not None:
         stats.draw(report["hours"], plot)
@@ -161,16 +155,13 @@ def costs(*, since: timedelta, by: str, numbers: bool, limit: int, as_json: bool
     Twilio reports a price. Reads every row of the journal, which takes time if the table is large.
     """
     from operations import costs
-    from operations.names import person_namer
     from runtime.money import dollars
-    from worker.build.journal import build_journal
 
-    chosen = load_settings(twilio=True, tree=True)
-    journal, person_name = build_journal(chosen), person_namer(chosen.who_key, numbers=numbers)
-    begin = since_when(since)
+    installation, begin = Installation(), since_when(since)
+    name = installation.namer(numbers=numbers)
     with status_line() as progress:
         lines, total = costs.gather(
-            journal, begin, by, person_name=person_name, set_aside=say_set_aside, progress=progress
+            installation.journal, begin, by, person_name=name, set_aside=say_set_aside, progress=progress
         )
     shown = costs.first(lines, by, limit)
     if plot is not None:
@@ -202,17 +193,14 @@ def audit(*, as_json: bool, numbers: bool) -> None:
     from inbox.errors import InboxAway
     from inbox.figures import RedisFigures
     from operations import audit
-    from operations.names import person_namer
     from runtime.isolation import BadItem
-    from worker.build.inbox import redis_client
-    from worker.build.journal import build_journal
 
-    chosen = load_settings(twilio=True, tree=True)
-    name, unread = person_namer(chosen.who_key, numbers=numbers), list[BadItem]()
+    installation, unread = Installation(), list[BadItem]()
+    name = installation.namer(numbers=numbers)
     with status_line() as progress:
-        result = audit.audit_all(build_journal(chosen), who=name, set_aside=unread.append, progress=progress)
+        result = audit.audit_all(installation.journal, who=name, set_aside=unread.append, progress=progress)
     try:
-        audit.note(result, RedisFigures(redis_client(chosen)), now=datetime.now(UTC))
+        audit.note(result, RedisFigures(installation.client), now=datetime.now(UTC))
     except InboxAway as exc:
         echo(f"the metric keeps its value: {exc}", err=True)
     for item in unread:

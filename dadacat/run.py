@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from dadacat.terminal import AS_JSON, DATA, Commands, echo, load_settings, print_json
+from dadacat.installation import load_settings
+from dadacat.terminal import AS_JSON, DATA, Commands, echo, print_json
 
 if TYPE_CHECKING:
     from celery import Celery

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import click
 
-from dadacat.terminal import AS_JSON, YES, Commands, Styled, confirm, echo, load_settings, print_json
+from dadacat.installation import Installation, load_settings
+from dadacat.terminal import AS_JSON, YES, Commands, Styled, confirm, echo, print_json
 
 commands = Commands()
 
@@ -164,16 +165,13 @@ def connect(*, yes: bool, dry_run: bool, as_json: bool) -> None:
     Shows the difference and asks before it changes anything. With --json it never asks: without --yes it only shows
     the difference. Exit code 1: there still is a difference, or the account lacks one of our numbers.
     """
-    from contextlib import closing
-
     from operations import connect
-    from worker.build.twilio import twilio_account
 
-    chosen = load_settings(twilio=True, tree=True, stores=False)
-    if not chosen.twilio.numbers:
+    installation = Installation(stores=False)
+    if not installation.settings.twilio.numbers:
         raise click.ClickException("TWILIO_PHONE_NUMBER is empty: no number to connect")
-    with closing(twilio_account(chosen)) as account:
-        changes = connect.changes(chosen, account)
+    with installation.account() as account:
+        changes = connect.changes(installation.settings, account)
         needed = any(change.is_needed for change in changes)
         if not as_json:
             for change in changes:
@@ -199,9 +197,9 @@ def settings(*, markdown: bool, as_json: bool) -> None:
     if markdown and as_json:
         raise click.UsageError("--markdown and --json are two forms: choose one")
     if markdown:
-        from operations import reference
+        from operations import settings_page
 
-        for line in reference.settings_markdown().splitlines():
+        for line in settings_page.markdown().splitlines():
             echo(line)
         return
     load_settings(twilio=True, prices=True, tree=True, stores=False)

@@ -1,12 +1,11 @@
-"""Provide what all commands share: options, settings, printing, confirming, errors as sentences."""
+"""Provide what all commands share: options, printing, confirming, errors as sentences."""
 
 from __future__ import annotations
 
 import errno
 import json
-import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,15 +18,12 @@ if TYPE_CHECKING:
     from local.running_trees import Place
     from operations.progress import Progress
     from runtime.isolation import BadItem
-    from runtime.settings import Settings
     from worker.reconcile import Step
 
 #: Exit codes beside 0 (done) and 1 (failed): wrong arguments, as click's own; what the command names is not there.
 WRONG: Final = 2
 NOT_THERE: Final = 3
 
-#: A project in this folder, whose services are out of reach for a command outside its containers.
-COMPOSE_FILE: Final = Path("docker-compose.yml")
 _DATA: Final = "dadacat.data"
 
 
@@ -160,77 +156,6 @@ def place() -> Place:
     return Place(data, environment())
 
 
-def load_settings(
-    *,
-    twilio: bool = False,
-    prices: bool = False,
-    tree: bool = False,
-    stores: bool = True,
-    chosen_here: Mapping[str, str] | None = None,
-) -> Settings:
-    """Return valid settings, with those that the command line chose, or end the process with a sentence.
-
-    With `tree`, what the environment and `.env` leave out is taken from the `dadacat up` that runs, and one of the
-    three must say which stores are meant, if the command uses `stores`. Without `tree`, that is done only for a folder
-    named with `--data`, and the environment of this process is completed.
-    """
-    from runtime import logs
-    from runtime.settings import Settings, file_names, names
-
-    where = place()
-    if tree:
-        _require_installation(where, stores=stores)
-    elif where.data is not None:
-        where.required()
-    variables = where.settings() if tree or where.data is not None else where.given
-    lend_credentials(variables)
-    if where.data is not None and not tree:
-        # the process reads its environment and .env itself; an empty variable is an unset one
-        os.environ.update({name: variables.get(name, "") for name in (*names(), *file_names())})
-    chosen = Settings.load({**variables, **(chosen_here or {})})
-    if twilio:
-        chosen.twilio.require()
-    if prices:
-        from worker.build.cat import check_cat
-
-        check_cat(chosen)
-    # before anything can be logged: logs go to standard error, standard output is for the result
-    logs.configure(click.get_current_context().info_name or "cli", form=chosen.logs.format, level=chosen.logs.level)
-    return chosen
-
-
-def _require_installation(where: Place, *, stores: bool) -> None:
-    """End the process if it is not said which installation is meant: AWS is never used by surprise."""
-    if where.data is not None:
-        where.required()
-    if not where.names_an_installation():
-        raise click.ClickException(
-            f"{where.looked_for()}, and neither .env nor the environment names an account: "
-            "start scripts/up, name its data folder with --data, or set TWILIO_ACCOUNT_SID"
-        )
-    if stores and where.folder() is None and "AWS_ENDPOINT_URL" not in where.given and COMPOSE_FILE.exists():
-        raise click.ClickException(
-            f"{where.looked_for()}, and AWS_ENDPOINT_URL is not set, which in this folder means the store of compose: "
-            "run `docker compose exec worker dadacat ...`, or write AWS_ENDPOINT_URL= into .env for AWS itself"
-        )
-
-
-def lend_credentials(variables: Mapping[str, str]) -> None:
-    """Give boto3 the credentials of the running tree's store, which it reads from the environment alone."""
-    from local.data_folder import CREDENTIALS
-
-    for name in CREDENTIALS:
-        if variables.get(name):
-            os.environ.setdefault(name, variables[name])
-
-
-def person_of(typed: str, chosen: Settings) -> str:
-    """Return the `user_id` that the operator typed, its number in E.164."""
-    from sms import typed as numbers
-
-    return numbers.user_id(typed, near=next(iter(chosen.twilio.numbers), ""))
-
-
 @dataclass(frozen=True, slots=True)
 class Styled:
     """A piece of a line with a colour, or dimmed."""
@@ -279,17 +204,26 @@ def _plain(value: Any) -> Any:  # Any: values that JSON does not know
 
 
 def print_rows(
-    rows: Iterator[dict[str, Any]], *, as_json: bool, as_lines: bool, line: Callable[[Any], Sequence[str | Styled]]
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    as_json: bool,
+    as_lines: bool = False,
+    line: Callable[[Any], Sequence[str | Styled]],
+    empty: str = "",
 ) -> None:
-    """Print rows as one JSON array, as JSON lines, or each in the form of `line`."""
+    """Print rows as one JSON array, as JSON lines, or each in the form of `line`; `empty` if there is none."""
     if as_json:
         print_json(list(rows))
         return
+    is_empty = True
     for row in rows:
+        is_empty = False
         if as_lines:
             print_json_line(row)
         else:
             echo(*line(row))
+    if is_empty and empty:
+        echo(empty)
 
 
 def plural(count: int, one: str, many: str = "") -> str:

@@ -105,6 +105,7 @@ def chaos(  # noqa: PLR0913 - each is an option
     order, or left in doubt without a reason.
     """
     import secrets
+    import signal
     import tempfile
 
     from chaos import runner
@@ -125,6 +126,8 @@ def chaos(  # noqa: PLR0913 - each is an option
         kills_only=kills_only,
         dynamodb_local=dynamodb_local and dynamodb_local.absolute(),
     )
+    # a run that is asked to stop stops its processes, as with Ctrl-C
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         good, account = runner.run(plan, lambda line: echo(line, err=True))
     except ChaosFailed as exc:

@@ -119,7 +119,8 @@ class RedisLeases:
     def close(self, lease: Lease) -> bool | None:
         """Release the lease if the inbox is empty; None if the lease is lost."""
         who = lease.who
-        names = [keys.lease(who), keys.texts(who), keys.AGENDA, keys.WAITING, keys.repeats(who), keys.visit(who)]
+        own = [keys.repeats(who), keys.visit(who)]
+        names = [keys.lease(who), keys.texts(who), keys.AGENDA, keys.WAITING, *own, keys.SERVED]
         answer = int(self._scripts.run("close", names, [lease.token, who]))
         return None if answer < 0 else bool(answer)
 

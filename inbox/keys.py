@@ -16,8 +16,10 @@ QUEUE: Final = "doorbells"
 AGENDA: Final = "agenda"
 #: Sorted set, who -> arrival of the oldest unanswered text in milliseconds.
 WAITING: Final = "waiting"
-#: Hash, who -> user id, such as `+15551230001`; until the person has neither a text nor a row that needs it.
+#: Hash, who -> user id, such as `+15551230001`; for `inbox.times.IDENTITY_KEPT` after the person's last visit.
 PEOPLE: Final = "people"
+#: Sorted set, who -> end of the last visit that left nothing waiting, in milliseconds; for as long.
+SERVED: Final = "served"
 #: String, set by the first sweep; missing: Redis was emptied.
 EPOCH: Final = "epoch"
 
@@ -136,7 +138,8 @@ def streak_at(sid: str) -> str:
 def spent_on(day: str) -> str:
     """Hash of what was spent on a day, such as `2026-11-29`; for `inbox.budget.DAY_KEPT`.
 
-    Its fields are `model`, `sms`, `beyond` and those of `fields_of`. `beyond`: a cap for all people was exceeded once.
+    Its fields are `model`, `sms` and `beyond`: a cap for all people was exceeded once. Those of a person end with the
+    hash, such as `urgent:danger:SM1:{who}`: amounts, and the turns of a last line and of urgent replies.
     """
     return f"purse:day:{day}"
 
@@ -147,14 +150,6 @@ def spent_in(month: str) -> str:
     Its fields are `model`, `sms` and `beyond`.
     """
     return f"purse:month:{month}"
-
-
-def fields_of(who: str) -> list[str]:
-    """Return the fields of a day's hash that name a person.
-
-    They hold amounts, and the turns of a last line and of urgent replies.
-    """
-    return [f"{kind}:{who}" for kind in ("model", "sms", "last", "urgent:danger", "urgent:help")]
 
 
 def console_session(digest: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import redis
 
@@ -11,7 +11,11 @@ from inbox.connection import Scripts, translated
 from inbox.payloads import Who
 from inbox.ports import Place
 from inbox.reports import forget_reports
+from inbox.times import IDENTITY_KEPT, milliseconds
 from sms.ports import Scope
+
+#: Of how many people one sweep deletes the user id: it must not hold Redis up.
+IDLE_PEOPLE: Final = 500
 
 
 class RedisPeople:
@@ -31,17 +35,23 @@ class RedisPeople:
         """Delete the person's user id, unless a text is waiting."""
         return bool(self._scripts.run("drop_identity", [keys.texts(who), keys.PEOPLE], [who]))
 
+    def forget_idle(self) -> None:
+        """Delete the user ids of people who have not texted for long; the next text brings its sender's again."""
+        limits = [milliseconds(IDENTITY_KEPT), IDLE_PEOPLE, keys.texts(Who(""))]
+        self._scripts.run("forget_idle", [keys.SERVED, keys.PEOPLE], limits)
+
     @translated()
     def forget(self, who: Who, user_id: str) -> int:
         """Delete everything that Redis holds of a person; return the item count."""
-        removed = forget_reports(self._redis, user_id)
+        removed = forget_reports(self._redis, who, user_id)
         names = _names(who)
         for pattern in _patterns(who):
             names += [name.decode() for name in self._redis.scan_iter(match=pattern, count=1000)]
         for day in self._redis.scan_iter(match=keys.spent_on("*"), count=1000):
-            removed += int(self._redis.hdel(day, *keys.fields_of(who)))
+            theirs = [field for field, _ in self._redis.hscan_iter(day, match=f"*:{who}", count=1000)]
+            removed += int(self._redis.hdel(day, *theirs)) if theirs else 0
         removed += int(self._redis.delete(*names))
-        for name in (keys.AGENDA, keys.WAITING):
+        for name in (keys.AGENDA, keys.WAITING, keys.SERVED):
             removed += int(self._redis.zrem(name, who))
         removed += self._forget_circuit(who)
         return removed + int(self._redis.hdel(keys.PEOPLE, who))

@@ -150,6 +150,9 @@ class People(Protocol):
     def drop_identity(self, who: Who) -> bool:
         """Delete the person's user id; False, and nothing is deleted, if a text is waiting."""
 
+    def forget_idle(self) -> None:
+        """Delete the user ids of people who have not texted for long; the next text brings its sender's again."""
+
     def forget(self, who: Who, user_id: str) -> int:
         """Delete everything that Redis holds of a person, waiting texts included; return the item count.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
@@ -12,10 +11,15 @@ import redis
 from inbox import decoding, keys
 from inbox.connection import translated
 from inbox.decoding import UnreadableEntry
+from inbox.payloads import Who
 from inbox.ports import Receipt
 from inbox.times import milliseconds
-from sms.messages import address_of
+from sms.messages import DeliveryReport, address_of
 
+#: All readers have one name, because Redis would keep the name of each process for ever.
+READER: Final = "worker"
+#: How many waiting reports are read at a time.
+PAGE: Final = 500
 #: After this time another worker takes over a report that its reader abandoned.
 ABANDONED_AFTER: Final = timedelta(seconds=10)
 #: The first word of Redis's answer if the group of readers, or the stream, does not exist.
@@ -27,7 +31,6 @@ class RedisReports:
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
-        self._reader = f"reader-{secrets.token_hex(4)}"
 
     @translated()
     def drain_begins(self) -> None:
@@ -46,12 +49,12 @@ class RedisReports:
             return []  # Redis was emptied a moment ago
 
     def _read(self, limit: int) -> Sequence[Receipt]:
-        fresh: Any = self._redis.xreadgroup(keys.REPORT_READERS, self._reader, {keys.REPORTS: ">"}, count=limit)
+        fresh: Any = self._redis.xreadgroup(keys.REPORT_READERS, READER, {keys.REPORTS: ">"}, count=limit)
         streams = list(fresh.items()) if isinstance(fresh, dict) else list(fresh or [])
         entries = _flat(streams[0][1]) if streams else []
         if not entries:
             claimed: Any = self._redis.xautoclaim(
-                keys.REPORTS, keys.REPORT_READERS, self._reader,
+                keys.REPORTS, keys.REPORT_READERS, READER,
                 min_idle_time=milliseconds(ABANDONED_AFTER), count=limit,
             )  # fmt: skip
             entries = _flat(claimed[1])
@@ -75,12 +78,23 @@ class RedisReports:
                 raise
 
 
-def forget_reports(client: redis.Redis, user_id: str) -> int:
+def forget_reports(client: redis.Redis, who: Who, user_id: str) -> int:
     """Delete the waiting reports about messages to a person; return their number."""
-    entries = _flat(client.xrange(keys.REPORTS))
-    receipts = [_receipt(entry_id.decode(), fields) for entry_id, fields in entries]
-    theirs = [receipt.entry_id for receipt in receipts if receipt.report and receipt.report.to == address_of(user_id)]
-    return int(client.xdel(keys.REPORTS, *theirs)) if theirs else 0
+    removed, after = 0, "-"
+    while entries := _flat(client.xrange(keys.REPORTS, min=after, count=PAGE)):
+        receipts = [_receipt(entry_id.decode(), fields) for entry_id, fields in entries]
+        theirs = [
+            receipt.entry_id for receipt in receipts if receipt.report and _is_theirs(receipt.report, who, user_id)
+        ]
+        removed += int(client.xdel(keys.REPORTS, *theirs)) if theirs else 0
+        after = f"({receipts[-1].entry_id}"
+    return removed
+
+
+def _is_theirs(report: DeliveryReport, who: Who, user_id: str) -> bool:
+    """Return whether a report is about a person's message."""
+    # Twilio does not always write an address in one way
+    return report.who == who if report.who else report.to == address_of(user_id)
 
 
 def _flat(entries: Any) -> list[tuple[bytes, dict[bytes, bytes]]]:  # Any: two protocol versions nest differently

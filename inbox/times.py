@@ -14,6 +14,9 @@ DRAIN_AGAIN: Final = timedelta(seconds=1)
 #: A task that continues a recount is pushed at most this often.
 COUNT_AGAIN: Final = timedelta(seconds=5)
 
+#: For how long after a visit Redis keeps a person's number: a report about the reply may come days later.
+IDENTITY_KEPT: Final = timedelta(days=7)
+
 
 def moment(ms: int) -> datetime:
     """Convert milliseconds of Redis's clock to a time."""

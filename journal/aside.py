@@ -17,7 +17,7 @@ from boto3.dynamodb.conditions import Key
 
 from conversation.storage import DynamoDBStorage
 from conversation.table import Delete, IfMissing, Plus, Query, Update, each
-from journal.model import AsideRecord
+from journal.model import AsideRecord, row_key
 from runtime.isolation import BadItem
 
 _ASIDE: Final = "#aside"
@@ -58,4 +58,4 @@ class Aside:
                 self.remove(record.item.kind, record.item.name)
 
     def _key(self, kind: str, name: str) -> dict[str, str]:
-        return {"user_id": _ASIDE, "message_key": f"{kind}#{name}"}
+        return row_key(_ASIDE, f"{kind}#{name}")

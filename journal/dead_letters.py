@@ -13,7 +13,7 @@ from conversation.contention import holds, wins
 from conversation.storage import DynamoDBStorage
 from conversation.table import READ_BATCH, Tables, Update
 from journal import listing, states
-from journal.model import RowName, bucket, in_key
+from journal.model import RowName, bucket, in_key, row_key
 from journal.states import PartState, TurnState
 from journal.unsettled import Unsettled
 
@@ -47,7 +47,7 @@ class DeadLetters:
             counters = {"due": 0}
         update = Update(
             table=self._names.messages,
-            key=_key(row),
+            key=row.as_key,
             set={
                 "state": str(state),
                 "unsettled": bucket(row.user_id),
@@ -69,7 +69,7 @@ class DeadLetters:
         before, after = (TurnState.DEAD, TurnState.SILENT) if row.is_turn else (PartState.FAILED, PartState.FAILED)
         update = Update(
             table=self._names.messages,
-            key=_key(row),
+            key=row.as_key,
             set={"state": str(after), "discarded_at": now.isoformat()},
             remove=listing.ATTRIBUTES,
             when=Attr("state").eq(str(before)) & Attr("unsettled").eq(states.DEAD_LETTERS),
@@ -81,13 +81,9 @@ def clear_tries(tables: Tables, names: schema.Names, part: RowName) -> None:
     """Forget the tries and the error of the turn that a part belongs to, which is sent again."""
     turn = Update(
         table=names.messages,
-        key={"user_id": part.user_id, "message_key": in_key(part.sid)},
+        key=row_key(part.user_id, in_key(part.sid)),
         set={"tries": 0},
         remove=("error",),
         when=Attr("user_id").exists(),
     )
     holds(tables, turn)
-
-
-def _key(row: RowName) -> dict[str, str]:
-    return {"user_id": row.user_id, "message_key": row.key}

@@ -18,7 +18,7 @@ from boto3.dynamodb.conditions import Key
 
 from conversation.storage import DynamoDBStorage
 from conversation.table import Delete, Query, each
-from journal.model import stop_mark
+from journal.model import row_key, stop_mark
 
 _FORGOTTEN: Final = "#forgotten"
 
@@ -32,7 +32,7 @@ class Tombstones:
 
     def add(self, mark: str, texts: Sequence[str], *, until: datetime) -> None:
         """Keep marks of an erased person's texts. A second call adds to them."""
-        key = {"user_id": _FORGOTTEN, "message_key": mark}
+        key = row_key(_FORGOTTEN, mark)
         row = self._tables.get(self._names.messages, key) or {}
         kept = sorted({*row.get("texts", ()), *texts})
         if kept:
@@ -50,5 +50,5 @@ class Tombstones:
 
     def lift_stop(self, mark: str) -> None:
         """Delete the opt-out tombstone of an erased person who sent START again."""
-        key = {"user_id": _FORGOTTEN, "message_key": stop_mark(mark)}
+        key = row_key(_FORGOTTEN, stop_mark(mark))
         self._tables.delete(Delete(table=self._names.messages, key=key))

@@ -19,7 +19,7 @@ from conversation.storage import DynamoDBStorage
 from conversation.table import READ_BATCH, Append, Query, Update, each
 from journal import listing, states
 from journal.dead_letters import clear_tries
-from journal.model import ALL_BUCKETS, ReplyPart, RowName, bucket
+from journal.model import ALL_BUCKETS, ReplyPart, RowName, bucket, row_key
 from journal.states import PartState
 from journal.unsettled import Unsettled
 
@@ -78,7 +78,7 @@ class Held:
         event = {"at": stamp, "state": values["state"], "attempt": part.attempt_id, "word": word}
         return Update(
             table=self._names.messages,
-            key={"user_id": part.user_id, "message_key": part.key},
+            key=row_key(part.user_id, part.key),
             set={
                 **values,
                 "word": word,

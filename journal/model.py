@@ -59,6 +59,8 @@ class Turn:
     to: str
     #: How many visits have started on it.
     tries: int = 1
+    #: When the next try begins, in milliseconds of Redis's clock, because several workers died with it in hand.
+    due: int = 0
     #: The text whose sid the reply carries; several texts may share one reply.
     turn: str | None = None
     #: How many parts its reply has.
@@ -69,6 +71,8 @@ class Turn:
     reason: str | None = None
     #: The messaging service that chooses the sender of the reply.
     messaging_service_sid: str | None = None
+    #: What Twilio itself made of a text with a keyword, such as `STOP`.
+    opt_out_type: str | None = None
     #: The reconciler found it on the carrier's list: its webhook never arrived.
     repaired: bool = False
     #: It was answered while the person was in danger: it is neither played with nor folded into the memory.
@@ -343,6 +347,11 @@ class RowName:
     key: str
 
     @property
+    def as_key(self) -> dict[str, str]:
+        """Return the row's key in the messages table."""
+        return row_key(self.user_id, self.key)
+
+    @property
     def sid(self) -> str:
         """Return the sid in the row's key: of the text, or of the first text that the part answers."""
         return self.key.split("#")[1]
@@ -371,6 +380,11 @@ class AsideRecord:
 def stop_mark(mark: str) -> str:
     """Return the key of the tombstone that records an erased person's STOP."""
     return f"{mark}#{STILL_STOPPED}"
+
+
+def row_key(user_id: str, key: str) -> dict[str, str]:
+    """Return the key of a row in the messages table."""
+    return {"user_id": user_id, "message_key": key}
 
 
 def in_key(sid: str) -> str:

@@ -23,7 +23,7 @@ from conversation.models import in_milliseconds
 from conversation.storage import DynamoDBStorage
 from conversation.table import Append, IfMissing, Plus, Query, Row, Tables, Update, each
 from journal import codec, listing, states
-from journal.model import Binding, Charge, ReplyPart, Reported
+from journal.model import Binding, Charge, ReplyPart, Reported, row_key
 from journal.states import PartState
 
 #: Fields of a binding that are written in a way of their own.
@@ -89,7 +89,7 @@ class Outbox:
                 if isinstance(exc, StoreAway):
                     raise
                 raise Fenced("another worker opened the conversation, or another attempt has this part") from exc
-            row = {**codec.encode(part), **_key(part), **update.set, "tries": part.tries + 1}
+            row = {**codec.encode(part), **row_key(part.user_id, part.key), **update.set, "tries": part.tries + 1}
             return codec.decode(ReplyPart, {name: value for name, value in row.items() if name != "log"})
 
         return until_it_holds(attempt, seconds=self._storage.contention_seconds, host=self._storage.host)
@@ -162,7 +162,7 @@ class Outbox:
         for values, when in ((to_retry, _state_in(*_CLAIMED)), (noted, _state_in(PartState.HELD) & unproven)):
             update = Update(
                 table=self._names.messages,
-                key={"user_id": user_id, "message_key": key},
+                key=row_key(user_id, key),
                 set=values,
                 when=Attr("attempt_id").eq(attempt_id) & when,
             )
@@ -202,7 +202,7 @@ class Outbox:
         is_news = Attr("rank").not_exists() | Attr("rank").lt(rank) | Attr("state").ne(str(PartState.SENT))
         update = Update(
             table=self._names.messages,
-            key={"user_id": user_id, "message_key": key},
+            key=row_key(user_id, key),
             set=values,
             remove=listing.ATTRIBUTES,
             when=Attr("attempts").contains(report.attempt_id)
@@ -232,13 +232,13 @@ class Outbox:
         return wins(self._tables, listing.new_part(self._names, part, "", now, since=since))
 
     def _row(self, part: ReplyPart) -> Row | None:
-        return self._tables.get(self._names.messages, _key(part))
+        return self._tables.get(self._names.messages, row_key(part.user_id, part.key))
 
     def _update(
         self, part: ReplyPart, values: dict[str, Any], *, when: ConditionBase, attempt_id: str | None = None
     ) -> Update:
         add: dict[str, int | frozenset[str]] = {"attempts": frozenset({attempt_id})} if attempt_id else {}
-        return Update(table=self._names.messages, key=_key(part), set=values, add=add, when=when)
+        return Update(table=self._names.messages, key=row_key(part.user_id, part.key), set=values, add=add, when=when)
 
 
 def _without_past_failures(update: Update) -> Update:
@@ -257,10 +257,6 @@ def newest_rows(tables: Tables, names: schema.Names, user_id: str, limit: int) -
         limit=limit,
     )
     return [row for row in tables.query(query).rows if row["message_key"].startswith("out#")]
-
-
-def _key(part: ReplyPart) -> dict[str, str]:
-    return {"user_id": part.user_id, "message_key": part.key}
 
 
 def _state_in(*sources: PartState) -> ConditionBase:

@@ -27,7 +27,7 @@ class Turns(Protocol):
     def file(self, turn: Turn, *, now: datetime) -> Filed:
         """Record a text, or return its row."""
 
-    def retry(self, turn: Turn) -> Turn:
+    def retry(self, turn: Turn, *, due_ms: int = 0) -> Turn:
         """Count one more try, before the work starts."""
 
     def settle(self, turn: Turn, state: TurnState, *, reason: str, fence: int, now: datetime) -> None:

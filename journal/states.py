@@ -12,9 +12,9 @@ from typing import Final, TypeVar
 
 from conversation.errors import IllegalMove
 
-#: A text that is not finished after this many visits becomes a dead letter.
-MAX_TRIES: Final = 5
-#: A reply that is not sent after this many visits in total becomes one too.
+#: A text that is not finished after this many tries becomes a dead letter (`worker.retry_policy.pause_after_death`).
+MAX_TRIES: Final = 7
+#: A reply that is not sent after this many tries in total becomes one too.
 MAX_DELIVERY_TRIES: Final = 2 * MAX_TRIES
 
 
@@ -113,8 +113,7 @@ HELD_PARTS: Final = "held"
 
 #: States in which a turn may still need work: a reply to compute, or to send.
 UNFINISHED_TURNS: Final = (TurnState.FILED, TurnState.ANSWERED)
-#: States in which the sparse index lists a row.
-UNSETTLED_TURNS: Final = frozenset({TurnState.FILED})
+#: States in which the sparse index lists a part.
 UNSETTLED_PARTS: Final = frozenset({PartState.NEW, PartState.SENDING, PartState.RETRY, PartState.UNKNOWN})
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, Protocol
 
@@ -94,6 +94,12 @@ def _turn_events(turn: Turn) -> Iterator[Event]:
     yield Event(turn.arrived_at.isoformat(), "received", {"repaired": True} if turn.repaired else {})
     if "opened_at" in facts:
         yield Event(facts["opened_at"], "opened", {"worker": facts.get("worker"), "tries": turn.tries})
+    if turn.due:
+        yield Event(
+            datetime.fromtimestamp(turn.due / 1000, UTC).isoformat(),
+            "tried again",
+            {"after workers died": turn.tries - 1},
+        )
     if "thought_at" in facts:
         names = ("engine", "model", "thought_ms", "tokens_in", "tokens_out", "model_cost", "silent_engines")
         yield Event(facts["thought_at"], "thought", {name: facts[name] for name in names if name in facts})

@@ -22,7 +22,7 @@ from conversation.rewrite import rewrite
 from conversation.storage import DynamoDBStorage
 from conversation.table import Update
 from journal import codec, listing, states
-from journal.model import Filed, FrozenReply, ReplyPart, Turn, in_key
+from journal.model import Filed, FrozenReply, ReplyPart, Turn, in_key, row_key
 from journal.states import TurnState
 
 #: How much of a traceback a dead letter keeps.
@@ -39,7 +39,7 @@ class Turns:
 
     def get(self, user_id: str, sid: str) -> Turn | None:
         """Return a text's row, read consistently; None if there is none."""
-        row = self._tables.get(self._names.messages, {"user_id": user_id, "message_key": in_key(sid)})
+        row = self._tables.get(self._names.messages, row_key(user_id, in_key(sid)))
         return codec.decode(Turn, row) if row else None
 
     def file(self, turn: Turn, *, now: datetime) -> Filed:
@@ -59,15 +59,15 @@ class Turns:
             return Filed(turn=codec.decode(Turn, row), fresh=False)
         return Filed(turn=turn, fresh=True)
 
-    def retry(self, turn: Turn) -> Turn:
+    def retry(self, turn: Turn, *, due_ms: int = 0) -> Turn:
         """Count one more try at a FILED or ANSWERED turn, before the work starts; return the row.
 
-        The idempotency key is the number of tries in `turn`: a second call counts nothing. A turn that was settled
-        without a reply is returned as it is.
+        `due_ms`: when the try begins, by Redis's clock; 0 for at once. The idempotency key is the number of tries in
+        `turn`: a second call counts nothing. A turn that was settled without a reply is returned as it is.
         """
         update = self._update(
             turn,
-            {"tries": turn.tries + 1},
+            {"tries": turn.tries + 1, "due": due_ms},
             when=Attr("state").is_in([*states.UNFINISHED_TURNS]) & Attr("tries").eq(turn.tries),
         )
         try:
@@ -142,7 +142,7 @@ class Turns:
         """
         update = Update(
             table=self._names.messages,
-            key={"user_id": user_id, "message_key": in_key(sid)},
+            key=row_key(user_id, in_key(sid)),
             set={"duplicate_at": now.isoformat()},
             add={"duplicates": times},
             when=Attr("user_id").exists(),
@@ -185,5 +185,5 @@ class Turns:
         return listing.moved(self._update(turn, values, when=Attr("state").is_in([*sources])), state, now)
 
     def _update(self, turn: Turn, values: dict[str, Any], *, when: Any) -> Update:  # Any: a condition of boto3's
-        key = {"user_id": turn.user_id, "message_key": turn.key}
+        key = row_key(turn.user_id, turn.key)
         return Update(table=self._names.messages, key=key, set=values, when=when)

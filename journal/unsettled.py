@@ -15,7 +15,7 @@ from conversation.errors import UnreadableRow
 from conversation.storage import DynamoDBStorage
 from conversation.table import READ_BATCH, Append, Delete, Query, Update, each
 from journal import codec
-from journal.model import ReplyPart, RowName, in_key
+from journal.model import ReplyPart, RowName, in_key, row_key
 from journal.outbox import newest_rows
 from journal.states import PartState
 
@@ -47,7 +47,7 @@ class Unsettled:
 
     def known(self, texts: Sequence[tuple[str, str]]) -> frozenset[str]:
         """Return the sids of those texts, pairs of `user_id` and sid, that have a row; read consistently."""
-        keys = [{"user_id": user_id, "message_key": in_key(sid)} for user_id, sid in texts]
+        keys = [row_key(user_id, in_key(sid)) for user_id, sid in texts]
         batches = (keys[start : start + READ_BATCH] for start in range(0, len(keys), READ_BATCH))
         rows = (row for batch in batches for row in self._tables.get_all(self._names.messages, batch, ["message_key"]))
         return frozenset(row["message_key"].removeprefix("in#") for row in rows)
@@ -69,7 +69,7 @@ class Unsettled:
         stamp = now.isoformat()
         update = Update(
             table=self._names.messages,
-            key={"user_id": part.user_id, "message_key": part.key},
+            key=row_key(part.user_id, part.key),
             set={"perhaps_listed_at": stamp} if shown else {"looks": Append(stamp)},
             when=Attr("state").eq(str(PartState.UNKNOWN)) & Attr("attempt_id").eq(part.attempt_id),
         )
@@ -77,7 +77,7 @@ class Unsettled:
 
     def watermark(self, name: str) -> datetime | None:
         """Return up to when, by the carrier's clock, its list was read for `name`; None before the first look."""
-        row = self._tables.get(self._names.messages, {"user_id": _RECONCILER, "message_key": name})
+        row = self._tables.get(self._names.messages, row_key(_RECONCILER, name))
         return datetime.fromisoformat(row["at"]) if row else None
 
     def set_watermark(self, name: str, moment: datetime) -> None:
@@ -85,7 +85,7 @@ class Unsettled:
         stamp = moment.astimezone(UTC).isoformat()
         update = Update(
             table=self._names.messages,
-            key={"user_id": _RECONCILER, "message_key": name},
+            key=row_key(_RECONCILER, name),
             set={"at": stamp},
             when=Attr("at").not_exists() | Attr("at").lt(stamp),
         )
@@ -93,4 +93,4 @@ class Unsettled:
 
     def forget_watermark(self, name: str) -> None:
         """Delete a record of `set_watermark`. A second call changes nothing."""
-        self._tables.delete(Delete(table=self._names.messages, key={"user_id": _RECONCILER, "message_key": name}))
+        self._tables.delete(Delete(table=self._names.messages, key=row_key(_RECONCILER, name)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import socket
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -39,6 +39,11 @@ LOCAL_MODEL: Final = "local"
 #: Account and number in the simulator, unless the environment names others.
 ACCOUNT_SID: Final = "AC" + "dada" * 8
 NUMBER: Final = "+15005550006"
+
+#: The names of the services that this tree runs itself, the port of each name, and the environment of a process.
+Names = Collection[str]
+Ports = Mapping[str, int]
+Environment = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,19 +80,30 @@ def make_plan(given: Mapping[str, str], options: UpOptions) -> Plan:
     own = own_services(given, options)
     ports = {name: options.port_base + place for name, place in PLACES.items()}
     at = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+    _require_services(given, {name: ports[name] for name in own})
+    (options.data / "run").mkdir(parents=True, exist_ok=True)
+    env = _environment(given, options, own, at)
+    chosen = Settings.load(env)
+    chosen.twilio.require()
+    return Plan(
+        groups=[make(options, own, ports, env) for make in (_stores, _processes, _observers)],
+        urls=list(_urls(chosen, options, own, at)),
+        environment=env,
+    )
+
+
+def _require_services(given: Mapping[str, str], own: Mapping[str, int]) -> None:
+    """Raise `CannotStart` if a port of ours is taken, or a service of the environment cannot be used."""
     for name in sorted(own, key=PLACES.__getitem__):
-        _require_free(name, ports[name])
+        _require_free(name, own[name])
     for name in ("REDIS_URL", "AWS_ENDPOINT_URL", "TWILIO_API_BASE_URL"):
         if given.get(name):
             _require_answer(name, given[name])
     if "dynamodb" not in own:
         _require_credentials(given)
-    run = options.data / "run"
-    run.mkdir(parents=True, exist_ok=True)
-    env = _environment(given, options, own, at)
-    chosen = Settings.load(env)
-    chosen.twilio.require()
 
+
+def _stores(options: UpOptions, own: Names, ports: Ports, env: Environment) -> list[Program]:
     stores = []
     if "redis" in own:
         stores.append(programs.redis(ports["redis"], options.data / "redis", env))
@@ -95,43 +111,52 @@ def make_plan(given: Mapping[str, str], options: UpOptions) -> Plan:
         stores.append(programs.dynamodb(ports["dynamodb"], options.data / "dynamodb", env))
     if "model" in own:
         stores.append(programs.model(ports["model"], env))
-    processes = (
-        [programs.http("simulator", ports["simulator"], "/phone/state", env, "--journal")] if "simulator" in own else []
-    )
-    processes.append(programs.http("webhook", ports["webhook"], "/readyz", env))
-    worker_metrics = [options.port_base + WORKER_METRICS + number for number in range(options.workers)]
-    processes += [
-        programs.worker(number, run, {**env, "METRICS_PORT": str(port)})
-        for number, port in enumerate(worker_metrics, start=1)
-    ]
-    beat = options.port_base + BEAT_METRICS
-    processes.append(
-        programs.dadacat(
-            "beat", [], {**env, "METRICS_PORT": str(beat)}, answers=lambda: programs.http_answers(beat, "/livez")
-        )
-    )
-    seen = options.port_base + CONSOLE_METRICS
-    processes.append(programs.http("console", ports["console"], "/readyz", {**env, "METRICS_PORT": str(seen)}))
-    # Flower asks for the workers when it starts, so the workers start first
-    last = [programs.http("flower", ports["flower"], "/healthcheck", env)]
-    if "prometheus" in own:
-        targets = {"webhook": [ports["webhook"]], "worker": worker_metrics, "beat": [beat], "console": [seen]}
-        last.append(prometheus.program(ports["prometheus"], options.data / "prometheus", targets, env))
+    return stores
 
-    login = chosen.flower.basic_auth
-    urls = [("webhook", chosen.webhook.public_url)]
-    urls += [("phone", f"{at['simulator']}/phone")] if "simulator" in own else []
-    urls += [
-        ("twilio", chosen.twilio.api_base_url),
-        ("flower", f"http://{login}@127.0.0.1:{ports['flower']}"),
-        ("redis", _without_password(chosen.redis.url)),
-        ("dynamodb", chosen.dynamodb.endpoint_url or f"https://dynamodb.{chosen.dynamodb.region}.amazonaws.com"),
+
+def _processes(options: UpOptions, own: Names, ports: Ports, env: Environment) -> list[Program]:
+    def measured(place: int) -> Environment:
+        return {**env, "METRICS_PORT": str(options.port_base + place)}
+
+    run, beat = options.data / "run", options.port_base + BEAT_METRICS
+    simulator = programs.http("simulator", ports["simulator"], "/phone/state", env, "--journal")
+    return [
+        *([simulator] if "simulator" in own else []),
+        programs.http("webhook", ports["webhook"], "/readyz", env),
+        *(programs.worker(number + 1, run, measured(WORKER_METRICS + number)) for number in range(options.workers)),
+        programs.dadacat("beat", [], measured(BEAT_METRICS), answers=lambda: programs.http_answers(beat, "/livez")),
+        programs.http("console", ports["console"], "/readyz", measured(CONSOLE_METRICS)),
     ]
-    urls.append(("console", console_login.in_address(chosen, at["console"], run)))
-    urls += [("model", f"{at['model']}/v1")] if "model" in own else []
-    observed = chosen.observability.prometheus_url
-    urls += [("prometheus", observed)] if options.observe and observed else []
-    return Plan(groups=(stores, processes, last), urls=urls, environment=env)
+
+
+def _observers(options: UpOptions, own: Names, ports: Ports, env: Environment) -> list[Program]:
+    # Flower asks for the workers when it starts, so the workers start first
+    flower = programs.http("flower", ports["flower"], "/healthcheck", env)
+    if "prometheus" not in own:
+        return [flower]
+    targets = {
+        "webhook": [ports["webhook"]],
+        "worker": [options.port_base + WORKER_METRICS + number for number in range(options.workers)],
+        "beat": [options.port_base + BEAT_METRICS],
+        "console": [options.port_base + CONSOLE_METRICS],
+    }
+    return [flower, prometheus.program(ports["prometheus"], options.data / "prometheus", targets, env)]
+
+
+def _urls(chosen: Settings, options: UpOptions, own: Names, at: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the addresses that `up` prints, by name."""
+    yield "webhook", chosen.webhook.public_url
+    if "simulator" in own:
+        yield "phone", f"{at['simulator']}/phone"
+    yield "twilio", chosen.twilio.api_base_url
+    yield "flower", at["flower"].replace("//", f"//{chosen.flower.basic_auth}@")
+    yield "redis", _without_password(chosen.redis.url)
+    yield "dynamodb", chosen.dynamodb.endpoint_url or f"https://dynamodb.{chosen.dynamodb.region}.amazonaws.com"
+    yield "console", console_login.in_address(chosen, at["console"], options.data / "run")
+    if "model" in own:
+        yield "model", f"{at['model']}/v1"
+    if options.observe and chosen.observability.prometheus_url:
+        yield "prometheus", chosen.observability.prometheus_url
 
 
 def own_services(given: Mapping[str, str], options: UpOptions) -> set[str]:

@@ -7,20 +7,12 @@ from datetime import timedelta
 from inbox import payloads
 from inbox.ports import Inbox
 from journal.store import Journal
-from operations.dead_letters import DeadLetters
 from operations.forget import Eraser
 from operations.held import HeldReplies
 from runtime.settings import Settings
 from sms.account import TwilioAccount
-from worker.build.inbox import redis_client, redis_inbox
-from worker.build.journal import build_journal
 from worker.build.twilio import twilio_message_list
 from worker.lease import LeaseKeeper
-
-
-def dead_letters(chosen: Settings) -> DeadLetters:
-    """Return the dead letters."""
-    return DeadLetters(build_journal(chosen), redis_inbox(chosen, redis_client(chosen)))
 
 
 def held_replies(chosen: Settings, journal: Journal, inbox: Inbox) -> HeldReplies:

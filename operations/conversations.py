@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 from conversation.entries import Entry, milliseconds
+from conversation.manager import ConversationManager
 from conversation.models import Conversation
 from journal.store import Journal
 from operations.errors import NotFound
@@ -59,21 +59,12 @@ def known(journal: Journal, person: str) -> Conversation:
     return conversation
 
 
-def transcript(journal: Journal, person: str) -> Iterator[Entry]:
-    """Yield all texts and replies, oldest first."""
-    cursor: str | None = None
-    while True:
-        page = journal.storage.page(person, cursor=cursor)
-        yield from page.entries
-        cursor = page.cursor
-        if cursor is None:
-            return
-
-
 def history(journal: Journal, person: str, limit: int | None = None) -> Iterator[dict[str, Any]]:  # Any: JSON
     """Return all texts and replies of a person, or the `limit` latest, oldest first. Raises `NotFound`."""
     known(journal, person)
-    entries = transcript(journal, person)
+    entries = (
+        journal.transcript.newest(person, limit) if limit else ConversationManager(journal.storage).history(person)
+    )
     return (
         {
             "at": arrived_at(entry),
@@ -82,7 +73,7 @@ def history(journal: Journal, person: str, limit: int | None = None) -> Iterator
             "state": entry.state,
             "key": entry.key,
         }
-        for entry in (entries if limit is None else deque(entries, maxlen=limit))
+        for entry in entries
     )
 
 

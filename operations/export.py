@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from html import escape
 
+from conversation.manager import ConversationManager
 from conversation.table import Row
 from journal.store import Journal
 from operations import conversations
@@ -50,7 +51,7 @@ def page(journal: Journal, person: str) -> Iterator[str]:
         "small{display:block;opacity:.75;font-size:.75rem}</style>"
         f"<h1>{escape(visible(person))}</h1>"
     )
-    for entry in conversations.transcript(journal, person):
+    for entry in ConversationManager(journal.storage).history(person):
         at = conversations.arrived_at(entry)
         role = "assistant" if entry.role == "assistant" else "user"
         yield f'<p class="{role}">{escape(visible(entry.content))}<small>{at} {escape(entry.state or "")}</small></p>'

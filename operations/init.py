@@ -10,7 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Protocol
 
-from runtime.settings import TWILIO_API, Settings, SettingsError
+from runtime.settings import Settings, SettingsError
+from runtime.settings.sections import TWILIO_API
 from sms import typed
 from worker.build.cat import check_cat
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import IntEnum
 from itertools import islice
@@ -128,10 +128,7 @@ class Overview:
             "at": self.at.isoformat(timespec="seconds"),
             "level": self.level.name.lower(),
             "verdict": self.verdict,
-            "troubles": [
-                {"level": trouble.level.name.lower(), "what": trouble.what, "where": trouble.where}
-                for trouble in self.troubles
-            ],
+            "troubles": [{**asdict(trouble), "level": trouble.level.name.lower()} for trouble in self.troubles],
             "oldest_seconds": round(waiting.oldest_seconds, 1),
             "people_waiting": waiting.people,
             "texts_waiting": waiting.texts,
@@ -164,12 +161,7 @@ class Overview:
                 }
                 for budget in self.budgets
             ],
-            "redis": {
-                "version": self.server.version,
-                "used_bytes": self.server.used_bytes,
-                "most_bytes": self.server.most_bytes,
-                "appends": self.server.appends,
-            },
+            "redis": asdict(self.server),
             "recent": self.recent.to_json() if self.recent else None,
         }
 

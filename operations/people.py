@@ -19,8 +19,8 @@ REMEMBERED: Final = 10_000
 class PeopleByHash:
     """The people of one installation by their hashes.
 
-    Whose hash this process showed is remembered. For others Redis is asked, which knows those with unfinished texts,
-    and then every conversation is read.
+    Whose hash this process showed is remembered. For others Redis is asked, which knows people who texted, and then
+    every conversation is read.
     """
 
     def __init__(self, journal: Journal, inbox: Inbox, who: Callable[[str], Who]) -> None:

@@ -1,10 +1,11 @@
-"""Ask Prometheus which alarms are pending or firing."""
+"""Ask Prometheus which alarms it has, and which are pending or firing."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -38,6 +39,35 @@ class Alarms:
     problem: str = ""
 
 
+class NotPrometheus(Exception):
+    """Prometheus does not answer, or what answers is another program; `cause` is the name of the error."""
+
+    def __init__(self, message: str, cause: Exception) -> None:
+        super().__init__(message)
+        self.cause = type(cause).__name__
+
+
+def states(url: str) -> dict[str, str]:
+    """Return the state of each alarm that Prometheus has, by its name. Raises `NotPrometheus`."""
+    with _understood():
+        groups = _data(url, "rules")["groups"]
+        return {rule["name"]: rule["state"] for group in groups for rule in group["rules"]}
+
+
+def _data(url: str, what: str) -> Any:  # Any: JSON
+    return httpx.get(f"{url}/api/v1/{what}", timeout=TIMEOUT_SECONDS).raise_for_status().json()["data"]
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    try:
+        yield
+    except httpx.HTTPError as exc:
+        raise NotPrometheus(f"Prometheus does not answer ({type(exc).__name__})", exc) from exc
+    except (ValueError, KeyError, TypeError) as exc:
+        raise NotPrometheus("what answers at PROMETHEUS_URL is no Prometheus", exc) from exc
+
+
 class Prometheus:
     """The alarms of one Prometheus, asked for at most every `AGAIN_SECONDS`."""
 
@@ -58,12 +88,10 @@ class Prometheus:
 
     def _ask(self) -> Alarms:
         try:
-            answer = httpx.get(f"{self._url}/api/v1/alerts", timeout=TIMEOUT_SECONDS)
-            found = [_alarm(given) for given in answer.raise_for_status().json()["data"]["alerts"]]
-        except httpx.HTTPError as exc:
-            return Alarms(problem=f"Prometheus does not answer ({type(exc).__name__})")
-        except (ValueError, KeyError, TypeError):
-            return Alarms(problem="what answers at PROMETHEUS_URL is no Prometheus")
+            with _understood():
+                found = [_alarm(given) for given in _data(self._url, "alerts")["alerts"]]
+        except NotPrometheus as exc:
+            return Alarms(problem=str(exc))
         return Alarms(alarms=sorted(found, key=lambda alarm: (alarm.state != "firing", alarm.name))[:MOST])
 
 

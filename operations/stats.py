@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -44,7 +44,7 @@ class Stats:
     errors: Counter[str] = field(default_factory=Counter)
     thought_ms: list[int] = field(default_factory=list)
     #: Texts by the hour in which they arrived, since 1970, and by outcome.
-    hours: Counter[tuple[int, str]] = field(default_factory=Counter)
+    hours: defaultdict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
     def to_json(self) -> dict[str, Any]:  # Any: JSON
         """Return the counts as a JSON object."""
@@ -58,12 +58,8 @@ class Stats:
             "messages": dict(self.messages),
             "statuses": dict(self.statuses),
             "error_codes": dict(self.errors),
-            "hours": {_hour(hour): self.in_hour(hour) for hour in sorted({hour for hour, _ in self.hours})},
+            "hours": {_hour(hour): dict(texts) for hour, texts in sorted(self.hours.items())},
         }
-
-    def in_hour(self, hour: int) -> dict[str, int]:
-        """Return the texts that arrived in an hour, by outcome."""
-        return {state: count for (at, state), count in self.hours.items() if at == hour}
 
 
 def gather(
@@ -121,7 +117,7 @@ def count(stats: Stats, row: Row) -> None:
     if name.is_turn:
         stats.people.add(row["user_id"])
         stats.texts[state] += 1
-        stats.hours[milliseconds(row.get("arrived", "0-")) // HOUR_MS, state] += 1
+        stats.hours[milliseconds(row.get("arrived", "0-")) // HOUR_MS][state] += 1
         if "reason" in row:
             stats.reasons[str(row["reason"])] += 1
         if "thought_ms" in row:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from conversation.errors import ConversationError
 from journal import story
 from journal.model import ReplyPart, Turn
@@ -43,7 +41,7 @@ class JournalStories:
         try:
             turn = turn_of(person) or turn_of(user_of(person, number, per_number=True))
             return self._story(turn) if turn is not None else None
-        except (ConversationError, BotoCoreError, ClientError) as exc:  # the last two: no credentials, no permission
+        except ConversationError as exc:
             log.warning("journal not read", error=type(exc).__name__)
             return None
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from conversation.dynamodb import DynamoDB
 from conversation.errors import ConversationError
 from conversation.storage import DynamoDBStorage
-from conversation.table import DynamoDB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

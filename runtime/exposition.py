@@ -16,6 +16,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 from prometheus_client import make_wsgi_app
 
 from runtime import metrics
+from runtime.settings import SettingsError
 
 #: A scrape that takes longer than Prometheus waits by default (10 s) is of no use.
 SOCKET_SECONDS: Final = 10.0
@@ -26,7 +27,7 @@ Trouble = Callable[[], str]
 Refresh = Callable[[], None]
 
 
-class PortTaken(Exception):
+class PortTaken(SettingsError):
     """The port of the metrics is taken; the message names it."""
 
 

@@ -10,7 +10,8 @@ from typing import Final
 
 from runtime import logs
 from runtime.private_files import kept
-from runtime.settings import TWILIO_API, Settings, environment
+from runtime.settings import Settings, environment
+from runtime.settings.sections import TWILIO_API
 from simulator.account import Account
 from simulator.faults import Faults
 from simulator.network import Network

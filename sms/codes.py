@@ -9,22 +9,15 @@ import sys
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import timedelta
 from functools import cache
 from http import HTTPStatus
 from importlib.resources import files
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from sms.ports import ErrorClass, Scope, Verdict
 
 _ACCOUNT_STATUS: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
-
-
-class Source(NamedTuple):
-    """Where the meaning of a code was read, and when."""
-
-    url: str
-    read: date
 
 
 def of_answer(status: int, code: int | None) -> Verdict:
@@ -59,12 +52,6 @@ def of_report(code: int) -> Verdict:
 def row_of(code: int) -> Verdict | None:
     """Return the row of a code; None if the table has none."""
     return _rows().get(code)
-
-
-def source_of(code: int) -> Source:
-    """Return where the row of a code comes from. Raises `KeyError` for a code without a row."""
-    row = _table()["codes"][str(code)]
-    return Source(str(row.get("source", _table()["source"])).format(code=code), row.get("read", _table()["read"]))
 
 
 def gaps(codes: Iterable[int]) -> list[int]:

@@ -43,6 +43,7 @@ from urllib3.exceptions import HTTPError
 
 from sms.errors import NoAnswer, NotFound, NotWritten, Refused, TooLate, Unreadable
 from sms.login import Login, Pair
+from sms.messages import COUNT
 
 #: A TCP and TLS handshake across an ocean takes a few hundred milliseconds. After three seconds Twilio is away.
 CONNECT_TIMEOUT_SECONDS: Final = 3.0
@@ -226,5 +227,5 @@ def _refusal(answer: Response) -> Refused:
     return kind(
         status=answer.status_code,
         code=code if isinstance(code, int) else None,
-        retry_after=timedelta(seconds=int(seconds)) if seconds.isdigit() else None,
+        retry_after=timedelta(seconds=int(seconds)) if COUNT.fullmatch(seconds) else None,
     )

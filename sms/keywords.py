@@ -43,8 +43,8 @@ def _words(languages: Mapping[str, Mapping[str, Any]]) -> dict[str, Keyword]:  #
 
 
 _LETTERS: Final = re.compile(r"[^\W_]+")
-#: A cry for help is none for information.
-_EXCLAIMED_HELP: Final = re.compile(r"^\W*(?:help|hilfe|aide|ayuda|ajuda|aiuto)\W*!\W*$", re.IGNORECASE)
+#: A cry for help is none for information. Each part can match in one way only, so that a long text takes no longer.
+_EXCLAIMED_HELP: Final = re.compile(r"^\W*(?:help|hilfe|aide|ayuda|ajuda|aiuto)[^\w!]*!\W*$", re.IGNORECASE)
 _LANGUAGES: Final = tomllib.loads(files("sms").joinpath("keywords.toml").read_text())
 #: All words of all languages, in their normal form.
 WORDS: Final[Mapping[str, Keyword]] = _words(_LANGUAGES)

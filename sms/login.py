@@ -27,11 +27,6 @@ class Login:
         self._read = read
         self._accepted: Pair | None = None
 
-    @classmethod
-    def of(cls, username: str, password: str) -> Login:
-        """Return a login with one fixed pair."""
-        return cls(lambda: ((username, password),))
-
     @property
     def first(self) -> Pair:
         """The pair to try first."""

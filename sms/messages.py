@@ -39,7 +39,7 @@ _SEPARATORS = re.compile(r"[+ ().-]")
 _SHORTEST_WITHOUT_PLUS: Final = 10
 _STATUS = re.compile(r"[a-z_]{1,40}")
 #: `str.isdigit` and `int` take other scripts' digits, and do not agree on which.
-_COUNT = re.compile(r"[0-9]{1,9}")
+COUNT: Final = re.compile(r"[0-9]{1,9}")
 _VISIBLE_DIGITS: Final = 2
 #: A person's hash has 24 hexadecimal digits; a longer value is not ours.
 _WHO_CHARACTERS: Final = 24
@@ -192,7 +192,7 @@ def _media(form: Mapping[str, str]) -> tuple[Media, ...]:
     name = quote(f"{form.get('Label', '')} {form.get('Address', '')}".strip()[:MAX_FIELD_CHARACTERS])
     places = (Media(url=f"geo:{at}?q={name}", content_type=PLACE),) if _AT.fullmatch(at) else ()
     number = form.get("NumMedia") or "0"
-    if not _COUNT.fullmatch(number):
+    if not COUNT.fullmatch(number):
         raise UnusableText("NumMedia is not a number")
     count = int(number)
     if count > MAX_MEDIA:
@@ -238,7 +238,7 @@ class DeliveryReport:
             to=_required(form, "To"),
             status=status,
             attempt_id=attempt_id,
-            error_code=int(code) if _COUNT.fullmatch(code) else None,
+            error_code=int(code) if COUNT.fullmatch(code) else None,
             sender=form.get("From", ""),
             who=who[:_WHO_CHARACTERS],
             trace=trace_of(trace),

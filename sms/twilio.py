@@ -24,7 +24,7 @@ from sms import codes
 from sms.errors import CarrierAway, NotFound, NotWritten, Refused, Unreadable
 from sms.http import LIST_PAGE, READ_TIMEOUT_SECONDS, OneAttemptClient, account_at, readable
 from sms.login import Login
-from sms.messages import Media, MessageSid, in_e164
+from sms.messages import COUNT, Media, MessageSid, in_e164
 from sms.ports import ErrorClass, Listed, Listing, NotCreated, OutboundSms, Outcome, Sent, Unknown, Verdict
 
 #: Most pages of the list: a million texts between two reads are a mistake.
@@ -232,4 +232,4 @@ def _outcome(refusal: Refused) -> Outcome:
 
 def _segments(count: object) -> int:
     digits = str(count or "")
-    return int(digits) if digits.isdigit() else 0
+    return int(digits) if COUNT.fullmatch(digits) else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from sms import countries
 from sms.messages import is_dialable
 
 #: What people type between the digits of a number.
@@ -36,8 +37,7 @@ def _in_the_country_of(near: str, digits: str) -> str:
     import phonenumbers  # noqa: PLC0415 - its tables load slowly
 
     try:
-        country = phonenumbers.region_code_for_country_code(phonenumbers.parse(near).country_code or 0)
-        parsed = phonenumbers.parse(digits, country)
+        parsed = phonenumbers.parse(digits, countries.of_calling_code(near) or None)
     except phonenumbers.NumberParseException:
         return digits
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)

@@ -11,13 +11,14 @@ from cat import recall
 from cat.chain import Cat
 from cat.ports import Engine
 from conversation import entries
+from conversation.dynamodb import DynamoDB
 from conversation.storage import DynamoDBStorage
-from conversation.table import DynamoDB
 from inbox.ports import Place
 from inbox.stopped import Stopped
 from journal.model import Turn
 from journal.states import TurnState
 from sms import codes
+from sms.login import Login
 from sms.messages import InboundSms, MessageSid
 from sms.ports import NotCreated, Scope
 from sms.signature import Key
@@ -82,3 +83,7 @@ def tokens(*secrets: str) -> Callable[[], Sequence[Key]]:
     """Return auth tokens that never change, for a `Validator`."""
     keys = [Key(secret) for secret in secrets]
     return lambda: keys
+
+
+def a_login(username: str, password: str) -> Login:
+    return Login(lambda: [(username, password)])

@@ -190,8 +190,9 @@ class Room:
             catalogue=CATALOGUE,
         )  # fmt: skip
         settings = VisitSettings(
-            policy=self.policy, quiet_window_seconds=0.05, quiet_limit_seconds=0.2, max_age_seconds=21600,
-            memory=WINDOW, own_numbers=frozenset({OUR_NUMBER}), **self.habits,
+            policy=self.policy, quiet_window_seconds=0.05, quiet_limit_seconds=0.2,
+            lease_seconds=LEASE.total_seconds(), max_age_seconds=21600, memory=WINDOW,
+            own_numbers=frozenset({OUR_NUMBER}), **self.habits,
         )  # fmt: skip
         return compose_visits(
             inbox=replaced.get("inbox", self.inbox),

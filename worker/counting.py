@@ -18,7 +18,7 @@ from inbox.payloads import Who
 from journal.model import LAST_LINE
 from journal.ports import Journal
 from journal.spending import Cost
-from worker import set_aside, telemetry
+from worker import telemetry
 
 #: A visit that needs the totals recounts for up to this long, inside the reply deadline.
 #: That is enough for a small journal.
@@ -58,14 +58,13 @@ class Counting:
         Raises `StoreAway` and `InboxAway`; the pages counted until then are kept.
         """
         until = self._clock() + seconds
-        aside = set_aside.listing(self._journal, self._telemetry, lambda: now)
         progress = self.purse.begin_count(self._name, now=now)
         if progress is not None and not progress.cursor:
             self._telemetry.emit(telemetry.recount_began())
         while progress is not None:
             page = self._journal.costs.page(since=progress.since, cursor=progress.cursor or None)
             for item in page.unreadable:
-                aside(item)
+                self._telemetry.emit(telemetry.set_aside(item))
             over = self._clock() >= until
             spent = [self._entry(cost) for cost in page.costs]
             if not self.purse.add_page(progress, spent, cursor=page.cursor, leave=over) or page.cursor is None:

@@ -129,5 +129,6 @@ def text_of(turn: Turn) -> InboundSms:
         body=turn.content,
         media=tuple(Media(url=item["url"], content_type=item["content_type"]) for item in turn.facts.get("media", ())),
         messaging_service_sid=turn.messaging_service_sid,
+        opt_out_type=turn.opt_out_type,
         repaired=True,
     )

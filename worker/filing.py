@@ -17,9 +17,10 @@ from worker.visit import Visit
 class Filing:
     """Files texts. `worker`: who serves, as the journal records it."""
 
-    def __init__(self, journal: Journal, *, worker: str, telemetry: telemetry.Telemetry) -> None:
+    def __init__(self, journal: Journal, *, worker: str, lease_seconds: float, telemetry: telemetry.Telemetry) -> None:
         self._journal = journal
         self._worker = worker
+        self._lease_seconds = lease_seconds
         self._telemetry = telemetry
 
     def file(self, visit: Visit, entry: Waiting, text: InboundSms) -> model.Turn:
@@ -36,7 +37,7 @@ class Filing:
         self._note_return(visit, entry, turn)
         died = not filed.fresh and turn.state is TurnState.FILED and visit.lease.after_death
         if died or self._failed_before(visit, turn):
-            turn = self._journal.turns.retry(turn)
+            turn = self._journal.turns.retry(turn, due_ms=self._next_try(visit, turn))
         elif not filed.fresh and turn.state is not TurnState.FILED and self._is_repeated(entry, text, turn):
             self._journal.turns.note_duplicates(visit.user_id, turn.sid, 1, now=visit.now())
         visit.filed[text.sid] = turn
@@ -53,6 +54,7 @@ class Filing:
             to=text.to,
             # a service chooses the number that a reply leaves from, unless each number has a conversation of its own
             messaging_service_sid=text.messaging_service_sid if visit.user_id == text.sender else None,
+            opt_out_type=text.opt_out_type,
             repaired=text.repaired,
             facts={
                 "worker": self._worker,
@@ -93,6 +95,11 @@ class Filing:
         return any(
             part.state in states.UNSETTLED_PARTS for part in self._journal.outbox.parts(turn.user_id, turn.reply_sid)
         )
+
+    def _next_try(self, visit: Visit, turn: model.Turn) -> int:
+        """Return when a text is tried again whose worker died; 0 for at once, as after a bug: no worker died."""
+        pause = retry_policy.pause_after_death(turn.tries, lease_seconds=self._lease_seconds)
+        return visit.now_ms() + int(pause.total_seconds() * 1000) if pause and turn.error is None else 0
 
     def _failed_before(self, visit: Visit, turn: model.Turn) -> bool:
         """Return whether a bug ended the last visit with this reply, of the oldest text, in hand."""

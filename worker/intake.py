@@ -175,6 +175,9 @@ class Intake:
 
     def _admit(self, visit: Visit, batch: Batch, entry: Waiting, text: InboundSms, turn: model.Turn) -> bool:
         """Settle a text that gets no reply, or add it to the batch; False if it must wait its turn."""
+        if turn.due > visit.now_ms():
+            batch.due_ms = None if batch.turns else turn.due
+            return False
         keyword = self._keyword(visit, text)
         rule = RULES[keyword]
         verdict = self._judge(visit, text, turn, keyword)

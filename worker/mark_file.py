@@ -43,6 +43,9 @@ LAYOUT: Final = 1
 MODE: Final = 0o600
 #: A file of an earlier boot proves nothing; its folder is deleted after this time.
 OLD_BOOT_SECONDS: Final = 86_400.0
+#: A file gets its name once its process has locked it. One that has none after this is of a process that died.
+NAMED_SECONDS: Final = 60.0
+_UNNAMED: Final = ".new"
 #: File systems on one machine, whose locks and mapped pages the kernel of this machine keeps.
 LOCAL_FILE_SYSTEMS: Final = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "tmpfs", "overlay"})
 
@@ -105,7 +108,7 @@ class MarkFile:
         home = home_of(folder)
         size = HEADER_BYTES + slots * SLOT_BYTES
         name = home / f"{host.token(16)}.mark"
-        unnamed = name.with_suffix(".new")
+        unnamed = name.with_suffix(_UNNAMED)
         try:
             self._descriptor = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
             # allocated now: a store into a page that a full disk cannot hold would end the process
@@ -161,6 +164,18 @@ def home_of(folder: Path) -> Path:
     return home
 
 
+def files_in(folder: Path) -> list[Path]:
+    """Return the files of marks: not one that its process has only just created, and has not locked yet."""
+    return [path for path in sorted(folder.iterdir()) if path.suffix != _UNNAMED or _age_seconds(path) > NAMED_SECONDS]
+
+
+def _age_seconds(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return 0.0  # it is gone, or has its name now
+
+
 @contextmanager
 def of_the_dead(path: Path) -> Iterator[tuple[Slot, ...] | None]:
     """Yield the used slots of a file whose owner is dead, and hold its lock; None if it is alive.
@@ -189,7 +204,7 @@ def of_the_dead(path: Path) -> Iterator[tuple[Slot, ...] | None]:
 def forget_earlier_boots(folder: Path, boot: str) -> None:
     """Delete the folders of earlier boots: what they hold proves nothing any more."""
     for old in folder.iterdir():
-        if old.name != boot and old.is_dir() and time.time() - old.stat().st_mtime > OLD_BOOT_SECONDS:
+        if old.name != boot and old.is_dir() and _age_seconds(old) > OLD_BOOT_SECONDS:
             shutil.rmtree(old, ignore_errors=True)
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from inbox.payloads import Who
 from runtime.host import REAL, Host
-from worker.mark_file import MarkFile, MarksUnusable, Slot, State
+from worker.mark_file import MarkFile, MarksUnusable, Slot, State, forget_earlier_boots
 
 
 class Mark:
@@ -127,6 +127,7 @@ class Marks:
                 return
             try:
                 self._file = MarkFile(self._folder, self._slots, self._host)
+                forget_earlier_boots(self._folder, boot=self._file.name.parent.name)
             except MarksUnusable as exc:
                 self._unusable(str(exc))
                 return

@@ -32,7 +32,18 @@ AWAY: Final = counter(
 SET_ASIDE: Final = counter(
     "dadacat_set_aside",
     "Items that could not be handled, so that the others went on.",
-    kind=("row", "person", "message", "report", "memory", "step", "text"),
+    kind=(
+        "row",
+        "person",
+        "message",
+        "report",
+        "memory",
+        "step",
+        "text",
+        "cost",
+        "mark",
+        "wake-up",
+    ),
 )
 TURNS: Final = counter(
     "dadacat_turns",
@@ -59,6 +70,7 @@ REPAIRED: Final = counter(
     "Rows and texts that the reconciler queued again.",
     kind=(
         "unfinished", "settled", "held", "missed", "missed late", "proven unsent", "sent again", "not sent again",
+        "resent", "sent twice",
     ),
 )  # fmt: skip
 VISITS: Final = counter(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from runtime.secrets import Keys
 from runtime.settings import Settings, environment
 from worker.build.cat import check_cat
+from worker.slow_start import SlowStart
 
 if TYPE_CHECKING:
     from worker.build.worker import Worker
@@ -57,6 +58,17 @@ def worker() -> Worker:
     """Return this process's worker, built at the first call. Raises `SettingsError`."""
     with _building:
         return _built()
+
+
+@cache
+def slow_start() -> SlowStart:
+    """Return what keeps this process from serving many people at once in its first seconds."""
+    return SlowStart(settings().worker.concurrency)
+
+
+def built() -> Worker | None:
+    """Return this process's worker, if it was built."""
+    return _built() if _built.cache_info().currsize else None
 
 
 def rebuild() -> None:

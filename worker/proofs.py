@@ -27,7 +27,7 @@ from runtime.errors import Away
 from runtime.isolation import BadItem, isolated
 from worker import telemetry
 from worker.delivery_failures import text_of
-from worker.mark_file import Slot, State, of_the_dead
+from worker.mark_file import Slot, State, files_in, of_the_dead
 from worker.marks import Marks
 
 #: How often a process looks for neighbours that died. To try a file's lock costs some microseconds.
@@ -56,7 +56,7 @@ class Proofs:
             if self._settled(slot, dead=False):
                 self._marks.was_settled(slot)
         folder = self._marks.folder
-        for path in sorted(folder.iterdir()) if folder is not None else ():
+        for path in files_in(folder) if folder is not None else ():
             # a file that cannot be read keeps no other from being settled; the next look tries it again
             with isolated("mark", path.name, self._note, outside=(Away,)):
                 self._bury(path)

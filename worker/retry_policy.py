@@ -21,16 +21,22 @@ LONGEST_PAUSE: Final = timedelta(minutes=5)
 #: A longer `Retry-After` is cut to this: the cause may be repaired sooner.
 LONGEST_RETRY_AFTER: Final = timedelta(minutes=15)
 
+#: A blocking read of Redis lasts for at most this long: half of what a silent Redis is given (`inbox.connection`).
+LONGEST_BLOCK_SECONDS: Final = 5.0
 #: The person is visited again after this if the store or the carrier is away.
 AWAY_PAUSE: Final = timedelta(seconds=5)
+#: After the first death of a worker a text is tried again at once, and after the second when the lease has expired.
+#: Then it waits for so many leases: with a lease of 20 s for 1, 3, 9 and 27 minutes. So a text that kills its worker
+#: takes few of them down, and workers that die of something else for half an hour cost no reply.
+LEASES_AFTER_DEATH: Final[Mapping[int, int]] = {3: 3, 4: 9, 5: 27, 6: 81}
 #: A person is visited again after this for a text whose row cannot be read, if no other text waits.
 SET_ASIDE_PAUSE: Final = timedelta(minutes=5)
 #: How often the journal is asked to store an outcome: losing one costs more than a longer visit.
 BIND_TRIES: Final = 4
 BIND_PAUSE_SECONDS: Final = 0.5
-#: How often a visit that ends tries to tell Redis so: a visit that does not say how it ended counts as dead. With the
-#: longest visit (60 s) and a reply it ends before a task must (`worker.config.TASK_TIME_LIMIT_SECONDS`).
-RELEASE_TRIES: Final = 60
+#: For how long a visit that ends tries to tell Redis so: a visit that does not say how it ended counts as dead. With
+#: the longest visit (60 s) and a reply it ends before a task must (`worker.config.TASK_TIME_LIMIT_SECONDS`).
+RELEASE_SECONDS: Final = 50.0
 RELEASE_PAUSE_SECONDS: Final = 1.0
 
 
@@ -88,6 +94,11 @@ NEXT_DAY: Final = timedelta(hours=24)
 def rule_of(refusal: NotCreated) -> Rule:
     """Return the rule of a refusal."""
     return RULES[refusal.verdict.error_class]
+
+
+def pause_after_death(deaths: int, *, lease_seconds: float) -> timedelta:
+    """Return how long a text waits after so many workers died with it in hand."""
+    return timedelta(seconds=LEASES_AFTER_DEATH.get(deaths, 0) * lease_seconds)
 
 
 def pause_after(refusal: NotCreated, *, tries: int, rng: random.Random) -> timedelta:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -69,7 +69,7 @@ def _worker() -> Iterator[Worker]:
 @shared_task(name=payloads.ANSWER_TASK)
 def answer(who: str) -> None:
     """Answer this person's waiting texts. `who` is the hash of the user id."""
-    with _worker() as worker:
+    with _worker() as worker, process.slow_start().place():
         worker.visits.serve(Who(who))
 
 
@@ -109,11 +109,11 @@ def sweep() -> None:
     with _worker() as worker:
         swept = worker.reconciler.sweep()
         if swept.emptied:
-            with isolated("step", "reconcile", worker.reconciler.set_aside):
-                _reconcile(worker)
+            reconcile.delay()
         with isolated("step", "figures", worker.reconciler.set_aside):
             worker.count_journal()
         worker.circuit.tidy()
+        worker.inbox.people.forget_idle()
         worker.receipts.drain()
 
 
@@ -122,26 +122,38 @@ def sweep() -> None:
 def reconcile() -> None:
     """Resume what the journal shows as unfinished, and find messages that only the carrier knows of."""
     with _worker() as worker:
-        _reconcile(worker)
+        report = worker.reconciler.reconcile_alone(worker.leases)
+        if report is not None:
+            log.info("reconciled", **asdict(report))
 
 
-def _reconcile(worker: Worker) -> None:
-    report = worker.reconciler.reconcile_alone(worker.leases)
-    if report is not None:
-        log.info("reconciled", **asdict(report))
+def _or_end(receiver: Callable[[], None]) -> Callable[..., None]:
+    """Let a signal's receiver end the process if it cannot work: Celery logs other exceptions and goes on."""
+
+    @wraps(receiver)
+    def ends(**_: object) -> None:
+        try:
+            receiver()
+        except (Away, SettingsError) as exc:
+            raise SystemExit(f"this {_role()} cannot work: {exc}") from exc
+
+    return ends
+
+
+def _role() -> str:
+    return next((name for name in ("beat", "flower") if name in sys.argv), "worker")
 
 
 @setup_logging.connect
-def _log_in_our_form(**_: object) -> None:
+@_or_end
+def _log_in_our_form() -> None:
     _observed()
 
 
 @cache
 def _observed() -> None:
     """Start the logs, and what is asked for beside them, once in a process."""
-    chosen = process.settings()
-    role = next((name for name in ("beat", "flower") if name in sys.argv), "worker")
-    traced.start(role, chosen)
+    traced.start(_role(), process.settings())
 
 
 @task_prerun.connect
@@ -163,15 +175,17 @@ def _expose(role: str, pulse: Pulse) -> None:
 
 
 @beat_init.connect
-def _expose_beat(**_: object) -> None:
+@_or_end
+def _expose_beat() -> None:
     pulse = Pulse("task sent", BEAT_MISSES * process.settings().reconcile.sweep_interval_seconds)
     before_task_publish.connect(pulse.beat, weak=False)
     _expose("beat", pulse)
 
 
 @worker_init.connect
-def _build(**_: object) -> None:
-    """Check before the first task that this worker can do its work; end with a sentence if it cannot."""
+@_or_end
+def _build() -> None:
+    """Check before the first task that this worker can do its work."""
     from worker import start  # noqa: PLC0415 - Celery's beat and Flower need no store
 
     # Celery asks for the logs after this signal, and what is built here is to be traced
@@ -179,15 +193,14 @@ def _build(**_: object) -> None:
     pulse = Pulse("heartbeat", WORKER_SECONDS)
     heartbeat_sent.connect(pulse.beat, weak=False)
     _expose("worker", pulse)
-    try:
-        start.check(process.settings())
-        process.worker()
-    except (Away, SettingsError) as exc:
-        # a signal's receiver can only end the process: Celery logs any other exception and goes on
-        raise SystemExit(f"this worker cannot work: {exc}") from exc
+    start.check(process.settings())
+    worker = process.worker()
     if process.settings().worker.pool == "prefork":
         # the parent checks, then forks. Its connections are closed by the parent, not by each of its children
         process.rebuild()
+    else:
+        # before the first task: a worker that dies while it loads has no text in hand
+        worker.warm_up()
 
 
 @worker_process_init.connect
@@ -200,13 +213,14 @@ def _build_anew(**_: object) -> None:
 @worker_ready.connect
 def _look_around(**_: object) -> None:
     """Look at once for work that the last worker left unfinished."""
-    reconcile.delay()
-    count.delay()
     if process.settings().worker.pool != "prefork":
         watch(lambda: process.worker().look(), _telemetry)
     # Celery's own answer to this signal is a restart
     reload_on_hangup(process.keys())
     _note_ready()
+    # last: if Redis goes away now, the next sweep and beat find the work
+    reconcile.delay()
+    count.delay()
 
 
 @worker_shutting_down.connect
@@ -217,7 +231,9 @@ def _stop(**_: object) -> None:
 @worker_process_shutdown.connect
 @worker_shutdown.connect
 def _leave_no_marks(**_: object) -> None:
-    process.worker().leave_no_marks()
+    built = process.built()
+    if built is not None:
+        built.leave_no_marks()
     traced.end()
 
 

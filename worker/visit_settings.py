@@ -17,6 +17,8 @@ class VisitSettings:
     #: How long a person must have been quiet before the cat answers, and the longest wait for that.
     quiet_window_seconds: float
     quiet_limit_seconds: float
+    #: How long a lease lasts; a text whose worker died waits for a multiple of it.
+    lease_seconds: float
     #: An older text is not answered.
     max_age_seconds: float
     #: How much of a conversation a model is shown.

@@ -192,9 +192,9 @@ class Visits:
             )
             if left_ms <= 0 or self._stopping():
                 break
-            if not texts.wait_for_more(visit.lease, waiting[-1].entry_id, seconds=left_ms / 1000):
-                break
-            waiting = texts.waiting(visit.lease, limit=READ_AHEAD + 1)
+            seconds = min(left_ms / 1000, retry_policy.LONGEST_BLOCK_SECONDS)
+            if texts.wait_for_more(visit.lease, waiting[-1].entry_id, seconds=seconds):
+                waiting = texts.waiting(visit.lease, limit=READ_AHEAD + 1)
         return waiting
 
     def _remove(self, visit: Visit, entries: Sequence[str]) -> None:
@@ -209,14 +209,16 @@ class Visits:
     def _release(self, visit: Visit, due_ms: int, why: str, *, failed: bool = False) -> None:
         """Release the lease until `due_ms`, with retries: a visit that does not release counts as dead."""
         self._telemetry.emit(telemetry.parked(visit.lease.who, why))
-        for _ in range(retry_policy.RELEASE_TRIES - 1):
+        until = self._host.monotonic() + retry_policy.RELEASE_SECONDS
+        while True:
             try:
                 self._inbox.leases.release_until(visit.lease, due_ms=due_ms, failed=failed)
             except InboxAway:
+                if self._host.monotonic() >= until:
+                    raise
                 self._host.sleep(retry_policy.RELEASE_PAUSE_SECONDS)
             else:
                 return
-        self._inbox.leases.release_until(visit.lease, due_ms=due_ms, failed=failed)
 
     def _note_error(self, visit: Visit) -> None:
         """Keep the traceback with the turns in hand, for the reader of their dead letter."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextvars import copy_context
 from dataclasses import replace
@@ -29,7 +29,7 @@ SPARE_CALLS: Final = 16
 class GuardedEngine:
     """One engine, with the facts of its model. Each failure is raised as `EngineFailed`."""
 
-    def __init__(self, engine: Engine, known: Model, calls: ThreadPoolExecutor, who: Persona | None = None) -> None:
+    def __init__(self, engine: Engine, known: Model, calls: Executor, who: Persona | None = None) -> None:
         self._engine = engine
         self._calls = calls
         self._known = known

@@ -63,7 +63,8 @@ _TURNED: Final = {
 }
 #: A statement whose subject `i` was left out, such as `found a button`.
 _DROPPED: Final = re.compile(
-    r"^(?:found|saw|made(?! of| from)|got|lost|bought|went|ate|met|heard|slept|watched|cooked|baked|painted|walked|drove|spent|had|"
+    r"^(?:found|saw|made(?! of| from)|got|"
+    r"lost|bought|went|ate|met|heard|slept|watched|cooked|baked|painted|walked|drove|spent|had|"
     r"took|watching|thinking|waiting|sitting|eating|cooking|listening|working|trying|looking|going|reading|hiding|"
     r"drinking)\s\S"
 )

@@ -238,7 +238,8 @@ class Worker(Process):
             limiter=Limiter(RedisLimits(client) if rates.texts_per_minute else None, rates),
             leases=self._keeper,
             settings=VisitSettings(
-                policy=terms.policy, quiet_window_seconds=0.5, quiet_limit_seconds=3, max_age_seconds=MAX_AGE_SECONDS,
+                policy=terms.policy, quiet_window_seconds=0.5, quiet_limit_seconds=3,
+                lease_seconds=LEASE.total_seconds(), max_age_seconds=MAX_AGE_SECONDS,
                 memory=recall.Terms(tokens=2000, age=timedelta(hours=72)), own_numbers=frozenset({OUR_NUMBER}),
             ),
             worker=self.name,

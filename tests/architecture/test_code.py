@@ -16,9 +16,9 @@ from click.testing import CliRunner
 from prometheus_client import REGISTRY
 
 from dadacat.cli import main
-from dadacat.reference import commands_markdown
 from inbox import payloads
-from operations import reference
+from operations import settings_page
+from scripts.pages import commands, tables
 from tests.conftest import ROOT
 from worker.app import app
 from worker.config import TASK_TIME_LIMIT_SECONDS, celery_settings
@@ -34,25 +34,23 @@ TRACKED = [
 def test_the_settings_reference_is_the_code() -> None:
     page = (ROOT / "docs/reference/settings.md").read_text()
 
-    assert page == reference.settings_markdown(), "run: dadacat settings --markdown > docs/reference/settings.md"
+    assert page == settings_page.markdown(), "run: dadacat settings --markdown > docs/reference/settings.md"
 
 
 def test_the_tables_reference_is_the_code() -> None:
     page = (ROOT / "docs/reference/tables.md").read_text()
 
-    assert page == reference.tables_markdown(), (
-        "run: .venv/bin/python -m operations.reference > docs/reference/tables.md"
-    )
+    assert page == tables.markdown(), "run: .venv/bin/python -m scripts.pages"
 
 
 def test_the_metrics_reference_is_the_code() -> None:
     page = (ROOT / "docs/reference/metrics.md").read_text()
 
     # in a process of its own: tests of this one may have declared further metrics
-    command = [sys.executable, "-m", "operations.reference", "metrics"]
+    command = [sys.executable, "-c", "from scripts.pages import metrics; print(metrics.markdown(), end='')"]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
-    assert page == said, "run: .venv/bin/python -m operations.reference metrics > docs/reference/metrics.md"
+    assert page == said, "run: .venv/bin/python -m scripts.pages"
 
 
 def test_flower_exports_no_metric_of_ours() -> None:
@@ -164,7 +162,7 @@ def test_every_command_explains_itself(command: str) -> None:
 def test_the_commands_reference_is_the_code() -> None:
     page = (ROOT / "docs/reference/commands.md").read_text()
 
-    assert page == commands_markdown(), "run: python -m dadacat.reference > docs/reference/commands.md"
+    assert page == commands.markdown(), "run: .venv/bin/python -m scripts.pages"
 
 
 def test_every_address_is_documented() -> None:

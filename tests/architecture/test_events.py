@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from operations import events
+from scripts.pages import events
 from tests.conftest import ROOT
 
 
 def test_the_events_reference_is_the_code() -> None:
-    assert (ROOT / "docs/reference/events.md").read_text() == events.events_markdown()
+    assert (ROOT / "docs/reference/events.md").read_text() == events.markdown()
 
 
 @pytest.mark.parametrize("call", ['log.info(f"sent {body}")', 'log.error("an event that no page describes")'])

@@ -6,6 +6,9 @@ For a long day run `dadacat chaos --minutes 60`.
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ import pytest
 from chaos import points, runner
 from chaos.plan import Plan
 from chaos.tree import ChaosFailed
+from tests.conftest import wait_until
 
 pytestmark = pytest.mark.road
 
@@ -64,3 +68,27 @@ def test_a_day_of_kills_in_rounds_forgets_what_was_audited_and_holds_only_what_h
 def test_a_row_that_does_not_exist_is_told_so(tmp_path: Path) -> None:
     with pytest.raises(ChaosFailed, match="K99"):
         runner.run(Plan(seconds=0, seed=1, data=tmp_path, each_point=1, rows=["K99"]), lambda _: None)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_a_run_that_is_asked_to_stop_leaves_no_process(tmp_path: Path) -> None:
+    command = [str(Path(sys.executable).parent / "dadacat"), "chaos", "--minutes", "5", "--data", str(tmp_path)]
+    with (tmp_path / "said").open("wb") as said:
+        run = subprocess.Popen(command, stdout=said, stderr=said)
+    wait_until(lambda: (tmp_path / "run").exists() and len(processes_of(tmp_path)) > 8, what="the tree")
+
+    run.terminate()
+
+    assert run.wait(timeout=120) != 0
+    assert processes_of(tmp_path) == []
+
+
+def processes_of(data: Path) -> list[int]:
+    """Return the processes that work in this folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (process / "cwd").readlink().is_relative_to(data):
+                found.append(int(process.name))
+    return found

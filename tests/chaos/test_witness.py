@@ -17,10 +17,9 @@ from inbox.inbox import on_redis
 from journal.model import Binding, FrozenReply, Reported, new_attempt_id
 from journal.states import PartState
 from journal.store import Journal
-from sms.login import Login
 from sms.ports import OutboundSms
 from sms.twilio import TwilioSender
-from tests.builders import ANN, NOW, OUR_NUMBER, a_text, a_turn
+from tests.builders import ANN, NOW, OUR_NUMBER, a_login, a_text, a_turn
 
 
 class Tap:
@@ -200,7 +199,7 @@ def test_a_send_is_recognised_by_its_own_bytes() -> None:
         thread = threading.Thread(target=take)
         thread.start()
         sender = TwilioSender(
-            account_sid="AC1", login=Login.of("AC1", "x"), api_base_url=f"http://127.0.0.1:{server.getsockname()[1]}"
+            account_sid="AC1", login=a_login("AC1", "x"), api_base_url=f"http://127.0.0.1:{server.getsockname()[1]}"
         )
         message = OutboundSms(
             to=ANN,

@@ -15,6 +15,7 @@ from inbox.inbox import on_redis
 from inbox.payloads import Who
 from inbox.ports import Inbox, Lease
 from inbox.reports import RedisReports
+from inbox.times import IDENTITY_KEPT, milliseconds
 from tests.builders import ANN, BEN, WAKE_AGAIN, a_text
 from tests.conftest import wait_until
 
@@ -115,6 +116,27 @@ def test_an_inbox_is_not_closed_over_a_waiting_text(inbox: Inbox) -> None:
     next_visit = inbox.leases.take(ANN_)
     assert next_visit is not None
     assert not next_visit.after_death, "a visit that was closed did not fail"
+
+
+def test_a_number_is_not_kept_when_its_person_has_not_texted_for_a_week(inbox: Inbox, server: redis.Redis) -> None:
+    carl = "+15551230003"
+    people = {user: payloads.who(user, b"memory") for user in (ANN, BEN, carl)}
+    week = milliseconds(IDENTITY_KEPT)
+    for user in people:
+        inbox.texts.accept(a_text(sender=user))
+    lease = inbox.leases.take(people[ANN])
+    assert lease is not None
+    inbox.texts.remove(lease, [entry.entry_id for entry in inbox.texts.waiting(lease, limit=9)])
+    assert inbox.leases.close(lease)
+    # Ben's last visit is as long ago, but another text waits; Carl was never served
+    server.zadd(keys.SERVED, {people[BEN]: inbox.clock.now_ms() - week - 1})
+
+    inbox.people.forget_idle()
+    assert [user for user, who in people.items() if inbox.people.user_id(who)] == [ANN, BEN, carl]
+
+    server.zincrby(keys.SERVED, -week - 1, people[ANN])
+    inbox.people.forget_idle()
+    assert [user for user, who in people.items() if inbox.people.user_id(who)] == [BEN, carl]
 
 
 def test_a_text_that_arrives_while_a_worker_waits_ends_the_wait(inbox: Inbox) -> None:

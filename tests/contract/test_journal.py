@@ -9,8 +9,10 @@ from uuid import uuid4
 import boto3
 import pytest
 
+from conversation import schema
 from conversation.entries import arrived
 from conversation.errors import Fenced, IllegalMove
+from conversation.memory_table import MemoryTables
 from conversation.models import Conversation, Memory, Message, Role
 from conversation.storage import DynamoDBStorage
 from conversation.table import PUT_BATCH as BATCH
@@ -849,6 +851,9 @@ def test_talk_is_read_newest_first_and_told_in_order(store: Journal) -> None:
         "text 1", "reply 1", "text 2", "reply 2", "text 3", "reply 3",
     ]  # fmt: skip
     assert [entry.content for entry in newest] == ["reply 2", "text 3", "reply 3"]
+    latest = store.transcript.newest(ANN, 3)
+    assert [entry.content for entry in latest] == ["reply 3", "text 4", "reply 4"]
+    assert [entry.content for entry in store.transcript.newest(ANN, 100)][::9] == ["text 0", "reply 4"]
 
 
 def test_costs_are_those_of_replies_messages_and_memories(store: Journal) -> None:
@@ -1028,6 +1033,27 @@ def test_who_is_born_again_is_known_by_it(store: Journal) -> None:
     turn = store.turns.file(a_turn(), now=NOW).turn
     store.turns.persist(FrozenReply(conversation=again, turns=(turn,), parts=("a",), token="t"), now=NOW)
     assert store.conversations.open(ANN, now=NOW).returned_after_erasure
+
+
+def test_a_person_who_never_gets_a_reply_is_not_kept_for_good() -> None:
+    store = Journal.on(
+        DynamoDBStorage(tables=MemoryTables(schema.conversations(), schema.messages()), retention=timedelta(days=30))
+    )
+
+    def expires() -> object:
+        (item,) = store.archive.items()
+        return item.get("expires")
+
+    conversation = store.conversations.open(ANN, now=NOW)
+    assert expires() == int((NOW + timedelta(days=30)).timestamp())
+
+    # a STOP is kept, whatever comes after it
+    store.conversations.set_active(ANN, active=False, fence=conversation.fence, now=NOW)
+    conversation = store.conversations.open(ANN, now=NOW)
+    assert expires() is None
+
+    store.conversations.set_active(ANN, active=True, fence=conversation.fence, now=NOW + timedelta(days=1))
+    assert expires() == int((NOW + timedelta(days=31)).timestamp())
 
 
 def test_what_is_past_its_time_is_shown_to_no_one(dynamodb_url: str) -> None:

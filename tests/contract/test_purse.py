@@ -6,12 +6,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import redis
 
+from inbox import keys
 from inbox.budget import Ask, BudgetVerdict, Caps, Grant, Spent
 from inbox.payloads import Who
+from inbox.people import RedisPeople
 from inbox.quota import RedisQuota
 from tests.builders import NOW
 from tests.conftest import wait_until
@@ -84,6 +87,23 @@ def test_while_it_is_counted_a_person_in_danger_is_answered(purses: Purses) -> N
     purse.settle(first, model=0, sms=90)
     purse.add_page(stand, [], cursor=None)
     assert granted(purse, ask("SM3", who=BEN_, sms=11, last_line=11)).leave is BudgetVerdict.LAST_LINE
+
+
+def test_forgetting_a_person_leaves_none_of_the_persons_fields(server: redis.Redis, purses: Purses) -> None:
+    caps = Caps(person=100, day=100)
+    purse = counted(purses(caps, caps))
+    for who in (ANN_, BEN_):
+        granted(purse, ask("SM1", who=who, model=10))
+        granted(purse, replace(ask("SM2", who=who), urgent="danger:SM2"))
+        granted(purse, replace(ask("SM3", who=who), urgent="help"))
+        granted(purse, ask("SM4", who=who))
+
+    RedisPeople(server).forget(ANN_, "+15551230001")
+
+    names: list[Any] = [name for day in server.scan_iter(keys.spent_on("*")) for name in server.hkeys(day)]
+    fields = [name.decode() for name in names]
+    assert [field for field in fields if ANN_ in field] == []
+    assert {field for field in fields if BEN_ in field} >= {"urgent:danger:SM2:ben", "urgent:help:ben"}
 
 
 def test_a_count_goes_on_where_another_stopped(purses: Purses) -> None:

@@ -16,9 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from conversation import schema
+from conversation.dynamodb import DynamoDB
 from conversation.errors import ConditionFailed, Conflict, TableMissing
 from conversation.memory_table import MemoryTables
-from conversation.table import Append, Check, Delete, DynamoDB, IfMissing, Plus, Query, Row, Tables, Update
+from conversation.table import Append, Check, Delete, IfMissing, Plus, Query, Row, Tables, Update
 
 T = "Tables"
 KEYS = [{"user_id": user, "message_key": key} for user in ("ann", "ben") for key in ("in#1", "out#1", "out#2")]

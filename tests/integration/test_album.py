@@ -11,9 +11,9 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 
 from sms.errors import CarrierAway
-from sms.login import Login
 from sms.media import MOST_BYTES, TwilioMedia
 from sms.messages import Media
+from tests.builders import a_login
 from tests.servers import Answer, a_server, send, trickle
 
 PNG = b"\x89PNG" + b"roof" * 100
@@ -47,13 +47,13 @@ def leading_to(url: str) -> Answer:
 
 
 def fetch(home: str, url: str, seconds: float = 5) -> bytes:
-    album = TwilioMedia(login=Login.of("AC1", "token"), api_base_url=home)
+    album = TwilioMedia(login=a_login("AC1", "token"), api_base_url=home)
     return album.fetch(Media(url=url, content_type="image/png"), seconds=seconds).data
 
 
 def test_a_picture_is_fetched_with_a_login() -> None:
     with twilio(sending(PNG)) as (home, logins):
-        album = TwilioMedia(login=Login.of("AC1", "token"), api_base_url=home)
+        album = TwilioMedia(login=a_login("AC1", "token"), api_base_url=home)
         picture = album.fetch(Media(url=f"{home}/Media/ME1", content_type=""), seconds=5)
 
     assert (picture.content_type, picture.data) == ("image/png", PNG)
@@ -74,7 +74,7 @@ def test_where_the_bytes_lie_no_login_is_shown() -> None:
             return url.startswith(elsewhere)
 
     with twilio(sending(PNG)) as (elsewhere, seen), twilio(leading_to(f"{elsewhere}/bytes")) as (home, logins):
-        album = Knowing(login=Login.of("AC1", "token"), api_base_url=home)
+        album = Knowing(login=a_login("AC1", "token"), api_base_url=home)
         picture = album.fetch(Media(url=f"{home}/Media/ME1", content_type="image/png"), seconds=5)
 
     assert picture.data == PNG

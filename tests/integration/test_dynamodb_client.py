@@ -13,11 +13,14 @@ from typing import Any
 
 import pytest
 
-from conversation import table
+from conversation import dynamodb
+from conversation.dynamodb import DynamoDB
 from conversation.errors import ConditionFailed, Conflict, NotStorable, StoreAway, StoreRefuses, TableMissing
-from conversation.table import DynamoDB, Update
+from conversation.table import Update
 from runtime.settings import Settings
 
+#: botocore pauses for a random time below 2^(n-1) s before attempt n+1 in its standard mode: 1 s and 2 s at most.
+PAUSES_SECONDS = 3.0
 KEY = {"user_id": "+15551230001"}
 FOUND = (200, {"Item": {"user_id": {"S": "+15551230001"}, "fence": {"N": "3"}}})
 UPDATED = (200, {"Attributes": {"user_id": {"S": "+15551230001"}}})
@@ -111,18 +114,18 @@ def test_no_environment_and_no_profile_changes_the_attempts(
     with pytest.raises(StoreAway):
         DynamoDB(region_name="us-east-1", endpoint_url=scripted.url).get("T", KEY)
 
-    assert len(scripted.requests) == table.ATTEMPTS
+    assert len(scripted.requests) == dynamodb.ATTEMPTS
 
 
 def test_all_attempts_at_a_call_end_before_a_lease_does() -> None:
-    longest = table.ATTEMPTS * (table.CONNECT_TIMEOUT_SECONDS + table.READ_TIMEOUT_SECONDS)
+    longest = dynamodb.ATTEMPTS * (dynamodb.CONNECT_TIMEOUT_SECONDS + dynamodb.READ_TIMEOUT_SECONDS)
 
-    assert longest + table.LONGEST_PAUSES_SECONDS < Settings.load({}).visit.lease_seconds
+    assert longest + PAUSES_SECONDS < Settings.load({}).visit.lease_seconds
 
 
 def test_a_store_that_takes_no_connection_or_says_nothing_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "CONNECT_TIMEOUT_SECONDS", 0.2)
-    monkeypatch.setattr(table, "READ_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(dynamodb, "CONNECT_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(dynamodb, "READ_TIMEOUT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         started_at = time.monotonic()
 
@@ -196,7 +199,7 @@ def test_a_cancelled_transaction_says_why(
     causes = [
         {"Code": reason, "Item": {"n": {"N": "1"}}} if "Cond" in reason else {"Code": reason} for reason in reasons
     ]
-    scripted.answers += [error(400, "TransactionCanceledException", CancellationReasons=causes)] * table.ATTEMPTS
+    scripted.answers += [error(400, "TransactionCanceledException", CancellationReasons=causes)] * dynamodb.ATTEMPTS
 
     with pytest.raises(raised) as caught:
         tables.transact(RAISE, Update(table="T", key={"user_id": "+2"}, set={"fence": 1}))

@@ -17,11 +17,11 @@ import pytest
 from botocore.stub import Stubber
 
 from conversation import window
+from conversation.dynamodb import DynamoDB
 from conversation.errors import CorruptConversation, TableMissing
 from conversation.manager import ConversationManager
 from conversation.models import Message, Role
 from conversation.storage import DynamoDBStorage
-from conversation.table import DynamoDB
 from tests.builders import NOW, asked_of
 from tests.conftest import ROOT
 

@@ -17,10 +17,10 @@ from chaos.tree import free_port
 from sms import twilio
 from sms.account import Number, TwilioAccount
 from sms.errors import CarrierAway, NoAnswer, NotWritten, Refused, Unreadable
-from sms.login import Login
 from sms.messages import Media, MessageSid
 from sms.ports import Listing
 from sms.twilio import TwilioMessageList
+from tests.builders import a_login
 from tests.servers import a_server, asked_of
 
 NOW = datetime(2026, 11, 3, 12, tzinfo=UTC)
@@ -68,11 +68,11 @@ def answering(*answers: object, date: str | None = format_datetime(NOW, usegmt=T
 
 
 def the_list(url: str) -> TwilioMessageList:
-    return TwilioMessageList(account_sid="AC1", login=Login.of("AC1", "t"), api_base_url=url)
+    return TwilioMessageList(account_sid="AC1", login=a_login("AC1", "t"), api_base_url=url)
 
 
 def the_account(url: str) -> TwilioAccount:
-    return TwilioAccount(account_sid="AC1", login=Login.of("AC1", "t"), api_base_url=url)
+    return TwilioAccount(account_sid="AC1", login=a_login("AC1", "t"), api_base_url=url)
 
 
 def test_a_list_is_read_to_the_age_that_counts_by_twilios_clock() -> None:

@@ -23,6 +23,7 @@ from sms.http import OneAttemptClient
 from sms.login import Login
 from sms.ports import ErrorClass, NotCreated, OutboundSms, Outcome, Sent, Unknown
 from sms.twilio import TwilioSender
+from tests.builders import a_login
 
 MESSAGE = OutboundSms(
     to="+15551230001",
@@ -388,9 +389,9 @@ def test_a_kept_connection_that_breaks_under_a_request_is_unknown_and_not_tried_
 
 def test_warming_needs_a_connection_and_nothing_more() -> None:
     with a_server(answering("401 Who", b'{"code": 20003, "message": "Authenticate"}')) as (url, _):
-        TwilioSender(account_sid="AC1", login=Login.of("AC1", "wrong"), api_base_url=url).warm()
+        TwilioSender(account_sid="AC1", login=a_login("AC1", "wrong"), api_base_url=url).warm()
 
-    away = TwilioSender(account_sid="AC1", login=Login.of("AC1", "t"), api_base_url=f"http://127.0.0.1:{free_port()}")
+    away = TwilioSender(account_sid="AC1", login=a_login("AC1", "t"), api_base_url=f"http://127.0.0.1:{free_port()}")
     with pytest.raises(CarrierAway):
         away.warm()
 

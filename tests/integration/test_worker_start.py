@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -113,6 +114,17 @@ def test_a_process_whose_redis_login_is_refused_ends_with_a_sentence(redis_url: 
     assert ended.returncode != 0
     assert "Redis refuses the user in REDIS_URL: WRONGPASS" in ended.stderr
     assert "sekret" not in ended.stderr + ended.stdout
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("role", ["beat", pytest.param("worker", marks=LONG)])
+def test_a_process_whose_metrics_port_is_taken_ends_with_a_sentence(redis_url: str, role: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = run(role, settings(redis_url, "http://127.0.0.1:1", METRICS_PORT=str(port)))
+
+    assert ended.returncode != 0
+    assert f"this {role} cannot work: METRICS_PORT {port}: Address already in use" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

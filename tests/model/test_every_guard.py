@@ -111,6 +111,7 @@ UNNOTICED_IN_SCRIPTS = table(
             "count: if counter and counter ~= ARGV[3] and now < tonumber(till)",
             "drop_identity: if redis.call('EXISTS', KEYS[1]) == 1",
             "due: if redis.call('EXISTS', ARGV[3] .. who) == 1",
+            "forget_idle: if redis.call('EXISTS', ARGV[3] .. who) == 0",
             "leave: if redis.call('GET', KEYS[1]) ~= ARGV[1]",
             "limit: if tokens < 1 and empty == 0",
             "pace: if wait > tonumber(ARGV[3])",

@@ -277,8 +277,9 @@ class World:
         limits = RedisLimits(client) if self._is_limited else None
         own_inbox = inbox_on(client)
         settings = VisitSettings(
-            policy=self.policy, quiet_window_seconds=0.5, quiet_limit_seconds=3, max_age_seconds=21600,
-            memory=recall.Terms(tokens=2000, age=timedelta(hours=72)), own_numbers=frozenset({OUR_NUMBER}),
+            policy=self.policy, quiet_window_seconds=0.5, quiet_limit_seconds=3,
+            lease_seconds=LEASE.total_seconds(), max_age_seconds=21600, own_numbers=frozenset({OUR_NUMBER}),
+            memory=recall.Terms(tokens=2000, age=timedelta(hours=72)),
         )  # fmt: skip
         visits = compose_visits(
             inbox=own_inbox,

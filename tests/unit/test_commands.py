@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 
 from chaos.tree import free_base, free_port
 from dadacat.cli import main
-from dadacat.reference import commands_markdown
 from local.plan import UpOptions, make_plan
+from scripts.pages import commands
 
 # importing a library inside a command may warn
 pytestmark = pytest.mark.filterwarnings("ignore::ImportWarning")
@@ -246,7 +246,7 @@ def test_help_is_a_command_and_the_version_has_a_short_option() -> None:
 
 
 def test_the_reference_names_the_exit_codes() -> None:
-    page = commands_markdown()
+    page = commands.markdown()
 
     assert "| 3 | what the command names is not there" in page
     assert json.dumps("--data") not in page

@@ -26,6 +26,7 @@ from conversation import (
     Role,
     errors,
     limits,
+    storage,
     window,
 )
 from conversation.entries import Entry
@@ -209,3 +210,9 @@ def test_the_package_imports_what_it_needs_and_no_more() -> None:
     }
     foreign = {"celery", "kombu", "redis", "twilio", "pydantic", "starlette", "openai", "httpx", "click", "structlog"}
     assert {name.partition(".")[0] for name in loaded} & foreign == set()
+
+
+def test_the_storage_names_every_attribute_of_an_item() -> None:
+    fields = [field for field in dataclasses.fields(Conversation) if field.compare]
+
+    assert {field.metadata.get("stored", field.name) for field in fields} <= set(str(storage.__doc__).split())

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.settings import PUBLISHED_TOKEN, TWILIO_API, Settings, SettingsError
+from runtime.settings import Settings, SettingsError
+from runtime.settings.sections import PUBLISHED_TOKEN, TWILIO_API
 from simulator import wiring
 from worker.build import flower
 

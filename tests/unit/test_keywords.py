@@ -18,7 +18,7 @@ from tests.room import Room
         *((text, Keyword.START) for text in ("START!", "un-stop")),
         *((text, Keyword.HELP) for text in ("HELP", "help?", "Info.", "Hilfe.")),
         *((text, Keyword.RESET) for text in ("reset!", "Reset.", "clear?", "RESTART", "vergiss alles", "Vergiss alles!", "oublie tout.", "olvida todo")),
-        *((text, None) for text in ("stop it, silly", "stop that", "don't stop", "please stop the rain", "the end", "i quit smoking", "cancel the party", "opt out of what", "clear sky", "start here", "help me", "help!", "HILFE!!", "", "?!", "stops", "reset the clock", "no stop")),
+        *((text, None) for text in ("stop it, silly", "stop that", "don't stop", "please stop the rain", "the end", "i quit smoking", "cancel the party", "opt out of what", "clear sky", "start here", "help me", "help!", "HILFE!!", "", "?!", "stops", "reset the clock", "no stop", "help" + "!" * 4000 + "x")),
     ],
 )  # fmt: skip
 def test_a_keyword_is_a_whole_text_in_any_dress(text: str, keyword: Keyword | None) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NoReturn
@@ -270,6 +272,32 @@ def test_a_report_that_contradicts_a_proof_is_an_alarm_and_ends_the_belief_in_ma
     die_before_the_first_byte(room, folder)
     look(room, folder)
     assert states(room, other) == [PartState.SENDING], "its mark is not believed: it may have been sent"
+
+
+def test_a_file_that_its_process_is_about_to_lock_is_left_alone(folder: Path) -> None:
+    own = home_of(folder)
+    fresh, old = own / "fresh.new", own / "old.new"
+    for path in (fresh, old):
+        path.touch(mode=MODE)
+    os.utime(old, (time.time() - 61, time.time() - 61))
+
+    look(Room(), folder)
+
+    assert (fresh.exists(), old.exists()) == (True, False)
+
+
+def test_the_marks_of_earlier_boots_are_deleted(folder: Path) -> None:
+    earlier, late = folder / "11111111-earlier", folder / "22222222-late"
+    for boot in (earlier, late):
+        boot.mkdir(parents=True)
+        (boot / "a.mark").touch()
+    os.utime(earlier, (time.time() - 90_000, time.time() - 90_000))
+
+    marks = Marks(folder, slots=1)
+    marks.open()
+    marks.close()
+
+    assert (earlier.exists(), late.exists()) == (False, True)
 
 
 def test_a_lease_that_is_lost_is_not_given_back() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -35,6 +36,17 @@ def test_texts_are_counted_by_the_hour_in_which_they_came() -> None:
         "2026-11-22T12:00+00:00": {"ANSWERED": 2},
         "2026-11-22T14:00+00:00": {"ANSWERED": 1},
     }
+
+
+def test_a_year_of_hours_is_counted_in_a_moment() -> None:
+    hours = range(365 * 24)
+
+    started_at = time.process_time()
+    texts = counted(*hours)
+
+    # each hour was once looked for among all: minutes
+    assert time.process_time() - started_at < 5
+    assert len(texts) == len(hours)
 
 
 def test_a_chart_has_a_bar_for_each_hour_and_of_a_long_time_for_each_day(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any, cast
 
 import pytest
@@ -15,7 +17,7 @@ from inbox.errors import InboxAway
 from inbox.ports import Place
 from journal.model import Binding, RowName
 from journal.states import MAX_DELIVERY_TRIES, STATUS_RANK, PartState, TurnState
-from operations import reference
+from scripts.pages import tables
 from sms.errors import CarrierAway
 from sms.memory import InMemorySender
 from sms.messages import DeliveryReport, InboundSms, Media, MessageSid
@@ -30,6 +32,28 @@ from worker.receipts import Receipts
 @pytest.fixture
 def room() -> Room:
     return Room()
+
+
+def dies_of(room: Room, words: str) -> Callable[[], None]:
+    """Return what kills a worker that thinks about these words."""
+
+    def die() -> None:
+        if words in room.parrot.heard[-1].texts:
+            raise Died
+
+    return die
+
+
+def deaths_until_served(room: Room) -> list[int]:
+    """Serve every half minute until no text waits; return when workers died, in milliseconds."""
+    deaths = []
+    while room.inbox.texts.oldest_waiting_ms() is not None:
+        try:
+            room.serve()
+        except Died:
+            deaths.append(room.ms)
+        room.later(seconds=30)
+    return deaths
 
 
 def test_one_text_gets_one_reply_and_leaves_the_inbox(room: Room) -> None:
@@ -168,21 +192,63 @@ def test_while_the_store_is_away_the_text_waits(call: str, *, after: bool) -> No
         assert room.received == ["re: hello"]
 
 
-def test_a_dead_workers_try_is_counted_and_the_fifth_is_the_last(room: Room) -> None:
+def test_a_dead_workers_try_is_counted_and_the_seventh_is_the_last(room: Room) -> None:
     (text,) = room.texts("poison")
     room.texts("hello")
+    room.parrot.meanwhile = dies_of(room, "poison")
 
-    def die() -> None:
-        if "poison" in room.parrot.heard[-1].texts:
-            raise Died
-
-    room.parrot.meanwhile = die
-    for _ in range(5):
-        room.dies()
-    room.serve()
+    deaths = deaths_until_served(room)
 
     assert room.state(text) is TurnState.DEAD
     assert room.received == ["re: hello"]
+    assert len(deaths) == 7
+    pauses = [later - earlier for earlier, later in pairwise(deaths)]
+    assert pauses == sorted(pauses)
+    assert sum(pauses) > 30 * 60
+
+
+def test_workers_that_die_of_something_else_for_half_an_hour_cost_no_reply(room: Room) -> None:
+    room.texts("hello")
+    ends_ms = room.ms + 30 * 60_000
+
+    def die() -> None:
+        if room.ms < ends_ms:
+            raise Died
+
+    room.parrot.meanwhile = die
+    deaths_until_served(room)
+
+    assert room.received == ["re: hello"]
+
+
+def test_a_new_text_does_not_shorten_the_pause_of_the_text_before_it(room: Room) -> None:
+    room.texts("poison")
+    room.parrot.meanwhile = dies_of(room, "poison")
+    for _ in range(3):
+        room.dies()
+    room.serve()
+    tries = len(room.parrot.heard)
+
+    room.texts("hello")
+    room.serve()
+
+    assert (len(room.parrot.heard), room.received) == (tries, [])
+
+
+def test_a_person_whose_text_waits_after_deaths_is_opted_out_at_once(room: Room) -> None:
+    (text,) = room.texts("poison")
+    room.parrot.meanwhile = dies_of(room, "poison")
+    for _ in range(3):
+        room.dies()
+    room.serve()
+
+    room.texts("STOP")
+    room.serve()
+    room.later(seconds=3600)
+    room.serve()
+
+    assert room.received == []
+    assert room.state(text) is TurnState.SILENT
 
 
 def test_a_bug_does_not_keep_the_person_waiting_for_a_lease(room: Room) -> None:
@@ -420,18 +486,27 @@ def test_a_text_that_came_back_says_so_before_it_is_answered_behind_its_successo
     assert [turn.restored_at is not None for turn in turns if turn is not None] == [True, False]
 
 
+def test_a_text_that_comes_back_keeps_twilios_verdict(room: Room) -> None:
+    """Twilio answered a custom word, which only its verdict tells from any other text."""
+    told = a_text("tell me more", opt_out_type="HELP")
+    room.inbox.texts.accept(told)
+    room.dies(journal=Dying(room.store, "turns.settle", after=False))
+    room.redis.flushall()
+
+    room.later(seconds=61)
+    room.reconciler.reconcile()
+    room.serve()
+
+    assert room.state(told) is TurnState.SILENT
+    assert room.received == []
+
+
 def test_a_poisonous_text_does_not_take_its_neighbours_with_it() -> None:
     room = Room(policy="coalesce")
     poison, innocent = room.texts("poison", "hello")
 
-    def die() -> None:
-        if "poison" in room.parrot.heard[-1].texts:
-            raise Died
-
-    room.parrot.meanwhile = die
-    for _ in range(5):
-        room.dies()
-    room.serve()
+    room.parrot.meanwhile = dies_of(room, "poison")
+    deaths_until_served(room)
 
     assert (room.state(poison), room.state(innocent)) == (TurnState.DEAD, TurnState.ANSWERED)
     assert room.received == ["re: hello"]
@@ -1242,7 +1317,7 @@ def test_every_attribute_that_is_stored_is_in_the_reference(room: Room) -> None:
     room.later(seconds=600)
     room.serve()
 
-    _, items, every_row, turns, parts, *_ = reference.tables_markdown().split("\n## ")
+    _, items, every_row, turns, parts, *_ = tables.markdown().split("\n## ")
     dated = {f"{name.lower()}_at" for name in (*PartState, *STATUS_RANK)}
     of_a_row = {"in": every_row + turns, "out": every_row + parts}
     stored = [(name, items) for item in room.store.archive.items() for name in item]

@@ -10,7 +10,8 @@ from inbox.ports import Inbox
 from inbox.quota import RedisQuota
 from journal.ports import Journal
 from runtime.money import MICRO
-from runtime.settings import BudgetsSettings, Settings
+from runtime.settings import Settings
+from runtime.settings.sections import BudgetsSettings
 from worker import metrics
 from worker.budget import Budget
 from worker.build.prices import price_tables

@@ -56,7 +56,7 @@ def build_cat(chosen: Settings) -> Cat:
         catalogue=known,
         # a conversation whose engine waited for another's call would lose its time to it
         calls=chosen.worker.concurrency + SPARE_CALLS,
-        # the model is loaded with the first text: behind the fork of a process pool, and never by a webhook
+        # `warm_up` or the first text loads the model: behind the fork of a process pool, and never a webhook
         watch=Watch(vectors.hear),
     )
 

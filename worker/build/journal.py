@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
+from conversation.dynamodb import DynamoDB
 from conversation.storage import DynamoDBStorage
-from conversation.table import DynamoDB
 from journal.store import Journal
 from runtime.settings import Settings
 

@@ -31,6 +31,7 @@ def visit_settings(chosen: Settings) -> VisitSettings:
         policy=chosen.visit.double_text_policy,
         quiet_window_seconds=chosen.visit.quiet_window_seconds,
         quiet_limit_seconds=chosen.visit.quiet_limit_seconds,
+        lease_seconds=chosen.visit.lease_seconds,
         max_age_seconds=chosen.visit.max_age_seconds,
         own_numbers=frozenset(chosen.twilio.numbers),
         memory=memory_terms(chosen),
@@ -66,7 +67,7 @@ def compose_visits(  # noqa: PLR0913 - all that a visit consists of
     host: Host = REAL,
 ) -> Visits:
     """Return visits, put together from their parts."""
-    filing = Filing(journal, worker=worker, telemetry=telemetry)
+    filing = Filing(journal, worker=worker, lease_seconds=settings.lease_seconds, telemetry=telemetry)
     intake = Intake(journal, filing, delivery, limiter, settings, cat.watch, mark=mark, telemetry=telemetry)
     responder = Responder(journal, inbox.agenda, intake, cat, budget, settings, media=media, telemetry=telemetry)
     return Visits(

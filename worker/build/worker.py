@@ -29,6 +29,8 @@ class Worker:
     receipts: Receipts
     reconciler: Reconciler
     leases: LeaseKeeper
+    #: Loads what the first visit needs. Not before a fork: the model that hears danger does not outlive one.
+    warm_up: Callable[[], None]
     #: Settles what dead neighbours left in doubt.
     look: Callable[[], None]
     #: Deletes the file of marks, at the end of this process.
@@ -77,6 +79,7 @@ def worker(chosen: Settings, keys: Keys, stopping: Callable[[], bool]) -> Worker
         receipts=delivery.receipts(chosen, client, inbox_, journal, telemetry),
         reconciler=reconcile.build_reconciler(chosen, client, inbox_, journal, login),
         leases=keeper,
+        warm_up=cat_.warm_up,
         look=leases.look(inbox_, journal, marks_, telemetry),
         leave_no_marks=marks_.close,
         memories=Memories(
