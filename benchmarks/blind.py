@@ -2,12 +2,13 @@
 
     .venv/bin/python -m benchmarks.blind mix OTHER_CHECKOUT FOLDER
     .venv/bin/python -m benchmarks.blind unmix FOLDER
+    .venv/bin/python -m benchmarks.blind count
 
-`mix` lets this checkout and the other one answer `tests/data/cat/fresh.txt`, and writes `FOLDER/read.txt`, a numbered
-line for each reply with the texts before it, in random order, and `FOLDER/key.json`.
-The reader writes `FOLDER/scores.txt`, a line `number score` for each reply: 0 it has nothing to do with the text,
-1 it bats a word of it or fits its type only, 2 it responds to what was said.
-`unmix` prints the shares of each checkout.
+`mix` lets this checkout and the other one answer `tests/data/cat/strangers.txt`, and writes `FOLDER/read.txt`, a
+numbered dialogue of one of them after the other in random order, and `FOLDER/key.json`.
+The reader writes `FOLDER/verdicts.txt`, a line such as `17 1101` for each dialogue: for each reply, 1 if it responds to
+what was said and 0 if it does not. `unmix` prints the shares of each checkout by language.
+`count` prints those of the reading that `tests/data/cat/verdicts.txt` keeps.
 """
 
 from __future__ import annotations
@@ -17,39 +18,51 @@ import os
 import random
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 HERE: Final = Path(__file__).parents[1]
-FRESH: Final = HERE / "tests/data/cat/fresh.txt"
-#: Runs in either checkout: it uses only what both have.
+DATA: Final = HERE / "tests/data/cat"
+LANGUAGES: Final = {"+49": "de", "+43": "de", "+41": "de", "+33": "fr", "+32": "fr", "+34": "es", "+52": "es"}
+#: Runs in either checkout: the module of the poet and the fields of its input have moved since the first one.
 SPEAK: Final = """
-import json, sys
-from cat.engines.dada import Dada
+import dataclasses, datetime, json, sys
+try:
+    from cat.engines.dada import Dada
+except ImportError:
+    from cat.dada import Dada
 from cat.ports import Heard
+fields = {field.name for field in dataclasses.fields(Heard)}
 poet, out = Dada(), []
 for person, texts in json.load(sys.stdin):
-    history = []
+    history, frames, replies = [], [], []
     for number, text in enumerate(texts):
-        heard = Heard(history=history[-28:], texts=[text], seed=f"fresh {number} {texts[0]}", person=person)
-        words = poet.reply(heard, seconds=1).words
-        history += [{"role": "user", "content": text}, {"role": "assistant", "content": words}]
-        out.append(words)
+        photo = text == "(photo)"
+        given = {"history": history[-28:], "texts": ["" if photo else text], "seed": f"fresh {number} {texts[0]}"}
+        given |= {"person": person, "pictures": int(photo), "frames": frames}
+        given["now"] = datetime.datetime(2026, 11, 27, 16, 10, tzinfo=datetime.UTC)
+        reply = poet.reply(Heard(**{name: given[name] for name in given if name in fields}), seconds=1)
+        history += [{"role": "user", "content": text}, {"role": "assistant", "content": reply.words}]
+        frames += getattr(reply, "frames", ())
+        replies.append(reply.words)
+    out.append(replies)
 json.dump(out, sys.stdout)
 """
+
+Verdicts = Iterable[tuple[str, str, str]]
 
 
 def talks() -> list[tuple[str, list[str]]]:
     """Return each dialogue's telephone and texts."""
-    lines = [line for line in FRESH.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
-    parts = [[piece.strip() for piece in line.split("|")] for line in lines]
+    lines = (DATA / "strangers.txt").read_text(encoding="utf-8").splitlines()
+    parts = [[piece.strip() for piece in line.split(" | ")] for line in lines if line and not line.startswith("#")]
     return [(f"{country}5551230001", texts) for country, *texts in parts]
 
 
-def replies(checkout: Path) -> list[str]:
-    """Return the replies of a checkout's poet, in the order of the texts."""
+def replies(checkout: Path) -> list[list[str]]:
+    """Return the replies of a checkout's poet to each dialogue."""
     done = subprocess.run(  # noqa: S603 - our own interpreter and program
         [sys.executable, "-c", SPEAK],
         input=json.dumps(talks()),
@@ -59,47 +72,69 @@ def replies(checkout: Path) -> list[str]:
         text=True,
         check=True,
     )
-    answered: list[str] = json.loads(done.stdout)
+    answered: list[list[str]] = json.loads(done.stdout)
     return answered
 
 
 def mix(other: Path, folder: Path) -> None:
-    """Write the replies in random order, and the key."""
-    before = [
-        f"{texts[place - 1]} / {text}" if place else text for _, texts in talks() for place, text in enumerate(texts)
-    ]
-    rows = [
-        (name, text, words)
+    """Write the dialogues in random order, and the key."""
+    blocks = [
+        (name, place, texts, answers)
         for name, checkout in (("this", HERE), ("other", other))
-        for text, words in zip(before, replies(checkout), strict=True)
+        for place, ((_, texts), answers) in enumerate(zip(talks(), replies(checkout), strict=True))
     ]
-    random.Random().shuffle(rows)  # noqa: S311 - the reader must not know the order
+    random.Random().shuffle(blocks)  # noqa: S311 - the reader must not know the order
     folder.mkdir(parents=True, exist_ok=True)
-    lines = [f"{number} | {text} | {words!r}" for number, (_, text, words) in enumerate(rows)]
+    lines: list[str] = []
+    for number, (_, _, texts, answers) in enumerate(blocks):
+        lines.append(f"== {number}")
+        lines += [f"{text}  ->  {words!r}" for text, words in zip(texts, answers, strict=True)]
     (folder / "read.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    (folder / "key.json").write_text(json.dumps([name for name, _, _ in rows]))
+    (folder / "key.json").write_text(json.dumps([(name, place) for name, place, _, _ in blocks]))
 
 
 def unmix(folder: Path) -> None:
-    """Print the scores of each checkout."""
+    """Print the shares of each checkout, and the verdicts by dialogue."""
     key = json.loads((folder / "key.json").read_text())
-    scores: dict[str, Counter[int]] = {"this": Counter(), "other": Counter()}
-    for line in (folder / "scores.txt").read_text().split("\n"):
-        if line.strip():
-            number, score = map(int, line.split())
-            scores[key[number]][score] += 1
-    for name, counts in scores.items():
-        total = counts.total() or 1
-        shares = "  ".join(f"{score}: {counts[score]} ({100 * counts[score] / total:.0f} %)" for score in (0, 1, 2))
-        print(f"{name:<6} {shares}  mean {sum(score * count for score, count in counts.items()) / total:.2f}")
+    rows = [line.split() for line in (folder / "verdicts.txt").read_text().splitlines() if line.strip()]
+    found = sorted((key[int(number)][1], key[int(number)][0], verdict) for number, verdict in rows)
+    languages = [_language(person) for person, _ in talks()]
+    for place, name, verdict in found:
+        print(place, languages[place], name, verdict)
+    print_shares((languages[place], name, verdict) for place, name, verdict in found)
+
+
+def count() -> None:
+    """Print the shares of the verdicts that are kept."""
+    lines = (DATA / "verdicts.txt").read_text(encoding="utf-8").splitlines()
+    rows = [line.split() for line in lines if line and not line.startswith("#")]
+    print_shares((language, name, verdict) for _, language, name, verdict in rows)
+
+
+def print_shares(verdicts: Verdicts) -> None:
+    """Print how many replies respond, by checkout and language."""
+    given: dict[str, dict[str, str]] = defaultdict(lambda: defaultdict(str))
+    for language, name, verdict in verdicts:
+        given[name][language] += verdict
+        given[name]["all"] += verdict
+    for name, by_language in given.items():
+        shares = (f"{each} {all_.count('1')} of {len(all_)}" for each, all_ in sorted(by_language.items()))
+        yes, total = by_language["all"].count("1"), len(by_language["all"])
+        print(f"{name:<6} {', '.join(shares)}: {100 * yes / total:.0f} %")
+
+
+def _language(person: str) -> str:
+    return LANGUAGES.get(person[:3], "en")
 
 
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
     if arguments[0] == "mix":
         mix(Path(arguments[1]).resolve(), Path(arguments[2]))
-    else:
+    elif arguments[0] == "unmix":
         unmix(Path(arguments[1]))
+    else:
+        count()
 
 
 if __name__ == "__main__":

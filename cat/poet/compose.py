@@ -19,13 +19,13 @@ from enum import Enum
 from typing import Final
 
 from cat.poet import perform, replies, slots, words
-from cat.poet.kinds import is_open, is_plain
+from cat.poet.kinds import is_open, is_plain, kinds
 from cat.poet.scene import Act, Scene, answer_phrases, may_play
 from cat.poet.slots import SLOT, Filling, fresh
 
 _SENTENCE: Final = re.compile(r"(?<=[.!?]) ")
 _ECHO: Final = ("{clause", "{quote")
-_WHOLE: Final = re.compile(r"\{(?:clause\w*|quote)\}")
+_WHOLE: Final = re.compile(r"\{(?:clause|quote)\w*\}")
 #: Drafts for one reply.
 DRAFTS: Final = 30
 #: Of the replies to statements, the percentage by the writer of memory and by the writer of form and sound.
@@ -33,18 +33,17 @@ MEMORY_IN_100, FORM_IN_100 = 8, 6
 #: Of the forms, the percentage of sound poems and of cut-ups.
 SOUND_IN_100, CUT_IN_100 = 30, 30
 #: The percentage of lines that get a second sentence: a sound, a deed, a thing, a question or a memory.
-CODA_IN_100: Final = 50
+CODA_IN_100: Final = 80
 #: Of the second sentences, the percentage of questions, if one is allowed, and of memories, if there are any.
 ASK_IN_100, TOLD_IN_100 = 40, 25
-#: The second sentences, behind any line, and behind a line on a statement.
+#: The second sentences; a deed stands only behind a line about the word that was said (`toyed`).
 CODAS: Final = ("{sound}.", "{sound}.", "{deed}.")
-OPEN_CODAS: Final = ("{sound}.", "{deed}.")
 #: The percentage of lines on the subject that have the statement in front.
 ECHO_IN_100: Final = 90
 #: Of the second sentences behind a line on what was heard, the percentage that bring back an earlier noun.
 OLD_IN_100: Final = 12
-#: The percentage of short replies that bat a noun, if the whole statement could be answered.
-SHORT_IN_100: Final = 50
+#: The percentage of short replies that react to a statement; the others bat a noun of it.
+REACT_IN_100: Final = 40
 #: How much likelier a line is that takes up the subject, and one that takes up what a statement does.
 SUBJECT, ASPECT = 6, 4
 #: The percentage of running jokes in the writer of memory, and the replies before the first one.
@@ -130,16 +129,18 @@ def _draft(scene: Scene, act: Act, given: Filling, dice: random.Random, shape: S
     if (
         is_open(act.kind) or (shape is Shape.SHORT and act.kind.startswith("on_"))
     ) and scene.words.language in words.FULL:
-        other = _other_writer(scene, given, dice, shape)
+        other = _other_writer(scene, act.kind, given, dice, shape)
         if other is not None:
             return other
     return _laid_out(scene, _line(scene, act.kind, given, dice), given, dice, shape)
 
 
-def _other_writer(scene: Scene, given: Filling, dice: random.Random, shape: Shape) -> Draft | None:
+def _other_writer(scene: Scene, kind: str, given: Filling, dice: random.Random, shape: Shape) -> Draft | None:
     """Return a draft by the writer of memory or of form; None if the turn falls to the answer."""
     chance = dice.randrange(100)
-    if shape is Shape.SHORT and scene.nouns and (not scene.clause or chance < SHORT_IN_100):
+    if shape is Shape.SHORT and (kind.startswith("on_") or (scene.clause and chance < REACT_IN_100)):
+        return _line(scene, "react", given, dice)
+    if shape is Shape.SHORT and scene.nouns:
         return _line(scene, "short", given, dice)
     if shape is Shape.LINES or chance < FORM_IN_100:
         return _form(scene, given, dice, lines=shape is Shape.LINES)
@@ -164,8 +165,8 @@ def _line(
         on_aspect=line in _aspect_lines(scene),
         echoes=line.startswith(_ECHO),
         sound=given.values["sound"] if "sound" in names else "",
-        whole=kind in {"form", "short"},
-        bent=any(name.startswith(("thing", "deed")) for name in names),
+        whole=kind in {"form", "short", "react"},
+        bent=any(name.startswith(("thing", "deed", "clause", "quote")) for name in names),
     )
 
 
@@ -226,7 +227,7 @@ def _with_coda(scene: Scene, kind: str, draft: Draft, given: Filling, dice: rand
         return draft.then(told[1], [told[0]], owns=True)
     if draft.on_subject or draft.on_aspect:
         return _with_earlier(scene, draft, given, dice)
-    codas = OPEN_CODAS if is_open(kind) else CODAS
+    codas = [line for line in CODAS if kind in kinds().toyed or line != "{deed}."]
     unused = [line for line in codas if not set(given.used) & set(SLOT.findall(line))]
     if not unused:
         return draft
@@ -238,7 +239,7 @@ def _with_earlier(scene: Scene, draft: Draft, given: Filling, dice: random.Rando
     """Append a noun of an earlier text, or a sound: a deed of the cat's would lead away."""
     if scene.old and dice.randrange(100) < OLD_IN_100:
         second = _line(scene, "memory", given, dice)
-        return draft.then(second.words, second.frames, owns=True) if second else draft
+        return draft.then(second.words, second.frames) if second else draft
     return draft if "{sound}" in draft.frames[0] else draft.then(given.fill("{sound}."), sound=given.values["sound"])
 
 

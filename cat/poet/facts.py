@@ -18,7 +18,7 @@ from cat.poet.speech import is_harmless
 #: Longest value, in characters.
 VALUE_CHARACTERS: Final = 60
 #: Facts of which several are true at a time.
-MANY: Final = frozenset({"like", "hate", "note", "has"})
+MANY: Final = frozenset({"like", "hate", "note", "has", "relative"})
 #: An answer to a question for a fact has at most this many words.
 ANSWER_WORDS: Final = 4
 #: Below this age a person is treated as a child.
@@ -89,10 +89,11 @@ def _same(old: Fact, new: Fact) -> bool:
     return old.key == new.key
 
 
-def told_in(text: str, language: str, animal: str = "") -> list[Fact]:
+def told_in(text: str, language: str, animal: str = "", relative: str = "") -> list[Fact]:
     """Return the facts that a text states, in the order of the text.
 
-    `animal` is the one that a name without a noun belongs to, as in `her name is pepper`.
+    `animal` is the one that a name without a noun belongs to, as in `her name is pepper`; `relative` is the one that a
+    pronoun stands for, as in `she moved to peru`.
     """
     known = lexicon(language)
     found: list[tuple[int, Fact]] = []
@@ -100,7 +101,8 @@ def told_in(text: str, language: str, animal: str = "") -> list[Fact]:
         taken: list[tuple[int, int]] = []
         for pattern in known.tell:
             for match in pattern.heard.finditer(sentence):
-                fact = _fact(pattern, match, language, animal_in(sentence, language) or animal)
+                named = {"pet:?": animal_in(sentence, language) or animal, "relative:?": relative}
+                fact = _fact(pattern, match, language, named.get(pattern.key, ""))
                 if fact and not any(begin < match.end("v") and match.start() < end for begin, end in taken):
                     taken.append((match.start(), match.end("v")))
                     found.append((match.start() + 1000 * len(found), fact))
@@ -124,19 +126,31 @@ def animal_in(text: str, language: str) -> str:
     nouns = [
         noun.word
         for word in text.lower().split()
-        if (noun := words.noun(word.strip(".,!?"), language)) and noun.touchable and not noun.plural
+        if (noun := words.noun(word.strip(".,!?"), language))
+        and not noun.plural
+        and not noun.human
+        and (noun.touchable or language != "en")
     ]
-    return nouns[-1] if language == "en" and nouns else ""
+    # English names what is found last, the others say where it was found: `un escargot dans ma salade`
+    return nouns[-1 if language == "en" else 0] if nouns else ""
 
 
-def _fact(pattern: Pattern, match: re.Match[str], language: str, animal: str) -> Fact | None:
+def relative_in(text: str, language: str) -> str:
+    """Return the last relative that a text mentions, such as `sister`; empty if it mentions none."""
+    family = lexicon(language).hear.get("topic_family")
+    found = family.findall(text) if family else []
+    return str(found[-1]).lower() if found else ""
+
+
+def _fact(pattern: Pattern, match: re.Match[str], language: str, named: str) -> Fact | None:
     groups = match.groupdict()
     value = (groups.get("v") or "").strip(" ,;:-.!'\"")[:VALUE_CHARACTERS]
     if not value or (pattern.name and not is_name(value, language)):
         return None
     subject = (groups.get("x") or "").lower()
     if pattern.key.endswith("?"):
-        return Fact(f"pet:{animal}", value.lower(), f"my {animal} is {value.lower()}") if animal else None
+        key = pattern.key.replace("?", named)
+        return Fact(key, value.lower(), f"my {named} {'is ' * key.startswith('pet')}{value.lower()}") if named else None
     return Fact(pattern.key.format(x=subject), value.lower(), match.group().strip(" ,;:-.!").lower())
 
 
@@ -178,13 +192,14 @@ def answered(question: str, text: str, language: str) -> Fact | None:
 
 def learned(talk: Sequence[Mapping[str, str]], language: str) -> Iterator[Fact]:
     """Yield the facts of a stretch of talk, oldest first; each line has a `role` and a `content`."""
-    wanted = asked = animal = ""
+    wanted = asked = animal = relative = ""
     for line in talk:
         if line["role"] == "assistant":
             wanted = _wanted(line["content"], asked)
             continue
-        facts = told_in(line["content"], language, animal)
+        facts = told_in(line["content"], language, animal, relative)
         animal = animal_in(line["content"].lower(), language) or animal
+        relative = relative_in(line["content"], language) or relative
         answer = answered(wanted, line["content"], language) if wanted and not facts else None
         yield from facts
         if answer and not _is_reaction(answer.value, language):

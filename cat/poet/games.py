@@ -12,6 +12,8 @@ from cat.poet.scene import Act, Scene
 
 #: The cat's number in the guessing game is one of so many.
 NUMBERS: Final = 20
+#: A move is heard as one if the person wished to play within so many texts.
+WISHED_AGO: Final = 3
 #: Turns of a story before the cat ends it.
 STORY_TURNS: Final = 3
 #: What each move of rock, paper, scissors beats, by its place in the list of moves.
@@ -27,8 +29,10 @@ def move(scene: Scene) -> Act | None:
 
 def _rock_paper_scissors(scene: Scene) -> Act | None:
     moves = scene.words.parts.get("rps_moves", ())
-    theirs = next((place for place, name in enumerate(moves) if re.search(rf"\b{name}\b", scene.plain)), None)
-    offered = any(all(name in reply for name in moves) for reply in scene.replies[-2:])
+    theirs = next((place for place, name in enumerate(moves) if re.search(rf"\b{name}s?\b", scene.plain)), None)
+    offered = any(all(name in reply for name in moves) for reply in scene.replies[-2:]) or any(
+        scene.words.hear["play"].search(text) for text in scene.theirs[-WISHED_AGO:]
+    )
     if theirs is None or len(scene.plain.split()) > 4 or not offered:  # noqa: PLR2004 - a move is short
         return None
     mine = _digest(scene.seed, scene.plain) % 3

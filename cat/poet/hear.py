@@ -35,6 +35,7 @@ _STATEMENT: Final = re.compile(
     r"^(?:ich|du|er|sie|es|wir|ihr|das ist|da ist|je|j'|tu|il|elle|on|nous|yo|tú|él|ella|está|estoy|era|se|no|"
     r"i|he|she|they|we|there|well)\b"
 )
+_MASHED: Final = re.compile(r"\W*(?=\w{5,}\W*$)(?:[asdfghjkl;]+|[qwertyuiop]+|[zxcvbnm]+|[^aeiouyäöüáéíóú\W]{6,})\W*")
 #: How the family of a fact's key is called in the kinds of lines.
 _FAMILIES: Final = {"has": "kids", "note": "word"}
 
@@ -65,7 +66,9 @@ def kind_by_pattern(scene: Scene, *, before_told: bool) -> str:
     chosen = heard[:place] if before_told else heard[place:]
     if _is_question(scene):
         chosen = [kind for kind in chosen if not kind.startswith("on_")]
-    return next((kind for kind in chosen if scene.words.hear[kind].search(scene.plain)), "")
+    kind = next((kind for kind in chosen if scene.words.hear[kind].search(scene.plain)), "")
+    felt = (each for each in kinds().felt if each in heard and scene.words.hear[each].search(scene.plain))
+    return next(felt, kind) if kind.startswith("on_") else kind
 
 
 def _is_question(scene: Scene) -> bool:
@@ -143,7 +146,7 @@ def _answer(scene: Scene) -> Act | None:
         return Act(f"answer_no:{question.say}")
     if kind in {"yes", "no", "idk", "maybe", "ok", "hm", "whatever"}:
         return None
-    if not _takes(question, scene):
+    if not _takes(question, scene) or _is_mashed(scene):
         return None
     if _STATEMENT.match(scene.plain) or len(scene.plain.split()) > PHRASE_WORDS:
         return None
@@ -211,8 +214,11 @@ def _fact_act(scene: Scene, key: str) -> Act | None:
         fact = next(
             (fact for fact in scene.facts if fact.value.split()[-1:] == [subject] or fact.value == subject), None
         )
-        label = scene.words.labels.get("my", "{x}").format(x=fact.subject or fact.family) if fact else ""
-        return Act("fact_who", {"v": subject, "x": label}) if fact else None
+        if fact is None:
+            return None
+        if fact.subject:
+            return Act("fact_who", {"v": subject, "x": scene.words.labels.get("my", "{x}").format(x=fact.subject)})
+        family, key = fact.family, fact.key
     found = scene.facts.of(key) or _near(scene, family, subject)
     if not found:
         return Act("fact_unknown")
@@ -251,27 +257,55 @@ def _by_pattern(scene: Scene) -> Act | None:
     if kind in kinds().first or kind in {"time", "day"}:
         kind = ""
     later = kind_by_pattern(scene, before_told=False)
-    if not kind and scene.told and later not in kinds().news:
+    other = scene.words.language != "en"
+    happening = other and later.startswith("on_") and any(fact.family == "relative" for fact in scene.told)
+    if not kind and scene.told and later not in kinds().news and not happening:
         return _told(scene, scene.told[-1])
     kind = {"rps": "rps_start"}.get(kind or later, kind or later)
-    if not kind:
-        return None
-    if kind.startswith(("topic_", "delight", "complaint")) and scene.plain.strip(" .!,").isalpha():
-        kind = kind if scene.nouns or not scene.fragment else "oneword"
+    if scene.detail and (not kind or kind.startswith(("topic_", "complaint", "delight"))):
+        return Act("detail", {"d": scene.detail})
+    return _of_kind(scene, kind) if kind else None
+
+
+def _of_kind(scene: Scene, kind: str) -> Act | None:
+    """Return the act of a text whose pattern was found, with the slots that its kind needs."""
+    if kind == "named":
+        return _named(scene)
     if kind == "greeting" and scene.name:
         return Act("greeting", {"name": scene.name})
     if kind == "question_which":
-        pair = re.search(
-            r"([^\W\d_]+) (?:or|oder|ou|o|u) (?:the |a |die |der |das |le |la |les |el |los |las )?([^\W\d_]+)",
-            scene.plain,
-        )
-        sides = [side for side in pair.groups() if may_play(side)] if pair else []
-        return Act(kind, {"left": sides[0], "right": sides[1]}) if len(sides) > 1 else Act("yesno")
+        return _choice(scene)
     if kind == "flirt" and scene.facts.is_child:
         return Act("flirt_child")
-    if (kind.startswith("topic_") or kind == "statement") and _is_wall(scene):
-        return Act("wall")
+    if kind.startswith(("topic_", "delight", "complaint", "statement")):
+        return Act(_subject(scene, kind))
     return Act(kind)
+
+
+def _subject(scene: Scene, kind: str) -> str:
+    """Return the kind of a text on a wide subject: the subject may say less than how the text is made."""
+    if kind.startswith(("topic_", "statement")) and _is_wall(scene):
+        return "wall"
+    if kind in kinds().wide and scene.clause and scene.words.language != "en":
+        return "statement"
+    alone = scene.plain.strip(" .!,").isalpha() and scene.fragment and not scene.nouns
+    return "oneword" if alone else kind
+
+
+def _choice(scene: Scene) -> Act:
+    """Return the choice between two things, such as `cats or dogs?`."""
+    pair = re.search(
+        r"([^\W\d_]+) (?:or|oder|ou|o|u) (?:the |a |die |der |das |le |la |les |el |los |las )?([^\W\d_]+)", scene.plain
+    )
+    sides = [side for side in pair.groups() if may_play(side)] if pair else []
+    return Act("question_which", {"left": sides[0], "right": sides[1]}) if len(sides) > 1 else Act("yesno")
+
+
+def _named(scene: Scene) -> Act | None:
+    """Return the reply to a name that something got; None if it may not be said back."""
+    match = scene.words.hear["named"].search(scene.plain)
+    name = match.group("v") if match else ""
+    return Act("named", {"v": name}) if is_sayable(name) else None
 
 
 def _told(scene: Scene, fact: facts.Fact) -> Act:
@@ -296,6 +330,12 @@ def _is_wall(scene: Scene) -> bool:
     return len(scene.said) > WALL
 
 
+def _is_mashed(scene: Scene) -> bool:
+    """Return whether the text is keys hit at random, such as `asdfghjkl`."""
+    known = any(words.is_known(word, scene.words.language) for word in scene.plain.split())
+    return not known and bool(_MASHED.fullmatch(scene.plain))
+
+
 def _looks(scene: Scene) -> Act:
     letters = [letter for letter in scene.said if letter.isalpha()]
     cased = [letter for letter in letters if letter.upper() != letter.lower()]
@@ -305,10 +345,7 @@ def _looks(scene: Scene) -> Act:
         return Act("shout")
     if _is_wall(scene):
         return Act("wall")
-    known = any(words.is_known(word, scene.words.language) for word in scene.plain.split())
-    if not known and re.fullmatch(
-        r"\W*(?=\w{5,}\W*$)(?:[asdfghjkl;]+|[qwertyuiop]+|[zxcvbnm]+|[^aeiouyäöüáéíóú\W]{6,})\W*", scene.plain
-    ):
+    if _is_mashed(scene):
         return Act("nonsense_keys")
     if scene.fragment:
         return Act("oneword")

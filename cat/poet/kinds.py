@@ -21,6 +21,9 @@ class Kinds:
     open: frozenset[str]
     quiet_after: frozenset[str]
     performed: frozenset[str]
+    felt: Sequence[str]
+    toyed: frozenset[str]
+    wide: frozenset[str]
 
 
 @cache
@@ -31,8 +34,10 @@ def kinds() -> Kinds:
     return Kinds(
         parents=given["parents"],
         first=groups["first"],
+        felt=groups["felt"],
         **{
-            name: frozenset(groups[name]) for name in ("no_answer", "news", "plain", "open", "quiet_after", "performed")
+            name: frozenset(groups[name])
+            for name in ("no_answer", "news", "plain", "open", "quiet_after", "performed", "toyed", "wide")
         },
     )
 

@@ -35,6 +35,7 @@ def _pieces(language: str) -> Sequence[tuple[str, str, str]]:
     known = lexicon(language)
     by_kind: Mapping[str, Sequence[str]] = {
         **known.say,
+        "haiku": [line for part in ("haiku_5", "haiku_7", "haiku_last") for line in known.parts.get(part, ())],
         "story": known.parts.get("story_invite", ()),
         "story_turn": known.parts.get("story_turn", ()),
         "answer": [line for question in known.questions for line in (*question.yes, *question.no, *question.other)],

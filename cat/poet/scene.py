@@ -23,11 +23,11 @@ FREQUENT: Final = 3000
 #: After a grave text, the cat stays quiet for so many texts on the subject.
 GRAVE_TEXTS: Final = 2
 #: A statement that is quoted has at least so many words, and at most so many characters.
-QUOTED_WORDS, QUOTED_CHARACTERS = 3, 44
+QUOTED_WORDS, QUOTED_CHARACTERS = 3, 56
 #: An answer that is said back has at most so many words and characters.
 PHRASE_WORDS, PHRASE_CHARACTERS = 3, 24
-#: A fragment has at most so many words.
-FRAGMENT_WORDS: Final = 4
+#: A fragment, and a detail of the text before, have at most so many words.
+FRAGMENT_WORDS, DETAIL_WORDS = 4, 6
 #: Longest statement that is said back whole, in characters.
 CLAUSE_CHARACTERS: Final = 64
 _LEAD: Final = re.compile(
@@ -63,7 +63,8 @@ _TURNED: Final = {
 }
 #: A statement whose subject `i` was left out, such as `found a button`.
 _DROPPED: Final = re.compile(
-    r"^(?:found|saw|made|got|lost|bought|went|ate|met|heard|slept|watched|cooked|baked|painted|walked|drove|spent|had|"
+    r"^(?:found|saw|made(?! of| from)|got|"
+    r"lost|bought|went|ate|met|heard|slept|watched|cooked|baked|painted|walked|drove|spent|had|"
     r"took|watching|thinking|waiting|sitting|eating|cooking|listening|working|trying|looking|going|reading|hiding|"
     r"drinking)\s\S"
 )
@@ -113,6 +114,13 @@ class Scene:
         return said if few and not self.nouns and not self.clause and not said.isdigit() and is_sayable(said) else ""
 
     @property
+    def detail(self) -> str:
+        """The text if it only adds a detail to the text before, such as `at a bank`; empty otherwise."""
+        said, shape = self.plain.strip(" .!,"), self.words.marks.get("detail")
+        adds = bool(self.theirs) and "?" not in self.said and shape is not None and bool(shape.search(said))
+        return said if adds and 1 < len(said.split()) <= DETAIL_WORDS and is_sayable(said, self.words.language) else ""
+
+    @property
     def aspect(self) -> str:
         """The kind of lines for what the statement does, such as `as_plan`; empty if it is not heard."""
         heard = (name for name, pattern in self.words.aspects.items() if pattern.search(self.plain))
@@ -135,7 +143,9 @@ def scene_of(heard: Heard) -> Scene:
     plain = spelling.plain(said, language)
     animals = (facts_of.animal_in(text.lower(), spoken) for text in reversed(told_before))
     animal = next(filter(None, animals), "")
-    told = told_in(said, language, animal) if language in lexicon_languages else []
+    relatives = (facts_of.relative_in(text, spoken) for text in reversed(told_before))
+    relative = next(filter(None, relatives), "")
+    told = told_in(said, language, animal, relative) if language in lexicon_languages else []
     facts = Facts(heard.facts)
     facts.learn(fact for words_told in heard.told for fact in told_in(words_told, tongue.language_of(words_told)))
     facts.learn(
@@ -155,7 +165,7 @@ def scene_of(heard: Heard) -> Scene:
         plain=plain,
         nouns=here or ([noun for noun in earlier if not noun.plural][:1] if pointing and "?" in said else []),
         old=[noun for noun in earlier if noun.word not in known],
-        clause=_clause(plain, spoken) if language == "en" else _quoted(said),
+        clause=_clause(plain, spoken) if language == "en" else _quoted(said, spoken, plain),
         facts=facts,
         told=told,
         theirs=theirs,
@@ -245,16 +255,21 @@ def answer_phrases(plain: str) -> Mapping[str, str]:
     return {"ivp": {"do": "i", "are": "i am", "have": "i have"}.get(verb, f"i {verb}") + f" {rest}"}
 
 
-def _quoted(said: str) -> str:
-    """Return a short statement as it is, in lower case."""
+def _quoted(said: str, language: str, plain: str) -> str:
+    """Return a short statement as it is, in lower case; empty if the text asks or orders something."""
+    asks = lexicon(language).marks.get("question")
+    if asks is not None and asks.search(plain):
+        return ""
     sentence = re.split(r"[.!;:(\n]", said.lower())[0].strip(" ,")
     enough = len(sentence.split()) >= QUOTED_WORDS and len(sentence) <= QUOTED_CHARACTERS
-    return sentence if enough and "?" not in said and is_sayable(sentence) else ""
+    return sentence if enough and "?" not in said and is_sayable(sentence, language) else ""
 
 
-def is_sayable(text: str) -> bool:
-    """Return whether a text may be said back whole."""
-    return speech.is_harmless(text) and all(map(grave.playable, speech.words_of(text)))
+def is_sayable(text: str, language: str = "") -> bool:
+    """Return whether a text in this language may be said back whole."""
+    # `die` and `war` are small words in German
+    small = words.stop_words(language) if language else frozenset()
+    return speech.is_harmless(text) and all(word in small or grave.playable(word) for word in speech.words_of(text))
 
 
 def is_hostile(plain: str, language: str) -> bool:

@@ -21,6 +21,11 @@ THINGS_HEARD: Final = 4
 _STRESSED: Final = frozenset(
     ["agua", "águila", "alma", "arma", "ala", "aula", "hada", "hambre", "área", "ancla", "ave"]
 )
+#: Beginnings of French nouns before which no vowel is dropped.
+_ASPIRATED: Final = (
+    "homard", "hibou", "hérisson", "haricot", "hasard", "hamac", "hamster", "hanche", "hangar", "haut", "hockey",
+    "housse", "héros", "hache", "haie", "halte", "harpe", "hublot", "huit", "hutte", "handball", "hamburger",
+)  # fmt: skip
 _VOWELS: Final = "aeiouhàâéèêëîïôûyáíóú"
 
 
@@ -78,7 +83,7 @@ def filling(scene: Scene, act: Act, own: Stock, dice: random.Random) -> Filling:
         "clause": scene.clause if words.language == "en" else "",
         "clause_you": scene.clause if words.language == "en" and scene.clause.startswith("you") else "",
         "clause_it": scene.clause if words.language == "en" and IT.match(scene.clause) else "",
-        "quote": scene.clause if words.language != "en" else "",
+        **_quotes(scene),
         "w": scene.fragment,
         **(answer_phrases(scene.plain) if words.language == "en" else {}),
         "m": second.word if second else "",
@@ -103,7 +108,10 @@ def filling(scene: Scene, act: Act, own: Stock, dice: random.Random) -> Filling:
         "jvp",
         "clause_it",
         "w",
+        "d",
         "quote",
+        "quote_i",
+        "quote_er",
         "name",
         "old",
         "v",
@@ -114,6 +122,15 @@ def filling(scene: Scene, act: Act, own: Stock, dice: random.Random) -> Filling:
         *forms(words.language, None, ""),
     }
     return Filling(scene, values, frozenset(theirs))
+
+
+def _quotes(scene: Scene) -> dict[str, str]:
+    """Return a statement that is not English, also under the slot of the person whom it is about."""
+    quote = scene.clause if scene.words.language != "en" else ""
+    about = {"quote_i": scene.words.marks.get("first_person"), "quote_er": scene.words.marks.get("third_person")}
+    return {"quote": quote} | {
+        slot: quote if pattern is not None and pattern.search(quote) else "" for slot, pattern in about.items()
+    }
 
 
 def is_person(noun: Noun, scene: Scene) -> bool:
@@ -188,7 +205,7 @@ def _german(word: str, gender: str) -> dict[str, str]:
 
 
 def _french(word: str, gender: str) -> dict[str, str]:
-    vowel = word[0] in _VOWELS
+    vowel = word[0] in _VOWELS and not word.startswith(_ASPIRATED)
     feminine = gender == "f"
     the = f"l'{word}" if vowel else f"{'la' if feminine else 'le'} {word}"
     of_the = f"de {the}" if vowel or feminine else f"du {word}"

@@ -48,7 +48,8 @@ def _never() -> frozenset[str]:
 
 def is_unspeakable(word: str) -> bool:
     """Return whether a word is one that the cat never says back, however it is dressed up."""
-    if word.lower() in words.names():
+    # the year of Spanish, `año`, is another word without its tilde
+    if word.lower() in words.names() or word.lower() in {"año", "años"}:
         return False
     plain = unicodedata.normalize("NFKD", word.lower().translate(_LEET))
     letters = _TWICE.sub(r"\1", "".join(character for character in plain if character.isalpha()))

@@ -27,7 +27,7 @@ History = tuple[dict[str, str], ...]
 LANGUAGES: Final = (*words.FULL, *words.SMALL, "ja")
 #: Slots of every language, and those of the nouns of one.
 SLOTS: Final = {
-    "n", "pl", "the_pl", "pl2", "m", "kin", "name", "clause", "clause_you", "clause_it", "ivp", "jvp", "quote", "w", "old", "v", "a_v", "x", "vp", "count", "half", "left", "right", "mine",
+    "n", "pl", "the_pl", "pl2", "m", "kin", "name", "clause", "clause_you", "clause_it", "ivp", "jvp", "quote", "quote_i", "quote_er", "w", "d", "old", "v", "a_v", "x", "vp", "count", "half", "left", "right", "mine",
     "yours", "thing", "thing_acc", "thing_dat", "thing_of", "thing_bare", "a_thing", "deed", "sound",
 }  # fmt: skip
 NOUNS: Final = {
