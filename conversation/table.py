@@ -1,4 +1,4 @@
-"""Operations on tables, as data: `conversation.dynamodb` carries them out, and `conversation.memory_table` in memory.
+"""Operations on tables, as data; `conversation.dynamodb` and `conversation.memory_table` do them.
 
     get, get_all     one item, or up to 100 items, read consistently
     update, delete   one conditional write

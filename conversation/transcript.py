@@ -148,7 +148,8 @@ def _entries(rows: Iterable[Row]) -> tuple[Entry, ...]:
 
 
 def _is_shown(row: Row) -> bool:
-    """Whether a row is a line: a second try repeats the words, and DynamoDB deletes within days what has expired."""
+    """Whether a row is a line of the transcript."""
+    # a second try repeats the words; what has expired, DynamoDB deletes within days
     return not row.get("again") and ("expires" not in row or row["expires"] >= time.time())
 
 

@@ -27,7 +27,10 @@ COMPOSE_FILE: Final = Path("docker-compose.yml")
 
 
 class Installation:
-    """What the settings name: of a running tree, or of the environment and `.env`. Arguments as of `load_settings`."""
+    """What the settings name: of a running tree, or of the environment and `.env`.
+
+    The arguments are those of `load_settings`.
+    """
 
     def __init__(self, *, twilio: bool = True, stores: bool = True) -> None:
         self.settings = load_settings(twilio=twilio, tree=True, stores=stores)

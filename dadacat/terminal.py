@@ -211,7 +211,7 @@ def print_rows(
     line: Callable[[Any], Sequence[str | Styled]],
     empty: str = "",
 ) -> None:
-    """Print rows as one JSON array, as JSON lines, or each in the form of `line`; `empty` if there is none."""
+    """Print rows as a JSON array, as JSON lines, or each in the form of `line`; `empty` if there is none."""
     if as_json:
         print_json(list(rows))
         return

@@ -12,7 +12,10 @@ T = TypeVar("T")
 
 
 class Threads(Executor):
-    """A thread for each call. The standard library's pools wait for each of their threads when the process ends."""
+    """A thread for each call.
+
+    The standard library's pools wait for each of their threads when the process ends.
+    """
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Begin a call."""
