@@ -126,7 +126,7 @@ class Cat:
         return self._ready(self._by_poet(heard), _Tally(), below)
 
     def warm_up(self) -> None:
-        """Load what the first reply needs, half a second's work: the model that hears danger, and the poet's words."""
+        """Load what the first reply needs, in half a second: the model for danger, and the poet's words."""
         self.by_heart(Heard(history=(), texts=("hello",), seed=""))
 
     @property

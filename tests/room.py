@@ -79,8 +79,8 @@ class Parrot:
         return Reply(words=words, engine=self.name, facts={"tokens_in": 100, "tokens_out": 10})
 
 
-def a_counting(purse: Any, journal: Any) -> Counting | None:
-    return Counting(purse, journal, who=lambda person: payloads.who(person, b"memory")) if purse else None
+def a_counting(purse: Any, journal: Any, **more: Any) -> Counting | None:
+    return Counting(purse, journal, who=lambda person: payloads.who(person, b"memory"), **more) if purse else None
 
 
 class Recorder:
@@ -212,7 +212,7 @@ class Room:
         )
 
     def budget(self, purse: Any, journal: Any) -> Budget:
-        return Budget(a_counting(purse, journal), TARIFF, max_segments=1, max_parts=1)
+        return Budget(a_counting(purse, journal, telemetry=self.telemetry), TARIFF, max_segments=1, max_parts=1)
 
     def texts(self, *bodies: str) -> list[InboundSms]:
         texts = [a_text(body) for body in bodies]

@@ -8,7 +8,7 @@ from typing import Final
 
 from cat.danger.watch import Alert, Watch
 from conversation.models import Role
-from sms import addresses, messages
+from sms import messages
 from worker import telemetry
 from worker.visit import Visit
 
@@ -32,7 +32,7 @@ def alert_of(watch: Watch, visit: Visit, texts: Sequence[messages.InboundSms]) -
         visit.danger,
         now_ms=visit.now_ms(),
         earlier=said[-EARLIER_TEXTS:],
-        person=addresses.address_of(visit.user_id),
+        person=visit.address,
     )
 
 

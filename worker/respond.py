@@ -15,7 +15,7 @@ from inbox.ports import Agenda
 from journal import model
 from journal.ports import Journal
 from journal.states import TurnState
-from sms import addresses, messages
+from sms import messages
 from sms.ports import MediaSource
 from worker import budget, dangers, intake, pictures, telemetry
 from worker.keyword_rules import fixed_lines
@@ -104,7 +104,7 @@ class Responder:
             turns=answered,
             silent=superseded,
             parts=reply.parts or (reply.words,),
-            expected=self._budget.expected(addresses.address_of(visit.user_id), reply.parts or (reply.words,)),
+            expected=self._budget.expected(visit.address, reply.parts or (reply.words,)),
             reply_text=reply.words,
             frames=reply.frames,
             # no line stands below a fixed line, or below words to a person in danger
@@ -142,7 +142,7 @@ class Responder:
             who=visit.lease.who,
             # the oldest text in hand: the successor of a dead worker finds the same one, under every policy
             turn=turn,
-            to=addresses.address_of(visit.user_id),
+            to=visit.address,
             model=None if batch.rule.alone or alert.is_fixed else self._cat.max_cost(heard),
             last_line=alert.line() if alert.is_serious else budget.last_line(alert.language),
             urgent=batch.rule.urgent or dangers.urgency(alert, turn, is_beyond=batch.beyond),

@@ -11,6 +11,7 @@ from inbox.ports import Lease, Place
 from inbox.times import moment
 from journal.model import Turn
 from runtime.host import REAL, Host
+from sms.addresses import address_of
 from worker.marks import Mark
 
 
@@ -54,6 +55,11 @@ class Visit:
     def user_id(self) -> str:
         """Return the user id, such as `+15551230001` or `+15551230001/+15005550006`."""
         return self.lease.user_id
+
+    @property
+    def address(self) -> str:
+        """Return the person's address at the carrier, such as `+15551230001`."""
+        return address_of(self.user_id)
 
     @property
     def conversation(self) -> Conversation:

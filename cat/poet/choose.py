@@ -8,7 +8,7 @@ A draft is dropped if it repeats a reply, or uses a frame of the last `FRAMES` r
 | 9 | it takes up the subject that was heard |
 | 5 | it takes up what the statement does: a plan, a duty, a mishap |
 | 3 | it says back something of the person's |
-| 2 | it has the shape that was drawn for this reply; 9 if that is not the ordinary one |
+| 2 | it has the shape that was drawn for this reply; 11 if that is not the ordinary one |
 | 2 | a thing of the cat's, a deed or a question bends it, so that it is hardly said twice |
 | -4 | it asks, and one of the last two replies asked |
 | -2 | it has a sound, and one of the last four replies had one |
@@ -92,7 +92,7 @@ def score(draft: Draft, scene: Scene, shape: Shape) -> float:
         + 9 * draft.on_subject
         + 5 * draft.on_aspect
         + 3 * draft.owns
-        + (2 if shape is Shape.LINE else 9) * (shape_of(draft.words) is shape)
+        + (2 if shape is Shape.LINE else 11) * (shape_of(draft.words) is shape)
         + 2 * draft.bent
         - 4 * (draft.asks and any(reply.rstrip().endswith("?") for reply in scene.replies[-ASKED_AGO:]))
         - 2 * (bool(draft.sound) and any(has_sound(reply, scene) for reply in scene.replies[-SOUND_AGO:]))

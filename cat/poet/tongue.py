@@ -1,4 +1,4 @@
-"""Which language a text is in, by its script, the frequency of its words, the texts before and the country.
+"""Tell the language of a text by script, frequent words, the texts before and the country.
 
 The poet and the lines for a person in danger are both told by it.
 """

@@ -22,7 +22,7 @@ PLACEHOLDERS = {"N": "1", "FILE": "/dev/null"}
 
 
 def _objection(words: list[str]) -> str:
-    """Parse a command of `dadacat` as the command line does, without running it; return what is wrong with it."""
+    """Parse a command of `dadacat` without running it; return what is wrong with it."""
     command: click.Command = main
     context = main.make_context("dadacat", [*words], resilient_parsing=True)
     while isinstance(command, click.Group) and words:

@@ -30,7 +30,7 @@ _HELPERS: Final = ("memory_table.py", "contention.py", "table.py")
 
 
 class Unguarded(MemoryTables):
-    """Tables that leave out the conditions `without`, and note which conditions they meet and which decide."""
+    """Tables that leave out the conditions `without`, and note which they meet and which decide."""
 
     def __init__(self, *without: str) -> None:
         super().__init__(schema.conversations(), schema.messages())

@@ -14,7 +14,7 @@ from redis._parsers.base import BaseParser
 from conversation.errors import CorruptConversation, NotStorable, StoreRefuses, TableMissing, TooMuchContention
 from inbox.connection import translated
 from inbox.errors import InboxAway, InboxRefuses
-from journal.states import TurnState
+from journal.states import MAX_TRIES, TurnState
 from sms.errors import NoAnswer, Refused
 from tests.room import Died, Dying, Room
 from worker import telemetry
@@ -64,7 +64,7 @@ def test_a_text_dies_of_our_own_mistakes_in_handling_it(error: Exception) -> Non
     room = Room()
     (text,) = room.texts("poison")
 
-    for _ in range(6):
+    for _ in range(MAX_TRIES + 1):
         with suppress(type(error)):
             room.serve(journal=Dying(room.store, "turns.persist", after=False, error=error))
         room.later(seconds=6)

@@ -206,7 +206,10 @@ def test_a_reply_whose_cost_cannot_be_read_stops_no_recount() -> None:
     room.serve()
 
     assert room.received == ["re: hello"]
-    assert aside(room) == [("cost", "in#SMbad")]
+    # it is no work to be done, so it is counted, and not listed for an operator
+    assert aside(room) == []
+    items = [event.fields["item"] for event in room.telemetry.events if event.fields.get("kind") == "cost"]
+    assert items == ["in#SMbad"]
 
 
 def test_a_person_whose_rows_cannot_be_read_keeps_no_other_reply_in_doubt(room: Room) -> None:
