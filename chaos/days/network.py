@@ -193,9 +193,12 @@ class Network:
         for refusal in self.refusals:
             if self.kernel.now < refusal.until and refusal.concerns(message):
                 refusal.refused += 1
+                # this is the answer, and no other that a fault had prepared for the request
+                self.carrier.answers.clear()
                 return NotCreated(verdict=refusal.verdict)
         if What.REPLY_FAILS in self._of(_answered(message), texts=True):
             self._struck(What.REPLY_FAILS)
+            self.carrier.answers.clear()
             return Unknown(reason="503")
         before = len(self.carrier.created)
         outcome = self.carrier.send(message, may_begin=lambda: True)

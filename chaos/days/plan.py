@@ -354,8 +354,8 @@ def _host_back_late(dice: random.Random, nth: int) -> list[Fault]:
 
 
 def _slow_after_claim(dice: random.Random, nth: int) -> list[Fault]:
-    """A process stands still between claim and request, until the person's next text has been answered."""
-    return [Fault(what=What.STOPS_BEFORE, call="connect", nth=nth, seconds=dice.uniform(90.0, 140.0))]
+    """A process stands still between claim and request, past its lease."""
+    return [Fault(what=What.STOPS_BEFORE, call="connect", nth=nth, seconds=dice.uniform(40.0, LONGEST_STOP_SECONDS))]
 
 
 def _two_in_doubt(dice: random.Random, nth: int) -> list[Fault]:

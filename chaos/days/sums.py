@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from chaos.auditor import Row
@@ -10,6 +11,7 @@ from chaos.days.machine import SLOTS, TARIFF, who_of
 from chaos.days.network import OUR_NUMBER, Refusal
 from chaos.days.plan import DANGER, What
 from conversation import schema
+from conversation.entries import accepted_at
 from conversation.table import Query
 from inbox import keys
 from inbox.ports import Place
@@ -41,18 +43,26 @@ def offences(day: Day, texts: Sequence[InboundSms], rows: Sequence[Row]) -> Iter
 
 
 def _limits(most: int, texts: Sequence[InboundSms], turns: dict[str, Row]) -> Iterator[str]:
-    """Check that no more texts of a person were answered than a bucket of tokens allows."""
+    """Check that no more texts of a person were answered than a bucket of tokens allows.
+
+    A token is taken between the arrival of a text and its reply, which may be long after.
+    """
     for person in sorted({text.sender for text in texts}):
         theirs = [text for text in texts if text.sender == person and text.body not in _KEYWORDS]
         answered = sorted(
-            (int(turn.arrived.partition("-")[0]) / 1000, text.body.startswith(DANGER))
+            (
+                accepted_at(turn.arrived),
+                datetime.fromisoformat(turn.answered),
+                text.body.startswith(DANGER),
+            )
             for text in theirs
             if (turn := turns.get(text.sid)) is not None and turn.state == "ANSWERED"
         )
-        for first, (begin, _) in enumerate(answered):
+        for first, (begin, _, _) in enumerate(answered):
             for last in range(first, len(answered)):
-                seconds = answered[last][0] - begin
-                number, in_danger = last - first + 1, any(danger for _, danger in answered[first : last + 1])
+                some = answered[first : last + 1]
+                seconds = (max(end for _, end, _ in some) - begin).total_seconds()
+                number, in_danger = len(some), any(danger for _, _, danger in some)
                 beyond = 1 + int(seconds // EXCEPTION_SECONDS) if in_danger else 0
                 if number > most + most * seconds / 60 + beyond + 0.001:
                     yield f"limit: {number} texts of {person} in {seconds:.0f} s are answered"
