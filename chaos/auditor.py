@@ -39,6 +39,8 @@ class SentText:
 
     sid: str
     person: str
+    #: It empties the conversation, as RESET does.
+    forgets: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,6 +282,12 @@ class _Audit:
                 if later < earlier:
                     self._verdict.swapped.append(f"{sid}: answered before the text before it")
 
+    @property
+    def _forgetting(self) -> list[Row]:
+        """Return the texts that emptied a conversation and got no reply."""
+        rows = [self._rows.get((text.person, f"in#{text.sid}")) for text in self._evidence.texts if text.forgets]
+        return [row for row in rows if row is not None and row.state != "ANSWERED"]
+
     def _check_windows(self) -> None:
         """Check that the conversation has each person's last answered text and its reply exactly once."""
         conversations = {conversation.person: conversation for conversation in self._evidence.conversations}
@@ -290,6 +298,8 @@ class _Audit:
                 # A restored text is answered late: the window ends with the turn that was persisted last.
                 last[text.person] = max(last.get(text.person, turn), turn, key=lambda row: (row.answered, row.arrived))
         for person, turn in last.items():
+            if any(turn.arrived < row.arrived for row in self._forgetting if row.person == person):
+                continue
             window = conversations[person].window if person in conversations else ()
             for key in (turn.key, f"out#{turn.turn or turn.sid}#0"):
                 if window.count(key) != 1:

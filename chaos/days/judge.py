@@ -51,7 +51,7 @@ def judge(day: Day, texts: Sequence[InboundSms]) -> Verdict:
     """Account for every text, and add what is wrong to the day's offences."""
     rows = list(_judged(day))
     evidence = Evidence(
-        texts=[SentText(sid=text.sid, person=text.sender) for text in texts],
+        texts=[SentText(sid=text.sid, person=text.sender, forgets=text.body == "RESET") for text in texts],
         listed=[
             _listed(day, sid, message, rows)
             for sid, message in day.network.carrier.created

@@ -48,8 +48,11 @@ def sids(tree: Tree) -> dict[str, str]:
     """Return the sid that each command is about, by the command's first words."""
     answered = tree.text("hello", sender=PERSON)
     wait_until(lambda: tree.replies(PERSON), what="the reply")
-    held = [_fails(tree, f"+1555124{number:04d}", "HELD", status=503) for number in range(3)]
-    dead = [_fails(tree, f"+1555125{number:04d}", "FAILED", status=400, code=21211) for number in range(2)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "local")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "local")
+        held = [_fails(tree, f"+1555124{number:04d}", "HELD", status=503) for number in range(3)]
+        dead = [_fails(tree, f"+1555125{number:04d}", "FAILED", status=400, code=21211) for number in range(2)]
     misbehave(tree)
     return {
         "explain": answered, "curl": answered,
