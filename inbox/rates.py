@@ -16,6 +16,9 @@ from inbox.times import milliseconds
 
 #: A verdict outlives nearly every retry of its text: after that the text is too old to be answered.
 VERDICT_KEPT: Final = timedelta(hours=6)
+#: A bucket is kept for so long after it is full, because texts take tokens by the time of their arrival, and wait while
+#: no worker runs. After a longer outage each person may be answered a bucketful too much.
+BUCKET_KEPT: Final = timedelta(minutes=15)
 #: A streak is forgotten after this much silence.
 STREAK_KEPT: Final = timedelta(minutes=30)
 
@@ -30,7 +33,9 @@ class RedisLimits:
         """Take a token from every bucket or none; return the name of the first empty one or ""."""
         names = [worker_keys.verdict(sid), *(worker_keys.bucket(rate.key) for rate in rates)]
         numbers = [part for rate in rates for part in (rate.most, milliseconds(rate.per))]
-        empty = int(self._scripts.run("limit", names, [milliseconds(VERDICT_KEPT), at_ms, *numbers]))
+        empty = int(
+            self._scripts.run("limit", names, [milliseconds(VERDICT_KEPT), at_ms, milliseconds(BUCKET_KEPT), *numbers])
+        )
         return rates[empty - 1].name if 0 < empty <= len(rates) else ""
 
     def pace(self, key: str, *, takes_ms: int, ahead_ms: int, most_ms: int) -> int:

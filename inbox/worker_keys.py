@@ -61,7 +61,7 @@ def memory_requested(who: str) -> str:
 
 
 def bucket(key: str) -> str:
-    """Hash of a token bucket: `tokens` and `at`; until the bucket is full again."""
+    """Hash of a token bucket: `tokens` and `at`; for `inbox.rates.BUCKET_KEPT` after it is full again."""
     return f"rate:{key}"
 
 

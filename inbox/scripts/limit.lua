@@ -4,7 +4,8 @@
 -- KEYS[2...] rate:{key} of each bucket
 -- ARGV[1] milliseconds for which the verdict is kept
 -- ARGV[2] time of the event in milliseconds
--- ARGV[3...] for each bucket: its capacity in tokens, milliseconds in which it fills up
+-- ARGV[3] milliseconds for which a bucket is kept after it is full: a text that waited so long still finds it
+-- ARGV[4...] for each bucket: its capacity in tokens, milliseconds in which it fills up
 --
 -- Returns 0, or the number of the first empty bucket, from 1. A second call for the same sid returns the same.
 local before = redis.call('GET', KEYS[1])
@@ -13,7 +14,7 @@ if before then return tonumber(before) end
 local now = tonumber(ARGV[2])
 local left, last, empty = {}, {}, 0
 for i = 2, #KEYS do
-  local most, per = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
+  local most, per = tonumber(ARGV[2 * i]), tonumber(ARGV[2 * i + 1])
   local tokens, at = unpack(redis.call('HMGET', KEYS[i], 'tokens', 'at'))
   tokens = tokens and math.min(most, tonumber(tokens) + math.max(0, now - tonumber(at)) * most / per) or most
   left[i], last[i] = tokens, at and math.max(now, tonumber(at)) or now
@@ -22,7 +23,7 @@ end
 if empty == 0 then
   for i = 2, #KEYS do
     redis.call('HSET', KEYS[i], 'tokens', string.format('%.6f', left[i] - 1), 'at', string.format('%.0f', last[i]))
-    redis.call('PEXPIRE', KEYS[i], ARGV[2 * i])
+    redis.call('PEXPIRE', KEYS[i], ARGV[2 * i + 1] + ARGV[3])
   end
 end
 redis.call('SET', KEYS[1], empty, 'PX', ARGV[1])

@@ -171,6 +171,11 @@ def test_a_carrier_that_refuses_is_probed_and_then_used_again() -> None:
     assert outcome.held == {}
 
 
+def test_texts_that_waited_for_long_are_limited_by_the_time_of_their_arrival() -> None:
+    """A bucket that Redis had let go of was full again for texts that had arrived at once."""
+    assert simulate(draw(582)).offences == ()
+
+
 def test_each_guard_can_be_taken_out() -> None:
     known = writers()
 
