@@ -282,7 +282,6 @@ class _Audit:
                 if later < earlier:
                     self._verdict.swapped.append(f"{sid}: answered before the text before it")
 
-    @property
     def _forgetting(self) -> list[Row]:
         """Return the texts that emptied a conversation and got no reply."""
         rows = [self._rows.get((text.person, f"in#{text.sid}")) for text in self._evidence.texts if text.forgets]
@@ -297,8 +296,9 @@ class _Audit:
             if turn is not None and turn.state == "ANSWERED":
                 # A restored text is answered late: the window ends with the turn that was persisted last.
                 last[text.person] = max(last.get(text.person, turn), turn, key=lambda row: (row.answered, row.arrived))
+        forgetting = self._forgetting()
         for person, turn in last.items():
-            if any(turn.arrived < row.arrived for row in self._forgetting if row.person == person):
+            if any(turn.arrived < row.arrived for row in forgetting if row.person == person):
                 continue
             window = conversations[person].window if person in conversations else ()
             for key in (turn.key, f"out#{turn.turn or turn.sid}#0"):

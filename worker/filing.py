@@ -5,6 +5,7 @@ from __future__ import annotations
 from conversation.entries import arrived
 from conversation.errors import UnreadableRow
 from inbox.ports import Waiting
+from inbox.times import milliseconds
 from journal import model, states
 from journal.ports import Journal
 from journal.states import TurnState
@@ -101,7 +102,7 @@ class Filing:
     def _next_try(self, visit: Visit, turn: model.Turn) -> int:
         """Return when a text is tried again whose worker died; 0 for at once, as after a bug: no worker died."""
         pause = retry_policy.pause_after_death(turn.tries, lease_seconds=self._lease_seconds)
-        return visit.now_ms() + int(pause.total_seconds() * 1000) if pause and turn.error is None else 0
+        return visit.now_ms() + milliseconds(pause) if pause and turn.error is None else 0
 
     def _failed_before(self, visit: Visit, turn: model.Turn) -> bool:
         """Return whether a bug ended the last visit with this reply, of the oldest text, in hand."""

@@ -166,10 +166,11 @@ def home_of(folder: Path) -> Path:
 
 def files_in(folder: Path) -> list[Path]:
     """Return the files of marks: not one that its process has only just created, and has not locked yet."""
-    return [path for path in sorted(folder.iterdir()) if path.suffix != _UNNAMED or _age_seconds(path) > NAMED_SECONDS]
+    return [path for path in sorted(folder.iterdir()) if path.suffix != _UNNAMED or age_seconds(path) > NAMED_SECONDS]
 
 
-def _age_seconds(path: Path) -> float:
+def age_seconds(path: Path) -> float:
+    """Return how long ago a file or folder was last changed; 0 if it is not there."""
     try:
         return time.time() - path.stat().st_mtime
     except OSError:
@@ -204,7 +205,7 @@ def of_the_dead(path: Path) -> Iterator[tuple[Slot, ...] | None]:
 def forget_earlier_boots(folder: Path, boot: str) -> None:
     """Delete the folders of earlier boots: what they hold proves nothing any more."""
     for old in folder.iterdir():
-        if old.name != boot and old.is_dir() and _age_seconds(old) > OLD_BOOT_SECONDS:
+        if old.name != boot and old.is_dir() and age_seconds(old) > OLD_BOOT_SECONDS:
             shutil.rmtree(old, ignore_errors=True)
 
 

@@ -13,7 +13,6 @@ machine, until an operator says so (`dadacat marks --trust`).
 
 from __future__ import annotations
 
-import time
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -27,7 +26,7 @@ from runtime.errors import Away
 from runtime.isolation import BadItem, isolated
 from worker import telemetry
 from worker.delivery_failures import text_of
-from worker.mark_file import Slot, State, files_in, of_the_dead
+from worker.mark_file import Slot, State, age_seconds, files_in, of_the_dead
 from worker.marks import Marks
 
 #: How often a process looks for neighbours that died. To try a file's lock costs some microseconds.
@@ -68,7 +67,7 @@ class Proofs:
                 return
             begun = [slot for slot in slots if slot.state is State.BEGUN]
             settled = [self._settled(slot, dead=True) for slot in slots]
-            if all(settled) or _age_seconds(path) > KEPT_SECONDS:
+            if all(settled) or age_seconds(path) > KEPT_SECONDS:
                 path.unlink()
                 if slots:
                     self._telemetry.emit(telemetry.neighbour_died(visits=len(slots), in_doubt=len(begun)))
@@ -124,7 +123,3 @@ def distrust(journal: Journal, attempt_id: str, now: datetime, telemetry_: telem
     """Stop believing marks: the carrier has a message of an attempt that was proven unsent."""
     journal.unsettled.set_watermark(DISTRUSTED, now)
     telemetry_.emit(telemetry.alarmed(telemetry.Alarm.CONTRADICTED, f"the carrier has a message of {attempt_id}"))
-
-
-def _age_seconds(path: Path) -> float:
-    return time.time() - path.stat().st_mtime

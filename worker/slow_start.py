@@ -48,4 +48,4 @@ class SlowStart:
         if self._began is None:
             return 1
         doubled = int((self._host.monotonic() - self._began) / DOUBLES_AFTER_SECONDS)
-        return min(self._most, 1 << min(doubled, 16))
+        return min(self._most, 1 << min(doubled, self._most.bit_length()))
