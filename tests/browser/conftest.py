@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, expect, sync_playwright
 
+from tests.conftest import SLOWER
+
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 QUIET = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -17,7 +19,7 @@ QUIET = [
 ]  # fmt: skip
 
 #: A busy machine needs longer than a person would wait.
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=10_000 * SLOWER)
 
 #: Opens a page; the second argument and the others are those of a browser context.
 Open = Callable[..., Page]

@@ -23,7 +23,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
         started = start(workers=2)
         for number in range(6):
             started.text(f"hello {number}", sender=NUMBER if number < 2 else f"{NUMBER[:-1]}{number}")
-        wait_until(started.settled, seconds=60, what="the replies")
+        started.wait_settled(seconds=60)
         wait_until(
             lambda: any(is_answer(task) for task in flower(started, "/api/tasks").values()), seconds=30, what="it"
         )

@@ -23,7 +23,7 @@ from inbox import keys, worker_keys
 from runtime.settings import without_settings
 from sms import signature
 from tests.builders import OUR_NUMBER
-from tests.conftest import SLOWER
+from tests.conftest import SLOWER, wait_until
 
 ACCOUNT = "AC" + "5" * 32
 TOKEN = "a-token-of-the-tests"
@@ -120,13 +120,22 @@ class Tree:
         )
         return [{name: next(iter(value.values())) for name, value in item.items()} for item in answer["Items"]]
 
+    def unsettled(self) -> str:
+        """Return the keys of Redis that show a waiting text or a visit in progress, or nothing."""
+        with self.redis as client:
+            waiting = client.zrange(keys.WAITING, 0, 4, withscores=True)
+            return " ".join(map(str, [*waiting, *client.scan_iter(worker_keys.visit("*"), count=1000)]))
+
     def settled(self) -> bool:
         """Return whether no text waits for a reply and no visit is in progress."""
-        with self.redis as client:
-            return (
-                client.zcard(keys.WAITING) == 0
-                and next(client.scan_iter(worker_keys.visit("*"), count=1000), None) is None
-            )
+        return not self.unsettled()
+
+    def wait_settled(self, *, seconds: float = 20) -> None:
+        """Wait until the tree is settled; if it is not in time, say what is left."""
+        try:
+            wait_until(self.settled, seconds=seconds)
+        except AssertionError as late:
+            raise AssertionError(f"unsettled after {SLOWER} times {seconds} s: {self.unsettled()}") from late
 
     def processes(self, role: str) -> list[int]:
         """Return the process ids of this tree with a role such as `worker`, by their command lines."""

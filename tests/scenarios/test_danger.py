@@ -53,7 +53,7 @@ def test_over_the_limit_the_first_certain_danger_is_answered_and_the_rest_is_sil
     tree.text("hello again", sender=person)
     (words,) = asked(tree, person, "my dad isn't breathing")
     tree.text("my dad isn't breathing!", sender=person)
-    wait_until(tree.settled, seconds=30, what="an end of all texts")
+    tree.wait_settled(seconds=30)
 
     assert "911" in words
     assert len(tree.replies(person)) == 7
@@ -64,7 +64,7 @@ def test_after_stop_nothing_is_answered(tree: Tree) -> None:
     asked(tree, person, "hello")
     tree.text("Stop!", sender=person)
     tree.text("i want to die", sender=person)
-    wait_until(tree.settled, seconds=30, what="an end of all texts")
+    tree.wait_settled(seconds=30)
 
     assert len(tree.replies(person)) == 1
 

@@ -116,7 +116,7 @@ def test_a_text_that_comes_twice_is_answered_once(rough: Tree, how: str) -> None
 
     rough.text("hello", sender=person)
     wait_until(lambda: rough.replies(person), seconds=20, what="the reply")
-    wait_until(rough.settled, what="an empty inbox")
+    rough.wait_settled()
 
     assert len(rough.replies(person)) == 1
 
@@ -156,7 +156,7 @@ def test_redis_emptied_in_mid_burst_loses_no_text(rough: Tree) -> None:
             client.close()
 
     wait_until(lambda: all(rough.replies(person) for person in people), seconds=90, what="every reply")
-    wait_until(rough.settled, what="an empty inbox")
+    rough.wait_settled()
 
     assert [len(rough.replies(person)) for person in people] == [1] * 20
 
@@ -174,7 +174,7 @@ def test_what_failed_on_its_way_is_sent_once_more_and_both_are_in_the_story(roug
 
     sid = rough.text("hello", sender=person)
     wait_until(lambda: len(rough.replies(person)) == 2, seconds=90, what="the second try")
-    wait_until(rough.settled, what="an empty inbox")
+    rough.wait_settled()
 
     assert rough.replies(person)[0]["status"] == "undelivered"
     assert len({reply["body"] for reply in rough.replies(person)}) == 1

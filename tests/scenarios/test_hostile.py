@@ -32,7 +32,7 @@ def test_each_hostile_text_gets_one_sane_reply_and_leaves_no_trace_in_any_log(tr
     with ThreadPoolExecutor(20) as pool:
         sids = list(pool.map(lambda pair: tree.text(pair[0], sender=pair[1]), zip(TEXTS, people, strict=True)))
     wait_until(lambda: all(tree.replies(person) for person in people), seconds=90, what="a reply to each")
-    wait_until(tree.settled, what="an empty inbox")
+    tree.wait_settled()
 
     assert len(set(sids)) == len(TEXTS)
     for text, person in zip(TEXTS, people, strict=True):

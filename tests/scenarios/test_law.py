@@ -147,7 +147,7 @@ def test_a_token_is_rotated_under_traffic_without_a_restart(own_tree: Callable[.
 
     tree.token = "the-next-token"
     wait_until(lambda: all(tree.replies(person) for person in people[-3:]), seconds=60, what="the last replies")
-    wait_until(tree.settled, seconds=60, what="an end")
+    tree.wait_settled(seconds=60)
     assert [person for person in people if len(tree.replies(person)) != 1] == []
     metrics = httpx.get(f"{tree.urls['webhook']}/metrics", timeout=10).text
     assert not re.search(r'status="403"} [1-9]', metrics)

@@ -82,7 +82,7 @@ def test_what_left_the_window_is_remembered(tree: Tree, model: Model) -> None:
         answered(tree, person, number)
     wait_until(lambda: metadata(tree, person).get("memory", {}).get("summary"), seconds=40, what="a memory")
     # A visit that is still in progress uses the conversation as it was at its beginning.
-    wait_until(tree.settled, what="the end of the visit")
+    tree.wait_settled()
 
     tree.text("who am i?", sender=person)
     wait_until(lambda: len(tree.replies(person)) == 11, what="the reply")
@@ -176,7 +176,8 @@ def test_a_person_over_the_budget_hears_one_last_line(tree: Tree) -> None:
     person = "+15557773000"
     for number in range(100):
         tree.text(f"thing {number}", sender=person)
-    wait_until(lambda: len(tree.rows(person)) >= 100 and tree.settled(), seconds=60, what="the end")
+    wait_until(lambda: len(tree.rows(person)) >= 100, seconds=60, what="a hundred rows")
+    tree.wait_settled(seconds=60)
 
     bodies = [message["body"] for message in tree.replies(person)]
     # The person's budget is 90 cents, and a message costs one.

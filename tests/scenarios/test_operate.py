@@ -139,7 +139,7 @@ def test_a_reply_refused_for_good_is_a_dead_letter_that_can_be_replayed_once(tre
     assert "is queued again" in dadacat(tree, "dead-letters", "replay", key)
     wait_until(lambda: tree.replies(person), seconds=20, what="the replayed reply")
     assert "not a dead letter" in dadacat(tree, "dead-letters", "replay", key, code=3)
-    wait_until(tree.settled, what="an empty inbox")
+    tree.wait_settled()
     assert len(tree.replies(person)) == 1
     assert "there are no dead letters" in dadacat(tree, "dead-letters", "list")
 

@@ -104,7 +104,7 @@ def a_day(tree: Tree) -> list[str]:
     tree.text(f"{WORD} last", sender=NUMBER)
     letters = lambda: json.loads(dadacat(tree, "dead-letters", "list", "--json"))  # noqa: E731 - awaited
     wait_until(letters, seconds=60, what="a dead letter")
-    wait_until(tree.settled, seconds=90, what="an end of the day")
+    tree.wait_settled(seconds=90)
     for command in (
         ["stats"],
         ["audit"],
@@ -184,7 +184,7 @@ def test_a_planted_number_and_text_are_where_they_belong_and_then_nowhere(tree: 
     sent = len(tree.messages())
     form = {"MessageSid": sids[0], "AccountSid": ACCOUNT, "From": NUMBER, "To": OUR_NUMBER, "Body": f"{WORD} 0"}
     assert tree.post(form).status_code == 200
-    wait_until(tree.settled, seconds=30, what="an end")
+    tree.wait_settled(seconds=30)
     wait_until(lambda: DIGITS not in "".join(in_redis(tree).values()), seconds=30, what="an end of the visit")
     assert len(tree.messages()) == sent
     nowhere(tree)

@@ -96,7 +96,7 @@ def test_two_hundred_people_text_at_once(tree: Tree) -> None:
     with ThreadPoolExecutor(40) as pool:
         list(pool.map(lambda person: tree.text(f"i am {person[-4:]}", sender=person), people))
     wait_until(lambda: len(tree.messages(From=OUR_NUMBER)) - before >= 200, seconds=90, what="two hundred replies")
-    wait_until(tree.settled, what="an empty inbox")
+    tree.wait_settled()
 
     assert len(tree.messages(From=OUR_NUMBER)) - before == 200
     assert [len(tree.replies(person)) for person in people] == [1] * 200
@@ -110,7 +110,7 @@ def test_the_same_text_many_times_is_answered_once(tree: Tree) -> None:
         answers = list(pool.map(lambda _: tree.post(form).status_code, range(60)))
     wait_until(lambda: tree.replies(person), seconds=10, what="the reply")
     assert tree.post(form).status_code == 200
-    wait_until(tree.settled, what="an empty inbox")
+    tree.wait_settled()
 
     assert set(answers) == {200}
     assert len(tree.replies(person)) == 1
@@ -247,7 +247,7 @@ def test_a_worker_killed_in_mid_thought_leaves_one_reply_to_another(own_tree: Ca
         os.kill(int(thinking.rpartition(":")[2]), signal.SIGKILL)
         started_at = time.monotonic()
         wait_until(lambda: tree.replies(person), seconds=60, what="the reply of another worker")
-        wait_until(tree.settled, what="an empty inbox")
+        tree.wait_settled()
 
         assert time.monotonic() - started_at < 60
         assert [reply["body"] for reply in tree.replies(person)] == ["a thought"]
@@ -263,7 +263,7 @@ def test_after_stop_and_start_everything_is_as_it_was(own_tree: Callable[..., Tr
     tree.text("remember the tangerine", sender=person)
     wait_until(lambda: tree.replies(person), seconds=10, what="the reply")
     wait_until(lambda: tree.replies(person)[0]["status"] == "delivered", what="delivery")
-    wait_until(tree.settled, what="an empty inbox")
+    tree.wait_settled()
     page = httpx.get(f"{tree.urls['twilio']}/phone/state", timeout=10).json()
     item = tree.dynamodb.get_item(TableName="DadaCatConversations", Key={"user_id": {"S": person}})["Item"]
 
