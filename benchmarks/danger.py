@@ -57,20 +57,6 @@ class Text:
         return self.tier in {"certain", "possible"}
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
-    """What `weights.npz` holds."""
-
-    centre: Floats
-    known: Floats
-    adds: Floats
-
-    def meaning(self, vector: Floats) -> Meaning:
-        """Return the meaning of a text with this vector."""
-        score, *kinds = vectors.scores(vector - self.centre, self.known, self.adds).tolist()
-        return Meaning(score, vectors.KINDS[kinds.index(max(kinds))])
-
-
 def read(*names: str) -> list[Text]:
     """Read labelled texts from files of `tests/data/danger`."""
     texts = []
@@ -101,7 +87,7 @@ def embedded(words: Sequence[str]) -> Floats:
     return np.stack([embed(patterns.normal(text)) for text in words])
 
 
-def fit(texts: Sequence[Text]) -> Model:
+def fit(texts: Sequence[Text]) -> vectors.Known:
     """Return the model of labelled texts."""
     given = embedded([text.words for text in texts])
     centre = given.mean(axis=0)
@@ -117,7 +103,7 @@ def fit(texts: Sequence[Text]) -> Model:
     likeness = np.exp(2 * vectors.FALL * (known @ known.T - 1))
     likeness[np.diag_indices(len(texts))] += RIDGE
     adds = np.linalg.solve(likeness, wanted)
-    return Model(centre.astype(np.float32), known.astype(np.float32), adds.astype(np.float32))
+    return vectors.Known(centre.astype(np.float32), known.astype(np.float32), adds.astype(np.float32))
 
 
 def train() -> None:
@@ -146,7 +132,7 @@ def cross_validated() -> dict[Text, Danger]:
     for writer in WRITERS:
         model = fit(read(*(name for name in TRAINING if name not in writer)))
 
-        def ear(text: str, model: Model = model) -> Meaning:
+        def ear(text: str, model: vectors.Known = model) -> Meaning:
             return model.meaning(embed(text))
 
         for text in read(*writer):

