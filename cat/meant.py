@@ -7,7 +7,7 @@ Its sentence vector, the one by which danger was heard in it, is compared with t
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 #: Score from which a kind is heard; chosen by reading what is heard in texts that no kind was written for.
-HEARD_SCORE: Final = 0.4
+HEARD_SCORE: Final = 0.22
 _ONE: Final = threading.Lock()
 
 
@@ -33,21 +33,24 @@ class Known:
     known: NDArray[np.float32]
     adds: NDArray[np.float32]
 
-    def best(self, of_text: NDArray[np.float32]) -> tuple[str, float]:
-        """Return the likeliest kind of a text with this vector, and its score."""
-        found = vectors.scores(of_text - self.centre, self.known, self.adds)
-        place = int(found.argmax())
-        return self.kinds[place], float(found[place])
+    def best(self, of_text: NDArray[np.float32], among: Container[str]) -> tuple[str, float]:
+        """Return the likeliest of these kinds of a text with this vector, and its score."""
+        found = vectors.scores(of_text - self.centre, self.known, self.adds).tolist()
+        return max(
+            ((kind, score) for kind, score in zip(self.kinds, found, strict=True) if kind in among),
+            key=lambda pair: pair[1],
+            default=("", 0.0),
+        )
 
 
-def hear(text: str) -> str:
-    """Return the kind that a text means; empty if it cannot be told. The first call loads the model."""
+def hear(text: str, among: Container[str]) -> str:
+    """Return the kind that a text means, one of these; empty if it cannot be told. The first call loads the model."""
     of_text = vectors.vector(patterns.normal(text))
     if of_text is None:
         return ""
     with _ONE:
         known = _known()
-    kind, score = known.best(of_text)
+    kind, score = known.best(of_text, among)
     return kind if score >= HEARD_SCORE else ""
 
 

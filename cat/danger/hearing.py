@@ -15,7 +15,7 @@ from cat.danger import patterns
 from cat.danger.model import ACUTE, CALM, Danger, Ear, Tier, deaf
 
 #: Scores from which a text is possible or certain by its meaning alone; chosen by cross-validation.
-POSSIBLE_SCORE, CERTAIN_SCORE = 0.12, 0.55
+POSSIBLE_SCORE, CERTAIN_SCORE = 0.08, 0.55
 #: A laugh, or a time long ago, makes a text possible that would be certain, and calm that would be possible.
 AMBIGUOUS_CERTAIN_SCORE: Final = 1.0
 #: The same after danger was heard in the person's latest texts: what sounds dark then is dark.

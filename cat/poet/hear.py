@@ -35,7 +35,8 @@ ANSWER_WORDS: Final = 7
 PHRASE_WORDS: Final = 4
 _STATEMENT: Final = re.compile(
     r"^(?:ich|du|er|sie|es|wir|ihr|das ist|da ist|je|j'|tu|il|elle|on|nous|yo|tú|él|ella|está|estoy|era|se|no|"
-    r"i|he|she|they|we|there|well)\b"
+    r"todos|todas|nadie|me|te|alle|keiner|tous|personne|ça|c'|"
+    r"i|he|she|they|we|there|everyone|nobody|well)\b"
 )
 _MASHED: Final = re.compile(r"^\W*(?=\w{5,}\W*$)(?:[asdfghjkl;]+|[qwertyuiop]+|[zxcvbnm]+|[^aeiouyäöüáéíóú\W]{6,})\W*")
 #: How the family of a fact's key is called in the kinds of lines.
@@ -79,10 +80,9 @@ def _meant(scene: Scene, act: Act, sense: Sense) -> Act | None:
     """Return the act that the text means; None if patterns heard enough, or the language has no lines for it."""
     if act.kind not in kinds().faint and not act.kind.startswith("topic_"):
         return None
-    kind = sense(scene.said)
-    if kind not in scene.words.say or (kind.startswith("on_") and _is_question(scene)):
-        return None
-    return Act(kind)
+    asks = _is_question(scene)
+    kind = sense(scene.said, {kind for kind in scene.words.say if not (asks and kind.startswith("on_"))})
+    return Act(kind) if kind else None
 
 
 def _is_question(scene: Scene) -> bool:

@@ -199,7 +199,7 @@ def nouns_in(plain: str, language: str, said: str = "") -> list[Noun]:
             or bare in chat.empty_nouns()
             or bare in words.names()
             or not may_play(bare)
-            or (language == "de" and _is_verb(bare, before, said))
+            or (language == "de" and (_is_verb(bare, before, said) or tokens[place + 1 : place + 2] == ["ich"]))
         ):
             continue
         weight = 3 * noun.touchable + (place >= len(tokens) - 2) + min(len(bare), 9) // 3
