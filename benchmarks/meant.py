@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import time
 import tomllib
+import zlib
 from collections.abc import Iterator, Sequence
 from statistics import median
 from typing import Final
@@ -84,6 +85,7 @@ def bake() -> None:
     np.savez(
         BAKED,
         kinds=np.array(known.kinds),
+        given=np.uint32(zlib.crc32(GIVEN.read_bytes())),
         centre=known.centre,
         known=np.round(known.known / scale).astype(np.int8),
         scale=np.float32(scale),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 #: Score from which a kind is heard; chosen by reading what is heard in texts that no kind was written for.
-HEARD_SCORE: Final = 0.22
+HEARD_SCORE: Final = 0.18
 _ONE: Final = threading.Lock()
 
 
@@ -35,7 +35,8 @@ class Known:
 
     def best(self, of_text: NDArray[np.float32], among: Container[str]) -> tuple[str, float]:
         """Return the likeliest of these kinds of a text with this vector, and its score."""
-        found = vectors.scores(of_text - self.centre, self.known, self.adds).tolist()
+        near = vectors.likeness(of_text - self.centre, self.known)
+        found = vectors.scores(near, self.adds).tolist()
         return max(
             ((kind, score) for kind, score in zip(self.kinds, found, strict=True) if kind in among),
             key=lambda pair: pair[1],

