@@ -31,7 +31,23 @@ from cat.ports import Heard
 BAKED: Final = danger.ROOT / "cat/meant.npz"
 GIVEN: Final = danger.ROOT / "tests/data/cat/meant.toml"
 #: Kinds that are learned from texts in which a pattern hears them; so is every small happening (`on_`).
-LEARNED: Final = frozenset(["sad", "tired", "anxious", "angry", "happy", "lonely", "bored", "hungry", "ill", "busy", "hot", "cold", "good_news"])
+LEARNED: Final = frozenset(
+    [
+        "sad",
+        "tired",
+        "anxious",
+        "angry",
+        "happy",
+        "lonely",
+        "bored",
+        "hungry",
+        "ill",
+        "busy",
+        "hot",
+        "cold",
+        "good_news",
+    ]
+)
 #: The country of the telephone for each language whose patterns are asked.
 COUNTRIES: Final = {"en": "+1", "de": "+49", "fr": "+33", "es": "+34"}
 #: How strongly the solution is held back from fitting single texts.
