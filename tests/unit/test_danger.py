@@ -16,7 +16,7 @@ import pytest
 from benchmarks import danger as measured
 from cat import grave
 from cat.danger import gate, hearing, lines, numbers, patterns, vectors
-from cat.danger.model import ACUTE, Danger, Ear, Kind, Tier, deaf
+from cat.danger.model import ACUTE, Danger, Ear, Kind, Meaning, Tier, deaf
 from cat.danger.state import State
 from cat.danger.watch import Alert, Watch
 from cat.ports import Heard
@@ -236,6 +236,23 @@ def test_texts_that_the_hearing_was_not_trained_on_are_heard(name: str, dangers:
     assert share({"near"}, Tier.CERTAIN) <= 0.05
     assert share({"near"}, Tier.POSSIBLE) <= 0.25
     assert share({"ordinary"}, Tier.POSSIBLE) <= ordinary
+
+
+@pytest.mark.parametrize(
+    ("score", "agreed", "tier"),
+    [(0.1, True, Tier.POSSIBLE), (0.1, False, Tier.CALM), (0.3, False, Tier.POSSIBLE), (0.6, False, Tier.CERTAIN)],
+)
+def test_a_low_score_is_doubted_if_the_likest_labelled_text_is_no_danger(
+    score: float, agreed: bool, tier: Tier
+) -> None:
+    heard = hearing.hear(["the lake is dark today"], lambda text: Meaning(score, Kind.DESPAIR, agreed))  # noqa: ARG005
+
+    assert heard.tier is tier
+
+
+def test_a_person_brought_somewhere_at_five_is_not_threatened() -> None:
+    assert hearing.hear(["ich bring meinen chef um"], deaf).kind is Kind.THREAT
+    assert hearing.hear(["ich bringe dich um fünf zum bahnhof"], deaf).tier is Tier.CALM
 
 
 def test_a_fear_of_home_is_no_idiom() -> None:
