@@ -105,6 +105,8 @@ class Silent:
         """Drop the event."""
 
 
+#: One for a process: an alarm that two parts of it raise is logged once.
+OF_THIS_PROCESS: Final = LogsAndMetrics()
 SILENT: Final = Silent()
 
 
