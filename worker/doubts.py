@@ -14,7 +14,7 @@ from journal.states import PartState
 from runtime.isolation import SetAside, isolated
 from sms.addresses import address_of
 from sms.ports import MessageList
-from worker import evidence, telemetry
+from worker import absence, evidence, telemetry
 from worker.delivery_failures import DeliveryFailures
 from worker.findings import Report
 from worker.resend import Resends
@@ -25,7 +25,7 @@ Doubtful = dict[str, list[model.ReplyPart]]
 
 
 class Doubts:
-    """Reads the carrier's list for parts of unknown outcome. `resends` None: absence proves nothing."""
+    """Reads the carrier's list for parts of unknown outcome. `resend` None: absence proves nothing."""
 
     def __init__(  # noqa: PLR0913 - two stores, the carrier, and what follows
         self,
@@ -33,8 +33,9 @@ class Doubts:
         journal: Journal,
         message_list: MessageList,
         failures: DeliveryFailures,
-        resends: Resends | None,
+        resend: absence.Terms | None,
         *,
+        numbers: Sequence[str],
         validity: timedelta,
         who: Callable[[str], Who],
         telemetry: telemetry.Telemetry,
@@ -44,16 +45,18 @@ class Doubts:
         self._journal = journal
         self._message_list = message_list
         self._failures = failures
-        self._resends = resends
+        self._resends: Resends | None = None
+        if resend is not None:
+            self._resends = Resends(inbox, journal, message_list, resend, numbers=numbers, telemetry=telemetry)
         self._validity = validity
         self._who = who
         self._telemetry = telemetry
         self._set_aside = set_aside
 
     def read(self, doubtful: Doubtful, report: Report, now: datetime, passed: Callable[[str], None]) -> None:
-        """Settle parts of unknown outcome, have them sent again, or hold them. `passed` is called for each person.
+        """Settle parts of unknown outcome, have them sent again, or hold them.
 
-        Raises `CarrierAway`.
+        `passed` is called for each person. Raises `CarrierAway`.
         """
         if self._resends is not None:
             self._resends.begin()

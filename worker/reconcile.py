@@ -26,7 +26,6 @@ from worker.doubts import Doubtful, Doubts
 from worker.findings import Report, Step
 from worker.lease import LeaseKeeper
 from worker.missed import MissedTexts
-from worker.resend import Resends
 
 #: For how many people one sweep enqueues a wake-up task.
 SWEEP_LIMIT: Final = 200
@@ -88,12 +87,9 @@ class Reconciler:
         self._telemetry = telemetry
         #: What becomes of an item that cannot be handled.
         self.set_aside = set_aside.listing(journal_, telemetry, inbox.clock.now)
-        resends = None
-        if terms.resend is not None:
-            resends = Resends(inbox, journal_, message_list, terms.resend, numbers=terms.numbers, telemetry=telemetry)
         self._doubts = Doubts(
-            inbox, journal_, message_list, failures, resends, validity=terms.validity, who=terms.who,
-            telemetry=telemetry, set_aside=self.set_aside,
+            inbox, journal_, message_list, failures, terms.resend, numbers=terms.numbers, validity=terms.validity,
+            who=terms.who, telemetry=telemetry, set_aside=self.set_aside,
         )  # fmt: skip
         self._statement = statement.Statement(
             journal_, message_list, failures, numbers=terms.numbers, per_number=terms.per_number,

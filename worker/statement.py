@@ -59,9 +59,9 @@ class Statement:
         self._remembered: dict[str, None] = {}
 
     def read(self, report: Report, now: datetime, passed: Callable[[str], None]) -> None:
-        """Record segments and price of all sent messages since the last look, and statuses that no callback reported.
+        """Record segments and price of all sent messages since the last look.
 
-        `passed` is called for each number. Raises `CarrierAway`.
+        So are statuses that no callback reported. `passed` is called for each number. Raises `CarrierAway`.
         """
         if not self._numbers:
             return
