@@ -229,7 +229,7 @@ class Delivery:
 
     def end_loop(self, visit: Visit, reason: str) -> None:
         """Send this person no reply for a while."""
-        until_ms = visit.now_ms() + int(retry_policy.RULES[ErrorClass.LOOP].quiet.total_seconds() * 1000)
+        until_ms = visit.after(retry_policy.RULES[ErrorClass.LOOP].quiet)
         self._journal.conversations.set_quiet(visit.user_id, until_ms=until_ms, fence=visit.fence, now=visit.now())
         visit.opened = replace(visit.conversation, quiet_until=until_ms)
         self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.LOOP, reason))
@@ -266,7 +266,7 @@ class Delivery:
         if retry_policy.rule_of(outcome).fate is not retry_policy.Fate.AGAIN:
             return refused
         pause = retry_policy.pause_after(outcome, tries=part.tries, rng=self._rng)
-        return replace(refused, state=PartState.RETRY, due=visit.now_ms() + int(pause.total_seconds() * 1000))
+        return replace(refused, state=PartState.RETRY, due=visit.after(pause))
 
     def _bind(self, visit: Visit, part: model.ReplyPart, binding: model.Binding) -> model.ReplyPart:
         """Store the outcome, retrying while the journal is away: a lost one must be recovered by evidence."""
@@ -285,7 +285,7 @@ class Delivery:
             return ""
         if visit.now_ms() < visit.conversation.quiet_until:
             return LOOP
-        born_ms = max(int(part.arrived.partition("-")[0]), _milliseconds(part.revived_at))
+        born_ms = max(part.arrived_ms, _milliseconds(part.revived_at))
         return "too old to send" if visit.now_ms() - born_ms > self._terms.max_age_seconds * 1000 else ""
 
 
