@@ -181,7 +181,7 @@ class Room:
             self.circuit,
             terms,
             rng=random.Random(1),
-            host=Host(sleep=lambda _: None),
+            host=replaced.get("host", Host(sleep=lambda _: None)),
             telemetry=self.telemetry,
             pace=replaced.get("pace", lambda _: 0),
         )
