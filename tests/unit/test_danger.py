@@ -243,7 +243,7 @@ def test_texts_that_the_hearing_was_not_trained_on_are_heard(name: str, dangers:
     [(0.1, True, Tier.POSSIBLE), (0.1, False, Tier.CALM), (0.3, False, Tier.POSSIBLE), (0.6, False, Tier.CERTAIN)],
 )
 def test_a_low_score_is_doubted_if_the_likest_labelled_text_is_no_danger(
-    score: float, agreed: bool, tier: Tier
+    score: float, tier: Tier, *, agreed: bool
 ) -> None:
     heard = hearing.hear(["the lake is dark today"], lambda text: Meaning(score, Kind.DESPAIR, agreed))  # noqa: ARG005
 
