@@ -36,7 +36,7 @@ PHRASE_WORDS: Final = 4
 _STATEMENT: Final = re.compile(
     r"^(?:ich|du|er|sie|es|wir|ihr|das ist|da ist|je|j'|tu|il|elle|on|nous|yo|tú|él|ella|está|estoy|era|se|no|"
     r"todos|todas|nadie|me|te|alle|keiner|tous|personne|ça|c'|"
-    r"i|he|she|they|we|there|everyone|nobody|well)\b"
+    r"i|he|she|they|we|there|everyone|well)\b"
 )
 _MASHED: Final = re.compile(r"^\W*(?=\w{5,}\W*$)(?:[asdfghjkl;]+|[qwertyuiop]+|[zxcvbnm]+|[^aeiouyäöüáéíóú\W]{6,})\W*")
 #: How the family of a fact's key is called in the kinds of lines.
