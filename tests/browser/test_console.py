@@ -86,7 +86,7 @@ class Running:
 
 @pytest.fixture(scope="module")
 def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    logins_file, room = tmp_path_factory.mktemp("console") / "logins", a_busy_room()
+    logins_file, room = tmp_path_factory.mktemp("console") / "logins", a_busy_room(hours=20)
     write_logins(logins_file)
     seen = [
         Process(role=role, version="0.1.0", pid=str(4711 + at), address="127.0.0.1", connections=2, seconds=700)
@@ -94,6 +94,10 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     ]
     desk = a_desk(room, logins_file, prometheus=Alarming(), processes=lambda: seen)
     desk.overviews.look(wait=True)
+    for name, what in (("looker", "reveal"), ("actor", "settle"), ("actor", "export")):
+        desk.audit.end(
+            desk.audit.begin(name=name, address="192.0.2.7", what=what, target=payloads.who(ANN, KEY)), "done"
+        )
     with socket.create_server(("127.0.0.1", 0)) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         config = uvicorn.Config(create_app(desk, public_url=url), log_config=None, timeout_graceful_shutdown=1)
@@ -172,7 +176,7 @@ def test_pictures_of_every_page_for_the_documents(
         page = opened(context, console.page(name), problems)
         if name == "overview":
             expect(page.locator("#connection")).to_have_text("live")
-        page.screenshot(path=IMAGES / f"console-{name}{look}.png", full_page=name == "overview" and not look)
+        page.screenshot(path=IMAGES / f"console-{name}{look}.png", full_page=name == "overview" and look != "-phone")
         page.close()
     context.close()
 
