@@ -20,7 +20,7 @@ from console.audit import Audit
 from console.desk import Desk, Links
 from console.doors import Doors, LoginsFile, Proxy
 from console.sessions import Sessions
-from inbox import payloads
+from inbox import keys, payloads
 from inbox.budget import Caps
 from inbox.ports import Inbox, Place, Stop
 from journal.states import TurnState
@@ -112,6 +112,7 @@ def a_busy_room(*, hours: int = 0) -> Room:
         _ordinary_hour(room, hour)
     if hours:
         _texts(room, EVE, "STOP")
+        room.redis.delete(keys.QUEUE)
     room.reconciler.reconcile()
     room.sender.answers.append(Unknown(reason="read timeout"))
     _texts(room, DAN, "is my umbrella still yours?")

@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,9 @@ class Alarming(Prometheus):
         super().__init__("http://127.0.0.1:9")
 
     def alarms(self) -> Alarms:
-        summary = "a text waits for 45 s"
-        alarm = Alarm(
-            name="OldestUnanswered", state="firing", severity="page", summary=summary, since="2026-11-30T02:00:00Z"
-        )
+        summary = "Twilio refuses us: nothing is sent in the scope sender"
+        since = datetime.now(UTC).isoformat()
+        alarm = Alarm(name="SendingStopped", state="firing", severity="page", summary=summary, since=since)
         return Alarms(alarms=[alarm])
 
 
@@ -241,6 +241,30 @@ def test_a_person_is_found_revealed_and_reset_by_keyboard_alone(
     press_to(page, "log out", backwards=True)
     page.keyboard.press("Enter")
     expect(page.get_by_label("Name")).to_be_focused()
+    context.close()
+
+
+@pytest.mark.long
+def test_tab_leads_to_every_control_of_every_page_and_shows_where_it_is(
+    browser: Browser, console: Running, state: Path
+) -> None:
+    context = browser.new_context(storage_state=state, viewport=WIDE)
+    page = context.new_page()
+    # the stream would put new elements into the place of those that are numbered here
+    page.route("**/events", lambda route: route.abort())
+    for name in console.pages:
+        page.goto(console.page(name))
+        controls = page.locator("a[href], button, input:not([type=hidden]), select, summary, [tabindex='0']")
+        count = controls.evaluate_all("all => all.map((each, at) => each.dataset.at = at).length")
+        reached: dict[str, str] = {}
+        for _ in range(count):
+            page.keyboard.press("Tab")
+            focused = page.evaluate(
+                "[document.activeElement.dataset.at, getComputedStyle(document.activeElement).outlineStyle]"
+            )
+            reached[focused[0]] = focused[1]
+        assert sorted(map(int, reached)) == list(range(count)), name
+        assert "none" not in reached.values(), name
     context.close()
 
 
