@@ -74,6 +74,7 @@ def test_it_imports_no_store_and_asks_nothing_of_aws(tmp_path: Path) -> None:
         road = text(url)
         process.send_signal(signal.SIGINT)
         modules = process.stdout.read().split()
+        assert process.wait(20 * SLOWER) == 128 + signal.SIGINT
 
     assert road["all"] == ["received", "acknowledged", "queued", "sent", "delivered"]
     assert asked == []
