@@ -14,6 +14,8 @@ from tests.integration.test_worker_start import DADACAT, settings
 #: What a shell reports of a program that SIGINT ended.
 INTERRUPTED = 128 + signal.SIGINT
 
+pytestmark = pytest.mark.usefixtures("ctrl_c")
+
 
 @pytest.mark.parametrize(
     "program", ["beat", pytest.param("webhook", marks=pytest.mark.long), pytest.param("worker", marks=pytest.mark.long)]
@@ -25,9 +27,12 @@ def test_a_program_that_waits_for_redis_at_its_start_can_be_interrupted(program:
         process = subprocess.Popen(
             [DADACAT, program], env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
-        with silent.accept()[0]:
-            process.send_signal(signal.SIGINT)
-            said, _ = process.communicate(timeout=60 * SLOWER)
+        try:
+            with silent.accept()[0]:
+                process.send_signal(signal.SIGINT)
+                said, _ = process.communicate(timeout=60 * SLOWER)
+        finally:
+            process.kill()
 
     assert process.returncode == INTERRUPTED, said
     assert "Traceback" not in said

@@ -61,6 +61,7 @@ def text(url: str) -> dict[str, object]:
     return road
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_it_imports_no_store_and_asks_nothing_of_aws(tmp_path: Path) -> None:
     asked: list[str] = []
 
