@@ -1,4 +1,4 @@
-"""Ctrl-C ends a program that is just starting without a traceback, and with the code that a shell expects."""
+"""Ctrl-C ends a program that is starting without a traceback, with the code that a shell expects."""
 
 from __future__ import annotations
 
