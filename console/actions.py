@@ -39,6 +39,8 @@ class Question:
     title: str
     sentences: tuple[str, ...]
     button: str
+    #: Nothing brings back what it takes away: its button warns.
+    is_final: bool = False
     #: The page to go back to.
     back: str = "/"
     #: Fields for the operator to fill in: name, label.

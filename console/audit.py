@@ -23,6 +23,8 @@ from runtime import logs
 #: Entries that are kept: a few megabytes.
 KEPT: Final = 10_000
 KEPT_REFUSALS: Final = 1_000
+#: The longest name of a row or a file; an address that is typed may be longer, and would fill Redis.
+LONGEST_TARGET: Final = 256
 
 log = logs.get("console")
 
@@ -52,6 +54,7 @@ class Audit:
 
     def begin(self, *, name: str, address: str, what: str, target: str = "") -> str:
         """Note what an operator is about to do; return the entry's id, for `end`."""
+        target = target[:LONGEST_TARGET]
         entry_id = self._add(
             worker_keys.AUDIT, KEPT, {"name": name, "address": address, "what": what, "target": target}
         )

@@ -50,6 +50,11 @@ def _bytes(count: int | None) -> str:
     return "" if count is None else f"{count / 1_048_576:.1f} MB"
 
 
+def _purpose(kind: str) -> str:
+    """Return what a budget of this kind pays for."""
+    return "models" if kind == "model" else "messages"
+
+
 def _all(bar: Counter[str]) -> int:
     return bar.total()
 
@@ -75,7 +80,7 @@ class Views:
             trim_blocks=True, lstrip_blocks=True,
         )  # fmt: skip
         self._templates.filters |= {
-            "time": _time, "usd": _usd, "span": span, "bytes": _bytes, "sum_values": _all,
+            "time": _time, "usd": _usd, "span": span, "bytes": _bytes, "purpose": _purpose, "sum_values": _all,
             "not_answered": _not_answered,
         }  # fmt: skip
         self._templates.globals |= {"MICRO": MICRO, "bar_heights": bars, "pages": PAGES, "desk": desk}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -19,7 +20,7 @@ from console.audit import Audit
 from console.desk import Desk, Links
 from console.doors import Doors, LoginsFile, Proxy
 from console.sessions import Sessions
-from inbox import payloads
+from inbox import keys, payloads
 from inbox.budget import Caps
 from inbox.ports import Inbox, Place, Stop
 from journal.states import TurnState
@@ -40,7 +41,7 @@ from tests.builders import ANN, BEN, OUR_NUMBER, a_sid, a_text, a_turn
 from tests.room import Room
 from worker.lease import LeaseKeeper
 
-CLEO, DAN, FAY, GUS = (f"+1555123000{number}" for number in (3, 4, 6, 7))
+CLEO, DAN, EVE, FAY, GUS = (f"+1555123000{number}" for number in (3, 4, 5, 6, 7))
 HOST = "127.0.0.1:8405"
 KEY = b"memory"
 PASSWORD = "purr-purr-purr"
@@ -104,9 +105,14 @@ def a_desk(room: Room, logins_file: Path, **more: Any) -> Desk:
     return Desk(**{**given, **more})
 
 
-def a_busy_room() -> Room:
-    """Return a room in which there is something to see on every page."""
-    room = Room(models=Caps(day=1_000_000))
+def a_busy_room(*, hours: int = 0) -> Room:
+    """Return a room in which there is something to see on every page; `hours`: with so many ordinary ones before."""
+    room = Room(ms=int(time.time() * 1000) - hours * 3_600_000, models=Caps(day=1_000_000))
+    for hour in range(hours):
+        _ordinary_hour(room, hour)
+    if hours:
+        _texts(room, EVE, "STOP")
+        room.redis.delete(keys.QUEUE)
     room.reconciler.reconcile()
     room.sender.answers.append(Unknown(reason="read timeout"))
     _texts(room, DAN, "is my umbrella still yours?")
@@ -136,6 +142,14 @@ def a_busy_room() -> Room:
     room.circuit.wait(place, who)
     room.later(seconds=45)
     return room
+
+
+def _ordinary_hour(room: Room, hour: int) -> None:
+    """Let people text, a few by night and more by day."""
+    texts = 1 + (5 * hour) % 9
+    for number in range(texts):
+        _texts(room, f"+1555123{100 + number}0", "and the moon?")
+    room.later(seconds=3600 - 2 * texts)
 
 
 def _texts(room: Room, person: str, words: str) -> None:

@@ -148,6 +148,7 @@ def _ask_discard(asked: Asked) -> Question:
         title="Discard it?",
         sentences=(f"{asked.path['name']} will never be answered.", "It leaves the list; its row stays."),
         button="Discard it",
+        is_final=True,
         back=_of("dead-letters", asked),
     )
 
@@ -160,5 +161,6 @@ def _ask_drop(asked: Asked) -> Question:
             "A row that is not mended comes back; a message or a report does not, and is lost.",
         ),
         button="Discard it",
+        is_final=True,
         back="/dead-letters",
     )

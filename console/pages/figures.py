@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
 
@@ -29,6 +30,8 @@ BY: Final = ("day", "engine", "person", "number")
 SINCE: Final = ("7d", "30d", "90d")
 #: Lines of the audit log on its page.
 AUDITED: Final = 200
+#: A page waits so long for another one that does the same work; then it says so.
+TURN_SECONDS: Final = 5.0
 
 
 class Figures:
@@ -39,8 +42,8 @@ class Figures:
         self._views = views
         self._now = now
         self._examined: tuple[datetime, Sequence[Finding]] | None = None
-        #: One reading of the whole journal at a time: it costs what reading the table costs.
         self._reading = threading.Lock()
+        self._examining = threading.Lock()
 
     def pages(self) -> list[Page]:
         """Return the pages."""
@@ -65,7 +68,7 @@ class Figures:
             raise BadRequest(f"by is one of {', '.join(BY)}; since is one of {', '.join(SINCE)}")
         unread = Unread()
         begin = self._desk.now() - duration(since)
-        with self._reading:
+        with _alone(self._reading, "the journal is read"):
             lines, total = costs.gather(self._desk.journal, begin, by, person_name=str, set_aside=unread)
         shown = costs.first(lines, by, costs.BARS)
         rows = [(self._views.name(asked, line.name) if by == "person" else line.name, line) for line in shown]
@@ -106,7 +109,8 @@ class Figures:
     def examine(self, asked: Asked) -> Done:
         """Run the checks of `dadacat doctor` that cost nothing."""
         del asked
-        findings = sorted(self._desk.examine(), key=lambda finding: finding.level is Level.OK)
+        with _alone(self._examining, "the installation is examined"):
+            findings = sorted(self._desk.examine(), key=lambda finding: finding.level is Level.OK)
         self._examined = (self._desk.now(), findings)
         wrong = sum(finding.level is not Level.OK for finding in findings)
         return Done(
@@ -118,6 +122,20 @@ class Figures:
         del asked
         marks.trust(self._desk.journal)
         return Done(said="Marks are believed again.", to="/health")
+
+
+@contextmanager
+def _alone(lock: threading.Lock, what: str) -> Iterator[None]:
+    """Do costly work once at a time. Pages that are loaded again and again must not take every thread.
+
+    Raises `BadRequest` if the work lasts.
+    """
+    if not lock.acquire(timeout=TURN_SECONDS):
+        raise BadRequest(f"{what} for another page: try again when that is done")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _ask_trust(asked: Asked) -> Question:

@@ -131,5 +131,6 @@ class PersonActions:
                 "A keyed hash of a STOP stays for ten years.",
             ),
             button="Forget",
+            is_final=True,
             back=f"/people/{asked.path['who']}",
         )

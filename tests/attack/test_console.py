@@ -7,7 +7,9 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,13 +20,14 @@ import pytest
 from console.actions import Actions
 from console.app import PAGE_POLICY
 from console.asked import MAX_BODY_BYTES, local_path
-from console.audit import Audit
+from console.audit import LONGEST_TARGET, Audit
 from console.sessions import TRIES, Sessions
 from conversation.models import Memory
 from inbox import keys, worker_keys
 from inbox.errors import InboxAway
 from journal.states import TurnState
 from operations import logins
+from operations.doctor import Finding
 from operations.errors import WrongArgument
 from operations.logins import Role
 from tests.builders import ANN, NOW, a_sid, a_turn
@@ -610,6 +613,39 @@ def test_the_log_is_bounded_and_keeps_the_newest(room: Room, monkeypatch: pytest
 
     assert room.redis.xlen(worker_keys.AUDIT) == 20
     assert [entry.what for entry in audit.latest(3)] == ["29", "28", "27"]
+
+
+def test_an_act_upon_a_long_name_does_not_fill_redis(console: Console) -> None:
+    console.log_in("looker")
+    for _ in range(3):
+        assert console.act(f"/people/{'0' * 15_000}/reveal").status_code == 404
+
+    assert [len(entry.target) for entry in console.desk.audit.latest(3)] == [LONGEST_TARGET] * 3
+
+
+def test_a_page_that_is_loaded_again_and_again_takes_no_more_threads(
+    room: Room, logins_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("console.pages.figures.TURN_SECONDS", 0.01)
+    begun, may_end = threading.Event(), threading.Event()
+
+    def examine() -> list[Finding]:
+        begun.set()
+        assert may_end.wait(30)
+        return []
+
+    console = Console(a_desk(room, logins_file, examine=examine))
+    console.log_in("looker")
+    form = {"csrf": console.token()}
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(console.post_form, "/health/examine", **form)
+        assert begun.wait(30)
+        second = console.post_form("/health/examine", **form)
+        may_end.set()
+
+    assert (second.status_code, first.result().status_code) == (409, 303)
+    assert "examined for another page" in second.text
+    assert console.acts()[:2].count(("looker", "examine", "refused")) == 1
 
 
 def test_a_stranger_cannot_push_out_what_operators_did(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:

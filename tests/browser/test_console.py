@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,9 @@ class Alarming(Prometheus):
         super().__init__("http://127.0.0.1:9")
 
     def alarms(self) -> Alarms:
-        summary = "a text waits for 45 s"
-        alarm = Alarm(
-            name="OldestUnanswered", state="firing", severity="page", summary=summary, since="2026-11-30T02:00:00Z"
-        )
+        summary = "Twilio refuses us: nothing is sent in the scope sender"
+        since = datetime.now(UTC).isoformat()
+        alarm = Alarm(name="SendingStopped", state="firing", severity="page", summary=summary, since=since)
         return Alarms(alarms=[alarm])
 
 
@@ -86,7 +86,7 @@ class Running:
 
 @pytest.fixture(scope="module")
 def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    logins_file, room = tmp_path_factory.mktemp("console") / "logins", a_busy_room()
+    logins_file, room = tmp_path_factory.mktemp("console") / "logins", a_busy_room(hours=20)
     write_logins(logins_file)
     seen = [
         Process(role=role, version="0.1.0", pid=str(4711 + at), address="127.0.0.1", connections=2, seconds=700)
@@ -94,6 +94,10 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     ]
     desk = a_desk(room, logins_file, prometheus=Alarming(), processes=lambda: seen)
     desk.overviews.look(wait=True)
+    for name, what in (("looker", "reveal"), ("actor", "settle"), ("actor", "export")):
+        desk.audit.end(
+            desk.audit.begin(name=name, address="192.0.2.7", what=what, target=payloads.who(ANN, KEY)), "done"
+        )
     with socket.create_server(("127.0.0.1", 0)) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         config = uvicorn.Config(create_app(desk, public_url=url), log_config=None, timeout_graceful_shutdown=1)
@@ -172,7 +176,7 @@ def test_pictures_of_every_page_for_the_documents(
         page = opened(context, console.page(name), problems)
         if name == "overview":
             expect(page.locator("#connection")).to_have_text("live")
-        page.screenshot(path=IMAGES / f"console-{name}{look}.png", full_page=name == "overview" and not look)
+        page.screenshot(path=IMAGES / f"console-{name}{look}.png", full_page=name == "overview" and look != "-phone")
         page.close()
     context.close()
 
@@ -237,6 +241,30 @@ def test_a_person_is_found_revealed_and_reset_by_keyboard_alone(
     press_to(page, "log out", backwards=True)
     page.keyboard.press("Enter")
     expect(page.get_by_label("Name")).to_be_focused()
+    context.close()
+
+
+@pytest.mark.long
+def test_tab_leads_to_every_control_of_every_page_and_shows_where_it_is(
+    browser: Browser, console: Running, state: Path
+) -> None:
+    context = browser.new_context(storage_state=state, viewport=WIDE)
+    page = context.new_page()
+    # the stream would put new elements into the place of those that are numbered here
+    page.route("**/events", lambda route: route.abort())
+    for name in console.pages:
+        page.goto(console.page(name))
+        controls = page.locator("a[href], button, input:not([type=hidden]), select, summary, [tabindex='0']")
+        count = controls.evaluate_all("all => all.map((each, at) => each.dataset.at = at).length")
+        reached: dict[str, str] = {}
+        for _ in range(count):
+            page.keyboard.press("Tab")
+            focused = page.evaluate(
+                "[document.activeElement.dataset.at, getComputedStyle(document.activeElement).outlineStyle]"
+            )
+            reached[focused[0]] = focused[1]
+        assert sorted(map(int, reached)) == list(range(count)), name
+        assert "none" not in reached.values(), name
     context.close()
 
 

@@ -306,7 +306,7 @@ def test_alarms_come_from_prometheus_the_firing_first(console: Console) -> None:
         page = shown.get("/").text
 
     assert [alarm.name for alarm in alarms.alarms] == ["OldestUnanswered", "Held"]
-    assert "OldestUnanswered a text waits" in page
+    assert "OldestUnanswered: a text waits" in page
 
 
 @pytest.mark.parametrize("answer", [b"<html>", b"{}", b'{"data": {"alerts": [1]}}'])
