@@ -34,8 +34,13 @@ try:
 except ImportError:
     from cat.dada import Dada
 from cat.ports import Heard
+try:
+    from cat import meant
+    poet = Dada(meant.hear)
+except ImportError:
+    poet = Dada()
 fields = {field.name for field in dataclasses.fields(Heard)}
-poet, out = Dada(), []
+out = []
 for person, texts in json.load(sys.stdin):
     history, frames, replies = [], [], []
     for number, text in enumerate(texts):

@@ -59,7 +59,7 @@ class Crowd:
             self._in_hand[member.name] |= people
         elif step is Step.SEND:
             self.sent |= {person: time.monotonic() for person in people - self.sent.keys()}
-        elif step is Step.PERSIST and self._disarm():
+        elif step is Step.PERSIST and people and self._disarm():
             self._kill(member)
             return CUT
         return None

@@ -3,13 +3,14 @@
 py-spy samples the stack of the thread that holds the interpreter lock, a few hundred times a second.
 A sample belongs to the innermost part in its stack: urllib3 below the Twilio client counts as the Twilio client.
 The shares are of the time with the lock. They are applied to the CPU time a turn that `/proc` counted in the same
-rounds, system calls included.
+rounds, system calls included, without what listening for danger takes: that is done without the lock, and timed alone.
 """
 
 from __future__ import annotations
 
 import signal
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,15 +19,17 @@ from typing import Final
 from benchmarks import turns
 from benchmarks.lab import BENCH_PYTHON, ROOT, Proc
 from benchmarks.report import RESULTS, Study
+from cat.danger import vectors
 
 SAMPLES_A_SECOND: Final = 400
 PROFILED_ROUNDS: Final = 6
-DYNAMODB, MODEL, TWILIO, INBOX, CELERY, OURS = (
+DYNAMODB, MODEL, TWILIO, INBOX, CELERY, HEARING, OURS = (
     "DynamoDB",
     "model client",
     "Twilio client",
     "inbox in Redis",
     "Celery",
+    "listening for danger",
     "the turn itself",
 )
 #: Path fragment of a frame, and its part. The first match counts, from the innermost frame outwards.
@@ -75,6 +78,15 @@ def profiled(at: turns.House, name: str, proc: Proc, first: int, *, form: str, w
     return milliseconds
 
 
+def hearing() -> float:
+    """Return the milliseconds of CPU that the meaning of one of the texts takes."""
+    vectors.hear("hello")
+    before = time.thread_time()
+    for number in range(turns.PEOPLE):
+        vectors.hear(f"hello {number}")
+    return 1000 * (time.thread_time() - before) / turns.PEOPLE
+
+
 def study(*, quick: bool = False) -> Study:
     """Run the study."""
     results = Study(name="parts", title="What a turn's CPU is spent on, in milliseconds", command="scripts/bench parts")
@@ -86,6 +98,9 @@ def study(*, quick: bool = False) -> Study:
                     turns.a_round(at, name, number * turns.PEOPLE)
                 raw, first = at.lab.data / "profile", turns.EXCHANGES * turns.PEOPLE
                 cpu = profiled(at, name, proc, first, form="raw", where=raw)
+                if name == turns.OURS:
+                    results.add(HEARING, name, heard := hearing())
+                    cpu -= heard
                 for part, share in sorted(shares(raw.read_text().splitlines()).items()):
                     results.add(part, name, cpu * share)
                 if name == turns.OURS and not quick:

@@ -25,7 +25,7 @@ from cat.engines.dada import Dada
 from cat.engines.guarded import CALLS, GuardedEngine
 from cat.errors import EngineFailed
 from cat.persona import Persona
-from cat.ports import Engine, Heard, Reply
+from cat.ports import Engine, Heard, Reply, Sense, numb
 from cat.prices import Catalogue
 from sms import keywords, segments
 from sms.keywords import Keyword
@@ -62,7 +62,7 @@ class Cat:
     """Asks its engines in order; `dada` is always the last, wherever the list names it.
 
     `deadline_seconds` applies to all engines together. `max_segments` applies to all messages of a reply together.
-    `watch` hears danger; by default by its wording alone.
+    `watch` hears danger, and `sense` the kind of a text; by default both by its wording alone.
     `who` is the character that models play.
     """
 
@@ -79,6 +79,7 @@ class Cat:
         calls: int = CALLS,
         clock: Callable[[], float] = time.monotonic,
         watch: Watch | None = None,
+        sense: Sense = numb,
     ) -> None:
         models = [engine for engine in engines if engine.name != "dada"]
         known = catalogue or Catalogue({})
@@ -87,7 +88,7 @@ class Cat:
         self._engines = tuple(
             GuardedEngine(engine, known.of(engine.name.partition(":")[2]), pool, self._who) for engine in models if pool
         )
-        self._poet = Dada()
+        self._poet = Dada(sense)
         self._deadline_seconds = deadline_seconds
         self._max_segments = max_segments
         self._max_parts = max_parts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
@@ -80,6 +80,19 @@ class Reply:
     frames: Sequence[str] = ()
     #: Danger in the conversation, as the reply knew it.
     alert: Alert | None = None
+
+
+class Sense(Protocol):
+    """Hears the kind of a text by its meaning."""
+
+    def __call__(self, text: str, among: Container[str]) -> str:
+        """Return the likeliest of these kinds, such as `on_waiting`; empty if it cannot be told."""
+
+
+def numb(text: str, among: Container[str]) -> str:
+    """Be the sense where no model is installed: patterns alone then decide."""
+    del text, among
+    return ""
 
 
 class Engine(Protocol):

@@ -54,6 +54,10 @@ SKEWS: Final = (0, 600, -600)
 #: What the command lines of the launcher's processes are told apart by.
 LAUNCHED: Final = ("webhook", "simulator", "beat", "flower", "valkey-server", "redis-server", "dynamodb")
 #: The path of the library in the Python package of libfaketime, which is only a development dependency.
+#: What a worker reaches through proxies, and what the trial itself asks.
+_PROXIED: Final = ("redis", "dynamodb", "twilio")
+_USED: Final = frozenset({*_PROXIED, "webhook"})
+
 _FAKETIME: Final = Path("vendor", "libfaketime", "src", "libfaketime.so.1")
 
 
@@ -128,7 +132,7 @@ class Tree:
         for number in range(self.workers):
             skew = SKEWS[number % len(SKEWS)] if self.skewed else 0
             member = Member(f"c{number}", "worker", {}, skew=skew, pool=self.pools[number % len(self.pools)])
-            member.proxies = self._proxies(member, ("redis", "dynamodb", "twilio"))
+            member.proxies = self._proxies(member, _PROXIED)
             self.members.append(member)
         for member in self.members:
             self._spawn(member)
@@ -186,11 +190,11 @@ class Tree:
         for line in self._up.stdout:
             name, _, url = line.strip().partition(" ")
             self.urls[name] = url
-            if name == "console":
+            if self.urls.keys() >= _USED:
                 break
         else:
             raise ChaosFailed(f"the tree did not start; its logs are in {self.data / 'logs'}")
-        for name in ("redis", "dynamodb", "twilio"):
+        for name in _PROXIED:
             parts = urlsplit(self.urls[name])
             if parts.hostname != "127.0.0.1" or parts.port is None:
                 raise ChaosFailed(f"{name} is not on 127.0.0.1: chaos breaks only services that it started itself")

@@ -87,8 +87,8 @@ def worker(*, name: str, celery_arguments: tuple[str, ...]) -> None:
     from celery.bin.celery import celery
 
     node = f"{name or f'w{os.getpid()}'}@{socket.gethostname()}"
-    # Celery's own command ends with the worker's exit code; `app.worker_main` returns none
-    celery(
+    # `app.worker_main` would return no exit code
+    code = celery.main(
         [
             "--app=worker.app",
             "worker",
@@ -97,8 +97,10 @@ def worker(*, name: str, celery_arguments: tuple[str, ...]) -> None:
             "--without-mingle",
             f"--loglevel={chosen.logs.level}",
             *celery_arguments,
-        ]
+        ],
+        standalone_mode=False,
     )
+    sys.exit(code)
 
 
 @commands.command(context_settings={"ignore_unknown_options": True})

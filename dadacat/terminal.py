@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
     from local.running_trees import Place
     from operations.progress import Progress
     from runtime.isolation import BadItem
-    from worker.reconcile import Step
+    from worker.findings import Step
 
 #: Exit codes beside 0 (done) and 1 (failed): wrong arguments, as click's own; what the command names is not there.
 WRONG: Final = 2
 NOT_THERE: Final = 3
+#: Ctrl-C ended the command: what a shell reports of a program that SIGINT ended.
+INTERRUPTED: Final = 128 + signal.SIGINT
 
 _DATA: Final = "dadacat.data"
 
@@ -80,10 +83,20 @@ class Commands(click.Group):
         """Run a command, or end the process with the sentence that says why it failed."""
         try:
             return super().invoke(ctx)
+        except (KeyboardInterrupt, click.Abort) as exc:
+            if not _is_interrupt(exc):
+                raise
+            click.echo(err=True)  # ends the line on which the terminal shows ^C
+            raise click.exceptions.Exit(INTERRUPTED) from None
         except Exception as exc:
             if not isinstance(exc, _failures()):
                 raise
             raise _failed(exc) from None
+
+
+def _is_interrupt(end: BaseException) -> bool:
+    """Return whether Ctrl-C was the cause: click makes it an `Abort`, as it does the answer no."""
+    return isinstance(end, KeyboardInterrupt) or isinstance(end.__context__, KeyboardInterrupt)
 
 
 class _WrongArgument(click.ClickException):

@@ -128,7 +128,7 @@ print("the console's login, overview, audit log and health; Flower asks for its 
 END
 
 say "--scale worker=3 shares the work"
-up --scale worker=3
+up --no-recreate --scale worker=3
 texts send 100 30 3 15
 answered
 for index in 1 2 3; do
@@ -147,6 +147,8 @@ strike webhook 3
 wait "$sending" || fail "the simulator took no texts"
 up --scale worker=3
 answered
+compose ps --all worker beat
+compose logs --tail 20 worker beat | cut -c1-160
 
 say "backup, more texts, restore"
 runner="docker compose --project-directory . --project-name $project --env-file deploy/compose/trial.env"

@@ -74,7 +74,7 @@ class Grant:
     """What was set aside for one reply."""
 
     who: Who
-    leave: BudgetVerdict
+    verdict: BudgetVerdict
     model: int = 0
     sms: int = 0
     #: The day in whose totals, and in whose month's, it is counted, such as `2026-11-29`; empty: it was never counted.
@@ -139,13 +139,13 @@ class Quota(Protocol):
         """
 
     def add_page(
-        self, stand: RecountProgress, spent: Sequence[Spent], *, cursor: str | None, leave: bool = False
+        self, progress: RecountProgress, spent: Sequence[Spent], *, cursor: str | None, over: bool = False
     ) -> bool:
         """Add a page of the journal to the totals.
 
         `cursor`: where the next page begins; None: this was the last page, and the recount is complete.
-        `leave`: another process may continue at once.
-        Returns False, and changes nothing, if another process has continued from that stand.
+        `over`: another process may continue at once.
+        Returns False, and changes nothing, if another process has continued from that progress.
         """
 
 

@@ -112,10 +112,8 @@ class RedisCircuit:
     def tidy(self) -> None:
         """Wake the people who wait for a place whose circuit has expired."""
         for key in ("", *self._listed()):
-            if not self._redis.exists(keys.circuit(key)):
-                self._wake_who_wait(key)
-                self._redis.delete(keys.circuit_waiting(key))
-                self._redis.zrem(keys.CIRCUITS, key)
+            names = [keys.CIRCUITS, keys.circuit(key), keys.circuit_waiting(key)]
+            self._wake(self._scripts.run("expired", names, [key]))
 
     @translated()
     def stopped(self) -> Sequence[Stopped]:

@@ -54,9 +54,9 @@ class RedisQuota:
         )  # fmt: skip
         if int(answer[0]) < 0:
             return None
-        leave, model, sms, epoch, counting = answer
+        verdict, model, sms, epoch, counting = answer
         return Grant(
-            who=ask.who, leave=BudgetVerdict(leave), model=int(model), sms=int(sms), day=day, epoch=epoch.decode(),
+            who=ask.who, verdict=BudgetVerdict(verdict), model=int(model), sms=int(sms), day=day, epoch=epoch.decode(),
             counting=bool(counting),
         )  # fmt: skip
 
@@ -78,18 +78,18 @@ class RedisQuota:
         return RecountProgress(epoch=epoch, day=day, counter=counter, cursor=cursor)
 
     def add_page(
-        self, stand: RecountProgress, spent: Sequence[Spent], *, cursor: str | None, leave: bool = False
+        self, progress: RecountProgress, spent: Sequence[Spent], *, cursor: str | None, over: bool = False
     ) -> bool:
         """Add a page of the journal to the totals; False if another process has continued."""
-        sums = sums_of(spent, stand.day)
+        sums = sums_of(spent, progress.day)
         caps = (self._messages.day, self._messages.month)
         return bool(
             self._scripts.run(
                 "page",
-                _names(stand.day),
+                _names(progress.day),
                 [
-                    stand.epoch, stand.cursor, cursor or "", int(cursor is None),
-                    stand.counter, 0 if leave else milliseconds(COUNTER_LIVES),
+                    progress.epoch, progress.cursor, cursor or "", int(cursor is None),
+                    progress.counter, 0 if over else milliseconds(COUNTER_LIVES),
                     *_KEPT, *(-1 if cap is None else cap for cap in caps), len(sums.day), len(sums.month),
                     *(part for sum_ in (sums.day, sums.month, sums.last_lines)
                       for pair in sum_.items() for part in pair),

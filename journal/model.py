@@ -184,6 +184,11 @@ class ReplyPart:
         return out_key(self.turn, self.number, again=self.again)
 
     @property
+    def arrived_ms(self) -> int:
+        """Return when the last text that it answers was accepted, in milliseconds of Redis's clock."""
+        return milliseconds(self.arrived)
+
+    @property
     def arrived_at(self) -> datetime:
         """Return when the text that it answers was accepted, by Redis's clock."""
         return accepted_at(self.arrived)

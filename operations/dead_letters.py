@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from inbox.ports import Inbox
-from journal.model import RowName, Turn, in_key
+from journal.model import RowName, Turn
 from journal.store import Journal
 from operations.errors import BadRequest, NotFound
 from runtime.isolation import BadItem, isolated
@@ -35,7 +35,7 @@ class DeadLetters:
     def show(self, name: str) -> dict[str, Any]:  # Any: JSON
         """Return one dead letter, with its traceback. Raises `BadRequest`.
 
-        `name` is a MessageSid, or a key such as `out#SM123#0`.
+        `name`: a key such as `out#SM123#0`, or the sid of the text.
         """
         row = self._find(name)
         turn = self._turn(row)
@@ -70,7 +70,7 @@ class DeadLetters:
         return self._journal.dead_letters.discard(self._find(name), now=datetime.now(UTC))
 
     def _find(self, name: str) -> RowName:
-        row = next((row for row in self._journal.dead_letters.list() if row.key in {name, in_key(name)}), None)
+        row = next((row for row in self._journal.dead_letters.list() if name in (row.key, row.sid)), None)
         if row is None:
             raise NotFound(f"{name} is not a dead letter")
         return row

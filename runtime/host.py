@@ -18,8 +18,8 @@ from typing import Final, Protocol
 class Semaphore(Protocol):
     """A limit on how many threads are in a place."""
 
-    def acquire(self) -> object:
-        """Wait for a place and take it."""
+    def acquire(self, *, timeout: float) -> bool:
+        """Wait for a place and take it; False if there was none for so many seconds."""
 
     def release(self) -> object:
         """Give the place to the next thread."""

@@ -75,6 +75,14 @@ def calls_to_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     assert policies.not_allowed(recorder.read(Path(folder))) == set()
 
 
+@pytest.fixture(scope="session")
+def ctrl_c() -> Iterator[None]:
+    """Let programs that tests start obey SIGINT: a shell has what it runs in the background ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(autouse=True)
 def no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in set(os.environ) - set(without_settings(os.environ)):

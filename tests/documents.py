@@ -14,21 +14,28 @@ from pathlib import Path
 
 from tests.conftest import ROOT
 
-PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NOT_RUN = "not run"
 #: A block: its indentation, its language, the rest of its first line, and what is in it.
 BLOCK = re.compile(r"^( *)```(\w*)([^\n]*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 #: A command of ours within a sentence.
 SPAN = re.compile(r"`((?:[A-Z_]+=\S+ )?(?:\.venv/bin/)?dadacat [^`]+)`")
-#: Commands that other tests and CI run, by their beginning; and the file that does.
+#: A file or folder of the repository within a sentence, without what follows it, such as the name of a test.
+PATH = re.compile(r"`((?:\.ci|\.github|benchmarks|deploy|docs|scripts|tests)/[\w./-]+)")
+#: Commands that other tests and CI run, by their beginning; and the file that does, with the words that stand there.
 RUN_ELSEWHERE = {
-    "scripts/install": ".ci/run",
-    "scripts/up": "tests/scenarios/test_documents.py",
-    "dadacat init": "tests/unit/test_init.py",
-    "docker compose": "deploy/try-compose.sh",
-    "deploy/compose/backup": "deploy/try-compose.sh",
-    "deploy/compose/restore": "deploy/try-compose.sh",
-    "deploy/compose/make-secrets": "deploy/try-compose.sh",
+    "scripts/install": (".ci/run", "scripts/install"),
+    "scripts/up": ("tests/scenarios/test_documents.py", "scripts/up"),
+    "dadacat init": ("tests/unit/test_init.py", '"init"'),
+    "docker compose up --build --detach --wait": ("deploy/try-compose.sh", "compose up --detach --wait"),
+    "docker compose exec worker dadacat doctor": ("deploy/try-compose.sh", "compose exec -T worker dadacat doctor"),
+    "docker compose up --detach --no-recreate --scale": ("deploy/try-compose.sh", "--no-recreate --scale"),
+    "docker compose ps --all worker": ("deploy/try-compose.sh", "compose ps --all worker"),
+    "docker compose logs --tail 20 worker": ("deploy/try-compose.sh", "compose logs --tail 20 worker"),
+    "docker compose -f deploy/compose/compose.yaml": ("deploy/try-compose.sh", "deploy/compose/production.yml"),
+    "deploy/compose/backup": ("deploy/try-compose.sh", "deploy/compose/backup"),
+    "deploy/compose/restore": ("deploy/try-compose.sh", "deploy/compose/restore"),
+    "deploy/compose/make-secrets": ("deploy/try-compose.sh", "deploy/compose/make-secrets"),
 }
 #: The programs that tests/scenarios/test_documents.py runs, with the arguments that a block shows.
 TYPED = {"dadacat", "curl", "redis-cli", "scripts/codes", "eval", "python"}

@@ -79,8 +79,8 @@ class Parrot:
         return Reply(words=words, engine=self.name, facts={"tokens_in": 100, "tokens_out": 10})
 
 
-def a_counting(purse: Any, journal: Any, **more: Any) -> Counting | None:
-    return Counting(purse, journal, who=lambda person: payloads.who(person, b"memory"), **more) if purse else None
+def a_counting(quota: Any, journal: Any, **more: Any) -> Counting | None:
+    return Counting(quota, journal, who=lambda person: payloads.who(person, b"memory"), **more) if quota else None
 
 
 class Recorder:
@@ -132,7 +132,7 @@ class Room:
         self.aftermath = self.an_aftermath(self.inbox)
         self.receipts = Receipts(self.inbox, self.store, self.aftermath, who_key=b"memory", per_number=self.per_number)
         self.sender.clock = self.now
-        self.purse = self.a_quota(self.models, self.messages) if self.models or self.messages else None
+        self.quota = self.a_quota(self.models, self.messages) if self.models or self.messages else None
         limits = RedisLimits(self.redis) if self.rates else None
         self.limiter = Limiter(limits, self.rates or Rates())
         self.reconciler = self.a_reconciler()
@@ -181,7 +181,7 @@ class Room:
             self.circuit,
             terms,
             rng=random.Random(1),
-            host=Host(sleep=lambda _: None),
+            host=replaced.get("host", Host(sleep=lambda _: None)),
             telemetry=self.telemetry,
             pace=replaced.get("pace", lambda _: 0),
         )
@@ -198,7 +198,7 @@ class Room:
             inbox=replaced.get("inbox", self.inbox),
             journal=journal,
             cat=cat,
-            budget=self.budget(replaced.get("purse", self.purse), journal),
+            budget=self.budget(replaced.get("quota", self.quota), journal),
             delivery=delivery,
             limiter=self.limiter,
             media=replaced.get("media"),
@@ -211,8 +211,8 @@ class Room:
             host=Host(sleep=lambda _: None),
         )
 
-    def budget(self, purse: Any, journal: Any) -> Budget:
-        return Budget(a_counting(purse, journal, telemetry=self.telemetry), TARIFF, max_segments=1, max_parts=1)
+    def budget(self, quota: Any, journal: Any) -> Budget:
+        return Budget(a_counting(quota, journal, telemetry=self.telemetry), TARIFF, max_segments=1, max_parts=1)
 
     def texts(self, *bodies: str) -> list[InboundSms]:
         texts = [a_text(body) for body in bodies]

@@ -40,8 +40,6 @@ EVENTS_EVERY_SECONDS: Final = 0.25
 #: Redis carries out no command: a failover takes some ten seconds, so asking more often tells nothing new.
 REFUSED_PAUSE_SECONDS: Final = 1.0
 
-_telemetry: Final = telemetry.LogsAndMetrics()
-
 
 #: A key that does not exist: deleting it changes nothing, and a replica refuses it.
 _NO_KEY: Final = f"{keys.QUEUE}:none"
@@ -50,7 +48,7 @@ _OUTSIDE: Final = (RedisError, OSError, Empty)
 
 
 def _drop(item: BadItem) -> None:
-    _telemetry.emit(telemetry.set_aside(item))
+    telemetry.OF_THIS_PROCESS.emit(telemetry.set_aside(item))
 
 
 @contextmanager

@@ -73,7 +73,7 @@ class Budget:
         uncounted: Callable[[], None] = lambda: None,
     ) -> None:
         self._counting = counting
-        self._purse = counting.purse if counting else None
+        self._quota = counting.quota if counting else None
         self._tariff = tariff
         self._max_segments = max_segments
         self._max_parts = max_parts
@@ -81,9 +81,9 @@ class Budget:
 
     def ask(self, asked: Asked, *, now: datetime) -> Grant:
         """Reserve what a reply may cost. Raises `InboxAway`, and `NotCounted` if a recount must finish first."""
-        if self._purse is None:
+        if self._quota is None:
             self._let_be_counted()
-            return Grant(who=asked.who, leave=BudgetVerdict.GO, model=asked.model or 0)
+            return Grant(who=asked.who, verdict=BudgetVerdict.GO, model=asked.model or 0)
         ask = Ask(
             who=asked.who,
             turn=asked.turn,
@@ -96,8 +96,8 @@ class Budget:
 
     def ask_model(self, who: Who, most: int, *, now: datetime) -> Grant | None:
         """Reserve what a model's work outside any reply may cost; return None if the budget is spent."""
-        if self._purse is None or not most:
-            return Grant(who=who, leave=BudgetVerdict.GO, model=most)
+        if self._quota is None or not most:
+            return Grant(who=who, verdict=BudgetVerdict.GO, model=most)
         grant = self._reserve(Ask(who=who, turn="", model=most, sms=0, last_line=0), now)
         return grant if grant.model else None
 
@@ -106,8 +106,8 @@ class Budget:
 
         A last line needs no correction: its exact cost was reserved.
         """
-        if self._purse is not None and grant.day and grant.leave in {BudgetVerdict.GO, BudgetVerdict.BEYOND}:
-            self._purse.settle(grant, model=model, sms=sms)
+        if self._quota is not None and grant.day and grant.verdict in {BudgetVerdict.GO, BudgetVerdict.BEYOND}:
+            self._quota.settle(grant, model=model, sms=sms)
 
     def count(self, *, now: datetime) -> None:
         """Continue the recount, if one is needed. Raises `StoreAway` and `InboxAway`."""
@@ -120,13 +120,13 @@ class Budget:
         return [(count, self._tariff.cost(to, count)) for count in counts]
 
     def _reserve(self, ask: Ask, now: datetime) -> Grant:
-        assert self._purse is not None
+        assert self._quota is not None
         assert self._counting is not None
-        grant = self._purse.reserve(ask, now=now)
+        grant = self._quota.reserve(ask, now=now)
         if grant is None:
             with suppress(StoreAway):  # the next visit that asks continues the recount
                 self._counting.go_on(seconds=AT_ONCE_SECONDS, now=now)
-            grant = self._purse.reserve(replace(ask, at_once=True), now=now)
+            grant = self._quota.reserve(replace(ask, at_once=True), now=now)
         if grant is None:
             raise NotCounted("the spending is not fully recounted yet")
         return grant

@@ -11,9 +11,6 @@ from typing import Any, Final
 from inbox import keys, payloads
 from inbox.connection import OPTIONS
 
-#: Longer than the longest visit (60 s), a reply of 20 s and a send of 10 s, with room to spare.
-#: A child of a prefork pool that is still busy by then hangs.
-TASK_TIME_LIMIT_SECONDS: Final = 150
 #: A reconciliation reads all unfinished rows and the carrier's list; after half an hour it hangs.
 RECONCILE_TIME_LIMIT_SECONDS: Final = 1800
 #: A child of a prefork pool connects before it reports ready; Celery's default kills it after 4 s.
@@ -21,13 +18,18 @@ CHILD_START_SECONDS: Final = 60.0
 
 
 def celery_settings(
-    *, redis_url: str, pool: str, concurrency: int, sweep_interval: timedelta, reconcile_interval: timedelta
+    *,
+    redis_url: str,
+    pool: str,
+    concurrency: int,
+    task_time_limit: timedelta,
+    sweep_interval: timedelta,
+    reconcile_interval: timedelta,
 ) -> dict[str, Any]:  # Any: Celery's own settings
     """Return every setting that differs from Celery's defaults."""
     return {
         "broker_url": redis_url,
         # wake-up tasks have no result: nothing reads one, and storing it would cost a write a task
-        "result_backend": None,
         "task_ignore_result": True,
         # a task is acknowledged after the visit: until then it occupies a slot, so that no worker hoards tasks
         "task_acks_late": True,
@@ -62,34 +64,19 @@ def celery_settings(
         "broker_pool_acquire_timeout": 5,
         "task_publish_retry_policy": {"max_retries": 1, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.5},
         # only JSON is accepted: the queue must not be a way to run code
-        "task_serializer": "json",
-        "result_serializer": "json",
-        "event_serializer": "json",
         "accept_content": ["json"],
         "task_default_queue": keys.QUEUE,
-        "task_create_missing_queues": True,
         # Flower needs these events; they cost 2 ms of CPU a task
         "worker_send_task_events": True,
-        "task_send_sent_event": False,
         "worker_disable_rate_limits": True,
         "worker_eta_task_limit": 500,
         # only prefork children obey this limit, which ends a child that hangs. Threads have no time limits:
         # every wait in a visit has its own deadline
-        "task_time_limit": TASK_TIME_LIMIT_SECONDS,
+        "task_time_limit": task_time_limit.total_seconds(),
         "worker_proc_alive_timeout": CHILD_START_SECONDS,
-        # a soft shutdown sleeps its whole time in the signal handler, needed or not. SIGTERM lets running turns end
-        # instead; the next lease holder continues what is killed after that
-        "worker_soft_shutdown_timeout": 0,
-        "worker_enable_soft_shutdown_on_idle": False,
-        # no task calls `self.retry`: a retried task would be published anew, with its real arguments shown.
-        # Retries come from the agenda
-        "task_publish_retry": True,
-        # threads cannot be cancelled; the lease and the fence make the second copy of a task harmless
-        "worker_cancel_long_running_tasks_on_connection_loss": False,
         # `worker.tasks` configures logging, the same way for every process
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
-        "enable_utc": True,
         "timezone": "UTC",
         # beat keeps no schedule file: each of its tasks may run at any time, twice, or by several beats at once
         "beat_scheduler": "celery.beat:Scheduler",

@@ -28,14 +28,14 @@ TASK_SECONDS: Final = 60.0
 
 
 class Counting:
-    """Recount for `purse` the spending that `journal` records.
+    """Recount for `quota` the spending that `journal` records.
 
     `ask` is called if the count must be continued.
     """
 
     def __init__(
         self,
-        purse: Quota,
+        quota: Quota,
         journal: Journal,
         *,
         who: Callable[[str], Who],
@@ -43,7 +43,7 @@ class Counting:
         ask: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.purse = purse
+        self.quota = quota
         self._journal = journal
         self._who = who
         self._ask = ask
@@ -58,7 +58,7 @@ class Counting:
         Raises `StoreAway` and `InboxAway`; the pages counted until then are kept.
         """
         until = self._clock() + seconds
-        progress = self.purse.begin_count(self._name, now=now)
+        progress = self.quota.begin_count(self._name, now=now)
         if progress is not None and not progress.cursor:
             self._telemetry.emit(telemetry.recount_began())
         while progress is not None:
@@ -67,7 +67,7 @@ class Counting:
                 self._telemetry.emit(telemetry.set_aside(item))
             over = self._clock() >= until
             spent = [self._entry(cost) for cost in page.costs]
-            if not self.purse.add_page(progress, spent, cursor=page.cursor, leave=over) or page.cursor is None:
+            if not self.quota.add_page(progress, spent, cursor=page.cursor, over=over) or page.cursor is None:
                 return
             if over:
                 self._ask()

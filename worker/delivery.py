@@ -10,11 +10,10 @@ If the journal cannot be reached, nothing is claimed, so nothing is sent.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from typing import Final, Self
 
 from conversation.errors import StoreAway
 from conversation.models import in_milliseconds
@@ -34,6 +33,8 @@ CLAIM_GOOD_FOR_SECONDS: Final = 5.0
 #: How many threads of one process may be between claim and first byte. A kill in that window cannot be told from
 #: a kill after the first byte, so the part is held, not sent. A small number keeps such parts few and the window short.
 CLAIMS_AT_A_TIME: Final = 2
+#: A thread that does not get there in this time lets its visit end: the store is slow, and a visit is to be short.
+GATE_SECONDS: Final = 10.0
 #: A refused part is looked at again at once: its circuit says when to come back, or the reply leaves without a service
 #: that is not ours.
 _ATTEMPTS_IN_A_ROW: Final = 2
@@ -63,6 +64,12 @@ class _Window:
         self._monotonic = monotonic
         self._begun = monotonic()
         self._leave: Callable[[], object] | None = leave
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.leave()
 
     def first_byte(self) -> bool:
         """Return whether the claim is fresh enough to be acted upon. The window ends either way."""
@@ -183,20 +190,21 @@ class Delivery:
     def _attempt(self, visit: Visit, part: model.ReplyPart, passage: Passage) -> model.ReplyPart:
         self._sender.warm()
         attempt_id, mark = model.new_attempt_id(part, self._host), visit.mark
-        mark.claiming(part.key, attempt_id, fence=visit.fence)
-        try:
-            with self._window() as window:
+        with self._window() as window:
+            mark.claiming(part.key, attempt_id, fence=visit.fence)
+            try:
                 claimed = self._journal.outbox.claim(part, fence=visit.fence, attempt_id=attempt_id, now=visit.now())
                 message = self._message(visit, claimed)
                 outcome = self._sender.send(message, may_begin=lambda: window.first_byte() and mark.begin())
-            if isinstance(outcome, NotCreated):
-                mark.refused()
-            # before anything else: an outcome that is not stored is in doubt, whatever else can be reached
-            bound = self._bind(visit, claimed, self._binding(visit, claimed, outcome))
-        except BaseException:
-            # the claim may stand, or arrive yet; if no byte left, the attempt is settled by its mark
-            mark.abandon()
-            raise
+                window.leave()
+                if isinstance(outcome, NotCreated):
+                    mark.refused()
+                # before anything else: an outcome that is not stored is in doubt, whatever else can be reached
+                bound = self._bind(visit, claimed, self._binding(visit, claimed, outcome))
+            except BaseException:
+                # the claim may stand, or arrive yet; if no byte left, the attempt is settled by its mark
+                mark.abandon()
+                raise
         mark.settled()
         self._telemetry.emit(telemetry.part_attempted(bound, outcome))
         if isinstance(outcome, NotCreated):
@@ -229,20 +237,19 @@ class Delivery:
 
     def end_loop(self, visit: Visit, reason: str) -> None:
         """Send this person no reply for a while."""
-        until_ms = visit.now_ms() + int(retry_policy.RULES[ErrorClass.LOOP].quiet.total_seconds() * 1000)
+        until_ms = visit.after(retry_policy.RULES[ErrorClass.LOOP].quiet)
         self._journal.conversations.set_quiet(visit.user_id, until_ms=until_ms, fence=visit.fence, now=visit.now())
         visit.opened = replace(visit.conversation, quiet_until=until_ms)
         self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.LOOP, reason))
 
-    @contextmanager
-    def _window(self) -> Iterator[_Window]:
-        """Limit how many threads are between claim and first byte: a kill there leaves UNKNOWN."""
-        self._gate.acquire()
-        window = _Window(self._gate.release, self._host.monotonic)
-        try:
-            yield window
-        finally:
-            window.leave()
+    def _window(self) -> _Window:
+        """Let this thread claim, if not too many do: a kill between claim and first byte leaves UNKNOWN.
+
+        Raises `StoreAway` if the claims of other conversations take too long.
+        """
+        if not self._gate.acquire(timeout=GATE_SECONDS):
+            raise StoreAway(f"other conversations' claims took {GATE_SECONDS:.0f} s")
+        return _Window(self._gate.release, self._host.monotonic)
 
     def _message(self, visit: Visit, part: model.ReplyPart) -> OutboundSms:
         return OutboundSms(
@@ -266,7 +273,7 @@ class Delivery:
         if retry_policy.rule_of(outcome).fate is not retry_policy.Fate.AGAIN:
             return refused
         pause = retry_policy.pause_after(outcome, tries=part.tries, rng=self._rng)
-        return replace(refused, state=PartState.RETRY, due=visit.now_ms() + int(pause.total_seconds() * 1000))
+        return replace(refused, state=PartState.RETRY, due=visit.after(pause))
 
     def _bind(self, visit: Visit, part: model.ReplyPart, binding: model.Binding) -> model.ReplyPart:
         """Store the outcome, retrying while the journal is away: a lost one must be recovered by evidence."""
@@ -285,7 +292,7 @@ class Delivery:
             return ""
         if visit.now_ms() < visit.conversation.quiet_until:
             return LOOP
-        born_ms = max(int(part.arrived.partition("-")[0]), _milliseconds(part.revived_at))
+        born_ms = max(part.arrived_ms, _milliseconds(part.revived_at))
         return "too old to send" if visit.now_ms() - born_ms > self._terms.max_age_seconds * 1000 else ""
 
 

@@ -83,7 +83,7 @@ class Filing:
         """List a text whose rows cannot be read; return when to look again, in milliseconds of Redis's clock."""
         aside = set_aside.listing(self._journal, self._telemetry, visit.now)
         aside(BadItem(kind="text", name=text.sid, error=str(error)))
-        return visit.now_ms() + int(retry_policy.SET_ASIDE_PAUSE.total_seconds() * 1000)
+        return visit.after(retry_policy.SET_ASIDE_PAUSE)
 
     def _note_return(self, visit: Visit, entry: Waiting, turn: model.Turn) -> None:
         """Record that Redis lost an unfinished text that came back: it may be answered out of order."""

@@ -23,6 +23,9 @@ from worker.visit_settings import VisitSettings
 #: How many entries are read at once; no reply answers more texts than this.
 READ_AHEAD: Final = 20
 
+#: How a text without a reply is settled, and why.
+Ending = tuple[states.TurnState, str]
+
 
 @dataclass(slots=True)
 class Batch:
@@ -180,25 +183,18 @@ class Intake:
             return False
         keyword = self._keyword(visit, text)
         rule = RULES[keyword]
-        verdict = self._judge(visit, text, turn, keyword)
-        beyond = False
-        if verdict is None:
-            verdict = self._hold_back(visit, entry, text, turn, begins_turn=not batch.turns, limited=not rule.forgets)
-            beyond = verdict is not None and self.is_exception(visit, text, keyword)
-            verdict = None if beyond else verdict
-        if verdict is None and not batch.turns and not rule.forgets and not beyond:
+        ending = self._judge(visit, text, turn, keyword)
+        withheld = ending or self._hold_back(
+            visit, entry, text, turn, begins_turn=not batch.turns, limited=not rule.forgets
+        )
+        beyond = ending is None and withheld is not None and self.is_exception(visit, text, keyword)
+        if withheld is not None and not beyond:
+            return self._end(visit, batch, entry, turn, rule, withheld)
+        if not (batch.turns or rule.forgets or beyond):
             wait_ms = self._limiter.wait_ms(visit.lease.who, text)
             if wait_ms:
                 batch.due_ms = visit.now_ms() + wait_ms
                 return False
-        if verdict is not None:
-            if batch.turns:
-                return False
-            if rule.activates is not None:
-                self.set_active(visit, active=rule.activates)
-            self.settle(visit, turn, *verdict)
-            batch.finished.append(entry.entry_id)
-            return True
         if batch.turns and (beyond or rule.alone or batch.rule.alone or batch.texts[-1].to != text.to):
             return False  # answered by itself, or the reply leaves from another of our numbers
         batch.beyond = beyond
@@ -207,6 +203,16 @@ class Intake:
         batch.last = len(batch.entries)
         batch.entries.append(entry.entry_id)
         batch.rule = rule
+        return True
+
+    def _end(self, visit: Visit, batch: Batch, entry: Waiting, turn: model.Turn, rule: Rule, ending: Ending) -> bool:
+        """Settle a text that gets no reply; False if it must wait for the reply to those before it."""
+        if batch.turns:
+            return False
+        if rule.activates is not None:
+            self.set_active(visit, active=rule.activates)
+        self.settle(visit, turn, *ending)
+        batch.finished.append(entry.entry_id)
         return True
 
     def _keyword(self, visit: Visit, text: InboundSms) -> keywords.Keyword | None:
@@ -227,7 +233,7 @@ class Intake:
 
     def _judge(
         self, visit: Visit, text: InboundSms, turn: model.Turn, keyword: keywords.Keyword | None
-    ) -> tuple[states.TurnState, str] | None:
+    ) -> Ending | None:
         """Return how the text is settled, and why; None if it gets a reply."""
         settings = self._settings
         if turn.tries > states.MAX_TRIES:
@@ -246,7 +252,7 @@ class Intake:
 
     def _hold_back(
         self, visit: Visit, entry: Waiting, text: InboundSms, turn: model.Turn, *, begins_turn: bool, limited: bool
-    ) -> tuple[states.TurnState, str] | None:
+    ) -> Ending | None:
         """Return how a text is settled that only a person in danger gets an answer to; None for any other.
 
         It comes during a silence, is too old, is one too many, or seems to be a machine's.

@@ -18,6 +18,7 @@ from typing import Final
 from conversation.models import Message, Role
 from inbox.payloads import Who
 from inbox.ports import Limits, Rate
+from inbox.times import milliseconds
 from sms.messages import InboundSms, bare
 
 #: No person reads a reply and writes faster than this many characters a second.
@@ -101,7 +102,7 @@ class Limiter:
         most = self._rates.replies_per_30_seconds
         if self._limits is None or not most:
             return 0
-        window = int(BETWEEN_NUMBERS.total_seconds() * 1000)
+        window = milliseconds(BETWEEN_NUMBERS)
         takes = window // most
         wait = self._limits.pace(f"{who}:{_digest(text.to)}", takes_ms=takes, ahead_ms=window - takes, most_ms=0)
         return -wait

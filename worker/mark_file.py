@@ -106,22 +106,31 @@ class MarkFile:
 
     def __init__(self, folder: Path, slots: int, host: Host = REAL) -> None:
         home = home_of(folder)
-        size = HEADER_BYTES + slots * SLOT_BYTES
-        name = home / f"{host.token(16)}.mark"
-        unnamed = name.with_suffix(_UNNAMED)
         try:
-            self._descriptor = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
+            try:
+                self._create(home, slots, host.token(16))
+            except FileNotFoundError:
+                # a neighbour whose clock is ahead took it, before it had its name, for one of a process that died
+                self._create(home, slots, host.token(16))
+        except OSError as exc:
+            raise MarksUnusable(f"{folder}: {exc.strerror}") from exc
+        self._words = memoryview(self._map).cast("Q")
+
+    def _create(self, home: Path, slots: int, word: str) -> None:
+        self.name = home / f"{word}.mark"
+        unnamed, size = self.name.with_suffix(_UNNAMED), HEADER_BYTES + slots * SLOT_BYTES
+        self._descriptor = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
+        try:
             # allocated now: a store into a page that a full disk cannot hold would end the process
             os.posix_fallocate(self._descriptor, 0, size)
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
             self._map = mmap.mmap(self._descriptor, size)
             boot = home.name.encode()
             self._map[: _HEADER.size] = _HEADER.pack(_MAGIC, LAYOUT, slots, boot, _header_crc(slots, boot))
-            unnamed.rename(name)
-        except OSError as exc:
-            raise MarksUnusable(f"{folder}: {exc.strerror}") from exc
-        self._words = memoryview(self._map).cast("Q")
-        self.name = name
+            unnamed.rename(self.name)
+        except OSError:
+            os.close(self._descriptor)
+            raise
 
     def describe(self, slot: int, what: Slot) -> bool:
         """Write the body of an unused or serving slot, then its state; False if the body does not fit."""

@@ -17,10 +17,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from inbox.payloads import Who
 from runtime.host import REAL, Host
 from worker.mark_file import MarkFile, MarksUnusable, Slot, State, forget_earlier_boots
+
+#: A folder that cannot hold marks is tried again after this.
+AGAIN_SECONDS: Final = 60.0
 
 
 class Mark:
@@ -84,7 +88,8 @@ class Marks:
 
     Without a folder they are kept in memory only.
 
-    A forked child has marks of its own. `unusable` hears once why the folder cannot be used.
+    A forked child has marks of its own. `unusable` hears once why the folder cannot be used; it is tried again, because
+    a volume may come later.
     """
 
     def __init__(
@@ -101,6 +106,8 @@ class Marks:
         self._host = host
         self._lock = threading.Lock()
         self._pid = 0
+        self._again_at = 0.0
+        self._has_told = False
         self._file: MarkFile | None = None
         self._unused: list[int] = []
         self._abandoned: dict[str, tuple[Slot, int | None]] = {}
@@ -116,22 +123,32 @@ class Marks:
         return self.path.parent if self.path is not None else None
 
     def open(self) -> None:
-        """Create the file of this process. A second call does nothing; a forked child gets a file of its own."""
+        """Create the file of this process, if it has none. A forked child gets a file of its own."""
         with self._lock:
-            if self._pid == os.getpid():
-                return
-            self._pid = os.getpid()
-            self._file, self._unused, self._abandoned = None, [], {}
-            if self._folder is None:
-                self._unusable("SEND_MARKS_DIR is not set")
-                return
-            try:
-                self._file = MarkFile(self._folder, self._slots, self._host)
-                forget_earlier_boots(self._folder, boot=self._file.name.parent.name)
-            except MarksUnusable as exc:
-                self._unusable(str(exc))
-                return
-            self._unused = list(range(self._slots))
+            if self._pid != os.getpid():
+                self._pid = os.getpid()
+                self._file, self._unused, self._abandoned = None, [], {}
+                self._again_at, self._has_told = 0.0, False
+            if self._file is None and self._host.monotonic() >= self._again_at:
+                self._again_at = self._host.monotonic() + AGAIN_SECONDS
+                self._create()
+
+    def _create(self) -> None:
+        if self._folder is None:
+            self._tell("SEND_MARKS_DIR is not set")
+            return
+        try:
+            self._file = MarkFile(self._folder, self._slots, self._host)
+            forget_earlier_boots(self._folder, boot=self._file.name.parent.name)
+        except MarksUnusable as exc:
+            self._tell(str(exc))
+            return
+        self._unused = list(range(self._slots))
+
+    def _tell(self, why: str) -> None:
+        if not self._has_told:
+            self._unusable(why)
+        self._has_told = True
 
     def close(self) -> None:
         """End with the process: without a mark in use the file is deleted, else a neighbour settles it."""

@@ -57,7 +57,7 @@ class Memories:
         self._now = now
         self._journal = journal
         self._budget = budget
-        self._scribe = summarizer
+        self._summarizer = summarizer
         self._terms = terms
         self._telemetry = telemetry
         self._places = threading.BoundedSemaphore(AT_ONCE)
@@ -86,7 +86,7 @@ class Memories:
         talk = self._talk(conversation, item, before)
         if not talk and not item:
             return "nothing to fold"
-        summarizer = self._scribe
+        summarizer = self._summarizer
         grant = None
         if summarizer is not None and talk:
             grant = self._budget.ask_model(who, recall.max_cost(summarizer.known, known, talk), now=now)

@@ -12,6 +12,7 @@ from runtime.isolation import BadItem, SetAside, isolated
 from sms.messages import InboundSms, Media, MessageSid, most_characters, user_of
 from sms.ports import Listed, Listing, MessageList
 from worker import telemetry
+from worker.findings import Report
 from worker.statement import MESSAGE, OVERLAP, Statement
 
 #: A younger text is most likely still on its way through the webhook.
@@ -46,32 +47,29 @@ class MissedTexts:
         self._telemetry = telemetry
         self._set_aside = set_aside
 
-    def read(self, since: timedelta | None, passed: Callable[[str], None]) -> tuple[int, int]:
-        """Accept every listed text that the journal does not know; return how many, and how many of them late.
+    def read(self, report: Report, since: timedelta | None, passed: Callable[[str], None]) -> None:
+        """Accept every listed text that the journal does not know.
 
         `since`: look this far back, instead of from the end of the last look. `passed` is called for each number.
         Raises `CarrierAway`.
         """
         if not self._numbers:
-            return 0, 0
+            return
         mark = self._journal.unsettled.watermark(RECEIVED)
         if mark is None and since is None:
             # the first look ever: texts from before this installation are not answered
             self._journal.unsettled.set_watermark(RECEIVED, self._carriers_time())
-            return 0, 0
+            return
         if since is not None:
             mark = self._carriers_time() - since + OVERLAP
         assert mark is not None
-        missed = late = 0
         read_at: list[datetime] = []
         for number in self._numbers:
             listing = self._message_list.received_by(number, since=mark - OVERLAP)
             read_at.append(listing.read_at)
-            more = self._accept_unknown(listing)
-            missed, late = missed + more[0], late + more[1]
+            self._accept_unknown(listing, report)
             passed("texts that we may have missed")
         self._journal.unsettled.set_watermark(RECEIVED, min(read_at))
-        return missed, late
 
     def retry(self, now: datetime) -> None:
         """Try the messages again that were set aside: the watermarks have passed them. Raises `CarrierAway`."""
@@ -81,10 +79,9 @@ class MissedTexts:
                     self._retry(MessageSid(record.item.name), now)
                     self._journal.aside.remove(MESSAGE, record.item.name)
 
-    def _accept_unknown(self, listing: Listing) -> tuple[int, int]:
+    def _accept_unknown(self, listing: Listing, report: Report) -> None:
         for sid in listing.unreadable:
             self._set_aside(BadItem(kind=MESSAGE, name=sid, error="not in Twilio's form"))
-        missed = late = 0
         texts = [entry for entry in reversed(listing.messages) if _is_text(entry)]
         known = self._known(texts)
         for entry in texts:
@@ -93,8 +90,8 @@ class MissedTexts:
             if entry.sid not in known and age > GRACE:
                 with isolated(MESSAGE, entry.sid, self._set_aside):
                     accepted = self._accept(entry, age)
-                    missed, late = missed + accepted, late + (accepted and age > LATE)
-        return missed, late
+                    report.missed += accepted
+                    report.late += accepted and age > LATE
 
     def _accept(self, entry: Listed, age: timedelta) -> bool:
         """Accept a listed text; False if it waits in the inbox, so that it had its webhook."""

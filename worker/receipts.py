@@ -31,7 +31,7 @@ class Receipts:
         self,
         inbox: Inbox,
         journal_: Journal,
-        aftermath: DeliveryFailures,
+        failures: DeliveryFailures,
         *,
         who_key: bytes,
         per_number: bool = False,
@@ -39,7 +39,7 @@ class Receipts:
     ) -> None:
         self._inbox = inbox
         self._journal = journal_
-        self._aftermath = aftermath
+        self._failures = failures
         self._who_key = who_key
         self._per_number = per_number
         self._telemetry = telemetry
@@ -79,7 +79,7 @@ class Receipts:
         if part.resent == report.attempt_id != part.attempt_id and report.status in DELIVERED:
             self._telemetry.emit(telemetry.repaired("sent twice", part.key))
         telemetry.count_status(report.status)
-        self._aftermath.consider(part)
+        self._failures.consider(part)
         if part.unknown_since and part.state is PartState.SENT:
             # the report ended a wait for evidence, so the parts behind this one may go now
             self._inbox.agenda.wake(payloads.who(part.user_id, self._who_key))

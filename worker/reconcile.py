@@ -16,17 +16,16 @@ from typing import Final
 from inbox.errors import InboxAway
 from inbox.payloads import Who
 from inbox.ports import Inbox
-from inbox.times import moment
 from journal import model
 from journal.ports import Journal
 from journal.states import PartState
 from runtime.isolation import isolated
-from sms.addresses import address_of
 from sms.ports import MessageList
-from worker import absence, delivery_failures, evidence, retry_policy, set_aside, statement, telemetry
+from worker import absence, delivery_failures, retry_policy, set_aside, statement, telemetry
+from worker.doubts import Doubtful, Doubts
+from worker.findings import Report, Step
 from worker.lease import LeaseKeeper
 from worker.missed import MissedTexts
-from worker.resend import Resends
 
 #: For how many people one sweep enqueues a wake-up task.
 SWEEP_LIMIT: Final = 200
@@ -38,8 +37,6 @@ LOOKED_AT: Final = frozenset({"row", "person"})
 TRIED_OFTEN: Final = frozenset({"report", "memory", "step", "text"})
 MENDED_AFTER: Final = 2 * retry_policy.SET_ASIDE_PAUSE
 
-_Doubtful = dict[str, list[model.ReplyPart]]
-
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
@@ -48,37 +45,6 @@ class Sweep:
     rung: int
     #: Redis was emptied since the last sweep: the journal must be searched for what the inboxes held.
     emptied: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """The findings of one reconciliation, as counts."""
-
-    #: Turns and parts whose text was put back into the inbox.
-    unfinished: int = 0
-    #: Parts of unknown outcome that the carrier's list settled.
-    settled: int = 0
-    #: Parts of unknown outcome that are sent again, because the carrier's list did not show them.
-    resent: int = 0
-    #: Parts of unknown outcome that are held from now on: only a person may send them again.
-    held: int = 0
-    #: Texts whose webhook never arrived.
-    missed: int = 0
-    #: Those of the missed texts that were found more than a minute after they were sent.
-    late: int = 0
-    #: Messages whose final status the list showed before any callback reported it.
-    reported: int = 0
-    #: Messages whose segments and price were recorded.
-    charged: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """The progress of a reconciliation; `total` may grow while it runs."""
-
-    what: str
-    done: int
-    total: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,26 +76,23 @@ class Reconciler:
         inbox: Inbox,
         journal_: Journal,
         message_list: MessageList,
-        aftermath: delivery_failures.DeliveryFailures,
+        failures: delivery_failures.DeliveryFailures,
         terms: Terms,
         *,
         telemetry: telemetry.Telemetry = telemetry.SILENT,
     ) -> None:
         self._inbox = inbox
         self._journal = journal_
-        self._message_list = message_list
-        self._aftermath = aftermath
         self._terms = terms
         self._telemetry = telemetry
         #: What becomes of an item that cannot be handled.
         self.set_aside = set_aside.listing(journal_, telemetry, inbox.clock.now)
-        self._resends: Resends | None = None
-        if terms.resend is not None:
-            self._resends = Resends(
-                inbox, journal_, message_list, terms.resend, numbers=terms.numbers, telemetry=telemetry
-            )
+        self._doubts = Doubts(
+            inbox, journal_, message_list, failures, terms.resend, numbers=terms.numbers, validity=terms.validity,
+            who=terms.who, telemetry=telemetry, set_aside=self.set_aside,
+        )  # fmt: skip
         self._statement = statement.Statement(
-            journal_, message_list, aftermath, numbers=terms.numbers, per_number=terms.per_number,
+            journal_, message_list, failures, numbers=terms.numbers, per_number=terms.per_number,
             redact=terms.redact, set_aside=self.set_aside,
         )  # fmt: skip
         self._missed = MissedTexts(
@@ -175,31 +138,20 @@ class Reconciler:
             done += 1
             progress(Step(what, done, total))
 
-        unfinished, doubtful = self._read_journal(now, passed)
+        report = Report()
+        doubtful = self._read_journal(report, now, passed)
         total += len(doubtful)
-        settled, resent, held = self._read_evidence(doubtful, now, passed)
+        self._doubts.read(doubtful, report, now, passed)
         self._journal.aside.remove_mended(LOOKED_AT, before=now)
         self._journal.aside.remove_mended(TRIED_OFTEN, before=now - MENDED_AFTER)
         self._missed.retry(now)
-        missed, late = self._missed.read(since, passed)
-        reported, charged = self._statement.read(now, passed)
-        return Report(
-            unfinished=unfinished,
-            settled=settled,
-            resent=resent,
-            held=held,
-            missed=missed,
-            late=late,
-            reported=reported,
-            charged=charged,
-        )
+        self._missed.read(report, since, passed)
+        self._statement.read(report, now, passed)
+        return report
 
-    # The journal
-
-    def _read_journal(self, now: datetime, passed: Callable[[str], None]) -> tuple[int, _Doubtful]:
-        """Put unfinished work back; return how much, and each person's parts of unknown outcome."""
-        unfinished = 0
-        doubtful: _Doubtful = {}
+    def _read_journal(self, report: Report, now: datetime, passed: Callable[[str], None]) -> Doubtful:
+        """Put unfinished work back, and return each person's parts of unknown outcome."""
+        doubtful: Doubtful = {}
         for bucket in self._terms.buckets:
             for row in self._unsettled(bucket, now):
                 with isolated("row", row.key, self.set_aside):
@@ -207,9 +159,9 @@ class Reconciler:
                     if part is not None and part.state is PartState.UNKNOWN:
                         doubtful.setdefault(row.user_id, []).append(part)
                     else:
-                        unfinished += self._restore(row)
+                        report.unfinished += self._restore(row)
             passed("the journal")
-        return unfinished, doubtful
+        return doubtful
 
     def _unsettled(self, bucket: str, now: datetime) -> Iterator[model.RowName]:
         return self._journal.unsettled.rows(bucket, before=now - self._terms.unsettled_after, limit=ROWS)
@@ -234,62 +186,3 @@ class Reconciler:
 
     def _now(self) -> datetime:
         return self._inbox.clock.now()
-
-    # The carrier's list
-
-    def _read_evidence(self, doubtful: _Doubtful, now: datetime, passed: Callable[[str], None]) -> tuple[int, int, int]:
-        """Settle parts of unknown outcome, have them sent again, or hold them; return how many of each."""
-        settled = resent = held = 0
-        if self._resends is not None:
-            self._resends.begin()
-        for person, parts in sorted(doubtful.items()):
-            with isolated("person", self._terms.who(person), self.set_aside):
-                more = self._settle_unknown(person, parts)
-                settled, resent = settled + more[0], resent + more[1]
-            passed("replies in doubt")
-        for part in (part for parts in doubtful.values() for part in parts):
-            with isolated("row", part.key, self.set_aside):
-                held += self._hold(part, now)
-        return settled, resent, held
-
-    def _settle_unknown(self, person: str, doubtful: Sequence[model.ReplyPart]) -> tuple[int, int]:
-        """Settle a person's parts of unknown outcome by the carrier's list, or have them sent again.
-
-        The clock is read anew for each person: many people take minutes, and an entry's age counts from the moment at
-        which its list was read.
-        """
-        recent = self._journal.outbox.newest_parts(person, limit=statement.RECENT_ROWS)
-        parts = [*recent, *(part for part in doubtful if part.key not in {other.key for other in recent})]
-        listing = self._message_list.sent_to(
-            address_of(person), for_the_last=evidence.window(doubtful, now=self._now())
-        )
-        now = self._now()
-        matches = evidence.match(listing, parts, now=now)
-        for match in matches:
-            binding = model.Binding(
-                state=PartState.SENT, sid=match.entry.sid, status=match.entry.status, error_code=match.entry.error_code,
-                segments=match.entry.segments, evidence="list",
-            )  # fmt: skip
-            self._aftermath.consider(self._journal.outbox.bind(match.part, binding, now=now))
-            self._telemetry.emit(telemetry.repaired("settled", match.part.key))
-        if matches:
-            self._inbox.agenda.wake(self._terms.who(person))
-        if self._resends is None:
-            return len(matches), 0
-        settled = {match.part.key for match in matches}
-        left = [part for part in doubtful if part.key not in settled]
-        return len(matches), self._resends.consider(left, parts, listing, now=now)
-
-    def _hold(self, part: model.ReplyPart, now: datetime) -> int:
-        """Hold a part that stayed unknown until Twilio can no longer send it, if no evidence came meanwhile."""
-        if now - moment(part.unknown_since) <= self._terms.validity:
-            return 0
-        if self._resends is not None and self._resends.may_come(part, now):
-            return 0
-        bound = self._journal.outbox.bind(
-            part, model.Binding(state=PartState.HELD, reason="no evidence in time"), now=now
-        )
-        if bound.state is not PartState.HELD:
-            return 0
-        self._telemetry.emit(telemetry.repaired("held", part.key))
-        return 1

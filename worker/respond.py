@@ -35,6 +35,30 @@ class Response:
     sms: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Draft:
+    """What a reply is composed of, before its words are found."""
+
+    batch: intake.Batch
+    #: The turns that it answers, and those that the newest text supersedes.
+    answered: Sequence[model.Turn]
+    superseded: Sequence[model.Turn]
+    texts: Sequence[messages.InboundSms]
+    heard: ports.Heard
+    asked: budget.Asked
+    grant: money.Grant
+
+    @property
+    def is_beyond(self) -> bool:
+        """Return whether it is sent over a limit or a budget."""
+        return self.batch.beyond or self.grant.verdict is money.BudgetVerdict.BEYOND
+
+    @property
+    def is_fixed(self) -> bool:
+        """Return whether its words are a fixed line."""
+        return self.batch.rule.line is not None or self.grant.verdict is money.BudgetVerdict.LAST_LINE
+
+
 class Responder:
     """Composes replies. `media` None: no picture is fetched."""
 
@@ -65,6 +89,36 @@ class Responder:
         Raises `Fenced`, `StoreAway`, `TooMuchContention`, `InboxAway` and `NotCounted`.
         """
         visit.turns += 1
+        draft = self._hear(visit, batch)
+        if draft.grant.verdict in {money.BudgetVerdict.SILENCE, money.BudgetVerdict.LAST_LINE}:
+            telemetry.count_unpaid()
+        if draft.grant.verdict is money.BudgetVerdict.SILENCE:
+            self._be_silent(visit, draft)
+            return Response()
+        started_at = visit.host.monotonic()
+        with telemetry.span("think"):
+            reply = self._think(visit, draft)
+        seconds = visit.host.monotonic() - started_at
+        silent = tuple(reply.facts.get("silent_engines", ()))
+        self._telemetry.emit(telemetry.reply_composed(visit.lease.who, reply.engine, seconds, silent))
+        telemetry.count_silence(silent)
+        frozen = self._freeze(visit, draft, reply, seconds=seconds)
+        return self._persist(visit, frozen, draft.grant, model=int(reply.facts.get("model_cost", 0)))
+
+    def settle_accounts(self, visit: Visit, response: Response) -> None:
+        """Record what was spent, and request a memory update if one is due.
+
+        Both are done once the reply is on its way. If Redis is away, the sum stays as it was reserved, and the next
+        reply requests the update.
+        """
+        with suppress(InboxAway):
+            if response.grant is not None:
+                self._budget.settle(response.grant, model=response.model, sms=response.sms)
+                if recall.is_due(visit.conversation, self._settings.memory, now=visit.now()):
+                    self._agenda.request_memory(visit.lease.who)
+
+    def _hear(self, visit: Visit, batch: intake.Batch) -> _Draft:
+        """Hear what the person said, and reserve the money for a reply."""
         answered, superseded, texts = batch.turns, list[model.Turn](), batch.texts
         if self._settings.policy == "latest" and not batch.rule.alone:
             superseded, answered, texts = answered[:-1], answered[-1:], texts[-1:]
@@ -83,56 +137,9 @@ class Responder:
         )
         asked = self._asked(visit, batch, heard)
         grant = self._budget.ask(asked, now=visit.now())
-        if grant.leave in {money.BudgetVerdict.SILENCE, money.BudgetVerdict.LAST_LINE}:
-            telemetry.count_unpaid()
-        if grant.leave is money.BudgetVerdict.SILENCE:
-            self._be_silent(visit, batch, (*superseded, *answered))
-            return Response()
-        started_at = visit.host.monotonic()
-        with telemetry.span("think"):
-            reply = self._reply(visit, batch, heard, asked, grant, texts)
-        seconds = visit.host.monotonic() - started_at
-        silent = tuple(reply.facts.get("silent_engines", ()))
-        self._telemetry.emit(telemetry.reply_composed(visit.lease.who, reply.engine, seconds, silent))
-        telemetry.count_silence(silent)
-        is_beyond = batch.beyond or grant.leave is money.BudgetVerdict.BEYOND
-        kept = dangers.kept(visit, reply.alert, is_beyond=is_beyond)
-        introduces = self._settings.introduces(visit.conversation)
-        is_fixed = batch.rule.line is not None or grant.leave is money.BudgetVerdict.LAST_LINE
-        frozen = model.FrozenReply(
-            conversation=visit.conversation,
-            turns=answered,
-            silent=superseded,
-            parts=reply.parts or (reply.words,),
-            expected=self._budget.expected(visit.address, reply.parts or (reply.words,)),
-            reply_text=reply.words,
-            frames=reply.frames,
-            # no line stands below a fixed line, or below words to a person in danger
-            unintroduced=introduces and (is_fixed or kept.serious),
-            serious=kept.serious,
-            danger=kept.danger,
-            token=visit.host.token(12),
-            forget=batch.rule.forgets,
-            facts={
-                **reply.facts,
-                "engine": reply.engine,
-                "thought_at": visit.now().isoformat(),
-                "thought_ms": int(seconds * 1000),
-            },
+        return _Draft(
+            batch=batch, answered=answered, superseded=superseded, texts=texts, heard=heard, asked=asked, grant=grant
         )
-        return self._persist(visit, frozen, grant, model=int(reply.facts.get("model_cost", 0)))
-
-    def settle_accounts(self, visit: Visit, response: Response) -> None:
-        """Record what was spent, and request a memory update if one is due.
-
-        Both are done once the reply is on its way. If Redis is away, the sum stays as it was reserved, and the next
-        reply requests the update.
-        """
-        with suppress(InboxAway):
-            if response.grant is not None:
-                self._budget.settle(response.grant, model=response.model, sms=response.sms)
-                if recall.is_due(visit.conversation, self._settings.memory, now=visit.now()):
-                    self._agenda.request_memory(visit.lease.who)
 
     def _asked(self, visit: Visit, batch: intake.Batch, heard: ports.Heard) -> budget.Asked:
         """Return what must be known before money is reserved for a reply."""
@@ -148,40 +155,60 @@ class Responder:
             urgent=batch.rule.urgent or dangers.urgency(alert, turn, is_beyond=batch.beyond),
         )
 
-    def _be_silent(self, visit: Visit, batch: intake.Batch, turns: Sequence[model.Turn]) -> None:
+    def _be_silent(self, visit: Visit, draft: _Draft) -> None:
         """Settle turns for which there is no money. A request to be forgotten is carried out all the same."""
-        if batch.rule.forgets:
+        turns = (*draft.superseded, *draft.answered)
+        if draft.batch.rule.forgets:
             visit.opened = self._journal.conversations.forget(
                 visit.user_id, through_ms=turns[-1].arrived_ms, fence=visit.fence, now=visit.now()
             )
         for turn in turns:
             self._intake.settle(visit, turn, TurnState.SILENT, "over the budget")
 
-    def _reply(
-        self,
-        visit: Visit,
-        batch: intake.Batch,
-        heard: ports.Heard,
-        asked: budget.Asked,
-        grant: money.Grant,
-        texts: Sequence[messages.InboundSms],
-    ) -> ports.Reply:
+    def _think(self, visit: Visit, draft: _Draft) -> ports.Reply:
         """Return the words, as far as there is money for them."""
-        if grant.leave is money.BudgetVerdict.LAST_LINE:
-            return ports.Reply(words=asked.last_line, engine=model.LAST_LINE, alert=heard.alert)
-        if batch.rule.line is not None:
-            return ports.Reply(words=batch.rule.line(self._settings), engine=batch.rule.line_engine)
+        rule, heard, grant = draft.batch.rule, draft.heard, draft.grant
+        if grant.verdict is money.BudgetVerdict.LAST_LINE:
+            return ports.Reply(words=draft.asked.last_line, engine=model.LAST_LINE, alert=heard.alert)
+        if rule.line is not None:
+            return ports.Reply(words=rule.line(self._settings), engine=rule.line_engine)
         below = self._settings.line_below(visit.conversation)
-        if asked.model is None:
+        if draft.asked.model is None:
             return self._cat.by_heart(heard, below=below)
-        if asked.model and not grant.model:
+        if draft.asked.model and not grant.model:
             reply = self._cat.by_heart(heard, below=below)
             why = "it is not yet counted what was spent" if grant.counting else "over the budget"
             return replace(reply, facts={**reply.facts, "silent_engines": [f"all of them: {why}"]})
         started_at = visit.host.monotonic()
-        shown = pictures.fetch(self._media, texts) if self._media is not None and self._cat.sees else []
+        shown = pictures.fetch(self._media, draft.texts) if self._media is not None and self._cat.sees else []
         used_seconds = visit.host.monotonic() - started_at
         return self._cat.reply(replace(heard, shown=shown), below=below, used_seconds=used_seconds)
+
+    def _freeze(self, visit: Visit, draft: _Draft, reply: ports.Reply, *, seconds: float) -> model.FrozenReply:
+        """Return what is persisted; `seconds` is how long the words took."""
+        kept = dangers.kept(visit, reply.alert, is_beyond=draft.is_beyond)
+        parts = reply.parts or (reply.words,)
+        return model.FrozenReply(
+            conversation=visit.conversation,
+            turns=draft.answered,
+            silent=draft.superseded,
+            parts=parts,
+            expected=self._budget.expected(visit.address, parts),
+            reply_text=reply.words,
+            frames=reply.frames,
+            # no line stands below a fixed line, or below words to a person in danger
+            unintroduced=self._settings.introduces(visit.conversation) and (draft.is_fixed or kept.serious),
+            serious=kept.serious,
+            danger=kept.danger,
+            token=visit.host.token(12),
+            forget=draft.batch.rule.forgets,
+            facts={
+                **reply.facts,
+                "engine": reply.engine,
+                "thought_at": visit.now().isoformat(),
+                "thought_ms": int(seconds * 1000),
+            },
+        )
 
     def _persist(self, visit: Visit, frozen: model.FrozenReply, grant: money.Grant, *, model: int) -> Response:
         try:

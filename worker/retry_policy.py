@@ -34,8 +34,8 @@ SET_ASIDE_PAUSE: Final = timedelta(minutes=5)
 #: How often the journal is asked to store an outcome: losing one costs more than a longer visit.
 BIND_TRIES: Final = 4
 BIND_PAUSE_SECONDS: Final = 0.5
-#: For how long a visit that ends tries to tell Redis so: a visit that does not say how it ended counts as dead. With
-#: the longest visit (60 s) and a reply it ends before a task must (`worker.config.TASK_TIME_LIMIT_SECONDS`).
+#: For how long a visit that ends tries to tell Redis so: a visit that does not say how it ended counts as dead.
+#: A task's time limit allows for it (`worker.build.celery`).
 RELEASE_SECONDS: Final = 50.0
 RELEASE_PAUSE_SECONDS: Final = 1.0
 

@@ -24,7 +24,7 @@ STORE_PAUSE_SECONDS: Final = 2.0
 def check(chosen: Settings) -> None:
     """Raise `InboxRefuses` or `StoreRefuses` if this worker cannot work."""
     check_login(chosen.redis.url)
-    await_store(build_journal(chosen).storage, telemetry.LogsAndMetrics())
+    await_store(build_journal(chosen).storage, telemetry.OF_THIS_PROCESS)
 
 
 def await_store(storage: DynamoDBStorage, told: telemetry.Telemetry) -> None:

@@ -14,6 +14,7 @@ from runtime.isolation import BadItem, SetAside, isolated
 from sms.messages import user_of
 from sms.ports import Listed, MessageList
 from worker.delivery_failures import DeliveryFailures
+from worker.findings import Report
 
 #: A person's newest rows, among which a listed entry's part is looked for first.
 RECENT_ROWS: Final = 200
@@ -57,21 +58,19 @@ class Statement:
         self._set_aside = set_aside
         self._remembered: dict[str, None] = {}
 
-    def read(self, now: datetime, passed: Callable[[str], None]) -> tuple[int, int]:
-        """Record segments and price of all sent messages since the last look; return the two counts.
+    def read(self, report: Report, now: datetime, passed: Callable[[str], None]) -> None:
+        """Record segments and price of all sent messages since the last look.
 
-        The first counts the statuses that no callback reported, the second the prices. `passed` is called for each
-        number. Raises `CarrierAway`.
+        So are statuses that no callback reported. `passed` is called for each number. Raises `CarrierAway`.
         """
         if not self._numbers:
-            return 0, 0
+            return
         mark = self._journal.unsettled.watermark(CHARGED)
         if mark is None:
             self._journal.unsettled.set_watermark(
                 CHARGED, self._message_list.received_by(self._numbers[0], since=None).read_at
             )
-            return 0, 0
-        reported = charged = 0
+            return
         looked_to: list[datetime] = []
         for number in self._numbers:
             listing = self._message_list.sent_from(number, since=mark - OVERLAP)
@@ -82,8 +81,7 @@ class Statement:
             for sid in listing.unreadable:
                 self._set_aside(BadItem(kind=MESSAGE, name=sid, error="not in Twilio's form"))
             for person, entries in people.items():
-                more = self._note_entries(person, entries, now)
-                reported, charged = reported + more[0], charged + more[1]
+                self._note_entries(person, entries, report, now)
             # a price comes later than its message: the next look begins at the first message without one
             pending = [
                 entry.created
@@ -93,48 +91,42 @@ class Statement:
             looked_to.append(min([listing.read_at, *pending]))
             passed("segments and prices")
         self._journal.unsettled.set_watermark(CHARGED, min(looked_to))
-        return reported, charged
 
     def read_one(self, entry: Listed, now: datetime) -> None:
         """Record what one entry says that was set aside."""
         person = user_of(entry.to, entry.sender, per_number=self._per_number)
         part = self._mine(person, [entry]).get(entry.sid)
         if part is not None:
-            self._note(person, entry, part, now)
+            self._note(person, entry, part, Report(), now)
 
-    def _note_entries(self, person: str, entries: Sequence[Listed], now: datetime) -> tuple[int, int]:
-        reported = charged = 0
+    def _note_entries(self, person: str, entries: Sequence[Listed], report: Report, now: datetime) -> None:
         mine = self._mine(person, entries)
         for entry in entries:
             part = mine.get(entry.sid)
             if part is not None:
                 with isolated(MESSAGE, entry.sid, self._set_aside):
-                    more = self._note(person, entry, part, now)
-                    reported, charged = reported + more[0], charged + more[1]
-        return reported, charged
+                    self._note(person, entry, part, report, now)
 
-    def _note(self, person: str, entry: Listed, part: model.ReplyPart, now: datetime) -> tuple[int, int]:
-        reported = charged = 0
+    def _note(self, person: str, entry: Listed, part: model.ReplyPart, report: Report, now: datetime) -> None:
         if part.attempt_id is None:
-            return 0, 0  # sent by an older program, or in doubt: evidence settles the latter
+            return  # sent by an older program, or in doubt: evidence settles the latter
         if _rank(entry.status) > _rank(part.status):
-            reported_status = model.Reported(
+            reported = model.Reported(
                 attempt_id=part.attempt_id, sid=entry.sid, status=entry.status, error_code=entry.error_code,
                 evidence="list",
             )  # fmt: skip
-            part = self._journal.outbox.report(person, part.key, reported_status, now=now) or part
-            reported += 1
+            part = self._journal.outbox.report(person, part.key, reported, now=now) or part
+            report.reported += 1
             self._failures.consider(part)
         # the worker that recorded the failure may have died before it wrote the second try
         self._failures.try_again(part)
         if entry.price is not None and part.price is None:
             charge = model.Charge(segments=entry.segments, price=entry.price, unit=entry.price_unit)
             self._journal.outbox.charge(part, charge)
-            charged += 1
+            report.charged += 1
         if not _is_open(entry) and _rank(entry.status) >= _rank("canceled"):
             self._redact(entry, part)
             self._remember(entry.sid)
-        return reported, charged
 
     def _redact(self, entry: Listed, part: model.ReplyPart) -> None:
         """Have the carrier delete the words of a reply with a final status, and of the texts it answers.

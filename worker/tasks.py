@@ -53,17 +53,13 @@ log = logs.get("worker")
 BEAT_MISSES: Final = 3
 
 
-#: What the tasks of this process tell the operator.
-_telemetry = telemetry.LogsAndMetrics()
-
-
 @contextmanager
 def _worker() -> Iterator[Worker]:
     """Yield this process's worker. If something outside is away, log it: the work waits in the inbox."""
     try:
         yield process.worker()
     except OUTSIDE as exc:
-        _telemetry.emit(telemetry.away(exc))
+        telemetry.OF_THIS_PROCESS.emit(telemetry.away(exc))
 
 
 @shared_task(name=payloads.ANSWER_TASK)
@@ -207,14 +203,14 @@ def _build() -> None:
 def _build_anew(**_: object) -> None:
     """Give a child of a prefork pool its own connections."""
     process.rebuild()
-    watch(lambda: process.worker().look(), _telemetry)
+    watch(lambda: process.worker().look(), telemetry.OF_THIS_PROCESS)
 
 
 @worker_ready.connect
 def _look_around(**_: object) -> None:
     """Look at once for work that the last worker left unfinished."""
     if process.settings().worker.pool != "prefork":
-        watch(lambda: process.worker().look(), _telemetry)
+        watch(lambda: process.worker().look(), telemetry.OF_THIS_PROCESS)
     # Celery's own answer to this signal is a restart
     reload_on_hangup(process.keys())
     _note_ready()

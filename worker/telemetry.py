@@ -105,6 +105,8 @@ class Silent:
         """Drop the event."""
 
 
+#: One for a process: an alarm that two parts of it raise is logged once.
+OF_THIS_PROCESS: Final = LogsAndMetrics()
 SILENT: Final = Silent()
 
 
@@ -202,7 +204,7 @@ def count_unpaid() -> None:
 def count_reply(part: ReplyPart, now_ms: int) -> None:
     """Count how long a text waited for the first message of its reply, which Twilio took now."""
     if part.number == 0 and not part.again:
-        metrics.REPLY_SECONDS.observe(max(0, now_ms - int(part.arrived.partition("-")[0])) / 1000)
+        metrics.REPLY_SECONDS.observe(max(0, now_ms - part.arrived_ms) / 1000)
 
 
 def count_status(status: str) -> None:

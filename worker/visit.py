@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from cat.danger.state import State
 from conversation.models import Conversation
 from inbox.ports import Lease, Place
-from inbox.times import moment
+from inbox.times import milliseconds, moment
 from journal.model import Turn
 from runtime.host import REAL, Host
 from sms.addresses import address_of
@@ -80,6 +80,10 @@ class Visit:
     def now_ms(self) -> int:
         """Return Redis's time, in milliseconds."""
         return self.lease.taken_ms + int(self.elapsed_seconds * 1000)
+
+    def after(self, pause: timedelta) -> int:
+        """Return Redis's time after a pause, in milliseconds."""
+        return self.now_ms() + milliseconds(pause)
 
     def now(self) -> datetime:
         """Return Redis's time."""

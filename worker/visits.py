@@ -10,7 +10,6 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import timedelta
 from typing import Final
 
 from conversation import errors
@@ -81,15 +80,15 @@ class Visits:
                 due_ms = self._serve(visit)
             except errors.Fenced:
                 # another worker opened this conversation and serves the person; if it dies, the agenda knows
-                self._release(visit, _after(visit, retry_policy.AWAY_PAUSE), "fenced")
+                self._release(visit, visit.after(retry_policy.AWAY_PAUSE), "fenced")
             except OUTSIDE as exc:
                 # no text is to blame: it waits, and no try is counted
                 self._telemetry.emit(telemetry.away(exc))
-                self._release(visit, _after(visit, retry_policy.AWAY_PAUSE), type(exc).__name__)
+                self._release(visit, visit.after(retry_policy.AWAY_PAUSE), type(exc).__name__)
             except Exception:
                 # a bug must not keep the person waiting until the lease expires; the try is already counted
                 self._note_error(visit)
-                self._release(visit, _after(visit, retry_policy.AWAY_PAUSE), "error", failed=True)
+                self._release(visit, visit.after(retry_policy.AWAY_PAUSE), "error", failed=True)
                 raise
             else:
                 if due_ms is not None:
@@ -225,7 +224,3 @@ class Visits:
         for turn in visit.in_hand:
             with suppress(*OUTSIDE):
                 self._journal.turns.note_error(turn, traceback.format_exc())
-
-
-def _after(visit: Visit, pause: timedelta) -> int:
-    return visit.now_ms() + int(pause.total_seconds() * 1000)

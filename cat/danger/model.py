@@ -57,6 +57,8 @@ class Meaning:
 
     score: float
     kind: Kind
+    #: Whether the one labelled text that is most like it shows danger.
+    agreed: bool = True
 
 
 class Ear(Protocol):

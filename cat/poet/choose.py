@@ -34,7 +34,7 @@ from sms import segments
 #: A frame is not used again within so many replies.
 FRAMES: Final = 30
 #: Percentages of replies of one to three words, and of three lines.
-SHORT_IN_100, LINES_IN_100 = 7, 5
+SHORT_IN_100, LINES_IN_100 = 4, 4
 #: Replies that are looked back at for a question, and for a sound.
 ASKED_AGO, SOUND_AGO = 2, 4
 #: One of so many of the best drafts is taken.

@@ -9,6 +9,7 @@
 7. A statement that holds a fact.
 8. News, feelings, small words, questions of every kind, subjects.
 9. How the text looks; nothing of these.
+10. If only the form or a wide subject was heard, the kind that the text means (`Sense`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from cat.poet import chat, emoji, facts, games, replies, sums, tongue, words
 from cat.poet.kinds import kinds
 from cat.poet.lexicon import Question
 from cat.poet.scene import Act, Scene, is_hostile, is_sayable, may_play, phrase_of
+from cat.ports import Sense, numb
 
 #: A text of more characters than this is of the kind `wall`.
 WALL: Final = 220
@@ -33,15 +35,16 @@ ANSWER_WORDS: Final = 7
 PHRASE_WORDS: Final = 4
 _STATEMENT: Final = re.compile(
     r"^(?:ich|du|er|sie|es|wir|ihr|das ist|da ist|je|j'|tu|il|elle|on|nous|yo|tú|él|ella|está|estoy|era|se|no|"
-    r"i|he|she|they|we|there|well)\b"
+    r"todos|todas|nadie|me|te|alle|keiner|tous|personne|ça|c'|"
+    r"i|he|she|they|we|there|everyone|nobody|well)\b"
 )
 _MASHED: Final = re.compile(r"^\W*(?=\w{5,}\W*$)(?:[asdfghjkl;]+|[qwertyuiop]+|[zxcvbnm]+|[^aeiouyäöüáéíóú\W]{6,})\W*")
 #: How the family of a fact's key is called in the kinds of lines.
 _FAMILIES: Final = {"has": "kids", "note": "word"}
 
 
-def act_of(scene: Scene) -> Act:
-    """Return what the text does."""
+def act_of(scene: Scene, sense: Sense = numb) -> Act:
+    """Return what the text does. `sense` hears the kind of a text of which patterns hear little."""
     act = (
         _wordless(scene)
         or _foreign(scene)
@@ -51,7 +54,9 @@ def act_of(scene: Scene) -> Act:
         or _by_pattern(scene)
         or _looks(scene)
     )
-    return Act("quiet") if scene.grave_before and may_stay_quiet(act.kind) else act
+    if scene.grave_before:
+        return Act("quiet") if may_stay_quiet(act.kind) else act
+    return _meant(scene, act, sense) or act
 
 
 def may_stay_quiet(kind: str) -> bool:
@@ -69,6 +74,15 @@ def kind_by_pattern(scene: Scene, *, before_told: bool) -> str:
     kind = next((kind for kind in chosen if scene.words.hear[kind].search(scene.plain)), "")
     felt = (each for each in kinds().felt if each in heard and scene.words.hear[each].search(scene.plain))
     return next(felt, kind) if kind.startswith("on_") else kind
+
+
+def _meant(scene: Scene, act: Act, sense: Sense) -> Act | None:
+    """Return the act that the text means; None if patterns heard enough, or the language has no lines for it."""
+    if act.kind not in kinds().faint and not act.kind.startswith("topic_"):
+        return None
+    asks = _is_question(scene)
+    kind = sense(scene.said, {kind for kind in scene.words.say if not (asks and kind.startswith("on_"))})
+    return Act(kind) if kind else None
 
 
 def _is_question(scene: Scene) -> bool:

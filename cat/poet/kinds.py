@@ -24,6 +24,7 @@ class Kinds:
     felt: Sequence[str]
     toyed: frozenset[str]
     wide: frozenset[str]
+    faint: frozenset[str]
 
 
 @cache
@@ -37,7 +38,7 @@ def kinds() -> Kinds:
         felt=groups["felt"],
         **{
             name: frozenset(groups[name])
-            for name in ("no_answer", "news", "plain", "open", "quiet_after", "performed", "toyed", "wide")
+            for name in ("no_answer", "news", "plain", "open", "quiet_after", "performed", "toyed", "wide", "faint")
         },
     )
 

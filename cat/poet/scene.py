@@ -42,7 +42,7 @@ _STARTS: Final = re.compile(
 )
 #: A statement with one of these is not said back: it may be about people.
 _HOSTILE: Final = re.compile(
-    r"\b(?:hate|hates|kill\w*|hurt\w*|beat(?! .{1,20} at (?:chess|cards|tennis|poker|scrabble|darts|pool|golf)\b)|"
+    r"\b(?:hates?(?! (?:me|it|this|his|her|its|their|the)\b)|kill\w*|hurt\w*|beat(?! .{1,20} at \w)|"
     r"punch\w*|slap\w*|inferior|disgust\w*|deserve\w*|should die)\b"
 )
 #: A question to the cat, or one that asks whether the person should do something.
@@ -199,7 +199,7 @@ def nouns_in(plain: str, language: str, said: str = "") -> list[Noun]:
             or bare in chat.empty_nouns()
             or bare in words.names()
             or not may_play(bare)
-            or (language == "de" and _is_verb(bare, before, said))
+            or (language == "de" and (_is_verb(bare, before, said) or tokens[place + 1 : place + 2] == ["ich"]))
         ):
             continue
         weight = 3 * noun.touchable + (place >= len(tokens) - 2) + min(len(bare), 9) // 3

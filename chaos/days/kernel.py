@@ -183,14 +183,18 @@ class Semaphore:
     """`threading.Semaphore` between the threads of one simulated process."""
 
     def __init__(self, kernel: Kernel, places: int) -> None:
+        self._kernel = kernel
         self._places = places
         self._bell = Bell(kernel)
 
-    def acquire(self) -> None:
-        """Wait for a place and take it."""
+    def acquire(self, *, timeout: float) -> bool:
+        """Wait for a place and take it; False if there was none for so many seconds."""
+        until = self._kernel.now + timeout
         while self._places <= 0:
-            self._bell.wait()
+            if not self._bell.wait(until - self._kernel.now) and self._places <= 0:
+                return False
         self._places -= 1
+        return True
 
     def release(self) -> None:
         """Give the place to the next thread."""

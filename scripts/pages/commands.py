@@ -46,6 +46,7 @@ Times are in ISO 8601 and money is in US dollars.
 | 1 | failed, with the reason on standard error; or a check found something (`doctor`, `audit`, `chaos`, `connect`) |
 | 2 | wrong arguments |
 | 3 | what the command names is not there: a person, a text, a running tree; for `text`: no reply will come |
+| 130 | interrupted by Ctrl-C |
 
 Completion: `eval "$(_DADACAT_COMPLETE=bash_source dadacat)"`, or `zsh_source`, `fish_source`."""
 

@@ -18,10 +18,14 @@ from prometheus_client import REGISTRY
 from dadacat.cli import main
 from inbox import payloads
 from operations import settings_page
+from runtime.settings import Settings
 from scripts.pages import commands, tables
+from sms.http import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS
 from tests.conftest import ROOT
 from worker.app import app
-from worker.config import TASK_TIME_LIMIT_SECONDS, celery_settings
+from worker.build import celery
+from worker.build.limits import PACE_WAIT_MS
+from worker.config import celery_settings
 from worker.visits import VISIT_SECONDS
 
 TRACKED = [
@@ -68,26 +72,26 @@ def test_every_task_that_is_rung_for_exists() -> None:
     assert {entry["task"] for entry in app.conf.beat_schedule.values()} <= rung
 
 
-def test_celery_knows_every_setting_that_it_is_given() -> None:
+def test_celery_knows_every_setting_that_it_is_given_and_has_another_default() -> None:
     chosen = celery_settings(
         redis_url="redis://x",
         pool="threads",
         concurrency=1,
+        task_time_limit=timedelta(1),
         sweep_interval=timedelta(1),
         reconcile_interval=timedelta(1),
     )
 
     assert [name for name in chosen if name not in DEFAULTS] == []
+    assert [name for name, value in chosen.items() if value == DEFAULTS[name]] == []
 
 
-def test_no_visit_is_taken_for_a_child_that_hangs() -> None:
-    from runtime.settings import Settings  # noqa: PLC0415 - one use
-    from sms.http import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS  # noqa: PLC0415 - one use
+def test_a_reply_of_ten_paced_messages_is_not_taken_for_a_child_that_hangs() -> None:
+    chosen = Settings.load({"REPLY_MAX_PARTS": "10"})
 
-    longest = (
-        VISIT_SECONDS + Settings.load({}).replies.deadline_seconds + CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS
-    )
-    assert longest < TASK_TIME_LIMIT_SECONDS
+    send = CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS
+    longest = VISIT_SECONDS + chosen.replies.deadline_seconds + 10 * (PACE_WAIT_MS / 1000 + send)
+    assert celery.app(chosen).conf.task_time_limit > longest
 
 
 #: What takes a tenth of a second or ten megabytes to import.

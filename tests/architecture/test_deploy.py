@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import botocore.client
@@ -74,6 +75,21 @@ def test_a_worker_tries_at_its_start_what_its_policy_allows(monkeypatch: pytest.
         for role, action, resource in policies.allowed()
         if role == "worker" and action.startswith("dynamodb:")
     }
+
+
+def test_a_call_without_a_permission_and_a_permission_without_a_call_are_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    added = recorder.Call("beat", "dynamodb:Scan", "messages")
+    unused = recorder.Call("worker", "dynamodb:GetItem", "messages")
+    calls = (policies.allowed() - {unused}) | {added}
+    (tmp_path / "of a process").write_text("".join(f"{' '.join(call)}\n" for call in calls))
+
+    assert policies.main(tmp_path) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "no policy allows: beat dynamodb:Scan messages",
+        "no process used: worker dynamodb:GetItem messages",
+    ]
 
 
 @pytest.mark.parametrize("process", ["webhook", "beat", "flower"])

@@ -19,6 +19,8 @@ from tests.conftest import ROOT
 
 #: What is typed for what a page names.
 PLACEHOLDERS = {"N": "1", "FILE": "/dev/null"}
+#: A folder that a command makes.
+MADE = "deploy/compose/secrets"
 
 
 def _objection(words: list[str]) -> str:
@@ -60,6 +62,25 @@ def test_a_script_that_is_shown_is_there() -> None:
     assert [script for script in scripts if not script.startswith("/") and not (ROOT / script).is_file()] == []
 
 
+def test_a_path_that_a_sentence_names_is_there() -> None:
+    named = {path for page in documents.PAGES for path in documents.PATH.findall(page.read_text())}
+    missing = [path for path in sorted(named) if not (ROOT / path).exists()]
+
+    assert [path for path in missing if not path.startswith(MADE)] == []
+    assert len(named) > 50
+
+
+def test_every_page_is_in_an_index() -> None:
+    site, decisions = (ROOT / "zensical.toml").read_text(), (ROOT / "docs/decisions/README.md").read_text()
+    pages = {page.relative_to(ROOT / "docs").as_posix() for page in documents.PAGES if (ROOT / "docs") in page.parents}
+
+    assert [
+        page
+        for page in sorted(pages)
+        if f'"{page}"' not in site and f"({page.removeprefix('decisions/')})" not in decisions
+    ] == []
+
+
 def test_a_command_in_a_block_is_run_or_marked() -> None:
     left = [shown for shown in documents.shown() if not (shown.marked or shown.run_elsewhere or shown.typed)]
 
@@ -67,8 +88,14 @@ def test_a_command_in_a_block_is_run_or_marked() -> None:
 
 
 def test_what_runs_a_command_names_it() -> None:
-    for command, file in documents.RUN_ELSEWHERE.items():
-        assert all(word in (ROOT / file).read_text() for word in command.removeprefix("dadacat ").split()), command
+    for command, (file, words) in documents.RUN_ELSEWHERE.items():
+        assert words in (ROOT / file).read_text(), command
+
+
+def test_a_command_that_is_run_elsewhere_is_shown() -> None:
+    shown = [each.command.removeprefix(".venv/bin/") for each in documents.shown()]
+
+    assert [command for command in documents.RUN_ELSEWHERE if not any(each.startswith(command) for each in shown)] == []
 
 
 def test_a_block_of_another_language_holds_no_command() -> None:

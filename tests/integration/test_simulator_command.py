@@ -61,6 +61,7 @@ def text(url: str) -> dict[str, object]:
     return road
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_it_imports_no_store_and_asks_nothing_of_aws(tmp_path: Path) -> None:
     asked: list[str] = []
 
@@ -74,6 +75,7 @@ def test_it_imports_no_store_and_asks_nothing_of_aws(tmp_path: Path) -> None:
         road = text(url)
         process.send_signal(signal.SIGINT)
         modules = process.stdout.read().split()
+        assert process.wait(20 * SLOWER) == 128 + signal.SIGINT
 
     assert road["all"] == ["received", "acknowledged", "queued", "sent", "delivered"]
     assert asked == []

@@ -16,7 +16,7 @@ import redis
 from inbox import decoding, keys
 from sms import signature
 from tests.builders import ANN, OUR_NUMBER, a_sid
-from tests.conftest import wait_until
+from tests.conftest import SLOWER, wait_until
 from tests.webhooks import TOKEN, Webhook, a_webhook
 from webhook.app import MAX_BODY_BYTES
 
@@ -289,7 +289,7 @@ def seconds_until_closed(webhook: Webhook, first: bytes, *, drip: bytes = b"") -
 def test_a_slow_connection_is_closed(webhook: Webhook, first: bytes, drip: bytes, expected: list[str]) -> None:
     seconds, answers = seconds_until_closed(webhook, first, drip=drip)
 
-    assert REQUEST_SECONDS * 0.8 < seconds < REQUEST_SECONDS + 2
+    assert REQUEST_SECONDS * 0.8 < seconds < SLOWER * REQUEST_SECONDS
     assert statuses(answers) == expected
 
 
@@ -300,7 +300,7 @@ def test_texts_are_stored_beside_many_slow_connections(webhook: Webhook, redis_c
 
     started_at = time.monotonic()
     assert statuses(say(webhook, a_request(webhook))) == ["200"]
-    assert time.monotonic() - started_at < 1
+    assert time.monotonic() - started_at < REQUEST_SECONDS
     assert len(texts(redis_client)) == 1
     for client in clients:
         client.close()

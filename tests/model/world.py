@@ -186,7 +186,7 @@ def circuit_on(client: redis.Redis) -> RedisCircuit:
     return RedisCircuit(client, probe_every=PROBE_EVERY, longest_pause=LONGEST_PROBE_PAUSE)
 
 
-def purse_on(client: redis.Redis) -> RedisQuota:
+def quota_on(client: redis.Redis) -> RedisQuota:
     """Return the real budget on this Redis, with a cap that is never reached."""
     return RedisQuota(client, models=Caps(), messages=Caps(day=10**9))
 
@@ -240,10 +240,10 @@ class World:
         self.store = journal_on(self.tables)
         self.sender = InMemorySender(clock=lambda: datetime.fromtimestamp(self.ms / 1000, UTC))
         if short:
-            purse = purse_on(self.redis)
-            stand = purse.begin_count("w", now=NOW)
+            quota = quota_on(self.redis)
+            stand = quota.begin_count("w", now=NOW)
             assert stand is not None
-            purse.add_page(stand, [], cursor=None)
+            quota.add_page(stand, [], cursor=None)
         self.texts = [a_text(body) for body in bodies]
         for text in self.texts:
             self.inbox.texts.accept(text)
@@ -285,7 +285,7 @@ class World:
             inbox=own_inbox,
             journal=journal,
             cat=a_cat([Parrot(self.lines)], max_parts=self.lines),
-            budget=Budget(a_counting(purse_on(client), journal), TARIFF, max_segments=3, max_parts=1),
+            budget=Budget(a_counting(quota_on(client), journal), TARIFF, max_segments=3, max_parts=1),
             delivery=delivery,
             limiter=Limiter(limits, Rates(texts_per_minute=100, loop=6)),
             leases=NoRenewal(own_inbox.leases, every_seconds=5, marks=marks),

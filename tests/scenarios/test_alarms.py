@@ -193,6 +193,18 @@ def test_a_redis_that_refuses_us(world: Watched) -> None:
     world.ends("RedisAway", "TextsNotStored", "StoreDenied")
 
 
+def test_a_redis_that_does_not_answer(world: Watched) -> None:
+    with world.halted("redis"):
+        assert world.tree.post(a_form("+15556700011")).status_code == 503
+        world.fires("RedisAway", "TextsNotStored", seconds=90)
+        assert "redis" in doctor(world)
+
+    person = "+15556700012"
+    world.tree.text("hello", sender=person)
+    wait_until(lambda: world.tree.replies(person), what="the reply")
+    world.ends("RedisAway", "TextsNotStored", seconds=90)
+
+
 def test_a_redis_that_is_not_durable_or_full(world: Watched) -> None:
     with world.tree.redis as client:
         used: Any = client.info("memory")
@@ -210,7 +222,12 @@ def test_a_redis_that_is_not_durable_or_full(world: Watched) -> None:
 
 @pytest.mark.parametrize(
     ("status", "code", "alarm"),
-    [(401, 20003, "SendingStopped"), (400, 21606, "SendingStopped"), (400, 21608, "PeopleStopped")],
+    [
+        (401, 20003, "SendingStopped"),
+        (403, 20005, "SendingStopped"),
+        (400, 21606, "SendingStopped"),
+        (400, 21608, "PeopleStopped"),
+    ],
 )
 def test_twilio_refuses_the_account_a_sender_or_a_person(world: Watched, status: int, code: int, alarm: str) -> None:
     person = f"+155568{code}"
@@ -381,6 +398,19 @@ def test_replies_that_are_slow_and_messages_that_are_not_delivered(world: Watche
 
     misbehave(world.tree)
     world.ends("RepliesSlow", "MessagesUndelivered", seconds=300)
+
+
+def test_a_number_that_is_suspended(world: Watched) -> None:
+    misbehave(world.tree, {"at": "delivery", "do": "undelivered", "code": 30034})
+    world.texts(4, prefix="+15556780")
+    world.fires("SendingStopped")
+    assert "30034" in doctor(world)
+
+    misbehave(world.tree)
+    person = "+15556781000"
+    world.tree.text("hello", sender=person)
+    wait_until(lambda: world.tree.replies(person), what="the reply that is let through")
+    world.ends("SendingStopped")
 
 
 @pytest.fixture

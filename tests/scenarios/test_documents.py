@@ -20,7 +20,7 @@ from tests.conftest import ROOT, SLOWER, http_ok, wait_until
 from tests.scenarios.conftest import PORTS, Tree, trees
 from tests.scenarios.test_faults import misbehave
 
-pytestmark = [pytest.mark.road, pytest.mark.long]
+pytestmark = [pytest.mark.road, pytest.mark.long, pytest.mark.usefixtures("ctrl_c")]
 
 PERSON = "+15551230001"
 #: The sid that pages write where their reader types another one.

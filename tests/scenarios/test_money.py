@@ -159,7 +159,7 @@ def spend_the_rest(tree: Tree, model: Model) -> None:
     raise AssertionError("the budget has no end")
 
 
-def test_an_emptied_redis_is_no_new_purse(tree: Tree, model: Model) -> None:
+def test_an_emptied_redis_is_no_new_quota(tree: Tree, model: Model) -> None:
     spend_the_rest(tree, model)
     before, person = len(model.asked), "+15557772000"
     with tree.redis as client:

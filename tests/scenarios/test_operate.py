@@ -135,7 +135,7 @@ def test_a_reply_refused_for_good_is_a_dead_letter_that_can_be_replayed_once(tre
     key = f"out#{sid}#0"
     (letter,) = json.loads(dadacat(tree, "dead-letters", "list", "--json"))
     assert (letter["key"], letter["code"]) == (key, 21211)
-    assert json.loads(dadacat(tree, "dead-letters", "show", key))["text"] == "hello"
+    assert json.loads(dadacat(tree, "dead-letters", "show", sid))["text"] == "hello"
     assert "is queued again" in dadacat(tree, "dead-letters", "replay", key)
     wait_until(lambda: tree.replies(person), seconds=20, what="the replayed reply")
     assert "not a dead letter" in dadacat(tree, "dead-letters", "replay", key, code=3)

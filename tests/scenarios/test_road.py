@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -245,11 +244,9 @@ def test_a_worker_killed_in_mid_thought_leaves_one_reply_to_another(own_tree: Ca
         model.says = lambda _: "a thought"
 
         os.kill(int(thinking.rpartition(":")[2]), signal.SIGKILL)
-        started_at = time.monotonic()
-        wait_until(lambda: tree.replies(person), seconds=60, what="the reply of another worker")
+        wait_until(lambda: tree.replies(person), what="the reply of another worker")
         tree.wait_settled()
 
-        assert time.monotonic() - started_at < 60
         assert [reply["body"] for reply in tree.replies(person)] == ["a thought"]
         wait_until(lambda: len(tree.processes("worker")) == 2, what="the dead worker's successor")
         assert int(thinking.rpartition(":")[2]) not in tree.processes("worker")

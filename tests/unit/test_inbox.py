@@ -67,7 +67,7 @@ def everything(room: Room) -> str:
 
 def test_of_a_forgotten_person_nothing_is_left_in_redis() -> None:
     room = Room(rates=Rates(texts_per_minute=9, identical_per_hour=9, loop=6, replies_per_30_seconds=9))
-    room.purse = room.a_quota()
+    room.quota = room.a_quota()
     room.texts("hello", "i want to die")
     room.serve()
     (waiting,) = room.texts("a secret that waits")

@@ -15,11 +15,12 @@ import pytest
 
 from inbox.payloads import Who
 from journal.states import PartState
+from runtime.host import Host
 from sms.messages import DeliveryReport, InboundSms, MessageSid
 from tests.builders import ANN
 from tests.room import WHO as ROOM_WHO
 from tests.room import Died, Room
-from worker.mark_file import MODE, MarkFile, MarksUnusable, Slot, State, home_of, of_the_dead
+from worker.mark_file import MODE, MarkFile, MarksUnusable, Slot, State, files_in, home_of, of_the_dead
 from worker.marks import Marks
 from worker.proofs import Proofs
 from worker.receipts import Receipts
@@ -175,6 +176,47 @@ def test_a_folder_that_cannot_hold_marks_is_named_once_and_the_worker_serves_on(
     assert why.startswith("/proc/no-such-folder: ")
     with pytest.raises(MarksUnusable):
         home_of(Path("/proc/no-such-folder"))
+
+
+def test_a_folder_that_can_hold_marks_later_does(tmp_path: Path) -> None:
+    now, heard = [0.0], list[str]()
+    volume = tmp_path / "volume"
+    volume.touch()
+    marks = Marks(volume / "marks", slots=2, unusable=heard.append, host=Host(monotonic=lambda: now[0]))
+    marks.open()
+    volume.unlink()
+    volume.mkdir()
+
+    marks.open()
+    assert not (volume / "marks").exists(), "not tried again at once"
+    now[0] = 61
+    with marks.serving(WHO):
+        assert files(volume / "marks") == [marks.path]
+    assert len(heard) == 1
+    marks.close()
+
+
+def test_a_neighbour_whose_clock_is_ahead_takes_no_marks_from_a_worker_that_starts(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allocate, taken, now = os.posix_fallocate, list[Path](), time.time()
+
+    def while_a_neighbour_looks(descriptor: int, offset: int, size: int) -> None:
+        with monkeypatch.context() as ahead:
+            ahead.setattr(time, "time", lambda: now + 600)
+            for path in [] if taken else files_in(home_of(folder)):
+                assert slots_of(path) == ()
+                path.unlink()
+                taken.append(path)
+        allocate(descriptor, offset, size)
+
+    monkeypatch.setattr(os, "posix_fallocate", while_a_neighbour_looks)
+    marks = Marks(folder, slots=2)
+    marks.open()
+
+    assert len(taken) == 1
+    assert files(folder) == [marks.path]
+    marks.close()
 
 
 def test_more_visits_than_places_are_served_without_a_mark(folder: Path) -> None:

@@ -135,8 +135,8 @@ class Clerk:
         return Reply(words=self.says, engine=self.name, facts={"model": "c", "tokens_in": 50, "tokens_out": 5})
 
 
-def memories(room: Room, clerk: Clerk | None, purse: Any = None) -> Memories:
-    budget = room.budget(purse, room.store)
+def memories(room: Room, clerk: Clerk | None, quota: Any = None) -> Memories:
+    budget = room.budget(quota, room.store)
     summarizer = a_cat([clerk], catalogue=CATALOGUE).summarizer if clerk else None
     return Memories(room.now, room.store, budget, summarizer, WINDOW)
 
@@ -343,13 +343,13 @@ def test_talk_of_a_program_without_a_journal_is_folded_in(*, dated: bool) -> Non
 
 def test_without_money_what_was_told_is_kept_all_the_same_in_time() -> None:
     room, clerk = Room(), Clerk()
-    purse = room.a_quota(Caps(day=0))
+    quota = room.a_quota(Caps(day=0))
     chat(room, "my name is Ada", *SMALL_TALK)
-    memories(room, clerk, purse).refresh(WHO, ANN)
+    memories(room, clerk, quota).refresh(WHO, ANN)
     assert stands(room) == Memory()
 
     chat(room, *[f"more {number}" for number in range(40)])
-    memories(room, clerk, purse).refresh(WHO, ANN)
+    memories(room, clerk, quota).refresh(WHO, ANN)
 
     assert clerk.asked == []
     assert stands(room).told == ("my name is ada",)
@@ -358,9 +358,9 @@ def test_without_money_what_was_told_is_kept_all_the_same_in_time() -> None:
 def test_what_a_scribe_takes_to_say_nothing_is_on_the_bill() -> None:
     room, clerk = Room(), Clerk(says=None, paid=True)
     chat(room, *SMALL_TALK)
-    purse = room.a_quota(Caps(day=10**6))
+    quota = room.a_quota(Caps(day=10**6))
 
-    memories(room, clerk, purse).refresh(WHO, ANN)
+    memories(room, clerk, quota).refresh(WHO, ANN)
 
     entries = list(room.store.costs.since(room.now() - timedelta(days=1), print))
     (memo,) = [cost for cost in entries if not cost.turn and cost.model]
@@ -374,9 +374,9 @@ def test_what_a_scribe_takes_to_say_nothing_is_on_the_bill() -> None:
 def test_notes_cost_money_and_wait_where_there_is_none() -> None:
     room, clerk = Room(), Clerk()
     chat(room, *SMALL_TALK)
-    purse = room.a_quota(Caps(day=0))
+    quota = room.a_quota(Caps(day=0))
 
-    memories(room, clerk, purse).refresh(WHO, ANN)
+    memories(room, clerk, quota).refresh(WHO, ANN)
     assert (clerk.asked, stands(room)) == ([], Memory())
 
     memories(room, clerk, room.a_quota(Caps(day=10**6))).refresh(WHO, ANN)
@@ -452,7 +452,7 @@ def test_a_stranger_who_got_a_last_line_is_greeted_when_there_is_money_again() -
         messages=Caps(person=0),
     )
     chat(room, "hello")
-    room.purse = None
+    room.quota = None
     chat(room, "hello", "hello again")
 
     assert ["STOP ends it" in message for message in room.received] == [False, True, False]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -17,6 +18,7 @@ from inbox.errors import InboxAway
 from inbox.ports import Place
 from journal.model import Binding, RowName
 from journal.states import MAX_DELIVERY_TRIES, STATUS_RANK, PartState, TurnState
+from runtime.host import Host
 from scripts.pages import tables
 from sms.errors import CarrierAway
 from sms.memory import InMemorySender
@@ -24,6 +26,7 @@ from sms.messages import DeliveryReport, InboundSms, Media, MessageSid
 from sms.ports import Fetched, Listed, Listing, NotCreated, Scope, Sent, Unknown
 from tests.builders import ANN, OUR_NUMBER, PROBE_EVERY, a_text, place_of, refused
 from tests.room import WHO, Died, Dying, Room
+from worker import delivery
 from worker.delivery_failures import text_of
 from worker.lease import LeaseKeeper
 from worker.receipts import Receipts
@@ -376,6 +379,23 @@ def test_reset_forgets(room: Room) -> None:
     assert room.received[0] == "re: my name is ann"
     assert room.received[1]
     assert not any("Ann" in line["content"] for line in room.parrot.heard[-1].history)
+
+
+def test_a_visit_does_not_wait_for_the_slow_claims_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery, "GATE_SECONDS", 0.01)
+    gate = threading.Semaphore(0)
+    room = Room()
+    (text,) = room.texts("hello")
+
+    room.serve(host=Host(semaphore=lambda _: gate))
+
+    assert room.state(text) is TurnState.ANSWERED
+    assert room.received == []
+    room.later(seconds=6)
+    gate.release()
+    room.serve(host=Host(semaphore=lambda _: gate))
+    assert room.received == ["re: hello"]
+    assert gate.acquire(blocking=False)
 
 
 @pytest.mark.parametrize("sender", [OUR_NUMBER, "12345", "BANK"])

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cat import engines, persona, recall
+from cat import engines, meant, persona, recall
 from cat.chain import Cat
 from cat.danger import vectors
 from cat.danger.watch import Watch
@@ -58,6 +58,7 @@ def build_cat(chosen: Settings) -> Cat:
         calls=chosen.worker.concurrency + SPARE_CALLS,
         # `warm_up` or the first text loads the model: behind the fork of a process pool, and never a webhook
         watch=Watch(vectors.hear),
+        sense=meant.hear,
     )
 
 

@@ -19,20 +19,19 @@ from worker.build.delivery import failures
 from worker.build.twilio import twilio_account, twilio_message_list
 from worker.figures import count_journal
 from worker.reconcile import Reconciler, Terms
-from worker.telemetry import LogsAndMetrics
+from worker.telemetry import OF_THIS_PROCESS
 
 
 def build_reconciler(
     chosen: Settings, client: redis.Redis, inbox: Inbox, journal: Journal, login: Login | None = None
 ) -> Reconciler:
     """Return the reconciler; a process that outlives a key rotation passes its `login`."""
-    telemetry = LogsAndMetrics()
     delivery = chosen.delivery
     return Reconciler(
         inbox,
         journal,
         twilio_message_list(chosen, login),
-        failures(chosen, client, inbox, journal, telemetry),
+        failures(chosen, client, inbox, journal, OF_THIS_PROCESS),
         Terms(
             validity=timedelta(seconds=delivery.validity_seconds),
             numbers=chosen.twilio.addresses,
@@ -42,7 +41,7 @@ def build_reconciler(
             unsettled_after=timedelta(seconds=chosen.reconcile.unsettled_after_seconds),
             redact=twilio_account(chosen, login).redact if delivery.redact_after_delivery == "on" else None,
         ),
-        telemetry=telemetry,
+        telemetry=OF_THIS_PROCESS,
     )
 
 

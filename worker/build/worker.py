@@ -17,7 +17,7 @@ from worker.lease import LeaseKeeper
 from worker.memories import Memories
 from worker.receipts import Receipts
 from worker.reconcile import Reconciler
-from worker.telemetry import LogsAndMetrics
+from worker.telemetry import OF_THIS_PROCESS
 from worker.visits import Visits
 
 
@@ -49,7 +49,6 @@ def worker(chosen: Settings, keys: Keys, stopping: Callable[[], bool]) -> Worker
     `stopping` ends visits after the turn in hand. Raises `SettingsError`.
     """
     chosen.twilio.require()
-    telemetry = LogsAndMetrics()
     client = inbox.redis_client(chosen, "worker")
     inbox_ = inbox.redis_inbox(chosen, client)
     journal = build_journal(chosen)
@@ -57,33 +56,33 @@ def worker(chosen: Settings, keys: Keys, stopping: Callable[[], bool]) -> Worker
     login = twilio.rotating_login(keys)
     sender = twilio.twilio_sender(chosen, login)
     cat_ = cat.build_cat(chosen)
-    budget_ = budget.budget(chosen, client, inbox_, journal, telemetry)
-    marks_ = leases.marks(chosen, telemetry)
-    keeper = leases.lease_keeper(chosen, inbox_, marks_, telemetry)
+    budget_ = budget.budget(chosen, client, inbox_, journal, OF_THIS_PROCESS)
+    marks_ = leases.marks(chosen, OF_THIS_PROCESS)
+    keeper = leases.lease_keeper(chosen, inbox_, marks_, OF_THIS_PROCESS)
     return Worker(
         visits=visits.compose_visits(
             inbox=inbox_,
             journal=journal,
             cat=cat_,
             budget=budget_,
-            delivery=delivery.delivery(chosen, client, journal, sender, telemetry),
+            delivery=delivery.delivery(chosen, client, journal, sender, OF_THIS_PROCESS),
             limiter=limits.limiter(chosen, client),
             leases=keeper,
             settings=visits.visit_settings(chosen),
             worker=f"{socket.gethostname()}:{os.getpid()}",
             mark=visits.tombstones(chosen),
             media=twilio.twilio_media(chosen, login),
-            telemetry=telemetry,
+            telemetry=OF_THIS_PROCESS,
             stopping=stopping,
         ),
-        receipts=delivery.receipts(chosen, client, inbox_, journal, telemetry),
+        receipts=delivery.receipts(chosen, client, inbox_, journal, OF_THIS_PROCESS),
         reconciler=reconcile.build_reconciler(chosen, client, inbox_, journal, login),
         leases=keeper,
         warm_up=cat_.warm_up,
-        look=leases.look(inbox_, journal, marks_, telemetry),
+        look=leases.look(inbox_, journal, marks_, OF_THIS_PROCESS),
         leave_no_marks=marks_.close,
         memories=Memories(
-            inbox_.clock.now, journal, budget_, cat_.summarizer, cat.memory_terms(chosen), telemetry=telemetry
+            inbox_.clock.now, journal, budget_, cat_.summarizer, cat.memory_terms(chosen), telemetry=OF_THIS_PROCESS
         ),
         budget=budget_,
         inbox=inbox_,

