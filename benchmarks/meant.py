@@ -111,7 +111,10 @@ def bake() -> None:
 
 
 def table() -> None:
-    """Print, for scores, how many texts get a kind and how many of these the right one, each left out in turn."""
+    """Print, for scores, how many texts get a kind, and how many of these the right one.
+
+    Each text is left out in turn.
+    """
     labelled = [*by_hand(), *by_pattern()]
     kinds, wanted = _wanted(labelled)
     inverse = np.linalg.inv(_likeness(labelled)[2])
@@ -130,7 +133,10 @@ def table() -> None:
 
 
 def cost() -> None:
-    """Print the median milliseconds of a text whose vector is new, and of one in which danger was just heard."""
+    """Print the median milliseconds of a text.
+
+    Once with a new vector, and once just after danger was heard in it.
+    """
     texts, among = [text.words for text in danger.read("held_out") if text.tier == "ordinary"], lexicon("en").say
     meant.hear("hello", among)
     for name, before in (("new", False), ("heard before", True)):

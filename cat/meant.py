@@ -26,7 +26,7 @@ _ONE: Final = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The texts of known kinds: the centre of their vectors, the vectors, and what each adds to each kind's score."""
+    """The texts of known kinds: their vectors and the centre, and what each adds to each kind's score."""
 
     kinds: Sequence[str]
     centre: NDArray[np.float32]
@@ -45,7 +45,10 @@ class Known:
 
 
 def hear(text: str, among: Container[str]) -> str:
-    """Return the kind that a text means, one of these; empty if it cannot be told. The first call loads the model."""
+    """Return the kind that a text means, one of these; empty if it cannot be told.
+
+    The first call loads the model.
+    """
     of_text = vectors.vector(patterns.normal(text))
     if of_text is None:
         return ""

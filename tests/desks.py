@@ -106,7 +106,10 @@ def a_desk(room: Room, logins_file: Path, **more: Any) -> Desk:
 
 
 def a_busy_room(*, hours: int = 0) -> Room:
-    """Return a room in which there is something to see on every page; `hours`: with so many ordinary ones before."""
+    """Return a room in which there is something to see on every page.
+
+    `hours`: with so many ordinary ones before.
+    """
     room = Room(ms=int(time.time() * 1000) - hours * 3_600_000, models=Caps(day=1_000_000))
     for hour in range(hours):
         _ordinary_hour(room, hour)

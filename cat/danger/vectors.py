@@ -80,7 +80,7 @@ def _known() -> Known:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The labelled texts: the centre of their vectors, the vectors, what each adds to the scores, its label."""
+    """The labelled texts: their vectors and the centre, what each adds to the scores, its label."""
 
     centre: NDArray[np.float32]
     known: NDArray[np.float32]
@@ -120,7 +120,10 @@ def likeness(vector: NDArray[np.float32], known: NDArray[np.float32]) -> NDArray
 
 
 def scores(near: NDArray[np.float32], adds: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the sum of what each known text adds, by its likeness: for danger, its score first and then each kind."""
+    """Return the sum of what each known text adds, by its likeness.
+
+    For danger, the score comes first and then each kind.
+    """
     import numpy  # noqa: ICN001, PLC0415 - a webhook never needs it
 
     result: NDArray[np.float32] = numpy.einsum("i,ij->j", numpy.exp(2 * FALL * (near - 1)), adds)

@@ -77,7 +77,10 @@ def kind_by_pattern(scene: Scene, *, before_told: bool) -> str:
 
 
 def _meant(scene: Scene, act: Act, sense: Sense) -> Act | None:
-    """Return the act that the text means; None if patterns heard enough, or the language has no lines for it."""
+    """Return the act that the text means; None if patterns heard enough.
+
+    None also if the language has no lines for it.
+    """
     if act.kind not in kinds().faint and not act.kind.startswith("topic_"):
         return None
     asks = _is_question(scene)

@@ -38,7 +38,7 @@ def is_answer(task: dict[str, str]) -> bool:
 def page(browser: Browser) -> Iterator[Page]:
     user, _, word = LOGIN.partition(":")
     login = HttpCredentials(username=user, password=word)
-    context = browser.new_context(http_credentials=login, viewport={"width": 1540, "height": 680})
+    context = browser.new_context(http_credentials=login, viewport={"width": 1400, "height": 680})
     yield context.new_page()
     context.close()
 
