@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Final
 
@@ -106,7 +107,7 @@ class Marks:
         self._host = host
         self._lock = threading.Lock()
         self._pid = 0
-        self._again_at = 0.0
+        self._again_at = -inf
         self._has_told = False
         self._file: MarkFile | None = None
         self._unused: list[int] = []
@@ -128,7 +129,7 @@ class Marks:
             if self._pid != os.getpid():
                 self._pid = os.getpid()
                 self._file, self._unused, self._abandoned = None, [], {}
-                self._again_at, self._has_told = 0.0, False
+                self._again_at, self._has_told = -inf, False
             if self._file is None and self._host.monotonic() >= self._again_at:
                 self._again_at = self._host.monotonic() + AGAIN_SECONDS
                 self._create()

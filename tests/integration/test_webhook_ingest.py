@@ -21,7 +21,6 @@ import trustme
 from inbox import decoding, keys, payloads, wakeup
 from sms.messages import DeliveryReport, MessageSid
 from tests.builders import a_text
-from tests.conftest import SLOWER
 from webhook import ingest
 from webhook.ingest import MOST_TOGETHER, Ingest, NotStored
 
@@ -247,11 +246,11 @@ def test_a_redis_that_has_forgotten_the_scripts_is_told_them_again(redis_client:
 def test_a_redis_that_does_not_answer_refuses_until_it_does(redis_client: redis.Redis, redis_url: str) -> None:
     async def during_and_after(entrance: Ingest) -> None:
         await entrance.accept(a_text(sender=person(1)))
-        await asyncio.to_thread(redis_client.client_pause, 20_000)
+        await asyncio.to_thread(redis_client.client_pause, 4000)
         started_at = asyncio.get_running_loop().time()
         with pytest.raises(NotStored):
             await entrance.accept(a_text(sender=person(2)))
-        assert asyncio.get_running_loop().time() - started_at < 1.8 * SLOWER
+        assert asyncio.get_running_loop().time() - started_at < 3.8
         await asyncio.to_thread(redis_client.client_unpause)
         await entrance.accept(a_text(sender=person(3)))
 
