@@ -34,6 +34,11 @@ def test_a_day_has_twenty_texts_of_four_people() -> None:
     assert {fault.what for plan in plans for fault in plan.faults} == set(What)
 
 
+@pytest.mark.xfail(strict=True, reason="two rows name one message of the carrier: why is not known yet")
+def test_no_two_replies_name_one_message_of_the_carrier() -> None:
+    assert simulate(draw(3489)).offences == ()
+
+
 def test_the_same_seed_is_the_same_day_to_the_byte() -> None:
     logs = []
     for hash_seed in ("0", "4711"):
