@@ -20,11 +20,9 @@ from journal.states import PartState
 from journal.store import Journal
 from operations.errors import BadRequest, NotFound
 from runtime.isolation import SetAside, isolated
-from sms.addresses import address_of
 from sms.ports import MessageList
-from worker import evidence
+from worker import evidence, presence
 from worker.delivery_failures import text_of
-from worker.statement import RECENT_ROWS
 
 _IN_DOUBT = (PartState.HELD, PartState.UNKNOWN)
 
@@ -120,15 +118,11 @@ class HeldReplies:
 
     def _listed(self, part: ReplyPart, now: datetime) -> str | None:
         """Bind a held part to the carrier's entry, and return its sid; None if the carrier lists none."""
-        recent = self.journal.outbox.newest_parts(part.user_id, limit=RECENT_ROWS)
-        parts = [*recent, *([] if part.key in {other.key for other in recent} else [part])]
+        reading = presence.read(self.message_list, self.journal.outbox, self.inbox.clock, part.user_id, [part])
         # a held part is matched as it was while it was unknown
-        doubtful = [replace(other, state=PartState.UNKNOWN) if other.state in _IN_DOUBT else other for other in parts]
-        window = evidence.window([part], now=now)
-        listing = self.message_list.sent_to(address_of(part.user_id), for_the_last=window)
-        found = next(
-            (match for match in evidence.match(listing, doubtful, now=now) if match.part.key == part.key), None
-        )
+        parts = [replace(one, state=PartState.UNKNOWN) if one.state in _IN_DOUBT else one for one in reading.parts]
+        matches = evidence.match(reading.listing, parts, now=reading.now)
+        found = next((match for match in matches if match.part.key == part.key), None)
         if found is None:
             return None
         entry = found.entry

@@ -12,13 +12,11 @@ from journal import model
 from journal.ports import Journal
 from journal.states import PartState
 from runtime.isolation import SetAside, isolated
-from sms.addresses import address_of
 from sms.ports import MessageList
-from worker import absence, evidence, telemetry
+from worker import absence, evidence, presence, telemetry
 from worker.delivery_failures import DeliveryFailures
 from worker.findings import Report
 from worker.resend import Resends
-from worker.statement import RECENT_ROWS
 
 #: Each person's parts of unknown outcome.
 Doubtful = dict[str, list[model.ReplyPart]]
@@ -74,14 +72,9 @@ class Doubts:
         The clock is read anew for each person: many people take minutes, and an entry's age counts from the moment at
         which its list was read.
         """
-        recent = self._journal.outbox.newest_parts(person, limit=RECENT_ROWS)
-        known = {part.key for part in recent}
-        parts = [*recent, *(part for part in doubtful if part.key not in known)]
-        listing = self._message_list.sent_to(
-            address_of(person), for_the_last=evidence.window(doubtful, now=self._inbox.clock.now())
-        )
-        now = self._inbox.clock.now()
-        matches = evidence.match(listing, parts, now=now)
+        reading = presence.read(self._message_list, self._journal.outbox, self._inbox.clock, person, doubtful)
+        now = reading.now
+        matches = evidence.match(reading.listing, reading.parts, now=now)
         for match in matches:
             binding = model.Binding(
                 state=PartState.SENT, sid=match.entry.sid, status=match.entry.status, error_code=match.entry.error_code,
@@ -95,7 +88,7 @@ class Doubts:
         if self._resends is not None:
             settled = {match.part.key for match in matches}
             left = [part for part in doubtful if part.key not in settled]
-            report.resent += self._resends.consider(left, parts, listing, now=now)
+            report.resent += self._resends.consider(left, reading.parts, reading.listing, now=now)
 
     def _hold(self, part: model.ReplyPart, now: datetime) -> int:
         """Hold a part that stayed unknown until Twilio can no longer send it, if no evidence came meanwhile."""

@@ -15,11 +15,8 @@ from sms.messages import user_of
 from sms.ports import Listed, MessageList
 from worker.delivery_failures import DeliveryFailures
 from worker.findings import Report
+from worker.presence import MANY_ROWS, RECENT_ROWS
 
-#: A person's newest rows, among which a listed entry's part is looked for first.
-RECENT_ROWS: Final = 200
-#: The second search, if the first does not find them all: three hundred turns since the last look.
-MANY_ROWS: Final = 1000
 #: After this time the reconciler no longer waits for a message's price.
 PRICE_PATIENCE: Final = timedelta(hours=24)
 #: How many messages that need no second look are remembered, so that the overlap of two looks costs no reads.

@@ -5,6 +5,7 @@ The person gets a reply in time, and the operator can read why.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -65,8 +66,8 @@ def test_a_small_real_model_answers_on_the_whole_road(own_tree: Callable[..., Tr
     wait_until(lambda: tree.replies(person), seconds=130, what="the reply")
 
     story = dadacat(tree, "explain", sid)
-    # A model as small as this may fail the check of its words. Then the poet answers, and the story says why.
-    assert "engine=openai:local" in story or "openai:local: unusable output" in story
+    # A model as small as this may say nothing, or nothing fit to send. Then the poet answers, and the story says why.
+    assert re.search("engine=openai:local|openai:local: (unusable output|an empty reply|an endless reply)", story), story
     health = httpx.get(tree.urls["model"].removesuffix("/v1") + "/health", timeout=10)
     assert health.json() == {"status": "ok"}
     assert tree.stop() == 0

@@ -34,7 +34,6 @@ def test_a_day_has_twenty_texts_of_four_people() -> None:
     assert {fault.what for plan in plans for fault in plan.faults} == set(What)
 
 
-@pytest.mark.xfail(strict=True, reason="two rows name one message of the carrier: why is not known yet")
 def test_no_two_replies_name_one_message_of_the_carrier() -> None:
     assert simulate(draw(3489)).offences == ()
 
