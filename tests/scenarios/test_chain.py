@@ -67,7 +67,8 @@ def test_a_small_real_model_answers_on_the_whole_road(own_tree: Callable[..., Tr
 
     story = dadacat(tree, "explain", sid)
     # A model as small as this may say nothing, or nothing fit to send. Then the poet answers, and the story says why.
-    assert re.search("engine=openai:local|openai:local: (unusable output|an empty reply|an endless reply)", story), story
+    answered = "engine=openai:local|openai:local: (unusable output|an empty reply|an endless reply)"
+    assert re.search(answered, story), story
     health = httpx.get(tree.urls["model"].removesuffix("/v1") + "/health", timeout=10)
     assert health.json() == {"status": "ok"}
     assert tree.stop() == 0
