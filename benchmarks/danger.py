@@ -5,7 +5,7 @@
     .venv/bin/python -m benchmarks.danger cost    # print milliseconds a text and memory, beside patterns alone
 
 The training is kernel ridge regression: one solution of a system of equations, without chance. Texts of `held_out.txt`,
-`blind.txt`, `stranger.txt` and `unseen.txt` are in none of it.
+`blind.txt`, `stranger.txt`, `unseen.txt` and `apart.txt` are in none of it.
 """
 
 from __future__ import annotations
@@ -41,9 +41,10 @@ WRITERS: Final = (
     ("another", "everyday"),
     ("days", "stranger"),
     ("moods", "unseen"),
+    ("plain", "apart"),
 )
-#: In no training: the texts of four writers, three of whom also wrote `days.txt`, `more.txt` and `moods.txt`.
-FRESH: Final = ("blind", "stranger", "held_out", "unseen")
+#: In no training: the texts of five writers, four of whom also wrote texts of the training.
+FRESH: Final = ("blind", "stranger", "held_out", "unseen", "apart")
 TRAINING: Final = tuple(name for names in WRITERS for name in names if name not in FRESH)
 TIERS: Final = ("certain", "possible", "near", "ordinary")
 Floats = NDArray[np.float32]

@@ -61,9 +61,10 @@ def by_hand() -> Iterator[tuple[str, str]]:
 
 
 def by_pattern() -> Iterator[tuple[str, str]]:
-    """Yield the ordinary texts in which a pattern hears a kind, with the kind."""
+    """Yield the ordinary texts in which a pattern hears a kind, with the kind, unless one was written for them."""
+    written = {text for text, _ in by_hand()}
     for text in danger.read(*danger.TRAINING):
-        if text.tier == "ordinary" and text.language in COUNTRIES:
+        if text.tier == "ordinary" and text.language in COUNTRIES and text.words not in written:
             heard = Heard(history=[], texts=[text.words], seed="", person=f"{COUNTRIES[text.language]}5551230001")
             kind = hear.act_of(scene_of(heard)).kind
             if kind.startswith("on_") or kind in LEARNED:

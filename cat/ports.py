@@ -85,13 +85,16 @@ class Reply:
 class Sense(Protocol):
     """Hears the kind of a text by its meaning."""
 
-    def __call__(self, text: str, among: Container[str]) -> str:
-        """Return the likeliest of these kinds, such as `on_waiting`; empty if it cannot be told."""
+    def __call__(self, text: str, among: Container[str], *, sure: bool = False) -> str:
+        """Return the likeliest of these kinds, such as `on_waiting`; empty if it cannot be told.
+
+        `sure`: only if it is hardly in doubt.
+        """
 
 
-def numb(text: str, among: Container[str]) -> str:
+def numb(text: str, among: Container[str], *, sure: bool = False) -> str:
     """Be the sense where no model is installed: patterns alone then decide."""
-    del text, among
+    del text, among, sure
     return ""
 
 

@@ -17,6 +17,8 @@ _DEFAULT: Final = "en"
 _WAYS: Final[Mapping[str, str]] = {"call": "call", "text": "text", "call or text": "both"}
 #: What a language without a line of this name says instead; of any other name `two`.
 _INSTEAD: Final[Mapping[str, str]] = {"emergency": "one", "medical": "one", "reset": "hurry"}
+#: These are right where the emergency number is the only one, too.
+_EITHER: Final = frozenset({"unanswered", "dose"})
 
 
 def languages() -> Sequence[str]:
@@ -35,13 +37,13 @@ def every_line(kind: str, help_: Help, language: str) -> list[str]:
     """Return all lines that a danger of this kind can get, for tests and proofreading."""
     words = _table()[language]
     moments = ("hurry", "wait") if kind in ACUTE else ("again", "stay", "calm")
-    names = (kind, "possible", "unanswered", "reset", *moments)
+    names = (kind, "possible", "dose", "unanswered", "reset", *moments)
     return [_fill(form, help_, words) for name in names for form in _forms(name, help_, words)]
 
 
 def _forms(name: str, help_: Help, words: Mapping[str, Any]) -> Sequence[str]:  # Any: TOML's own types
     forms: Sequence[str] = words.get(name) or words[_INSTEAD.get(name, "two")]
-    needs_two = name != "unanswered" and any("{emergency}" in form for form in forms)
+    needs_two = name not in _EITHER and any("{emergency}" in form for form in forms)
     one: Sequence[str] = words["one"]
     return one if needs_two and help_.right.number == help_.emergency.number else forms
 

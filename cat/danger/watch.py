@@ -76,7 +76,7 @@ class Alert:
         if self.is_certain and not (lasts and self.before.danger.kind is self.heard.kind):
             return str(self.heard.kind)
         if not lasts:
-            return "possible"
+            return "dose" if patterns.is_answer("dose", plain) else "possible"
         is_asked = self.heard.tier or patterns.is_answer("stay", plain)
         if self.matter.kind in ACUTE:
             return "hurry" if is_asked else "wait"

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from cat import grave
@@ -28,7 +29,9 @@ from cat.ports import Sense, numb
 #: A text of more characters than this is of the kind `wall`.
 WALL: Final = 220
 #: A performance can be asked for again after so many replies.
-AGAIN: Final = 2
+AGAIN: Final = 4
+#: A text that only tells more of the one before has at most so many words.
+CONTINUED_WORDS: Final = 6
 #: Longest answer to a question of the cat, in words.
 ANSWER_WORDS: Final = 7
 #: An answer other than yes and no is a phrase of at most so many words.
@@ -81,11 +84,23 @@ def _meant(scene: Scene, act: Act, sense: Sense) -> Act | None:
 
     None also if the language has no lines for it.
     """
-    if act.kind not in kinds().faint and not act.kind.startswith("topic_"):
-        return None
     asks = _is_question(scene)
-    kind = sense(scene.said, {kind for kind in scene.words.say if not (asks and kind.startswith("on_"))})
+    happenings = {kind for kind in scene.words.say if kind.startswith("on_") and not asks}
+    others = {kind for kind in scene.words.say if not kind.startswith("on_")}
+    if act.kind in kinds().faint or act.kind.startswith("topic_"):
+        kind = sense(scene.said, happenings | others) or _continued(scene, act, happenings, sense)
+    elif act.kind in kinds().doubted or act.kind.startswith("on_"):
+        kind = sense(scene.said, happenings if scene.told else happenings | others, sure=True)
+    else:
+        return None
     return Act(kind) if kind else None
+
+
+def _continued(scene: Scene, act: Act, happenings: AbstractSet[str], sense: Sense) -> str:
+    """Return the happening of which a short text tells more: it is heard together with the text before."""
+    before = scene.theirs[-1] if scene.theirs else "?"
+    few = len(scene.plain.split()) <= CONTINUED_WORDS and act.kind in kinds().faint
+    return sense(f"{before}. {scene.said}", happenings) if few and happenings and "?" not in before else ""
 
 
 def _is_question(scene: Scene) -> bool:
@@ -151,7 +166,7 @@ def _answer(scene: Scene) -> Act | None:
     question = next((each for each in scene.words.questions if last.endswith(each.say)), None)
     count = len(scene.plain.split())
     long = count > ANSWER_WORDS or (count >= PHRASE_WORDS and scene.clause)
-    if question is None or "?" in scene.plain or long:
+    if question is None or _is_question(scene) or long:
         return None
     kind = kind_by_pattern(scene, before_told=False)
     requests = kind_by_pattern(scene, before_told=True)

@@ -25,6 +25,7 @@ class Kinds:
     toyed: frozenset[str]
     wide: frozenset[str]
     faint: frozenset[str]
+    doubted: frozenset[str]
 
 
 @cache
@@ -38,7 +39,10 @@ def kinds() -> Kinds:
         felt=groups["felt"],
         **{
             name: frozenset(groups[name])
-            for name in ("no_answer", "news", "plain", "open", "quiet_after", "performed", "toyed", "wide", "faint")
+            for name in (
+                *("no_answer", "news", "plain", "open", "quiet_after", "performed", "toyed", "wide", "faint"),
+                "doubted",
+            )
         },
     )
 

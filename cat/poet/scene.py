@@ -48,7 +48,8 @@ _HOSTILE: Final = re.compile(
 #: A question to the cat, or one that asks whether the person should do something.
 _TO_CAT: Final = re.compile(
     r"^\W*(?:and |but |so |ok |hey )*(?P<verb>do|are|can|could|would|will|have|should) (?:you|i|we) "
-    r"(?:ever |really |even |still |also |actually )*(?P<rest>[\w' ,-]{2,48}?)\W*$"
+    r"(?:ever |really |even |still |also |actually )*(?P<rest>[\w' ,-]{2,48}?)"
+    r"(?: or (?:what|not|something|anything))?\W*$"
 )
 #: Persons exchanged in a question to the cat.
 _TURNED: Final = {

@@ -223,7 +223,7 @@ def test_the_weights_are_those_of_the_labelled_texts() -> None:
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "dangers", "ordinary"),
-    [("blind", 0.9, 0.03), ("held_out", 0.9, 0.02), ("stranger", 0.9, 0.02), ("unseen", 0.9, 0.04)],
+    [("blind", 0.9, 0.03), ("held_out", 0.9, 0.02), ("stranger", 0.9, 0.02), ("unseen", 0.9, 0.04), ("apart", 0.9, 0.03)],
 )
 def test_texts_that_the_hearing_was_not_trained_on_are_heard(name: str, dangers: float, ordinary: float) -> None:
     heard = {text: hearing.hear([text.words], vectors.hear) for text in measured.read(name)}
@@ -253,6 +253,34 @@ def test_a_low_score_is_doubted_if_the_likest_labelled_text_is_no_danger(
 def test_a_person_brought_somewhere_at_five_is_not_threatened() -> None:
     assert hearing.hear(["ich bring meinen chef um"], deaf).kind is Kind.THREAT
     assert hearing.hear(["ich bringe dich um fünf zum bahnhof"], deaf).tier is Tier.CALM
+
+
+@pytest.mark.parametrize(
+    "insult", ["va te faire foutre", "va te faire foutre sale chat", "fuck off cat", "verpiss dich", "vete a la mierda"]
+)
+def test_an_insult_is_no_danger(insult: str) -> None:
+    assert hearing.hear([insult], vectors.hear).tier is Tier.CALM
+    assert hearing.hear([f"{insult}, i want to kill myself"], vectors.hear).tier is Tier.CERTAIN
+
+
+@pytest.mark.parametrize(
+    ("text", "person", "words"),
+    [
+        ("how many ibuprofen can i take at once", "+15551230001", ("pharmacist", "poison centre", "911", "988")),
+        ("wie viele tabletten paracetamol darf man nehmen", "+4930123456", ("apotheke", "giftzentrale", "112")),
+        ("combien de cachets de doliprane je peux prendre", "+33612345678", ("pharmacie", "antipoison", "15")),
+        ("cuántas pastillas de paracetamol puedo tomar", "+34612345678", ("farmacia", "toxicología", "112")),
+    ],
+)
+def test_a_question_about_a_dose_that_may_be_danger_gets_a_plain_line(
+    text: str, person: str, words: tuple[str, ...]
+) -> None:
+    asked = Danger(Tier.POSSIBLE, Kind.DESPAIR)
+    line = Alert(heard=asked, before=State(), now_ms=0, texts=[text], person=person).line()
+
+    assert all(word in line for word in words), line
+    grave = Alert(heard=asked, before=State(), now_ms=0, texts=["how many pills until i die"], person=person).line()
+    assert "pharmacist" not in grave
 
 
 def test_a_fear_of_home_is_no_idiom() -> None:

@@ -38,10 +38,37 @@ def test_a_text_that_no_pattern_hears_is_answered_by_its_meaning(text: str, pers
 
 
 def test_what_a_pattern_hears_is_not_asked_for_its_meaning() -> None:
-    def ask(text: str, among: object) -> str:
-        raise AssertionError(f"asked for {text} among {among}")
+    def ask(text: str, among: object, *, sure: bool = False) -> str:
+        raise AssertionError(f"asked for {text} among {among}, sure: {sure}")
 
     assert kind_of("good night", "+15551230001", ask) == "night"
+
+
+@pytest.mark.parametrize(
+    ("text", "person", "before", "kind"),
+    [
+        ("since eight o'clock", "+15551230001", "waiting for the plumber", "on_waiting"),
+        ("le carrelage aussi", "+33612345678", "le chien a mangé mes chaussures", "on_pet_broke"),
+    ],
+)
+def test_a_short_text_goes_on_with_what_the_one_before_told(text: str, person: str, before: str, kind: str) -> None:
+    assert kind_of(text, person, meant.hear, before, "hm.") == kind
+    assert kind_of(text, person, meant.hear) != kind
+
+
+@pytest.mark.parametrize(
+    ("text", "person", "by_wording", "kind"),
+    [
+        ("my husband ran away screaming", "+15551230001", "on_crush", "on_panic"),
+        ("oui je vais le repasser", "+33612345678", "on_cleaning", "try_again"),
+        ("ma voisine joue du piano à 6h du matin", "+33612345678", "told_relative", "on_noise"),
+    ],
+)
+def test_a_word_that_a_pattern_heard_gives_way_to_a_sure_meaning(
+    text: str, person: str, by_wording: str, kind: str
+) -> None:
+    assert kind_of(text, person, numb) == by_wording
+    assert kind_of(text, person, meant.hear) == kind
 
 
 def test_a_text_after_a_grave_one_is_not_played_with() -> None:
