@@ -166,7 +166,8 @@ def _answer(scene: Scene) -> Act | None:
     question = next((each for each in scene.words.questions if last.endswith(each.say)), None)
     count = len(scene.plain.split())
     long = count > ANSWER_WORDS or (count >= PHRASE_WORDS and scene.clause)
-    if question is None or _is_question(scene) or long:
+    # "at a bank" tells more of what the person said before
+    if question is None or _is_question(scene) or scene.detail or long:
         return None
     kind = kind_by_pattern(scene, before_told=False)
     requests = kind_by_pattern(scene, before_told=True)

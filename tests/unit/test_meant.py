@@ -47,7 +47,7 @@ def test_what_a_pattern_hears_is_not_asked_for_its_meaning() -> None:
 @pytest.mark.parametrize(
     ("text", "person", "before", "kind"),
     [
-        ("since eight o'clock", "+15551230001", "waiting for the plumber", "on_waiting"),
+        ("the new ones!", "+15551230001", "my dog ate my shoes", "on_pet_broke"),
         ("le carrelage aussi", "+33612345678", "le chien a mangé mes chaussures", "on_pet_broke"),
     ],
 )
