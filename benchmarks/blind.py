@@ -25,7 +25,16 @@ from typing import Final
 
 HERE: Final = Path(__file__).parents[1]
 DATA: Final = HERE / "tests/data/cat"
-LANGUAGES: Final = {"+49": "de", "+43": "de", "+41": "de", "+33": "fr", "+32": "fr", "+34": "es", "+52": "es"}
+LANGUAGES: Final = {
+    "+49": "de",
+    "+43": "de",
+    "+33": "fr",
+    "+32": "fr",
+    "+41": "fr",
+    "+34": "es",
+    "+52": "es",
+    "+56": "es",
+}
 #: Runs in either checkout: the module of the poet and the fields of its input have moved since the first one.
 SPEAK: Final = """
 import dataclasses, datetime, json, sys

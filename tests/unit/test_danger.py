@@ -223,7 +223,13 @@ def test_the_weights_are_those_of_the_labelled_texts() -> None:
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "dangers", "ordinary"),
-    [("blind", 0.9, 0.03), ("held_out", 0.9, 0.02), ("stranger", 0.9, 0.02), ("unseen", 0.9, 0.04), ("apart", 0.9, 0.03)],
+    [
+        ("blind", 0.9, 0.03),
+        ("held_out", 0.9, 0.02),
+        ("stranger", 0.9, 0.02),
+        ("unseen", 0.9, 0.04),
+        ("apart", 0.9, 0.03),
+    ],
 )
 def test_texts_that_the_hearing_was_not_trained_on_are_heard(name: str, dangers: float, ordinary: float) -> None:
     heard = {text: hearing.hear([text.words], vectors.hear) for text in measured.read(name)}

@@ -71,6 +71,24 @@ def test_a_word_that_a_pattern_heard_gives_way_to_a_sure_meaning(
     assert kind_of(text, person, meant.hear) == kind
 
 
+def test_a_text_that_mentions_a_story_begins_none() -> None:
+    assert kind_of("pour une histoire de parapluie", "+33612345678", numb) != "story"
+    assert kind_of("raconte-moi une histoire de parapluie", "+33612345678", numb) == "story"
+
+
+def test_a_detail_is_no_answer_to_the_cats_own_question() -> None:
+    asked = "atme wie ich. was siehst du aus deinem fenster?"
+
+    assert kind_of("in einer bäckerei", "+4930123456", numb, "ich hab morgen ein gespräch", asked) == "detail"
+    assert kind_of("einen garten", "+4930123456", numb, "ich hab morgen ein gespräch", asked) == "answer"
+
+
+def test_a_performance_is_repeated_though_the_person_praised_it() -> None:
+    joke = lexicon("en").say["joke"][0].replace("{thing}", "a lamp")
+
+    assert kind_of("weirder", "+15551230001", numb, "tell me a joke", joke, "haha ok", "fine.") == "joke"
+
+
 def test_a_text_after_a_grave_one_is_not_played_with() -> None:
     before = ("my uncle has cancer", "i put the string away. tell me one thing.")
 
