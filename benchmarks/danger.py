@@ -41,9 +41,8 @@ WRITERS: Final = (
     ("another", "everyday"),
     ("days", "stranger"),
     ("moods", "unseen"),
-    ("plain", "apart"),
 )
-#: In no training: the texts of five writers, four of whom also wrote texts of the training.
+#: In no training: the texts of five writers, three of whom also wrote `days.txt`, `more.txt` and `moods.txt`.
 FRESH: Final = ("blind", "stranger", "held_out", "unseen", "apart")
 TRAINING: Final = tuple(name for names in WRITERS for name in names if name not in FRESH)
 TIERS: Final = ("certain", "possible", "near", "ordinary")

@@ -224,10 +224,10 @@ def test_the_weights_are_those_of_the_labelled_texts() -> None:
 @pytest.mark.parametrize(
     ("name", "dangers", "ordinary"),
     [
-        ("blind", 0.9, 0.03),
+        ("blind", 0.9, 0.02),
         ("held_out", 0.9, 0.02),
         ("stranger", 0.9, 0.02),
-        ("unseen", 0.9, 0.04),
+        ("unseen", 0.9, 0.03),
         ("apart", 0.9, 0.03),
     ],
 )
@@ -267,6 +267,18 @@ def test_a_person_brought_somewhere_at_five_is_not_threatened() -> None:
 def test_an_insult_is_no_danger(insult: str) -> None:
     assert hearing.hear([insult], vectors.hear).tier is Tier.CALM
     assert hearing.hear([f"{insult}, i want to kill myself"], vectors.hear).tier is Tier.CERTAIN
+
+
+def test_a_person_who_will_not_cook_may_still_be_in_danger() -> None:
+    for unwilling in ("kein bock auf sport", "i don't want to go to work", "no tengo ganas de cocinar"):
+        assert patterns.without_idioms(unwilling) != unwilling
+    for danger in (
+        "keine lust mehr zu leben",
+        "keine lust auf das leben",
+        "nie chce mi sie zyc",
+        "i don't want to live",
+    ):
+        assert patterns.without_idioms(danger) == danger
 
 
 @pytest.mark.parametrize(
