@@ -8,7 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
-from cat.danger.model import ACUTE
+from cat.danger.model import ACUTE, Kind
 from cat.danger.numbers import Help, Number
 
 #: The language of a person whose own has no lines.
@@ -37,7 +37,7 @@ def every_line(kind: str, help_: Help, language: str) -> list[str]:
     """Return all lines that a danger of this kind can get, for tests and proofreading."""
     words = _table()[language]
     moments = ("hurry", "wait") if kind in ACUTE else ("again", "stay", "calm")
-    names = (kind, "possible", "dose", "unanswered", "reset", *moments)
+    names = (kind, "possible", *(["dose"] if kind == Kind.DESPAIR else []), "unanswered", "reset", *moments)
     return [_fill(form, help_, words) for name in names for form in _forms(name, help_, words)]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from cat.danger import hearing, lines, numbers, patterns
-from cat.danger.model import ACUTE, CALM, Danger, Ear, Tier, deaf
+from cat.danger.model import ACUTE, CALM, Danger, Ear, Kind, Tier, deaf
 from cat.danger.state import CALM_TEXTS, State
 from cat.poet import tongue
 
@@ -54,7 +54,14 @@ class Alert:
     def matter(self) -> Danger:
         """Return the danger that the line is about: one that cannot wait is not put aside by a doubt."""
         is_kept = self.before.lasts(self.now_ms) and self.before.danger.kind in ACUTE and not self.is_certain
-        return self.heard if self.heard.tier and not is_kept else self.before.danger
+        # nothing is swallowed yet where a dose is asked for
+        heard = replace(self.heard, kind=Kind.DESPAIR) if self._asks_dose else self.heard
+        return heard if heard.tier and not is_kept else self.before.danger
+
+    @cached_property
+    def _asks_dose(self) -> bool:
+        plain = patterns.normal(" ".join(self.texts))
+        return self.heard.tier is Tier.POSSIBLE and patterns.is_answer("dose", plain)
 
     @cached_property
     def help(self) -> numbers.Help:
@@ -76,7 +83,7 @@ class Alert:
         if self.is_certain and not (lasts and self.before.danger.kind is self.heard.kind):
             return str(self.heard.kind)
         if not lasts:
-            return "dose" if patterns.is_answer("dose", plain) else "possible"
+            return "dose" if self._asks_dose else "possible"
         is_asked = self.heard.tier or patterns.is_answer("stay", plain)
         if self.matter.kind in ACUTE:
             return "hurry" if is_asked else "wait"

@@ -285,15 +285,15 @@ def test_a_person_who_will_not_cook_may_still_be_in_danger() -> None:
     ("text", "person", "words"),
     [
         ("how many ibuprofen can i take at once", "+15551230001", ("pharmacist", "poison centre", "911", "988")),
-        ("wie viele tabletten paracetamol darf man nehmen", "+4930123456", ("apotheke", "giftzentrale", "112")),
-        ("combien de cachets de doliprane je peux prendre", "+33612345678", ("pharmacie", "antipoison", "15")),
-        ("cuántas pastillas de paracetamol puedo tomar", "+34612345678", ("farmacia", "toxicología", "112")),
+        ("wie viele tabletten paracetamol darf man nehmen", "+4930123456", ("apotheke", "giftzentrale", "112", "0800 111 0 111")),
+        ("combien de cachets de doliprane je peux prendre", "+33612345678", ("pharmacie", "antipoison", "112", "3114")),
+        ("cuántas pastillas de paracetamol puedo tomar", "+34612345678", ("farmacia", "antivenenos", "112", "024")),
     ],
 )
 def test_a_question_about_a_dose_that_may_be_danger_gets_a_plain_line(
     text: str, person: str, words: tuple[str, ...]
 ) -> None:
-    asked = Danger(Tier.POSSIBLE, Kind.DESPAIR)
+    asked = Danger(Tier.POSSIBLE, Kind.MEDICAL)
     line = Alert(heard=asked, before=State(), now_ms=0, texts=[text], person=person).line()
 
     assert all(word in line for word in words), line
