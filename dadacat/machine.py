@@ -60,6 +60,12 @@ commands = Commands()
     help="Run Prometheus beside the tree at port N+7, with the alarms of docs/how-to/runbook.md. "
     "It must be installed: on Debian, apt-get install prometheus. PROMETHEUS_URL names another one instead.",
 )
+@click.option(
+    "--without",
+    type=click.Choice(["console", "flower"]),
+    multiple=True,
+    help="Do not run this process, which no text needs: for a machine with little memory. Repeat it for both.",
+)
 @AS_JSON
 def up(  # noqa: PLR0913 - each is an option
     *,
@@ -71,6 +77,7 @@ def up(  # noqa: PLR0913 - each is an option
     dynamodb: str,
     model: str | None,
     observe: bool,
+    without: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Run everything: stores, simulator, webhook, workers, beat, console and Flower.
@@ -80,7 +87,8 @@ def up(  # noqa: PLR0913 - each is an option
 
     When every service answers, the command prints `ready`, then a line `name url` for each of `webhook`, `phone`,
     `twilio`, `flower`, `redis`, `dynamodb` and `console`, and for `model` and `prometheus` if there is one. Without the
-    simulator there is no `phone`. The address of the console has a login inside.
+    simulator there is no `phone`. The address of the console has a login inside. A process that `--without` names has
+    no line.
 
     A process that dies is started again. Ctrl-C and SIGTERM stop the processes in reverse order. If TWILIO_AUTH_TOKEN,
     FLOWER_BASIC_AUTH and CONSOLE_LOGINS_FILE are not set, token and logins are generated at the first run and kept in
@@ -101,6 +109,7 @@ def up(  # noqa: PLR0913 - each is an option
         aws=dynamodb == "aws",
         model=model == "local",
         observe=observe,
+        without=frozenset(without),
     )
 
     def ready(status: dict[str, Any]) -> None:

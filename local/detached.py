@@ -70,4 +70,5 @@ def _command(options: UpOptions) -> list[str]:
     command += ["--port-base", str(options.port_base), "--data", str(options.data), "--workers", str(options.workers)]
     command += ["--dynamodb", "aws"] if options.aws else []
     command += ["--observe"] if options.observe else []
+    command += [word for name in sorted(options.without) for word in ("--without", name)]
     return command + (["--model", "local"] if options.model else [])

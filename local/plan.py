@@ -70,6 +70,8 @@ class UpOptions:
     model: bool = False
     #: Run Prometheus beside the tree, if the environment names none.
     observe: bool = False
+    #: Which of `console` and `flower` not to run.
+    without: frozenset[str] = frozenset()
 
 
 def make_plan(given: Mapping[str, str], options: UpOptions) -> Plan:
@@ -119,28 +121,29 @@ def _processes(options: UpOptions, own: Names, ports: Ports, env: Environment) -
         return {**env, "METRICS_PORT": str(options.port_base + place)}
 
     run, beat = options.data / "run", options.port_base + BEAT_METRICS
+    console = programs.http("console", ports["console"], "/readyz", measured(CONSOLE_METRICS))
     simulator = programs.http("simulator", ports["simulator"], "/phone/state", env, "--journal")
     return [
         *([simulator] if "simulator" in own else []),
         programs.http("webhook", ports["webhook"], "/readyz", env),
         *(programs.worker(number + 1, run, measured(WORKER_METRICS + number)) for number in range(options.workers)),
         programs.dadacat("beat", [], measured(BEAT_METRICS), answers=lambda: programs.http_answers(beat, "/livez")),
-        programs.http("console", ports["console"], "/readyz", measured(CONSOLE_METRICS)),
+        *([console] if "console" in own else []),
     ]
 
 
 def _observers(options: UpOptions, own: Names, ports: Ports, env: Environment) -> list[Program]:
     # Flower asks for the workers when it starts, so the workers start first
-    flower = programs.http("flower", ports["flower"], "/healthcheck", env)
+    observers = [programs.http("flower", ports["flower"], "/healthcheck", env)] if "flower" in own else []
     if "prometheus" not in own:
-        return [flower]
+        return observers
     targets = {
         "webhook": [ports["webhook"]],
         "worker": [options.port_base + WORKER_METRICS + number for number in range(options.workers)],
         "beat": [options.port_base + BEAT_METRICS],
-        "console": [options.port_base + CONSOLE_METRICS],
+        "console": [options.port_base + CONSOLE_METRICS] if "console" in own else [],
     }
-    return [flower, prometheus.program(ports["prometheus"], options.data / "prometheus", targets, env)]
+    return [*observers, prometheus.program(ports["prometheus"], options.data / "prometheus", targets, env)]
 
 
 def _urls(chosen: Settings, options: UpOptions, own: Names, at: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -149,10 +152,12 @@ def _urls(chosen: Settings, options: UpOptions, own: Names, at: Mapping[str, str
     if "simulator" in own:
         yield "phone", f"{at['simulator']}/phone"
     yield "twilio", chosen.twilio.api_base_url
-    yield "flower", at["flower"].replace("//", f"//{chosen.flower.basic_auth}@")
+    if "flower" in own:
+        yield "flower", at["flower"].replace("//", f"//{chosen.flower.basic_auth}@")
     yield "redis", _without_password(chosen.redis.url)
     yield "dynamodb", chosen.dynamodb.endpoint_url or f"https://dynamodb.{chosen.dynamodb.region}.amazonaws.com"
-    yield "console", console_login.in_address(chosen, at["console"], options.data / "run")
+    if "console" in own:
+        yield "console", console_login.in_address(chosen, at["console"], options.data / "run")
     if "model" in own:
         yield "model", f"{at['model']}/v1"
     if options.observe and chosen.observability.prometheus_url:
@@ -161,7 +166,7 @@ def _urls(chosen: Settings, options: UpOptions, own: Names, at: Mapping[str, str
 
 def own_services(given: Mapping[str, str], options: UpOptions) -> set[str]:
     """Return the processes that need a port here: those whose address the environment does not name."""
-    own = {"webhook", "flower", "console"}
+    own = {"webhook", "flower", "console"} - options.without
     own |= set() if given.get("TWILIO_API_BASE_URL") else {"simulator"}
     own |= set() if given.get("REDIS_URL") else {"redis"}
     own |= set() if given.get("AWS_ENDPOINT_URL") or options.aws else {"dynamodb"}
@@ -180,11 +185,13 @@ def _environment(
     if "simulator" in own:
         _set_default(env, "TWILIO_AUTH_TOKEN", kept(run / "auth-token", secrets.token_hex(16)))
     _set_default(env, "SEND_MARKS_DIR", str(run / "marks"))
-    _set_default(env, "CONSOLE_URL", at["console"])
-    _set_default(env, "CONSOLE_LOGINS_FILE", console_login.kept(run))
-    _set_default(env, "FLOWER_URL", at["flower"])
-    _set_default(env, "FLOWER_BASIC_AUTH", f"cat:{kept(run / 'flower-password', secrets.token_hex(9))}")
-    _set_default(env, "FLOWER_DB", str(options.data.absolute() / "flower" / "tasks"))
+    if "console" in own:
+        _set_default(env, "CONSOLE_URL", at["console"])
+        _set_default(env, "CONSOLE_LOGINS_FILE", console_login.kept(run))
+    if "flower" in own:
+        _set_default(env, "FLOWER_URL", at["flower"])
+        _set_default(env, "FLOWER_BASIC_AUTH", f"cat:{kept(run / 'flower-password', secrets.token_hex(9))}")
+        _set_default(env, "FLOWER_DB", str(options.data.absolute() / "flower" / "tasks"))
     if "redis" in own:
         env["REDIS_URL"] = f"{at['redis'].replace('http', 'redis')}/0"
     if "dynamodb" in own:
@@ -194,7 +201,8 @@ def _environment(
     if "simulator" in own:
         env["TWILIO_API_BASE_URL"] = at["simulator"]
         env["PUBLIC_URL"] = at["webhook"]
-        env["CONSOLE_URL"] = at["console"]
+        if "console" in own:
+            env["CONSOLE_URL"] = at["console"]
         env["SIMULATOR_DATA"] = str(options.data / "simulator" / "network.sqlite")
         _set_default(env, "TWILIO_PHONE_NUMBER", NUMBER)
     if "model" in own:

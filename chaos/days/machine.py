@@ -129,7 +129,7 @@ class Line:
 
     def warm(self) -> None:
         """Look whether there is a connection."""
-        self._wire.carry(CARRIER, "warm", lambda: None, raising(CarrierAway("twilio")))
+        self._wire.carry(CARRIER, "warm", lambda: None, raising(CarrierAway, "twilio"))
 
     def send(self, message: OutboundSms, *, may_begin: Callable[[], bool]) -> Outcome:
         """Connect, ask whether the first byte may leave, and write the request."""
@@ -254,7 +254,7 @@ class Worker(Process):
         )  # fmt: skip
         self._receipts = Receipts(inbox, journal, failures, who_key=WHO_KEY, telemetry=self)
         resend = absence.Terms(after=RESEND_AFTER, max_age=timedelta(seconds=terms.max_age)) if terms.resend else None
-        message_list: Any = WatchedSender(day.network.carrier, wire, raising(CarrierAway("twilio")))
+        message_list: Any = WatchedSender(day.network.carrier, wire, raising(CarrierAway, "twilio"))
         self._reconciler = Reconciler(
             inbox, journal, message_list, failures,
             ReconcileTerms(validity=timedelta(seconds=VALIDITY_SECONDS), numbers=[OUR_NUMBER], who=who_of,

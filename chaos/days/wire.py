@@ -38,17 +38,17 @@ class Wire(Protocol):
         """Carry out one call. `lost` returns or raises what the caller gets if there is no answer."""
 
 
-def raising(error: Exception) -> Callable[[], Any]:
-    """Return a function that raises."""
+def raising(kind: type[Exception], what: str) -> Callable[[], Any]:
+    """Return a function that raises a new error of a kind: one that is raised again keeps the frames of each time."""
 
     def lost() -> Any:  # Any: it never returns
-        raise error
+        raise kind(what)
 
     return lost
 
 
-STORE_IS_AWAY: Final = raising(StoreAway("dynamodb"))
-REDIS_IS_AWAY: Final = raising(redis.ConnectionError("the connection is lost"))
+STORE_IS_AWAY: Final = raising(StoreAway, "dynamodb")
+REDIS_IS_AWAY: Final = raising(redis.ConnectionError, "the connection is lost")
 
 
 class WatchedTables:

@@ -20,7 +20,7 @@ NUMBER = "+15553377995"
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
     with trees(tmp_path_factory) as start:
-        started = start(workers=2)
+        started = start(workers=2, whole=True)
         for number in range(6):
             started.text(f"hello {number}", sender=NUMBER if number < 2 else f"{NUMBER[:-1]}{number}")
         started.wait_settled(seconds=60)

@@ -18,7 +18,7 @@ ARTEFACTS = ROOT / "artifacts"
 
 @pytest.fixture(scope="module")
 def tree(start_tree: Callable[..., Tree]) -> Tree:  # noqa: F811 - the fixture that this one uses
-    return start_tree()
+    return start_tree(whole=True)
 
 
 @pytest.fixture

@@ -329,7 +329,7 @@ class World:
         wire = Wire(cut)
         client = WatchedRedis(_server, wire, self._edits)
         journal = journal_on(WatchedTables(self.tables, wire))
-        message_list: Any = WatchedSender(self.sender, wire, raising(CarrierAway("twilio")))
+        message_list: Any = WatchedSender(self.sender, wire, raising(CarrierAway, "twilio"))
         own_inbox = inbox_on(client)
         receipts = Receipts(own_inbox, journal, self._aftermath(client, journal), who_key=b"memory")
         with suppress(Died, InboxAway, StoreAway, CarrierAway):

@@ -127,7 +127,9 @@ def watched(tree: Tree, folder: Path) -> Iterator[Watched]:
 @pytest.fixture(scope="module")
 def world(start_tree: Callable[..., Tree], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     nowhere = "http://127.0.0.1:9/v1"
-    tree = start_tree(workers=1, **SHORT, CAT_ENGINES="openai:nothing", OPENAI_API_KEY="k", OPENAI_BASE_URL=nowhere)
+    tree = start_tree(
+        workers=1, whole=True, **SHORT, CAT_ENGINES="openai:nothing", OPENAI_API_KEY="k", OPENAI_BASE_URL=nowhere
+    )
     with watched(tree, tmp_path_factory.mktemp("prometheus")) as world:
         yield world
 
@@ -420,7 +422,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Wa
         opened: list[Any] = []
 
         def begin(**settings: str) -> Watched:
-            tree = start(workers=1, **SHORT, **settings)
+            tree = start(workers=1, whole=True, **SHORT, **settings)
             context = watched(tree, tmp_path_factory.mktemp("prometheus"))
             opened.append(context)
             return context.__enter__()

@@ -57,6 +57,7 @@ def test_the_first_hangs_the_second_breaks_and_a_cat_answers_in_time(
     assert took >= DEADLINE / 2
 
 
+@pytest.mark.long
 def test_a_small_real_model_answers_on_the_whole_road(own_tree: Callable[..., Tree]) -> None:
     """Run `up --model local`: a real model answers by the real protocol, though with nonsense."""
     tree = own_tree(workers=1, options=["--model", "local"], REPLY_DEADLINE_SECONDS="120")

@@ -39,8 +39,9 @@ PASSWORD = "a long password of ours\n" * 2
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
     """Start a tree with a text that was answered, replies that are held, and dead letters."""
     with trees(tmp_path_factory) as start:
-        yield start(workers=1, RECONCILE_INTERVAL_SECONDS="2", UNSETTLED_AFTER_SECONDS="1", SMS_VALIDITY_SECONDS="5",
-                    UNKNOWN_PATIENCE_SECONDS="2", SWEEP_INTERVAL_SECONDS="1", SWEEP_PERSON_SECONDS="2")  # fmt: skip
+        yield start(workers=1, whole=True, RECONCILE_INTERVAL_SECONDS="2", UNSETTLED_AFTER_SECONDS="1",
+                    SMS_VALIDITY_SECONDS="5", UNKNOWN_PATIENCE_SECONDS="2", SWEEP_INTERVAL_SECONDS="1",
+                    SWEEP_PERSON_SECONDS="2")  # fmt: skip
 
 
 @pytest.fixture(scope="module")

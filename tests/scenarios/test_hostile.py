@@ -22,7 +22,7 @@ pytestmark = pytest.mark.road
 
 @pytest.fixture(scope="module")
 def tree(start_tree: Callable[..., Tree]) -> Tree:
-    return start_tree()
+    return start_tree(whole=True)
 
 
 def test_each_hostile_text_gets_one_sane_reply_and_leaves_no_trace_in_any_log(tree: Tree) -> None:

@@ -161,6 +161,7 @@ def read_anew(tree: Tree) -> None:
     wait_until(lambda: log.read_text().count("tokens read anew") > seen, what="the webhook's look at its file")
 
 
+@pytest.mark.long
 def test_two_cats_that_face_each_other_fall_silent(own_tree: Callable[..., Tree]) -> None:
     """Forward each message of either cat to the other at once."""
     one, other = (own_tree(workers=1, LIMITS="on") for _ in range(2))

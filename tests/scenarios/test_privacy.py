@@ -34,8 +34,8 @@ def outside() -> Iterator[Collector]:
 @pytest.fixture(scope="module")
 def tree(start_tree: Callable[..., Tree], outside: Collector) -> Tree:
     return start_tree(
-        workers=1, RECONCILE_INTERVAL_SECONDS="2", UNSETTLED_AFTER_SECONDS="1", REDACT_AFTER_DELIVERY="on", LIMITS="on",
-        LIMIT_TEXTS_PER_MINUTE="8", LOG_LEVEL="debug", RETENTION_DAYS="30", DOUBLE_TEXT_POLICY="each",
+        workers=1, whole=True, RECONCILE_INTERVAL_SECONDS="2", UNSETTLED_AFTER_SECONDS="1", REDACT_AFTER_DELIVERY="on",
+        LIMITS="on", LIMIT_TEXTS_PER_MINUTE="8", LOG_LEVEL="debug", RETENTION_DAYS="30", DOUBLE_TEXT_POLICY="each",
         OTEL_EXPORTER_OTLP_ENDPOINT=outside.url, OTEL_BSP_SCHEDULE_DELAY="200", SENTRY_DSN=outside.dsn,
     )  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -268,6 +269,18 @@ def test_credentials_of_a_file_are_enough_for_a_tree_on_aws(tmp_path: Path) -> N
     options = UpOptions(port_base=free_base(PORTS), data=tmp_path, workers=0, aws=True)
 
     assert make_plan(given, options).environment["AWS_ACCESS_KEY_ID"] == "AKIA"
+
+
+@pytest.mark.parametrize("name", ["console", "flower"])
+def test_a_tree_is_planned_without_what_no_text_needs(tmp_path: Path, name: str) -> None:
+    with_all = UpOptions(port_base=free_base(PORTS), data=tmp_path, workers=1)
+
+    plan = make_plan({}, replace(with_all, without=frozenset({name})))
+
+    started = {program.name for group in plan.groups for program in group}
+    assert {program.name for group in make_plan({}, with_all).groups for program in group} - started == {name}
+    assert name not in dict(plan.urls)
+    assert f"{name.upper()}_URL" not in plan.environment, "status and doctor would look for it"
 
 
 @pytest.mark.parametrize(("end", "code"), [(KeyboardInterrupt, 130), (EOFError, 1)])

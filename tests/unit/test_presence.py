@@ -1,4 +1,4 @@
-"""A message that is sent while the carrier's list is read is no evidence for an older reply with the same words."""
+"""A message sent while the list is read is no evidence for an older reply with the same words."""
 
 from __future__ import annotations
 
