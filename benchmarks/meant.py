@@ -61,7 +61,10 @@ def by_hand() -> Iterator[tuple[str, str]]:
 
 
 def by_pattern() -> Iterator[tuple[str, str]]:
-    """Yield the ordinary texts in which a pattern hears a kind, with the kind, unless one was written for them."""
+    """Yield the ordinary texts in which a pattern hears a kind, with the kind.
+
+    A text that was also written for a kind is left out.
+    """
     written = {text for text, _ in by_hand()}
     for text in danger.read(*danger.TRAINING):
         if text.tier == "ordinary" and text.language in COUNTRIES and text.words not in written:
