@@ -27,14 +27,19 @@ def pieces(texts: Sequence[str], language: str, allowed: Callable[[str], bool]) 
     starts, dull = chat.starts(language), words.stop_words(language)
     for number, text in enumerate(texts):
         for clause in _CLAUSE.split(text.lower()):
-            found = _WORD.findall(clause)
+            # "stuck on level 40" without its number is broken
+            found = _WORD.findall(clause) if not any(map(str.isdigit, clause)) else []
+            subjects = [word not in dull and words.noun(word, language) is not None for word in found]
             for begin in range(len(found)):
                 if begin and found[begin] not in starts:
                     continue
                 for end in range(begin + SHORTEST, min(begin + LONGEST, len(found)) + 1):
-                    last = found[end - 1]
-                    carries = last not in dull and words.noun(last, language) is not None
-                    if (carries or (end == len(found) and last not in starts)) and all(map(allowed, found[begin:end])):
+                    # what begins with a person or a verb goes on to the end: "i screamed the house down"
+                    halved = not begin and end < len(found) and found[0] not in starts
+                    # what begins in the middle ends on its subject: not "of the neighbour scratched me"
+                    runs_on = begin > 0 and not subjects[end - 1] and any(subjects[begin : end - 1])
+                    whole = subjects[end - 1] or (end == len(found) and found[end - 1] not in starts)
+                    if whole and not halved and not runs_on and all(map(allowed, found[begin:end])):
                         yield number, " ".join(found[begin:end])
 
 
