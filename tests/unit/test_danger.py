@@ -285,7 +285,11 @@ def test_a_person_who_will_not_cook_may_still_be_in_danger() -> None:
     ("text", "person", "words"),
     [
         ("how many ibuprofen can i take at once", "+15551230001", ("pharmacist", "poison centre", "911", "988")),
-        ("wie viele tabletten paracetamol darf man nehmen", "+4930123456", ("apotheke", "giftzentrale", "112", "0800 111 0 111")),
+        (
+            "wie viele tabletten paracetamol darf man nehmen",
+            "+4930123456",
+            ("apotheke", "giftzentrale", "112", "0800 111 0 111"),
+        ),
         ("combien de cachets de doliprane je peux prendre", "+33612345678", ("pharmacie", "antipoison", "112", "3114")),
         ("cuántas pastillas de paracetamol puedo tomar", "+34612345678", ("farmacia", "antivenenos", "112", "024")),
     ],
