@@ -39,7 +39,7 @@ class Wire(Protocol):
 
 
 def raising(kind: type[Exception], what: str) -> Callable[[], Any]:
-    """Return a function that raises a new error of a kind: one that is raised again keeps the frames of each time."""
+    """Return a function that raises a new error each time: a single one would keep every frame."""
 
     def lost() -> Any:  # Any: it never returns
         raise kind(what)

@@ -16,7 +16,7 @@ from worker import presence
 
 
 class Doubt:
-    """A person whose reply was not sent, which is not known; and a list that is read slowly, or all at once."""
+    """A person whose reply was not sent, which is not known, and a list that is read slowly."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.room = Room()
