@@ -223,8 +223,8 @@ class Installation:
         except httpx.TransportError:
             return False
         started = re.search(r"^process_start_time_seconds (\S+)", page, re.MULTILINE)
-        # the system counts a process's start in whole ticks, and a supervisor starts before it
-        return started is None or float(started[1]) > moment - 0.5
+        # the system counts a process's start in ticks since a boot that it knows to the second, rounded down
+        return started is None or float(started[1]) > moment - 1.5
 
 
 @contextmanager
