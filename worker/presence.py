@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -47,13 +48,17 @@ def read(
     return Reading(listing, _parts(outbox, person, doubtful), now)
 
 
+def found_among_newest(wanted: AbstractSet[str], newest: Callable[[int], dict[str, ReplyPart]]) -> dict[str, ReplyPart]:
+    """Return a person's newest parts by name, from further back if some of the wanted are not among them."""
+    recent = newest(RECENT_ROWS)
+    return recent if wanted <= recent.keys() else newest(MANY_ROWS)
+
+
 def _parts(outbox: Outbox, person: str, doubtful: Sequence[ReplyPart]) -> tuple[ReplyPart, ...]:
     """Return the newest parts, and those of the turns of `doubtful` as they are by now."""
-    wanted = {part.key for part in doubtful}
-    recent: dict[str, ReplyPart] = {}
-    for limit in (RECENT_ROWS, MANY_ROWS):
-        recent = {part.key: part for part in outbox.newest_parts(person, limit=limit)}
-        if wanted <= recent.keys():
-            break
+    recent = found_among_newest(
+        {part.key for part in doubtful},
+        lambda limit: {part.key: part for part in outbox.newest_parts(person, limit=limit)},
+    )
     older = {part.turn for part in doubtful if part.key not in recent}
     return (*recent.values(), *(part for turn in sorted(older) for part in outbox.parts(person, turn)))

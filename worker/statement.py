@@ -15,7 +15,7 @@ from sms.messages import user_of
 from sms.ports import Listed, MessageList
 from worker.delivery_failures import DeliveryFailures
 from worker.findings import Report
-from worker.presence import MANY_ROWS, RECENT_ROWS
+from worker.presence import RECENT_ROWS, found_among_newest
 
 #: After this time the reconciler no longer waits for a message's price.
 PRICE_PATIENCE: Final = timedelta(hours=24)
@@ -148,12 +148,7 @@ class Statement:
     def _mine(self, person: str, entries: Sequence[Listed]) -> dict[str, model.ReplyPart]:
         """Return the person's parts by sid, searching further back if some of the entries are not found."""
         wanted = {entry.sid for entry in entries}
-        parts: dict[str, model.ReplyPart] = {}
-        for limit in (RECENT_ROWS, MANY_ROWS):
-            parts = self._journal.unsettled.sent_parts(person, limit=limit)
-            if wanted <= parts.keys():
-                break
-        return parts
+        return found_among_newest(wanted, lambda limit: self._journal.unsettled.sent_parts(person, limit=limit))
 
     def _remember(self, sid: str) -> None:
         self._remembered[sid] = None

@@ -59,9 +59,12 @@ class Alert:
         return heard if heard.tier and not is_kept else self.before.danger
 
     @cached_property
+    def _plain(self) -> str:
+        return patterns.normal(" ".join(self.texts))
+
+    @cached_property
     def _asks_dose(self) -> bool:
-        plain = patterns.normal(" ".join(self.texts))
-        return self.heard.tier is Tier.POSSIBLE and patterns.is_answer("dose", plain)
+        return self.heard.tier is Tier.POSSIBLE and patterns.is_answer("dose", self._plain)
 
     @cached_property
     def help(self) -> numbers.Help:
@@ -75,16 +78,15 @@ class Alert:
         return lines.line("reset" if resets else self._name(), self.help, self.language, said)
 
     def _name(self) -> str:
-        plain = patterns.normal(" ".join(self.texts))
         lasts = self.before.lasts(self.now_ms)
-        if lasts and patterns.is_answer("unanswered", plain):
+        if lasts and patterns.is_answer("unanswered", self._plain):
             return "unanswered"
         # another kind than before needs its own number, and the same kind no second speech
         if self.is_certain and not (lasts and self.before.danger.kind is self.heard.kind):
             return str(self.heard.kind)
         if not lasts:
             return "dose" if self._asks_dose else "possible"
-        is_asked = self.heard.tier or patterns.is_answer("stay", plain)
+        is_asked = self.heard.tier or patterns.is_answer("stay", self._plain)
         if self.matter.kind in ACUTE:
             return "hurry" if is_asked else "wait"
         return "again" if self.is_certain else "stay" if is_asked else "calm"

@@ -33,18 +33,9 @@ def kinds() -> Kinds:
     """Return the kinds; the file is read once."""
     given = tomllib.loads(files("cat").joinpath("lexicon", "kinds.toml").read_text(encoding="utf-8"))
     groups = {name: words.split() for name, words in given["groups"].items()}
-    return Kinds(
-        parents=given["parents"],
-        first=groups["first"],
-        felt=groups["felt"],
-        **{
-            name: frozenset(groups[name])
-            for name in (
-                *("no_answer", "news", "plain", "open", "quiet_after", "performed", "toyed", "wide", "faint"),
-                "doubted",
-            )
-        },
-    )
+    first, felt = groups.pop("first"), groups.pop("felt")
+    sets = {name: frozenset(group) for name, group in groups.items()}
+    return Kinds(parents=given["parents"], first=first, felt=felt, **sets)
 
 
 def is_open(kind: str) -> bool:
