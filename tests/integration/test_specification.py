@@ -223,10 +223,12 @@ def test_what_cannot_be_read_is_left_as_it_is(storage: DynamoDBStorage, client: 
 
 
 @pytest.mark.timeout(1200)
-def test_the_item_of_a_conversation_of_two_thousand_messages_is_no_larger(
-    storage: DynamoDBStorage, client: Any
+@pytest.mark.parametrize("messages", [2_000, pytest.param(10_000, marks=pytest.mark.long)])
+def test_the_item_of_a_conversation_of_thousands_of_messages_is_no_larger(
+    storage: DynamoDBStorage, client: Any, messages: int
 ) -> None:
-    """Write 1,990 messages straight to the journal in batches, and add the last ten one by one."""
+    """Write all but ten messages straight to the journal in batches, and add the last ten one by one."""
+    written = messages - 10
     storage.ensure_tables()
     manager = ConversationManager(storage=storage)
     for number in range(10):
@@ -235,33 +237,33 @@ def test_the_item_of_a_conversation_of_two_thousand_messages_is_no_larger(
         {"user_id": {"S": "+15550000011"},
          "message_key": {"S": f"msg#{n:013d}#x"}, "arrived": {"S": f"{n:013d}-000000"},
          "role": {"S": "user"}, "content": {"S": f"text {n:05d}"}, "state": {"S": "SETTLED"}}
-        for n in range(1_990)
+        for n in range(written)
     ]  # fmt: skip
     for at in range(0, len(rows), 25):
         client.batch_write_item(
             RequestItems={storage.names.messages: [{"PutRequest": {"Item": r}} for r in rows[at : at + 25]]}
         )
     window_messages = [
-        {"role": "user", "content": f"text {n:05d}", "key": f"msg#{n:013d}#x"} for n in range(1_950, 1_990)
+        {"role": "user", "content": f"text {n:05d}", "key": f"msg#{n:013d}#x"} for n in range(written - 40, written)
     ]
     client.put_item(
         TableName=storage.names.conversations,
         Item={
             "user_id": {"S": "+15550000011"},
             "messages": {"S": json.dumps(window_messages)},
-            "version": {"N": "1990"},
+            "version": {"N": str(written)},
         },
     )
 
     consumed = []
     for user_id in ("+15550000010", "+15550000011"):
         calls = count_calls(storage)
-        for number in range(1_990, 2_000):
+        for number in range(written, messages):
             manager.add_user_message(user_id, f"text {number:05d}")
         consumed.append(calls())
 
     assert consumed[0] == consumed[1]
-    assert sum(1 for _ in manager.history("+15550000011")) == 2_000
+    assert sum(1 for _ in manager.history("+15550000011")) == messages
     item = client.get_item(TableName=storage.names.conversations, Key={"user_id": {"S": "+15550000011"}})["Item"]
     assert len(item["messages"]["S"].encode()) < window.WINDOW_BYTES
 
