@@ -34,9 +34,15 @@ def test_a_short_day_loses_doubles_and_swaps_nothing(tmp_path: Path, monkeypatch
     assert account["texts"] > 50
     assert account["answered"] + len(account["held"]) == account["texts"]
     assert set(account["rows"]) == set(points.ROWS)
-    assert account["kills"] > 8
-    assert account["cuts"] > 4
+    # how many random faults fit beside them depends on the machine
+    assert account["kills"] >= rows_that_only(*points.KILLS)
+    assert account["cuts"] >= rows_that_only(points.Action.CUT)
     assert (tmp_path / "chaos.json").exists()
+
+
+def rows_that_only(*actions: points.Action) -> int:
+    """Return how many rows of the crash table have no other action than these; each was struck once."""
+    return sum(all(point.do in actions for point in points.points_of(row)) for row in points.ROWS)
 
 
 @pytest.mark.timeout(900)
