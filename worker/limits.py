@@ -36,6 +36,17 @@ SHORT_FACTOR: Final = 6
 #: North America's toll-free numbers (https://www.nanpa.com/numbering/toll-free-numbers).
 TOLL_FREE: Final = tuple(f"+1{code}" for code in (800, 833, 844, 855, 866, 877, 888))
 
+#: What each limit bounds; a metric counts the texts that exceed one by these words.
+TEXTS_A_MINUTE: Final = "texts a minute"
+TEXTS_A_DAY: Final = "texts a day"
+IDENTICAL_AN_HOUR: Final = "identical texts an hour"
+TURNS_A_MINUTE: Final = "turns a minute"
+TURNS_AN_HOUR: Final = "turns an hour"
+REPLIES_AN_HOUR: Final = "replies an hour, to everybody"
+LIMITS: Final = (
+    TEXTS_A_MINUTE, TEXTS_A_DAY, IDENTICAL_AN_HOUR, TURNS_A_MINUTE, TURNS_AN_HOUR, REPLIES_AN_HOUR,
+)  # fmt: skip
+
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 #: Twilio's rate window for messages between the same two numbers (https://www.twilio.com/docs/api/errors/14107).
 BETWEEN_NUMBERS: Final = timedelta(seconds=30)
@@ -92,7 +103,7 @@ class Limiter:
         # a text that waited behind others and now begins its own turn is checked once more
         sid = f"{text.sid}+" if begins_turn else text.sid
         name = self._limits.exceeded(sid, rates, at_ms=arrived_ms) if rates else ""
-        return f"over the limit: {name}" if name else ""
+        return reason_of(name) if name else ""
 
     def wait_ms(self, who: Who, text: InboundSms) -> int:
         """Return how many milliseconds a reply must wait before it may leave from the texted number.
@@ -121,17 +132,22 @@ class Limiter:
         words = " ".join(text.body.casefold().split())
         same = rates.identical_per_hour * (1 if len(words) >= MIN_EVIDENCE_CHARACTERS else SHORT_FACTOR)
         buckets = [
-            Rate(name="texts a minute", key=f"texts:m:{who}", most=rates.texts_per_minute, per=MINUTE),
-            Rate(name="texts a day", key=f"texts:d:{who}", most=rates.texts_per_day, per=DAY),
-            Rate(name="identical texts an hour", key=f"same:{who}:{_digest(words)}", most=same, per=HOUR),
+            Rate(name=TEXTS_A_MINUTE, key=f"texts:m:{who}", most=rates.texts_per_minute, per=MINUTE),
+            Rate(name=TEXTS_A_DAY, key=f"texts:d:{who}", most=rates.texts_per_day, per=DAY),
+            Rate(name=IDENTICAL_AN_HOUR, key=f"same:{who}:{_digest(words)}", most=same, per=HOUR),
         ]
         if begins_turn:
             buckets += [
-                Rate(name="turns a minute", key=f"turns:m:{who}", most=rates.turns_per_minute, per=MINUTE),
-                Rate(name="turns an hour", key=f"turns:h:{who}", most=rates.turns_per_hour, per=HOUR),
-                Rate(name="replies an hour, to everybody", key="replies:h", most=rates.replies_per_hour, per=HOUR),
+                Rate(name=TURNS_A_MINUTE, key=f"turns:m:{who}", most=rates.turns_per_minute, per=MINUTE),
+                Rate(name=TURNS_AN_HOUR, key=f"turns:h:{who}", most=rates.turns_per_hour, per=HOUR),
+                Rate(name=REPLIES_AN_HOUR, key="replies:h", most=rates.replies_per_hour, per=HOUR),
             ]  # fmt: skip
         return buckets
+
+
+def reason_of(limit: str) -> str:
+    """Return why a text gets no reply that exceeds one of `LIMITS`."""
+    return f"over the limit: {limit}"
 
 
 def _digest(words: str) -> str:

@@ -14,6 +14,7 @@ from journal.states import STATUS_RANK, PartState, TurnState
 from runtime.metrics import counter, gauge, histogram
 from runtime.money import MICRO
 from sms.ports import Scope
+from worker.limits import LIMITS, reason_of
 
 #: Each of these is one process's own count: sum them over all workers.
 ALARMS: Final = counter(
@@ -51,6 +52,8 @@ TURNS: Final = counter(
     state=tuple(state for state in TurnState if state is not TurnState.FILED),
     reason=("",),
 )
+for _limit in LIMITS:
+    TURNS.labels(state=TurnState.SILENT, reason=reason_of(_limit))
 PARTS: Final = counter(
     "dadacat_parts",
     "Reply parts by state after an attempt, and how far a refusal reaches.",

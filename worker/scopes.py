@@ -50,7 +50,7 @@ def stop_of(verdict: Verdict, part: ReplyPart, who: Who, *, ours: str, reported:
     return Stop(
         place=place,
         who=who,
-        reason=verdict.means,
+        reason=f"{verdict.means} ({verdict.code})" if verdict.code else verdict.means,
         people=verdict.people,
         grows=rule.probes_grow or reported or place.scope is Scope.DESTINATION,
         reported=reported,
