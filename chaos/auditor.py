@@ -171,6 +171,8 @@ class _Audit:
             turn = self._rows.get((text.person, f"in#{text.sid}"))
             if turn is None or turn.state == "FILED":
                 self._verdict.lost.append(f"{text.sid}: {'never filed' if turn is None else 'never answered'}")
+            elif turn.state == "SILENT" and self._parts.get((text.person, text.sid)):
+                self._verdict.lost.append(f"{text.sid}: settled without a reply, though it has one")
             elif turn.state == "SILENT" and turn.reason in self._evidence.silences:
                 self._verdict.silent += 1
             elif turn.state != "ANSWERED":

@@ -36,8 +36,9 @@ class Faults:
         #: Nothing breaks any more once this is False.
         self.is_on = True
         self.struck: Counter[What] = Counter()
-        self._calls: Counter[str] = Counter()
-        self._strikes_at = {(f.call, f.nth): f for f in day.plan.faults if f.what in AT_A_CALL}
+        #: Call and number of a text to how many there were; 0: of any text, or of none.
+        self._calls: Counter[tuple[str, int]] = Counter()
+        self._strikes_at = {(f.call, f.text, f.nth): f for f in day.plan.faults if f.what in AT_A_CALL}
         #: Service to its present outage.
         self._outages: dict[str, Fault] = {}
 
@@ -51,13 +52,17 @@ class Faults:
         """Return whether a store of this day refuses us at times, so that an alarm is right."""
         return any(fault.what is What.REDIS_DEMOTED for fault in self._day.plan.faults)
 
-    def strike(self, call: str) -> Fault | None:
-        """Count a call; return the fault that strikes it."""
-        self._calls[call] += 1
-        fault = self._strikes_at.get((call, self._calls[call])) if self.is_on else None
+    def strike(self, call: str, text: int = 0) -> Fault | None:
+        """Count a call, for a text or for none; return the fault that strikes it."""
+        struck = [self._nth(call, number) for number in dict.fromkeys((0, text))]
+        fault = next((fault for fault in struck if fault is not None), None) if self.is_on else None
         if fault is not None:
             self.note(fault.what)
         return fault
+
+    def _nth(self, call: str, text: int) -> Fault | None:
+        self._calls[call, text] += 1
+        return self._strikes_at.get((call, text, self._calls[call, text]))
 
     def outage(self, service: str) -> Fault | None:
         """Return what keeps a service from answering."""

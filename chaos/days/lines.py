@@ -9,6 +9,7 @@ import redis
 
 from chaos.days.kernel import Died, Process
 from chaos.days.machine import Worker
+from chaos.days.network import number_of
 from chaos.days.plan import Fault, What
 from chaos.days.wire import REDIS, WatchedRedis
 from conversation.errors import ConditionFailed, Conflict, StoreAway
@@ -61,10 +62,12 @@ class DayWire:
         self._day = day
         self._process = process
 
-    def carry(self, service: str, name: str, real: Callable[[], Any], lost: Callable[[], Any]) -> Any:
+    def carry(
+        self, service: str, name: str, real: Callable[[], Any], lost: Callable[[], Any], *, about: str = ""
+    ) -> Any:
         """Carry out one call."""
         day, thread = self._day, self._day.kernel.thread()
-        fault = day.faults.strike(name)
+        fault = day.faults.strike(name, number_of(about))
         if fault is not None:
             return self._break(fault, service, name, real, lost)
         thread.wait(day.latency())
@@ -120,8 +123,11 @@ class DayWire:
         if what is What.LOST_BEFORE:
             thread.wait(TIMEOUT_SECONDS)
             return lost()
-        if what is What.LATE:
+        if what in {What.LATE, What.DIES_FIRST}:
             day.kernel.at(day.kernel.now + fault.seconds, lambda: self._land(service, name, real))
+            if what is What.DIES_FIRST:
+                day.faults.kill(self._process, f"and its {name} is on its way")
+                raise Died
             thread.wait(min(TIMEOUT_SECONDS, fault.seconds))
             return lost()
         if what is What.CONFLICT:
@@ -152,6 +158,7 @@ class DayWire:
             raise Died
         if fault.what in {What.STOPS_BEFORE, What.STOPS_AFTER}:
             process.stop(fault.seconds)
+            day.kernel.sleep(0)  # this thread stands still, too, before it goes on
         if fault.what in {What.SLEEPS_BEFORE, What.SLEEPS_AFTER}:
             day.kernel.sleep(fault.seconds)
 

@@ -133,18 +133,22 @@ class Line:
 
     def send(self, message: OutboundSms, *, may_begin: Callable[[], bool]) -> Outcome:
         """Connect, ask whether the first byte may leave, and write the request."""
-        connected = self._wire.carry(CARRIER, "connect", lambda: True, lambda: False)
+        attempt = message.status_callback.rpartition("i=")[2]
+        about = attempt.partition("-")[0]
+        connected = self._wire.carry(CARRIER, "connect", lambda: True, lambda: False, about=about)
         if not connected or not may_begin():
             late = Verdict(error_class=ErrorClass.TRY_AGAIN, code=None, means="no byte was written")
             return NotCreated(verdict=late)
+        self._day.rules.begins(message)
         outcome: Outcome = self._wire.carry(
-            CARRIER, "send", lambda: self._day.network.create(message), lambda: Unknown(reason="no answer")
-        )
+            CARRIER, "send", lambda: self._day.network.create(message), lambda: Unknown(reason="no answer"),
+            about=about,
+        )  # fmt: skip
         if isinstance(outcome, Sent):
             self._day.network.accepted(message)
         if isinstance(outcome, Unknown):
-            self._day.rules.doubted(message.status_callback.rpartition("i=")[2])
-            self._doubted(message.status_callback.rpartition("i=")[2], "the carrier's answer was lost")
+            self._day.rules.doubted(attempt)
+            self._doubted(attempt, "the carrier's answer was lost")
         return outcome
 
 

@@ -196,7 +196,7 @@ class Network:
                 # this is the answer, and no other that a fault had prepared for the request
                 self.carrier.answers.clear()
                 return NotCreated(verdict=refusal.verdict)
-        if What.REPLY_FAILS in self._of(_answered(message), texts=True):
+        if What.REPLY_FAILS in self._of(answered(message), texts=True):
             self._struck(What.REPLY_FAILS)
             self.carrier.answers.clear()
             return Unknown(reason="503")
@@ -235,7 +235,7 @@ class Network:
 
     def _deliver(self, sid: MessageSid, message: OutboundSms) -> None:
         number = len(self.carrier.created)
-        faults = self._of(number, texts=False)
+        faults = self._of(number, texts=False, text=answered(message))
         for what in faults:
             self._struck(what)
         dice = random.Random(f"{self._seed}|message|{number}")  # noqa: S311 - a simulation
@@ -267,9 +267,13 @@ class Network:
         if code is not None:
             self.has_failed.add(sid)
 
-    def _of(self, number: int, *, texts: bool) -> Mapping[What, Fault]:
+    def _of(self, number: int, *, texts: bool, text: int = 0) -> Mapping[What, Fault]:
+        """Return the faults of a text, or those of a message, alone or as one of all that answer a text."""
         kinds = OF_A_TEXT if texts else OF_A_MESSAGE
-        return {fault.what: fault for fault in self._faults if fault.nth == number and fault.what in kinds}
+        places = {(number, 0), (0, text)} - {(0, 0)}
+        return {
+            fault.what: fault for fault in self._faults if (fault.nth, fault.text) in places and fault.what in kinds
+        }
 
     def _plan(self, when: float, happen: Callable[[], None]) -> None:
         self.pending += 1
@@ -284,7 +288,11 @@ class Network:
         return START + timedelta(seconds=self.kernel.now + self._skew)
 
 
-def _answered(message: OutboundSms) -> int:
+def answered(message: OutboundSms) -> int:
     """Return the number of the text that a message answers."""
-    attempt = message.status_callback.rpartition("i=")[2]
-    return int(attempt.partition("-")[0][-20:])
+    return number_of(message.status_callback.rpartition("i=")[2].partition("-")[0])
+
+
+def number_of(sid: str) -> int:
+    """Return the number of the text that has a SID; 0 for no SID."""
+    return int(sid[-20:]) if sid else 0

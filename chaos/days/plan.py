@@ -30,6 +30,7 @@ class What(StrEnum):
     # at one call
     DIES_BEFORE = "the process dies before a call"
     DIES_AFTER = "the process dies after a call"
+    DIES_FIRST = "the process dies, and a call that it made arrives then"
     LOST_BEFORE = "a call never arrives"
     LOST_AFTER = "the answer to a call is lost"
     LATE = "a call arrives long after its caller gave up"
@@ -79,8 +80,8 @@ class What(StrEnum):
 #: Faults that strike one call, named by its step.
 AT_A_CALL: Final = frozenset(
     {
-        What.DIES_BEFORE, What.DIES_AFTER, What.LOST_BEFORE, What.LOST_AFTER, What.LATE, What.TWICE, What.ECHOES,
-        What.STOPS_BEFORE, What.STOPS_AFTER, What.SLEEPS_BEFORE, What.SLEEPS_AFTER, What.HOST_LOST_BEFORE,
+        What.DIES_BEFORE, What.DIES_AFTER, What.DIES_FIRST, What.LOST_BEFORE, What.LOST_AFTER, What.LATE, What.TWICE,
+        What.ECHOES, What.STOPS_BEFORE, What.STOPS_AFTER, What.SLEEPS_BEFORE, What.SLEEPS_AFTER, What.HOST_LOST_BEFORE,
         What.HOST_LOST_AFTER, What.CONFLICT, What.REFUSED, What.FAILS_CREATED, What.FAILS,
     }
 )  # fmt: skip
@@ -95,8 +96,8 @@ AT_THE_CARRIER: Final = frozenset({What.CARRIER_REFUSES, What.LIST_BEHIND, What.
 #: Faults after which the next visit may count a try against the text.
 _DEADLY: Final = frozenset(
     {
-        What.DIES_BEFORE, What.DIES_AFTER, What.STOPS_BEFORE, What.STOPS_AFTER, What.HOST_LOST_BEFORE,
-        What.HOST_LOST_AFTER, What.HOST_LOST, What.KILLED,
+        What.DIES_BEFORE, What.DIES_AFTER, What.DIES_FIRST, What.STOPS_BEFORE, What.STOPS_AFTER,
+        What.HOST_LOST_BEFORE, What.HOST_LOST_AFTER, What.HOST_LOST, What.KILLED,
     }
 )  # fmt: skip
 
@@ -133,6 +134,8 @@ class Fault:
     #: worker or host.
     call: str = ""
     nth: int = 0
+    #: Only the calls for this text are counted; or each message that answers it is struck.
+    text: int = 0
     at: float = 0.0
     seconds: float = 0.0
 
@@ -206,6 +209,8 @@ _OF_ONE_PERSON: Final = 0.3
 _OF_STOPS: Final = 0.4
 _OF_RESETS: Final = 0.15
 _OF_DANGER: Final = 0.6
+_OF_STORIES: Final = 0.3
+_OF_STORIES_AT_A_STOP: Final = 0.5
 
 
 def _texts(dice: random.Random, terms: Terms) -> tuple[Text, ...]:
@@ -229,7 +234,7 @@ def _texts(dice: random.Random, terms: Terms) -> tuple[Text, ...]:
         texts += _danger(dice, dice.randrange(people))
     if terms.resend:
         # messages that show that the carrier's list is not behind
-        texts += [(BUSY_SECONDS + 60.0 * later, later % people, f"later {later}") for later in range(1, 9)]
+        texts += [(BUSY_SECONDS + 120.0 * later, later % people, f"later {later}") for later in range(1, 9)]
     return tuple(
         Text(number=number, at=at, person=person, body=body)
         for number, (at, person, body) in enumerate(sorted(texts, key=lambda text: text[0]), start=1)
@@ -283,8 +288,8 @@ def _habit(dice: random.Random) -> _Habit:
 def _faults(dice: random.Random, texts: Sequence[Text], terms: Terms) -> tuple[Fault, ...]:
     habit = _habit(dice)
     faults = list[Fault]()
-    if dice.random() < 0.3:  # noqa: PLR2004 - a share
-        faults += dice.choice(_STORIES)(dice, _nth(dice, habit))
+    if dice.random() < _OF_STORIES:
+        faults += dice.choice(_STORIES)(dice, _place(dice, texts))
     faults += [_at_a_call(dice, habit) for _ in range(dice.choice((2, 4, 6, 9, 12)))]
     if terms.resend:
         faults += _of_doubt(dice, texts)
@@ -303,102 +308,112 @@ def _faults(dice: random.Random, texts: Sequence[Text], terms: Terms) -> tuple[F
     return tuple(fault for fault in faults if id(fault) not in spared)
 
 
-def _nth(dice: random.Random, habit: _Habit) -> int:
-    return habit.nth(dice, _CALLS["claim"])
+def _place(dice: random.Random, texts: Sequence[Text]) -> int:
+    """Return the number of the text at which a story happens; often it is a person's last one before a STOP."""
+    stops = [text for text in texts if text.body == "STOP"]
+    before = [text for stop in stops for text in texts if text.person == stop.person and text.at < stop.at][-1:]
+    return dice.choice(before if before and dice.random() < _OF_STORIES_AT_A_STOP else texts).number
 
 
-# Faults that belong together: each alone does little.
+# Faults that belong together, all at one text: each alone does little.
 
 
-def _refused_and_copied(dice: random.Random, nth: int) -> list[Fault]:
+def _refused_and_copied(dice: random.Random, text: int) -> list[Fault]:
     """A copy of the claim of an attempt that was refused arrives."""
     seconds = dice.choice((0.2, 1.0, 2.0))
     return [
-        Fault(what=What.ECHOES, call="claim", nth=nth, seconds=seconds),
-        Fault(what=What.REFUSED, call="send", nth=nth),
+        Fault(what=What.ECHOES, call="claim", text=text, nth=1, seconds=seconds),
+        Fault(what=What.REFUSED, call="send", text=text, nth=1),
     ]
 
 
-def _refused_and_died(dice: random.Random, nth: int) -> list[Fault]:
+def _refused_and_died(dice: random.Random, text: int) -> list[Fault]:
     """A process dies with a refusal that is not stored."""
     del dice
     return [
-        Fault(what=What.REFUSED, call="send", nth=nth),
-        Fault(what=What.DIES_BEFORE, call="bind", nth=nth, seconds=5.0),
+        Fault(what=What.REFUSED, call="send", text=text, nth=1),
+        Fault(what=What.DIES_BEFORE, call="bind", text=text, nth=1, seconds=5.0),
     ]
 
 
-def _refused_and_bound_late(dice: random.Random, nth: int) -> list[Fault]:
-    """A copy of a stored refusal arrives when the next attempt is in doubt."""
+def _bound_late(dice: random.Random, text: int) -> list[Fault]:
+    """A copy of a bind, of an attempt that did not begin, arrives when the next attempt is in doubt."""
     return [
-        Fault(what=What.REFUSED, call="send", nth=nth),
-        Fault(what=What.ECHOES, call="bind", nth=nth, seconds=dice.uniform(3.0, 20.0)),
-        *(Fault(what=What.FAILS_CREATED, call="send", nth=nth + after) for after in range(1, 5)),
-        *(Fault(what=What.REPORTS_MISSING, nth=nth + after) for after in range(5)),
+        Fault(what=What.LOST_BEFORE, call="connect", text=text, nth=1),
+        Fault(what=What.ECHOES, call="bind", text=text, nth=1, seconds=dice.uniform(3.0, 60.0)),
+        Fault(what=What.FAILS_CREATED, call="send", text=text, nth=1),
+        Fault(what=What.REPORTS_MISSING, text=text),
     ]
 
 
-def _late_claim(dice: random.Random, nth: int) -> list[Fault]:
+def _claimed_after_death(dice: random.Random, text: int) -> list[Fault]:
+    """A claim arrives when its process is dead, before or after its neighbours proved that it never sent."""
+    return [Fault(what=What.DIES_FIRST, call="claim", text=text, nth=1, seconds=dice.uniform(0.01, 4.0))]
+
+
+def _late_claim(dice: random.Random, text: int) -> list[Fault]:
     """A claim arrives when its attempt is proven unsent, and the next one has not begun."""
-    return [Fault(what=What.LATE, call="claim", nth=nth, seconds=dice.uniform(3.5, 8.0))]
+    return [Fault(what=What.LATE, call="claim", text=text, nth=1, seconds=dice.uniform(3.5, 8.0))]
 
 
-def _host_back_late(dice: random.Random, nth: int) -> list[Fault]:
+def _host_back_late(dice: random.Random, text: int) -> list[Fault]:
     """A process dies with an attempt that never began; it is read when another one is in doubt."""
     return [
-        Fault(what=What.DIES_BEFORE, call="claim", nth=nth, seconds=dice.uniform(28.0, 50.0)),
-        *(Fault(what=What.FAILS_CREATED, call="send", nth=nth + after) for after in range(6)),
-        *(Fault(what=What.REPORTS_MISSING, nth=nth + after) for after in range(6)),
-        *(Fault(what=What.LIST_LAGS, nth=nth + after, seconds=100.0) for after in range(6)),
+        Fault(what=What.DIES_BEFORE, call="claim", text=text, nth=1, seconds=dice.uniform(28.0, 50.0)),
+        Fault(what=What.FAILS_CREATED, call="send", text=text, nth=1),
+        Fault(what=What.REPORTS_MISSING, text=text),
+        Fault(what=What.LIST_LAGS, text=text, seconds=100.0),
     ]
 
 
-def _slow_after_claim(dice: random.Random, nth: int) -> list[Fault]:
+def _slow_after_claim(dice: random.Random, text: int) -> list[Fault]:
     """A process stands still between claim and request, past its lease."""
-    return [Fault(what=What.STOPS_BEFORE, call="connect", nth=nth, seconds=dice.uniform(40.0, LONGEST_STOP_SECONDS))]
+    seconds = dice.uniform(40.0, LONGEST_STOP_SECONDS)
+    return [Fault(what=What.STOPS_BEFORE, call="connect", text=text, nth=1, seconds=seconds)]
 
 
-def _two_in_doubt(dice: random.Random, nth: int) -> list[Fault]:
+def _two_in_doubt(dice: random.Random, text: int) -> list[Fault]:
     """Two replies are in doubt, of which one was created."""
     fates = [What.FAILS, What.FAILS_CREATED]
     dice.shuffle(fates)
     return [
-        *(Fault(what=fates[after % 2], call="send", nth=nth + after) for after in range(4)),
-        *(Fault(what=What.REPORTS_MISSING, nth=nth + after) for after in range(-2, 3)),
-    ]
+        fault
+        for number, fate in enumerate(fates, start=text)
+        for fault in (
+            Fault(what=fate, call="send", text=number, nth=1), Fault(what=What.REPORTS_MISSING, text=number),
+        )
+    ]  # fmt: skip
 
 
-def _stop_before_settle(dice: random.Random, nth: int) -> list[Fault]:
+def _stop_before_settle(dice: random.Random, text: int) -> list[Fault]:
     """A worker that settles a text stands still."""
-    return [
-        Fault(what=What.SLEEPS_BEFORE, call="settle", nth=1 + nth % 4 + after, seconds=dice.uniform(21.0, 50.0))
-        for after in range(2)
-    ]
+    return [Fault(what=What.STOPS_BEFORE, call="settle", text=text, nth=1, seconds=dice.uniform(25.0, 50.0))]
 
 
 _STORIES: Final = (
-    _refused_and_copied, _refused_and_died, _refused_and_bound_late, _late_claim, _host_back_late, _slow_after_claim,
-    _two_in_doubt, _stop_before_settle,
+    _refused_and_copied, _refused_and_died, _bound_late, _claimed_after_death, _late_claim,
+    _host_back_late, _slow_after_claim, _two_in_doubt, _stop_before_settle,
 )  # fmt: skip
 
 
 def _of_doubt(dice: random.Random, texts: Sequence[Text]) -> list[Fault]:
-    """Return what can make a reply in doubt be sent a second time."""
-    nth = dice.randint(2, 20)
-    at = nth / 22 * BUSY_SECONDS
-    person = texts[min(nth, len(texts)) - 1].person
+    """Return what can make a reply in doubt be sent a second time, all at one text."""
+    number = _place(dice, texts)
+    text = texts[number - 1]
     faults = [
-        Fault(what=dice.choice((What.FAILS, What.FAILS_CREATED, What.FAILS_CREATED)), call="send", nth=nth),
-        *(Fault(what=What.REPORTS_MISSING, nth=nth + after) for after in range(-2, 3)),
+        Fault(what=dice.choice((What.FAILS, What.FAILS_CREATED, What.FAILS_CREATED)), call="send", text=number, nth=1),
+        Fault(what=What.REPORTS_MISSING, text=number),
     ]
     if dice.random() < 0.3:  # noqa: PLR2004 - a share
         faults.append(Fault(what=What.REPLY_FAILS, nth=dice.randint(1, len(texts))))
     if dice.random() < 0.3:  # noqa: PLR2004 - a share
-        faults.append(Fault(what=What.LIST_BEHIND, at=max(1.0, at - 20), seconds=dice.uniform(300, 420)))
+        faults.append(Fault(what=What.LIST_LAGS, text=number, seconds=dice.uniform(60, 200)))
+    if dice.random() < 0.3:  # noqa: PLR2004 - a share
+        faults.append(Fault(what=What.LIST_BEHIND, at=max(1.0, text.at - 20), seconds=dice.uniform(300, 800)))
     if dice.random() < 0.4:  # noqa: PLR2004 - a share
-        faults.append(Fault(what=What.WORDS_DELETED, nth=person, at=at + dice.uniform(0, 30)))
+        faults.append(Fault(what=What.WORDS_DELETED, nth=text.person, at=text.at + dice.uniform(5, 60)))
     if dice.random() < 0.5:  # noqa: PLR2004 - a share
-        faults.append(Fault(what=What.MESSAGES_DELETED, nth=person, at=at + dice.uniform(10, 200)))
+        faults.append(Fault(what=What.MESSAGES_DELETED, nth=text.person, at=text.at + dice.uniform(10, 300)))
     return faults
 
 
@@ -422,6 +437,8 @@ def _seconds(dice: random.Random, what: What) -> float:
     """Return how long a fault lasts; for a death, after how long the process or host comes back."""
     if what in {What.LATE, What.ECHOES}:
         return dice.choice((0.2, 2.0, 5.0, 15.0))
+    if what is What.DIES_FIRST:
+        return dice.choice((0.01, 0.5, 1.5, 3.0))
     if what is What.TWICE:
         return dice.choice((0.05, 1.0, 4.0))
     if what in {What.SLEEPS_BEFORE, What.SLEEPS_AFTER}:

@@ -16,6 +16,8 @@ from conversation.memory_table import MemoryTables
 from conversation.table import Check, Update
 from journal.model import part_of_attempt
 from sms.messages import InboundSms
+from sms.ports import OutboundSms
+from worker.delivery import CLAIM_GOOD_FOR_SECONDS
 
 if TYPE_CHECKING:
     from chaos.days.day import Day
@@ -30,6 +32,8 @@ _START_MS: Final = int(START.timestamp() * 1000)
 _IN_FLIGHT_SECONDS: Final = 10.0
 #: An age is computed from two clocks' milliseconds.
 _SLACK_SECONDS: Final = 1.0
+#: A request begins so soon after its claim, or not at all.
+_LATEST_SECONDS: Final = CLAIM_GOOD_FOR_SECONDS + _SLACK_SECONDS
 #: A claim may be this much older than its first byte, and the age was looked at before it.
 _OLDEST_CLAIM_SECONDS: Final = 60.0
 
@@ -61,6 +65,8 @@ class Rules:
         #: Person to the last keyword that reached the inbox, and thread to what it was when it last looked there.
         self._keyword: dict[str, str] = {}
         self._looked: dict[tuple[Thread | None, str], str] = {}
+        #: Key of a part to when it was last claimed.
+        self._claims: dict[str, float] = {}
         #: Keys of parts that were held, and the attempts at a part that are in doubt.
         self._held: set[str] = set()
         self._doubts: dict[str, set[str]] = defaultdict(set)
@@ -156,6 +162,7 @@ class Rules:
 
     def _claimed(self, claim: Update) -> None:
         day, person, key = self._day, claim.key["user_id"], claim.key["message_key"]
+        self._claims[key] = day.kernel.now
         if key in self._held:
             day.offend(f"held: {key} is claimed, and no operator said so")
         doubts = len(self._doubts[key])
@@ -172,6 +179,13 @@ class Rules:
             day.offend(f"too old: {key} is claimed {age:.0f} s after its text")
 
     # The carrier
+
+    def begins(self, message: OutboundSms) -> None:
+        """Judge a request whose first byte leaves now."""
+        key = part_of_attempt(message.status_callback.rpartition("i=")[2])
+        age = self._day.kernel.now - self._claims[key or ""]
+        if age > _LATEST_SECONDS and self._keyword.get(message.to) == "STOP":
+            self._day.offend(f"stopped: {key} is sent {age:.0f} s after its claim, and its person sent STOP meanwhile")
 
     def doubted(self, attempt: str) -> None:
         """Note that the outcome of an attempt is unknown."""

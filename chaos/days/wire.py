@@ -34,8 +34,13 @@ _NAMES: Final = {source: name for name, source in SCRIPTS.items()}
 class Wire(Protocol):
     """What carries the calls of one process."""
 
-    def carry(self, service: str, name: str, real: Callable[[], Any], lost: Callable[[], Any]) -> Any:  # Any: answers
-        """Carry out one call. `lost` returns or raises what the caller gets if there is no answer."""
+    def carry(
+        self, service: str, name: str, real: Callable[[], Any], lost: Callable[[], Any], *, about: str = ""
+    ) -> Any:  # Any: answers
+        """Carry out one call. `lost` returns or raises what the caller gets if there is no answer.
+
+        `about`: the SID of the text that it is for, if it is for one.
+        """
 
 
 def raising(kind: type[Exception], what: str) -> Callable[[], Any]:
@@ -64,7 +69,9 @@ class WatchedTables:
     def carried(self, name: str) -> Callable[..., Any]:
         """Return an operation, as the wire carries it."""
         real, carry = getattr(self._behind, name), self._wire.carry
-        return lambda *args, **options: carry(STORE, purpose(name, args), lambda: real(*args, **options), STORE_IS_AWAY)
+        return lambda *args, **options: carry(
+            STORE, purpose(name, args), lambda: real(*args, **options), STORE_IS_AWAY, about=subject(args)
+        )
 
 
 #: What an update is for, by an attribute that it sets.
@@ -89,6 +96,12 @@ def purpose(operation: str, args: Sequence[Any]) -> str:
     if operation == "update":
         return next((name for attribute, name in _PURPOSES.items() if attribute in args[0].set), operation)
     return operation
+
+
+def subject(args: Sequence[Any]) -> str:
+    """Return the SID of the text whose row an operation writes; empty: none, or it only reads."""
+    keys = [write.key.get("message_key", "") for write in args if isinstance(write, Update)]
+    return next((key.split("#")[1] for key in keys if key.startswith(("in#", "out#"))), "")
 
 
 class WatchedSender:

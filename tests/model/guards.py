@@ -11,13 +11,13 @@ import inspect
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial, reduce
+from functools import cache, partial, reduce
 from pathlib import Path
 from typing import Any, Final
 
 from boto3.dynamodb.conditions import AttributeBase, ConditionBase
 
-from chaos.days.wire import SCRIPTS
+from chaos.days.wire import SCRIPTS, purpose
 from conversation import schema
 from conversation.errors import ConditionFailed
 from conversation.memory_table import MemoryTables
@@ -41,33 +41,34 @@ class Unguarded(MemoryTables):
 
     def update(self, update: Update) -> Row:
         """Update a row, perhaps without a condition."""
-        return super().update(replace(update, when=self._condition(update)))
+        return super().update(replace(update, when=self._condition(update, _writer("update", update))))
 
     def delete(self, delete: Delete) -> None:
         """Delete a row, perhaps without a condition."""
-        super().delete(replace(delete, when=self._condition(delete)))
+        super().delete(replace(delete, when=self._condition(delete, _writer("delete", delete))))
 
     def transact(self, *writes: Update | Check) -> None:
         """Carry out the writes, perhaps without a condition of one of them."""
-        everything = f"{_writer()}: everything"
+        writer = _writer("transact", *writes)
+        everything = f"{writer}: everything"
         self.met.add(everything)
         if not all(write.when is None or self._holds(write, write.when) for write in writes):
             self.decisive.add(everything)
         left: list[Update | Check] = []
         for write in writes:
-            condition = None if everything in self._without else self._condition(write)
+            condition = None if everything in self._without else self._condition(write, writer)
             if isinstance(write, Update):  # noqa: SIM114 - the types differ
                 left.append(replace(write, when=condition))
             elif condition is not None:
                 left.append(replace(write, when=condition))
         super().transact(*left)
 
-    def _condition(self, write: Update | Check | Delete) -> ConditionBase | None:
+    def _condition(self, write: Update | Check | Delete, writer: str) -> ConditionBase | None:
         """Return a write's condition, perhaps without a part of it; note whether its parts decide."""
         if write.when is None:
             return None
         operands = list(_operands(write.when))
-        writer = f"{_writer()} {_row(write)}"
+        writer = f"{writer} {_row(write)}"
         parts = {f"{writer}: {_attributes(operand)}": [operand] for operand in operands}
         if len(operands) > 1:
             parts[f"{writer}: all"] = operands
@@ -118,7 +119,7 @@ def _row(write: Update | Check | Delete) -> str:
     return "item" if key is None else key[: key.find("#") + 1] or "watermark"
 
 
-def _writer() -> str:
+def _writer(operation: str, *writes: Update | Check | Delete) -> str:
     """Return the method of `journal` or `conversation` that makes the write, such as `Turns.retry`."""
     frame = inspect.currentframe()
     while frame is not None:
@@ -126,10 +127,16 @@ def _writer() -> str:
         if path.startswith(_WRITERS) and not path.endswith(_HELPERS):
             return frame.f_code.co_qualname.partition(".<locals>")[0]
         frame = frame.f_back
-    # only the journal and the conversation store write; a claim may land after its caller has gone on (`Wire.land`)
-    return "Outbox.claim"
+    # only the journal and the conversation store write, and this is one that lands after its caller has gone on
+    name = purpose(operation, writes)
+    return next((writer for writer in writers() if writer.endswith(f".{_METHODS.get(name, name)}")), f"late {name}")
 
 
+#: What a write is for to the method that makes it, where they do not have the same name.
+_METHODS: Final = {"prove": "prove_unsent", "try again": "send_again"}
+
+
+@cache
 def writers() -> set[str]:
     """Return every method of `journal` and `conversation` that writes, by reading their source."""
     found: set[str] = set()

@@ -127,8 +127,11 @@ class Wire:
         with suppress(ConditionFailed):
             self.in_flight()
 
-    def carry(self, service: str, name: str, real: Callable[[], Any], lost: Callable[[], Any]) -> Any:
+    def carry(
+        self, service: str, name: str, real: Callable[[], Any], lost: Callable[[], Any], *, about: str = ""
+    ) -> Any:
         """Carry out one call. `lost` returns or raises what the caller gets if the answer is lost."""
+        del about
         if service == STORE and self._store_is_away:
             return lost()
         self.calls.append(name)

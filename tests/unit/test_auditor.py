@@ -240,6 +240,14 @@ def test_silence_is_a_loss_unless_it_was_to_be_expected() -> None:
     assert (verdict.good, verdict.silent, verdict.answered) == (True, 1, 3)
 
 
+def test_a_text_that_is_settled_without_a_reply_and_has_one_is_a_loss() -> None:
+    history = History()
+    history.change("in#SM1", state="SILENT", reason="superseded")
+    history.silences = frozenset({"superseded"})
+
+    assert history.verdict().lost == ["SM1: settled without a reply, though it has one"]
+
+
 def test_a_reply_that_is_suppressed_is_a_loss_unless_it_was_to_be_expected() -> None:
     history = History()
     history.change("out#SM1#0", state="SUPPRESSED", sid="", reason="opted out")
