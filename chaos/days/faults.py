@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 from chaos.days import judge
 from chaos.days.kernel import Process
-from chaos.days.machine import Machine, Worker
+from chaos.days.machine import Machine, Worker, who_of
+from chaos.days.network import phone, sid_of
 from chaos.days.plan import AT_A_CALL, AT_THE_CARRIER, LONGEST_RESTART_SECONDS, Fault, What
-from chaos.days.wire import CARRIER, REDIS, STORE
+from chaos.days.wire import CARRIER, REDIS, SCRIPTS, STORE
 from conversation import schema
 
 if TYPE_CHECKING:
@@ -36,9 +37,9 @@ class Faults:
         #: Nothing breaks any more once this is False.
         self.is_on = True
         self.struck: Counter[What] = Counter()
-        #: Call and number of a text to how many there were; 0: of any text, or of none.
-        self._calls: Counter[tuple[str, int]] = Counter()
-        self._strikes_at = {(f.call, f.text, f.nth): f for f in day.plan.faults if f.what in AT_A_CALL}
+        #: Call and what it is about to how many there were; empty: about anything.
+        self._calls: Counter[tuple[str, str]] = Counter()
+        self._strikes_at = {(f.call, self._about(f), f.nth): f for f in day.plan.faults if f.what in AT_A_CALL}
         #: Service to its present outage.
         self._outages: dict[str, Fault] = {}
 
@@ -52,17 +53,24 @@ class Faults:
         """Return whether a store of this day refuses us at times, so that an alarm is right."""
         return any(fault.what is What.REDIS_DEMOTED for fault in self._day.plan.faults)
 
-    def strike(self, call: str, text: int = 0) -> Fault | None:
-        """Count a call, for a text or for none; return the fault that strikes it."""
-        struck = [self._nth(call, number) for number in dict.fromkeys((0, text))]
+    def strike(self, call: str, about: str = "") -> Fault | None:
+        """Count a call, about a text, a person or nothing; return the fault that strikes it."""
+        struck = [self._nth(call, subject) for subject in dict.fromkeys(("", about))]
         fault = next((fault for fault in struck if fault is not None), None) if self.is_on else None
         if fault is not None:
             self.note(fault.what)
         return fault
 
-    def _nth(self, call: str, text: int) -> Fault | None:
-        self._calls[call, text] += 1
-        return self._strikes_at.get((call, text, self._calls[call, text]))
+    def _nth(self, call: str, about: str) -> Fault | None:
+        self._calls[call, about] += 1
+        return self._strikes_at.get((call, about, self._calls[call, about]))
+
+    def _about(self, fault: Fault) -> str:
+        """Return what the calls are about that a fault may strike: a script knows only the person of a text."""
+        text = next((text for text in self._day.plan.texts if text.number == fault.text), None)
+        if text is None:
+            return ""
+        return who_of(phone(text.person)) if fault.call in SCRIPTS else sid_of(self._day.plan.seed, text.number)
 
     def outage(self, service: str) -> Fault | None:
         """Return what keeps a service from answering."""

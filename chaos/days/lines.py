@@ -9,7 +9,6 @@ import redis
 
 from chaos.days.kernel import Died, Process
 from chaos.days.machine import Worker
-from chaos.days.network import number_of
 from chaos.days.plan import Fault, What
 from chaos.days.wire import REDIS, WatchedRedis
 from conversation.errors import ConditionFailed, Conflict, StoreAway
@@ -67,7 +66,7 @@ class DayWire:
     ) -> Any:
         """Carry out one call."""
         day, thread = self._day, self._day.kernel.thread()
-        fault = day.faults.strike(name, number_of(about))
+        fault = day.faults.strike(name, about)
         if fault is not None:
             return self._break(fault, service, name, real, lost)
         thread.wait(day.latency())

@@ -154,7 +154,7 @@ class Network:
         """Let a person send a text at its time; return it as the webhook gets it."""
         faults = self._of(text.number, texts=True)
         sms = InboundSms(
-            sid=MessageSid(f"SM{self._seed % 10**12:012d}{text.number:020d}"), sender=phone(text.person), to=OUR_NUMBER,
+            sid=sid_of(self._seed, text.number), sender=phone(text.person), to=OUR_NUMBER,
             body=text.body,
         )  # fmt: skip
         self._plan(text.at, lambda: self._send_text(sms, faults))
@@ -288,11 +288,12 @@ class Network:
         return START + timedelta(seconds=self.kernel.now + self._skew)
 
 
+def sid_of(seed: int, number: int) -> MessageSid:
+    """Return the SID of a text of a day."""
+    return MessageSid(f"SM{seed % 10**12:012d}{number:020d}")
+
+
 def answered(message: OutboundSms) -> int:
     """Return the number of the text that a message answers."""
-    return number_of(message.status_callback.rpartition("i=")[2].partition("-")[0])
-
-
-def number_of(sid: str) -> int:
-    """Return the number of the text that has a SID; 0 for no SID."""
-    return int(sid[-20:]) if sid else 0
+    attempt = message.status_callback.rpartition("i=")[2]
+    return int(attempt.partition("-")[0][-20:])

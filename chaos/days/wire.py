@@ -28,6 +28,8 @@ CARRIER: Final = "carrier"
 SCRIPTS: Final = {
     path.stem: script(path.stem) for path in sorted((Path(inbox.__file__).parent / "scripts").glob("*.lua"))
 }
+#: Where the first key of a script stands in its command.
+_FIRST_KEY: Final = 3
 _NAMES: Final = {source: name for name, source in SCRIPTS.items()}
 
 
@@ -39,7 +41,7 @@ class Wire(Protocol):
     ) -> Any:  # Any: answers
         """Carry out one call. `lost` returns or raises what the caller gets if there is no answer.
 
-        `about`: the SID of the text that it is for, if it is for one.
+        `about`: what it is for: the SID of a text, or the hash of a person; empty: nothing of the kind.
         """
 
 
@@ -145,7 +147,8 @@ class WatchedRedis(redis.Redis):
             self.arrived(name, args, answer)
             return answer
 
-        return self._wire.carry(REDIS, name, arrive, REDIS_IS_AWAY)
+        about = str(args[_FIRST_KEY]).rpartition(":")[2] if args[0] == "EVALSHA" and len(args) > _FIRST_KEY else ""
+        return self._wire.carry(REDIS, name, arrive, REDIS_IS_AWAY, about=about)
 
     def arrived(self, name: str, args: Sequence[Any], answer: Any) -> None:
         """Take note of a command that took effect, and of its answer."""

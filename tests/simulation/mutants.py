@@ -23,8 +23,9 @@ from unittest import mock
 
 from chaos.days import machine
 from chaos.days.day import Outcome, simulate
+from chaos.days.draw import draw
 from chaos.days.many import in_parallel
-from chaos.days.plan import Plan, What, draw
+from chaos.days.plan import Plan, What
 from chaos.days.wire import SCRIPTS
 from conversation import contention
 from inbox import payloads

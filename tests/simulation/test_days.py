@@ -11,7 +11,8 @@ import pytest
 
 from chaos.days import report
 from chaos.days.day import simulate
-from chaos.days.plan import Fault, Plan, Terms, Text, What, draw
+from chaos.days.draw import draw
+from chaos.days.plan import Fault, Plan, Terms, Text, What
 from chaos.days.shrink import Shrinker
 from chaos.days.story import story
 from tests.conftest import ROOT
