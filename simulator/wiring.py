@@ -37,13 +37,13 @@ def build_network(*, address: str = DEFAULT_ADDRESS, at_terminal: bool = False) 
     chosen.twilio.require()
     form = "console" if at_terminal and not given.get("LOG_FORMAT") else chosen.logs.format
     logs.configure("simulator", form=form, level=chosen.logs.level)
+    faults = Faults.from_file(Path(chosen.simulator.faults)) if chosen.simulator.faults else Faults()
     store = Store(chosen.simulator.data)
     numbers = chosen.twilio.numbers or chosen.simulator.numbers
     for number in numbers:
         _own(store, number, chosen.webhook.public_url)
     if not store.telephones.all():
         store.telephones.save(*FIRST_PHONE)
-    faults = Faults.from_file(Path(chosen.simulator.faults)) if chosen.simulator.faults else Faults()
     return Network(
         store,
         Account(

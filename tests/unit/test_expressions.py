@@ -84,7 +84,7 @@ def test_a_search_takes_linear_time(pattern: Any) -> None:
 
 
 def test_the_measure_notices_quadratic_time() -> None:
-    assert growth(lambda text: re.findall(r"\S+@\S+", text), ".") > WORST_GROWTH
+    assert growth(lambda text: re.findall(r"\S+\s", text), ".") > WORST_GROWTH
 
 
 @pytest.mark.parametrize("seed", ["\U0001f1e6", "\U0001f468\u200d", "a\u0301", "[", "[a](", "~~a ", "*a "])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -35,13 +36,15 @@ def a_message(sid: str, *, inbound: bool, body: str = "hello") -> Message:
     )  # fmt: skip
 
 
-def a_client(stories: Stories | None, *messages: Message) -> TestClient:
+@contextmanager
+def a_client(stories: Stories | None, *messages: Message) -> Iterator[TestClient]:
     store = Store("")
     store.numbers.save(Number(number=OUR_NUMBER, sid="PN1", created=1.0))
     for message in messages:
         store.save(message)
     network = Network(store, Account(sid="AC1", token="t"), faults=Faults(), base_url="http://network")
-    return TestClient(create_app(network, stories=stories), base_url="http://127.0.0.1")
+    with TestClient(create_app(network, stories=stories), base_url="http://127.0.0.1") as client:
+        yield client
 
 
 @pytest.fixture
@@ -62,7 +65,8 @@ def names(road: dict[str, Any]) -> list[str]:
 def test_the_road_has_the_stations_of_the_network_and_of_the_journal(answered: tuple[Room, Message, Message]) -> None:
     room, text, reply = answered
 
-    road = a_client(JournalStories(room.store), text, reply).get(f"/phone/road/{text.sid}").json()
+    with a_client(JournalStories(room.store), text, reply) as client:
+        road = client.get(f"/phone/road/{text.sid}").json()
 
     assert names(road) == ["received", "acknowledged", *APPLICATION, "sent", "delivered"]
     assert (road["facts"]["state"], road["facts"]["reply"], road["facts"]["part"]) == ("ANSWERED", reply.sid, "SENT")
@@ -70,20 +74,19 @@ def test_the_road_has_the_stations_of_the_network_and_of_the_journal(answered: t
 
 def test_without_a_journal_the_road_has_what_the_network_saw(answered: tuple[Room, Message, Message]) -> None:
     _, text, reply = answered
-    client = a_client(None, text, reply)
-
-    road = client.get(f"/phone/road/{text.sid}").json()
+    with a_client(None, text, reply) as client:
+        road = client.get(f"/phone/road/{text.sid}").json()
+        page = client.get(f"/phone/explain/{text.sid}").text
 
     assert names(road) == road["all"] == ["received", "acknowledged", "queued", "sent", "delivered"]
     assert road["facts"] == {"reply": reply.sid}
-    assert "started without --journal" in client.get(f"/phone/explain/{text.sid}").text
+    assert "started without --journal" in page
 
 
 def test_the_story_of_a_reply_is_that_of_its_text(answered: tuple[Room, Message, Message]) -> None:
     room, text, reply = answered
-    client = a_client(JournalStories(room.store), text, reply)
-
-    pages = [client.get(f"/phone/explain/{message.sid}").text for message in (text, reply)]
+    with a_client(JournalStories(room.store), text, reply) as client:
+        pages = [client.get(f"/phone/explain/{message.sid}").text for message in (text, reply)]
 
     assert [f"sent as {reply.sid}" in page for page in pages] == [True, True]
     assert "<td>persisted</td>" in pages[0]
@@ -116,7 +119,8 @@ def test_a_store_that_is_away_has_no_story(story: Callable[..., object]) -> None
 def test_a_message_that_the_journal_does_not_know_has_a_page() -> None:
     message = a_message("SMhand", inbound=False, body="<b>by hand</b>")
 
-    page = a_client(JournalStories(Room().store), message).get("/phone/explain/SMhand").text
+    with a_client(JournalStories(Room().store), message) as client:
+        page = client.get("/phone/explain/SMhand").text
 
     assert "knows nothing of this message" in page
     assert "&lt;b&gt;by hand" in page

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import tomllib
 from collections.abc import Mapping
+from contextlib import closing
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -36,28 +37,30 @@ def a_message(sid: str, **more: Any) -> Message:
 
 def resources() -> dict[str, list[dict[str, Any]]]:
     """Return every resource of a network, in every state."""
-    store = Store("")
-    store.numbers.save(Number(number=OUR_NUMBER, sid="PN1", created=1.0, sms_url="http://a/sms"))
-    store.add_picture(Picture(sid="ME1", parent="MM1", content_type="image/png", created=1.0, data=b"x"))
-    for message in (
-        a_message("SM1", status="queued"),
-        a_message("MM1", sent=2.0, price="-0.00750", media=("ME1",)),
-        a_message("SM2", status="undelivered", error_code=30003, messaging_service_sid="MG1"),
-        a_message("SM3", direction="inbound", status="received"),
-        a_message("SM4", direction="outbound-reply", reply_to="SM3"),
-    ):
-        store.save(message)
-    network = Network(store, Account(sid=SID, token="t"), faults=Faults(), base_url="http://network")
-    api = f"/2010-04-01/Accounts/{SID}"
-    client = TestClient(create_app(network), base_url="http://network", headers={"authorization": "Basic " + _login()})
-    page = client.get(f"{api}/Messages.json?PageSize=2").json()
-    return {
-        "message": client.get(f"{api}/Messages.json").json()["messages"],
-        "page": [page, client.get(page["next_page_uri"]).json()],
-        "media": client.get(f"{api}/Messages/MM1/Media.json").json()["media_list"],
-        "account": [client.get(f"{api}.json").json()],
-        "incoming_phone_number": client.get(f"{api}/IncomingPhoneNumbers.json").json()["incoming_phone_numbers"],
-    }
+    with closing(Store("")) as store:
+        store.numbers.save(Number(number=OUR_NUMBER, sid="PN1", created=1.0, sms_url="http://a/sms"))
+        store.add_picture(Picture(sid="ME1", parent="MM1", content_type="image/png", created=1.0, data=b"x"))
+        for message in (
+            a_message("SM1", status="queued"),
+            a_message("MM1", sent=2.0, price="-0.00750", media=("ME1",)),
+            a_message("SM2", status="undelivered", error_code=30003, messaging_service_sid="MG1"),
+            a_message("SM3", direction="inbound", status="received"),
+            a_message("SM4", direction="outbound-reply", reply_to="SM3"),
+        ):
+            store.save(message)
+        network = Network(store, Account(sid=SID, token="t"), faults=Faults(), base_url="http://network")
+        api = f"/2010-04-01/Accounts/{SID}"
+        client = TestClient(
+            create_app(network), base_url="http://network", headers={"authorization": "Basic " + _login()}
+        )
+        page = client.get(f"{api}/Messages.json?PageSize=2").json()
+        return {
+            "message": client.get(f"{api}/Messages.json").json()["messages"],
+            "page": [page, client.get(page["next_page_uri"]).json()],
+            "media": client.get(f"{api}/Messages/MM1/Media.json").json()["media_list"],
+            "account": [client.get(f"{api}.json").json()],
+            "incoming_phone_number": client.get(f"{api}/IncomingPhoneNumbers.json").json()["incoming_phone_numbers"],
+        }
 
 
 def _login() -> str:
