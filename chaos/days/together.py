@@ -99,10 +99,9 @@ TOGETHER: Final = (
 
 def in_doubt(dice: random.Random, text: Text, texts: int) -> list[Fault]:
     """Return what can make a reply in doubt be sent a second time, all at one text of so many."""
+    fate = dice.choice((What.FAILS, What.FAILS_CREATED, What.FAILS_CREATED))
     faults = [
-        Fault(
-            what=dice.choice((What.FAILS, What.FAILS_CREATED, What.FAILS_CREATED)), call="send", text=text.number, nth=1
-        ),
+        Fault(what=fate, call="send", text=text.number, nth=1),
         Fault(what=What.REPORTS_MISSING, text=text.number),
     ]
     if dice.random() < 0.3:  # noqa: PLR2004 - a share
@@ -110,9 +109,12 @@ def in_doubt(dice: random.Random, text: Text, texts: int) -> list[Fault]:
     if dice.random() < 0.3:  # noqa: PLR2004 - a share
         faults.append(Fault(what=What.LIST_LAGS, text=text.number, seconds=dice.uniform(60, 200)))
     if dice.random() < 0.3:  # noqa: PLR2004 - a share
-        faults.append(Fault(what=What.LIST_BEHIND, at=max(1.0, text.at - 20), seconds=dice.uniform(300, 800)))
-    if dice.random() < 0.4:  # noqa: PLR2004 - a share
-        faults.append(Fault(what=What.WORDS_DELETED, nth=text.person, at=text.at + dice.uniform(5, 60)))
-    if dice.random() < 0.5:  # noqa: PLR2004 - a share
+        # a message that the list shows only when its part is held would stay in doubt
+        faults.append(Fault(what=What.LIST_BEHIND, at=max(1.0, text.at - 20), seconds=dice.uniform(300, 420)))
+    if dice.random() < 0.3:  # noqa: PLR2004 - a share
+        # it may be seen once without its words, and then not at all
+        faults.append(Fault(what=What.WORDS_DELETED, nth=text.person, at=text.at + dice.uniform(2, 25)))
+        faults.append(Fault(what=What.MESSAGES_DELETED, nth=text.person, at=text.at + dice.uniform(60, 125)))
+    elif dice.random() < 0.5:  # noqa: PLR2004 - a share
         faults.append(Fault(what=What.MESSAGES_DELETED, nth=text.person, at=text.at + dice.uniform(10, 300)))
     return faults
