@@ -16,8 +16,10 @@ from tests.collectors import Collector, collector
 from tests.conftest import ROOT
 
 WORD = "xyzzyplugh"
-#: A process that logs an error, fails with one in a thread, and dies of one; each holds a number and a word.
-PROCESS = f"""
+#: A process that logs an error, fails with one in a thread, and dies of one; each holds a number and a word, which are
+#: not in its source: a report shows the lines of it.
+PROCESS = """
+import sys
 import threading
 from runtime import logs, observe
 from runtime.errors import Away
@@ -29,24 +31,26 @@ observe.start("worker", chosen, variables)
 logs.configure("worker")
 log = logs.get("worker")
 
+word, ann = sys.argv[1:]
+
 def fails(body):
-    person = "{ANN}"
-    raise KeyError(f"{{body}} of {{person}}")
+    person = ann
+    raise KeyError(f"{body} of {person}")
 
 try:
-    fails("{WORD}")
+    fails(word)
 except KeyError:
-    log.exception("request failed", path="/sms", body="{WORD}")
+    log.exception("request failed", path="/sms", body=word)
 try:
     raise Away("redis cannot be reached: TimeoutError")
 except Away as exc:
     log.error("away", exc_info=exc)
-log.error("turn settled", sid="SM1", state="DEAD", reason="{WORD} of {ANN}")
+log.error("turn settled", sid="SM1", state="DEAD", reason=f"{word} of {ann}")
 log.warning("parked", who="w")
-thread = threading.Thread(target=fails, args=("{WORD}",))
+thread = threading.Thread(target=fails, args=(word,))
 thread.start()
 thread.join()
-fails("{WORD}")
+fails(word)
 """
 
 
@@ -54,7 +58,7 @@ fails("{WORD}")
 def reported() -> Iterator[Collector]:
     with collector() as kept:
         ended = subprocess.run(
-            [sys.executable, "-c", PROCESS],
+            [sys.executable, "-c", PROCESS, WORD, ANN],
             cwd=ROOT, env={"SENTRY_DSN": kept.dsn}, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert ended.returncode == 1, ended.stderr

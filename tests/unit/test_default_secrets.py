@@ -66,9 +66,9 @@ def test_the_simulator_makes_a_token_of_its_own_and_keeps_it(tmp_path: Path, mon
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
 
-    wiring.build_network()
+    wiring.build_network().switchboard.store.close()
     token = file.read_text()
-    wiring.build_network()
+    wiring.build_network().switchboard.store.close()
 
     assert file.read_text() == token
     assert len(token) == 32
