@@ -54,6 +54,7 @@ class TwilioApi:
         try:
             self._ask("GET", f"{self._api}/2010-04-01/Accounts/{self._account}.json", token)
         except urllib.error.HTTPError as exc:
+            exc.close()  # an error is an answer, with a connection
             if exc.code == HTTPStatus.UNAUTHORIZED:
                 return False
             raise
@@ -65,6 +66,7 @@ class TwilioApi:
         try:
             self._ask("DELETE", address, token)
         except urllib.error.HTTPError as exc:
+            exc.close()  # an error is an answer, with a connection
             if exc.code != HTTPStatus.NOT_FOUND:
                 raise
         return str(self._ask("POST", address, token)["secondary_auth_token"])
