@@ -87,7 +87,8 @@ class Doubts:
         report.settled += len(matches)
         if self._resends is not None:
             settled = {match.part.key for match in matches}
-            left = [part for part in doubtful if part.key not in settled]
+            # doubts of a moment ago, too: a message that this reading shows may be deleted before the next one
+            left = [part for part in reading.parts if part.state is PartState.UNKNOWN and part.key not in settled]
             report.resent += self._resends.consider(left, reading.parts, reading.listing, now=now)
 
     def _hold(self, part: model.ReplyPart, now: datetime) -> int:

@@ -161,6 +161,28 @@ def test_a_reply_in_doubt_is_sent_again_if_the_operator_chose_so(*, resends: boo
     assert len(outcome.held) == (0 if resends else 1)
 
 
+def test_a_message_that_a_reading_for_another_doubt_showed_is_not_sent_again() -> None:
+    """Its own doubt was too young for that reading, and it was deleted at the carrier before the next one."""
+    day = Plan(
+        seed=778,
+        terms=Terms(resend=True, varied=False),
+        texts=(
+            Text(number=4, at=3.0, person=3, body="the first of 3"),
+            Text(number=14, at=149.5, person=3, body="text 15 of 3"),
+            Text(number=15, at=149.5, person=3, body="text 16 of 3"),
+        ),
+        faults=(
+            Fault(what=What.FAILS_CREATED, call="send", nth=1, text=14),
+            Fault(what=What.REPORTS_MISSING, text=14),
+            Fault(what=What.REPLY_FAILS, nth=4),
+            Fault(what=What.WORDS_DELETED, nth=3, at=167.7),
+            Fault(what=What.MESSAGES_DELETED, nth=3, at=215.4),
+        ),
+    )
+
+    assert simulate(day).offences == ()
+
+
 def test_a_carrier_that_refuses_is_probed_and_then_used_again() -> None:
     refuses = Fault(what=What.CARRIER_REFUSES, nth=3, at=1.0, seconds=80.0)
     texts = tuple(Text(number=1 + person, at=5.0 + person, person=person, body="hello") for person in range(4))
