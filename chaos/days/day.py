@@ -33,7 +33,7 @@ from sms.messages import InboundSms
 SWEEP_SECONDS: Final = 30.0
 RECONCILE_SECONDS: Final = 90.0
 #: A day that is not at rest this long after its last fault is judged as it stands.
-LONGEST_REST_SECONDS: Final = 1800.0
+LONGEST_REST_SECONDS: Final = 2400.0
 REST_LOOK_SECONDS: Final = 10.0
 
 _START_MS: Final = int(START.timestamp() * 1000)
