@@ -95,15 +95,21 @@ def _silences(terms: Terms, texts: Sequence[InboundSms]) -> frozenset[str]:
 
 
 def _is_out_of_sight(day: Day, rows: Sequence[Row], sid: MessageSid, message: OutboundSms) -> bool:
-    """Return whether a message that belongs to no part cannot be known of: it, or its words, were deleted.
+    """Return whether a message that belongs to no part cannot be known of.
 
+    The list began to show it when its part was held, or it or its words were deleted.
     A reply in doubt may be that message. And no condition sees that it exists if it was deleted before any reading of
     the list, together with all that was sent to its person since.
     """
     carrier = day.network.carrier
-    if sid not in carrier.deleted | carrier.wordless or any(row.sid == sid for row in rows):
+    if any(row.sid == sid for row in rows):
         return False
     alike = [row for row in rows if row.is_part and row.person == message.to and row.content == message.body]
+    listed = carrier.listed_from.get(sid, 0.0)
+    if any(row.state == "HELD" and day.rules.held_at[row.key] <= listed for row in alike):
+        return True
+    if sid not in carrier.deleted | carrier.wordless:
+        return False
     if any(row.state in {"HELD", "UNKNOWN"} for row in alike):
         return True
     owned = {row.sid for row in rows if row.is_part and row.state == "SENT"}

@@ -41,6 +41,8 @@ class Carrier(InMemorySender):
         self.behind_since: datetime | None = None
         self.deleted: set[MessageSid] = set()
         self.wordless: set[MessageSid] = set()
+        #: Message to when the list began to show it, in seconds of the day, if that was behind at first.
+        self.listed_from: dict[MessageSid, float] = {}
         #: Messages that a reading of the list to their person has shown.
         self.shown: set[MessageSid] = set()
 
@@ -224,7 +226,11 @@ class Network:
             self.refusals.append(Refusal(verdict, person, self.kernel.now + fault.seconds))
 
     def _catch_up(self) -> None:
-        self.carrier.behind_since = None
+        carrier = self.carrier
+        if carrier.behind_since is not None:
+            late = [sid for sid, _ in carrier.created if carrier.created_at[sid] >= carrier.behind_since]
+            carrier.listed_from |= dict.fromkeys(late, self.kernel.now)
+        carrier.behind_since = None
 
     def accepted(self, message: OutboundSms) -> None:
         """Note that the caller knows that its message was accepted."""

@@ -67,8 +67,8 @@ class Rules:
         self._looked: dict[tuple[Thread | None, str], str] = {}
         #: Key of a part to when it was last claimed.
         self._claims: dict[str, float] = {}
-        #: Keys of parts that were held, and the attempts at a part that are in doubt.
-        self._held: set[str] = set()
+        #: Key of a part to when it was held, and to the attempts at it that are in doubt.
+        self.held_at: dict[str, float] = {}
         self._doubts: dict[str, set[str]] = defaultdict(set)
 
     def know(self, texts: Sequence[InboundSms]) -> None:
@@ -156,14 +156,14 @@ class Rules:
         for write in writes:
             if isinstance(write, Update) and write.table == schema.MESSAGES:
                 if write.set.get("state") == "HELD":
-                    self._held.add(write.key["message_key"])
+                    self.held_at[write.key["message_key"]] = self._day.kernel.now
                 elif "claimed_at" in write.set:
                     self._claimed(write)
 
     def _claimed(self, claim: Update) -> None:
         day, person, key = self._day, claim.key["user_id"], claim.key["message_key"]
         self._claims[key] = day.kernel.now
-        if key in self._held:
+        if key in self.held_at:
             day.offend(f"held: {key} is claimed, and no operator said so")
         doubts = len(self._doubts[key])
         if doubts > day.plan.terms.resend:
