@@ -97,7 +97,7 @@ def test_a_counter_of_known_labels_begins_at_0(metric: object) -> None:
 
 @pytest.mark.parametrize("alarm", ALARMS, ids=lambda alarm: alarm.name)
 def test_what_an_alarm_counts_begins_at_0(alarm: Alarm) -> None:
-    """A first storm may come between two scrapes: Prometheus sees no increase of a series that begins at 65."""
+    """Prometheus sees no increase of a series that begins at 65, as a storm between two scrapes does."""
     samples = [sample for metric in REGISTRY.collect() for sample in metric.samples]
     for name, matchers in re.findall(r"(?:increase|rate)\((\w+)(?:\{(.*?)\})?\[", alarm.expression()):
         if name == "dadacat_engine_failures_total":
