@@ -198,7 +198,7 @@ class Network:
                 # this is the answer, and no other that a fault had prepared for the request
                 self.carrier.answers.clear()
                 return NotCreated(verdict=refusal.verdict)
-        if What.REPLY_FAILS in self._of(answered(message), texts=True):
+        if What.REPLY_FAILS in self._of(_answered(message), texts=True):
             self._struck(What.REPLY_FAILS)
             self.carrier.answers.clear()
             return Unknown(reason="503")
@@ -241,7 +241,7 @@ class Network:
 
     def _deliver(self, sid: MessageSid, message: OutboundSms) -> None:
         number = len(self.carrier.created)
-        faults = self._of(number, texts=False, text=answered(message))
+        faults = self._of(number, texts=False, text=_answered(message))
         for what in faults:
             self._struck(what)
         dice = random.Random(f"{self._seed}|message|{number}")  # noqa: S311 - a simulation
@@ -299,7 +299,7 @@ def sid_of(seed: int, number: int) -> MessageSid:
     return MessageSid(f"SM{seed % 10**12:012d}{number:020d}")
 
 
-def answered(message: OutboundSms) -> int:
+def _answered(message: OutboundSms) -> int:
     """Return the number of the text that a message answers."""
     attempt = message.status_callback.rpartition("i=")[2]
     return int(attempt.partition("-")[0][-20:])
