@@ -377,12 +377,23 @@ def main(words: list[str]) -> None:
         _write(mutant.name, row)
 
 
+def found() -> frozenset[str]:
+    """Return the names of the guards of which the table says within how many days they are missed."""
+    _, rows, _ = _parted()
+    return frozenset(name for name, row in rows.items() if " | - | " not in row)
+
+
+def _parted() -> tuple[str, dict[str, str], str]:
+    """Return the page before its table, the table's rows by name, and the page after it."""
+    before, _, rest = PAGE.read_text().partition(_BEGIN)
+    table, _, after = rest.partition(_END)
+    return before, {_name_of(line): line for line in table.strip().splitlines()[len(_HEAD) :]}, after
+
+
 def _write(name: str, row: str) -> None:
     """Put the row of a mutant into the table, in the place of its old one."""
-    page = PAGE.read_text()
-    before, _, rest = page.partition(_BEGIN)
-    table, _, after = rest.partition(_END)
-    rows = {_name_of(line): line for line in table.strip().splitlines()[len(_HEAD) :]} | {name: row}
+    before, rows, after = _parted()
+    rows[name] = row
     lines = [*_HEAD, *(rows[mutant.name] for mutant in MUTANTS if mutant.name in rows)]
     PAGE.write_text(f"{before}{_BEGIN}\n" + "\n".join(lines) + f"\n{_END}{after}")
 
