@@ -68,7 +68,7 @@ class Proofs:
             begun = [slot for slot in slots if slot.state is State.BEGUN]
             settled = [self._settled(slot, dead=True) for slot in slots]
             if all(settled) or age_seconds(path) > KEPT_SECONDS:
-                path.unlink()
+                path.unlink(missing_ok=True)  # an operator, or a cleaner of the host, may have been faster
                 if slots:
                     self._telemetry.emit(telemetry.neighbour_died(visits=len(slots), in_doubt=len(begun)))
 

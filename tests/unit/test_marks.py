@@ -297,6 +297,25 @@ def test_a_reply_that_never_began_to_leave_is_sent_by_another_worker(folder: Pat
     assert [path.stem for path in files(folder)] == [], "what is settled is not kept"
 
 
+def test_a_file_that_is_deleted_while_it_is_settled_is_no_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    room = Room()
+    (text,) = room.texts("hello")
+    die_before_the_first_byte(room, folder)
+    accept = room.inbox.texts.accept
+
+    def accept_while_marks_are_deleted(put_back: InboundSms) -> None:
+        for path in files(folder):
+            path.unlink(missing_ok=True)
+        accept(put_back)
+
+    monkeypatch.setattr(room.inbox.texts, "accept", accept_while_marks_are_deleted)
+    look(room, folder)
+    room.serve()
+
+    assert "set aside" not in [event.name for event in room.telemetry.events]
+    assert states(room, text) == [PartState.SENT]
+
+
 def test_a_report_that_contradicts_a_proof_is_an_alarm_and_ends_the_belief_in_marks(folder: Path) -> None:
     room = Room()
     room.receipts = Receipts(room.inbox, room.store, room.aftermath, who_key=b"memory", telemetry=room.telemetry)
