@@ -16,7 +16,7 @@ from cat import recall
 from cat.chain import Cat
 from cat.ports import Heard, Reply
 from chaos.days.kernel import Process, Semaphore
-from chaos.days.network import OUR_NUMBER, START
+from chaos.days.network import OUR_NUMBER, START, attempt_of
 from chaos.days.wire import (
     CARRIER,
     REDIS,
@@ -133,7 +133,7 @@ class Line:
 
     def send(self, message: OutboundSms, *, may_begin: Callable[[], bool]) -> Outcome:
         """Connect, ask whether the first byte may leave, and write the request."""
-        attempt = message.status_callback.rpartition("i=")[2]
+        attempt = attempt_of(message)
         about = attempt.partition("-")[0]
         connected = self._wire.carry(CARRIER, "connect", lambda: True, lambda: False, about=about)
         if not connected or not may_begin():

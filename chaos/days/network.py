@@ -301,5 +301,9 @@ def sid_of(seed: int, number: int) -> MessageSid:
 
 def _answered(message: OutboundSms) -> int:
     """Return the number of the text that a message answers."""
-    attempt = message.status_callback.rpartition("i=")[2]
-    return int(attempt.partition("-")[0][-20:])
+    return int(attempt_of(message).partition("-")[0][-20:])
+
+
+def attempt_of(message: OutboundSms) -> str:
+    """Return our id of the attempt that a message is."""
+    return message.status_callback.rpartition("i=")[2]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from chaos.days.kernel import Process, Thread
 from chaos.days.machine import Webhook
-from chaos.days.network import START
+from chaos.days.network import START, attempt_of
 from chaos.days.plan import What
 from conversation import schema
 from conversation.memory_table import MemoryTables
@@ -182,8 +182,9 @@ class Rules:
 
     def begins(self, message: OutboundSms) -> None:
         """Judge a request whose first byte leaves now."""
-        key = part_of_attempt(message.status_callback.rpartition("i=")[2])
-        age = self._day.kernel.now - self._claims[key or ""]
+        attempt = attempt_of(message)
+        key = part_of_attempt(attempt) or attempt
+        age = self._day.kernel.now - self._claims[key]
         if age > _LATEST_SECONDS and self._keyword.get(message.to) == "STOP":
             self._day.offend(f"stopped: {key} is sent {age:.0f} s after its claim, and its person sent STOP meanwhile")
 

@@ -11,7 +11,7 @@ import inspect
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cache, partial, reduce
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any, Final
 
@@ -129,14 +129,25 @@ def _writer(operation: str, *writes: Update | Check | Delete) -> str:
         frame = frame.f_back
     # only the journal and the conversation store write, and this is one that lands after its caller has gone on
     name = purpose(operation, writes)
-    return next((writer for writer in writers() if writer.endswith(f".{_METHODS.get(name, name)}")), f"late {name}")
+    return _WRITER_OF.get(name, f"late {name}")
 
 
-#: What a write is for to the method that makes it, where they do not have the same name.
-_METHODS: Final = {"prove": "prove_unsent", "try again": "send_again"}
+#: What a write of a worker is for to the method that makes it.
+_WRITER_OF: Final = {
+    "open": "FencedConversations.open",
+    "opt": "FencedConversations._set",
+    "file": "Turns.file",
+    "retry": "Turns.retry",
+    "persist": "Turns.persist",
+    "settle": "Turns.settle",
+    "claim": "Outbox.claim",
+    "bind": "Outbox.bind",
+    "report": "Outbox.report",
+    "prove": "Outbox.prove_unsent",
+    "try again": "Outbox.send_again",
+}
 
 
-@cache
 def writers() -> set[str]:
     """Return every method of `journal` and `conversation` that writes, by reading their source."""
     found: set[str] = set()

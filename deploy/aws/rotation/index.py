@@ -54,7 +54,6 @@ class TwilioApi:
         try:
             self._ask("GET", f"{self._api}/2010-04-01/Accounts/{self._account}.json", token)
         except urllib.error.HTTPError as exc:
-            exc.close()  # an error is an answer, with a connection
             if exc.code == HTTPStatus.UNAUTHORIZED:
                 return False
             raise
@@ -66,7 +65,6 @@ class TwilioApi:
         try:
             self._ask("DELETE", address, token)
         except urllib.error.HTTPError as exc:
-            exc.close()  # an error is an answer, with a connection
             if exc.code != HTTPStatus.NOT_FOUND:
                 raise
         return str(self._ask("POST", address, token)["secondary_auth_token"])
@@ -79,8 +77,12 @@ class TwilioApi:
         login = b64encode(f"{self._account}:{token}".encode()).decode()
         headers = {"Authorization": f"Basic {login}", "Content-Type": "application/x-www-form-urlencoded"}
         request = urllib.request.Request(url, method=method, headers=headers)  # noqa: S310 - Twilio's address
-        with urllib.request.urlopen(request, timeout=TWILIO_SECONDS) as answer:  # noqa: S310 - the same
-            return json.loads(answer.read() or b"null")
+        try:
+            with urllib.request.urlopen(request, timeout=TWILIO_SECONDS) as answer:  # noqa: S310 - the same
+                return json.loads(answer.read() or b"null")
+        except urllib.error.HTTPError as exc:
+            exc.close()  # it is an answer, with a connection
+            raise
 
 
 class Rotation:
