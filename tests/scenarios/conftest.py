@@ -45,6 +45,8 @@ class Tree:
     port_base: int = 0
     #: The account's current auth token.
     token: str = TOKEN
+    #: The sids of texts that the carrier may not have brought to the webhook yet.
+    on_their_way: list[str] = field(default_factory=list)
     #: Created once, because creating one reads all CA certificates. Without keep-alive, because tests kill servers.
     http: httpx.Client = field(
         default_factory=lambda: httpx.Client(timeout=30, limits=httpx.Limits(max_keepalive_connections=0))
@@ -79,10 +81,23 @@ class Tree:
         return code
 
     def text(self, body: str, *, sender: str, number: str = OUR_NUMBER) -> str:
-        """Send a text from a telephone of the simulated carrier; return its sid."""
+        """Send a text from a telephone of the simulated carrier; return its sid.
+
+        The carrier posts it to the webhook afterwards, in parallel to others.
+        """
         answer = self.http.post(f"{self.urls['twilio']}/phone/texts", json={"from": sender, "to": number, "body": body})
         assert answer.status_code == 201, answer.text
-        return str(answer.json()["sid"])
+        sid = str(answer.json()["sid"])
+        self.on_their_way.append(sid)
+        return sid
+
+    def is_brought(self, sid: str) -> bool:
+        """Return whether the carrier has brought a text to the webhook, has given it up, or was told to delete it."""
+        answer = self.http.get(f"{self.urls['twilio']}/phone/road/{sid}")
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return True
+        road = answer.json()
+        return "webhook" in road["facts"] or any(station["name"] == "acknowledged" for station in road["stations"])
 
     def post(self, form: Mapping[str, str], path: str = "/sms", token: str = TOKEN) -> httpx.Response:
         """Post a signed form to the webhook."""
@@ -122,13 +137,17 @@ class Tree:
         return [{name: next(iter(value.values())) for name, value in item.items()} for item in answer["Items"]]
 
     def unsettled(self) -> str:
-        """Return the keys of Redis that show a waiting text or a visit in progress, or nothing."""
+        """Return a text that is on its way, or Redis's keys of waiting texts and visits in progress, or nothing."""
+        while self.on_their_way:
+            if not self.is_brought(self.on_their_way[0]):
+                return self.on_their_way[0]
+            del self.on_their_way[0]
         with self.redis as client:
             waiting = client.zrange(keys.WAITING, 0, 4, withscores=True)
             return " ".join(map(str, [*waiting, *client.scan_iter(worker_keys.visit("*"), count=1000)]))
 
     def settled(self) -> bool:
-        """Return whether no text waits for a reply and no visit is in progress."""
+        """Return whether no text is on its way or waits for a reply, and no visit is in progress."""
         return not self.unsettled()
 
     def wait_settled(self, *, seconds: float = 20) -> None:

@@ -75,7 +75,8 @@ def test_what_left_the_window_is_remembered(tree: Tree, model: Model) -> None:
     model.says = lambda request: (
         "ada and the cat talk about trains." if is_summary(request["messages"]) else "prrt. a train of mice."
     )
-    # One after the other: texts that the webhook accepts in the same millisecond are folded together, and later.
+    # One after the other: the carrier posts texts in parallel, and they may reach the webhook in another order. Those
+    # of the same millisecond are folded together, and later.
     talk = ["my name is Ada", *[f"and another thing about trains, number {number}" for number in range(9)]]
     for number, body in enumerate(talk, 1):
         tree.text(body, sender=person)
@@ -85,7 +86,7 @@ def test_what_left_the_window_is_remembered(tree: Tree, model: Model) -> None:
     tree.wait_settled()
 
     tree.text("who am i?", sender=person)
-    wait_until(lambda: len(tree.replies(person)) == 11, what="the reply")
+    answered(tree, person, 11)
 
     prompt = last_prompt(model)
     assert prompt[-1]["role"] == "user"
@@ -94,8 +95,9 @@ def test_what_left_the_window_is_remembered(tree: Tree, model: Model) -> None:
     assert "Ada" not in prompt[0]["content"]
 
     tree.text("reset", sender=person)
+    answered(tree, person, 12)
     tree.text("and who am i now?", sender=person)
-    wait_until(lambda: len(tree.replies(person)) == 13, what="the replies")
+    answered(tree, person, 13)
     assert "ada" not in json.dumps(last_prompt(model)[1:]).lower()
     memory = metadata(tree, person)["memory"]
     assert list(memory) == ["through"]
