@@ -38,7 +38,7 @@ class People(Protocol):
 
 
 class Memories:
-    """Fold messages into memories. `summarizer` is the summarizer.
+    """Fold messages into memories.
 
     `now` returns the time: Redis's in a worker.
     If `summarizer` is None, no summary is written, and only the facts that the person stated are kept.
@@ -63,7 +63,7 @@ class Memories:
         self._places = threading.BoundedSemaphore(AT_ONCE)
 
     def refresh(self, who: Who, person: str) -> None:
-        """Do the same, unless `AT_ONCE` foldings are running."""
+        """Bring a memory up to date, unless `AT_ONCE` foldings are running: a later visit asks again."""
         if not self._places.acquire(blocking=False):
             return
         try:

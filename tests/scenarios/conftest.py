@@ -92,7 +92,7 @@ class Tree:
         return sid
 
     def is_brought(self, sid: str) -> bool:
-        """Return whether the carrier has brought a text to the webhook, has given it up, or was told to delete it."""
+        """Return whether a text is on its way no more: brought to the webhook, given up, or deleted."""
         answer = self.http.get(f"{self.urls['twilio']}/phone/road/{sid}")
         if answer.status_code == httpx.codes.NOT_FOUND:
             return True
@@ -137,7 +137,7 @@ class Tree:
         return [{name: next(iter(value.values())) for name, value in item.items()} for item in answer["Items"]]
 
     def unsettled(self) -> str:
-        """Return a text that is on its way, or Redis's keys of waiting texts and visits in progress, or nothing."""
+        """Return a text that is on its way, or Redis's keys of waiting texts and of visits, or nothing."""
         while self.on_their_way:
             if not self.is_brought(self.on_their_way[0]):
                 return self.on_their_way[0]
