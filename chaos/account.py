@@ -9,14 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Any
 
-from chaos.auditor import Verdict
+from chaos.auditor import OFFENCES, Verdict
 from chaos.growth import Sample, quarters
 from chaos.witness import Fault
-
-#: The offences of a verdict.
-OFFENCES: Final = ("lost", "doubled", "swapped", "unexcused")
 
 
 @dataclass(slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from chaos import points
 from chaos.account import Account
-from chaos.auditor import Verdict, audit
+from chaos.auditor import UNDER_WAY, Verdict, audit
 from chaos.growth import Growth
 from chaos.injector import THROTTLED, Injector
 from chaos.outside import Outside
@@ -40,8 +40,6 @@ LONGEST_REST_SECONDS: Final = 1800.0
 FORGET_SECONDS: Final = 10.0
 #: By policy: the reasons for which a text may stay without a reply.
 SILENCES: Final = {"latest": frozenset({"superseded"})}
-#: States of the journal that will still change.
-UNDER_WAY: Final = frozenset({"UNKNOWN", "SENDING", "NEW", "RETRY", "FILED"})
 
 
 class Run:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from chaos import points
-from chaos.account import OFFENCES, Account
-from chaos.auditor import Verdict
+from chaos.account import Account
+from chaos.auditor import OFFENCES, Verdict
 from chaos.growth import Sample, Use, quarters
 from chaos.plan import Plan
 from chaos.points import Action
