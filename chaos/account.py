@@ -30,8 +30,15 @@ class Account(Verdict):
     proven_at_death: int = 0
     #: How often each row of the crash table was struck.
     rows: Mapping[str, int] = field(default_factory=dict)
+    #: Why the run proves nothing: no text was sent, a row was never struck, or a figure grew.
+    unproven: list[str] = field(default_factory=list)
     rounds: int = 0
     over_time: Sequence[Sample] = ()
+
+    @property
+    def good(self) -> bool:
+        """Return whether no round has an offence, and the run proves something."""
+        return not any(getattr(self, offence) for offence in (*OFFENCES, "unproven"))
 
     def add(self, verdict: Verdict, faults: Sequence[Fault]) -> None:
         """Add a round."""

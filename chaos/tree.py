@@ -53,11 +53,10 @@ PORTS: Final = (10_000, 32_000)
 SKEWS: Final = (0, 600, -600)
 #: What the command lines of the launcher's processes are told apart by.
 LAUNCHED: Final = ("webhook", "simulator", "beat", "flower", "valkey-server", "redis-server", "dynamodb")
-#: The path of the library in the Python package of libfaketime, which is only a development dependency.
 #: What a worker reaches through proxies, and what the trial itself asks.
 _PROXIED: Final = ("redis", "dynamodb", "twilio")
 _USED: Final = frozenset({*_PROXIED, "webhook"})
-
+#: The path of the library in the Python package of libfaketime, which is only a development dependency.
 _FAKETIME: Final = Path("vendor", "libfaketime", "src", "libfaketime.so.1")
 
 
