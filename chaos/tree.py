@@ -186,12 +186,15 @@ class Tree:
             command, env=self._environment(), cwd=self.data, stdout=subprocess.PIPE, text=True
         )
         assert self._up.stdout is not None
+        too_late = threading.Timer(START_SECONDS, self._up.kill)
+        too_late.start()
         for line in self._up.stdout:
             name, _, url = line.strip().partition(" ")
             self.urls[name] = url
             if self.urls.keys() >= _USED:
                 break
-        else:
+        too_late.cancel()
+        if not self.urls.keys() >= _USED:
             raise ChaosFailed(f"the tree did not start; its logs are in {self.data / 'logs'}")
         for name in _PROXIED:
             parts = urlsplit(self.urls[name])
@@ -272,7 +275,8 @@ class Tree:
         while not self._over.wait(0.05):
             for member in self.members:
                 if not member.alive and not member.held_down:
-                    with self.lock:
+                    # a machine without memory or descriptors may have some at the next look
+                    with self.lock, suppress(OSError):
                         self.died(member)
                         self._spawn(member)
 
