@@ -51,7 +51,7 @@ class Host:
         """Run a script of deploy/compose from the caller's folder."""
         path = f"{self.away / 'bin'}{os.pathsep}{os.environ['PATH']}"
         env = {**os.environ, "PATH": path, "COMPOSE": "compose", "AWAY": str(self.away), **more}
-        command = [self.root / "deploy/compose" / script, *arguments]
+        command = [str(self.root / "deploy/compose" / script), *arguments]
         return subprocess.run(command, cwd=self.caller, env=env, capture_output=True, text=True, check=False)
 
     @property

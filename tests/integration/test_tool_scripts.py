@@ -35,7 +35,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def make(checkout: Path) -> int:
-    command = [checkout / "scripts/tool-environment", "lint", "a linter"]
+    command = [str(checkout / "scripts/tool-environment"), "lint", "a linter"]
     env = {**os.environ, "PYTHON": str(checkout / "python")}
     return subprocess.run(command, env=env, capture_output=True, check=False).returncode
 
