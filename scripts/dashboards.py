@@ -1,4 +1,6 @@
-"""Build the Grafana dashboards: `python scripts/dashboards.py` writes `deploy/observability/dashboards/*.json`.
+"""Build the Grafana dashboards.
+
+`python scripts/dashboards.py` writes `deploy/observability/dashboards/*.json`.
 
 A test holds the files against this program, and each metric in them against the code.
 """

@@ -139,7 +139,7 @@ def _forwarded(resource: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("name", ["data.yaml", "services.yaml", "rotation.yaml"])
 def test_a_template_does_not_change_by_itself(name: str) -> None:
-    """CloudFormation looks an SSM parameter up at each update; a newer image would replace the instance of Redis."""
+    """CloudFormation looks up an SSM parameter at each update; a newer image replaces an instance."""
     template = policies.template(name)
 
     assert [key for key, given in template["Parameters"].items() if given["Type"].startswith("AWS::SSM")] == []

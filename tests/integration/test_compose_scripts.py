@@ -1,4 +1,4 @@
-"""`backup`, `restore` and `make-secrets` of deploy/compose, as an operator runs them, with a stand-in for Docker.
+"""An operator runs `backup`, `restore` and `make-secrets`, with a stand-in for Docker.
 
 The stand-in runs what the scripts run in Redis's container on this machine, with Redis's own check of a file.
 """

@@ -1,4 +1,4 @@
-"""The scripts around the tools: their environments follow their lock files, and the caller's folder does not matter."""
+"""The environments of tools follow their lock files, and no script minds its caller's folder."""
 
 from __future__ import annotations
 
