@@ -191,6 +191,11 @@ def test_a_message_that_a_reading_for_another_doubt_showed_is_not_sent_again() -
     assert simulate(day).offences == ()
 
 
+def test_a_text_that_is_answered_alone_after_a_death_counts_once_against_the_limit() -> None:
+    """It was read together with the text before it, whose worker stood still past its lease."""
+    assert simulate(draw(299)).offences == ()
+
+
 def test_a_carrier_that_refuses_is_probed_and_then_used_again() -> None:
     refuses = Fault(what=What.CARRIER_REFUSES, nth=3, at=1.0, seconds=80.0)
     texts = tuple(Text(number=1 + person, at=5.0 + person, person=person, body="hello") for person in range(4))
