@@ -11,6 +11,11 @@ from pydantic import AfterValidator, BeforeValidator, Field
 #: The engine that needs no model; every other is `<kind>:<model>`, and `cat.engines` knows the kinds.
 POET: Final = "dada"
 
+#: Redis counts milliseconds, and refuses a lifetime of none.
+SHORTEST_SECONDS: Final = 0.001
+#: Some 31 years: no date or duration that is computed with it is too large for Python.
+LONGEST_SECONDS: Final = 1_000_000_000
+
 _NUMBER: Final = re.compile(r"\+[1-9][0-9]{1,14}|[0-9]{3,8}")
 
 
@@ -77,11 +82,17 @@ def _login(value: str) -> str:
     return value
 
 
+def _seconds(value: float) -> float:
+    if not SHORTEST_SECONDS <= value <= LONGEST_SECONDS:
+        raise ValueError(f"must be {SHORTEST_SECONDS} to {LONGEST_SECONDS}")
+    return value
+
+
 def _off_is_none(value: object) -> object:
     return None if value == "off" else value
 
 
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, AfterValidator(_seconds)]
 #: US dollars; None: no limit.
 Dollars = Annotated[float | None, Field(ge=0, le=1_000_000), BeforeValidator(_off_is_none)]
 #: One line, short enough to leave room for the reply.
