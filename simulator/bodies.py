@@ -1,4 +1,4 @@
-"""Read the bodies of the page's requests and the numbers in a query, and refuse what cannot be carried out."""
+"""Read bodies of the page's requests and numbers of queries; refuse what cannot be carried out."""
 
 from __future__ import annotations
 

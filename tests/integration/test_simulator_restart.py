@@ -1,4 +1,4 @@
-"""What a restart of the network does to its messages under way and its numbers, and a deletion to a text."""
+"""What a restart does to messages under way and to numbers, and a deletion to a text."""
 
 from __future__ import annotations
 
