@@ -124,13 +124,9 @@ class Inbound:
         return fields
 
     def _apply_keyword(self, message: Message) -> None:
-        """Handle STOP, START and HELP as Twilio does, before the webhook and independently of it.
-
-        Twilio acts on a single word only, and nothing tells that it overlooks punctuation, as `keywords.read` does.
-        """
-        word = message.body.strip().casefold()
-        is_consent = word in keywords.CONSENT and self._store.opt_outs.has(message.sender, message.recipient)
-        keyword = Keyword.START if is_consent else keywords.TWILIOS.get(word)
+        """Handle STOP, START and HELP as Twilio does, before the webhook and independently of it."""
+        opted_out = self._store.opt_outs.has(message.sender, message.recipient)
+        keyword = keywords.at_twilio(message.body, opted_out=opted_out)
         if keyword is Keyword.STOP:
             self._store.opt_outs.add(message.sender, message.recipient)
             self._notice(message, STOPPED)

@@ -241,7 +241,7 @@ class Intake:
         keyword = keywords.read(text.body, text.opt_out_type, opted_out=not visit.conversation.is_active)
         if keyword is not keywords.Keyword.HELP or text.opt_out_type is not None:
             return keyword
-        unanswered = not self._settings.help_line and keywords.read(text.body, words=keywords.TWILIOS) is None
+        unanswered = not self._settings.help_line and keywords.at_twilio(text.body) is None
         return None if unanswered or visit.danger.lasts(visit.now_ms()) else keyword
 
     def is_exception(self, visit: Visit, text: InboundSms, keyword: keywords.Keyword | None) -> bool:

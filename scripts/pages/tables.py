@@ -108,7 +108,10 @@ _OF_A_TURN: Final = {
 _OF_A_PART: Final = {
     "persisted_at": ("string, ISO 8601", "When the words were frozen."),
     "token": ("string", "`token` of the turn."),
-    "attempts": ("set of strings", "The ids of its attempts; of more than fifty, the first and latest ones and those that created a message."),
+    "attempts": (
+        "set of strings",
+        "The ids of its attempts; of very many, the first, the latest and those that made a message.",
+    ),
     "log": ("list", "Every attempt, outcome and report, with its time."),
     "rank": ("number", "The rank of `status`."),
     "status_at": ("string, ISO 8601", "When `status` was written."),
