@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -62,8 +63,8 @@ class Rules:
         #: Sids of the texts that a webhook answered with 200, since Redis was last emptied.
         self._confirmed: set[str] = set()
         self._emptied_at = -_IN_FLIGHT_SECONDS
-        #: Person to the last keyword that reached the inbox, and thread to what it was when it last looked there.
-        self._keyword: dict[str, str] = {}
+        #: Person to the keyword in the inbox that was sent last, and when; thread to what it was when it last looked.
+        self._keyword: dict[str, tuple[float, InboundSms]] = {}
         self._looked: dict[tuple[Thread | None, str], str] = {}
         #: Key of a part to when it was last claimed.
         self._claims: dict[str, float] = {}
@@ -80,7 +81,8 @@ class Rules:
         self._emptied_at = self._day.kernel.now
         self._leases.clear()
         self._confirmed.clear()
-        self._keyword.clear()
+        # one that is settled stands in the journal
+        self._keyword = {who: kept for who, kept in self._keyword.items() if self._state(kept[1]) not in {"", "FILED"}}
         self._looked.clear()
 
     def confirmed(self, text: InboundSms) -> None:
@@ -108,9 +110,23 @@ class Rules:
                 continue
             is_news = self._state(text) in {"", "FILED"}
             if is_news and text.body in _KEYWORDS:
-                self._keyword[text.sender] = text.body
+                late = json.loads(values[1 + 6 * number + 2]).get("late", 0)
+                self._heard(text, self._day.kernel.now - late)
             if is_news and sid in self._confirmed and not isinstance(process, Webhook):
                 self._day.offend(f"vanished: the inbox lost {sid}, which a webhook had confirmed")
+
+    def _heard(self, text: InboundSms, at: float) -> None:
+        """Note a keyword, unless one that was sent later was heard; one that comes back was sent when its row says."""
+        row = self._day.tables.get(schema.MESSAGES, {"user_id": text.sender, "message_key": f"in#{text.sid}"})
+        if row is not None:
+            at = self._seconds(row) - int(row.get("found_after", 0))
+        if at >= self._keyword.get(text.sender, (0.0, text))[0]:
+            self._keyword[text.sender] = at, text
+
+    @staticmethod
+    def _seconds(row: Mapping[str, Any]) -> float:  # Any: DynamoDB's values
+        """Return when a row's text arrived, in seconds of the day."""
+        return (int(row["arrived"].partition("-")[0]) - _START_MS) / 1000
 
     def _state(self, text: InboundSms) -> str:
         """Return the state of a text's row; empty: it has none."""
@@ -120,7 +136,10 @@ class Rules:
     def _looked_at(self, key: Any) -> None:
         person = self._people.get(_text(key).rpartition(":")[2])
         if person is not None:
-            self._looked[self._day.kernel.current, person] = self._keyword.get(person, "")
+            self._looked[self._day.kernel.current, person] = self._last(person)
+
+    def _last(self, person: str) -> str:
+        return self._keyword[person][1].body if person in self._keyword else ""
 
     def _lease(self, name: str, args: Sequence[Any], answer: Any, process: Process) -> None:
         names, values = _arguments(args)
@@ -174,7 +193,7 @@ class Rules:
         assert row is not None
         if row.get("serious"):
             return
-        age = day.kernel.now - (int(row["arrived"].partition("-")[0]) - _START_MS) / 1000
+        age = day.kernel.now - self._seconds(row)
         if age > day.plan.terms.max_age + _OLDEST_CLAIM_SECONDS:
             day.offend(f"too old: {key} is claimed {age:.0f} s after its text")
 
@@ -185,7 +204,7 @@ class Rules:
         attempt = attempt_of(message)
         key = part_of_attempt(attempt) or attempt
         age = self._day.kernel.now - self._claims[key]
-        if age > _LATEST_SECONDS and self._keyword.get(message.to) == "STOP":
+        if age > _LATEST_SECONDS and self._last(message.to) == "STOP":
             self._day.offend(f"stopped: {key} is sent {age:.0f} s after its claim, and its person sent STOP meanwhile")
 
     def doubted(self, attempt: str) -> None:
