@@ -60,13 +60,18 @@ def _mended(word: str, language: str) -> str:
     return _nearest(low, language)
 
 
+def is_form(word: str, language: str) -> bool:
+    """Return whether a word is a known one with an ending."""
+    return any(word.endswith(end) and words.is_known(word.removesuffix(end), language) for end in _ENDINGS)
+
+
 @cache
 def _nearest(word: str, language: str) -> str:
     """Return the most frequent word one typo away; the word itself if it is known, or none is near."""
     if word in words.names() or any(words.is_known(word, other) for other in words.FULL):
         return word
     places = words.word_list(language).places
-    if any(word.endswith(end) and words.is_known(word.removesuffix(end), language) for end in _ENDINGS):
+    if is_form(word, language):
         return word
     most = _FREQUENT.get(len(word), len(places))
     # the verbs of the other languages have so many forms that only swapped letters are surely a typo

@@ -1,0 +1,62 @@
+"""Which words are names of people and animals.
+
+The evidence is strong if the wording asks for a name, as in `my name is X`, and weak in `i'm X` or `it's X`: people
+write `I'm German` and `It's Friday` with a capital, too (`cat/lexicon/proper.txt`).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+from cat.poet import speech, spelling, words
+
+#: A word among so many most frequent ones is a name only with a capital.
+FREQUENT: Final = 1500
+_NAME: Final = re.compile(r"(?!.*'s$)[^\W\d_](?:[^\W\d_]|['-](?=[^\W\d_])){1,18}")
+
+
+def is_told(word: str, language: str) -> bool:
+    """Return whether a word is a name where the wording asks for one."""
+    low = word.lower()
+    if not _NAME.fullmatch(word):
+        return False
+    if _is_listed(word, language) or _is_proper(word):
+        return True
+    if word[0].isupper() and not word.isupper():
+        return low in words.names() or not (language == "de" and words.noun(low, language))
+    return low not in words.stop_words(language) and not words.is_known(low, language)
+
+
+def may_be(word: str, language: str) -> bool:
+    """Return whether a word is a name where any other word may stand, too."""
+    if _is_proper(word) or not _NAME.fullmatch(word):
+        return False
+    return _is_listed(word, language) or _is_unknown(word, language)
+
+
+def _is_listed(word: str, language: str) -> bool:
+    """Return whether a word is a frequent name; one that is also a frequent word, such as `will`, has its capital."""
+    low = word.lower()
+    place = words.word_list(language).places.get(low, FREQUENT)
+    return low in words.names() and (word[0].isupper() or place >= FREQUENT)
+
+
+def _is_unknown(word: str, language: str) -> bool:
+    """Return whether no language has a word; in lower case, none that it may be a form of either."""
+    low = word.lower()
+    if any(words.is_known(low, other) for other in (language, *words.FULL)) or speech.is_mashed(low):
+        return False
+    return word[0].isupper() or not spelling.is_form(low, language)
+
+
+def _is_proper(word: str) -> bool:
+    return words.fold(word.lower()) in _proper()
+
+
+@cache
+def _proper() -> frozenset[str]:
+    lines = files("cat").joinpath("lexicon", "proper.txt").read_text(encoding="utf-8").splitlines()
+    return frozenset(words.fold(word) for line in lines if line[2:4] == ": " for word in line[4:].split())
