@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from cat import grave, persona, prices, prompt, sanitize
+from cat import persona, prices, prompt, sanitize
 from cat.danger import numbers
 from cat.danger.watch import Alert
 from cat.errors import EngineFailed
@@ -253,7 +253,7 @@ def told_in(text: str) -> list[str]:
 
     A statement that holds a slur, a grave word or anything like a secret or an address is left out.
     """
-    return [fact.words for fact in _facts_in(text)]
+    return [fact.words for fact in statements.told_in(sanitize.visible(text), tongue.language_of(text))]
 
 
 def keep_told(known: Sequence[str], more: Iterable[str]) -> tuple[str, ...]:
@@ -279,24 +279,14 @@ def keep_facts(
         else:
             listener.hear_reply(words)
     today = _day_of(talk)
-    kept = [fact for fact in listener.facts if _may_keep(fact.value)]
-    return tuple((fact.key, fact.value, days.get((fact.key, fact.value), today)) for fact in kept)[-TOLD_KEPT:]
+    kept = [(fact.key, fact.value, days.get((fact.key, fact.value), today)) for fact in listener.facts]
+    return tuple(kept)[-TOLD_KEPT:]
 
 
 def _day_of(talk: Sequence[Entry]) -> str:
     """Return the day of the newest entry, such as `2026-11-29`; empty without one."""
     milliseconds = talk[-1].arrived.partition("-")[0] if talk else ""
     return datetime.fromtimestamp(int(milliseconds) / 1000, UTC).date().isoformat() if milliseconds.isdigit() else ""
-
-
-def _facts_in(text: str) -> list[Fact]:
-    facts = statements.told_in(sanitize.visible(text), tongue.language_of(text))
-    return [fact for fact in facts if _may_keep(fact.words)]
-
-
-def _may_keep(words: str) -> bool:
-    """Return whether a statement holds no grave word. Words of two letters are abbreviations in the list."""
-    return all(len(word) < 3 or grave.playable(word) for word in words.split())  # noqa: PLR2004
 
 
 def _as_fact(statement: str) -> Fact:

@@ -255,14 +255,12 @@ def _fact_act(scene: Scene, key: str) -> Act | None:
     if not found:
         return Act("fact_unknown")
     value = " & ".join(fact.value for fact in reversed(found[:2])) if family in facts.MANY else found[0].value
-    if not is_sayable(value):
-        return Act("quiet")
     return Act(
         f"fact_{_FAMILIES.get(family, family)}",
         {
             "v": value,
             "x": subjects.in_language(found[0].subject, scene.words.language),
-            "vp": _verbal(value),
+            "vp": _verbal(value, scene.words.language),
             "count": str(len(value)),
             "half": str(max(1, len(value) // 2)),
         },
@@ -282,6 +280,8 @@ def _told_again(fact: facts.Fact) -> str:
 def _by_pattern(scene: Scene) -> Act | None:
     kind = kind_by_pattern(scene, before_told=True)
     if kind in kinds().first or kind in {"time", "day"}:
+        kind = ""
+    if kind.startswith("self_") and scene.told and not _is_question(scene):
         kind = ""
     later = kind_by_pattern(scene, before_told=False)
     other = scene.words.language != "en"
@@ -336,21 +336,22 @@ def _named(scene: Scene) -> Act | None:
 
 
 def _told(scene: Scene, fact: facts.Fact) -> Act:
-    if not is_sayable(fact.value):
-        return Act("quiet")
     family = _FAMILIES.get(fact.family, fact.family)
     kind = "told_child" if family == "age" and scene.facts.is_child else f"told_{family}"
-    return Act(kind, {"v": _turned(fact.value), "x": fact.subject, "vp": _verbal(fact.value)})
+    language = scene.words.language
+    value = _turned(fact.value, language)
+    return Act(kind, {"v": value, "x": fact.subject, "vp": _verbal(fact.value, language)})
 
 
-def _verbal(value: str) -> str:
+def _verbal(value: str, language: str) -> str:
     """Return what is said of a relative as an English verb phrase, such as `is called marta`."""
-    return _turned(value) if " " in value else f"is called {value}"
+    return _turned(value, language) if " " in value else f"is called {value}"
 
 
-def _turned(value: str) -> str:
-    """Return a value with the person's `my` and `me` exchanged for `your` and `you`."""
-    return " ".join(chat.reflected().get(word, word) for word in value.split())
+def _turned(value: str, language: str) -> str:
+    """Return an English value with the person's `my` and `me` exchanged for `your` and `you`."""
+    exchanged = chat.reflected() if language == "en" else {}
+    return " ".join(exchanged.get(word, word) for word in value.split())
 
 
 def _is_wall(scene: Scene) -> bool:

@@ -15,6 +15,8 @@ from cat.poet import speech, spelling, words
 
 #: A word among so many most frequent ones is a name only with a capital.
 FREQUENT: Final = 1500
+#: A given name among so many is one only with a capital: `i'm innocent` tells none.
+RARE: Final = 10_000
 _NAME: Final = re.compile(r"(?!.*'s$)[^\W\d_](?:[^\W\d_]|['-](?=[^\W\d_])){1,18}")
 
 
@@ -23,7 +25,7 @@ def is_told(word: str, language: str) -> bool:
     low = word.lower()
     if not _NAME.fullmatch(word):
         return False
-    if _is_listed(word, language) or _is_proper(word):
+    if _is_listed(word, language) or is_proper(word):
         return True
     if word[0].isupper() and not word.isupper():
         return low in words.names() or not (language == "de" and words.noun(low, language))
@@ -32,16 +34,28 @@ def is_told(word: str, language: str) -> bool:
 
 def may_be(word: str, language: str) -> bool:
     """Return whether a word is a name where any other word may stand, too."""
-    if _is_proper(word) or not _NAME.fullmatch(word):
+    if is_proper(word) or not _NAME.fullmatch(word):
         return False
     return _is_listed(word, language) or _is_unknown(word, language)
 
 
-def _is_listed(word: str, language: str) -> bool:
-    """Return whether a word is a frequent name; one that is also a frequent word, such as `will`, has its capital."""
+def is_odd(word: str, language: str) -> bool:
+    """Return whether a word may be an animal's name: it is no frequent one, or the name of a thing."""
     low = word.lower()
-    place = words.word_list(language).places.get(low, FREQUENT)
-    return low in words.names() and (word[0].isupper() or place >= FREQUENT)
+    known = words.noun(low, language) or words.word_list(language).places.get(low, FREQUENT) >= FREQUENT
+    return bool(known) and low not in words.stop_words(language) and bool(_NAME.fullmatch(word))
+
+
+def _is_listed(word: str, language: str) -> bool:
+    """Return whether a word is a known name; one that is also a frequent word, such as `will`, has its capital."""
+    low = word.lower()
+    if low in words.names():
+        return word[0].isupper() or words.word_list(language).places.get(low, FREQUENT) >= FREQUENT
+    return low in words.given_names() and (word[0].isupper() or _is_rare(low))
+
+
+def _is_rare(low: str) -> bool:
+    return all(words.word_list(language).places.get(low, RARE) >= RARE for language in words.FULL)
 
 
 def _is_unknown(word: str, language: str) -> bool:
@@ -52,7 +66,8 @@ def _is_unknown(word: str, language: str) -> bool:
     return word[0].isupper() or not spelling.is_form(low, language)
 
 
-def _is_proper(word: str) -> bool:
+def is_proper(word: str) -> bool:
+    """Return whether a word has a capital and is no name of a person, such as `German` and `Friday`."""
     return words.fold(word.lower()) in _proper()
 
 

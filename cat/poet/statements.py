@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from cat import grave
 from cat.poet import names, speech, spelling, words
 from cat.poet.facts import Fact, Facts
 from cat.poet.kinds import kinds
@@ -22,6 +23,12 @@ VALUE_CHARACTERS: Final = 60
 ANSWER_WORDS, NAME_WORDS = 4, 2
 #: The value of such a fact may be a word that says little elsewhere, such as `one`.
 _ANY_WORDS: Final = frozenset({"word", "number", "age", "birthday", "kids", "event:{x}"})
+#: Words of chats behind a statement, which are not part of it.
+_FILLER: Final = re.compile(
+    r"(?: (?:lol|lmao|haha\w*|hehe\w*|jaja\w*|xd|mdr|ptdr|btw|by the way|tho|though|too|eh|anyway|actually|also|"
+    r"übrigens|halt|eh|auch|aussi|d'ailleurs|en fait|también|por cierto))+\W*$",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,8 @@ class Listener:
     def __init__(self, known: Iterable[Fact] = ()) -> None:
         self.facts = Facts(known)
         self._wanted = self._asked = ""
+        #: The fact that the text before stated: `no, it's sushi` corrects it.
+        self._last: Fact | None = None
         #: The animal and the relative that were mentioned last, and whether the relative was later.
         self._animal = self._relative = ""
         self._is_relative = False
@@ -54,11 +63,22 @@ class Listener:
         wanted, self._wanted, self._asked = self._wanted, "", ""
         if language not in LANGUAGES:
             return Told([])
-        stated = [fact for fact in self._stated(text, lexicon(language)) if self.facts.takes(fact)]
+        known = lexicon(language)
+        stated = [fact for fact in self._stated(text, known) if self.facts.takes(fact)] or self._corrected(text, known)
         answer = answered(wanted, text, language) if wanted and not stated else None
         self.facts.learn(stated if answer is None else [answer])
         self._asked = asked_in(text, language)
+        self._last = next(reversed(stated), answer)
         return Told(stated, answer)
+
+    def _corrected(self, text: str, known: Lexicon) -> list[Fact]:
+        """Return the fact of the text before with the value that this text puts in its place, if it does."""
+        correction = known.marks.get("correction")
+        match = correction.search(spelling.plain(text, known.language)) if correction else None
+        if self._last is None or match is None:
+            return []
+        fact = answered(self._last.key, match["v"] or match["w"], known.language)
+        return [] if fact is None else [fact]
 
     def _stated(self, text: str, known: Lexicon) -> list[Fact]:
         found: list[Fact] = []
@@ -70,20 +90,19 @@ class Listener:
                 found += self._stated_by(sentence, before, known)
             before = sentence
         self._thing = self._thing if any(things) else ""
-        return [fact for fact in found if speech.is_harmless(fact.words)]
+        return [fact for fact in found if may_keep(fact.words, known.language)]
 
     def _stated_by(self, sentence: str, before: str, known: Lexicon) -> list[Fact]:
         """Return the facts of one sentence, in their order."""
-        found: list[tuple[int, int, Fact]] = []
+        found: list[tuple[int, int, Fact | None]] = []
         for pattern in known.tell:
             for match in pattern.heard.finditer(sentence):
                 begin, end = match.start(), match.end("v")
-                fact = self._fact(pattern, match, known)
-                if fact is None or _is_denied(match, before, pattern.key, known):
-                    continue
-                if all(end <= other or begin >= another for other, another, _ in found):
+                denied = _is_denied(match, before, pattern.key, known)
+                fact = None if denied else self._fact(pattern, match, known)
+                if (fact or denied) and all(end <= other or begin >= another for other, another, _ in found):
                     found.append((begin, end, fact))
-        return [fact for _, _, fact in sorted(found, key=lambda place: place[:2])]
+        return [fact for _, _, fact in sorted(found, key=lambda place: place[:2]) if fact]
 
     def _mention(self, sentence: str, known: Lexicon) -> str:
         """Note what the next pronoun may stand for, and return the thing that the sentence mentions."""
@@ -125,6 +144,11 @@ def _of(key: str, value: str, said: str, known: Lexicon) -> Fact | None:
     return Fact(key, value, f"{known.labels.get('mine', '{x}').format(x=subject)} {said}") if subject else None
 
 
+def may_keep(statement: str, language: str) -> bool:
+    """Return whether a statement may be kept and said back: it holds no slur, no secret and no grave word."""
+    return speech.is_harmless(statement) and not grave.is_sad(statement, language)
+
+
 def told_in(text: str, language: str) -> list[Fact]:
     """Return the facts that a text by itself states, in the order of the text."""
     return Listener().hear_text(text, language).stated
@@ -134,7 +158,7 @@ def _sentences(text: str, known: Lexicon) -> list[str]:
     """Split a text where one statement ends and the next begins. The capitals of names stay."""
     joint = known.marks.get("joint")
     whole = spelling.mended(text, known.language)
-    pieces = re.split(r"(?<=[.!;,\n])\s+|(?<=\?)\s+|[.!;]$", joint.sub(". ", whole) if joint else whole)
+    pieces = re.split(r"(?<=[!;,\n?])\s+|(?<=\D\.)\s+|[.!;]$", joint.sub(". ", whole) if joint else whole)
     return [piece for piece in pieces if piece]
 
 
@@ -152,11 +176,14 @@ def _is_denied(match: re.Match[str], before: str, key: str, known: Lexicon) -> b
 
 def _value(pattern: Pattern, match: re.Match[str], language: str) -> str:
     """Return the value that a pattern found, in lower case; empty if it can be none."""
-    value = (match.group("v") or "").strip(" ,;:-.!'\"")[:VALUE_CHARACTERS]
+    value = _FILLER.sub("", match.group("v") or "").strip(" ,;:-.!'\"")[:VALUE_CHARACTERS]
     if pattern.name and not (names.may_be if pattern.weak else names.is_told)(value, language):
         return ""
     low = value.lower()
-    says_little = low in words.stop_words(language) and low not in words.names() and not pattern.name
+    if pattern.key == "work" and names.is_proper(low.rpartition(" ")[2]):
+        return ""
+    is_small = low in words.stop_words(language) and low not in words.names()
+    says_little = is_small and not pattern.name and not (pattern.key == "name" and value[0].isupper())
     return "" if says_little and pattern.key not in _ANY_WORDS else low
 
 
@@ -230,7 +257,7 @@ def answered(wanted: str, text: str, language: str) -> Fact | None:
     value = plain
     for prefix in known.parts.get("answer_prefixes", ()):
         value = value.removeprefix(prefix)
-    few = 0 < len(value.split()) <= ANSWER_WORDS and "?" not in text and speech.is_harmless(value)
+    few = 0 < len(value.split()) <= ANSWER_WORDS and "?" not in text and may_keep(value, language)
     if not few or is_remark(plain, known) or not _suits(wanted, text.strip(" .!,"), plain, value, known):
         return None
     return Fact(wanted, value, value)
@@ -252,19 +279,20 @@ def _suits(wanted: str, text: str, plain: str, value: str, known: Lexicon) -> bo
         return _is_named(family, text, value, known.language)
     if family == "age":
         return bool(re.fullmatch(r"\d{1,3}\b\D*", value))
+    personal = known.marks.get("personal")
+    if personal and personal.search(plain):
+        return False
     if family in {"birthday", "event"}:
         when = known.marks.get("when")
         return bool(re.search(r"\d", value) or (when and when.search(value)))
     if family in {"number", "word"}:
         return " " not in value
-    personal = known.marks.get("personal")
-    small = words.stop_words(known.language)
-    return not (personal and personal.search(plain)) and any(word not in small for word in value.split())
+    return any(word not in words.stop_words(known.language) for word in value.split())
 
 
 def _is_named(family: str, text: str, value: str, language: str) -> bool:
     """Return whether an answer is a name; an animal may be called like a thing."""
     last = text.rsplit(maxsplit=1)[-1]
     few = len(value.split()) <= NAME_WORDS
-    thing = family == "pet" and words.noun(last.lower(), language) is not None
-    return few and (names.may_be(last, language) or thing)
+    odd = family == "pet" and names.is_odd(last, language)
+    return few and (names.may_be(last, language) or odd)

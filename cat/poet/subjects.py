@@ -52,7 +52,8 @@ def in_language(subject: str, language: str) -> str:
     groups = [group for group in _groups(subject) if language in group]
     if not groups or any(subject in group[language] for group in groups):
         return subject
-    return groups[0][language][0]
+    named = [group for group in groups if any(subject == words[0] for words in group.values())]
+    return (named or groups)[0][language][0]
 
 
 def claim(statement: str) -> str:
