@@ -254,13 +254,15 @@ def _fact_act(scene: Scene, key: str) -> Act | None:
     found = scene.facts.of(key) or scene.facts.near(family, subject) or _told_as_other(scene, family, subject)
     if not found:
         return Act("fact_unknown")
-    value = " & ".join(fact.value for fact in reversed(found[:2])) if family in facts.MANY else found[0].value
+    language = scene.words.language
+    values = [_turned(fact.value, language) for fact in found[: 2 if family in facts.MANY else 1]]
+    value = " & ".join(reversed(values))
     return Act(
         f"fact_{_FAMILIES.get(family, family)}",
         {
             "v": value,
-            "x": subjects.in_language(found[0].subject, scene.words.language),
-            "vp": _verbal(value, scene.words.language),
+            "x": subjects.in_language(found[0].subject, language),
+            "vp": _verbal(value, language),
             "count": str(len(value)),
             "half": str(max(1, len(value) // 2)),
         },

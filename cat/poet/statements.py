@@ -23,9 +23,12 @@ VALUE_CHARACTERS: Final = 60
 ANSWER_WORDS, NAME_WORDS = 4, 2
 #: The value of such a fact may be a word that says little elsewhere, such as `one`.
 _ANY_WORDS: Final = frozenset({"word", "number", "age", "birthday", "kids", "event:{x}"})
+#: What `no, it's sushi` may correct. After a liking, the same words may be news.
+_CORRECTED: Final = frozenset({"name", "pet", "age", "birthday", "event", "favorite", "number", "word"})
+_PART: Final = re.compile(r"(?<=\D[.!?])\s+")
 #: Words of chats behind a statement, which are not part of it.
 _FILLER: Final = re.compile(
-    r"(?: (?:lol|lmao|haha\w*|hehe\w*|jaja\w*|xd|mdr|ptdr|btw|by the way|tho|though|too|eh|anyway|actually|also|"
+    r"(?: (?:lol|lmao|haha\w*|hehe\w*|jaja\w*|xd|mdr|ptdr|btw|by the way|tho|though|too|eh|anyway|actually|also|y'all|"
     r"übrigens|halt|eh|auch|aussi|d'ailleurs|en fait|también|por cierto))+\W*$",
     re.IGNORECASE,
 )
@@ -45,14 +48,15 @@ class Listener:
     def __init__(self, known: Iterable[Fact] = ()) -> None:
         self.facts = Facts(known)
         self._wanted = self._asked = ""
-        #: The fact that the text before stated: `no, it's sushi` corrects it.
+        #: The fact that was stated just before: `no, it's sushi` corrects it.
         self._last: Fact | None = None
         #: The animal and the relative that were mentioned last, and whether the relative was later.
         self._animal = self._relative = ""
         self._is_relative = False
-        #: A thing of any kind that this text or the one before mentioned, such as `snail`, and whether as a new one.
+        #: A thing of any kind that this text or the one before mentioned, such as `snail`; whether as a new one, and
+        #: whether this text did.
         self._thing = ""
-        self._is_new = False
+        self._is_new = self._is_fresh = False
 
     def hear_reply(self, reply: str) -> None:
         """Hear a reply of the cat's."""
@@ -60,36 +64,43 @@ class Listener:
 
     def hear_text(self, text: str, language: str) -> Told:
         """Learn what a text tells; texts in a language without a lexicon tell nothing."""
-        wanted, self._wanted, self._asked = self._wanted, "", ""
+        wanted, self._wanted, self._asked, self._is_fresh = self._wanted, "", "", False
         if language not in LANGUAGES:
             return Told([])
         known = lexicon(language)
-        stated = [fact for fact in self._stated(text, known) if self.facts.takes(fact)] or self._corrected(text, known)
+        stated = [fact for part in _PART.split(text) for fact in self._learned(part, known)]
         answer = answered(wanted, text, language) if wanted and not stated else None
-        self.facts.learn(stated if answer is None else [answer])
+        self.facts.learn([answer] if answer else [])
         self._asked = asked_in(text, language)
         self._last = next(reversed(stated), answer)
+        self._thing = self._thing if self._is_fresh else ""
         return Told(stated, answer)
+
+    def _learned(self, part: str, known: Lexicon) -> list[Fact]:
+        """Learn what one part of a text states, or puts in the place of what was stated before."""
+        stated = self._corrected(part, known) or self._stated(part, known)
+        stated = [fact for fact in stated if self.facts.takes(fact)]
+        self.facts.learn(stated)
+        self._last = next(reversed(stated), self._last)
+        return stated
 
     def _corrected(self, text: str, known: Lexicon) -> list[Fact]:
         """Return the fact of the text before with the value that this text puts in its place, if it does."""
         correction = known.marks.get("correction")
         match = correction.search(spelling.plain(text, known.language)) if correction else None
-        if self._last is None or match is None:
+        if self._last is None or match is None or self._last.family not in _CORRECTED:
             return []
         fact = answered(self._last.key, match["v"] or match["w"], known.language)
         return [] if fact is None else [fact]
 
     def _stated(self, text: str, known: Lexicon) -> list[Fact]:
         found: list[Fact] = []
-        things: list[str] = []
         before = ""
         for sentence in _sentences(text, known):
-            things.append(self._mention(sentence, known))
+            self._mention(sentence, known)
             if not sentence.endswith("?"):
                 found += self._stated_by(sentence, before, known)
             before = sentence
-        self._thing = self._thing if any(things) else ""
         return [fact for fact in found if may_keep(fact.words, known.language)]
 
     def _stated_by(self, sentence: str, before: str, known: Lexicon) -> list[Fact]:
@@ -104,17 +115,16 @@ class Listener:
                     found.append((begin, end, fact))
         return [fact for _, _, fact in sorted(found, key=lambda place: place[:2]) if fact]
 
-    def _mention(self, sentence: str, known: Lexicon) -> str:
-        """Note what the next pronoun may stand for, and return the thing that the sentence mentions."""
+    def _mention(self, sentence: str, known: Lexicon) -> None:
+        """Note what the next pronoun may stand for."""
         rest = _before_name(sentence, known)
         animal, relative = animal_in(rest, known), relative_in(rest, known)
         thing, is_new = ("", False) if animal else _thing_in(rest, known)
         if animal or relative:
             self._is_relative = not animal
         if animal or thing:
-            self._thing, self._is_new = thing, is_new
+            self._thing, self._is_new, self._is_fresh = thing, is_new, True
         self._animal, self._relative = animal or self._animal, relative or self._relative
-        return thing
 
     def _fact(self, pattern: Pattern, match: re.Match[str], known: Lexicon) -> Fact | None:
         """Return the fact that a pattern found; None if the value is none."""
