@@ -46,7 +46,7 @@ def is_grave(text: str, language: str) -> bool:
 
 
 def is_sad(text: str, language: str) -> bool:
-    """Return whether a text in this language holds a grave word or one of death, however light it is there."""
+    """Return whether a text in this language holds a grave word, or a light one of death."""
     return any(_of_kind(language, kind).hold(word) for kind in (_GRAVE, _LIGHT_DEATH) for word in _parts(text))
 
 

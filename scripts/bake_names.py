@@ -1,4 +1,4 @@
-"""Bake `cat/poet/words/given_names.txt`: first names that are no frequent word of a language that the cat speaks.
+"""Bake `cat/poet/words/given_names.txt`: first names that are no frequent word.
 
     python scripts/bake_names.py
 

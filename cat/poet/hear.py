@@ -270,7 +270,7 @@ def _fact_act(scene: Scene, key: str) -> Act | None:
 
 
 def _told_as_other(scene: Scene, family: str, subject: str) -> Sequence[facts.Fact]:
-    """Return the fact on a subject of another family: a birthday may be an event, a dog's name may be a thing's."""
+    """Return the fact that was told under another family: a birthday may be an event."""
     single = [fact for fact in scene.facts if fact.family not in {family, "has", *facts.MANY}]
     return [fact for fact in single if subject and fact.subject == subject][-1:]
 

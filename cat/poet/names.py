@@ -47,7 +47,7 @@ def is_odd(word: str, language: str) -> bool:
 
 
 def _is_listed(word: str, language: str) -> bool:
-    """Return whether a word is a known name; one that is also a frequent word, such as `will`, has its capital."""
+    """Return whether a word is a known name; a frequent word, such as `will`, needs its capital."""
     low = word.lower()
     if low in words.names():
         return word[0].isupper() or words.word_list(language).places.get(low, FREQUENT) >= FREQUENT

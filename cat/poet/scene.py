@@ -170,7 +170,7 @@ def scene_of(heard: Heard) -> Scene:
 
 
 def _listener(heard: Heard, languages: Iterable[str]) -> Listener:
-    """Return a listener that knows what the person told before, and has heard the history in these languages."""
+    """Return a listener that has heard the history, with texts in these languages."""
     listener = Listener(heard.facts)
     listener.facts.learn(
         fact for words_told in heard.told for fact in told_in(words_told, tongue.language_of(words_told))

@@ -149,13 +149,13 @@ class Listener:
 
 
 def _of(key: str, value: str, said: str, known: Lexicon) -> Fact | None:
-    """Return what is said of a subject in a sentence that has only a pronoun; None if it stands for nothing."""
+    """Return what is said of the subject that a pronoun stands for; None if there is none."""
     subject = key.partition(":")[2]
     return Fact(key, value, f"{known.labels.get('mine', '{x}').format(x=subject)} {said}") if subject else None
 
 
 def may_keep(statement: str, language: str) -> bool:
-    """Return whether a statement may be kept and said back: it holds no slur, no secret and no grave word."""
+    """Return whether a statement may be said back: it holds no slur, secret or grave word."""
     return speech.is_harmless(statement) and not grave.is_sad(statement, language)
 
 
@@ -205,7 +205,7 @@ def _before_name(sentence: str, known: Lexicon) -> str:
 
 
 def animal_in(text: str, known: Lexicon) -> str:
-    """Return the last animal, or other thing that people name, that a text mentions; empty if it mentions none."""
+    """Return the last animal that a text mentions; empty if it mentions none."""
     animals = known.marks.get("animal")
     found = animals.findall(text) if animals else []
     return str(found[-1]).lower() if found else ""
@@ -219,7 +219,7 @@ def relative_in(text: str, known: Lexicon) -> str:
 
 
 def _thing_in(text: str, known: Lexicon) -> tuple[str, bool]:
-    """Return a thing that may get a name, such as `snail`, and whether as a new one; empty if there is none."""
+    """Return a thing that may get a name, such as `snail`, and whether as a new one."""
     nouns = [
         noun.word
         for word in text.lower().split()
@@ -250,7 +250,7 @@ def asked_in(text: str, language: str) -> str:
 
 
 def wanted_by(reply: str, asked: str) -> str:
-    """Return the key of the fact that the cat's reply asks for; `asked` is the one that the person asked for."""
+    """Return the key of the fact that a reply asks for; `asked` is the one that the person asked for."""
     for language in words.FULL:
         known = lexicon(language)
         for question in known.questions:
@@ -274,7 +274,7 @@ def answered(wanted: str, text: str, language: str) -> Fact | None:
 
 
 def is_remark(plain: str, known: Lexicon) -> bool:
-    """Return whether a text is a remark, a request or a question: it answers nothing that the cat asks for."""
+    """Return whether a text is a remark, a request or a question, and so no answer."""
     asks = known.marks.get("question")
     if asks and asks.search(plain):
         return True
@@ -283,7 +283,7 @@ def is_remark(plain: str, known: Lexicon) -> bool:
 
 
 def _suits(wanted: str, text: str, plain: str, value: str, known: Lexicon) -> bool:
-    """Return whether an answer has the form of what was asked: a name, a number, a day, or words on no person."""
+    """Return whether an answer is what was asked for: a name, a number, a day, or a few words."""
     family = wanted.partition(":")[0]
     if family in {"name", "pet"}:
         return _is_named(family, text, value, known.language)

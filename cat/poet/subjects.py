@@ -36,7 +36,7 @@ def _groups(subject: str) -> list[Mapping[str, Sequence[str]]]:
 
 
 def near(subject: str) -> frozenset[str]:
-    """Return the other words that a question for this subject may mean, such as `kitten` and `katze` for `cat`."""
+    """Return the other words for a subject, such as `kitten` and `katze` for `cat`."""
     return frozenset(word for group in _groups(subject) for words in group.values() for word in words) - {subject}
 
 

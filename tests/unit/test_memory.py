@@ -126,7 +126,7 @@ def test_a_statement_of_an_older_program_stays() -> None:
         ]),
         ([], ["my dog is not called Rex", "my mum says i live in Hull"], []),
         ([], ["i have 3 kids", "my brother's name is Olu"], [("kids", "3 kids"), ("relative:brother", "olu")]),
-        ([], ["i love war", "my boss is a f*cking idi0t"], []),
+        ([], ["i hate funerals", "my boss is a f*cking idi0t"], []),
     ],
 )  # fmt: skip
 def test_facts_of_old_talk_are_kept_in_the_language_they_were_told_in(
