@@ -19,8 +19,8 @@ from cat.poet.lexicon import LANGUAGES, Lexicon, Pattern, lexicon
 
 #: Longest value, in characters.
 VALUE_CHARACTERS: Final = 60
-#: An answer to a question for a fact has at most this many words; one that is a name, at most so many.
-ANSWER_WORDS, NAME_WORDS = 4, 2
+#: An answer to a question for a fact has at most this many words; a name, and a number, at most so many.
+ANSWER_WORDS, NAME_WORDS, COUNT_WORDS = 4, 2, 2
 #: The value of such a fact may be a word that says little elsewhere, such as `one`.
 _ANY_WORDS: Final = frozenset({"word", "number", "age", "birthday", "kids", "event:{x}"})
 #: What `no, it's sushi` may correct. After a liking, the same words may be news.
@@ -295,8 +295,8 @@ def _suits(wanted: str, text: str, plain: str, value: str, known: Lexicon) -> bo
     if family in {"birthday", "event"}:
         when = known.marks.get("when")
         return bool(re.search(r"\d", value) or (when and when.search(value)))
-    if family in {"number", "word"}:
-        return " " not in value
+    if family in {"number", "word", "has", "kids"}:
+        return len(value.split()) <= COUNT_WORDS
     return any(word not in words.stop_words(known.language) for word in value.split())
 
 
