@@ -41,6 +41,11 @@ def mended(text: str, language: str) -> str:
     return _TOKEN.sub(word, _even(text))
 
 
+def is_form(word: str, language: str) -> bool:
+    """Return whether a word is a known one with an ending."""
+    return any(word.endswith(end) and words.is_known(word.removesuffix(end), language) for end in _ENDINGS)
+
+
 def _even(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).replace("\u2019", "'").split())
 
@@ -58,11 +63,6 @@ def _mended(word: str, language: str) -> str:
     if language not in words.FULL or len(low) < _SHORTEST or not low.isalpha() or (word != low and language != "de"):
         return low
     return _nearest(low, language)
-
-
-def is_form(word: str, language: str) -> bool:
-    """Return whether a word is a known one with an ending."""
-    return any(word.endswith(end) and words.is_known(word.removesuffix(end), language) for end in _ENDINGS)
 
 
 @cache
