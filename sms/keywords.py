@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import tomllib
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from importlib.resources import files
 from typing import Any, Final
@@ -54,16 +54,11 @@ TWILIOS: Final[Mapping[str, Keyword]] = _words({"en": _LANGUAGES["en"]})
 CONSENT: Final = frozenset(_LANGUAGES["en"]["consent"])
 
 
-def opted_out_after(
-    texts: Iterable[InboundSms], *, opted_out: bool, counts: Callable[[InboundSms], bool] = lambda _: True
-) -> bool:
-    """Return whether a person is opted out after these texts, in order.
-
-    A STOP or START for which `counts` returns False is skipped.
-    """
+def opted_out_after(texts: Iterable[InboundSms], *, opted_out: bool) -> bool:
+    """Return whether a person is opted out after these texts, in order."""
     for text in texts:
         keyword = read(text.body, text.opt_out_type, opted_out=opted_out)
-        if keyword in (Keyword.STOP, Keyword.START) and counts(text):
+        if keyword in (Keyword.STOP, Keyword.START):
             opted_out = keyword is Keyword.STOP
     return opted_out
 
