@@ -169,9 +169,11 @@ def test_a_turn_that_is_asked_for_again_takes_over_its_messages_and_not_the_mode
     assert granted(quota, ask("SM2")).verdict is BudgetVerdict.GO, "one turn took two places"
     # the first of the three is late: it paid the model, and sends nothing
     quota.settle(first, model=10, sms=None)
-    quota.settle(again, model=10, sms=100)
-    assert granted(quota, ask("SM3", model=20, sms=50)).model == 20
+    assert granted(quota, ask("SM3", sms=50)).verdict is BudgetVerdict.GO
     assert granted(quota, ask("SM4", sms=1, last_line=1)).verdict is BudgetVerdict.LAST_LINE
+    quota.settle(again, model=10, sms=20)
+    assert granted(quota, ask("SM5", model=80, sms=79)).model == 80
+    assert granted(quota, ask("SM6", sms=1)).verdict is BudgetVerdict.SILENCE
 
 
 def test_a_turn_that_needs_more_than_before_takes_the_difference(quotas: Quotas) -> None:
