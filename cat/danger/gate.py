@@ -17,10 +17,23 @@ from sms import segments
 KEPT_SEGMENTS: Final = 4
 #: Marks of hidden reasoning, end tokens and markup: such a reply would have to be cut.
 _MARKUP: Final = re.compile(r"[<>|`\[\]{}]|^[^\S\n]*#|\*\*", re.MULTILINE)
-#: A request to call or text a number, in the languages that the cat speaks best.
+#: A number, and what ends a request to call it; `999 bells` is a count.
+_NUMBER: Final = r"(?P<{name}>\d(?:[ \-/()]{{0,2}}\d|\.\d)*)"
+_ENDS: Final = (
+    r"(?=\s*(?:$|[.,;:!?()\n\u2013\u2014-]|(?:now|right|at|or|and|if|from|for|today|tonight|when|please|they|it|that|in|there"
+    r"|first|jetzt|sofort|oder|und|an|bitte|wenn|dort|da|tout|maintenant|ou|et|si|pour|ahora|ya|o|y|por|para|ora|subito"
+    r"|e|se|agora|nu|of|als)\b))"
+)
+#: A request to call or text a number, in the languages that the cat speaks best; `call me` requests none.
 _CALL: Final = re.compile(
-    r"\b(?:call|text|dial|ring|phone|reach|ruf\w*|wähl\w*|anrufen"
-    r"|appel\w*|compos\w*|llam\w*|marc\w*|chiam\w*|lig\w*|bel)\b",
+    r"\b(?:call|text|dial|ring|phone|reach|ruf|ruft|rufen sie|w\u00e4hl|w\u00e4hle|w\u00e4hlt|schreib|appel(?:le|les|ler|ez|er)|compose[rz]?"
+    r"|llam[ae]|llamar|marc[ae]|marcar|chiam[aio]|chiamare|lig(?:ue|a|ar)|bel)\b(?! (?:me|mich|moi)\b)"
+    + r"[^.!?\n\d]{0,24}"
+    + _NUMBER.format(name="asked")
+    + _ENDS
+    + "|"
+    + _NUMBER.format(name="named")
+    + r"[^?!\n\d]{0,16}\b(?:(?:call|text|dial) (?:now|them|it|right|at once|today)|anrufen|w\u00e4hlen)\b",
     re.IGNORECASE,
 )
 
@@ -37,12 +50,13 @@ def whole(words: str, alert: Alert, *, leaks: Callable[[str], bool]) -> str:
 
 def tells_whom_to_call(words: str, alert: Alert) -> bool:
     """Return whether a reply sends the person to such a number: its model heard danger in the text."""
-    return bool(_CALL.search(words)) and numbers.any_in(words, alert.person)
+    numbers_ = (match["asked"] or match["named"] for match in _CALL.finditer(words))
+    return any(numbers.any_in(number, alert.person) for number in numbers_)
 
 
-def is_harmful(words: str) -> bool:
-    """Return whether a reply names a method or encourages harm."""
-    return patterns.is_harmful(words)
+def is_harmful(words: str, alert: Alert) -> bool:
+    """Return whether a reply names a method or encourages harm, such as `do it` where danger is."""
+    return patterns.is_harmful(words) or (alert.is_serious and patterns.is_careless(words))
 
 
 def doubted(alert: Alert, words: str) -> Alert:

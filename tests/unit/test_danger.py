@@ -567,8 +567,8 @@ def test_a_reply_that_is_itself_dangerous_is_not_sent(room: Room, words: str) ->
     ["i can't help it. the cup was at the edge.", "take the cup. no, the other cup.", "fifteen mice, 112 of them blue.", "you can have the box.", "i jumped off the table."],
 )  # fmt: skip
 def test_an_ordinary_reply_is_not_taken_for_a_dangerous_one(words: str) -> None:
-    assert not gate.is_harmful(words)
     alert = Alert(heard=Danger(Tier.CALM), before=State(), now_ms=0, texts=["hello"], person=ANN)
+    assert not gate.is_harmful(words, alert)
     assert not gate.tells_whom_to_call(words, alert)
 
 
