@@ -17,23 +17,25 @@ from sms import segments
 KEPT_SEGMENTS: Final = 4
 #: Marks of hidden reasoning, end tokens and markup: such a reply would have to be cut.
 _MARKUP: Final = re.compile(r"[<>|`\[\]{}]|^[^\S\n]*#|\*\*", re.MULTILINE)
-#: A number, and what ends a request to call it; `999 bells` is a count.
-_NUMBER: Final = r"(?P<{name}>\d(?:[ \-/()]{{0,2}}\d|\.\d)*)"
-_ENDS: Final = (
-    r"(?=\s*(?:$|[.,;:!?()\n\u2013\u2014-]|(?:now|right|at|or|and|if|from|for|today|tonight|when|please|they|it|that|in|there"
-    r"|first|jetzt|sofort|oder|und|an|bitte|wenn|dort|da|tout|maintenant|ou|et|si|pour|ahora|ya|o|y|por|para|ora|subito"
-    r"|e|se|agora|nu|of|als)\b))"
+#: What asks a person to call or text, in the languages that the cat speaks best.
+_VERBS: Final = (
+    r"call|text|dial|ring|phone|reach|ruf|ruft|rufen|wähl|wähle|wählt|wählen|schreib|appelle|appelles"
+    r"|appeler|appelez|compose|composez|llame|llama|llamar|marca|marque|marcar|chiama|chiami|chiamate"
+    r"|chiamare|ligue|liga|ligar|bel"
 )
-#: A request to call or text a number, in the languages that the cat speaks best; `call me` requests none.
+#: What may follow the number of such a request; `ring 999 bells` is none.
+_AFTER: Final = (
+    r"now|right|at|or|and|if|from|for|today|tonight|when|please|they|it|that|in|there|first|jetzt|sofort"
+    r"|oder|und|an|bitte|wenn|dort|da|tout|maintenant|ou|et|si|pour|ahora|ya|o|y|por|para|ora|subito|e|se"
+    r"|agora|nu|of|als"
+)
+_NUMBER: Final = r"\d(?:[ \-/()]{0,2}\d|\.\d)*"
+#: A request to call or text a number; `call me` is none.
 _CALL: Final = re.compile(
-    r"\b(?:call|text|dial|ring|phone|reach|ruf|ruft|rufen sie|w\u00e4hl|w\u00e4hle|w\u00e4hlt|schreib|appel(?:le|les|ler|ez|er)|compose[rz]?"
-    r"|llam[ae]|llamar|marc[ae]|marcar|chiam[aio]|chiamare|lig(?:ue|a|ar)|bel)\b(?! (?:me|mich|moi)\b)"
-    + r"[^.!?\n\d]{0,24}"
-    + _NUMBER.format(name="asked")
-    + _ENDS
-    + "|"
-    + _NUMBER.format(name="named")
-    + r"[^?!\n\d]{0,16}\b(?:(?:call|text|dial) (?:now|them|it|right|at once|today)|anrufen|w\u00e4hlen)\b",
+    rf"\b(?:{_VERBS})\b(?! (?:me|mich|moi)\b)[^.!?\n\d]{{0,24}}(?P<asked>{_NUMBER})"
+    rf"(?=\s*(?:$|[.,;:!?()\n\u2013\u2014-]|(?:{_AFTER})\b))"
+    rf"|(?P<named>{_NUMBER})[^?!\n\d]{{0,16}}"
+    r"\b(?:(?:call|text|dial) (?:now|them|it|right|at once|today)|anrufen|wählen)\b",
     re.IGNORECASE,
 )
 

@@ -74,7 +74,10 @@ def _by_meaning(plain: str, whole: str, ear: Ear, *, wary: bool) -> Danger:
 
 
 def _despite_idioms(plain: str, whole: str, ear: Ear) -> Danger:
-    """Return the possible danger in a text with its idioms: one may have taken its verb, as in `he beats me at home`."""
+    """Return the possible danger in a text with its idioms.
+
+    One may have taken the verb of a real danger.
+    """
     said = patterns.without_noise(whole)
     meaning = None if said == plain else ear(said)
     if meaning is None:

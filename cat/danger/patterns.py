@@ -13,26 +13,6 @@ from typing import Any, Final
 from cat.danger.model import CALM, Danger, Kind, Tier
 
 _QUOTES: Final = str.maketrans("\u2018\u2019\u02bc\u00b4`", "'" * 5)
-_AGE: Final = r"(?:[5-9]|1[0-7])"
-#: A person's own age up to 17. What may stand behind the number is listed: `16 weeks` and `5.5 stone` are no ages.
-_YOUNG: Final = re.compile(
-    rf"\b(?:i'?m|i am) (?:only |just |still |like |turning )?{_AGE}"
-    r"(?: ?(?:years? old|yrs? old|yo|y/o)\b"
-    r"|(?= ?(?:$|[,;:!?&()]|\.(?!\d)|(?:and|but|now|i|i'm|im|my|he|she|they|we|so|please|the|me|there|it|it's|its|what|how|dad|mom|mum|help|girl|boy)\b)))"
-    rf"|\b(?:ich )?bin (?:erst |gerade |nur |noch )?{_AGE}"
-    r"(?: ?jahre alt\b|(?= ?(?:$|[,;:!?&()]|\.(?!\d)|(?:und|aber|jetzt|mein|meine|er|sie|ich|bitte)\b)))"
-    rf"|\bj'ai (?:que |seulement |juste |a peine )?{_AGE} ans\b(?! ?(?:de|d'|que|dans|pour|avec|sans)\b|['])"
-    rf"|\b(?:tengo|tenho) (?:solo |apenas |so )?{_AGE}(?= ?(?:$|[,;:!?]|\.(?!\d)|(?:y|e|pero|mas) (?!(?:un|una|um|uma|dos|dois|otr|medi|\d))))"
-    rf"|\btengo (?:solo |apenas )?{_AGE} anos\b(?! (?:de (?!edad)|\w+[aei]ndo\b|con\b|en\b|sin\b|casad|sobri))"
-    rf"|\bho (?:solo |appena )?{_AGE} anni\b(?! (?:di (?!eta)|d'|che\b))"
-    rf"|\btenho (?:so |apenas )?{_AGE} anos\b(?! (?:de (?!idade)|\w+[aei]ndo\b|casad))"
-    rf"|\bik ben (?:pas |nog maar )?{_AGE}(?: jaar oud\b|(?: jaar)?(?= ?(?:$|[,;:!?]|\.(?!\d)|(?:en|maar|mijn|ik)\b)))"
-    rf"|\bmam (?:tylko |dopiero )?{_AGE} lat\b(?! (?:doswiadczenia|stazu|malzenstwa|pracy))"
-    rf"|\bмне (?:всего |только )?{_AGE}(?: лет\b|(?= ?(?:$|[,;!?.]|и\b|но\b)))"
-    rf"|(?<!\d){_AGE} yas[ıi]nday[ıi]m|عمري {_AGE}\b|मैं {_AGE} साल|मेरी उम्र {_AGE}\b"
-    rf"|我(?:今年|才|只有)? ?{_AGE} ?岁|我今年 ?{_AGE}(?!\d)|(?:^|[\s。、!?]|(?:私|僕|俺|わたし|ぼく)[はが]?){_AGE}[歳才]"
-    r"|\b(?:i'?m|i am) a (?:kid|child|minor)\b"
-)
 #: The place of a list of words in a pattern, such as `<games>`.
 _WORDS: Final = re.compile(r"<([a-z]+)>")
 #: Kinds in the order in which they are tried: who must leave a house leaves it first, then comes the ambulance.
@@ -75,7 +55,7 @@ def is_careless(reply: str) -> bool:
 
 def is_young(text: str) -> bool:
     """Return whether a person says to be a minor, in a text in its normal form."""
-    return bool(_YOUNG.search(text))
+    return any(pattern.search(text) for pattern in _compiled("age", "young"))
 
 
 def normal(text: str) -> str:

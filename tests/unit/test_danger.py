@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -239,22 +239,18 @@ def test_an_older_program_reads_a_fire_as_an_emergency() -> None:
     assert State.from_json(state.to_json()) == state
 
 
-YOUNG = [
-    "im 14", "i'm 16 and i want to die", "i'm 15, help", "i'm 14 my uncle touches me", "i am 15 years old", "ich bin 12 und will sterben", "bin 13",
-    "ich bin 15 jahre alt", "j'ai 13 ans et je veux mourir", "tengo 12 años", "mi tío me toca y tengo 11", "tenho 13 anos", "ho 15 anni", "ik ben 14",
-    "mam 13 lat", "мне 14 лет", "我今年15", "14歳です", "ben 14 yaşındayım", "عمري 14", "मैं 15 साल की हूँ",
-]  # fmt: skip
-NOT_YOUNG = [
-    "i'm 16 weeks pregnant", "i'm 12 days sober", "i'm 5.5 stone overweight", "i'm 10 miles away", "when i'm 5 minutes late", "i'm 8 months pregnant",
-    "i'm 5'4", "i'm 10/10 sad", "tengo 5 hijos", "tengo 12 horas sin dormir", "tengo 10 años de casada", "tengo 15 años viviendo aquí", "j'ai 5 enfants",
-    "j'ai 10 ans de mariage", "ich bin 10 jahre verheiratet", "ho 10 anni di esperienza", "tenho 10 anos de casado", "ik ben 10 jaar getrouwd",
-    "mam 10 lat doświadczenia", "мне 15 минут идти", "25歳です", "息子は10歳です", "我今年25",
-]  # fmt: skip
+@pytest.mark.parametrize("entry", patterns.entries("age"), ids=lambda entry: entry["yes"])
+def test_only_a_persons_own_age_makes_them_young(entry: Mapping[str, str]) -> None:
+    assert patterns.is_young(patterns.normal(entry["yes"]))
+    assert not patterns.is_young(patterns.normal(entry["no"]))
 
 
-@pytest.mark.parametrize(("text", "young"), [*((text, True) for text in YOUNG), *((text, False) for text in NOT_YOUNG)])
-def test_only_a_persons_own_age_makes_them_young(text: str, *, young: bool) -> None:
-    assert patterns.is_young(patterns.normal(text)) is young
+@pytest.mark.parametrize(
+    "text",
+    ["i'm 12 days sober", "i'm 5.5 stone overweight", "i'm 10 miles away", "i'm 5'4", "i'm 10/10 sad", "tengo 15 años viviendo aquí", "j'ai 5 enfants", "25歳です"],
+)  # fmt: skip
+def test_another_number_is_no_age(text: str) -> None:
+    assert not patterns.is_young(patterns.normal(text))
 
 
 @pytest.mark.parametrize(

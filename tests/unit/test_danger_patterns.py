@@ -14,7 +14,7 @@ from cat.danger.state import State
 from cat.danger.watch import Alert
 from tests.builders import ANN
 
-TABLES = ("noise", "idiom", "certain", "possible", "harmful")
+TABLES = ("noise", "idiom", "certain", "possible", "age", "harmful")
 #: A pattern that begins with a star took a quarter of a second for 4,096 letters; each of these takes a hundredth.
 SLOW_SECONDS = 0.1
 #: The deciding group at the end of a pattern may be left out: `beats me (?:at|in) ?(?:chess|tennis)?`.
@@ -29,18 +29,24 @@ def is_heard(text: str) -> bool:
     return bool(by_wording(text) or hearing.hear([text], vectors.hear).tier)
 
 
+def as_searched(table: str, text: str) -> str:
+    normal = patterns.normal(text)
+    if table == "noise":
+        return normal
+    return patterns.without_noise(normal) if table == "idiom" else patterns.without_idioms(normal)
+
+
 def faults(table: str) -> Iterator[str]:
     """Yield the patterns of a table that miss their sample or touch their counter-sample."""
     for entry in patterns.entries(table):
         pattern = patterns.compiled(entry["re"])
-        cut = {"noise": str, "idiom": patterns.without_noise}.get(table, patterns.without_idioms)
-        if not pattern.search(cut(patterns.normal(entry["yes"]))):
+        if not pattern.search(as_searched(table, entry["yes"])):
             yield f"{entry['re']} is dead: {entry['yes']}"
-        if pattern.search(cut(patterns.normal(entry["no"]))):
+        if pattern.search(as_searched(table, entry["no"])):
             yield f"{entry['re']} is greedy: {entry['no']}"
 
 
-@pytest.mark.parametrize("table", ["noise", "idiom", "certain", "possible"])
+@pytest.mark.parametrize("table", ["noise", "idiom", "certain", "possible", "age"])
 def test_each_pattern_finds_its_sample_and_not_its_counter_sample(table: str) -> None:
     assert list(faults(table)) == []
 
@@ -126,7 +132,7 @@ def test_an_idiom_hides_nothing_from_the_meaning(text: str) -> None:
         "no reacciona mi ordenador", "ich schau mir was an", "ich will dich um etwas bitten", "quiero cortarme el pelo", "j'ai pris trop de photos",
         "tomo muchas fotos", "i want to jump for joy", "i want a porsche 911", "ich brauche 112 euro", "mein vater tut mir leid", "voy a matar la araña",
         "ich will die mücke töten", "meine frau schlägt eier auf", "the plant is really dead", "i hurt myself playing tennis", "our team was beaten",
-        "i got shot down by my crush", "vi una ambulancia de juguete", "c'est mon inconscient qui parle", "vou matar aula hoje", "annem hediyeye bayıldı",
+        "i got shot down by my crush", "vi una ambulancia de juguete", "c'est mon inconscient qui parle", "vou matar aula hoje",
         "jedzie karetka", "ich bringe dich um acht zum zug", "i die every time i hear this song",
     ],
 )  # fmt: skip
