@@ -137,6 +137,19 @@ def test_a_text_that_begins_a_turn_after_all_counts_as_one() -> None:
     assert room.received == ["re: one"]
 
 
+@pytest.mark.parametrize("rates", [Rates(texts_per_minute=3), Rates(texts_per_day=3)], ids=["a minute", "a day"])
+def test_a_text_that_begins_a_turn_after_all_counts_as_one_text(rates: Rates) -> None:
+    room = Room(rates=rates, policy="coalesce")
+    room.texts("one")
+    # read together with the first text, then answered in a turn of its own
+    room.inbox.texts.accept(InboundSms(sid=MessageSid(a_sid()), sender=ANN, to="+15005550007", body="two"))
+    room.serve()
+    room.texts("three")
+    room.serve()
+
+    assert room.received == ["re: one", "re: two", "re: three"]
+
+
 def test_a_reply_waits_for_its_numbers_pace() -> None:
     room = Room()
     (text,) = room.texts("hello")
@@ -249,6 +262,16 @@ def test_help_is_answered_with_the_line_and_by_no_engine() -> None:
     assert "a cat. STOP ends it." not in [line["content"] for line in room.parrot.heard[-1].history]
     (part,) = room.store.outbox.parts(ANN, question.sid)
     assert part.engine == "help line"
+
+
+@pytest.mark.parametrize(("body", "answered"), [("info", False), ("info.", True)])
+def test_without_a_line_the_cat_answers_a_help_that_twilio_does_not_hear(body: str, answered: bool) -> None:  # noqa: FBT001 - a parameter
+    room = Room()
+    room.texts(body)
+
+    room.serve()
+
+    assert room.received == ([f"re: {body}"] if answered else [])
 
 
 def test_where_twilio_says_that_it_has_answered_help_we_do_not() -> None:
