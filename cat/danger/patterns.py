@@ -29,12 +29,12 @@ def hear(text: str) -> Danger:
 
 
 def without_idioms(text: str) -> str:
-    """Return a text, in its normal form, without the idioms that only sound like danger, and without noise."""
+    """Return a text, in its normal form, without idioms that only sound like danger, and noise."""
     return _without(without_noise(text), _compiled("idiom"))
 
 
 def without_noise(text: str) -> str:
-    """Return a text, in its normal form, without what no danger is heard in: insults, and chores put off."""
+    """Return a text, in its normal form, without insults and set phrases."""
     return _without(text, _compiled("noise"))
 
 
@@ -78,7 +78,7 @@ def _plain(text: str) -> str:
 
 
 def entries(table: str, name: str = "") -> list[Mapping[str, str]]:
-    """Return the entries of a list, or of all lists of a table: pattern `re`, sample `yes`, counter-sample `no`."""
+    """Return the patterns of a list, or of all lists of a table, with their samples."""
     lists: Mapping[str, list[Mapping[str, str]]] = _table()[table]
     return lists.get(name, []) if name else [entry for entries_ in lists.values() for entry in entries_]
 

@@ -1,4 +1,4 @@
-"""Each pattern of danger hears its sample and leaves its counter-sample alone, through the whole hearing."""
+"""Each pattern of danger hears its sample and leaves its counter-sample alone."""
 
 from __future__ import annotations
 
