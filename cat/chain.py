@@ -193,7 +193,7 @@ class Cat:
         """Return a model's reply as it may be sent; without words if nothing of it may."""
         alert = heard.alert
         assert alert is not None, "danger is heard before any engine is asked"
-        if gate.is_harmful(answer.words):
+        if gate.is_harmful(answer.words, alert):
             return replace(answer, words="")
         if alert.is_serious:
             words = gate.whole(answer.words, alert, leaks=self._who.leaks)
