@@ -168,7 +168,7 @@ class Cat:
         """Return an engine's fitted reply; None if there is none, or an error kept it from being made."""
         try:
             return self._ask(engine, heard, seconds, tally)
-        except Exception as exc:  # noqa: BLE001 - the next engine, or `dada`, answers; a raised error would cost the reply
+        except Exception as exc:  # noqa: BLE001 - raised, it would cost the reply; the next engine answers
             log.error("engine broken", engine=engine.name, **_shown(exc))  # noqa: TRY400 - a traceback may hold a text
             tally.silent.append(f"{engine.name}: {type(exc).__name__}")
             return None

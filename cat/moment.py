@@ -34,7 +34,7 @@ def words_for(person: str, *, now: datetime | None, last_at: datetime | None) ->
 
 
 def times_at(person: str, now: datetime) -> list[datetime]:
-    """Return the times that it may be where a person is, earliest first and without a zone; empty if unknown."""
+    """Return the times that it may be where a person is, earliest first; empty if unknown."""
     country = countries.of(person) or countries.of_calling_code(person)
     return sorted({now.astimezone(ZoneInfo(zone)).replace(tzinfo=None) for zone in _zones().get(country, ())})
 

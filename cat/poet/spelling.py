@@ -22,7 +22,8 @@ NEAREST_KEPT: Final = 4096
 _FREQUENT: Final[Mapping[int, int]] = {4: 1500, 5: 4000, 6: 6000}
 #: Endings of words that are known without them.
 _ENDINGS: Final = ("s", "es", "ed", "d", "ing", "er", "ers", "ly", "y", "n't", "en", "n", "e")
-_STRETCHED: Final = re.compile(r"(\w)\1{2,}")
+#: Letters, not digits: 1,000 is no stretched 10.
+_STRETCHED: Final = re.compile(r"([^\W\d])\1{2,}")
 _TOKEN: Final = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*|\d\w*|\+")
 _LETTERS: Final = string.ascii_lowercase
 _VOWELS: Final = frozenset("aeiouy")
@@ -80,6 +81,11 @@ def _nearest(word: str, language: str) -> str:
     forms = _one_typo_away(word) if language == "en" else _swapped(word)
     near = [(places[other], other) for other in forms if places.get(other, most) < most]
     return min(near)[1] if near else word
+
+
+def remembered() -> int:
+    """Return how many words are remembered with their nearest one."""
+    return _nearest.cache_info().currsize
 
 
 def _swapped(word: str) -> Iterator[str]:

@@ -84,7 +84,8 @@ def _grammar(language: str) -> _Grammar:
         words=words,
         word=re.compile(rf"\b(?:{'|'.join(word.replace('-', '[- ]') for word in _longest_first(words))})\b"),
         text=re.compile(
-            rf"(?P<before>.*?)(?<![\w.,%:/-])(?P<sum>[(\s]*-?{number}(?:[\s)]*(?:{sign})[\s(]*(?:-[\s(]*)?{number})+[\s)]*)"
+            rf"(?P<before>.*?)(?<![\w.,%:/-])"
+            rf"(?P<sum>[(\s]*-?{number}(?:[\s)]*(?:{sign})[\s(]*(?:-[\s(]*)?{number})+[\s)]*)"
             rf"(?!\w)(?P<after>{after})"
         ),
         share=re.compile(
@@ -117,7 +118,7 @@ def total(text: str, language: str) -> str:
 
 
 def in_digits(text: str, language: str) -> str:
-    """Return a text in lower case, without accents, and with its numbers in digits: `vingt et un` becomes `21`."""
+    """Return a text in lower case and without accents, its numbers in digits: `vingt et un` is `21`."""
     grammar = _grammar(language)
     return grammar.word.sub(lambda word: str(grammar.words[word.group().replace(" ", "-")]), _plain(text))
 
@@ -183,7 +184,7 @@ def _power(base: Fraction, exponent: Fraction) -> Fraction:
 
 
 def _number(written: str, language: str) -> Fraction:
-    """Return the number that is written so in a language, such as `1,200` in English and `1.200` in German."""
+    """Return the number that is written so in a language: `1,200` in English is `1.200` in German."""
     bare = re.sub(r"[ ']", "", written)
     for grouped, separator in ((_COMMAS, ","), (_POINTS, ".")):
         if grouped in _GROUPED[language if language in _GROUPED else "en"] and re.fullmatch(grouped, bare):

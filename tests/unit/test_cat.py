@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Container
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +15,8 @@ from structlog.testing import capture_logs
 from cat.chain import into_parts
 from cat.engines.guarded import BREAKER_FAILURES
 from cat.errors import EngineFailed
-from cat.ports import Heard, Reply
+from cat.ports import Heard, Picture, Reply
+from cat.prices import Catalogue, Model
 from sms import segments
 from tests.builders import a_cat
 
@@ -176,8 +178,8 @@ BEFORE = ({"role": "user", "content": "hi"}, {"role": "assistant", "content": "g
 @pytest.mark.parametrize("history", [(), BEFORE], ids=["first text", "after a reply"])
 @pytest.mark.parametrize(
     "text",
-    ["\u2460 milk \u2461 eggs", "x \u00b2 + 1", "\u00b2 + \u00b2", "m \u00b2 please", "i scored \u2776", "chapter \u2466",
-     "H \u2082 O", "\u0663 + \u0664", "half a \ud83d smile", "\ud83d"],
+    ["\u2460 milk \u2461 eggs", "x \u00b2 + 1", "\u00b2 + \u00b2", "m \u00b2 please", "i scored \u2776",
+     "chapter \u2466",     "H \u2082 O", "\u0663 + \u0664", "half a \ud83d smile", "\ud83d"],
 )  # fmt: skip
 def test_a_text_with_odd_digits_or_half_a_character_gets_a_reply(
     text: str, history: tuple[dict[str, str], ...]
@@ -244,3 +246,28 @@ def test_an_error_while_an_engines_output_is_fitted_leaves_the_reply_to_the_next
     assert (reply.words, reply.engine) == ("purr", "next")
     assert reply.facts["silent_engines"] == ["garbled: AttributeError"]
     assert [(line["event"], line["engine"]) for line in logged] == [("engine broken", "garbled")]
+
+
+class Blind:
+    """An engine that refuses a picture, and is paid for looking at it."""
+
+    name = "blind:m"
+
+    def reply(self, heard: Heard, *, seconds: float) -> Reply:
+        del seconds
+        if heard.shown:
+            raise EngineFailed("blind:m: a refusal", refused=True, paid=True)
+        return Reply(words="purr", engine=self.name)
+
+
+def test_a_refused_picture_costs_no_more_than_was_reserved() -> None:
+    catalogue = Catalogue({"m": Model(price_in=2, price_out=8, sees=True)})
+    cat = a_cat([Blind()], catalogue=catalogue)
+    picture = Picture(content_type="image/png", data=b"x")
+    asked = Heard(history=(), texts=["look"], seed="SM1", pictures=1, shown=[picture])
+
+    reserved = cat.max_cost(replace(asked, shown=()))
+    reply = cat.reply(asked)
+
+    assert reply.words == "purr"
+    assert reply.facts["model_cost"] <= reserved

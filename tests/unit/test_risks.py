@@ -1,4 +1,4 @@
-"""Where a person or an animal may be harmed, the offline cat says no playful yes or no: the truth, or who knows."""
+"""Where a wrong answer may harm, the offline cat says the truth or who knows, and never plays."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ PEOPLE: Final = {"en": "+447700900123", "de": "+4915112345678", "fr": "+33612345
 #: Each honest line names who knows, or says what to do.
 KNOWS: Final = {
     "en": r"label|doctor|\bvet\b|pharmacist|electrician|manual|fire brigade|poison centre|taxi|the trade|for a living|"
-    r"the bin|the cook|leaflet|paid to know|leave it|\bcall \d|ask what is in it|a person who knows",
+    r"the bin|the cook|leaflet|paid to know|leave it|cool tap water|\bcall \d|ask what is in it|a person who knows",
     "de": r"etikett|arzt|ärztin|apotheke|elektrikerin|anleitung|feuerwehr|giftzentrale|taxi|vom fach|beruflich|zettel|"
-    r"lass es|tierarzt|\d{3}|der sich auskennt",
+    r"leitungswasser|lass es|tierarzt|\d{3}|der sich auskennt",
     "fr": r"étiquette|médecin|véto|pharmacie|électricien|notice|pompiers|antipoison|taxi|du métier|le métier|pédiatre|"
-    r"laisse|\d{2}|qui s'y connaît",
+    r"eau fraîche|laisse|\d{2}|qui s'y connaît",
     "es": r"etiqueta|médico|veterinario|farmacia|electricista|manual|bomberos|toxicología|taxi|del oficio|por oficio|"
-    r"pediatra|prospecto|déjal|\d{3}|que entienda",
+    r"agua fresca|pediatra|prospecto|déjal|\d{3}|que entienda",
 }
 HONEST: Final = {"medicine", "food_safety"}
 
