@@ -9,14 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Any
 
-from chaos.auditor import Verdict
+from chaos.auditor import OFFENCES, Verdict
 from chaos.growth import Sample, quarters
 from chaos.witness import Fault
-
-#: The offences of a verdict.
-OFFENCES: Final = ("lost", "doubled", "swapped", "unexcused")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,8 +30,15 @@ class Account(Verdict):
     proven_at_death: int = 0
     #: How often each row of the crash table was struck.
     rows: Mapping[str, int] = field(default_factory=dict)
+    #: Why the run proves nothing: no text was sent, a row was never struck, or a figure grew.
+    unproven: list[str] = field(default_factory=list)
     rounds: int = 0
     over_time: Sequence[Sample] = ()
+
+    @property
+    def good(self) -> bool:
+        """Return whether no round has an offence, and the run proves something."""
+        return not any(getattr(self, offence) for offence in (*OFFENCES, "unproven"))
 
     def add(self, verdict: Verdict, faults: Sequence[Fault]) -> None:
         """Add a round."""

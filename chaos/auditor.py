@@ -5,12 +5,13 @@ A text has one of these outcomes:
 - It is answered once, in order.
 - It is settled without a reply, for a reason that the policy allows.
 - Its reply is in doubt. Only a fault log entry that names the attempt in the part's row excuses this.
-- It is lost, doubled or out of order, and the auditor names it.
+- It is lost, doubled, out of order or sent to another person, and the auditor names it.
 
 The auditor trusts no state that it can check:
 
-- A part in state SENT must be on the carrier's list.
+- A part in state SENT must be on the carrier's list, to its person and in its words.
 - A message on the list must belong to exactly one part.
+- A reply must answer a text that was sent.
 - A reply must have as many parts as its turn's row says.
 - A part that failed in delivery must have a second try, and no other part may have one.
 - The conversation must contain the last text and its reply.
@@ -26,11 +27,15 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
 
-from sms import codes
+from sms import addresses, codes
 from sms.ports import ErrorClass
 
 IN_DOUBT: Final = frozenset({"UNKNOWN", "HELD", "SENDING"})
+#: States of rows that must still change.
+UNDER_WAY: Final = frozenset({"FILED", "NEW", "SENDING", "RETRY", "UNKNOWN"})
 FAILED: Final = frozenset({"failed", "undelivered"})
+#: The offences of a verdict.
+OFFENCES: Final = ("lost", "doubled", "swapped", "misdirected", "unexcused")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +144,8 @@ class Verdict:
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     swapped: list[str] = field(default_factory=list)
+    #: Sent to another person, or in other words than the journal has.
+    misdirected: list[str] = field(default_factory=list)
     #: In doubt without an excuse, or in doubt although the carrier's list proves the outcome.
     unexcused: list[str] = field(default_factory=list)
     #: How many texts the order check skipped because the reconciler fetched them or put them back.
@@ -146,8 +153,8 @@ class Verdict:
 
     @property
     def good(self) -> bool:
-        """Return whether no text is lost, doubled, out of order or in doubt without an excuse."""
-        return not (self.lost or self.doubled or self.swapped or self.unexcused)
+        """Return whether there is no offence."""
+        return not any(getattr(self, offence) for offence in OFFENCES)
 
 
 def audit(evidence: Evidence) -> Verdict:
@@ -179,6 +186,7 @@ class _Audit:
                 self._verdict.lost.append(f"{text.sid}: {turn.state} ({turn.reason})")
             else:
                 self._answered(text, turn)
+        self._replies_to_nothing()
         self._messages_without_a_part()
         self._order()
         self._check_windows()
@@ -217,7 +225,12 @@ class _Audit:
         listed = self._listed.get(part.sid)
         if listed is None:
             self._verdict.lost.append(f"{text.sid}: its reply {part.sid} is not on the list")
-        elif not part.again and listed.wants_second_try:
+            return
+        if listed.person != addresses.address_of(part.person):
+            self._verdict.misdirected.append(f"{text.sid}: its reply {part.sid} went to another person")
+        if listed.body and listed.body != part.content:  # a message whose words were deleted has none
+            self._verdict.misdirected.append(f"{text.sid}: its reply {part.sid} has other words than its row")
+        if not part.again and listed.wants_second_try:
             self._has_second_try(text, part)
 
     def _has_second_try(self, text: SentText, part: Row) -> None:
@@ -238,6 +251,12 @@ class _Audit:
             self._verdict.held[text.sid] = f"{part.state}: {excuse}"
         else:
             self._verdict.unexcused.append(f"{text.sid}: {part.state}, and no fault touched attempt {part.attempt}")
+
+    def _replies_to_nothing(self) -> None:
+        sent = {(text.person, text.sid) for text in self._evidence.texts}
+        for person, sid in self._parts:
+            if (person, sid) not in sent:
+                self._verdict.doubled.append(f"{sid}: it has a reply, and no person sent it")
 
     def _messages_without_a_part(self) -> None:
         """Name each message that belongs to no part.

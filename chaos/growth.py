@@ -23,6 +23,11 @@ from chaos.tree import Tree, family_of
 
 EVERY_SECONDS: Final = 15.0
 MOST_SAMPLES: Final = 240
+#: A run of this length shows what grows: the caches of a process are full, and each round was forgotten.
+LEAST_SECONDS: Final = 3600.0
+#: In its last quarter, a figure may be so many times that of the second, and so much more: processes start anew.
+MOST_TIMES: Final = 1.5
+MOST_MORE: Final = 30.0
 _MEGABYTE: Final = 1024 * 1024
 
 
@@ -148,6 +153,15 @@ def quarters(samples: Sequence[Sample]) -> Iterator[tuple[str, Sequence[float]]]
     for figure, value in figures.items():
         known = [[value(sample) for sample in part if value(sample) > 0] for part in _quarters_of(samples)]
         yield figure, [median(part) if part else 0.0 for part in known]
+
+
+def grown(samples: Sequence[Sample]) -> Iterator[str]:
+    """Yield each figure that grew over a run of at least `LEAST_SECONDS`."""
+    if not samples or samples[-1].at < LEAST_SECONDS:
+        return
+    for figure, (_, second, _, last) in quarters(samples):
+        if last > MOST_TIMES * second + MOST_MORE:
+            yield f"{figure}: {second:.0f} in the second quarter, {last:.0f} in the last"
 
 
 def _of(sample: Sample, name: str) -> Use:

@@ -44,9 +44,10 @@ class Injector:
         self._witness = witness
         self._rules: list[dict[str, Any]] = []
 
-    def note(self, label: str, **more: Any) -> None:  # Any: the options of `Witness.struck`
-        """Record a fault that another part injected."""
+    def note(self, label: str, **more: Any) -> bool:  # Any: the options of `Witness.struck`
+        """Record a fault that another part injected; return True."""
         self._witness.struck(time.time(), label, **more)
+        return True
 
     def kill(self, member: Member, label: str) -> bool:
         """SIGKILL a member; return whether it ran."""

@@ -63,6 +63,10 @@ class Outside:
         body = {"rules": list(rules), **({"seed": seed} if seed is not None else {})}
         self._http.put("/faults", json=body).raise_for_status()
 
+    def rules_struck(self) -> int:
+        """Return how often the current fault rules of the simulated carrier struck."""
+        return sum(int(rule["struck"]) for rule in self._http.get("/faults").json()["rules"])
+
     def replies(self, person: str) -> list[dict[str, Any]]:  # Any: Twilio's JSON
         """Return the messages to a person from the carrier's list, newest first."""
         return self._entries(f"To=%2B{person[1:]}")

@@ -17,8 +17,8 @@ from typing import Any, Final
 
 from chaos import points
 from chaos.account import Account
-from chaos.auditor import Verdict, audit
-from chaos.growth import Growth
+from chaos.auditor import OFFENCES, UNDER_WAY, Verdict, audit
+from chaos.growth import Growth, grown
 from chaos.injector import THROTTLED, Injector
 from chaos.outside import Outside
 from chaos.people import People
@@ -40,8 +40,6 @@ LONGEST_REST_SECONDS: Final = 1800.0
 FORGET_SECONDS: Final = 10.0
 #: By policy: the reasons for which a text may stay without a reply.
 SILENCES: Final = {"latest": frozenset({"superseded"})}
-#: States of the journal that will still change.
-UNDER_WAY: Final = frozenset({"UNKNOWN", "SENDING", "NEW", "RETRY", "FILED"})
 
 
 class Run:
@@ -87,8 +85,9 @@ class Run:
                 outside.post_texts_to(tree.webhook_url())
                 growth.start()
                 last.callback(growth.stop)
-                if plan.each_point:
-                    strikes.strike_rows(plan.rows or points.ROWS, plan.each_point)
+                rows = _rows_to_strike(plan)
+                strikes.strike_rows(rows, plan.each_point)
+                self.account.unproven += [f"{row}: never struck" for row in rows if not strikes.struck[row]]
                 outside.post_texts_to(tree.webhook_url(), fallback=webhook_urls.fallback(tree.urls["webhook"]))
                 faults = RandomFaults(plan, tree, injector, strikes)
                 for seconds in plan.rounds():
@@ -99,10 +98,11 @@ class Run:
                     tree.heal()
                     injector.misbehave()
                     self._audit(outside, people)
-                    if not self.account.good:
+                    if any(getattr(self.account, offence) for offence in OFFENCES):
                         break
                 self.account.rows = {row: strikes.struck[row] for row in points.ROWS if strikes.struck[row]}
                 self.account.over_time = growth.samples
+                self.account.unproven += [*grown(growth.samples), *([] if self.account.texts else ["no text was sent"])]
             finally:
                 # Observers of the proxies use `outside` until the tree has stopped, so it is closed after that.
                 tree.stop()
@@ -181,6 +181,12 @@ class Run:
             time.sleep(2)
 
 
+def _rows_to_strike(plan: Plan) -> list[str]:
+    """Return the rows that a run is to strike at: those of the plan that have a point to strike."""
+    rows = plan.rows or points.ROWS
+    return [row for row in rows if plan.each_point and points.points_of(row, kills_only=plan.kills_only)]
+
+
 def run(plan: Plan, say: Callable[[str], None]) -> tuple[bool, dict[str, Any]]:
     """Run a plan. Return whether the promise was kept, and the account.
 
@@ -190,6 +196,9 @@ def run(plan: Plan, say: Callable[[str], None]) -> tuple[bool, dict[str, Any]]:
     unknown = set(plan.rows) - set(points.ROWS)
     if unknown:
         raise ChaosFailed(f"the crash table has no row {', '.join(sorted(unknown))}")
+    never = [row for row in plan.rows if row not in _rows_to_strike(plan)]
+    if never and plan.each_point:
+        raise ChaosFailed(f"no point of {', '.join(never)} only kills")
     run_ = Run(plan, say)
     say(f"seed {plan.seed}, {plan.seconds / 60:.1f} minutes, data in {plan.data}")
     run_.play()

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from chaos import points
 from chaos.injector import STORE_TROUBLE_SECONDS, THROTTLED, Injector
@@ -108,45 +108,45 @@ class Strikes:
 
     def _inject(self, armed: Armed, member: Member, exchange: Exchange) -> Reaction:
         """Inject the fault. Count the row only if something was struck."""
-        strike, reaction = self._actions(armed, member, exchange)[armed.point.do]
-        if not strike():
+        if not self._strike_now(armed, member, exchange):
             return None
         self.struck[armed.point.row] += 1
-        return reaction
+        match armed.point.do:
+            case Action.KILL | Action.KILL_AND_EMPTY_QUEUE | Action.CUT | Action.KILL_REDIS | Action.AWAY:
+                return CUT
+            case Action.THROTTLE:
+                return THROTTLED
+            case Action.SLEEP | Action.FLUSH | Action.TEXT | Action.RULES:
+                return None
 
-    def _actions(
-        self, armed: Armed, member: Member, exchange: Exchange
-    ) -> dict[Action, tuple[Callable[[], bool], Reaction]]:
-        """Map each action to the function that injects it and to what then happens to the exchange."""
-        label = armed.point.label
-        attempt = attempt_of(exchange.request) if exchange.service == "twilio" else ""
-
-        def noted(kind: str = "", **more: Any) -> bool:
-            self._injector.note(label, kind=kind, **more)
-            return True
-
-        return {
-            Action.KILL: (lambda: self._injector.kill(member, label), CUT),
-            Action.KILL_AND_EMPTY_QUEUE: (
-                lambda: self._injector.kill(member, label) and self._injector.empty_queue(),
-                CUT,
-            ),
-            Action.CUT: (lambda: noted("cut", attempt=attempt), CUT),
-            Action.SLEEP: (lambda: self._injector.put_to_sleep(member, label), None),
-            Action.KILL_REDIS: (lambda: self._injector.kill_redis(label), CUT),
-            Action.THROTTLE: (lambda: self._injector.throttle(member, label), THROTTLED),
-            Action.AWAY: (lambda: self._injector.take_store_away(STORE_TROUBLE_SECONDS, label), CUT),
-            Action.FLUSH: (lambda: self._injector.flush(label), None),
-            Action.TEXT: (lambda: self._people.send_another(armed.person) and noted(), None),
-        }
+    def _strike_now(self, armed: Armed, member: Member, exchange: Exchange) -> bool:
+        """Strike; return whether there was something to strike."""
+        label, injector = armed.point.label, self._injector
+        match armed.point.do:
+            case Action.KILL | Action.KILL_AND_EMPTY_QUEUE as do:
+                return injector.kill(member, label) and (do is Action.KILL or injector.empty_queue())
+            case Action.CUT:
+                attempt = attempt_of(exchange.request) if exchange.service == "twilio" else ""
+                return injector.note(label, kind="cut", attempt=attempt)
+            case Action.SLEEP:
+                return injector.put_to_sleep(member, label)
+            case Action.KILL_REDIS:
+                return injector.kill_redis(label)
+            case Action.THROTTLE:
+                return injector.throttle(member, label)
+            case Action.AWAY:
+                return injector.take_store_away(STORE_TROUBLE_SECONDS, label)
+            case Action.FLUSH:
+                return injector.flush(label)
+            case Action.TEXT:
+                return self._people.send_another(armed.person) and injector.note(label)
+            case Action.RULES:
+                return False  # the carrier's rules strike by themselves
 
     def strike_rows(self, rows: Sequence[str], each: int) -> None:
-        """Strike `each` times at each row of the crash table that has a point to strike."""
+        """Strike `each` times at each of these rows of the crash table."""
         for row in rows:
-            known = points.points_of(row, kills_only=self._kills_only)
-            if not known:
-                continue
-            variants = itertools.cycle(known)
+            variants = itertools.cycle(points.points_of(row, kills_only=self._kills_only))
             for point in itertools.islice(variants, each * MOST_TRIES):
                 if self.struck[row] >= each:
                     break
@@ -163,7 +163,7 @@ class Strikes:
             self._outside.wait_for_delivery(person, STRIKE_SECONDS)
         if armed is not None:
             self._wait_for_strike(armed)
-        else:
+        elif self._rules_struck():
             self.struck[point.row] += 1
             self._injector.note(point.label)
         self._wait_until_ready()
@@ -183,6 +183,15 @@ class Strikes:
                     if armed in self._armed:
                         self._armed.remove(armed)
                 return
+
+    def _rules_struck(self) -> bool:
+        """Wait until a rule of the carrier strikes; return whether one did. A callback follows the delivery."""
+        deadline = time.monotonic() + STRIKE_SECONDS
+        while time.monotonic() < deadline:
+            if self._outside.rules_struck():
+                return True
+            time.sleep(0.05)
+        return False
 
     def _wait_until_settled(self, person: str) -> None:
         """Wait until a struck text has left the inbox.

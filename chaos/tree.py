@@ -53,11 +53,10 @@ PORTS: Final = (10_000, 32_000)
 SKEWS: Final = (0, 600, -600)
 #: What the command lines of the launcher's processes are told apart by.
 LAUNCHED: Final = ("webhook", "simulator", "beat", "flower", "valkey-server", "redis-server", "dynamodb")
-#: The path of the library in the Python package of libfaketime, which is only a development dependency.
 #: What a worker reaches through proxies, and what the trial itself asks.
 _PROXIED: Final = ("redis", "dynamodb", "twilio")
 _USED: Final = frozenset({*_PROXIED, "webhook"})
-
+#: The path of the library in the Python package of libfaketime, which is only a development dependency.
 _FAKETIME: Final = Path("vendor", "libfaketime", "src", "libfaketime.so.1")
 
 
@@ -187,12 +186,15 @@ class Tree:
             command, env=self._environment(), cwd=self.data, stdout=subprocess.PIPE, text=True
         )
         assert self._up.stdout is not None
+        too_late = threading.Timer(START_SECONDS, self._up.kill)
+        too_late.start()
         for line in self._up.stdout:
             name, _, url = line.strip().partition(" ")
             self.urls[name] = url
             if self.urls.keys() >= _USED:
                 break
-        else:
+        too_late.cancel()
+        if not self.urls.keys() >= _USED:
             raise ChaosFailed(f"the tree did not start; its logs are in {self.data / 'logs'}")
         for name in _PROXIED:
             parts = urlsplit(self.urls[name])
@@ -273,7 +275,8 @@ class Tree:
         while not self._over.wait(0.05):
             for member in self.members:
                 if not member.alive and not member.held_down:
-                    with self.lock:
+                    # a machine without memory or descriptors may have some at the next look
+                    with self.lock, suppress(OSError):
                         self.died(member)
                         self._spawn(member)
 

@@ -102,7 +102,8 @@ def chaos(  # noqa: PLR0913 - each is an option
     """Inject faults into all parts, on this machine only, and account for every text.
 
     Starts its own processes and stops them at the end. Exit code 1: a text was lost, answered twice, answered out of
-    order, or left in doubt without a reason.
+    order, sent to another person, or left in doubt without a reason; or the run proves nothing, because no text was
+    sent, a row was never struck, or memory grew over an hour.
     """
     import secrets
     import signal
@@ -140,6 +141,8 @@ def chaos(  # noqa: PLR0913 - each is an option
 
 
 def _print_account(account: dict[str, Any]) -> None:
+    from chaos.auditor import OFFENCES
+
     for what, count in sorted(account["faults"].items()):
         echo(f"{count:>6}  {what}")
     echo("")
@@ -158,7 +161,7 @@ def _print_account(account: dict[str, Any]) -> None:
         "excused_from_order",
     ):
         echo(f"{account[name]:>6}  {name}")
-    for name in ("held", "lost", "doubled", "swapped", "unexcused"):
+    for name in ("held", *OFFENCES, "unproven"):
         echo(f"{len(account[name]):>6}  {name}")
         for offence in _named(account[name]):
             echo(f"        {offence}")

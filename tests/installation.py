@@ -17,7 +17,7 @@ from pathlib import Path
 
 import httpx
 
-from chaos.auditor import Verdict, audit
+from chaos.auditor import UNDER_WAY, Verdict, audit
 from chaos.outside import Outside
 from chaos.people import People
 from chaos.tree import ACCOUNT, NUMBER, SHORT, TOKEN, free_port
@@ -27,8 +27,6 @@ from runtime.settings import without_settings
 from sms import webhook_urls
 from tests.conftest import ROOT, SLOWER, end, start_dynamodb, wait_until
 
-#: States of rows that change by themselves.
-UNDER_WAY = {"FILED", "NEW", "RETRY", "SENDING", "UNKNOWN"}
 PEOPLE = 40
 
 

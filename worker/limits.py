@@ -97,13 +97,16 @@ class Limiter:
 
     def exceeded(self, who: Who, text: InboundSms, *, begins_turn: bool, arrived_ms: int) -> str:
         """Return the limit that this text exceeds, as a reason; empty if none. Raises `InboxAway`."""
-        if self._limits is None:
-            return ""
-        rates = [rate for rate in self._buckets(who, text, begins_turn=begins_turn) if rate.most]
-        # a text that waited behind others and now begins its own turn is checked once more
-        sid = f"{text.sid}+" if begins_turn else text.sid
-        name = self._limits.exceeded(sid, rates, at_ms=arrived_ms) if rates else ""
+        name = self._taken(text.sid, self._of_texts(who, text), arrived_ms)
+        if begins_turn and not name:
+            # counted apart: a text that waited behind others may begin a turn of its own, and is one text all the same
+            name = self._taken(f"{text.sid}+", self._of_turns(who), arrived_ms)
         return reason_of(name) if name else ""
+
+    def _taken(self, event: str, rates: Sequence[Rate], at_ms: int) -> str:
+        """Take a token from each bucket that has a limit, or none; return the name of an empty one."""
+        limited = [rate for rate in rates if rate.most]
+        return self._limits.exceeded(event, limited, at_ms=at_ms) if self._limits and limited else ""
 
     def wait_ms(self, who: Who, text: InboundSms) -> int:
         """Return how many milliseconds a reply must wait before it may leave from the texted number.
@@ -127,22 +130,23 @@ class Limiter:
             return False
         return self._limits.streak(who, text.sid, likeness(text.body, said, arrived)) >= self._rates.loop
 
-    def _buckets(self, who: Who, text: InboundSms, *, begins_turn: bool) -> list[Rate]:
+    def _of_texts(self, who: Who, text: InboundSms) -> Sequence[Rate]:
         rates = self._rates
         words = " ".join(text.body.casefold().split())
         same = rates.identical_per_hour * (1 if len(words) >= MIN_EVIDENCE_CHARACTERS else SHORT_FACTOR)
-        buckets = [
+        return (
             Rate(name=TEXTS_A_MINUTE, key=f"texts:m:{who}", most=rates.texts_per_minute, per=MINUTE),
             Rate(name=TEXTS_A_DAY, key=f"texts:d:{who}", most=rates.texts_per_day, per=DAY),
             Rate(name=IDENTICAL_AN_HOUR, key=f"same:{who}:{_digest(words)}", most=same, per=HOUR),
-        ]
-        if begins_turn:
-            buckets += [
-                Rate(name=TURNS_A_MINUTE, key=f"turns:m:{who}", most=rates.turns_per_minute, per=MINUTE),
-                Rate(name=TURNS_AN_HOUR, key=f"turns:h:{who}", most=rates.turns_per_hour, per=HOUR),
-                Rate(name=REPLIES_AN_HOUR, key="replies:h", most=rates.replies_per_hour, per=HOUR),
-            ]  # fmt: skip
-        return buckets
+        )
+
+    def _of_turns(self, who: Who) -> Sequence[Rate]:
+        rates = self._rates
+        return (
+            Rate(name=TURNS_A_MINUTE, key=f"turns:m:{who}", most=rates.turns_per_minute, per=MINUTE),
+            Rate(name=TURNS_AN_HOUR, key=f"turns:h:{who}", most=rates.turns_per_hour, per=HOUR),
+            Rate(name=REPLIES_AN_HOUR, key="replies:h", most=rates.replies_per_hour, per=HOUR),
+        )
 
 
 def reason_of(limit: str) -> str:

@@ -94,7 +94,10 @@ def simulate(
 
 
 class Day:
-    """Everything in a day that its processes share."""
+    """Everything in a day that its processes share.
+
+    A process has one Redis and one folder of marks: a new day takes those of the day before.
+    """
 
     def __init__(
         self,

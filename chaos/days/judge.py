@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from chaos.auditor import Evidence, ListedMessage, Row, SentText, Verdict, audit
-from chaos.days import sums
-from chaos.days.plan import MAX_AGE_SECONDS, Terms
+from chaos.auditor import OFFENCES, UNDER_WAY, Evidence, ListedMessage, Row, SentText, Verdict, audit
+from chaos.days import silences, sums
+from chaos.days.plan import MAX_AGE_SECONDS
 from chaos.tables import conversation_of, row_of
 from conversation import schema
 from conversation.table import Query
@@ -20,11 +21,6 @@ from worker.mark_file import Slot, slots_in
 
 if TYPE_CHECKING:
     from chaos.days.day import Day
-
-#: States of rows that must still change.
-UNDER_WAY: Final = frozenset({"FILED", "NEW", "SENDING", "RETRY", "UNKNOWN"})
-FINAL: Final = frozenset({"delivered", "undelivered"})
-_NEVER: Final = frozenset({"keyword stop", "keyword start"})
 
 
 def slots(path: Path) -> tuple[Slot, ...]:
@@ -60,38 +56,19 @@ def judge(day: Day, texts: Sequence[InboundSms]) -> Verdict:
         rows=rows,
         conversations=[conversation_of(item) for item in _scan(day, schema.CONVERSATIONS)],
         excuses=day.excuses,
-        silences=_silences(day.plan.terms, texts),
+        silences=silences.allowed(day.plan.terms, texts),
         at_rest=True,
     )
     verdict = audit(evidence)
-    for kind in ("lost", "doubled", "swapped", "unexcused"):
+    for kind in OFFENCES:
         for offence in getattr(verdict, kind):
             day.offend(f"{kind}: {offence}")
     _statuses(day, rows)
-    _opted_out(day, texts, rows)
-    for offence in sums.offences(day, texts, rows):
+    for offence in chain(silences.offences(day, texts, rows), sums.offences(day, texts, rows)):
         day.offend(offence)
     if day.server.zcard(keys.WAITING):
         day.offend("a text waits for ever")
     return verdict
-
-
-def _silences(terms: Terms, texts: Sequence[InboundSms]) -> frozenset[str]:
-    """Return the reasons for which a text of this day may get no reply."""
-    reasons = set(_NEVER)
-    if any(text.body == "STOP" for text in texts):
-        reasons.add("opted out")
-    if terms.policy == "latest":
-        reasons.add("superseded")
-    if terms.texts_per_minute:
-        reasons.add("over the limit: texts a minute")
-    if terms.cap is not None:
-        reasons.add("over the budget")
-    if terms.max_age < MAX_AGE_SECONDS:
-        reasons |= {"too old to send", "too old to answer"}
-    if terms.resend:
-        reasons |= {f"{reason}; an earlier attempt may have been sent" for reason in reasons}
-    return frozenset(reasons)
 
 
 def _is_out_of_sight(day: Day, rows: Sequence[Row], sid: MessageSid, message: OutboundSms) -> bool:
@@ -130,14 +107,6 @@ def _statuses(day: Day, rows: Sequence[Row]) -> None:
             status = fate[0]
             if row.status != status:
                 day.offend(f"status: {row.key} says {row.status}, the carrier {status}")
-
-
-def _opted_out(day: Day, texts: Sequence[InboundSms], rows: Sequence[Row]) -> None:
-    """Check that only people who sent STOP are silenced by it."""
-    stopped = {text.sender for text in texts if text.body == "STOP"}
-    for row in rows:
-        if row.reason in {"opted out", *_NEVER} and row.person not in stopped:
-            day.offend(f"silenced: {row.key} is {row.state} ({row.reason}), and its person never sent STOP")
 
 
 def _rows(day: Day) -> Iterator[Row]:

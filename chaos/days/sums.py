@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -10,6 +10,7 @@ from chaos.auditor import Row
 from chaos.days.machine import SLOTS, TARIFF, who_of
 from chaos.days.network import OUR_NUMBER, Refusal
 from chaos.days.plan import DANGER, What
+from chaos.days.silences import OVER_BUDGET
 from conversation import schema
 from conversation.entries import accepted_at
 from conversation.table import Query
@@ -37,7 +38,7 @@ def offences(day: Day, texts: Sequence[InboundSms], rows: Sequence[Row]) -> Iter
     if day.plan.terms.texts_per_minute and not day.faults.struck[What.REDIS_EMPTIED]:
         yield from _limits(day.plan.terms.texts_per_minute, texts, turns)
     if day.plan.terms.cap is not None:
-        yield from _budget(day, texts)
+        yield from _budget(day, texts, turns.values())
     yield from _danger(texts, turns)
     yield from _refusals(day)
 
@@ -69,10 +70,10 @@ def _limits(most: int, texts: Sequence[InboundSms], turns: dict[str, Row]) -> It
                     return
 
 
-def _budget(day: Day, texts: Sequence[InboundSms]) -> Iterator[str]:
-    """Check that the day cost no more than its cap.
+def _budget(day: Day, texts: Sequence[InboundSms], turns: Iterable[Row]) -> Iterator[str]:
+    """Check that the day cost no more than its cap, and about as much if a text is over it.
 
-    A last line, and replies to people in danger, may exceed it.
+    A last line, and replies to people in danger, may exceed it. What is reserved for a reply in doubt is not spent.
     """
     rows = day.tables.query(Query(table=schema.MESSAGES)).rows
     parts = [row for row in rows if row["message_key"].startswith("out#") and not row.get("again")]
@@ -84,6 +85,8 @@ def _budget(day: Day, texts: Sequence[InboundSms]) -> Iterator[str]:
     assert terms.cap is not None
     if spent > terms.cap + (1 + beyond) * _SEGMENT:
         yield f"budget: {spent} is spent, and the cap is {terms.cap}"
+    if spent < terms.cap / 2 and any(turn.reason == OVER_BUDGET for turn in turns):
+        yield f"budget: texts are over it, {spent} is spent, and the cap is {terms.cap}"
 
 
 def _danger(texts: Sequence[InboundSms], turns: dict[str, Row]) -> Iterator[str]:

@@ -76,6 +76,13 @@ def test_a_row_that_does_not_exist_is_told_so(tmp_path: Path) -> None:
         runner.run(Plan(seconds=0, seed=1, data=tmp_path, each_point=1, rows=["K99"]), lambda _: None)
 
 
+def test_a_row_at_which_nothing_only_kills_is_told_so(tmp_path: Path) -> None:
+    plan = Plan(seconds=0, seed=1, data=tmp_path, each_point=1, rows=["K6", "K12"], kills_only=True)
+
+    with pytest.raises(ChaosFailed, match="no point of K12 only kills"):
+        runner.run(plan, lambda _: None)
+
+
 @pytest.mark.long
 @pytest.mark.timeout(600)
 def test_a_run_that_is_asked_to_stop_leaves_no_process(tmp_path: Path) -> None:

@@ -5,19 +5,27 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from unittest import mock
 
 import pytest
 
 from chaos.days import report
 from chaos.days.day import simulate
 from chaos.days.draw import draw
+from chaos.days.machine import Line
 from chaos.days.plan import Fault, Plan, Terms, Text, What
 from chaos.days.shrink import Shrinker
 from chaos.days.story import story
+from journal.states import TurnState
+from sms import keywords
 from tests.conftest import ROOT
 from tests.model.guards import writers
 from tests.simulation.mutants import MUTANTS, Mutant, days_until_found, found
+from worker.intake import Intake
+from worker.limits import Limiter
 
 #: The days of every run of the tests: always the same ones.
 DAYS = 300
@@ -183,6 +191,11 @@ def test_a_message_that_a_reading_for_another_doubt_showed_is_not_sent_again() -
     assert simulate(day).offences == ()
 
 
+def test_a_text_that_is_answered_alone_after_a_death_counts_once_against_the_limit() -> None:
+    """It was read together with the text before it, whose worker stood still past its lease."""
+    assert simulate(draw(299)).offences == ()
+
+
 def test_a_carrier_that_refuses_is_probed_and_then_used_again() -> None:
     refuses = Fault(what=What.CARRIER_REFUSES, nth=3, at=1.0, seconds=80.0)
     texts = tuple(Text(number=1 + person, at=5.0 + person, person=person, body="hello") for person in range(4))
@@ -192,6 +205,73 @@ def test_a_carrier_that_refuses_is_probed_and_then_used_again() -> None:
     assert outcome.offences == ()
     assert outcome.silent == 0
     assert outcome.held == {}
+
+
+#: Three people, each of whom texts once a minute.
+CALM = tuple(Text(number=n, at=20.0 * n, person=n % 3, body=f"text {n}") for n in range(1, 10))
+STOPS_AND_STARTS = (
+    Text(number=1, at=1.0, person=0, body="STOP"),
+    Text(number=2, at=20.0, person=0, body="START"),
+    Text(number=3, at=40.0, person=0, body="are you there"),
+)
+SEND = Line.send
+
+
+def silenced(reason: str) -> Callable[..., tuple[TurnState, str]]:
+    return lambda *_, **__: (TurnState.SILENT, reason)
+
+
+@pytest.mark.parametrize(
+    ("offence", "terms", "texts", "broken"),
+    [
+        pytest.param(
+            "misdirected", Terms(), CALM,
+            lambda: mock.patch.object(
+                Line, "send", lambda line, reply, **more: SEND(line, replace(reply, to="+15551239999"), **more)
+            ),
+            id="each reply goes to a stranger",
+        ),
+        pytest.param(
+            "misdirected", Terms(), CALM,
+            lambda: mock.patch.object(
+                Line, "send", lambda line, reply, **more: SEND(line, replace(reply, body="other words"), **more)
+            ),
+            id="each reply has other words",
+        ),
+        pytest.param(
+            "silenced", Terms(), STOPS_AND_STARTS, lambda: mock.patch.dict(keywords.WORDS, {"start": None}),
+            id="START is not heard",
+        ),
+        pytest.param(
+            "silenced", Terms(), (*CALM, *STOPS_AND_STARTS),
+            lambda: mock.patch.object(Intake, "_judge", silenced("keyword stop")), id="each text is a STOP",
+        ),
+        pytest.param(
+            "limit", Terms(texts_per_minute=4), CALM,
+            lambda: mock.patch.object(Limiter, "exceeded", return_value="over the limit: texts a minute"),
+            id="each text is over the limit",
+        ),
+        pytest.param(
+            "budget", Terms(cap=1_000_000), CALM,
+            lambda: mock.patch.object(Intake, "_judge", silenced("over the budget")), id="each text is over the budget",
+        ),
+        pytest.param(
+            "superseded", Terms(policy="latest"), CALM,
+            lambda: mock.patch.object(Intake, "_judge", silenced("superseded")), id="each text is superseded",
+        ),
+    ],
+)  # fmt: skip
+def test_a_product_that_breaks_its_promise_is_seen(
+    offence: str, terms: Terms, texts: Sequence[Text], broken: Callable[[], AbstractContextManager[object]]
+) -> None:
+    day = Plan(seed=1, terms=terms, texts=texts)
+
+    intact = simulate(day).offences
+    with broken():
+        offences = simulate(day).offences
+
+    assert intact == ()
+    assert any(said.startswith(offence) for said in offences)
 
 
 def test_each_guard_can_be_taken_out() -> None:

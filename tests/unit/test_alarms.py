@@ -18,7 +18,6 @@ import yaml
 import worker.metrics  # noqa: F401 - declares the metrics of workers and beat
 from chaos.tree import free_base
 from dadacat.cli import main as dadacat
-from deploy.observability import dashboards
 from local.errors import CannotStart
 from local.plan import Plan, UpOptions, make_plan
 from operations import alarms, doctor
@@ -26,6 +25,7 @@ from operations.alarms import ALARMS, Alarm
 from operations.doctor import Level
 from runtime.metrics import REGISTRY
 from runtime.settings import Settings
+from scripts import dashboards
 from tests.conftest import ROOT
 from tests.servers import a_server, send
 from worker.limits import LIMITS
@@ -62,7 +62,7 @@ def test_the_rules_are_the_code() -> None:
 def test_a_dashboard_is_the_code(page: dashboards.Page) -> None:
     stored = (dashboards.FOLDER / f"{page.uid}.json").read_text()
 
-    assert stored == dashboards.built(page), "run: python deploy/observability/dashboards.py"
+    assert stored == dashboards.built(page), "run: python scripts/dashboards.py"
 
 
 def test_there_is_no_other_dashboard() -> None:

@@ -129,6 +129,40 @@ def test_a_double_is_named() -> None:
     assert not verdict.good
 
 
+def test_a_reply_to_another_person_is_named() -> None:
+    history = History()
+    history.listed[1] = replace(history.listed[1], person="+15551239999")
+
+    verdict = history.verdict()
+
+    assert verdict.misdirected == ["SM1: its reply OUT1 went to another person"]
+    assert not verdict.good
+
+
+def test_a_reply_in_other_words_is_named_unless_they_were_deleted() -> None:
+    history = History()
+    history.listed[1] = replace(history.listed[1], body="something else")
+
+    assert history.verdict().misdirected == ["SM1: its reply OUT1 has other words than its row"]
+    history.listed[1] = replace(history.listed[1], body="")
+    assert history.verdict().good
+
+
+def test_a_reply_of_a_conversation_with_one_of_our_numbers_goes_to_its_person() -> None:
+    history = History()
+    history.rows = [replace(row, person=f"{ANN}/+15005550006") for row in history.rows]
+    history.texts = [replace(text, person=f"{ANN}/+15005550006") for text in history.texts]
+
+    assert history.verdict().misdirected == []
+
+
+def test_a_reply_to_a_text_that_no_person_sent_is_named() -> None:
+    history = History()
+    history.texts.pop(2)
+
+    assert history.verdict().doubled == ["SM2: it has a reply, and no person sent it"]
+
+
 def test_one_message_that_two_parts_claim_is_named() -> None:
     history = History()
     history.listed.pop()

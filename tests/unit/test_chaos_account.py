@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from chaos import points
-from chaos.account import OFFENCES, Account
-from chaos.auditor import Verdict
-from chaos.growth import Sample, Use, quarters
+from chaos.account import Account
+from chaos.auditor import OFFENCES, Verdict
+from chaos.growth import Sample, Use, grown, quarters
 from chaos.plan import Plan
 from chaos.points import Action
 from chaos.witness import Fault, Witness
@@ -55,6 +56,19 @@ def test_an_offence_of_any_round_breaks_the_promise(offence: str) -> None:
     assert account.as_json()["faults"] == {"kill worker": 2}
 
 
+def test_a_run_that_proves_nothing_is_not_good() -> None:
+    assert Account(texts=1, answered=1).good
+    assert not Account(texts=1, answered=1, unproven=["K6: never struck"]).good
+
+
+def test_a_process_that_grows_over_an_hour_is_named_and_a_short_run_tells_nothing() -> None:
+    leak, flat = [100.0 + 40 * number for number in range(8)], [100.0, 160.0, 150.0, 155.0, 160.0, 150.0, 158.0, 160.0]
+
+    assert list(grown(samples_of(leak, apart_seconds=600))) == ["worker MB: 200 in the second quarter, 360 in the last"]
+    assert list(grown(samples_of(flat, apart_seconds=600))) == []
+    assert list(grown(samples_of(leak))) == []
+
+
 def test_a_run_that_only_kills_strikes_only_where_a_process_is_killed() -> None:
     struck = [point for row in points.ROWS for point in points.points_of(row, kills_only=True)]
 
@@ -63,17 +77,19 @@ def test_a_run_that_only_kills_strikes_only_where_a_process_is_killed() -> None:
     assert not any(point.rules for point in struck)
 
 
-def test_what_grew_shows_in_the_quarters_of_a_run() -> None:
-    samples = [
+def samples_of(megabytes: Sequence[float], *, apart_seconds: float = 1.0) -> list[Sample]:
+    return [
         Sample(
-            at=float(number), processes={"worker": Use(pid=1, megabytes=100.0 + number, descriptors=9)},
+            at=number * apart_seconds, processes={"worker": Use(pid=1, megabytes=used, descriptors=9)},
             redis_keys=-1 if number == 0 else 5, redis_megabytes=1.0, table_rows=number, mark_files=1,
             disk_megabytes=2.0,
         )
-        for number in range(8)
+        for number, used in enumerate(megabytes)
     ]  # fmt: skip
 
-    grew = dict(quarters(samples))
+
+def test_what_grew_shows_in_the_quarters_of_a_run() -> None:
+    grew = dict(quarters(samples_of([100.0 + number for number in range(8)])))
 
     assert grew["worker MB"] == [100.5, 102.5, 104.5, 106.5]
     assert grew["worker descriptors"] == [9, 9, 9, 9]

@@ -137,6 +137,19 @@ def test_a_text_that_begins_a_turn_after_all_counts_as_one() -> None:
     assert room.received == ["re: one"]
 
 
+@pytest.mark.parametrize("rates", [Rates(texts_per_minute=3), Rates(texts_per_day=3)], ids=["a minute", "a day"])
+def test_a_text_that_begins_a_turn_after_all_counts_as_one_text(rates: Rates) -> None:
+    room = Room(rates=rates, policy="coalesce")
+    room.texts("one")
+    # read together with the first text, then answered in a turn of its own
+    room.inbox.texts.accept(InboundSms(sid=MessageSid(a_sid()), sender=ANN, to="+15005550007", body="two"))
+    room.serve()
+    room.texts("three")
+    room.serve()
+
+    assert room.received == ["re: one", "re: two", "re: three"]
+
+
 def test_a_reply_waits_for_its_numbers_pace() -> None:
     room = Room()
     (text,) = room.texts("hello")
