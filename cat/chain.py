@@ -102,8 +102,9 @@ class Cat:
         self._watch = watch or Watch()
 
     def reply(self, heard: Heard, *, below: str = "", used_seconds: float = 0.0) -> Reply:
-        """Return a reply with the line `below` under it. Never raises, and never exceeds the deadline.
+        """Return a reply with the line `below` under it, within the deadline.
 
+        Never raises: an error in an engine or in the poet is logged, and the next one, or a plain line, answers.
         `used_seconds` of the deadline have already passed.
         """
         until = self._clock() + self._deadline_seconds - RESERVE_SECONDS - used_seconds
