@@ -110,7 +110,7 @@ class Turn:
 
     @property
     def born_ms(self) -> int:
-        """Return from when its age counts, in milliseconds of Redis's clock: an operator's replay begins it anew."""
+        """Return from when its age counts, in milliseconds of Redis's clock: a replay begins it anew."""
         return max(self.sent_ms, _in_ms(self.revived_at))
 
     @property
@@ -209,7 +209,7 @@ class ReplyPart:
 
     @property
     def born_ms(self) -> int:
-        """Return from when its age counts, in milliseconds of Redis's clock: an operator's replay begins it anew."""
+        """Return from when its age counts, in milliseconds of Redis's clock: a replay begins it anew."""
         return max(self.arrived_ms, _in_ms(self.revived_at))
 
     @property

@@ -243,7 +243,7 @@ class Outbox:
         return wins(self._tables, listing.new_part(self._names, part, "", now, since=since))
 
     def _updated(self, update: Update) -> Row:
-        """Update a row; without the event if the row of an earlier release has no room for it. Raises as tables do."""
+        """Update a row; without the event if the row has no room for it, as an earlier release left it."""
         try:
             return self._tables.update(update)
         except NotStorable:

@@ -264,14 +264,14 @@ def test_help_is_answered_with_the_line_and_by_no_engine() -> None:
     assert part.engine == "help line"
 
 
-@pytest.mark.parametrize(("body", "answered"), [("info", False), ("info.", True)])
-def test_without_a_line_the_cat_answers_a_help_that_twilio_does_not_hear(body: str, answered: bool) -> None:  # noqa: FBT001 - a parameter
+@pytest.mark.parametrize(("body", "answered"), [("info", 0), ("info.", 1)])
+def test_without_a_line_the_cat_answers_a_help_that_twilio_does_not_hear(body: str, answered: int) -> None:
     room = Room()
     room.texts(body)
 
     room.serve()
 
-    assert room.received == ([f"re: {body}"] if answered else [])
+    assert len(room.received) == answered
 
 
 def test_where_twilio_says_that_it_has_answered_help_we_do_not() -> None:

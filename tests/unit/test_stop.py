@@ -1,4 +1,4 @@
-"""STOP and START by the time at which they were sent, whenever they are found, and among many waiting texts."""
+"""STOP and START count by the time at which they were sent, and also behind many waiting texts."""
 
 from __future__ import annotations
 
