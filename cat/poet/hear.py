@@ -20,11 +20,21 @@ from collections.abc import Set as AbstractSet
 from typing import Final
 
 from cat import grave
-<<<<<<< HEAD
-from cat.poet import chat, clock, emoji, facts, games, replies, sums, tongue, words
-=======
-from cat.poet import chat, emoji, facts, games, names, replies, speech, statements, subjects, sums, tongue, words
->>>>>>> main
+from cat.poet import (
+    chat,
+    clock,
+    emoji,
+    facts,
+    games,
+    names,
+    replies,
+    speech,
+    statements,
+    subjects,
+    sums,
+    tongue,
+    words,
+)
 from cat.poet.kinds import kinds
 from cat.poet.lexicon import Question
 from cat.poet.scene import Act, Scene, is_hostile, is_sayable, may_play, phrase_of
@@ -142,7 +152,7 @@ def _first(scene: Scene) -> Act | None:
     for kind in kinds().first:
         pattern = scene.words.hear.get(kind)
         if pattern and pattern.search(scene.plain):
-            if kind == "risk_allergy" and facts.asked_in(scene.said, scene.words.language):
+            if kind == "risk_allergy" and statements.asked_in(scene.said, scene.words.language):
                 continue
             return Act("flirt_child" if kind == "flirt" and scene.facts.is_child else kind)
     return None
@@ -159,7 +169,7 @@ def _minding_allergy(scene: Scene, act: Act) -> Act:
 def _allergy(scene: Scene) -> str:
     """Return the allergy that the person told, such as `allergic to nuts`; empty if none is known."""
     diet, allergic = scene.facts.value("diet"), scene.words.marks.get("allergic")
-    return _turned(diet) if allergic and allergic.search(diet) and is_sayable(diet) else ""
+    return _turned(diet, scene.words.language) if allergic and allergic.search(diet) and is_sayable(diet) else ""
 
 
 def _thread(scene: Scene) -> Act | None:

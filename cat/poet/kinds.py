@@ -27,22 +27,13 @@ class Kinds:
 
     parents: Mapping[str, str]
     first: Sequence[str]
-<<<<<<< HEAD
     no_answer: Group
+    may_answer: Group
     news: Group
     plain: Group
     open: Group
     quiet_after: Group
     performed: Group
-=======
-    no_answer: frozenset[str]
-    may_answer: frozenset[str]
-    news: frozenset[str]
-    plain: frozenset[str]
-    open: frozenset[str]
-    quiet_after: frozenset[str]
-    performed: frozenset[str]
->>>>>>> main
     felt: Sequence[str]
     toyed: Group
     wide: Group
