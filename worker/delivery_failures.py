@@ -21,7 +21,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from conversation.models import in_milliseconds
-from inbox.budget import BudgetVerdict, Grant, Quota, day_of
+from inbox import budget as money
 from inbox.errors import InboxAway
 from inbox.payloads import Who
 from inbox.ports import Circuit, Inbox
@@ -64,7 +64,7 @@ class DeliveryFailures:
         circuit: Circuit,
         terms: Terms,
         *,
-        quota: Quota,
+        quota: money.Quota,
         rng: random.Random,
         telemetry: telemetry.Telemetry = telemetry.SILENT,
     ) -> None:
@@ -126,7 +126,8 @@ class DeliveryFailures:
 
     def _count(self, second: ReplyPart, now: datetime) -> None:
         """Add what a second try costs to the totals: it is one message more. It is sent whatever they are."""
-        grant = Grant(who=self._terms.who(second.user_id), verdict=BudgetVerdict.BEYOND, day=day_of(now))
+        who, verdict = self._terms.who(second.user_id), money.BudgetVerdict.BEYOND
+        grant = money.Grant(who=who, verdict=verdict, day=money.day_of(now))
         with suppress(InboxAway):  # then a recount finds it, or the totals miss it until their day is over
             self._quota.settle(grant, model=0, sms=second.cost)
 

@@ -62,8 +62,8 @@ class Rates:
     turns_per_hour: int = 0
     #: Messages from one of our numbers to one person; a reply over this limit waits.
     messages_per_30_seconds: int = 0
-    #: How many messages a reply may have.
-    messages_per_reply: int = 1
+    #: How many messages a reply may have; 0: one.
+    messages_per_reply: int = 0
     #: To all people together.
     replies_per_hour: int = 0
     #: This many texts in a row that look like a machine's end the conversation for a while.
@@ -122,7 +122,7 @@ class Limiter:
             return 0
         return self._limits.window(
             f"{who}:{_digest(text.to)}",
-            needed=rates.messages_per_reply,
+            needed=rates.messages_per_reply or 1,
             most=rates.messages_per_30_seconds,
             per=BETWEEN_NUMBERS,
         )
