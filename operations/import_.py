@@ -2,18 +2,17 @@
 
 A file is looked at as a whole before anything is written. It is refused, with every reason, if a line is not one of an
 export, if a text or a reply in it is not settled, or if one of its people is known here by more than the file holds.
-If the store fails midway, the same file can be imported again.
+What an import that failed midway has written is not written again, so the same file can be imported once more.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import chain
 from typing import Any, Final, NoReturn
 
 from conversation.errors import ConversationError
@@ -65,7 +64,10 @@ class Export:
 
 
 def read(journal: Journal, lines: Iterable[str]) -> Export:
-    """Return what is to be written. Raises `BadRequest` with the reasons if the file is refused."""
+    """Return what is to be written: all that is not here yet.
+
+    Raises `BadRequest` with the reasons if the file is refused.
+    """
     export, reasons = Export(), list[str]()
     rows: dict[_Key, Row] = {}
     for number, line in enumerate(lines, 1):
@@ -84,11 +86,8 @@ def read(journal: Journal, lines: Iterable[str]) -> Export:
         if len(reasons) >= MOST_REASONS:
             reasons.append("and perhaps more")
             break
-    if not reasons:
-        reasons += _known(journal, export.people, rows)
-    if reasons:
-        raise BadRequest("\n".join(["nothing is imported:", *reasons]))
-    return export
+    _require_none(reasons)
+    return _missing(journal, export, rows)
 
 
 def write(journal: Journal, export: Export) -> tuple[int, int]:
@@ -102,14 +101,29 @@ def write(journal: Journal, export: Export) -> tuple[int, int]:
     return len(export.items), len(export.rows)
 
 
-def _known(journal: Journal, people: Mapping[str, int], rows: Mapping[_Key, Row]) -> Iterator[str]:
-    """Yield a reason for each person of whom more is here than an import of this file that failed midway left."""
-    archive = journal.archive
-    for person, number in people.items():
-        item = archive.item(person)
-        here = chain([] if item is None else [item], archive.rows(person))
-        if any(row != rows.get(_key(row)) for row in here):
-            yield f"line {number}: {masked(person)} is known here already: forget that person first, or leave it out"
+def _missing(journal: Journal, export: Export, rows: Mapping[_Key, Row]) -> Export:
+    """Return what of a file is not here. Raises `BadRequest` if nothing is missing, or more is here of a person."""
+    reasons, here = list[str](), set[_Key]()
+    for person, number in export.people.items():
+        item = journal.archive.item(person)
+        known = [*([] if item is None else [item]), *journal.archive.rows(person)]
+        here.update(map(_key, known))
+        if any(row != rows.get(_key(row)) for row in known):
+            who = masked(person)
+            reasons.append(f"line {number}: {who} is known here already: forget that person first, or leave it out")
+    if not reasons and here and not rows.keys() - here:
+        reasons.append("all of it is known here already")
+    _require_none(reasons)
+    return Export(
+        items=[item for item in export.items if _key(item) not in here],
+        rows=[row for row in export.rows if _key(row) not in here],
+        people=export.people,
+    )
+
+
+def _require_none(reasons: Sequence[str]) -> None:
+    if reasons:
+        raise BadRequest("\n".join(["nothing is imported:", *reasons]))
 
 
 def _key(row: Row) -> _Key:

@@ -582,8 +582,8 @@ class ConsoleSettings(Section):
 
     url: OriginUrl = setting(
         "CONSOLE_URL",
-        "The address at which operators reach the console. It answers to this name, to `localhost` and to IP "
-        "addresses; if it is https, its cookie travels over https alone.",
+        "The address at which operators reach the console, without a path. It answers to this name, to `localhost` and "
+        "to IP addresses; if it is https, its cookie travels over https alone.",
         "http://127.0.0.1:8405",
     )
     logins_file: str = setting(
