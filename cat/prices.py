@@ -109,16 +109,20 @@ class Catalogue:
                 "models must be groups, [[models]], each with a table [models.known]"
             )
         for group in groups:
-            known = group.get("known", {}) if isinstance(group, dict) else None
-            if not isinstance(known, dict):
-                raise ValueError("each group of models, [[models]], needs a table [models.known]")  # noqa: TRY004 - the same
-            for name, facts in known.items():
+            for name, facts in _known(group).items():
                 models[name] = _model(name, facts)
         return cls(models)
 
     def over(self, other: Catalogue) -> Catalogue:
         """Return both catalogues merged; an entry of this one overrides the other's."""
         return Catalogue({**other.models, **self.models})
+
+
+def _known(group: Any) -> Mapping[str, Any]:  # Any: TOML's own types
+    known = group.get("known", {}) if isinstance(group, dict) else None
+    if not isinstance(known, dict):
+        raise ValueError("in a group, [[models]], known must be a table, [models.known]")  # noqa: TRY004 - of a file
+    return known
 
 
 def _model(name: str, facts: Any) -> Model:  # Any: TOML's own types

@@ -16,6 +16,7 @@ from decimal import Decimal
 from typing import Any, Final, NoReturn
 
 from conversation.errors import ConversationError
+from conversation.limits import MAX_USER_ID_BYTES
 from conversation.models import Conversation, parse_time
 from conversation.table import Row
 from conversation.transcript import SETTLED
@@ -34,7 +35,7 @@ MOST_REASONS: Final = 20
 MOST_DIGITS: Final = 38
 MOST_NESTED: Final = 32
 MOST_BYTES: Final = 400_000
-#: DynamoDB's limit for `message_key`, and half of that for `user_id`.
+#: Of a `message_key`, DynamoDB's sort key.
 MOST_KEY_BYTES: Final = 1024
 #: States of unfinished rows: if one were imported, a worker would continue it.
 _OPEN: Final = frozenset(map(str, (TurnState.FILED, *states.UNSETTLED_PARTS)))
@@ -102,7 +103,10 @@ def write(journal: Journal, export: Export) -> tuple[int, int]:
 
 
 def _missing(journal: Journal, export: Export, rows: Mapping[_Key, Row]) -> Export:
-    """Return what of a file is not here. Raises `BadRequest` if nothing is missing, or more is here of a person."""
+    """Return what of a file is not here.
+
+    Raises `BadRequest` if nothing is missing, or if a person is known by more than the file holds.
+    """
     reasons, here = list[str](), set[_Key]()
     for person, number in export.people.items():
         item = journal.archive.item(person)
@@ -163,7 +167,7 @@ def _item(item: dict[str, Any]) -> Row:
 def _row(row: dict[str, Any]) -> Row:
     name = RowName(user_id=row["user_id"], key=str(row.get("message_key")))
     prefix, _, rest = name.key.partition("#")
-    if prefix not in _STATES or not rest or not _is_key(name.key):
+    if prefix not in _STATES or not rest or not _fits_in(name.key, MOST_KEY_BYTES):
         raise BadRequest("is not a line of an export: the key of the row is none of the journal's")
     state = row.get("state")
     if not isinstance(state, str) or state not in _STATES[prefix]:
@@ -192,11 +196,11 @@ def _relisted(row: dict[str, Any], state: str) -> Row:
 
 
 def _is_name(value: object) -> bool:
-    return isinstance(value, str) and _is_key(value) and not value.startswith(INTERNAL_PREFIX)
+    return isinstance(value, str) and _fits_in(value, MAX_USER_ID_BYTES) and not value.startswith(INTERNAL_PREFIX)
 
 
-def _is_key(value: str) -> bool:
-    return 0 < len(value.encode("utf-8", "replace")) <= MOST_KEY_BYTES
+def _fits_in(value: str, most_bytes: int) -> bool:
+    return 0 < len(value.encode("utf-8", "replace")) <= most_bytes
 
 
 def _fits(value: object, depth: int) -> bool:

@@ -226,8 +226,8 @@ def test_a_line_under_a_reply_is_one_short_line() -> None:
         ('[segment]\n"+1" = -1', "must not be negative"),
         ('[[models]]\n[models.known]\n"x" = { in = 1 }', "model x: `in` and `out` are required"),
         ('[models]\n"x" = 1', "groups"),
-        ('models = ["x"]', "needs a table"),
-        ('[[models]]\nknown = ["a"]', "needs a table"),
+        ('models = ["x"]', "known must be a table"),
+        ('[[models]]\nknown = ["a"]', "known must be a table"),
         ('[[models]]\n[models.known]\n"x" = { in = nan, out = 1 }', "model x: a price must not be negative, nor above"),
         ('[[models]]\n[models.known]\n"x" = { in = 1, out = inf }', "model x: a price must not be negative, nor above"),
         (

@@ -44,7 +44,7 @@ def children() -> set[str]:
 
 
 def broken(name: str, folder: Path) -> Program:
-    """Return a program that cannot be started: there is no such command, or a folder stands where its log belongs."""
+    """Return a program that cannot be started, as its name says: a folder stands in place of the log."""
     if name == "no log":
         (folder / "logs" / f"{name}.log").mkdir(parents=True)
     command = ["/no/such/program"] if name == "no command" else ["/bin/sleep", "60"]
@@ -75,7 +75,7 @@ def test_workers_stop_together_and_before_what_they_need(tmp_path: Path) -> None
 
 
 def test_a_status_that_cannot_be_written_stops_no_tree(tmp_path: Path) -> None:
-    """A file stands where the folder of the status belongs, while a process is killed and started again."""
+    """A file stands in place of the status's folder while a process is started again."""
     stopping, pids = list[int](), list[int]()
     tree, run, up = Tree(tmp_path, stopping), tmp_path / "run", tmp_path / "webhook.up"
     run.mkdir()
