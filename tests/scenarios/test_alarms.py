@@ -113,7 +113,7 @@ class Watched:
 def watched(tree: Tree, folder: Path) -> Iterator[Watched]:
     port, base = free_port(), tree.port_base
     workers = [base + 10 + number for number in range(tree.workers)]
-    targets = {"webhook": [base], "worker": workers, "beat": [base + 9]}
+    targets = {"webhook": [base], "worker": workers, "beat": [base + 9], "console": [base + 8]}
     program = prometheus.program(port, folder, targets, os.environ, faster=FASTER)
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(program.command, env=dict(program.environment), stdout=log, stderr=log)
@@ -121,7 +121,7 @@ def watched(tree: Tree, folder: Path) -> Iterator[Watched]:
         wait_until(lambda: http_ok(f"http://127.0.0.1:{port}/-/ready"), what="Prometheus")
         world = Watched(tree, f"http://127.0.0.1:{port}")
         # every series begins before the first trouble; Prometheus reads its targets some seconds after its start
-        processes = tree.workers + 2
+        processes = tree.workers + 3
         wait_until(lambda: len(world.ask("query", query="dadacat_process_ready == 1")["result"]) == processes)
         yield world
     finally:

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -26,6 +27,7 @@ from operations.alarms import ALARMS, Alarm
 from operations.doctor import Level
 from runtime.metrics import REGISTRY
 from runtime.settings import Settings
+from tests import promtool
 from tests.conftest import ROOT
 from tests.servers import a_server, send
 from worker.limits import LIMITS
@@ -354,6 +356,20 @@ def fires(alarm: Alarm, labels: Mapping[str, str]) -> dict[str, object]:
         "exp_labels": {"severity": alarm.severity, **labels},
         "exp_annotations": {"summary": summary, "runbook": f"{alarms.RUNBOOK}#{alarm.section}"},
     }
+
+
+@needs_promtool
+def test_a_process_that_has_measured_nothing_yet_raises_no_alarm(tmp_path: Path) -> None:
+    """In a process of its own: other tests have set gauges of this one."""
+    program = """
+import prometheus_client, worker.metrics, operations.metrics, runtime.metrics
+print(prometheus_client.generate_latest(runtime.metrics.REGISTRY).decode())
+"""
+    page = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+
+    assert "dadacat_redis_up NaN" in page
+    # no process says that it is ready
+    assert promtool.firing({"new": page}, tmp_path) == {"NoWorker", "NoBeat", "NoWebhook"}
 
 
 # doctor, and `dadacat up --observe`
