@@ -185,7 +185,7 @@ class Strikes:
                 return
 
     def _rules_struck(self) -> bool:
-        """Wait until a rule of the carrier strikes, as a callback may after the delivery; return whether one did."""
+        """Wait until a rule of the carrier strikes; return whether one did. A callback follows the delivery."""
         deadline = time.monotonic() + STRIKE_SECONDS
         while time.monotonic() < deadline:
             if self._outside.rules_struck():

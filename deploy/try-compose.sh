@@ -35,7 +35,7 @@ finish() {
   exit "$code"
 }
 trap finish EXIT
-texts() { compose exec -T simulator python - "$@" < deploy/compose/texts.py; }
+texts() { compose exec -T simulator python - "$@" < scripts/compose_texts.py; }
 up() {
   compose up --detach --wait --wait-timeout 600 --pull "${PULL:-missing}" --no-build "$@" >"$work/up.log" 2>&1 ||
     { tail -5 "$work/up.log"; fail "compose up"; }

@@ -35,7 +35,7 @@ def firing(pages: Mapping[str, str], folder: Path) -> set[str]:
     }
     whole = {"rule_files": ["alarms.yml"], "evaluation_interval": "1m", "tests": [test]}
     (folder / "tests.yml").write_text(yaml.safe_dump(whole))
-    command = ["promtool", "test", "rules", folder / "tests.yml"]
+    command = ["promtool", "test", "rules", str(folder / "tests.yml")]
     tested = subprocess.run(command, capture_output=True, text=True, check=False)
     said = tested.stdout + tested.stderr
     fired = {alarm.name for alarm in ALARMS if f"alertname: {alarm.name}," in said}

@@ -101,9 +101,8 @@ class WebhookApp:
             answer = NOT_STORED
         _counter(path, answer.status).inc()
         metrics.ACKNOWLEDGE_SECONDS.observe(time.perf_counter() - started_at)
-        length = (b"content-length", str(len(answer.body)).encode())
-        headers_out = [(b"content-type", answer.content_type), length, *answer.headers]
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers_out})
+        head = [(b"content-type", answer.content_type), (b"content-length", b"%d" % len(answer.body)), *answer.headers]
+        await send({"type": "http.response.start", "status": answer.status, "headers": head})
         await send({"type": "http.response.body", "body": answer.body})
 
     async def _answer(self, scope: Scope, headers: Mapping[bytes, bytes], body: bytes) -> Answer:

@@ -88,6 +88,7 @@ class Ingest:
         """Return the state of the inbox; callers at the same time share one look. Raises `NotStored`."""
         if self._look is None or self._look.done():
             self._look = asyncio.create_task(read_state(self._client))
+            self._look.add_done_callback(lambda look: look.cancelled() or look.exception())  # callers may have left
         try:
             return await asyncio.wait_for(asyncio.shield(self._look), self._seconds)
         except (RedisError, OSError, TimeoutError) as exc:
@@ -164,6 +165,7 @@ class _Queue:
     async def _store_together(self, batch: Sequence[_Waiting]) -> None:
         """Send one call and give each entry its own outcome."""
         call = asyncio.create_task(self._run(batch))
+        call.add_done_callback(lambda done: done.cancelled() or done.exception())  # its time may be over
         try:
             # not a timeout around the call: redis-py may take its cancellation for the end of a wait of its own
             await asyncio.wait([call], timeout=max(0.0, batch[0].deadline - asyncio.get_running_loop().time()))

@@ -1,4 +1,4 @@
-"""Texts without a reply: the reasons that a day allows, each held against what was sent and what broke."""
+"""Texts without a reply: the reasons that a day allows, each held against what was sent."""
 
 from __future__ import annotations
 

@@ -113,6 +113,50 @@ def test_a_worker_has_time_for_the_turns_in_hand() -> None:
     assert int(re.findall(r"TimeoutStopSec=(\d+)", unit)[0]) > WORKER_STOP_SECONDS
 
 
+def test_a_service_is_made_after_what_attaches_its_targets_to_the_load_balancer() -> None:
+    """ECS refuses a target group that no listener and no rule forwards to."""
+    targets = {
+        name: {entry["TargetGroupArn"]["Ref"] for entry in service["Properties"].get("LoadBalancers", ())}
+        for name, service in SERVICES.items()
+        if service["Type"] == "AWS::ECS::Service"
+    }
+    attached = {name: {_forwarded(SERVICES[first]) for first in _waits_for(SERVICES[name])} for name in targets}
+
+    assert any(targets.values())
+    assert {name: wanted - attached[name] for name, wanted in targets.items() if wanted - attached[name]} == {}
+
+
+def _waits_for(resource: dict[str, Any]) -> list[str]:
+    first = resource.get("DependsOn", [])
+    return [first] if isinstance(first, str) else first
+
+
+def _forwarded(resource: dict[str, Any]) -> str:
+    properties = resource["Properties"]
+    [action] = properties.get("Actions") or properties.get("DefaultActions") or [{}]
+    return str(action.get("TargetGroupArn", {}).get("Ref", ""))
+
+
+@pytest.mark.parametrize("name", ["data.yaml", "services.yaml", "rotation.yaml"])
+def test_a_template_does_not_change_by_itself(name: str) -> None:
+    """CloudFormation looks up an SSM parameter at each update; a newer image replaces an instance."""
+    template = policies.template(name)
+
+    assert [key for key, given in template["Parameters"].items() if given["Type"].startswith("AWS::SSM")] == []
+    assert re.findall(r"resolve:ssm[^}]*|[:/]latest\b", json.dumps(template)) == []
+    assert "Default" not in template["Parameters"].get("RedisImage", {})
+
+
+def test_no_update_of_the_data_replaces_or_deletes_what_it_has() -> None:
+    [allowed, denied] = json.loads((ROOT / "deploy/aws/data.policy.json").read_text())["Statement"]
+
+    assert (allowed["Effect"], allowed["Action"], allowed["Resource"]) == ("Allow", "Update:*", "*")
+    assert (denied["Effect"], set(denied["Action"])) == ("Deny", {"Update:Replace", "Update:Delete"})
+    assert denied["Resource"] == denied["Principal"] == "*"
+    # it says nothing of a stack that is deleted
+    assert DATA["RedisDisk"]["DeletionPolicy"] == DATA["RedisDisk"]["UpdateReplacePolicy"] == "Snapshot"
+
+
 def test_every_setting_that_is_given_exists() -> None:
     given = {entry["Name"] for task in TASKS.values() for entry in (*task["Environment"], *task["Secrets"])}
     literals = [

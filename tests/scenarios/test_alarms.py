@@ -23,11 +23,11 @@ import redis
 
 from chaos.tree import free_port
 from conversation.entries import arrived
-from deploy.observability import dashboards
 from inbox import keys, payloads, wakeup
 from journal.model import BUCKETS
 from local import data_folder, prometheus
 from operations.alarms import ALARMS
+from scripts import dashboards
 from tests.builders import OUR_NUMBER, a_sid
 from tests.conftest import end, http_ok, wait_until
 from tests.scenarios.conftest import ACCOUNT, Tree, trees

@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -19,7 +19,6 @@ import yaml
 import worker.metrics  # noqa: F401 - declares the metrics of workers and beat
 from chaos.tree import free_base
 from dadacat.cli import main as dadacat
-from deploy.observability import dashboards
 from local.errors import CannotStart
 from local.plan import Plan, UpOptions, make_plan
 from operations import alarms, doctor
@@ -27,6 +26,7 @@ from operations.alarms import ALARMS, Alarm
 from operations.doctor import Level
 from runtime.metrics import REGISTRY
 from runtime.settings import Settings
+from scripts import dashboards
 from tests import promtool
 from tests.conftest import ROOT
 from tests.servers import a_server, send
@@ -64,7 +64,7 @@ def test_the_rules_are_the_code() -> None:
 def test_a_dashboard_is_the_code(page: dashboards.Page) -> None:
     stored = (dashboards.FOLDER / f"{page.uid}.json").read_text()
 
-    assert stored == dashboards.built(page), "run: python deploy/observability/dashboards.py"
+    assert stored == dashboards.built(page), "run: python scripts/dashboards.py"
 
 
 def test_there_is_no_other_dashboard() -> None:
@@ -375,9 +375,9 @@ print(prometheus_client.generate_latest(runtime.metrics.REGISTRY).decode())
 # doctor, and `dadacat up --observe`
 
 
-def said_of(states: Mapping[str, str] | None) -> list[tuple[Level, str, str]]:
-    """Return what doctor says of a Prometheus whose alarms have these states."""
-    rules = [{"name": name, "state": state} for name, state in (states or {}).items()]
+def said_of(states: Mapping[str, str] | None, more: Sequence[Mapping[str, str]] = ()) -> list[tuple[Level, str, str]]:
+    """Return what doctor says of a Prometheus whose alarms have these states, and that has `more` rules."""
+    rules = [{"name": name, "state": state} for name, state in (states or {}).items()] + [*more]
     body = {"data": {"groups": [{"rules": rules}]}} if states is not None else {"error": "not found"}
 
     with a_server(lambda asked: send(asked, json.dumps(body).encode())) as url:
@@ -393,6 +393,16 @@ def test_doctor_says_which_alarms_fire_and_where_to_read_on() -> None:
     [(level, what, remedy)] = said_of({**quiet, "RepliesHeld": "firing"})
     assert (level, what) == (Level.WARNING, "RepliesHeld fires")
     assert remedy == "see docs/how-to/runbook.md#replies-are-held"
+
+
+def test_doctor_understands_a_prometheus_that_others_use_too() -> None:
+    quiet = {alarm.name: "inactive" for alarm in ALARMS}
+    recording = {"type": "recording", "name": "job:up:sum", "query": "sum(up)", "health": "ok"}
+    theirs = {"type": "alerting", "name": "RedisAway", "state": "inactive"}
+
+    [(level, what, _)] = said_of({**quiet, "RedisAway": "firing"}, [recording, theirs])
+
+    assert (level, what) == (Level.WARNING, "RedisAway fires")
 
 
 def test_doctor_misses_alarms_and_a_prometheus() -> None:

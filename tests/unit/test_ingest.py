@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
@@ -223,6 +224,32 @@ def test_a_text_that_waits_at_the_close_is_refused() -> None:
         await refused(queued, "closed")
 
     with_redis(close_early)
+
+
+def test_a_look_that_fails_after_its_callers_left_logs_no_error() -> None:
+    """A line of level error is an alarm, and they were told already."""
+    said: list[str] = []
+
+    async def look(server: ScriptedRedis, entrance: Ingest) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context["message"]))
+        connected = stored(entrance)
+        await server.call(1)
+        server.confirm()
+        await connected
+        server.silent = True
+        before = asyncio.all_tasks()
+        with pytest.raises(NotStored, match="TimeoutError"):
+            await entrance.state()
+
+        server.say(b"-ERR not now\r\n" * 9)  # one for each command of a look, and more
+        looks = {task for task in asyncio.all_tasks() - before if "read_state" in repr(task)}
+        assert looks
+        await asyncio.wait(looks)
+
+    with_redis(look, seconds=0.5)
+    gc.collect()
+
+    assert said == []
 
 
 def test_a_client_that_leaves_takes_no_other_text_along() -> None:

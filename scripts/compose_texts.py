@@ -1,9 +1,9 @@
 """Text the cat from telephones of the simulator, and count the replies.
 
-Runs in the simulator's container.
+`deploy/try-compose.sh` runs it in the simulator's container, as `python -`.
 
-python texts.py send FIRST PEOPLE EACH SECONDS    telephones FIRST … send EACH texts each, spread over SECONDS
-python texts.py wait SECONDS                      until every text has one reply; exit code 1 if not, or if one has two
+python - send FIRST PEOPLE EACH SECONDS    telephones FIRST … send EACH texts each, spread over SECONDS
+python - wait SECONDS                      until every text has one reply; exit code 1 if not, or if one has two
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Build the Grafana dashboards.
 
-`python deploy/observability/dashboards.py` writes `dashboards/*.json` beside it.
+`python scripts/dashboards.py` writes `deploy/observability/dashboards/*.json`.
 
 A test holds the files against this program, and each metric in them against the code.
 """
@@ -19,7 +19,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.common import LegendDisplayMode, LegendPlacement
 from grafana_foundation_sdk.models.dashboard import DashboardCursorSync, DataSourceRef
 
-FOLDER: Final = Path(__file__).parent / "dashboards"
+FOLDER: Final = Path(__file__).parents[1] / "deploy" / "observability" / "dashboards"
 #: Grafana's own: long enough for at least four scrapes.
 RATE: Final = "[$__rate_interval]"
 #: The data source that the reader of a dashboard chooses.
