@@ -1,4 +1,4 @@
-"""Serve `/metrics`, `/livez` and `/readyz` of a process beside its own work: of a worker, of beat, and of the console.
+"""Serve `/metrics`, `/livez` and `/readyz` beside the work of a worker, of beat, of the console.
 
 prometheus_client's own server answers every path with metrics, so its WSGI application stands behind three paths.
 """

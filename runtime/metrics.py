@@ -9,7 +9,6 @@ import os
 from collections.abc import Sequence
 from functools import partial
 from itertools import product
-from math import nan
 from typing import Final
 
 import prometheus_client
@@ -34,17 +33,8 @@ def counter(name: str, meaning: str, **labels: Sequence[str]) -> Counter:
     return declared
 
 
-def gauge(name: str, meaning: str, labels: Sequence[str] = ()) -> Gauge:
-    """Declare a gauge. Where several processes count together, the value that was set last is shown.
-
-    It is NaN until it is set: a 0 that no process has measured would raise alarms, and NaN raises none.
-    """
-    declared = Gauge(name, meaning, labels, registry=REGISTRY, multiprocess_mode="mostrecent")
-    if not labels:
-        declared.set(nan)
-    return declared
-
-
+#: A gauge. Where several processes count together, the value that was set last is shown.
+gauge: Final = partial(Gauge, registry=REGISTRY, multiprocess_mode="mostrecent")
 histogram: Final = partial(Histogram, registry=REGISTRY)
 
 REQUESTS = counter(

@@ -1,4 +1,4 @@
-"""Prometheus's own tool, asked which alarms fire while processes export the same samples for a long time."""
+"""Ask Prometheus's own tool which alarms fire while processes export the same samples."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ MINUTES: Final = 90
 
 
 def firing(pages: Mapping[str, str], folder: Path) -> set[str]:
-    """Return the alarms that fire after `MINUTES` of these pages of metrics, by the instance that exports each."""
+    """Return the alarms that fire after `MINUTES` of these pages of metrics.
+
+    `pages`: what each instance exports, by the instance's name.
+    """
     (folder / "alarms.yml").write_text(alarms.rules())
     test = {
         "interval": "1m",

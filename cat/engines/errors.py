@@ -17,7 +17,7 @@ _OF_THE_ACCOUNT: Final = re.compile(r"credit balance is too low|location is not 
 
 
 class Rejected(Exception):
-    """The server answered with an error. `kind` is its name, such as `BadRequestError`; its status is shown with it."""
+    """The server answered with an error: its name, such as `BadRequestError`, and its HTTP status."""
 
     def __init__(self, kind: str, status: int, body: str = "") -> None:
         super().__init__(f"{kind} {status}" if status else kind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 import worker.metrics  # noqa: F401 - declares the metrics of workers and beat
 from chaos.tree import free_base
@@ -132,6 +134,14 @@ def chosen(matchers: Iterable[str]) -> set[str]:
     """Return the alarms that some matchers of `alertname` name."""
     named = [re.fullmatch(r'alertname=~?"([\w|]+)"', matcher) for matcher in matchers]
     return {name for match in named if match is not None for name in match[1].split("|")}
+
+
+def test_no_alarm_is_muted_by_the_time_of_day() -> None:
+    """Alertmanager does not keep what it mutes: an alarm that ends at night would never be sent."""
+    route = yaml.safe_load(ALERTMANAGER.read_text())["route"]
+
+    muted = {"active_time_intervals", "mute_time_intervals"}
+    assert [each for each in (route, *route["routes"]) if muted & each.keys()] == []
 
 
 def test_an_alarm_is_silenced_by_one_that_reaches_its_reader_too() -> None:
@@ -367,7 +377,10 @@ print(prometheus_client.generate_latest(runtime.metrics.REGISTRY).decode())
 """
     page = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
 
-    assert "dadacat_redis_up NaN" in page
+    families = {family.name: family for family in text_string_to_metric_families(page)}
+    gauges = [family for name, family in families.items() if family.type == "gauge" and name.startswith("dadacat_")]
+    measured = [sample.name for family in gauges for sample in family.samples if not math.isnan(sample.value)]
+    assert (len(gauges) > 10, measured) == (True, [])
     # no process says that it is ready
     assert promtool.firing({"new": page}, tmp_path) == {"NoWorker", "NoBeat", "NoWebhook"}
 
