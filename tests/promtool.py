@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -52,8 +53,11 @@ def _constant(value: float) -> str:
 
 
 def _series(instance: str, page: str) -> Iterator[tuple[str, float]]:
+    asked = {name for alarm in ALARMS for name in re.findall(r"\bdadacat_\w+", alarm.expression())}
     for metric in text_string_to_metric_families(page):
         for sample in metric.samples:
+            if sample.name not in asked:
+                continue
             labels = {**sample.labels, "instance": instance}
             named = ", ".join(f"{name}={json.dumps(value)}" for name, value in labels.items())
             yield f"{sample.name}{{{named}}}", sample.value

@@ -20,7 +20,7 @@ from collections.abc import Set as AbstractSet
 from typing import Final
 
 from cat import grave
-from cat.poet import chat, emoji, facts, games, replies, sums, tongue, words
+from cat.poet import chat, emoji, facts, games, names, replies, speech, statements, subjects, sums, tongue, words
 from cat.poet.kinds import kinds
 from cat.poet.lexicon import Question
 from cat.poet.scene import Act, Scene, is_hostile, is_sayable, may_play, phrase_of
@@ -41,9 +41,8 @@ _STATEMENT: Final = re.compile(
     r"todos|todas|nadie|me|te|alle|keiner|tous|personne|ça|c'|"
     r"i|he|she|they|we|there|everyone|well)\b"
 )
-_MASHED: Final = re.compile(r"^\W*(?=\w{5,}\W*$)(?:[asdfghjkl;]+|[qwertyuiop]+|[zxcvbnm]+|[^aeiouyäöüáéíóú\W]{6,})\W*")
 #: How the family of a fact's key is called in the kinds of lines.
-_FAMILIES: Final = {"has": "kids", "note": "word"}
+_FAMILIES: Final = {"note": "word"}
 
 
 def act_of(scene: Scene, sense: Sense = numb) -> Act:
@@ -148,16 +147,14 @@ def _thread(scene: Scene) -> Act | None:
 
 
 def _learned(scene: Scene) -> Act | None:
-    """Return the reply to an answer that is the fact the cat asked for; None if the text is none."""
-    last = scene.replies[-1] if scene.replies else ""
-    if (
-        scene.told
-        or any(last.endswith(question.say) for question in scene.words.questions)
-        or kind_by_pattern(scene, before_told=False) in kinds().no_answer
-    ):
+    """Return the reply to an answer that is the fact the cat asked for; None if the text is none.
+
+    A question with lines of its own has its reply from them.
+    """
+    last = scene.replies[-1].rstrip() if scene.replies else ""
+    if scene.answer is None or any(last.endswith(question.say) for question in scene.words.questions):
         return None
-    fact = facts.learned_last(scene.talk, scene.said, scene.words.language)
-    return _told(scene, fact) if fact else None
+    return _told(scene, scene.answer)
 
 
 def _answer(scene: Scene) -> Act | None:
@@ -179,7 +176,9 @@ def _answer(scene: Scene) -> Act | None:
         return Act(f"answer_no:{question.say}")
     if kind in {"yes", "no", "idk", "maybe", "ok", "hm", "whatever"}:
         return None
-    if not _takes(question, scene) or _is_mashed(scene):
+    if question.fact and scene.answer:
+        return Act(f"answer:{question.say}", {"x": scene.answer.value}) if question.other else None
+    if question.fact or not _takes(question, scene) or _is_mashed(scene):
         return None
     if _STATEMENT.match(scene.plain) or len(scene.plain.split()) > PHRASE_WORDS:
         return None
@@ -195,8 +194,7 @@ def _takes(question: Question, scene: Scene) -> bool:
     if question.yes:
         return shared
     last = scene.said.strip(" .!,").split()[-1:]
-    named = any(facts.is_name(word, scene.words.language) for word in last)
-    return named or (question.fact != "name" and bool(scene.nouns))
+    return bool(scene.nouns) or any(names.may_be(word, scene.words.language) for word in last)
 
 
 def _again(scene: Scene) -> Act | None:
@@ -213,7 +211,7 @@ def _again(scene: Scene) -> Act | None:
 
 def _asked(scene: Scene) -> Act | None:
     """Return the answer to a question that has one: a fact, a sum, the hour, the day, a capital."""
-    key = "" if scene.told and "?" not in scene.said else facts.asked_in(scene.said, scene.words.language)
+    key = "" if scene.told and "?" not in scene.said else statements.asked_in(scene.said, scene.words.language)
     if key:
         act = _fact_act(scene, key)
         if act:
@@ -250,35 +248,31 @@ def _fact_act(scene: Scene, key: str) -> Act | None:
         if fact is None:
             return None
         if fact.subject:
-            return Act("fact_who", {"v": subject, "x": scene.words.labels.get("my", "{x}").format(x=fact.subject)})
+            about = subjects.in_language(fact.subject, scene.words.language)
+            return Act("fact_who", {"v": subject, "x": scene.words.labels.get("my", "{x}").format(x=about)})
         family, key = fact.family, fact.key
-    found = scene.facts.of(key) or _near(scene, family, subject)
+    found = scene.facts.of(key) or scene.facts.near(family, subject) or _told_as_other(scene, family, subject)
     if not found:
         return Act("fact_unknown")
-    value = " & ".join(fact.value for fact in reversed(found[:2])) if family in facts.MANY else found[0].value
-    if not is_sayable(value):
-        return Act("quiet")
+    language = scene.words.language
+    values = [_turned(fact.value, language) for fact in found[: 2 if family in facts.MANY else 1]]
+    value = " & ".join(reversed(values))
     return Act(
         f"fact_{_FAMILIES.get(family, family)}",
         {
             "v": value,
-            "x": found[0].subject,
-            "vp": _verbal(value),
+            "x": subjects.in_language(found[0].subject, language),
+            "vp": _verbal(value, language),
             "count": str(len(value)),
             "half": str(max(1, len(value) // 2)),
         },
     )
 
 
-def _near(scene: Scene, family: str, subject: str) -> Sequence[facts.Fact]:
-    """Return facts that a question in other words may mean, such as `kitten` for `cat`."""
-    groups = [group.split() for group in scene.words.parts.get("same", ())]
-    others = {other for group in groups if subject in group for other in group}
-    found = [fact for other in sorted(others) for fact in scene.facts.of(f"{family}:{other}")]
-    if found or not subject:
-        return found
-    # my birthday may be an event, and my dog's name may have been told as a thing
-    return [fact for fact in scene.facts if fact.subject == subject and fact.family != family][-1:]
+def _told_as_other(scene: Scene, family: str, subject: str) -> Sequence[facts.Fact]:
+    """Return the fact that was told under another family: a birthday may be an event."""
+    single = [fact for fact in scene.facts if fact.family not in {family, "has", *facts.MANY}]
+    return [fact for fact in single if subject and fact.subject == subject][-1:]
 
 
 def _told_again(fact: facts.Fact) -> str:
@@ -288,6 +282,8 @@ def _told_again(fact: facts.Fact) -> str:
 def _by_pattern(scene: Scene) -> Act | None:
     kind = kind_by_pattern(scene, before_told=True)
     if kind in kinds().first or kind in {"time", "day"}:
+        kind = ""
+    if kind.startswith("self_") and scene.told and not _is_question(scene):
         kind = ""
     later = kind_by_pattern(scene, before_told=False)
     other = scene.words.language != "en"
@@ -342,21 +338,22 @@ def _named(scene: Scene) -> Act | None:
 
 
 def _told(scene: Scene, fact: facts.Fact) -> Act:
-    if not is_sayable(fact.value):
-        return Act("quiet")
     family = _FAMILIES.get(fact.family, fact.family)
     kind = "told_child" if family == "age" and scene.facts.is_child else f"told_{family}"
-    return Act(kind, {"v": _turned(fact.value), "x": fact.subject, "vp": _verbal(fact.value)})
+    language = scene.words.language
+    value = _turned(fact.value, language)
+    return Act(kind, {"v": value, "x": fact.subject, "vp": _verbal(fact.value, language)})
 
 
-def _verbal(value: str) -> str:
+def _verbal(value: str, language: str) -> str:
     """Return what is said of a relative as an English verb phrase, such as `is called marta`."""
-    return _turned(value) if " " in value else f"is called {value}"
+    return _turned(value, language) if " " in value else f"is called {value}"
 
 
-def _turned(value: str) -> str:
-    """Return a value with the person's `my` and `me` exchanged for `your` and `you`."""
-    return " ".join(chat.reflected().get(word, word) for word in value.split())
+def _turned(value: str, language: str) -> str:
+    """Return an English value with the person's `my` and `me` exchanged for `your` and `you`."""
+    exchanged = chat.reflected() if language == "en" else {}
+    return " ".join(exchanged.get(word, word) for word in value.split())
 
 
 def _is_wall(scene: Scene) -> bool:
@@ -366,7 +363,7 @@ def _is_wall(scene: Scene) -> bool:
 def _is_mashed(scene: Scene) -> bool:
     """Return whether the text is keys hit at random, such as `asdfghjkl`."""
     known = any(words.is_known(word, scene.words.language) for word in scene.plain.split())
-    return not known and bool(_MASHED.fullmatch(scene.plain))
+    return not known and speech.is_mashed(scene.plain)
 
 
 def _looks(scene: Scene) -> Act:

@@ -16,6 +16,7 @@ class Kinds:
     parents: Mapping[str, str]
     first: Sequence[str]
     no_answer: frozenset[str]
+    may_answer: frozenset[str]
     news: frozenset[str]
     plain: frozenset[str]
     open: frozenset[str]

@@ -41,6 +41,11 @@ def mended(text: str, language: str) -> str:
     return _TOKEN.sub(word, _even(text))
 
 
+def is_form(word: str, language: str) -> bool:
+    """Return whether a word is a known one with an ending."""
+    return any(word.endswith(end) and words.is_known(word.removesuffix(end), language) for end in _ENDINGS)
+
+
 def _even(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).replace("\u2019", "'").split())
 
@@ -66,7 +71,7 @@ def _nearest(word: str, language: str) -> str:
     if word in words.names() or any(words.is_known(word, other) for other in words.FULL):
         return word
     places = words.word_list(language).places
-    if any(word.endswith(end) and words.is_known(word.removesuffix(end), language) for end in _ENDINGS):
+    if is_form(word, language):
         return word
     most = _FREQUENT.get(len(word), len(places))
     # the verbs of the other languages have so many forms that only swapped letters are surely a typo

@@ -644,12 +644,13 @@ def test_a_worker_that_dies_with_an_exception_in_hand_leaves_one_reply() -> None
     assert [words[:9] for words in room.received] == ["re: hello", "no games."]
 
 
-def test_a_danger_among_texts_that_a_newer_one_supersedes_is_heard() -> None:
+@pytest.mark.parametrize("others", [1, 25], ids=["a few", "more than are read at once"])
+def test_a_danger_among_texts_that_a_newer_one_supersedes_is_heard(others: int) -> None:
     room = Room(policy="latest")
-    room.texts(DEATH, "lol")
+    room.texts(DEATH, *[f"so anyway number {number}" for number in range(others)])
     room.serve()
 
-    assert "988" in room.received[-1]
+    assert "988" in room.received[0]
 
 
 # privacy
