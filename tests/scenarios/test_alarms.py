@@ -145,6 +145,24 @@ def well_again(request: pytest.FixtureRequest) -> Iterator[None]:
         misbehave(request.getfixturevalue("world").tree)
 
 
+def test_a_tree_that_is_well_fires_nothing(world: Watched) -> None:
+    """For longer than any alarm waits before it fires."""
+    fired, begun = set[str](), now(world)
+    longest = max(alarm.for_seconds for alarm in ALARMS) / FASTER + 1
+
+    def is_over() -> bool:
+        fired.update(world.firing())
+        return now(world) > begun + longest
+
+    wait_until(is_over, seconds=2 * longest, what="a time without an alarm")
+    assert fired == set()
+
+
+def now(world: Watched) -> float:
+    """Return the time by Prometheus's clock."""
+    return float(world.ask("query", query="time()")["result"][1])
+
+
 def test_no_worker_and_a_queue_that_grows(world: Watched) -> None:
     with world.halted("worker-1"), world.tree.redis as client:
         world.tree.text("hello", sender="+15556700001")
