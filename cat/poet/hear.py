@@ -20,7 +20,21 @@ from collections.abc import Set as AbstractSet
 from typing import Final
 
 from cat import grave
-from cat.poet import chat, emoji, facts, games, names, replies, speech, statements, subjects, sums, tongue, words
+from cat.poet import (
+    chat,
+    clock,
+    emoji,
+    facts,
+    games,
+    names,
+    replies,
+    speech,
+    statements,
+    subjects,
+    sums,
+    tongue,
+    words,
+)
 from cat.poet.kinds import kinds
 from cat.poet.lexicon import Question
 from cat.poet.scene import Act, Scene, is_hostile, is_sayable, may_play, phrase_of
@@ -58,12 +72,12 @@ def act_of(scene: Scene, sense: Sense = numb) -> Act:
     )
     if scene.grave_before:
         return Act("quiet") if may_stay_quiet(act.kind) else act
-    return _meant(scene, act, sense) or act
+    return _minding_allergy(scene, _meant(scene, act, sense) or act)
 
 
 def may_stay_quiet(kind: str) -> bool:
     """Return whether an act after a grave one still belongs to it."""
-    return kind in kinds().quiet_after or kind.startswith(("topic_", "on_", "told_", "emoji"))
+    return kind in kinds().quiet_after
 
 
 def kind_by_pattern(scene: Scene, *, before_told: bool) -> str:
@@ -72,10 +86,10 @@ def kind_by_pattern(scene: Scene, *, before_told: bool) -> str:
     place = heard.index("leave_alone") if "leave_alone" in heard else len(heard)
     chosen = heard[:place] if before_told else heard[place:]
     if _is_question(scene):
-        chosen = [kind for kind in chosen if not kind.startswith("on_")]
+        chosen = [kind for kind in chosen if kind not in kinds().happening]
     kind = next((kind for kind in chosen if scene.words.hear[kind].search(scene.plain)), "")
     felt = (each for each in kinds().felt if each in heard and scene.words.hear[each].search(scene.plain))
-    return next(felt, kind) if kind.startswith("on_") else kind
+    return next(felt, kind) if kind in kinds().happening else kind
 
 
 def _meant(scene: Scene, act: Act, sense: Sense) -> Act | None:
@@ -84,11 +98,11 @@ def _meant(scene: Scene, act: Act, sense: Sense) -> Act | None:
     None also if the language has no lines for it.
     """
     asks = _is_question(scene)
-    happenings = {kind for kind in scene.words.say if kind.startswith("on_") and not asks}
-    others = {kind for kind in scene.words.say if not kind.startswith("on_")}
-    if act.kind in kinds().faint or act.kind.startswith("topic_"):
+    happenings = {kind for kind in scene.words.say if kind in kinds().happening and not asks}
+    others = {kind for kind in scene.words.say if kind not in kinds().happening}
+    if act.kind in kinds().faint or act.kind in kinds().topics:
         kind = sense(scene.said, happenings | others) or _continued(scene, act, happenings, sense)
-    elif act.kind in kinds().doubted or act.kind.startswith("on_"):
+    elif act.kind in kinds().doubted:
         kind = sense(scene.said, happenings if scene.told else happenings | others, sure=True)
     else:
         return None
@@ -138,8 +152,24 @@ def _first(scene: Scene) -> Act | None:
     for kind in kinds().first:
         pattern = scene.words.hear.get(kind)
         if pattern and pattern.search(scene.plain):
+            if kind == "risk_allergy" and statements.asked_in(scene.said, scene.words.language):
+                continue
             return Act("flirt_child" if kind == "flirt" and scene.facts.is_child else kind)
     return None
+
+
+def _minding_allergy(scene: Scene, act: Act) -> Act:
+    """Return the reply to a question for food by a person who told an allergy; else the act as it is."""
+    eats = scene.words.marks.get("eats")
+    asks = act.kind in kinds().eaten or (act.kind not in kinds().first and eats and eats.search(scene.plain))
+    diet = _allergy(scene) if asks else ""
+    return Act("risk_allergy", {"v": diet}) if diet else act
+
+
+def _allergy(scene: Scene) -> str:
+    """Return the allergy that the person told, such as `allergic to nuts`; empty if none is known."""
+    diet, allergic = scene.facts.value("diet"), scene.words.marks.get("allergic")
+    return _turned(diet, scene.words.language) if allergic and allergic.search(diet) and is_sayable(diet) else ""
 
 
 def _thread(scene: Scene) -> Act | None:
@@ -229,11 +259,12 @@ def _asked(scene: Scene) -> Act | None:
 
 
 def _clock(scene: Scene, kind: str) -> Act:
-    moment = sums.local_time(scene.now, scene.person)
-    if kind == "day" and (moment or scene.now):
-        day = moment or scene.now
-        return Act("day", {"v": sums.weekday(day, scene.words.language)}) if day else Act("day")
-    return Act("time", {"v": sums.hour(moment)}) if moment else Act("time_unknown")
+    told = (
+        clock.weekday(scene.person, scene.now, scene.words.language)
+        if kind == "day"
+        else clock.hour(scene.person, scene.now)
+    )
+    return Act(kind, {"v": told}) if told else Act(f"{kind}_unknown")
 
 
 def _fact_act(scene: Scene, key: str) -> Act | None:
@@ -287,11 +318,11 @@ def _by_pattern(scene: Scene) -> Act | None:
         kind = ""
     later = kind_by_pattern(scene, before_told=False)
     other = scene.words.language != "en"
-    happening = other and later.startswith("on_") and any(fact.family == "relative" for fact in scene.told)
+    happening = other and later in kinds().happening and any(fact.family == "relative" for fact in scene.told)
     if not kind and scene.told and later not in kinds().news and not happening:
         return _told(scene, scene.told[-1])
     kind = {"rps": "rps_start"}.get(kind or later, kind or later)
-    if scene.detail and (not kind or kind.startswith(("topic_", "complaint", "delight"))):
+    if scene.detail and (not kind or kind in kinds().loose):
         return Act("detail", {"d": scene.detail})
     return _of_kind(scene, kind) if kind else None
 
@@ -306,14 +337,14 @@ def _of_kind(scene: Scene, kind: str) -> Act | None:
         return _choice(scene)
     if kind == "flirt" and scene.facts.is_child:
         return Act("flirt_child")
-    if kind.startswith(("topic_", "delight", "complaint", "statement")):
+    if kind in kinds().loose:
         return Act(_subject(scene, kind))
     return Act(kind)
 
 
 def _subject(scene: Scene, kind: str) -> str:
     """Return the kind of a text on a wide subject: the subject may say less than how the text is made."""
-    if kind.startswith(("topic_", "statement")) and _is_wall(scene):
+    if (kind in kinds().topics or kind == "statement") and _is_wall(scene):
         return "wall"
     if kind in kinds().wide and scene.clause and scene.words.language != "en":
         return "statement"

@@ -279,7 +279,9 @@ def is_remark(plain: str, known: Lexicon) -> bool:
     if asks and asks.search(plain):
         return True
     kind = next((kind for kind, pattern in known.hear.items() if pattern.search(plain)), "")
-    return bool(kind) and not kind.startswith(("topic_", "on_")) and kind not in kinds().may_answer
+    return (
+        bool(kind) and kind not in kinds().topics and kind not in kinds().happening and kind not in kinds().may_answer
+    )
 
 
 def _suits(wanted: str, text: str, plain: str, value: str, known: Lexicon) -> bool:
