@@ -10,11 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 #: The engine that needs no model; every other is `<kind>:<model>`, and `cat.engines` knows the kinds.
 POET: Final = "dada"
-
-#: Redis counts milliseconds, and refuses a lifetime of none.
-SHORTEST_SECONDS: Final = 0.001
-#: Some 31 years: no date or duration that is computed with it is too large for Python.
-LONGEST_SECONDS: Final = 1_000_000_000
+#: Segments per second: at a slower pace no reply leaves within its age.
+SLOWEST_PACE: Final = 0.001
 
 _NUMBER: Final = re.compile(r"\+[1-9][0-9]{1,14}|[0-9]{3,8}")
 
@@ -101,17 +98,31 @@ def _login(value: str) -> str:
     return value
 
 
-def _seconds(value: float) -> float:
-    if not SHORTEST_SECONDS <= value <= LONGEST_SECONDS:
-        raise ValueError(f"must be {SHORTEST_SECONDS} to {LONGEST_SECONDS}")
+def _pace(value: float) -> float:
+    if 0 < value < SLOWEST_PACE:
+        raise ValueError(f"must be 0 or at least {SLOWEST_PACE}")
     return value
+
+
+def _between(least: float, most: float) -> AfterValidator:
+    """Return limits that hold beside those of a setting: pydantic lets `ge` and `le` of a field replace a type's."""
+
+    def check(value: float) -> float:
+        if not least <= value <= most:
+            raise ValueError(f"must be {least} to {most}")
+        return value
+
+    return AfterValidator(check)
 
 
 def _off_is_none(value: object) -> object:
     return None if value == "off" else value
 
 
-Seconds = Annotated[float, AfterValidator(_seconds)]
+#: From the millisecond, which is Redis's shortest time, to a year: a longer one is no time that a process waits.
+Seconds = Annotated[float, Field(allow_inf_nan=False), _between(0.001, 31_536_000)]
+#: How long something is remembered: up to a hundred years, which a date can still go back.
+Hours = Annotated[float, Field(allow_inf_nan=False), _between(0.001, 876_000)]
 #: US dollars; None: no limit.
 Dollars = Annotated[float | None, Field(ge=0, le=1_000_000), BeforeValidator(_off_is_none)]
 #: One line, short enough to leave room for the reply.
@@ -121,7 +132,7 @@ HelpLine = Annotated[str, Field(max_length=300)]
 #: How often something may happen; 0: no limit.
 Times = Annotated[int, Field(ge=0, le=10_000_000)]
 #: Segments per second; 0: no pacing.
-Pace = Annotated[float, Field(ge=0, le=1000)]
+Pace = Annotated[float, Field(ge=0, le=1000), AfterValidator(_pace)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 #: An address to which paths are added.
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
