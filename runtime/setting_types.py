@@ -105,7 +105,10 @@ def _pace(value: float) -> float:
 
 
 def _between(least: float, most: float) -> AfterValidator:
-    """Return limits that hold beside those of a setting: pydantic lets `ge` and `le` of a field replace a type's."""
+    """Return limits that hold beside those of one setting.
+
+    Pydantic lets `ge` and `le` of a type replace those of a field.
+    """
 
     def check(value: float) -> float:
         if not least <= value <= most:
