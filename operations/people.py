@@ -55,5 +55,4 @@ class PeopleByHash:
         return found
 
     def _searched(self, who: str) -> str | None:
-        people = (str(item["user_id"]) for item in self._journal.archive.items())
-        return next((person for person in people if self._who(person) == who), None)
+        return next((person for person in self._journal.archive.users() if self._who(person) == who), None)

@@ -26,6 +26,7 @@ from worker.doubts import Doubtful, Doubts
 from worker.findings import Report, Step
 from worker.lease import LeaseKeeper
 from worker.missed import MissedTexts
+from worker.put_back import put_back
 
 #: For how many people one sweep enqueues a wake-up task.
 SWEEP_LIMIT: Final = 200
@@ -93,7 +94,7 @@ class Reconciler:
         )  # fmt: skip
         self._statement = statement.Statement(
             journal_, message_list, failures, numbers=terms.numbers, per_number=terms.per_number,
-            redact=terms.redact, set_aside=self.set_aside,
+            validity=terms.validity, redact=terms.redact, set_aside=self.set_aside,
         )  # fmt: skip
         self._missed = MissedTexts(
             inbox, journal_, message_list, self._statement, numbers=terms.numbers, per_number=terms.per_number,
@@ -177,9 +178,9 @@ class Reconciler:
         The visit that opens the turn marks it as restored.
         """
         turn = self._journal.turns.get(row.user_id, row.sid)
-        if turn is None or turn.is_unreadable:
-            return 0
-        if not self._inbox.texts.accept(delivery_failures.text_of(turn)):
+        if turn is None and row.is_part:
+            self._journal.unsettled.drop_orphan(row)
+        if not put_back(self._inbox.texts, turn):
             return 0
         self._telemetry.emit(telemetry.repaired("unfinished", row.key))
         return 1
