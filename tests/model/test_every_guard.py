@@ -59,6 +59,7 @@ UNNOTICED = table(
         ),
         "no row is ever missing": (
             "Outbox.charge out#: user_id",
+            "Outbox.send_again out#: state",
             "Turns._note in#: user_id",
             "Turns.note_duplicates in#: user_id",
         ),
@@ -99,7 +100,10 @@ UNREACHED = table(
         "for an erased person, an opt-out at the carrier, or a memory": (
             "FencedConversations.delete_if_untouched",
             "FencedConversations.remember",
+            "Costs.record_memory",
+            "Tombstones.drop_late",
             "Tombstones.lift_stop",
+            "Unsettled.drop_orphan",
         ),
         "only under UNKNOWN_POLICY=resend; tests/unit/test_resend.py": ("Unsettled.note_look",),
         "has no condition": ("Aside.add", "FencedConversations.open"),
@@ -113,7 +117,9 @@ UNNOTICED_IN_SCRIPTS = table(
             "count: if counter and counter ~= ARGV[3] and now < tonumber(till)",
             "drop_identity: if redis.call('EXISTS', KEYS[1]) == 1",
             "due: if redis.call('EXISTS', ARGV[3] .. who) == 1",
+            "forget: if #oldest > 0",
             "forget_idle: if redis.call('EXISTS', ARGV[3] .. who) == 0",
+            "forget_idle: ZADD NX",
             "leave: if redis.call('GET', KEYS[1]) ~= ARGV[1]",
             "limit: if tokens < 1 and empty == 0",
             "pace: if wait > tonumber(ARGV[3])",
@@ -138,6 +144,7 @@ UNNOTICED_IN_SCRIPTS = table(
             "reserve: if which[3]",
             "settle: if not now and not counting",
             "take: if not user",
+            "take: if redis.call('EXISTS', KEYS[5]) == 0",
         ),
         "the journal knows what happened to each text; what is counted of texts brought again is for people to read": (
             "accept: if not first",
