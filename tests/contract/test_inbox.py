@@ -152,7 +152,7 @@ def test_a_number_that_an_earlier_release_left_is_not_kept_for_good(inbox: Inbox
         inbox.people.forget_idle()
     assert server.hlen(keys.PEOPLE) == server.zcard(worker_keys.SERVED) == 1200, "a week is not over"
 
-    long_ago = dict.fromkeys(map(bytes.decode, server.hkeys(keys.PEOPLE)), inbox.clock.now_ms() - week - 1)
+    long_ago = {f"{number:024x}": inbox.clock.now_ms() - week - 1 for number in range(1200)}
     server.zadd(worker_keys.SERVED, long_ago)
     for _ in range(20):
         inbox.people.forget_idle()

@@ -100,6 +100,7 @@ def test_what_became_of_a_message_from_before_is_still_recorded(evidence: str, *
         assert part.price is not None
     else:
         assert part.sid
+        assert part.attempt_id
         room.receive(
             DeliveryReport(
                 sid=MessageSid(part.sid), to=ANN, sender=OUR_NUMBER, status="delivered", attempt_id=part.attempt_id
