@@ -7,6 +7,7 @@
 - Danger is heard before all of them (`cat.danger`). If it is certain, no engine is asked. Otherwise a model's reply to
   it is sent if it is whole and holds the right number, and else a fixed line.
 - The reply's facts hold what was spent, in millionths of a dollar, including calls whose output was not used.
+- An error in an engine, in what fits its output, or in `dada` costs no reply: it is logged, and the next one answers.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from traceback import extract_tb
 from typing import Any, Final
 
 from cat import persona, sanitize
@@ -27,6 +29,7 @@ from cat.errors import EngineFailed
 from cat.persona import Persona
 from cat.ports import Engine, Heard, Reply, Sense, numb
 from cat.prices import Catalogue
+from runtime import logs
 from sms import keywords, segments
 from sms.keywords import Keyword
 
@@ -40,6 +43,8 @@ SHARE: Final = 0.6
 ASKED: Final = 2
 #: A fixed line differs from so many replies before it, if there is another.
 REMEMBERED: Final = 4
+
+log = logs.get("cat")
 
 _SENTENCE_END: Final = re.compile(r"(?<=[.!?])\s+")
 
@@ -97,8 +102,9 @@ class Cat:
         self._watch = watch or Watch()
 
     def reply(self, heard: Heard, *, below: str = "", used_seconds: float = 0.0) -> Reply:
-        """Return a reply with the line `below` under it. Never raises, and never exceeds the deadline.
+        """Return a reply with the line `below` under it, within the deadline.
 
+        Never raises: an error in an engine or in the poet is logged, and the next one, or a plain line, answers.
         `used_seconds` of the deadline have already passed.
         """
         until = self._clock() + self._deadline_seconds - RESERVE_SECONDS - used_seconds
@@ -112,7 +118,8 @@ class Cat:
                 tally.silent.append(f"{engine.name}: no time left")
                 continue
             is_last = place == len(self._engines) - 1
-            answer = self._ask(engine, heard, left if is_last else max(left * SHARE, WORTH_ASKING_SECONDS), tally)
+            seconds = left if is_last else max(left * SHARE, WORTH_ASKING_SECONDS)
+            answer = self._asked(engine, heard, seconds, tally)
             if answer is not None:
                 return self._ready(answer, tally, below)
         if alert.is_serious:
@@ -146,12 +153,30 @@ class Cat:
         return any(engine.known.sees for engine in self._engines)
 
     def max_cost(self, heard: Heard) -> int:
-        """Return the most that all engines together may cost for a reply, in millionths of a dollar."""
-        return sum(engine.max_cost(heard) for engine in self._engines)
+        """Return the most that all engines together may cost for a reply, in millionths of a dollar.
+
+        A second call to an engine is made only if it fits in. One kind is counted here: a picture may be refused after
+        the model was paid. The exception is a model that is found to reason first: once in a process, it is asked again
+        with room for its reasoning within one call.
+        """
+        return sum(self._most_calls(engine, heard) * engine.max_cost(heard) for engine in self._engines)
+
+    @staticmethod
+    def _most_calls(engine: GuardedEngine, heard: Heard) -> int:
+        return ASKED if heard.pictures and engine.known.sees else 1
+
+    def _asked(self, engine: GuardedEngine, heard: Heard, seconds: float, tally: _Tally) -> Reply | None:
+        """Return an engine's fitted reply; None if there is none, or an error kept it from being made."""
+        try:
+            return self._ask(engine, heard, seconds, tally)
+        except Exception as exc:  # noqa: BLE001 - raised, it would cost the reply; the next engine answers
+            log.error("engine broken", engine=engine.name, **_shown(exc))  # noqa: TRY400 - a traceback may hold a text
+            tally.silent.append(f"{engine.name}: {type(exc).__name__}")
+            return None
 
     def _ask(self, engine: GuardedEngine, heard: Heard, seconds: float, tally: _Tally) -> Reply | None:
         """Return an engine's fitted reply; None if there is none, with the reason in the tally."""
-        until = self._clock() + seconds
+        until, most = self._clock() + seconds, self.max_cost(heard)
         for _ in range(ASKED):
             try:
                 answer = engine.reply(heard, seconds=until - self._clock())
@@ -159,7 +184,8 @@ class Cat:
                 tally.silent.append(str(exc))
                 tally.cost += exc.cost
                 blind = exc.refused and engine.known.sees and bool(heard.shown)
-                if not (exc.transient or blind) or until - self._clock() < WORTH_ASKING_SECONDS:
+                fits = tally.cost + engine.max_cost(heard) <= most
+                if not (exc.transient or blind) or not fits or until - self._clock() < WORTH_ASKING_SECONDS:
                     return None
                 if blind:
                     # the engine may have refused the picture: ask again without it
@@ -175,6 +201,8 @@ class Cat:
 
     def _warned(self, heard: Heard) -> tuple[Heard, Alert]:
         """Return what was heard with its danger. Without a stored state, the history's wording tells."""
+        # half of a character, which no carrier sends, cannot be encoded again
+        heard = replace(heard, texts=[text.encode("utf-8", "replace").decode() for text in heard.texts])
         if heard.alert is not None:
             return heard, heard.alert
         earlier = heard.theirs
@@ -193,7 +221,7 @@ class Cat:
         """Return a model's reply as it may be sent; without words if nothing of it may."""
         alert = heard.alert
         assert alert is not None, "danger is heard before any engine is asked"
-        if gate.is_harmful(answer.words):
+        if gate.is_harmful(answer.words, alert):
             return replace(answer, words="")
         if alert.is_serious:
             words = gate.whole(answer.words, alert, leaks=self._who.leaks)
@@ -212,7 +240,13 @@ class Cat:
         return replace(answer, words=words, alert=alert)
 
     def _by_poet(self, heard: Heard) -> Reply:
-        return replace(self._poet.reply(heard, seconds=RESERVE_SECONDS), alert=heard.alert)
+        """Return the poet's reply; a plain line of its own if an error kept it from composing one."""
+        try:
+            reply = self._poet.reply(heard, seconds=RESERVE_SECONDS)
+        except Exception as exc:  # noqa: BLE001 - the last line of defence: the person gets a reply all the same
+            log.error("poet broken", **_shown(exc))  # noqa: TRY400 - the same
+            reply = self._poet.plain(heard)
+        return replace(reply, alert=heard.alert)
 
     def _ready(self, reply: Reply, tally: _Tally, below: str) -> Reply:
         if reply.parts:
@@ -224,9 +258,14 @@ class Cat:
             reply,
             words=words,
             facts={**reply.facts, **tally.facts()},
-            frames=reply.frames,
             parts=into_parts(words + tail, self._max_parts, max_segments=self._max_segments),
         )
+
+
+def _shown(error: Exception) -> dict[str, str]:
+    """Return the fields of a log line about an error. Its message is not among them: it may hold a text."""
+    frame = extract_tb(error.__traceback__)[-1]
+    return {"error": type(error).__name__, "place": f"{frame.name}:{frame.lineno}"}
 
 
 def into_parts(words: str, most: int, *, max_segments: int) -> tuple[str, ...]:

@@ -45,6 +45,11 @@ def is_grave(text: str, language: str) -> bool:
     return has(_GRAVE) or (has(_LIGHT_DEATH) and has(_RELATIVES))
 
 
+def is_sad(text: str, language: str) -> bool:
+    """Return whether a text in this language holds a grave word, or a light one of death."""
+    return any(_of_kind(language, kind).hold(word) for kind in (_GRAVE, _LIGHT_DEATH) for word in _parts(text))
+
+
 def _parts(text: str) -> Iterator[str]:
     """Yield the words of a text in their normal form; `l'enterrement` is two words."""
     return (_normal(word) for word in _WORD.findall(unicodedata.normalize("NFC", text)))

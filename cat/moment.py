@@ -27,16 +27,21 @@ def words_for(person: str, *, now: datetime | None, last_at: datetime | None) ->
     country = countries.of(person)
     told = [f"country: {country}." if country else ""]
     if now is not None:
-        told.append(_hour(now, _zones().get(country, ())))
+        told.append(_hour(now, times_at(person, now)))
         if last_at is not None and now - last_at >= WORTH_MENTIONING:
             told.append(f"the message before this text came {_gap(now - last_at)} ago.")
     return " ".join(filter(None, told))
 
 
-def _hour(now: datetime, zones: tuple[str, ...]) -> str:
-    if not zones:
+def times_at(person: str, now: datetime) -> list[datetime]:
+    """Return the times that it may be where a person is, earliest first; empty if unknown."""
+    country = countries.of(person) or countries.of_calling_code(person)
+    return sorted({now.astimezone(ZoneInfo(zone)).replace(tzinfo=None) for zone in _zones().get(country, ())})
+
+
+def _hour(now: datetime, times: list[datetime]) -> str:
+    if not times:
         return f"it is {now.astimezone(UTC):%A, %H:%M} in utc; the hour there is not known."
-    times = sorted(now.astimezone(ZoneInfo(zone)).replace(tzinfo=None) for zone in zones)
     earliest, latest = times[0], times[-1]
     if earliest == latest:
         return f"there it is {earliest:%A, %H:%M}."

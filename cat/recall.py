@@ -15,12 +15,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from cat import grave, persona, prices, prompt, sanitize
+from cat import persona, prices, prompt, sanitize
 from cat.danger import numbers
 from cat.danger.watch import Alert
 from cat.errors import EngineFailed
-from cat.poet import facts as told_facts
-from cat.poet import tongue
+from cat.poet import statements, tongue
 from cat.poet.facts import Fact, Facts
 from cat.ports import Heard, Summarizer
 from cat.prices import Model
@@ -218,11 +217,16 @@ class Folded:
     facts: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
 
 
-def fold(memory: Memory, talk: Sequence[Entry], *, through: int, summarizer: Summarizer | None) -> Folded:
-    """Fold these messages into the memory, up to the time `through`, in milliseconds."""
+def fold(
+    memory: Memory, talk: Sequence[Entry], *, through: int, summarizer: Summarizer | None, person: str = ""
+) -> Folded:
+    """Fold these messages into the memory, up to the time `through`, in milliseconds.
+
+    `person` is the address, whose country counts for the language of the texts.
+    """
     theirs = [entry.content for entry in talk if entry.role == Role.USER]
     told = keep_told(memory.told, (words for text in theirs for words in told_in(text)))
-    facts_known = keep_facts(memory.facts, talk)
+    facts_known = keep_facts(memory.facts, talk, person=person)
     summary: str = memory.summary
     facts: dict[str, Any] = {}
     if summarizer is not None and talk:
@@ -249,33 +253,34 @@ def told_in(text: str) -> list[str]:
 
     A statement that holds a slur, a grave word or anything like a secret or an address is left out.
     """
-    return [fact.words for fact in _facts_in(text)]
+    return [fact.words for fact in statements.told_in(sanitize.visible(text), tongue.language_of(text))]
 
 
 def keep_told(known: Sequence[str], more: Iterable[str]) -> tuple[str, ...]:
     """Merge new statements into the known ones, and return the newest `TOLD_KEPT`, newest last.
 
-    Of statements of one fact, such as the person's name, only the newest is kept.
+    Of statements that exclude each other, such as two on the person's name, only the newest is kept.
     """
-    kept: dict[str, str] = {}
-    for statement in (*known, *more):
-        subject = _subject(statement)
-        kept.pop(subject, None)
-        kept[subject] = statement
-    return tuple(kept.values())[-TOLD_KEPT:]
+    kept = Facts(_as_fact(statement) for statement in (*known, *more))
+    return tuple(fact.words for fact in kept)[-TOLD_KEPT:]
 
 
-def keep_facts(known: Iterable[tuple[str, str, str]], talk: Sequence[Entry]) -> tuple[tuple[str, str, str], ...]:
+def keep_facts(
+    known: Sequence[tuple[str, str, str]], talk: Sequence[Entry], *, person: str = ""
+) -> tuple[tuple[str, str, str], ...]:
     """Merge the facts of a stretch of talk into the known ones; the newest `TOLD_KEPT` are kept."""
-    language = tongue.language_of("", [entry.content for entry in reversed(talk) if entry.role == Role.USER][:5])
     days = {(key, value): day for key, value, day in known}
-    kept = Facts(Fact(key, value) for key, value, _ in known)
-    lines = [{"role": str(entry.role), "content": sanitize.visible(entry.content)} for entry in talk]
-    for fact in told_facts.learned(lines, language):
-        if _may_keep(fact.value):
-            kept.learn([fact])
+    listener = statements.Listener(Fact(key, value) for key, value, _ in known)
+    lines = [(entry.role == Role.USER, sanitize.visible(entry.content)) for entry in talk]
+    languages = iter(tongue.languages_of([words for is_theirs, words in lines if is_theirs], person=person))
+    for is_theirs, words in lines:
+        if is_theirs:
+            listener.hear_text(words, next(languages))
+        else:
+            listener.hear_reply(words)
     today = _day_of(talk)
-    return tuple((fact.key, fact.value, days.get((fact.key, fact.value), today)) for fact in kept)[-TOLD_KEPT:]
+    kept = [(fact.key, fact.value, days.get((fact.key, fact.value), today)) for fact in listener.facts]
+    return tuple(kept)[-TOLD_KEPT:]
 
 
 def _day_of(talk: Sequence[Entry]) -> str:
@@ -284,20 +289,10 @@ def _day_of(talk: Sequence[Entry]) -> str:
     return datetime.fromtimestamp(int(milliseconds) / 1000, UTC).date().isoformat() if milliseconds.isdigit() else ""
 
 
-def _facts_in(text: str) -> list[Fact]:
-    facts = told_facts.told_in(sanitize.visible(text), tongue.language_of(text))
-    return [fact for fact in facts if _may_keep(fact.words)]
-
-
-def _may_keep(words: str) -> bool:
-    """Return whether a statement holds no grave word. Words of two letters are abbreviations in the list."""
-    return all(len(word) < 3 or grave.playable(word) for word in words.split())  # noqa: PLR2004
-
-
-def _subject(statement: str) -> str:
-    """Return the key of the fact that a statement tells; the statement itself if several can be true."""
-    fact = next(iter(told_facts.told_in(statement, tongue.language_of(statement))), None)
-    return statement if fact is None or fact.family in told_facts.MANY else fact.key
+def _as_fact(statement: str) -> Fact:
+    """Return the fact that a kept statement tells; a note if it is no statement of a kind that is heard."""
+    fact = next(iter(statements.told_in(statement, tongue.language_of(statement))), Fact("note", statement))
+    return replace(fact, words=statement)
 
 
 def _material(memory: Memory, talk: Sequence[Entry]) -> str:

@@ -93,6 +93,8 @@ class Row:
     status: str = ""
     #: Whether the reconciler fetched it or put it back; if so, it is exempt from the order check.
     repaired: bool = False
+    #: How many seconds after it was sent the reconciler found the text.
+    found_after: int = 0
     reason: str = ""
 
     @property

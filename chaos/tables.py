@@ -102,6 +102,7 @@ def row_of(row: Mapping[str, Any]) -> Row:  # Any: DynamoDB's values
         attempt=row.get("attempt_id", ""),
         status=row.get("status", ""),
         repaired="repaired" in row or "restored_at" in row,
+        found_after=int(row.get("found_after", 0)),
         reason=row.get("reason", ""),
     )
 

@@ -13,7 +13,7 @@ from boto3.dynamodb.conditions import Attr, ConditionBase
 from conversation import schema
 from conversation.contention import holds
 from conversation.errors import ConditionFailed, Fenced
-from conversation.models import Conversation, Memory
+from conversation.models import Conversation, Memory, in_milliseconds
 from conversation.storage import DynamoDBStorage
 from conversation.table import Check, Delete, IfMissing, Plus, Tables, Update
 
@@ -66,14 +66,18 @@ class FencedConversations:
         """
         return self._storage.begin_anew(user_id, through_ms=through_ms, now=now, fence=fence)
 
-    def set_active(self, user_id: str, *, active: bool, fence: int | None, now: datetime) -> None:
+    def set_active(
+        self, user_id: str, *, active: bool, fence: int | None, now: datetime, sent_ms: int | None = None
+    ) -> None:
         """Record that the person opted out or in. Raises `Fenced`.
 
+        `sent_ms`: when the keyword was sent, in milliseconds of Redis's clock; without it, as it is of now.
         `fence` None: the carrier reported it, which needs no visit. Without a conversation nothing happens, and a visit
         sees it when it opens the conversation next.
         """
         with suppress(Fenced) if fence is None else nullcontext():
-            self._set(user_id, {"is_active": active}, fence=fence, now=now)
+            sent = in_milliseconds(now) if sent_ms is None else sent_ms
+            self._set(user_id, {"is_active": active, "keyword_at": sent}, fence=fence, now=now)
 
     def set_quiet(self, user_id: str, *, until_ms: int, fence: int, now: datetime) -> None:
         """Record until when, by Redis's clock, the person gets no reply. Raises `Fenced`."""

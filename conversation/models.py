@@ -177,6 +177,8 @@ class Conversation:
     frames: tuple[str, ...] = ()
     #: The person gets no reply until this time of Redis's clock, in milliseconds, because of a loop of two machines.
     quiet_until: int = 0
+    #: When the last STOP or START that counted was sent, in milliseconds of Redis's clock; 0: not known.
+    keyword_at: int = 0
     #: How many replies this person ever got.
     replies: int = 0
     #: The first reply had no room for the introduction that a new person gets; the next one adds it.
@@ -272,6 +274,7 @@ class Conversation:
             fence=int(item.get("fence", 0)),
             carried=int(item.get("carried", 0)),
             quiet_until=int(item.get("quiet_until", 0)),
+            keyword_at=int(item.get("keyword_at", 0)),
             echoes=_digests(item.get("echoes")),
             frames=_digests(item.get("frames")),
             replies=int(item.get("replies", 0)),

@@ -41,7 +41,9 @@ class OpenConversations(Protocol):
     def forget(self, user_id: str, *, through_ms: int, fence: int, now: datetime) -> Conversation:
         """Empty window and memory. Raises `Fenced`."""
 
-    def set_active(self, user_id: str, *, active: bool, fence: int | None, now: datetime) -> None:
+    def set_active(
+        self, user_id: str, *, active: bool, fence: int | None, now: datetime, sent_ms: int | None = None
+    ) -> None:
         """Record that the person opted out or in; without a fence, that the carrier says so. Raises `Fenced`."""
 
     def set_quiet(self, user_id: str, *, until_ms: int, fence: int, now: datetime) -> None:

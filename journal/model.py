@@ -18,7 +18,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from conversation.entries import accepted_at, arrived, milliseconds
-from conversation.models import Conversation, Message, Role
+from conversation.models import Conversation, Message, Role, in_milliseconds
 from journal.states import PartState, TurnState
 from runtime.host import REAL, Host
 from runtime.isolation import BadItem
@@ -75,10 +75,14 @@ class Turn:
     opt_out_type: str | None = None
     #: The reconciler found it on the carrier's list: its webhook never arrived.
     repaired: bool = False
+    #: How many seconds after it was sent the reconciler found it; `arrived` is when it was found.
+    found_after: int = 0
     #: It was answered while the person was in danger: it is neither played with nor folded into the memory.
     serious: bool = False
     #: When Redis lost it and it was put back into the inbox; it may be answered behind its successors.
     restored_at: str | None = None
+    #: When an operator replayed it, by Redis's clock.
+    revived_at: str | None = None
     #: The traceback of the last try that failed.
     error: str | None = None
     #: Everything else in the row: media, times, engine.
@@ -98,6 +102,16 @@ class Turn:
     def arrived_ms(self) -> int:
         """Return the same in milliseconds."""
         return milliseconds(self.arrived)
+
+    @property
+    def sent_ms(self) -> int:
+        """Return when it was sent, as far as it is known, in milliseconds of Redis's clock."""
+        return self.arrived_ms - self.found_after * 1000
+
+    @property
+    def born_ms(self) -> int:
+        """Return from when its age counts, in milliseconds of Redis's clock: a replay begins it anew."""
+        return max(self.sent_ms, _in_ms(self.revived_at))
 
     @property
     def reply_sid(self) -> str:
@@ -156,7 +170,7 @@ class ReplyPart:
     perhaps_listed_at: str | None = field(default=None, metadata=_OF_AN_ATTEMPT)
     #: The attempt that was sent again because the list did not show it (`UNKNOWN_POLICY=resend`).
     resent: str | None = field(default=None, metadata=_OF_AN_ATTEMPT)
-    #: When an operator replayed it, by the operator's clock.
+    #: When an operator replayed it, by Redis's clock.
     revived_at: str | None = field(default=None, metadata=_OF_AN_ATTEMPT)
     #: What Twilio last reported, such as `delivered`; statuses are ranked, and the rank never falls.
     status: str | None = field(default=None, metadata=_OF_AN_ATTEMPT)
@@ -194,6 +208,11 @@ class ReplyPart:
         return accepted_at(self.arrived)
 
     @property
+    def born_ms(self) -> int:
+        """Return from when its age counts, in milliseconds of Redis's clock: a replay begins it anew."""
+        return max(self.arrived_ms, _in_ms(self.revived_at))
+
+    @property
     def may_go_twice(self) -> bool:
         """Return whether an attempt in doubt was followed by another one, by policy or by an operator's word."""
         return self.resent is not None or self.facts.get("word") == "resend"
@@ -211,6 +230,10 @@ class ReplyPart:
         words = {name: getattr(self, name) for name in _WORDS}
         placed = arrived(str(due)) if fresh else self.arrived
         return ReplyPart(**{**words, "state": PartState.NEW, "arrived": placed, "again": True}, due=due)
+
+
+def _in_ms(at: str | None) -> int:
+    return in_milliseconds(datetime.fromisoformat(at)) if at else 0
 
 
 #: The fields that a second try shares with the first.
@@ -276,6 +299,7 @@ class FrozenReply:
                 messaging_service_sid=first.messaging_service_sid,
                 engine=self.facts.get("engine"),
                 serious=self.serious,
+                revived_at=first.revived_at,
                 expected=segments,
                 cost=cost,
             )

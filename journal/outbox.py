@@ -10,6 +10,7 @@ out#<MessageSid>#<n>   state turn number content sender            frozen when t
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -18,7 +19,7 @@ from boto3.dynamodb.conditions import Attr, ConditionBase, Key
 
 from conversation import schema
 from conversation.contention import holds, until_it_holds
-from conversation.errors import ConditionFailed, Fenced, StoreAway
+from conversation.errors import ConditionFailed, Fenced, NotStorable, StoreAway
 from conversation.fenced import fence_stands
 from conversation.models import in_milliseconds
 from conversation.storage import DynamoDBStorage
@@ -29,6 +30,13 @@ from journal.states import PartState
 
 #: Fields of a binding that are written in a way of their own.
 _OWN_WAY: Final = {"state", "status", "evidence"}
+#: What a claim adds to, and does not return.
+_GROWING: Final = frozenset({"log", "attempts"})
+#: A log of more events is shortened at the next claim to its first and latest ones and those that name a message: a
+#: row has 400 KB at most, and a reply to a person in danger is tried for as long as the account is refused.
+_LONG: Final = 100
+_FIRST: Final = 10
+_LATEST: Final = 40
 #: The states of a claim whose outcome is not known yet: UNKNOWN if another worker doubts it.
 _CLAIMED: Final = (PartState.SENDING, PartState.UNKNOWN)
 
@@ -65,6 +73,9 @@ class Outbox:
         Raises `Fenced` if another worker opened the conversation since, or another attempt has the part.
         """
         stamp = now.isoformat()
+        event = {"at": stamp, "state": "SENDING", "attempt": attempt_id, "fence": fence}
+        log = _shortened(part.facts.get("log", ()))
+        attempts = frozenset(str(kept["attempt"]) for kept in log if "attempt" in kept) | {attempt_id}
         update = self._update(
             part,
             {
@@ -73,10 +84,10 @@ class Outbox:
                 "fence": fence,
                 "claimed_at": stamp,
                 "tries": Plus(1),
-                "log": _event(at=stamp, state="SENDING", attempt=attempt_id, fence=fence),
+                **({"log": [*log, event], "attempts": attempts} if log else {"log": _event(**event)}),
             },
             when=_state_in(*states.part_sources(PartState.SENDING)) & ~Attr("attempts").contains(attempt_id),
-            attempt_id=attempt_id,
+            attempt_id=None if log else attempt_id,
         )
         check = fence_stands(self._names, part.user_id, fence)
 
@@ -91,7 +102,7 @@ class Outbox:
                     raise
                 raise Fenced("another worker opened the conversation, or another attempt has this part") from exc
             row = {**codec.encode(part), **row_key(part.user_id, part.key), **update.set, "tries": part.tries + 1}
-            return codec.decode(ReplyPart, {name: value for name, value in row.items() if name != "log"})
+            return codec.decode(ReplyPart, {name: value for name, value in row.items() if name not in _GROWING})
 
         return until_it_holds(attempt, seconds=self._storage.contention_seconds, host=self._storage.host)
 
@@ -128,7 +139,7 @@ class Outbox:
         if binding.state is PartState.SENT:
             update = _without_past_failures(update)
         try:
-            row = self._tables.update(update)
+            row = self._updated(update)
         except ConditionFailed as failed:
             if failed.rows[0] is None:
                 return part
@@ -247,6 +258,13 @@ class Outbox:
 
         return until_it_holds(attempt, seconds=self._storage.contention_seconds, host=self._storage.host)
 
+    def _updated(self, update: Update) -> Row:
+        """Update a row; without the event if the row has no room for it, as an earlier release left it."""
+        try:
+            return self._tables.update(update)
+        except NotStorable:
+            return self._tables.update(replace(update, set={k: v for k, v in update.set.items() if k != "log"}))
+
     def _row(self, part: ReplyPart) -> Row | None:
         return self._tables.get(self._names.messages, row_key(part.user_id, part.key))
 
@@ -277,6 +295,14 @@ def newest_rows(tables: Tables, names: schema.Names, user_id: str, limit: int) -
 
 def _state_in(*sources: PartState) -> ConditionBase:
     return Attr("state").is_in([str(state) for state in sources])
+
+
+def _shortened(log: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return what stays of a long log; nothing of one that is not long."""
+    if len(log) <= _LONG:
+        return []
+    between = [event for event in log[_FIRST:-_LATEST] if event.get("sid")]
+    return [*log[:_FIRST], *between, *log[-_LATEST:]]
 
 
 def _event(**event: Any) -> Append:

@@ -114,9 +114,10 @@ def _turn_events(turn: Turn) -> Iterator[Event]:
         yield Event(facts["duplicate_at"], "brought again", {"times": facts.get("duplicates")})
     if turn.restored_at is not None:
         yield Event(turn.restored_at, "restored")
-    for name in ("revived_at", "discarded_at"):
-        if name in facts:
-            yield Event(facts[name], name.removesuffix("_at"))
+    if turn.revived_at is not None:
+        yield Event(turn.revived_at, "revived")
+    if "discarded_at" in facts:
+        yield Event(facts["discarded_at"], "discarded")
 
 
 def _part_events(part: ReplyPart) -> Iterator[Event]:

@@ -60,7 +60,7 @@ class DeadLetters:
         turn = self._turn(row)
         if turn.is_unreadable:
             raise BadRequest("this entry can never be read: discard it")
-        if not self._journal.dead_letters.revive(row, now=datetime.now(UTC)):
+        if not self._journal.dead_letters.revive(row, now=self._inbox.clock.now()):
             return False
         put_back(self._inbox.texts, turn)
         return True

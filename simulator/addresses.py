@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 #: Twilio's limit of a callback's address (https://www.twilio.com/docs/api/errors/21609, read 2026-11).
 MOST_CHARACTERS: Final = 4000
+#: Characters that no host has (https://url.spec.whatwg.org/#forbidden-domain-code-point, read 2026-11).
+_NO_HOST: Final = re.compile(r"[%<>\\^|]")
 
 
 def is_web(url: str) -> bool:
@@ -15,9 +18,10 @@ def is_web(url: str) -> bool:
         return False
     try:
         parts = urlsplit(url)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        host, port = parts.hostname or "", parts.port
     except ValueError:
         return False
+    return parts.scheme in {"http", "https"} and bool(host) and not _NO_HOST.search(host) and port != 0
 
 
 def absolute(base: str, target: str) -> str:

@@ -1,4 +1,4 @@
-"""Read the bodies of the page's requests, and refuse those that cannot be carried out."""
+"""Read bodies of the page's requests and numbers of queries; refuse what cannot be carried out."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+
+from sms.messages import COUNT
 
 #: Larger than any list of fault rules; everything else is smaller.
 MOST_JSON_BYTES: Final = 1024 * 1024
@@ -60,6 +62,11 @@ def texts_in(asked: dict[str, Any], name: str) -> list[str]:  # Any: JSON
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise Refused(f"{name}: must be a list of texts")
     return value
+
+
+def whole_number(value: str) -> int | None:
+    """Return a whole number without a sign; None if `value` is none, or longer than any that is meant."""
+    return int(value) if COUNT.fullmatch(value) else None
 
 
 async def refusal(request: Request, refused: Exception) -> Response:

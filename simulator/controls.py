@@ -11,18 +11,14 @@ DELETE /requests                forget them
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from simulator.bodies import Refused, json_of, text_in
+from simulator.bodies import Refused, json_of, text_in, whole_number
 from simulator.faults import UnusableRule
 from simulator.switchboard import Switchboard
-
-#: Digits of an id: more than any network hands out.
-MOST_DIGITS: Final = 15
 
 
 def routes(switchboard: Switchboard) -> list[Route]:
@@ -75,11 +71,11 @@ class Controls:
 
     async def requests(self, request: Request) -> Response:
         """Return the latest requests to the application, oldest first."""
-        after = request.query_params.get("after", "0")
-        if not (after.isascii() and after.isdigit() and len(after) <= MOST_DIGITS):
+        after = whole_number(request.query_params.get("after", "0"))
+        if after is None:
             raise Refused("after: must be the id of a request")
         message = request.query_params.get("message", "")
-        return JSONResponse(self._board.inspector.describe(message=message, after=int(after)))
+        return JSONResponse(self._board.inspector.describe(message=message, after=after))
 
     async def clear_requests(self, request: Request) -> Response:
         """Forget the requests."""

@@ -15,7 +15,8 @@
               concurrent              posted twice at once, with two idempotency tokens
     delivery  undelivered, failed     with `code`
 
-A rule strikes with the probability `rate`, at most `times` times, for one telephone (`person`) or for all. The draw
+A rule strikes with the probability `rate`, at most `times` times, for one telephone (`person`) or for all. `lag`
+strikes lists, not messages: its `person` is the `To`, or else the `From`, by which a list is asked for. The draw
 depends on the seed, the rule, the telephone and the number of its messages that passed the station before: the same
 seed gives the same faults, whatever else happens meanwhile.
 """
@@ -63,6 +64,11 @@ class Rule:
     code: int | None = None
     retry_after: int | None = None
     accepted: bool = False
+
+    @property
+    def lag(self) -> float:
+        """The age in seconds below which messages are missing from a list."""
+        return float("inf") if self.seconds is None else self.seconds
 
     @classmethod
     def of(cls, given: object) -> Self:
@@ -171,8 +177,3 @@ class Faults:
                 del self.log[:-LOG_LENGTH]
                 return rule
         return None
-
-    def lag(self) -> float:
-        """Return the age in seconds below which messages are missing from the list."""
-        lags = [rule for rule in self._rules if rule.at == "list"]
-        return max((float("inf") if rule.seconds is None else rule.seconds for rule in lags), default=0.0)

@@ -56,20 +56,20 @@ class Inbound:
         if self._store.telephones.show(sender, most=MOST_TELEPHONES):
             self._board.publish({"kind": "phones"})
         self._board.save(message)
+        self._apply_keyword(message)
         self._board.begin(self.bring(message))
         return message
 
     async def bring(self, message: Message) -> None:
         """Bring a text to the webhook of its number."""
-        self._apply_keyword(message)
         number = self._store.numbers.get(message.recipient)
         if number is None or not number.sms_url:
-            self._board.save(message.at("no webhook", time.time()))
+            self._passed(message.sid, "no webhook", time.time())
             return
         rule = self._board.strike("webhook", message.sender, message.sid)
         fault = rule.do if rule is not None else ""
         if fault == "never":
-            self._board.save(message.at("lost: never posted", time.time()))
+            self._passed(message.sid, "lost: never posted", time.time())
             return
         if rule is not None and fault == "delay":
             await asyncio.sleep(rule.seconds or 0)
@@ -79,9 +79,14 @@ class Inbound:
         outcome, *_ = await asyncio.gather(*(session.run(number) for session in sessions))
         if fault == "double":
             await ReplySession(self._board, self._outbound, message, fields).run(number)
-        fresh = self._store.message(message.sid) or message
-        fresh = replace(fresh, error_code=outcome.error)
-        self._board.save(fresh.at("acknowledged" if outcome.is_taken else f"lost: {outcome.failure}", outcome.at))
+        station = "acknowledged" if outcome.is_taken else f"lost: {outcome.failure}"
+        self._passed(message.sid, station, outcome.at, error=outcome.error)
+
+    def _passed(self, sid: str, station: str, when: float, *, error: int | None = None) -> None:
+        """Note what became of a text, unless it was deleted meanwhile."""
+        message = self._store.message(sid)
+        if message is not None:
+            self._board.save(replace(message.at(station, when), error_code=error))
 
     def _fields(self, message: Message) -> dict[str, str]:
         """Return every field that Twilio posts for an inbound text; unknown places are blank, as at Twilio."""
@@ -120,8 +125,8 @@ class Inbound:
 
     def _apply_keyword(self, message: Message) -> None:
         """Handle STOP, START and HELP as Twilio does, before the webhook and independently of it."""
-        stopped = self._store.opt_outs.has(message.sender, message.recipient)
-        keyword = keywords.read(message.body, opted_out=stopped, words=keywords.TWILIOS)
+        opted_out = self._store.opt_outs.has(message.sender, message.recipient)
+        keyword = keywords.at_twilio(message.body, opted_out=opted_out)
         if keyword is Keyword.STOP:
             self._store.opt_outs.add(message.sender, message.recipient)
             self._notice(message, STOPPED)

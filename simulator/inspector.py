@@ -12,12 +12,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
-from simulator import addresses, twiml
+from simulator import twiml
 
 #: How many requests are kept.
 MOST_REQUESTS: Final = 500
 #: How much of an answer is kept: more than any TwiML that a person reads.
 MOST_CHARACTERS: Final = 16_384
+#: The title of the error of a webhook that redirects by HTTP, which Twilio would follow.
+REDIRECTED: Final = "the webhook redirects; this network does not follow"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +60,13 @@ class Inspector:
         #: The id of the request that was added last.
         self.latest = 0
 
-    def add(self, *, url: str, answer: str, **facts: Any) -> int:
-        """Keep one request; return its id. `facts`: the other fields of an `Exchange`."""
+    def add(self, *, answer: str, **facts: Any) -> int:
+        """Keep one request, which has no password any more; return its id.
+
+        `facts`: the other fields of an `Exchange`.
+        """
         exchange = Exchange(
             id=next(self._ids),
-            url=addresses.without_password(url),
             answer=answer[:MOST_CHARACTERS],
             is_cut=len(answer) > MOST_CHARACTERS,
             **facts,
@@ -76,7 +80,8 @@ class Inspector:
         """Add Twilio's error code to a request."""
         for place, exchange in enumerate(self._exchanges):
             if exchange.id == number:
-                self._exchanges[place] = replace(exchange, error=code, error_title=twiml.TITLES[code])
+                title = REDIRECTED if exchange.failure == "3xx" else twiml.TITLES[code]
+                self._exchanges[place] = replace(exchange, error=code, error_title=title)
                 self._publish(self._exchanges[place])
 
     def describe(self, *, message: str = "", after: int = 0) -> list[dict[str, Any]]:  # Any: JSON

@@ -5,7 +5,7 @@ from __future__ import annotations
 from simulator.account import Account
 from simulator.faults import Faults
 from simulator.inbound import Inbound
-from simulator.outbound import FINAL, Outbound
+from simulator.outbound import Outbound
 from simulator.store import Store
 from simulator.switchboard import Switchboard
 
@@ -19,13 +19,10 @@ class Network:
         self.inbound = Inbound(self.switchboard, self.outbound)
 
     async def start(self) -> None:
-        """Resume the messages that were under way when the network stopped."""
-        for _, message in list(self.switchboard.store.messages()):
-            if message.direction == "inbound":
-                if message.stations[-1][0] == "received":
-                    self.switchboard.begin(self.inbound.bring(message))
-            elif message.status not in FINAL:
-                self.switchboard.begin(self.outbound.progress(message.sid))
+        """Resume the messages that were under way when the network stopped, in their order."""
+        for message in self.switchboard.store.under_way():
+            is_text = message.direction == "inbound"
+            self.switchboard.begin(self.inbound.bring(message) if is_text else self.outbound.progress(message.sid))
 
     async def stop(self) -> None:
         """Stop; messages under way resume at the next start."""

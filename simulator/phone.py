@@ -8,8 +8,8 @@ POST /phone/pictures            a picture's bytes, with its content type: {"sid"
 POST /phone/texts               {"from", "to", "body", "pictures"}: a telephone sends a text: {"sid"};
                                 `to`: the account's first number if missing
 GET  /phone/pictures/{sid}      a picture
-GET  /phone/events              server-sent events, each a JSON object with a `kind`: `message`, `notice`, `phones`,
-                                `faults`, `request` or `requests`
+GET  /phone/events              server-sent events, each a JSON object with a `kind`: `message`, `deleted`, `notice`,
+                                `phones`, `faults`, `request` or `requests`
 """
 
 from __future__ import annotations
@@ -27,11 +27,10 @@ from runtime import page_files
 from simulator.bodies import Refused, json_of, read, text_in, texts_in
 from simulator.network import Network
 from simulator.switchboard import describe
+from simulator.webhooks import MOST_MEDIA_BYTES
 from sms.addresses import is_dialable
 from sms.messages import MAX_BODY_CHARACTERS, MAX_FIELD_CHARACTERS, MAX_MEDIA
 
-#: Twilio accepts pictures of up to 5 MB.
-MAX_PICTURE_BYTES: Final = 5 * 1024 * 1024
 #: How many messages of one telephone the page shows.
 SHOWN: Final = 200
 #: Interval of the heartbeat by which a page notices that the network is gone.
@@ -134,7 +133,7 @@ class Phone:
         kind = request.headers.get("content-type", "")
         if not kind.startswith("image/"):
             raise Refused("only pictures can be sent")
-        data = await read(request, most=MAX_PICTURE_BYTES)
+        data = await read(request, most=MOST_MEDIA_BYTES)
         if not data:
             raise Refused("the picture is empty")
         return JSONResponse({"sid": self._inbound.upload(kind, data).sid}, status_code=201)
@@ -161,8 +160,9 @@ class Phone:
             raise Refused("to: that number is not one of the account's")
         if len(pictures) > MAX_MEDIA:
             raise Refused(f"a text may have at most {MAX_MEDIA} pictures")
-        if any(self._store.picture(sid) is None for sid in pictures):
-            raise Refused("pictures: upload each first, with POST /phone/pictures")
+        uploaded = [picture for sid in set(pictures) if (picture := self._store.picture(sid))]
+        if len(uploaded) < len(pictures) or any(picture.parent for picture in uploaded):
+            raise Refused("pictures: upload each first, with POST /phone/pictures, and for one text only")
         if not body.strip() and not pictures:
             raise Refused("an empty text is not sent")
         if len(body) > MAX_BODY_CHARACTERS:

@@ -14,8 +14,8 @@ from simulator import addresses, twiml
 from simulator.outbound import Outbound
 from simulator.store import Message, Number
 from simulator.switchboard import Switchboard
-from simulator.twiml import Redirect, Reply, UnusableTwiml, Warned
-from simulator.webhooks import Answer, Request
+from simulator.twiml import Redirect, Send, UnusableTwiml, Warned
+from simulator.webhooks import Answer, Call
 
 log = logs.get("simulator")
 
@@ -36,6 +36,15 @@ class Outcome:
         return not self.failure
 
 
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """Why a document could not be had or read, with Twilio's code, and where it is."""
+
+    why: str
+    code: int
+    url: str
+
+
 class ReplySession:
     """One handing over of one text."""
 
@@ -52,34 +61,32 @@ class ReplySession:
     async def run(self, number: Number) -> Outcome:
         """Post the text to its number's webhook and, if that fails, to its fallback."""
         failure = await self._follow(Redirect(url=number.sms_url, method="POST"), "text", self._fields)
-        if failure and number.sms_fallback_url:
-            fallen = {"ErrorCode": str(self._error), "ErrorUrl": addresses.without_fragment(number.sms_url)}
+        if failure is not None and number.sms_fallback_url:
+            fallen = {"ErrorCode": str(failure.code), "ErrorUrl": failure.url}
             failure = await self._follow(
                 Redirect(url=number.sms_fallback_url, method="POST"), "fallback", {**self._fields, **fallen}
             )
-        return Outcome(failure, self._error, self._answered_at)
+        return Outcome(failure.why if failure is not None else "", self._error, self._answered_at)
 
-    async def _follow(self, place: Redirect | None, purpose: str, fields: Mapping[str, str]) -> str:
-        """Ask for a document and for those to which it redirects; return why one failed, or an empty string."""
+    async def _follow(self, place: Redirect | None, purpose: str, fields: Mapping[str, str]) -> _Failure | None:
+        """Ask for a document and for those to which it redirects; return why one failed, or None."""
         while place is not None:
-            request = Request(
-                url=place.url, method=place.method, fields=fields, purpose=purpose, message=self._text.sid
-            )
-            answer = await self._board.ask(request)
+            call = Call(url=place.url, method=place.method, fields=fields, purpose=purpose, message=self._text.sid)
+            answer = await self._board.ask(call)
             self._answered_at = time.time()
             self._documents += 1
             if not answer.is_taken:
                 self._blame(answer, answer.error)
-                return answer.failure
+                return _Failure(answer.failure, answer.error, addresses.without_fragment(place.url))
             try:
-                verbs = twiml.read(answer.body, answer.content_type, url=request.target)
+                verbs = twiml.read(answer.body, answer.content_type, url=call.target)
             except UnusableTwiml as exc:
                 self._blame(answer, exc.code)
-                return "unusable TwiML"
+                return _Failure("unusable TwiML", exc.code, addresses.without_fragment(place.url))
             place, purpose = self._carry_out(verbs, answer), "redirect"
-        return ""
+        return None
 
-    def _carry_out(self, verbs: list[Reply | Redirect | Warned], answer: Answer) -> Redirect | None:
+    def _carry_out(self, verbs: list[Send | Redirect | Warned], answer: Answer) -> Redirect | None:
         """Send the messages of a document; return where the next one is."""
         for verb in verbs:
             match verb:
@@ -89,29 +96,29 @@ class ReplySession:
                     self._blame(answer, 14106)
                 case Redirect():
                     return verb
-                case Reply() if self._replies >= twiml.MOST_REPLIES:
+                case Send() if self._replies >= twiml.MOST_REPLIES:
                     self._blame(answer, 14109)
-                case Reply():
+                case Send():
                     self._replies += 1
                     self._send(verb, answer)
         return None
 
-    def _send(self, reply: Reply, answer: Answer) -> None:
-        """Send one message, if its sender is ours and its recipient is not opted out."""
-        sender, recipient = reply.sender or self._text.recipient, reply.to or self._text.sender
-        if self._board.store.numbers.get(sender) is None:
-            self._blame(answer, 21606)
-        elif self._board.store.opt_outs.has(recipient, sender):
-            self._blame(answer, 21610)
-        else:
-            self._outbound.send(
-                sender=sender,
-                recipient=recipient,
-                body=reply.body,
-                media_urls=reply.media_urls,
-                status_callback=reply.status_callback,
-                reply_to=self._text.sid,
-            )
+    def _send(self, send: Send, answer: Answer) -> None:
+        """Send one message, if its sender is ours and may send to its recipient."""
+        sender, recipient = send.sender or self._text.recipient, send.to or self._text.sender
+        is_ours = self._board.store.numbers.get(sender) is not None
+        refused = self._outbound.refusal(sender=sender, recipient=recipient) if is_ours else 21606
+        if refused is not None:
+            self._blame(answer, refused)
+            return
+        self._outbound.send(
+            sender=sender,
+            recipient=recipient,
+            body=send.body,
+            media_urls=send.media_urls,
+            status_callback=send.status_callback,
+            reply_to=self._text.sid,
+        )
 
     def _blame(self, answer: Answer, code: int) -> None:
         """Note Twilio's code of a fault, on its request and on the text."""

@@ -126,5 +126,6 @@ def _webhook(inspector: Inspector, text: Message) -> dict[str, str]:
     took = f"{last['status'] or last['failure']} in {last['seconds'] * 1000:.0f} ms"
     facts = {"answer": took}
     if text.error_code is not None:
-        facts["error"] = f"{text.error_code} {twiml.TITLES.get(text.error_code, '')}".strip()
+        titles = [exchange["error_title"] for exchange in exchanges if exchange["error"] == text.error_code]
+        facts["error"] = f"{text.error_code} {titles[0] if titles else twiml.TITLES.get(text.error_code, '')}".strip()
     return facts

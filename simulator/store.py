@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -34,8 +34,19 @@ CREATE TABLE IF NOT EXISTS opted_out (person TEXT, number TEXT, PRIMARY KEY (per
 CREATE TABLE IF NOT EXISTS notices (phone TEXT NOT NULL, at REAL NOT NULL, body TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS numbers (number TEXT PRIMARY KEY, doc TEXT NOT NULL);
 """
+#: Texts that were not posted yet, and the account's messages that have another status than the last.
+_UNDER_WAY = """
+SELECT doc FROM messages WHERE CASE json_extract(doc, '$.direction')
+    WHEN 'inbound' THEN json_extract(doc, '$.stations[#-1][0]') = 'received'
+    ELSE json_extract(doc, '$.status') NOT IN (SELECT value FROM json_each(?))
+END ORDER BY seq
+"""
 #: More than the replies to one text that come close behind it.
 MOST_LATER: Final = 100
+#: The statuses after which nothing more happens to a message.
+SETTLED: Final = frozenset({"delivered", "undelivered", "failed", "canceled", "received", "read"})
+#: The statuses in which Twilio neither cancels a message nor hinders its deletion.
+NOT_CANCELABLE: Final = SETTLED | {"sent"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +165,10 @@ class Store:
         for seq, doc in rows:
             yield seq, _message(doc)
 
+    def under_way(self) -> Sequence[Message]:
+        """Return the texts that were not posted yet and the messages that are not `SETTLED`, oldest first."""
+        return [_message(doc) for (doc,) in self._db.execute(_UNDER_WAY, (json.dumps(sorted(SETTLED)),))]
+
     def later(self, place: int, *, to: str, sender: str) -> Iterator[tuple[int, Message]]:
         """Yield the messages after a place, of this sender and recipient, oldest first; at most `MOST_LATER`."""
         rows = self._db.execute(
@@ -170,9 +185,13 @@ class Store:
             (picture.sid, picture.parent, picture.content_type, picture.created, picture.data),
         )
 
-    def adopt(self, sid: str, parent: str) -> bool:
-        """Attach an uploaded picture to the message `parent`; False if there is no such picture."""
-        return self._db.execute("UPDATE media SET parent = ? WHERE sid = ?", (parent, sid)).rowcount == 1
+    def adopt(self, sid: str, parent: str) -> None:
+        """Attach an uploaded picture to the message `parent`."""
+        self._db.execute("UPDATE media SET parent = ? WHERE sid = ?", (parent, sid))
+
+    def delete_picture(self, sid: str) -> None:
+        """Remove a picture."""
+        self._db.execute("DELETE FROM media WHERE sid = ?", (sid,))
 
     def picture(self, sid: str) -> Picture | None:
         """Return a picture, or None."""
@@ -269,6 +288,14 @@ class Numbers:
             "INSERT INTO numbers VALUES (?, ?) ON CONFLICT (number) DO UPDATE SET doc = excluded.doc",
             (number.number, json.dumps(asdict(number))),
         )
+
+    def replace(self, numbers: Iterable[Number]) -> None:
+        """Make these the only numbers, in this order."""
+        with self._db:
+            self._db.execute("BEGIN")
+            self._db.execute("DELETE FROM numbers")
+            for number in numbers:
+                self.save(number)
 
 
 def _message(doc: str) -> Message:

@@ -11,7 +11,7 @@ from simulator.account import Account
 from simulator.faults import Faults, Rule
 from simulator.inspector import Inspector
 from simulator.store import Message, Store
-from simulator.webhooks import Answer, Request, Webhooks
+from simulator.webhooks import Answer, Call, Webhooks
 
 
 class Switchboard:
@@ -54,6 +54,11 @@ class Switchboard:
         self.store.save(message)
         self.publish({"kind": "message", "message": describe(message)})
 
+    def delete(self, message: Message) -> None:
+        """Remove a message with its pictures, and publish that it is gone."""
+        self.store.delete(message.sid)
+        self.publish({"kind": "deleted", "sid": message.sid, "phone": describe(message)["phone"]})
+
     def begin(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` in the background."""
         task = asyncio.create_task(work)
@@ -67,9 +72,9 @@ class Switchboard:
             self.publish({"kind": "faults"})
         return rule
 
-    async def ask(self, request: Request) -> Answer:
+    async def ask(self, call: Call) -> Answer:
         """Send a request to the application, signed with the account's token."""
-        return await self._webhooks.ask(request, token=self.account.token)
+        return await self._webhooks.ask(call, token=self.account.token)
 
     async def fetch(self, url: str, *, message: str) -> Answer:
         """Fetch a file of media from the application."""

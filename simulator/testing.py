@@ -16,6 +16,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
@@ -26,6 +27,7 @@ from simulator.account import Account
 from simulator.app import create_app
 from simulator.faults import Faults
 from simulator.network import Network
+from simulator.rest.answers import MAX_PAGE_SIZE
 from simulator.server import Server
 from simulator.store import Number, Store
 
@@ -78,25 +80,16 @@ class Simulator:
         self.account_sid = account_sid
         self.auth_token = auth_token or secrets.token_hex(16)
         self.number = numbers[0]
-        store = Store("")
-        for number in numbers:
-            store.numbers.save(
-                Number(
-                    number=number, sid=f"PN{secrets.token_hex(16)}", created=time.time(),
-                    sms_url=webhook, sms_fallback_url=fallback,
-                )
-            )  # fmt: skip
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        #: The address of the network, such as `http://127.0.0.1:40001`.
-        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
-        faults = Faults(sending_seconds=STATUS_SECONDS, delivery_seconds=STATUS_SECONDS)
-        network = Network(store, Account(sid=account_sid, token=self.auth_token), faults=faults, base_url=self.url)
-        network.switchboard.watch(self._note)
-        self._server = Server(
-            create_app(network), network, keep_alive_seconds=KEEP_ALIVE_SECONDS, grace_seconds=GRACE_SECONDS
-        )
-        self._thread = threading.Thread(target=self._server.run, args=([self._listening],), daemon=True)
-        self._http = httpx.Client(base_url=self.url, timeout=ANSWER_SECONDS, trust_env=False)
+        #: The address of the network once it runs, such as `http://127.0.0.1:40001`.
+        self.url = ""
+        self._numbers = [
+            Number(
+                number=number, sid=f"PN{secrets.token_hex(16)}", created=time.time(),
+                sms_url=webhook, sms_fallback_url=fallback,
+            )
+            for number in numbers
+        ]  # fmt: skip
+        self._running = ExitStack()
         self._changed = threading.Condition()
         #: The delivered messages of each telephone, in order, and how many `wait_for_reply` returned.
         self._delivered: dict[str, dict[str, Reply]] = {}
@@ -104,24 +97,41 @@ class Simulator:
 
     def __enter__(self) -> Self:
         """Start the network."""
-        self._thread.start()
-        self.state()
+        with ExitStack() as opened:
+            listening = opened.enter_context(socket.create_server(("127.0.0.1", 0)))
+            self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+            server = self._server()
+            thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
+            thread.start()
+            opened.callback(thread.join, ANSWER_SECONDS)
+            opened.callback(setattr, server, "should_exit", True)
+            self._http = opened.enter_context(httpx.Client(base_url=self.url, timeout=ANSWER_SECONDS, trust_env=False))
+            self.state()
+            self._running = opened.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop the network."""
-        self._http.close()
-        self._server.should_exit = True
-        self._thread.join(ANSWER_SECONDS)
-        self._listening.close()
+        self._running.close()
+
+    def _server(self) -> Server:
+        """Build the network; its server closes its store."""
+        store = Store("")
+        store.numbers.replace(self._numbers)
+        account = Account(sid=self.account_sid, token=self.auth_token)
+        faults = Faults(sending_seconds=STATUS_SECONDS, delivery_seconds=STATUS_SECONDS)
+        network = Network(store, account, faults=faults, base_url=self.url)
+        network.switchboard.watch(self._note)
+        return Server(create_app(network), network, keep_alive_seconds=KEEP_ALIVE_SECONDS, grace_seconds=GRACE_SECONDS)
 
     def set_webhook(self, webhook: str, *, fallback: str = "") -> None:
         """Set where the texts to all numbers are posted, and where they go if that fails."""
         login = (self.account_sid, self.auth_token)
         path = f"/2010-04-01/Accounts/{self.account_sid}/IncomingPhoneNumbers"
-        for number in self._http.get(f"{path}.json", auth=login).json()["incoming_phone_numbers"]:
+        listed = self._http.get(f"{path}.json", auth=login, params={"PageSize": MAX_PAGE_SIZE}).json()
+        for number in listed["incoming_phone_numbers"]:
             urls = {"SmsUrl": webhook, "SmsFallbackUrl": fallback}
             self._checked(self._http.post(f"{path}/{number['sid']}.json", auth=login, data=urls))
 
@@ -142,10 +152,11 @@ class Simulator:
         """
         with self._changed:
             place = self._returned[phone]
-            if not self._changed.wait_for(lambda: len(self._delivered.get(phone, ())) > place, timeout=seconds):
-                raise NoReply(f"no reply to {phone} within {seconds} s; {self._what_was_asked()}")
-            self._returned[phone] += 1
-            return list(self._delivered[phone].values())[place]
+            if self._changed.wait_for(lambda: len(self._delivered.get(phone, ())) > place, timeout=seconds):
+                self._returned[phone] += 1
+                return list(self._delivered[phone].values())[place]
+        # the network's thread needs the lock to go on, so that it can answer what was asked
+        raise NoReply(f"no reply to {phone} within {seconds} s; {self._what_was_asked()}")
 
     def requests(self, message: str = "") -> list[dict[str, Any]]:  # Any: JSON
         """Return the requests to the application and their answers, oldest first.

@@ -34,16 +34,19 @@ TITLES: Final[Mapping[int, str]] = {
     14106: "Message Reply TwiML document retrieval limit reached",
     14109: "TwiML Reply message limit exceeded",
     14110: "Invalid Verb for Message Reply",
+    21266: "The 'To' and 'From' numbers cannot be the same",
     21606: "The 'From' phone number is not a valid message-capable Twilio phone number",
     21610: "Attempt to send to unsubscribed recipient",
+    21609: "The 'StatusCallback' URL is not a valid URL",
     21620: "Invalid media URL(s)",
+    21910: "The 'From' and 'To' addresses are of different channels",
 }
 
 _XML: Final = frozenset({"text/xml", "application/xml", "text/html"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Send:
     """A message that a document sends. `to` and `sender` are empty where the text decides."""
 
     body: str
@@ -76,7 +79,7 @@ class UnusableTwiml(Exception):
         self.code = code
 
 
-def read(document: bytes, content_type: str, *, url: str) -> list[Reply | Redirect | Warned]:
+def read(document: bytes, content_type: str, *, url: str) -> list[Send | Redirect | Warned]:
     """Return the verbs of a document, up to the first redirect. Raises `UnusableTwiml`.
 
     `url`: where the document came from; addresses in it may be relative.
@@ -87,7 +90,7 @@ def read(document: bytes, content_type: str, *, url: str) -> list[Reply | Redire
         return []
     kind = content_type.partition(";")[0].strip().lower()
     if kind == "text/plain":
-        return [_checked(Reply(body=document.decode(errors="replace").strip()))]
+        return [_checked(Send(body=document.decode(errors="replace").strip()))]
     if kind not in _XML:
         raise UnusableTwiml(12300)
     try:
@@ -99,12 +102,12 @@ def read(document: bytes, content_type: str, *, url: str) -> list[Reply | Redire
     return list(_up_to_redirect(root, url))
 
 
-def _up_to_redirect(root: ET.Element, url: str) -> Iterator[Reply | Redirect | Warned]:
+def _up_to_redirect(root: ET.Element, url: str) -> Iterator[Send | Redirect | Warned]:
     for element in root:
         if element.tag == "Redirect":
             yield _redirect(element, url)
             return
-        yield _reply(element, url) if element.tag in {"Message", "Sms"} else Warned(14110)
+        yield _message(element, url) if element.tag in {"Message", "Sms"} else Warned(14110)
 
 
 def _redirect(element: ET.Element, url: str) -> Redirect | Warned:
@@ -115,33 +118,36 @@ def _redirect(element: ET.Element, url: str) -> Redirect | Warned:
     return Redirect(url=target, method=method) if addresses.is_web(target) else Warned(11200)
 
 
-def _reply(element: ET.Element, url: str) -> Reply | Warned:
+def _message(element: ET.Element, url: str) -> Send | Warned:
     bodies = [noun for noun in element if noun.tag == "Body"]
     words = ["".join(noun.itertext()) for noun in bodies] or [
         element.text or "",
         *(noun.tail or "" for noun in element),
     ]
-    callback = element.get("statusCallback", "")
+    given = element.get("statusCallback", "")
+    callback = addresses.absolute(url, given) if given else ""
+    if given and not addresses.is_web(callback):
+        return Warned(21609)
     return _checked(
-        Reply(
+        Send(
             body="".join(words).strip(),
             media_urls=tuple(
                 addresses.absolute(url, (noun.text or "").strip()) for noun in element if noun.tag == "Media"
             ),
             to=element.get("to", ""),
             sender=element.get("from", ""),
-            status_callback=addresses.absolute(url, callback) if callback else "",
+            status_callback=callback,
         )
     )
 
 
-def _checked(reply: Reply) -> Reply | Warned:
-    if not reply.body and not reply.media_urls:
+def _checked(send: Send) -> Send | Warned:
+    if not send.body and not send.media_urls:
         return Warned(14103)
-    if len(reply.body) > MAX_BODY_CHARACTERS or len(reply.media_urls) > MAX_MEDIA:
+    if len(send.body) > MAX_BODY_CHARACTERS or len(send.media_urls) > MAX_MEDIA:
         return Warned(14103)
-    if reply.to and not is_dialable(reply.to, short_codes=True):
+    if send.to and not is_dialable(send.to, short_codes=True):
         return Warned(14101)
-    if not all(map(addresses.is_web, reply.media_urls)):
+    if not all(map(addresses.is_web, send.media_urls)):
         return Warned(21620)
-    return reply
+    return send

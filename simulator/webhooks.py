@@ -18,12 +18,13 @@ import httpx
 
 from runtime import logs
 from simulator import addresses, twiml
+from simulator.bodies import whole_number
 from simulator.inspector import Inspector
 from sms import signature
 
 #: Concurrent connections to webhooks: tests have hundreds of people who text at once.
 CONNECTIONS: Final = 200
-#: Twilio's limit of one message's media.
+#: Twilio's limit of one message's media, and here that of each file.
 MOST_MEDIA_BYTES: Final = 5 * 1024 * 1024
 #: Time for one file of media. Longer than any server on this machine takes.
 MEDIA_SECONDS: Final = 15.0
@@ -56,7 +57,7 @@ class RetryRules:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Call:
     """One request of the network, and what it is for."""
 
     url: str
@@ -78,6 +79,15 @@ class Request:
     def form(self) -> Mapping[str, str]:
         """The fields of the body."""
         return self.fields if self.method == "POST" else {}
+
+    @property
+    def shown(self) -> Call:
+        """This call for a reader: without the password of an address."""
+        fields = {
+            name: addresses.without_password(value) if name == "ErrorUrl" else value
+            for name, value in self.fields.items()
+        }
+        return replace(self, url=addresses.without_password(self.url), fields=fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,63 +126,63 @@ class Webhooks:
         """Close all connections."""
         await self._http.aclose()
 
-    async def ask(self, request: Request, *, token: str) -> Answer:
+    async def ask(self, call: Call, *, token: str) -> Answer:
         """Send a request, signed with `token`, by the retry rules in the URL's fragment."""
-        rules = RetryRules.of(request.url)
+        rules = RetryRules.of(call.url)
         headers = {
             "User-Agent": "TwilioProxy/1.1",
             "Accept": "*/*",
             "I-Twilio-Idempotency-Token": str(uuid4()),
             "X-Home-Region": "us1",
-            "X-Twilio-Signature": signature.sign(token, request.target, request.form),
+            "X-Twilio-Signature": signature.sign(token, call.target, call.form),
         }
-        if request.method == "POST":
+        if call.method == "POST":
             headers["Content-Type"] = "application/x-www-form-urlencoded; charset=utf-8"
         answer = Answer(None, failure="tt")
         try:
             async with asyncio.timeout(rules.total):
                 for _ in range(rules.retries + 1):
-                    answer = await self._recorded(request, headers, rules, most=twiml.MOST_BYTES)
+                    answer = await self._recorded(call, headers, rules, most=twiml.MOST_BYTES)
                     if answer.failure not in rules.on:
                         break
         except TimeoutError:
             # the request that was cut off was the last to be kept: nothing else ran since
             answer = Answer(None, failure="tt", exchange=self._inspector.latest)
         if answer.failure:
-            path = urlsplit(request.target).path
+            path = urlsplit(call.target).path
             log.warning("webhook failed", url=path, failure=answer.failure, status=answer.status)
         return answer
 
     async def fetch(self, url: str, *, message: str) -> Answer:
         """Fetch a file of media."""
-        request = Request(url=url, fields={}, purpose="media", message=message, method="GET")
+        call = Call(url=url, fields={}, purpose="media", message=message, method="GET")
         rules = RetryRules(read=MEDIA_SECONDS, total=MEDIA_SECONDS)
-        return await self._recorded(request, {"User-Agent": "TwilioProxy/1.1"}, rules, most=MOST_MEDIA_BYTES)
+        return await self._recorded(call, {"User-Agent": "TwilioProxy/1.1"}, rules, most=MOST_MEDIA_BYTES)
 
-    async def _recorded(self, request: Request, headers: Mapping[str, str], rules: RetryRules, *, most: int) -> Answer:
+    async def _recorded(self, call: Call, headers: Mapping[str, str], rules: RetryRules, *, most: int) -> Answer:
         """Send a request once and show it to the inspector, also if its time is over before its answer."""
         at, start = time.time(), time.perf_counter()
         answer = Answer(None, failure="tt")
         try:
-            answer = await self._once(request, headers, rules, most=most)
+            answer = await self._once(call, headers, rules, most=most)
         finally:
-            is_text = request.purpose != "media"
+            is_text, shown = call.purpose != "media", call.shown
             exchange = self._inspector.add(
-                at=at, seconds=time.perf_counter() - start, purpose=request.purpose, message=request.message,
-                method=request.method, url=request.target, headers=dict(headers), fields=dict(request.form),
+                at=at, seconds=time.perf_counter() - start, purpose=call.purpose, message=call.message,
+                method=call.method, url=shown.target, headers=dict(headers), fields=dict(shown.form),
                 status=answer.status, failure=answer.failure, content_type=answer.content_type,
                 answer=answer.body.decode(errors="replace") if is_text else f"{len(answer.body)} bytes",
             )  # fmt: skip
         return replace(answer, exchange=exchange)
 
-    async def _once(self, request: Request, headers: Mapping[str, str], rules: RetryRules, *, most: int) -> Answer:
+    async def _once(self, call: Call, headers: Mapping[str, str], rules: RetryRules, *, most: int) -> Answer:
         """Send a request once; read one byte more of the answer than it may have, at most."""
         timeout = httpx.Timeout(rules.read, connect=rules.connect, pool=rules.total)
-        options: dict[str, Any] = {"data": dict(request.form)} if request.method == "POST" else {}  # Any: httpx's
+        options: dict[str, Any] = {"data": dict(call.form)} if call.method == "POST" else {}  # Any: httpx's
         body = b""
         try:
             async with self._http.stream(
-                request.method, request.target, headers=dict(headers), timeout=timeout, **options
+                call.method, call.target, headers=dict(headers), timeout=timeout, **options
             ) as answer:
                 async for chunk in answer.aiter_bytes():
                     body += chunk
@@ -187,7 +197,5 @@ class Webhooks:
 
 
 def _within(value: str | None, low: int, high: int, default: int) -> int:
-    digits = value if value is not None and value.isascii() and value.isdigit() else ""
-    if not 0 < len(digits) <= len(str(high)) or not low <= int(digits) <= high:
-        return default
-    return int(digits)
+    number = whole_number(value or "")
+    return number if number is not None and low <= number <= high else default

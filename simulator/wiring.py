@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -40,8 +41,7 @@ def build_network(*, address: str = DEFAULT_ADDRESS, at_terminal: bool = False) 
     faults = Faults.from_file(Path(chosen.simulator.faults)) if chosen.simulator.faults else Faults()
     store = Store(chosen.simulator.data)
     numbers = chosen.twilio.numbers or chosen.simulator.numbers
-    for number in numbers:
-        _own(store, number, chosen.webhook.public_url)
+    _own(store, numbers, chosen.webhook.public_url)
     if not store.telephones.all():
         store.telephones.save(*FIRST_PHONE)
     return Network(
@@ -58,10 +58,14 @@ def build_network(*, address: str = DEFAULT_ADDRESS, at_terminal: bool = False) 
     )
 
 
-def _own(store: Store, number: str, public_url: str) -> None:
-    """Give the account this number and let its texts be posted to the webhook."""
-    known = next((mine for mine in store.numbers.all() if mine.number == number), None)
-    fresh = known or Number(number=number, sid=f"PN{secrets.token_hex(16)}", created=time.time())
-    store.numbers.save(
-        replace(fresh, sms_url=webhook_urls.for_texts(public_url), sms_fallback_url=webhook_urls.fallback(public_url))
+def _own(store: Store, numbers: Sequence[str], public_url: str) -> None:
+    """Make these the account's only numbers, in this order, and let their texts be posted to the webhook."""
+    known = {mine.number: mine for mine in store.numbers.all()}
+    texts, fallback = webhook_urls.for_texts(public_url), webhook_urls.fallback(public_url)
+    store.numbers.replace(
+        replace(known.get(number) or _bought(number), sms_url=texts, sms_fallback_url=fallback) for number in numbers
     )
+
+
+def _bought(number: str) -> Number:
+    return Number(number=number, sid=f"PN{secrets.token_hex(16)}", created=time.time())

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import tomllib
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from importlib.resources import files
 from typing import Any, Final
@@ -54,23 +54,16 @@ TWILIOS: Final[Mapping[str, Keyword]] = _words({"en": _LANGUAGES["en"]})
 CONSENT: Final = frozenset(_LANGUAGES["en"]["consent"])
 
 
-def opted_out_after(
-    texts: Iterable[InboundSms], *, opted_out: bool, counts: Callable[[InboundSms], bool] = lambda _: True
-) -> bool:
-    """Return whether a person is opted out after these texts, in order.
-
-    A STOP or START for which `counts` returns False is skipped.
-    """
+def opted_out_after(texts: Iterable[InboundSms], *, opted_out: bool) -> bool:
+    """Return whether a person is opted out after these texts, in order."""
     for text in texts:
         keyword = read(text.body, text.opt_out_type, opted_out=opted_out)
-        if keyword in (Keyword.STOP, Keyword.START) and counts(text):
+        if keyword in (Keyword.STOP, Keyword.START):
             opted_out = keyword is Keyword.STOP
     return opted_out
 
 
-def read(
-    body: str, opt_out_type: str | None = None, *, opted_out: bool = False, words: Mapping[str, Keyword] = WORDS
-) -> Keyword | None:
+def read(body: str, opt_out_type: str | None = None, *, opted_out: bool = False) -> Keyword | None:
     """Return the keyword that a whole text is, or None. Twilio's own verdict takes precedence.
 
     `opt_out_type` is that verdict, such as `STOP`. `opted_out` means that the person sent STOP before: then YES is a
@@ -82,4 +75,14 @@ def read(
         except ValueError:
             pass
     word = "" if _EXCLAIMED_HELP.search(body) else normal(body)
-    return Keyword.START if opted_out and word in CONSENT else words.get(word)
+    return Keyword.START if opted_out and word in CONSENT else WORDS.get(word)
+
+
+def at_twilio(body: str, *, opted_out: bool = False) -> Keyword | None:
+    """Return the keyword on which Twilio acts by itself, or None.
+
+    It acts on a single word only, and nothing tells that it overlooks punctuation, as `read` does:
+    https://help.twilio.com/articles/223134027 (read 2026-11).
+    """
+    word = body.strip().casefold()
+    return Keyword.START if opted_out and word in CONSENT else TWILIOS.get(word)

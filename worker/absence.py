@@ -79,7 +79,7 @@ def look(part: ReplyPart, parts: Sequence[ReplyPart], listing: Listing, newest: 
 def may_be_sent_again(part: ReplyPart, terms: Terms, now: datetime) -> bool:
     """Return whether a part in doubt may be sent again, now or later, if the list goes on not showing it."""
     untouched = part.resent is None and part.perhaps_listed_at is None and "word" not in part.facts
-    return part.state is PartState.UNKNOWN and untouched and now - part.arrived_at <= terms.max_age
+    return part.state is PartState.UNKNOWN and untouched and now - moment(part.born_ms) <= terms.max_age
 
 
 def counts(part: ReplyPart, now: datetime) -> bool:

@@ -12,11 +12,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Final, Self
 
 from conversation.errors import StoreAway
-from conversation.models import in_milliseconds
 from inbox.ports import Circuit, Passage
 from journal import model
 from journal.ports import Journal
@@ -292,12 +290,7 @@ class Delivery:
             return ""
         if visit.now_ms() < visit.conversation.quiet_until:
             return LOOP
-        born_ms = max(part.arrived_ms, _milliseconds(part.revived_at))
-        return "too old to send" if visit.now_ms() - born_ms > self._terms.max_age_seconds * 1000 else ""
-
-
-def _milliseconds(moment: str | None) -> int:
-    return in_milliseconds(datetime.fromisoformat(moment)) if moment else 0
+        return "too old to send" if visit.now_ms() - part.born_ms > self._terms.max_age_seconds * 1000 else ""
 
 
 def _unknown(visit: Visit, reason: str) -> model.Binding:

@@ -22,6 +22,7 @@ from typing import Final
 from conversation.models import in_milliseconds
 from inbox.payloads import Who
 from inbox.ports import Circuit, Inbox
+from inbox.times import moment
 from journal.model import Binding, ReplyPart
 from journal.ports import Journal
 from journal.states import PartState
@@ -106,7 +107,7 @@ class DeliveryFailures:
             return
         now = self._now()
         tomorrow = pause > retry_policy.LONGEST_PAUSE
-        if not tomorrow and now + pause - part.arrived_at > self._terms.max_age:
+        if not tomorrow and now + pause - moment(part.born_ms) > self._terms.max_age:
             return  # the reply is too old to be of use
         due = now + pause
         second = part.second_try(due=in_milliseconds(due), fresh=tomorrow)

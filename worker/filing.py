@@ -58,6 +58,7 @@ class Filing:
             messaging_service_sid=text.messaging_service_sid if visit.user_id == text.sender else None,
             opt_out_type=text.opt_out_type,
             repaired=text.repaired,
+            found_after=text.found_after_seconds,
             facts={
                 "worker": self._worker,
                 "opened_at": visit.now().isoformat(),

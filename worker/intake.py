@@ -26,6 +26,9 @@ READ_AHEAD: Final = 20
 #: How a text without a reply is settled, and why.
 Ending = tuple[states.TurnState, str]
 
+#: A STOP or START that does nothing: it was found after a later one had counted.
+OVERTAKEN: Final[Ending] = (states.TurnState.SILENT, "a later keyword counts")
+
 
 @dataclass(slots=True)
 class Batch:
@@ -76,13 +79,21 @@ class Intake:
 
     def heed_stop(self, visit: Visit, waiting: Sequence[Waiting]) -> None:
         """Opt the person out at once if a STOP waits, whatever stands before it."""
-        visit.stop_waits = keywords.opted_out_after(
-            (entry.text for entry in waiting if entry.text is not None),
-            opted_out=not visit.conversation.is_active,
-            counts=lambda text: self._is_news(visit, text),
-        )
-        if visit.stop_waits and visit.conversation.is_active:
-            self.set_active(visit, active=False)
+        opted_out, stopped_ms = not visit.conversation.is_active, 0
+        for entry in sorted(waiting, key=_sent_ms):
+            if entry.text is None:
+                continue
+            keyword = keywords.read(entry.text.body, entry.text.opt_out_type, opted_out=opted_out)
+            activates = RULES[keyword].activates
+            if activates is not None and self._is_news(visit, entry, entry.text, activates=activates):
+                opted_out, stopped_ms = not activates, _sent_ms(entry)
+        visit.stop_waits = opted_out
+        if opted_out and visit.conversation.is_active:
+            self.set_active(visit, active=False, sent_ms=stopped_ms)
+
+    def hears_danger(self, visit: Visit, texts: Sequence[InboundSms]) -> bool:
+        """Return whether one of these texts shows danger by itself: none of them is settled unheard then."""
+        return any(self._watch.look([text.body], visit.danger, now_ms=visit.now_ms()).heard.tier for text in texts)
 
     def gather(self, visit: Visit, waiting: Sequence[Waiting]) -> Batch:
         """File entries in order, until a reply can be composed or must be waited for."""
@@ -135,28 +146,38 @@ class Intake:
         visit.filed[turn.sid] = replace(turn, state=state)
         self._telemetry.emit(telemetry.turn_settled(visit.lease.who, turn, state, reason, visit.fence))
 
-    def set_active(self, visit: Visit, *, active: bool) -> None:
-        """Opt the person in or out. A START before a waiting STOP does nothing: no reply is sent in between."""
+    def set_active(self, visit: Visit, *, active: bool, sent_ms: int) -> None:
+        """Opt the person in or out, by a keyword that was sent at `sent_ms`.
+
+        A START before a waiting STOP does nothing: no reply is sent in between.
+        """
         if active and visit.stop_waits:
             return
         if active and model.STILL_STOPPED in visit.tombstones:
             self._journal.tombstones.lift_stop(visit.lease.who)
-        self._journal.conversations.set_active(visit.user_id, active=active, fence=visit.fence, now=visit.now())
-        visit.opened = replace(visit.conversation, is_active=active)
+        if active == visit.conversation.is_active:
+            sent_ms = max(sent_ms, visit.conversation.keyword_at)
+        self._journal.conversations.set_active(
+            visit.user_id, active=active, fence=visit.fence, now=visit.now(), sent_ms=sent_ms
+        )
+        visit.opened = replace(visit.conversation, is_active=active, keyword_at=sent_ms)
 
     def _is_erased(self, visit: Visit, text: InboundSms) -> bool:
         """Return whether the person was erased after sending this text."""
         return bool(visit.tombstones) and self._mark(text.sid) in visit.tombstones
 
-    def _is_news(self, visit: Visit, text: InboundSms) -> bool:
-        """Return whether a text was not settled before: a STOP that is brought again means nothing."""
+    def _is_news(self, visit: Visit, entry: Waiting, text: InboundSms, *, activates: bool) -> bool:
+        """Return whether a STOP or START counts: one that is brought again, or found too late, means nothing."""
         if self._is_erased(visit, text):
             return False
         try:
             turn = self._journal.turns.get(visit.user_id, text.sid)
         except UnreadableRow:
             return True  # a STOP that may be new is obeyed
-        return turn is None or turn.state is states.TurnState.FILED
+        if turn is not None and turn.state is not states.TurnState.FILED:
+            return False
+        sent_ms = _sent_ms(entry) if turn is None else turn.sent_ms
+        return not (text.repaired and _is_overtaken(visit, sent_ms, activates=activates))
 
     def _resume(self, visit: Visit, turn: model.Turn, *, put_back: bool) -> int | None:
         """Carry on a frozen reply; return when to look again, or None if all its parts are settled.
@@ -210,8 +231,8 @@ class Intake:
         """Settle a text that gets no reply; False if it must wait for the reply to those before it."""
         if batch.turns:
             return False
-        if rule.activates is not None:
-            self.set_active(visit, active=rule.activates)
+        if rule.activates is not None and ending != OVERTAKEN:
+            self.set_active(visit, active=rule.activates, sent_ms=turn.sent_ms)
         self.settle(visit, turn, *ending)
         batch.finished.append(entry.entry_id)
         return True
@@ -221,7 +242,7 @@ class Intake:
         keyword = keywords.read(text.body, text.opt_out_type, opted_out=not visit.conversation.is_active)
         if keyword is not keywords.Keyword.HELP or text.opt_out_type is not None:
             return keyword
-        unanswered = not self._settings.help_line and keywords.read(text.body, words=keywords.TWILIOS) is None
+        unanswered = not self._settings.help_line and keywords.at_twilio(text.body) is None
         return None if unanswered or visit.danger.lasts(visit.now_ms()) else keyword
 
     def is_exception(self, visit: Visit, text: InboundSms, keyword: keywords.Keyword | None) -> bool:
@@ -243,6 +264,9 @@ class Intake:
             return states.TurnState.SILENT, "from one of our own numbers"
         if not addresses.is_dialable(text.sender, short_codes=settings.short_codes):
             return states.TurnState.SILENT, "the sender is not a telephone number"
+        activates = RULES[keyword].activates
+        if activates is not None and text.repaired and _is_overtaken(visit, turn.sent_ms, activates=activates):
+            return OVERTAKEN
         if RULES[keyword].is_silent(settings, twilio_answered=text.opt_out_type is not None):
             return states.TurnState.SILENT, f"keyword {keyword}"
         if not visit.conversation.is_active:
@@ -261,8 +285,7 @@ class Intake:
         who = visit.lease.who
         if visit.now_ms() < visit.conversation.quiet_until:
             return states.TurnState.SILENT, LOOP
-        age_ms = visit.now_ms() - entry.arrived_ms + text.found_after_seconds * 1000
-        if age_ms > self._settings.max_age_seconds * 1000:
+        if visit.now_ms() - turn.born_ms > self._settings.max_age_seconds * 1000:
             return states.TurnState.STALE, "too old to answer"
         if not limited:
             return None
@@ -273,3 +296,13 @@ class Intake:
             self._delivery.end_loop(visit, "too fast for a person, too often in a row")
             return states.TurnState.SILENT, LOOP
         return None
+
+
+def _sent_ms(entry: Waiting) -> int:
+    """Return when a text was sent, as far as it is known, in milliseconds of Redis's clock."""
+    return entry.arrived_ms - 1000 * (entry.text.found_after_seconds if entry.text is not None else 0)
+
+
+def _is_overtaken(visit: Visit, sent_ms: int, *, activates: bool) -> bool:
+    """Return whether a STOP or START was sent before the one that counts now and says the opposite."""
+    return activates is not visit.conversation.is_active and sent_ms < visit.conversation.keyword_at

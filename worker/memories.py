@@ -18,6 +18,7 @@ from conversation.models import Conversation, Message, in_milliseconds
 from inbox.payloads import Who
 from journal.ports import Journal
 from journal.states import TurnState
+from sms.addresses import address_of
 from worker import telemetry
 from worker.budget import Budget
 
@@ -92,7 +93,13 @@ class Memories:
             grant = self._budget.ask_model(who, recall.max_cost(summarizer.known, known, talk), now=now)
             if grant is None and len(talk) < recall.PATIENCE_MESSAGES:
                 return "no money"
-        folded = recall.fold(known, talk, through=in_milliseconds(before) - 1, summarizer=summarizer if grant else None)
+        folded = recall.fold(
+            known,
+            talk,
+            through=in_milliseconds(before) - 1,
+            summarizer=summarizer if grant else None,
+            person=address_of(conversation.user_id),
+        )
         if folded.facts:
             self._journal.costs.record_memory(conversation.user_id, folded.facts, now=now)
         memory = folded.memory

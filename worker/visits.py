@@ -32,6 +32,8 @@ from worker.visit_settings import VisitSettings
 
 #: A visit ends after so many replies, or so long, so that no person occupies a thread for ever.
 VISIT_TURNS: Final = 20
+#: Among so many waiting texts of a person a STOP is heeded, whatever stands before it.
+HEEDED: Final = 1000
 VISIT_SECONDS: Final = 60.0
 
 
@@ -117,7 +119,7 @@ class Visits:
         visit.tombstones = self._journal.tombstones.of(visit.lease.who, now=visit.now())
         if visit.tombstones and not conversation.returned_after_erasure:
             if STILL_STOPPED in visit.tombstones:
-                self._intake.set_active(visit, active=False)
+                self._intake.set_active(visit, active=False, sent_ms=visit.now_ms())
             self._journal.conversations.set_returned(visit.user_id, fence=visit.fence, now=visit.now())
 
     def _leave_nothing(self, visit: Visit) -> None:
@@ -137,12 +139,12 @@ class Visits:
                     continue
                 self._telemetry.emit(telemetry.visit_done(visit.lease.who))
                 return None
-            self._intake.heed_stop(visit, waiting)
+            self._intake.heed_stop(visit, self._whole(visit, waiting))
             batch = self._intake.gather(visit, waiting[:READ_AHEAD])
             self._remove(visit, batch.finished)
             if batch.due_ms is not None:
                 return batch.due_ms
-            if self._settings.policy == "latest" and len(waiting) > READ_AHEAD and batch.last and not batch.beyond:
+            if len(waiting) > READ_AHEAD and self._is_superseded(visit, batch):
                 self._supersede(visit, batch)
             elif batch.turns:
                 with tracing.span("turn", after=[text.trace for text in batch.texts], sid=batch.turns[0].sid):
@@ -165,6 +167,11 @@ class Visits:
             visit.settled.add(batch.turns[0].sid)
             self._remove(visit, batch.entries)
         return due_ms
+
+    def _is_superseded(self, visit: Visit, batch: Batch) -> bool:
+        """Return whether only a text behind this batch is to be answered, and none of the batch shows danger."""
+        latest = self._settings.policy == "latest" and batch.last and not batch.beyond
+        return bool(latest) and not self._intake.hears_danger(visit, batch.texts)
 
     def _supersede(self, visit: Visit, batch: Batch) -> None:
         """Settle all but the newest of these texts; behind that one, a newer text to answer may stand."""
@@ -195,6 +202,12 @@ class Visits:
             if texts.wait_for_more(visit.lease, waiting[-1].entry_id, seconds=seconds):
                 waiting = texts.waiting(visit.lease, limit=READ_AHEAD + 1)
         return waiting
+
+    def _whole(self, visit: Visit, waiting: Sequence[ports.Waiting]) -> Sequence[ports.Waiting]:
+        """Return all texts that wait, `HEEDED` at most; `waiting` are the first."""
+        if len(waiting) <= READ_AHEAD:
+            return waiting
+        return self._inbox.texts.waiting(visit.lease, limit=HEEDED)
 
     def _remove(self, visit: Visit, entries: Sequence[str]) -> None:
         if not entries:

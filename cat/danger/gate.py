@@ -17,10 +17,25 @@ from sms import segments
 KEPT_SEGMENTS: Final = 4
 #: Marks of hidden reasoning, end tokens and markup: such a reply would have to be cut.
 _MARKUP: Final = re.compile(r"[<>|`\[\]{}]|^[^\S\n]*#|\*\*", re.MULTILINE)
-#: A request to call or text a number, in the languages that the cat speaks best.
+#: What asks a person to call or text, in the languages that the cat speaks best.
+_VERBS: Final = (
+    r"call|text|dial|ring|phone|reach|ruf|ruft|rufen|wähl|wähle|wählt|wählen|schreib|appelle|appelles"
+    r"|appeler|appelez|compose|composez|llame|llama|llamar|marca|marque|marcar|chiama|chiami|chiamate"
+    r"|chiamare|ligue|liga|ligar|bel"
+)
+#: What may follow the number of such a request; `ring 999 bells` is none.
+_AFTER: Final = (
+    r"now|right|at|or|and|if|from|for|today|tonight|when|please|they|it|that|in|there|first|jetzt|sofort"
+    r"|oder|und|an|bitte|wenn|dort|da|tout|maintenant|ou|et|si|pour|ahora|ya|o|y|por|para|ora|subito|e|se"
+    r"|agora|nu|of|als"
+)
+_NUMBER: Final = r"\d(?:[ \-/()]{0,2}\d|\.\d)*"
+#: A request to call or text a number; `call me` is none.
 _CALL: Final = re.compile(
-    r"\b(?:call|text|dial|ring|phone|reach|ruf\w*|wähl\w*|anrufen"
-    r"|appel\w*|compos\w*|llam\w*|marc\w*|chiam\w*|lig\w*|bel)\b",
+    rf"\b(?:{_VERBS})\b(?! (?:me|mich|moi)\b)[^.!?\n\d]{{0,24}}(?P<asked>{_NUMBER})"
+    rf"(?=\s*(?:$|[.,;:!?()\n\u2013\u2014-]|(?:{_AFTER})\b))"
+    rf"|(?P<named>{_NUMBER})[^?!\n\d]{{0,16}}"
+    r"\b(?:(?:call|text|dial) (?:now|them|it|right|at once|today)|anrufen|wählen)\b",
     re.IGNORECASE,
 )
 
@@ -37,12 +52,13 @@ def whole(words: str, alert: Alert, *, leaks: Callable[[str], bool]) -> str:
 
 def tells_whom_to_call(words: str, alert: Alert) -> bool:
     """Return whether a reply sends the person to such a number: its model heard danger in the text."""
-    return bool(_CALL.search(words)) and numbers.any_in(words, alert.person)
+    numbers_ = (match["asked"] or match["named"] for match in _CALL.finditer(words))
+    return any(numbers.any_in(number, alert.person) for number in numbers_)
 
 
-def is_harmful(words: str) -> bool:
-    """Return whether a reply names a method or encourages harm."""
-    return patterns.is_harmful(words)
+def is_harmful(words: str, alert: Alert) -> bool:
+    """Return whether a reply names a method or encourages harm, such as `do it` where danger is."""
+    return patterns.is_harmful(words) or (alert.is_serious and patterns.is_careless(words))
 
 
 def doubted(alert: Alert, words: str) -> Alert:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from cat.danger import patterns
-from cat.danger.model import ACUTE, CALM, Danger, Ear, Tier, deaf
+from cat.danger.model import ACUTE, CALM, Danger, Ear, Meaning, Tier, deaf
 
 #: Scores from which a text is possible or certain by its meaning alone; chosen by cross-validation.
 POSSIBLE_SCORE, CERTAIN_SCORE = 0.0, 0.55
@@ -22,6 +22,8 @@ DOUBTED_POSSIBLE_SCORE: Final = 0.2
 AMBIGUOUS_CERTAIN_SCORE: Final = 1.0
 #: The same after danger was heard in the person's latest texts: what sounds dark then is dark.
 WARY_POSSIBLE_SCORE, WARY_CERTAIN_SCORE = 0.0, 0.3
+#: The same for a text with its idioms, if nothing was heard without them.
+IDIOM_POSSIBLE_SCORE, IDIOM_DOUBTED_SCORE = 0.2, 0.4
 #: With fewer words left behind an idiom, a text has no meaning to hear.
 SCRAP_WORDS: Final = 3
 #: A longer text is heard in pieces of its sentences.
@@ -51,22 +53,44 @@ def _hear_piece(text: str, ear: Ear, *, wary: bool) -> Danger:
     by_wording = patterns.hear(plain)
     if by_wording.tier is Tier.CERTAIN and patterns.is_answer("laughs", whole):
         by_wording = replace(by_wording, tier=Tier.POSSIBLE)
-    is_scrap = plain != whole and len(plain.split()) < SCRAP_WORDS
-    if by_wording.tier is Tier.CERTAIN or is_scrap or not any(character.isalpha() for character in plain):
+    # a pattern that is only possible, such as a bare cry for help, is never certain by its meaning
+    if by_wording.tier or not any(character.isalpha() for character in plain):
         return by_wording
+    is_scrap = plain != whole and len(plain.split()) < SCRAP_WORDS
+    by_meaning = CALM if is_scrap else _by_meaning(plain, whole, ear, wary=wary)
+    return by_meaning if by_meaning.tier else _despite_idioms(plain, whole, ear)
+
+
+def _by_meaning(plain: str, whole: str, ear: Ear, *, wary: bool) -> Danger:
     meaning = ear(plain)
     if meaning is None:
-        return by_wording
+        return CALM
     calm_possible = POSSIBLE_SCORE if meaning.agreed else DOUBTED_POSSIBLE_SCORE
     possible, certain = (WARY_POSSIBLE_SCORE, WARY_CERTAIN_SCORE) if wary else (calm_possible, CERTAIN_SCORE)
-    is_long_ago = meaning.kind in ACUTE and patterns.is_answer("past", whole)
-    if patterns.is_answer("laughs", whole) or is_long_ago:
+    if _is_ambiguous(meaning, whole):
         possible, certain = certain, AMBIGUOUS_CERTAIN_SCORE
     tier = Tier.CERTAIN if meaning.score >= certain else Tier.POSSIBLE if meaning.score >= possible else Tier.CALM
-    if by_wording.tier:
-        # a pattern that is only possible, such as a bare cry for help, is never certain by its meaning
-        return by_wording
     return Danger(tier, meaning.kind, patterns.is_young(plain)) if tier else CALM
+
+
+def _despite_idioms(plain: str, whole: str, ear: Ear) -> Danger:
+    """Return the possible danger in a text with its idioms.
+
+    One may have taken the verb of a real danger.
+    """
+    said = patterns.without_noise(whole)
+    meaning = None if said == plain else ear(said)
+    if meaning is None:
+        return CALM
+    possible = IDIOM_POSSIBLE_SCORE if meaning.agreed else IDIOM_DOUBTED_SCORE
+    if meaning.score < (CERTAIN_SCORE if _is_ambiguous(meaning, whole) else possible):
+        return CALM
+    return Danger(Tier.POSSIBLE, meaning.kind, patterns.is_young(whole))
+
+
+def _is_ambiguous(meaning: Meaning, whole: str) -> bool:
+    is_long_ago = meaning.kind in ACUTE and patterns.is_answer("past", whole)
+    return is_long_ago or patterns.is_answer("laughs", whole)
 
 
 def _pieces(text: str) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final
@@ -13,12 +13,8 @@ from typing import Any, Final
 from cat.danger.model import CALM, Danger, Kind, Tier
 
 _QUOTES: Final = str.maketrans("\u2018\u2019\u02bc\u00b4`", "'" * 5)
-#: Ages up to 17, as a person states their own, in the languages that the patterns know best.
-_YOUNG: Final = re.compile(
-    r"\b(?:i'?m|i am|im|ich bin|bin|j'ai|tengo|ho|tenho|ik ben|mam)\s+(?:only |just |erst |apenas |solo )?"
-    r"(?:[5-9]|1[0-7])\b(?!\s*(?:minutes|hours|years? (?:into|at)|euros?|dollars?|minuten|stunden|km|%|percent|min))"
-    r"|\b(?:i'?m|i am) a (?:kid|child)\b|\b(?:мне|我今年)\s*(?:[5-9]|1[0-7])\b|(?:[5-9]|1[0-7])歳です"
-)
+#: The place of a list of words in a pattern, such as `<games>`.
+_WORDS: Final = re.compile(r"<([a-z]+)>")
 #: Kinds in the order in which they are tried: who must leave a house leaves it first, then comes the ambulance.
 _ORDER: Final = (Kind.FIRE, Kind.CHILD, Kind.MEDICAL, Kind.DESPAIR, Kind.EMERGENCY, Kind.VIOLENCE, Kind.THREAT)
 
@@ -27,31 +23,39 @@ def hear(text: str) -> Danger:
     """Return the danger in a text, in its normal form and without idioms."""
     for tier, table in ((Tier.CERTAIN, "certain"), (Tier.POSSIBLE, "possible")):
         for kind in _ORDER:
-            if any(pattern.search(text) for pattern in _patterns(table, kind)):
+            if any(pattern.search(text) for pattern in _compiled(table, kind)):
                 return Danger(tier, kind, is_young(text))
     return CALM
 
 
 def without_idioms(text: str) -> str:
-    """Return a text, in its normal form, without the idioms that only sound like danger."""
-    for idiom in _idioms():
-        text = idiom.sub(" ", text)
-    return " ".join(text.split())
+    """Return a text, in its normal form, without idioms that only sound like danger, and noise."""
+    return _without(without_noise(text), _compiled("idiom"))
+
+
+def without_noise(text: str) -> str:
+    """Return a text, in its normal form, without insults and set phrases."""
+    return _without(text, _compiled("noise"))
 
 
 def is_answer(name: str, text: str) -> bool:
     """Return whether a text, in its normal form, is such an answer as `unanswered` or `joke`."""
-    return any(pattern.search(text) for pattern in _patterns("answer", name))
+    return any(pattern.search(text) for pattern in _compiled("answer", name))
 
 
 def is_harmful(reply: str) -> bool:
-    """Return whether a reply names a method or encourages harm."""
-    return any(pattern.search(normal(reply)) for pattern in _patterns("harmful", "all"))
+    """Return whether a reply names a method or encourages harm, whatever it answers."""
+    return any(pattern.search(normal(reply)) for pattern in _compiled("harmful", "always"))
+
+
+def is_careless(reply: str) -> bool:
+    """Return whether a reply encourages harm if it answers danger, such as `do it`."""
+    return any(pattern.search(normal(reply)) for pattern in _compiled("harmful", "in_danger"))
 
 
 def is_young(text: str) -> bool:
     """Return whether a person says to be a minor, in a text in its normal form."""
-    return bool(_YOUNG.search(text))
+    return any(pattern.search(text) for pattern in _compiled("age", "young"))
 
 
 def normal(text: str) -> str:
@@ -73,20 +77,30 @@ def _plain(text: str) -> str:
     return unicodedata.normalize("NFC", "".join(kept))
 
 
+def entries(table: str, name: str = "") -> list[Mapping[str, str]]:
+    """Return the patterns of a list, or of all lists of a table, with their samples."""
+    lists: Mapping[str, list[Mapping[str, str]]] = _table()[table]
+    return lists.get(name, []) if name else [entry for entries_ in lists.values() for entry in entries_]
+
+
+def compiled(pattern: str) -> re.Pattern[str]:
+    """Return a pattern as it is searched: without accents, its `<words>` filled in."""
+    words = _table()["words"]
+    filled = _WORDS.sub(lambda match: f"(?:{words[match[1]]})", pattern)
+    return re.compile(_plain(filled))
+
+
 @cache
 def _table() -> dict[str, Any]:  # Any: TOML's own types
     return tomllib.loads(files("cat.danger").joinpath("patterns.toml").read_text(encoding="utf-8"))
 
 
 @cache
-def _patterns(table: str, name: str) -> tuple[re.Pattern[str], ...]:
-    return _compiled(_table()[table].get(name, ()))
+def _compiled(table: str, name: str = "") -> tuple[re.Pattern[str], ...]:
+    return tuple(compiled(entry["re"]) for entry in entries(table, name))
 
 
-@cache
-def _idioms() -> tuple[re.Pattern[str], ...]:
-    return _compiled(pattern for language in _table()["idiom"].values() for pattern in language)
-
-
-def _compiled(patterns: Iterable[str]) -> tuple[re.Pattern[str], ...]:
-    return tuple(re.compile(_plain(pattern)) for pattern in patterns)
+def _without(text: str, parts: Iterable[re.Pattern[str]]) -> str:
+    for part in parts:
+        text = part.sub(" ", text)
+    return " ".join(text.split())

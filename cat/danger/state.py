@@ -49,7 +49,9 @@ class State:
             return replace(self, danger=heard, heard_ms=now_ms, calm=0)
         if heard.tier:
             return replace(self, heard_ms=now_ms, calm=0)
-        return replace(self, calm=self.calm + calm) if self.danger.tier else self
+        after = replace(self, calm=self.calm + calm)
+        # what is over is not kept: neither a count that grows with each text nor that there was danger
+        return after if after.lasts(now_ms) else type(self)(excepted_ms=self.excepted_ms)
 
     def to_json(self) -> str:
         """Return the state as it is stored."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import random
 
-from cat.poet import choose, compose, hear
+from cat.poet import choose, compose, hear, tongue
+from cat.poet.lexicon import lexicon
 from cat.poet.scene import scene_of
+from cat.poet.slots import SLOT
 from cat.ports import Heard, Reply, Sense, numb
 
 
@@ -26,7 +28,7 @@ class Dada:
         return "dada"
 
     def reply(self, heard: Heard, *, seconds: float) -> Reply:  # noqa: ARG002 - a reply takes milliseconds
-        """Compose a reply from what was heard. Never raises."""
+        """Compose a reply from what was heard."""
         scene = scene_of(heard)
         act = hear.act_of(scene, self._sense)
         # a replay must repeat the reply, so the generator is seeded
@@ -34,3 +36,10 @@ class Dada:
         draft = choose.reply(scene, act, dice, heard=heard.frames, echoes=heard.echoes)
         facts = {"language": scene.words.language, "kind": act.kind.partition(":")[0]}
         return Reply(words=draft.words, engine=self.name, facts=facts, frames=compose.frames_of(draft))
+
+    def plain(self, heard: Heard) -> Reply:
+        """Return a line that suits any text, where composing failed. It reads nothing of what was heard."""
+        language = tongue.language_at(heard.person) or "en"
+        lines = [line for line in lexicon(language).lines("bare") if not SLOT.search(line)]
+        line = lines[len(heard.history) // 2 % len(lines)]
+        return Reply(words=line, engine=self.name, facts={"language": language, "kind": "bare"})

@@ -27,6 +27,7 @@ from typing import Final
 
 from cat.poet import compose, replies
 from cat.poet.compose import Draft, Shape
+from cat.poet.kinds import kinds
 from cat.poet.scene import Act, Scene
 from conversation.models import echo
 from sms import segments
@@ -39,23 +40,6 @@ SHORT_IN_100, LINES_IN_100 = 4, 4
 ASKED_AGO, SOUND_AGO = 2, 4
 #: One of so many of the best drafts is taken.
 BEST: Final = 3
-#: Kinds, by their beginnings, whose answer matters more than its words.
-EXACT: Final = (
-    "fact",
-    "told",
-    "answer",
-    "rps",
-    "guess",
-    "sum",
-    "time",
-    "day",
-    "capital",
-    "medicine",
-    "machine",
-    "privacy",
-    "flirt",
-    "quiet",
-)
 #: Lengths that differ by fewer characters are alike.
 ALIKE: Final = 8
 #: Words at the beginning of a reply, in which a statement that is said back shows.
@@ -75,7 +59,7 @@ def reply(scene: Scene, act: Act, dice: random.Random, *, heard: Sequence[str], 
     drafts = list(compose.drafts(scene, act, dice, shape=shape, ask=ask))
     unsaid = [draft for draft in drafts if draft.words not in said and echo(draft.words) not in echoes]
     new = [draft for draft in unsaid if not avoid & set(compose.frames_of(draft))]
-    if not new and act.kind.startswith(EXACT):
+    if not new and act.kind in kinds().exact:
         # a right answer in known words is better than a new line beside the point
         new = unsaid or drafts
     if not new:

@@ -19,7 +19,7 @@ from enum import Enum
 from typing import Final
 
 from cat.poet import perform, replies, slots, words
-from cat.poet.kinds import is_open, is_plain, kinds
+from cat.poet.kinds import kinds
 from cat.poet.scene import Act, Scene, answer_phrases, may_play
 from cat.poet.slots import SLOT, Filling, fresh
 
@@ -127,7 +127,7 @@ def _draft(scene: Scene, act: Act, given: Filling, dice: random.Random, shape: S
     if made:
         return Draft(words=made, frames=[made], answers=True, owns=True)
     if (
-        is_open(act.kind) or (shape is Shape.SHORT and act.kind.startswith("on_"))
+        act.kind in kinds().open or (shape is Shape.SHORT and act.kind in kinds().happening)
     ) and scene.words.language in words.FULL:
         other = _other_writer(scene, act.kind, given, dice, shape)
         if other is not None:
@@ -138,7 +138,7 @@ def _draft(scene: Scene, act: Act, given: Filling, dice: random.Random, shape: S
 def _other_writer(scene: Scene, kind: str, given: Filling, dice: random.Random, shape: Shape) -> Draft | None:
     """Return a draft by the writer of memory or of form; None if the turn falls to the answer."""
     chance = dice.randrange(100)
-    if shape is Shape.SHORT and (kind.startswith("on_") or (scene.clause and chance < REACT_IN_100)):
+    if shape is Shape.SHORT and (kind in kinds().happening or (scene.clause and chance < REACT_IN_100)):
         return _line(scene, "react", given, dice)
     if shape is Shape.SHORT and scene.nouns:
         return _line(scene, "short", given, dice)
@@ -186,7 +186,7 @@ def _pool(scene: Scene, kind: str) -> Sequence[str]:
     """Return the lines that suit a kind; for a statement on a subject, those for any statement as well."""
     if kind == "greeting" and scene.name:
         return scene.words.lines("greeting_name")
-    if kind.startswith(("topic_", "on_")):
+    if kind in kinds().topics or kind in kinds().happening:
         return [*list(scene.words.lines(kind)) * SUBJECT, *_whole_lines(scene)]
     if kind == "statement" and (scene.clause or scene.aspect):
         return _whole_lines(scene)
@@ -208,11 +208,11 @@ def _aspect_lines(scene: Scene) -> Sequence[str]:
 
 
 def _subject_lines(scene: Scene, kind: str) -> Sequence[str]:
-    return scene.words.lines(kind) if kind.startswith(("topic_", "on_", "complaint", "delight")) else ()
+    return scene.words.lines(kind) if kind in kinds().subject else ()
 
 
 def _takes_coda(scene: Scene, act: Act, shape: Shape) -> bool:
-    return scene.words.language in words.FULL and not is_plain(act.kind) and shape is not Shape.SHORT
+    return scene.words.language in words.FULL and act.kind not in kinds().plain and shape is not Shape.SHORT
 
 
 def _with_coda(scene: Scene, kind: str, draft: Draft, given: Filling, dice: random.Random, *, ask: bool) -> Draft:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
 from typing import Final
 
 from cat.poet import replies, sums
@@ -12,6 +11,10 @@ from cat.poet.scene import Act, Scene
 
 #: The cat's number in the guessing game is one of so many.
 NUMBERS: Final = 20
+#: Guesses until the cat shows its number: halving needs five.
+GUESSES: Final = 12
+#: Replies to something else between two guesses, such as to "one moment".
+BETWEEN: Final = 2
 #: A move is heard as one if the person wished to play within so many texts.
 WISHED_AGO: Final = 3
 #: Turns of a story before the cat ends it.
@@ -28,43 +31,57 @@ def move(scene: Scene) -> Act | None:
 
 
 def _rock_paper_scissors(scene: Scene) -> Act | None:
-    moves = scene.words.parts.get("rps_moves", ())
-    theirs = next((place for place, name in enumerate(moves) if re.search(rf"\b{name}s?\b", scene.plain)), None)
-    offered = any(all(name in reply for name in moves) for reply in scene.replies[-2:]) or any(
+    names, heard = scene.words.parts.get("rps_moves", ()), scene.words.marks.get("moves")
+    match = heard.search(scene.plain) if heard else None
+    if match is None or len(scene.plain.split()) > 4:  # noqa: PLR2004 - a move is short
+        return None
+    offered = any(all(name in reply for name in names) for reply in scene.replies[-2:]) or any(
         scene.words.hear["play"].search(text) for text in scene.theirs[-WISHED_AGO:]
     )
-    if theirs is None or len(scene.plain.split()) > 4 or not offered:  # noqa: PLR2004 - a move is short
+    if not offered:
         return None
+    # the groups of the mark stand in the order of the moves
+    theirs = (match.lastindex or 1) - 1
     mine = _digest(scene.seed, scene.plain) % 3
     result = "draw" if mine == theirs else "win" if _BEATS[mine] == theirs else "lose"
-    return Act(f"rps_{result}", {"mine": moves[mine], "yours": moves[theirs]})
+    return Act(f"rps_{result}", {"mine": names[mine], "yours": names[theirs]})
 
 
 def _guess(scene: Scene) -> Act | None:
-    number = sums.number_in(scene.plain, scene.words.language)
-    opening = next(_openings(scene), "")
-    if number is None or not opening:
+    """Return the reply to a guess: a number alone, or with a few words such as `is it`."""
+    guess = scene.words.marks.get("guess")
+    match = guess.match(sums.in_digits(scene.plain, scene.words.language)) if guess else None
+    opening, before = _opening(scene)
+    if match is None or not opening:
         return None
-    secret = 1 + _digest(scene.person, opening) % NUMBERS
+    number, secret = int(match["v"]), 1 + _digest(scene.person, opening) % NUMBERS
     if number == secret:
         return Act("guess_right", {"v": str(number)})
+    if before >= GUESSES - 1:
+        return Act("guess_over", {"v": str(secret)})
     return Act("guess_high" if number > secret else "guess_low")
 
 
-def _openings(scene: Scene) -> Iterator[str]:
-    """Yield the reply that began the guessing game, if nothing but guesses came since."""
+def _opening(scene: Scene) -> tuple[str, int]:
+    """Return the reply that began the guessing game, and the guesses since; empty if none goes on."""
+    guesses = others = 0
     for reply in reversed(scene.replies):
         kinds = replies.kinds_of(reply, scene.words)
-        if "guess_start" in kinds or ("play" in kinds and str(NUMBERS) in _spelt(reply, scene)):
-            yield reply
-            return
-        if not kinds & {"guess_high", "guess_low"}:
-            return
+        if "guess_start" in kinds or ("play" in kinds and _names_the_most(reply, scene)):
+            return reply, guesses
+        if kinds & {"guess_right", "guess_over"}:
+            return "", 0
+        if kinds & {"guess_high", "guess_low"}:
+            guesses, others = guesses + 1, 0
+            continue
+        others += 1
+        if others > BETWEEN:
+            return "", 0
+    return "", 0
 
 
-def _spelt(reply: str, scene: Scene) -> str:
-    numbers = (sums.number_in(word, scene.words.language) for word in reply.split())
-    return " ".join(str(number) for number in numbers if number is not None)
+def _names_the_most(reply: str, scene: Scene) -> bool:
+    return str(NUMBERS) in re.findall(r"\d+", sums.in_digits(reply, scene.words.language))
 
 
 def _truths(scene: Scene) -> Act | None:

@@ -20,7 +20,21 @@ from collections.abc import Set as AbstractSet
 from typing import Final
 
 from cat import grave
-from cat.poet import chat, emoji, facts, games, replies, sums, tongue, words
+from cat.poet import (
+    chat,
+    clock,
+    emoji,
+    facts,
+    games,
+    names,
+    replies,
+    speech,
+    statements,
+    subjects,
+    sums,
+    tongue,
+    words,
+)
 from cat.poet.kinds import kinds
 from cat.poet.lexicon import Question
 from cat.poet.scene import Act, Scene, is_hostile, is_sayable, may_play, phrase_of
@@ -41,9 +55,8 @@ _STATEMENT: Final = re.compile(
     r"todos|todas|nadie|me|te|alle|keiner|tous|personne|ça|c'|"
     r"i|he|she|they|we|there|everyone|well)\b"
 )
-_MASHED: Final = re.compile(r"^\W*(?=\w{5,}\W*$)(?:[asdfghjkl;]+|[qwertyuiop]+|[zxcvbnm]+|[^aeiouyäöüáéíóú\W]{6,})\W*")
 #: How the family of a fact's key is called in the kinds of lines.
-_FAMILIES: Final = {"has": "kids", "note": "word"}
+_FAMILIES: Final = {"note": "word"}
 
 
 def act_of(scene: Scene, sense: Sense = numb) -> Act:
@@ -59,12 +72,12 @@ def act_of(scene: Scene, sense: Sense = numb) -> Act:
     )
     if scene.grave_before:
         return Act("quiet") if may_stay_quiet(act.kind) else act
-    return _meant(scene, act, sense) or act
+    return _minding_allergy(scene, _meant(scene, act, sense) or act)
 
 
 def may_stay_quiet(kind: str) -> bool:
     """Return whether an act after a grave one still belongs to it."""
-    return kind in kinds().quiet_after or kind.startswith(("topic_", "on_", "told_", "emoji"))
+    return kind in kinds().quiet_after
 
 
 def kind_by_pattern(scene: Scene, *, before_told: bool) -> str:
@@ -73,10 +86,10 @@ def kind_by_pattern(scene: Scene, *, before_told: bool) -> str:
     place = heard.index("leave_alone") if "leave_alone" in heard else len(heard)
     chosen = heard[:place] if before_told else heard[place:]
     if _is_question(scene):
-        chosen = [kind for kind in chosen if not kind.startswith("on_")]
+        chosen = [kind for kind in chosen if kind not in kinds().happening]
     kind = next((kind for kind in chosen if scene.words.hear[kind].search(scene.plain)), "")
     felt = (each for each in kinds().felt if each in heard and scene.words.hear[each].search(scene.plain))
-    return next(felt, kind) if kind.startswith("on_") else kind
+    return next(felt, kind) if kind in kinds().happening else kind
 
 
 def _meant(scene: Scene, act: Act, sense: Sense) -> Act | None:
@@ -85,11 +98,11 @@ def _meant(scene: Scene, act: Act, sense: Sense) -> Act | None:
     None also if the language has no lines for it.
     """
     asks = _is_question(scene)
-    happenings = {kind for kind in scene.words.say if kind.startswith("on_") and not asks}
-    others = {kind for kind in scene.words.say if not kind.startswith("on_")}
-    if act.kind in kinds().faint or act.kind.startswith("topic_"):
+    happenings = {kind for kind in scene.words.say if kind in kinds().happening and not asks}
+    others = {kind for kind in scene.words.say if kind not in kinds().happening}
+    if act.kind in kinds().faint or act.kind in kinds().topics:
         kind = sense(scene.said, happenings | others) or _continued(scene, act, happenings, sense)
-    elif act.kind in kinds().doubted or act.kind.startswith("on_"):
+    elif act.kind in kinds().doubted:
         kind = sense(scene.said, happenings if scene.told else happenings | others, sure=True)
     else:
         return None
@@ -139,8 +152,24 @@ def _first(scene: Scene) -> Act | None:
     for kind in kinds().first:
         pattern = scene.words.hear.get(kind)
         if pattern and pattern.search(scene.plain):
+            if kind == "risk_allergy" and statements.asked_in(scene.said, scene.words.language):
+                continue
             return Act("flirt_child" if kind == "flirt" and scene.facts.is_child else kind)
     return None
+
+
+def _minding_allergy(scene: Scene, act: Act) -> Act:
+    """Return the reply to a question for food by a person who told an allergy; else the act as it is."""
+    eats = scene.words.marks.get("eats")
+    asks = act.kind in kinds().eaten or (act.kind not in kinds().first and eats and eats.search(scene.plain))
+    diet = _allergy(scene) if asks else ""
+    return Act("risk_allergy", {"v": diet}) if diet else act
+
+
+def _allergy(scene: Scene) -> str:
+    """Return the allergy that the person told, such as `allergic to nuts`; empty if none is known."""
+    diet, allergic = scene.facts.value("diet"), scene.words.marks.get("allergic")
+    return _turned(diet, scene.words.language) if allergic and allergic.search(diet) and is_sayable(diet) else ""
 
 
 def _thread(scene: Scene) -> Act | None:
@@ -148,16 +177,14 @@ def _thread(scene: Scene) -> Act | None:
 
 
 def _learned(scene: Scene) -> Act | None:
-    """Return the reply to an answer that is the fact the cat asked for; None if the text is none."""
-    last = scene.replies[-1] if scene.replies else ""
-    if (
-        scene.told
-        or any(last.endswith(question.say) for question in scene.words.questions)
-        or kind_by_pattern(scene, before_told=False) in kinds().no_answer
-    ):
+    """Return the reply to an answer that is the fact the cat asked for; None if the text is none.
+
+    A question with lines of its own has its reply from them.
+    """
+    last = scene.replies[-1].rstrip() if scene.replies else ""
+    if scene.answer is None or any(last.endswith(question.say) for question in scene.words.questions):
         return None
-    fact = facts.learned_last(scene.talk, scene.said, scene.words.language)
-    return _told(scene, fact) if fact else None
+    return _told(scene, scene.answer)
 
 
 def _answer(scene: Scene) -> Act | None:
@@ -179,7 +206,9 @@ def _answer(scene: Scene) -> Act | None:
         return Act(f"answer_no:{question.say}")
     if kind in {"yes", "no", "idk", "maybe", "ok", "hm", "whatever"}:
         return None
-    if not _takes(question, scene) or _is_mashed(scene):
+    if question.fact and scene.answer:
+        return Act(f"answer:{question.say}", {"x": scene.answer.value}) if question.other else None
+    if question.fact or not _takes(question, scene) or _is_mashed(scene):
         return None
     if _STATEMENT.match(scene.plain) or len(scene.plain.split()) > PHRASE_WORDS:
         return None
@@ -195,8 +224,7 @@ def _takes(question: Question, scene: Scene) -> bool:
     if question.yes:
         return shared
     last = scene.said.strip(" .!,").split()[-1:]
-    named = any(facts.is_name(word, scene.words.language) for word in last)
-    return named or (question.fact != "name" and bool(scene.nouns))
+    return bool(scene.nouns) or any(names.may_be(word, scene.words.language) for word in last)
 
 
 def _again(scene: Scene) -> Act | None:
@@ -213,7 +241,7 @@ def _again(scene: Scene) -> Act | None:
 
 def _asked(scene: Scene) -> Act | None:
     """Return the answer to a question that has one: a fact, a sum, the hour, the day, a capital."""
-    key = "" if scene.told and "?" not in scene.said else facts.asked_in(scene.said, scene.words.language)
+    key = "" if scene.told and "?" not in scene.said else statements.asked_in(scene.said, scene.words.language)
     if key:
         act = _fact_act(scene, key)
         if act:
@@ -231,11 +259,12 @@ def _asked(scene: Scene) -> Act | None:
 
 
 def _clock(scene: Scene, kind: str) -> Act:
-    moment = sums.local_time(scene.now, scene.person)
-    if kind == "day" and (moment or scene.now):
-        day = moment or scene.now
-        return Act("day", {"v": sums.weekday(day, scene.words.language)}) if day else Act("day")
-    return Act("time", {"v": sums.hour(moment)}) if moment else Act("time_unknown")
+    told = (
+        clock.weekday(scene.person, scene.now, scene.words.language)
+        if kind == "day"
+        else clock.hour(scene.person, scene.now)
+    )
+    return Act(kind, {"v": told}) if told else Act(f"{kind}_unknown")
 
 
 def _fact_act(scene: Scene, key: str) -> Act | None:
@@ -250,35 +279,31 @@ def _fact_act(scene: Scene, key: str) -> Act | None:
         if fact is None:
             return None
         if fact.subject:
-            return Act("fact_who", {"v": subject, "x": scene.words.labels.get("my", "{x}").format(x=fact.subject)})
+            about = subjects.in_language(fact.subject, scene.words.language)
+            return Act("fact_who", {"v": subject, "x": scene.words.labels.get("my", "{x}").format(x=about)})
         family, key = fact.family, fact.key
-    found = scene.facts.of(key) or _near(scene, family, subject)
+    found = scene.facts.of(key) or scene.facts.near(family, subject) or _told_as_other(scene, family, subject)
     if not found:
         return Act("fact_unknown")
-    value = " & ".join(fact.value for fact in reversed(found[:2])) if family in facts.MANY else found[0].value
-    if not is_sayable(value):
-        return Act("quiet")
+    language = scene.words.language
+    values = [_turned(fact.value, language) for fact in found[: 2 if family in facts.MANY else 1]]
+    value = " & ".join(reversed(values))
     return Act(
         f"fact_{_FAMILIES.get(family, family)}",
         {
             "v": value,
-            "x": found[0].subject,
-            "vp": _verbal(value),
+            "x": subjects.in_language(found[0].subject, language),
+            "vp": _verbal(value, language),
             "count": str(len(value)),
             "half": str(max(1, len(value) // 2)),
         },
     )
 
 
-def _near(scene: Scene, family: str, subject: str) -> Sequence[facts.Fact]:
-    """Return facts that a question in other words may mean, such as `kitten` for `cat`."""
-    groups = [group.split() for group in scene.words.parts.get("same", ())]
-    others = {other for group in groups if subject in group for other in group}
-    found = [fact for other in sorted(others) for fact in scene.facts.of(f"{family}:{other}")]
-    if found or not subject:
-        return found
-    # my birthday may be an event, and my dog's name may have been told as a thing
-    return [fact for fact in scene.facts if fact.subject == subject and fact.family != family][-1:]
+def _told_as_other(scene: Scene, family: str, subject: str) -> Sequence[facts.Fact]:
+    """Return the fact that was told under another family: a birthday may be an event."""
+    single = [fact for fact in scene.facts if fact.family not in {family, "has", *facts.MANY}]
+    return [fact for fact in single if subject and fact.subject == subject][-1:]
 
 
 def _told_again(fact: facts.Fact) -> str:
@@ -289,13 +314,15 @@ def _by_pattern(scene: Scene) -> Act | None:
     kind = kind_by_pattern(scene, before_told=True)
     if kind in kinds().first or kind in {"time", "day"}:
         kind = ""
+    if kind.startswith("self_") and scene.told and not _is_question(scene):
+        kind = ""
     later = kind_by_pattern(scene, before_told=False)
     other = scene.words.language != "en"
-    happening = other and later.startswith("on_") and any(fact.family == "relative" for fact in scene.told)
+    happening = other and later in kinds().happening and any(fact.family == "relative" for fact in scene.told)
     if not kind and scene.told and later not in kinds().news and not happening:
         return _told(scene, scene.told[-1])
     kind = {"rps": "rps_start"}.get(kind or later, kind or later)
-    if scene.detail and (not kind or kind.startswith(("topic_", "complaint", "delight"))):
+    if scene.detail and (not kind or kind in kinds().loose):
         return Act("detail", {"d": scene.detail})
     return _of_kind(scene, kind) if kind else None
 
@@ -310,14 +337,14 @@ def _of_kind(scene: Scene, kind: str) -> Act | None:
         return _choice(scene)
     if kind == "flirt" and scene.facts.is_child:
         return Act("flirt_child")
-    if kind.startswith(("topic_", "delight", "complaint", "statement")):
+    if kind in kinds().loose:
         return Act(_subject(scene, kind))
     return Act(kind)
 
 
 def _subject(scene: Scene, kind: str) -> str:
     """Return the kind of a text on a wide subject: the subject may say less than how the text is made."""
-    if kind.startswith(("topic_", "statement")) and _is_wall(scene):
+    if (kind in kinds().topics or kind == "statement") and _is_wall(scene):
         return "wall"
     if kind in kinds().wide and scene.clause and scene.words.language != "en":
         return "statement"
@@ -342,21 +369,22 @@ def _named(scene: Scene) -> Act | None:
 
 
 def _told(scene: Scene, fact: facts.Fact) -> Act:
-    if not is_sayable(fact.value):
-        return Act("quiet")
     family = _FAMILIES.get(fact.family, fact.family)
     kind = "told_child" if family == "age" and scene.facts.is_child else f"told_{family}"
-    return Act(kind, {"v": _turned(fact.value), "x": fact.subject, "vp": _verbal(fact.value)})
+    language = scene.words.language
+    value = _turned(fact.value, language)
+    return Act(kind, {"v": value, "x": fact.subject, "vp": _verbal(fact.value, language)})
 
 
-def _verbal(value: str) -> str:
+def _verbal(value: str, language: str) -> str:
     """Return what is said of a relative as an English verb phrase, such as `is called marta`."""
-    return _turned(value) if " " in value else f"is called {value}"
+    return _turned(value, language) if " " in value else f"is called {value}"
 
 
-def _turned(value: str) -> str:
-    """Return a value with the person's `my` and `me` exchanged for `your` and `you`."""
-    return " ".join(chat.reflected().get(word, word) for word in value.split())
+def _turned(value: str, language: str) -> str:
+    """Return an English value with the person's `my` and `me` exchanged for `your` and `you`."""
+    exchanged = chat.reflected() if language == "en" else {}
+    return " ".join(exchanged.get(word, word) for word in value.split())
 
 
 def _is_wall(scene: Scene) -> bool:
@@ -366,7 +394,7 @@ def _is_wall(scene: Scene) -> bool:
 def _is_mashed(scene: Scene) -> bool:
     """Return whether the text is keys hit at random, such as `asdfghjkl`."""
     known = any(words.is_known(word, scene.words.language) for word in scene.plain.split())
-    return not known and bool(_MASHED.fullmatch(scene.plain))
+    return not known and speech.is_mashed(scene.plain)
 
 
 def _looks(scene: Scene) -> Act:

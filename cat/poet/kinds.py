@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Final
+
+#: What stands behind the family of a kind, such as `told_pet` or `answer:does it bite?`.
+_FAMILY: Final = re.compile("[_:]")
+
+
+class Group(frozenset[str]):
+    """Kinds by name; a name that ends in `_` stands for all kinds that begin with it."""
+
+    def __contains__(self, kind: object) -> bool:
+        return super().__contains__(kind) or super().__contains__(_FAMILY.split(str(kind))[0] + "_")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,17 +27,24 @@ class Kinds:
 
     parents: Mapping[str, str]
     first: Sequence[str]
-    no_answer: frozenset[str]
-    news: frozenset[str]
-    plain: frozenset[str]
-    open: frozenset[str]
-    quiet_after: frozenset[str]
-    performed: frozenset[str]
+    no_answer: Group
+    may_answer: Group
+    news: Group
+    plain: Group
+    open: Group
+    quiet_after: Group
+    performed: Group
     felt: Sequence[str]
-    toyed: frozenset[str]
-    wide: frozenset[str]
-    faint: frozenset[str]
-    doubted: frozenset[str]
+    toyed: Group
+    wide: Group
+    faint: Group
+    doubted: Group
+    eaten: Group
+    exact: Group
+    subject: Group
+    happening: Group
+    topics: Group
+    loose: Group
 
 
 @cache
@@ -34,15 +53,5 @@ def kinds() -> Kinds:
     given = tomllib.loads(files("cat").joinpath("lexicon", "kinds.toml").read_text(encoding="utf-8"))
     groups = {name: words.split() for name, words in given["groups"].items()}
     first, felt = groups.pop("first"), groups.pop("felt")
-    sets = {name: frozenset(group) for name, group in groups.items()}
+    sets = {name: Group(group) for name, group in groups.items()}
     return Kinds(parents=given["parents"], first=first, felt=felt, **sets)
-
-
-def is_open(kind: str) -> bool:
-    """Return whether an act of this kind needs no answer in particular, so that any writer may reply."""
-    return kind in kinds().open or kind.startswith("topic_")
-
-
-def is_plain(kind: str) -> bool:
-    """Return whether nothing is added to the reply to an act of this kind."""
-    return kind in kinds().plain or kind.startswith(("fact_", "told_"))

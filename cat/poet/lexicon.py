@@ -45,6 +45,8 @@ class Pattern:
     heard: re.Pattern[str]
     #: The value must look like a name.
     name: bool = False
+    #: A word that is no name may stand in its place, too, as in `it's friday`.
+    weak: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +68,7 @@ class Lexicon:
     #: Patterns of what a statement does, such as `plan`, in the order in which they are tried. The lines stand in
     #: `say` under `as_plan`.
     aspects: Mapping[str, re.Pattern[str]]
-    #: Patterns that are no kinds, such as `negation`.
+    #: Patterns that are no kinds, such as `question`.
     marks: Mapping[str, re.Pattern[str]]
     tell: Sequence[Pattern]
     ask: Sequence[Pattern]
@@ -112,7 +114,7 @@ def _thing(cases: Sequence[str], given: Any) -> Mapping[str, str]:  # Any: TOML'
 
 
 def _pattern(given: Mapping[str, Any]) -> Pattern:  # Any: TOML's own types
-    return Pattern(given["key"], _compiled(given["re"]), name=given.get("name", False))
+    return Pattern(given["key"], _compiled(given["re"]), name=given.get("name", False), weak=given.get("weak", False))
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:

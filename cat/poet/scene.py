@@ -10,9 +10,9 @@ from typing import Final
 
 from cat import grave
 from cat.poet import chat, speech, spelling, tongue, words
-from cat.poet import facts as facts_of
-from cat.poet.facts import Fact, Facts, learned, told_in
+from cat.poet.facts import Fact, Facts
 from cat.poet.lexicon import Lexicon, lexicon
+from cat.poet.statements import Listener, told_in
 from cat.poet.words import Noun
 from cat.ports import Heard
 
@@ -93,15 +93,14 @@ class Scene:
     #: The statement with `i` and `you` exchanged, or as it is; empty if it cannot be said back.
     clause: str
     facts: Facts
-    #: The facts that this text states.
+    #: The facts that this text states, and the one that it tells by answering the cat's question.
     told: Sequence[Fact]
+    answer: Fact | None
     #: Whether one of the last texts held a grave word.
     grave_before: bool
     #: The person's earlier texts without grave ones, and the cat's replies, oldest first.
     theirs: Sequence[str]
     replies: Sequence[str]
-    #: The talk, oldest first.
-    talk: Sequence[Mapping[str, str]]
     now: datetime | None
     person: str
     pictures: int
@@ -137,23 +136,13 @@ def scene_of(heard: Heard) -> Scene:
     """Read a text in its conversation."""
     said = heard.said
     told_before = heard.theirs
-    language = tongue.language_of(said, reversed(told_before), person=heard.person)
-    lexicon_languages = (*words.FULL, *words.SMALL)
+    languages = tongue.languages_of([*told_before, said], person=heard.person)
+    language = languages[-1]
     spoken = language if language in words.FULL else "en"
     theirs = [text for text in told_before if not grave.is_grave(text, spoken)]
     plain = spelling.plain(said, language)
-    animals = (facts_of.animal_in(text.lower(), spoken) for text in reversed(told_before))
-    animal = next(filter(None, animals), "")
-    relatives = (facts_of.relative_in(text, spoken) for text in reversed(told_before))
-    relative = next(filter(None, relatives), "")
-    told = told_in(said, language, animal, relative) if language in lexicon_languages else []
-    facts = Facts(heard.facts)
-    facts.learn(fact for words_told in heard.told for fact in told_in(words_told, tongue.language_of(words_told)))
-    facts.learn(
-        learned(
-            [*heard.history, {"role": "user", "content": said}], language if language in lexicon_languages else "en"
-        )
-    )
+    listener = _listener(heard, languages)
+    tells = [listener.hear_text(text, language) for text in heard.texts]
     here = nouns_in(plain, spoken, said) if language in words.FULL else []
     pointing = re.search(r"\b(?:it|that|this|them|they|he|she|es|das|er|sie|ça|il|elle|eso|esto|él|ella)\b", plain)
     earlier = [
@@ -167,17 +156,32 @@ def scene_of(heard: Heard) -> Scene:
         nouns=here or ([noun for noun in earlier if not noun.plural][:1] if pointing and "?" in said else []),
         old=[noun for noun in earlier if noun.word not in known],
         clause=_clause(plain, spoken) if language == "en" else _quoted(said, spoken, plain),
-        facts=facts,
-        told=told,
+        facts=listener.facts,
+        told=[fact for told in tells for fact in told.stated],
+        answer=next((told.answer for told in tells if told.answer), None),
         theirs=theirs,
         grave_before=any(grave.is_grave(text, spoken) for text in told_before[-GRAVE_TEXTS:]),
         replies=[line["content"] for line in heard.history if line["role"] == "assistant"],
-        talk=heard.history,
         now=heard.now,
         person=heard.person,
         pictures=heard.pictures,
         seed=heard.seed,
     )
+
+
+def _listener(heard: Heard, languages: Iterable[str]) -> Listener:
+    """Return a listener that has heard the history, with texts in these languages."""
+    listener = Listener(heard.facts)
+    listener.facts.learn(
+        fact for words_told in heard.told for fact in told_in(words_told, tongue.language_of(words_told))
+    )
+    each = iter(languages)
+    for line in heard.history:
+        if line["role"] == "assistant":
+            listener.hear_reply(line["content"])
+        else:
+            listener.hear_text(line["content"], next(each))
+    return listener
 
 
 def may_play(word: str) -> bool:

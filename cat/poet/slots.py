@@ -218,20 +218,7 @@ def _french(word: str, gender: str) -> dict[str, str]:
 
 
 def _spanish(word: str, gender: str) -> dict[str, str]:
-    stressed = gender == "f" and word in {
-        "agua",
-        "águila",
-        "alma",
-        "arma",
-        "ala",
-        "aula",
-        "hada",
-        "hambre",
-        "área",
-        "ancla",
-        "ave",
-    }
-    masculine = gender == "m" or stressed
+    masculine = gender == "m" or word in _STRESSED
     the = "el" if masculine else "la"
     return {
         "n": word,

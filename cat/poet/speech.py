@@ -31,6 +31,8 @@ _SECRET: Final = re.compile(
     r"\b(?:pass ?words?|passwort|kennwort|mot de passe|contraseña|pin|tan|iban|ssn|cvv|credit card|kreditkarte)\b",
     re.IGNORECASE,
 )
+#: Keys hit at random, such as `asdfghjkl`.
+_MASHED: Final = re.compile(r"^\W*(?=\w{5,}\W*$)(?:[asdfghjkl;]+|[qwertyuiop]+|[zxcvbnm]+|[^aeiouyäöüáéíóú\W]{6,})\W*")
 _LEET: Final = str.maketrans("013457@$!|", "oieastasii")
 _TWICE: Final = re.compile(r"(.)\1+")
 
@@ -76,3 +78,8 @@ def is_playable(word: str) -> bool:
         and "LATIN" in unicodedata.name(word[0], "")
         and not is_unspeakable(word)
     )
+
+
+def is_mashed(text: str) -> bool:
+    """Return whether a text looks like keys hit at random. A word such as `property` looks like it, too."""
+    return bool(_MASHED.fullmatch(text))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import regex
@@ -58,7 +58,20 @@ def language_of(text: str, before: Iterable[str] = (), *, person: str = "") -> s
 
     `before` holds the person's earlier texts, newest first; `person` is the address, for its country.
     """
-    home, texts = language_at(person), (text, *before)
+    texts = (text, *before)[: len(_WEIGHTS)]
+    return _chosen(texts, [_evidence(each) for each in texts], person)
+
+
+def languages_of(texts: Sequence[str], *, person: str = "") -> list[str]:
+    """Return the language of each text of a person, oldest first, as it was when it came."""
+    evidence = [_evidence(text) for text in texts]
+    heard = ((texts[place::-1], evidence[place::-1]) for place in range(len(texts)))
+    return [_chosen(before, shown, person) for before, shown in heard]
+
+
+def _chosen(texts: Sequence[str], evidence: Sequence[Mapping[str, float]], person: str) -> str:
+    """Return the language of the first of these texts, newest first, by what each shows."""
+    home = language_at(person)
     script = script_of(next(filter(_LETTER.search, texts), ""))
     if script:
         # a text of Chinese characters alone is Japanese from Japan
@@ -67,11 +80,9 @@ def language_of(text: str, before: Iterable[str] = (), *, person: str = "") -> s
     scores["en"] += _DEFAULT
     if home in scores:
         scores[home] += _PRIOR
-    for weight, source in zip(_WEIGHTS, texts, strict=False):
-        if script_of(source):
-            continue
-        for language, evidence in _evidence(source).items():
-            scores[language] += weight * evidence
+    for weight, shown in zip(_WEIGHTS, evidence, strict=False):
+        for language, amount in shown.items():
+            scores[language] += weight * amount
     best = max(scores, key=lambda language: scores[language])
     spoken = max(words.FULL, key=lambda language: scores[language])
     # the lists of the small languages are short, so a few chance words may match them
@@ -104,6 +115,9 @@ def tokens(text: str) -> list[str]:
 
 
 def _evidence(text: str) -> dict[str, float]:
+    """Return how much a text shows each language; nothing if it is in another script."""
+    if script_of(text):
+        return {}
     scores = dict.fromkeys((*words.FULL, *words.SMALL), 0.0)
     telling = [word for word in tokens(text) if word not in chat.words_of("anywhere") and word not in words.names()]
     for word in telling:

@@ -1,6 +1,6 @@
 """The frequent words of each language, and the nouns among them with number and gender.
 
-`scripts/bake_words.py` makes the lists in `words/` and names their sources and licences.
+`scripts/bake_words.py` and `scripts/bake_names.py` make the lists in `words/` and name their sources and licences.
 """
 
 from __future__ import annotations
@@ -67,6 +67,12 @@ def word_list(language: str) -> WordList:
 def names() -> frozenset[str]:
     """Return frequent first names, and names of animals, in lower case."""
     return frozenset(files("cat.poet").joinpath("words", "names.txt").read_text(encoding="utf-8").split())
+
+
+@cache
+def given_names() -> frozenset[str]:
+    """Return first names of many countries, in lower case; some are words, too, such as `chase`."""
+    return frozenset(files("cat.poet").joinpath("words", "given_names.txt").read_text(encoding="utf-8").split())
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from chaos.days.network import START, attempt_of
 from chaos.days.plan import What
 from conversation import schema
 from conversation.memory_table import MemoryTables
-from conversation.table import Check, Update
+from conversation.table import Check, Row, Update
 from journal.model import part_of_attempt
 from sms.messages import InboundSms
 from sms.ports import OutboundSms
@@ -62,8 +63,8 @@ class Rules:
         #: Sids of the texts that a webhook answered with 200, since Redis was last emptied.
         self._confirmed: set[str] = set()
         self._emptied_at = -_IN_FLIGHT_SECONDS
-        #: Person to the last keyword that reached the inbox, and thread to what it was when it last looked there.
-        self._keyword: dict[str, str] = {}
+        self._keywords = _Keywords(day)
+        #: Thread and person to the last keyword when the thread last looked into the person's inbox.
         self._looked: dict[tuple[Thread | None, str], str] = {}
         #: Key of a part to when it was last claimed.
         self._claims: dict[str, float] = {}
@@ -80,7 +81,7 @@ class Rules:
         self._emptied_at = self._day.kernel.now
         self._leases.clear()
         self._confirmed.clear()
-        self._keyword.clear()
+        self._keywords.emptied()
         self._looked.clear()
 
     def confirmed(self, text: InboundSms) -> None:
@@ -106,21 +107,18 @@ class Rules:
             text = self._texts.get(sid)
             if outcome != 1 or text is None:
                 continue
-            is_news = self._state(text) in {"", "FILED"}
+            row = _row_of(self._day, text)
+            is_news = _is_open(row)
             if is_news and text.body in _KEYWORDS:
-                self._keyword[text.sender] = text.body
+                late = json.loads(values[1 + 6 * number + 2]).get("late", 0)
+                self._keywords.heard(text, row, self._day.kernel.now - late)
             if is_news and sid in self._confirmed and not isinstance(process, Webhook):
                 self._day.offend(f"vanished: the inbox lost {sid}, which a webhook had confirmed")
-
-    def _state(self, text: InboundSms) -> str:
-        """Return the state of a text's row; empty: it has none."""
-        row = self._day.tables.get(schema.MESSAGES, {"user_id": text.sender, "message_key": f"in#{text.sid}"})
-        return str(row["state"]) if row else ""
 
     def _looked_at(self, key: Any) -> None:
         person = self._people.get(_text(key).rpartition(":")[2])
         if person is not None:
-            self._looked[self._day.kernel.current, person] = self._keyword.get(person, "")
+            self._looked[self._day.kernel.current, person] = self._keywords.last(person)
 
     def _lease(self, name: str, args: Sequence[Any], answer: Any, process: Process) -> None:
         names, values = _arguments(args)
@@ -174,7 +172,7 @@ class Rules:
         assert row is not None
         if row.get("serious"):
             return
-        age = day.kernel.now - (int(row["arrived"].partition("-")[0]) - _START_MS) / 1000
+        age = day.kernel.now - _seconds(row)
         if age > day.plan.terms.max_age + _OLDEST_CLAIM_SECONDS:
             day.offend(f"too old: {key} is claimed {age:.0f} s after its text")
 
@@ -185,12 +183,35 @@ class Rules:
         attempt = attempt_of(message)
         key = part_of_attempt(attempt) or attempt
         age = self._day.kernel.now - self._claims[key]
-        if age > _LATEST_SECONDS and self._keyword.get(message.to) == "STOP":
+        if age > _LATEST_SECONDS and self._keywords.last(message.to) == "STOP":
             self._day.offend(f"stopped: {key} is sent {age:.0f} s after its claim, and its person sent STOP meanwhile")
 
     def doubted(self, attempt: str) -> None:
         """Note that the outcome of an attempt is unknown."""
         self._doubts[part_of_attempt(attempt) or attempt].add(attempt)
+
+
+class _Keywords:
+    """Of each person the keyword that was sent last, of those that reached the inbox."""
+
+    def __init__(self, day: Day) -> None:
+        self._day = day
+        #: Person to the keyword, and when it was sent.
+        self._last: dict[str, tuple[float, InboundSms]] = {}
+
+    def heard(self, text: InboundSms, row: Row | None, at: float) -> None:
+        """Note a keyword that came in, unless a later one is known; one that comes back is as old as its row."""
+        sent = at if row is None else _seconds(row) - int(row.get("found_after", 0))
+        if sent >= self._last.get(text.sender, (0.0, text))[0]:
+            self._last[text.sender] = sent, text
+
+    def last(self, person: str) -> str:
+        """Return the keyword; empty: there is none."""
+        return self._last[person][1].body if person in self._last else ""
+
+    def emptied(self) -> None:
+        """Forget those that only Redis knew: a settled one stands in the journal."""
+        self._last = {who: kept for who, kept in self._last.items() if not _is_open(_row_of(self._day, kept[1]))}
 
 
 class _Watched:
@@ -212,6 +233,19 @@ class _Watched:
         row = self._behind.update(update)
         self._rules.wrote([update])
         return row
+
+
+def _row_of(day: Day, text: InboundSms) -> Row | None:
+    return day.tables.get(schema.MESSAGES, {"user_id": text.sender, "message_key": f"in#{text.sid}"})
+
+
+def _is_open(row: Row | None) -> bool:
+    return row is None or row["state"] == "FILED"
+
+
+def _seconds(row: Row) -> float:
+    """Return when a row's text arrived, in seconds of the day."""
+    return (int(row["arrived"].partition("-")[0]) - _START_MS) / 1000
 
 
 def _arguments(args: Sequence[Any]) -> tuple[Sequence[str], Sequence[str]]:

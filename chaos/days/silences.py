@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from chaos.auditor import Row
 from chaos.days.plan import MAX_AGE_SECONDS, Terms
+from conversation import schema
 from conversation.entries import accepted_at
 from sms.messages import InboundSms
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 #: A keyword that gets no reply, by the reason that its row names.
 KEYWORDS: Final = {"keyword stop": "STOP", "keyword start": "START"}
 OPTED_OUT: Final = "opted out"
+#: A keyword that was found after one that was sent later.
+OVERTAKEN: Final = "a later keyword counts"
 SUPERSEDED: Final = "superseded"
 OVER_LIMIT: Final = "over the limit: texts a minute"
 OVER_BUDGET: Final = "over the budget"
@@ -27,7 +31,7 @@ def allowed(terms: Terms, texts: Sequence[InboundSms]) -> frozenset[str]:
     """Return the reasons for which a text of this day may get no reply."""
     reasons = set(KEYWORDS)
     if any(text.body == "STOP" for text in texts):
-        reasons.add(OPTED_OUT)
+        reasons |= {OPTED_OUT, OVERTAKEN}
     if terms.policy == "latest":
         reasons.add(SUPERSEDED)
     if terms.texts_per_minute:
@@ -46,6 +50,7 @@ def offences(day: Day, texts: Sequence[InboundSms], rows: Sequence[Row]) -> Iter
     turns = {row.text_sid: row for row in rows if not row.is_part}
     for person in sorted({text.sender for text in texts}):
         theirs = [(turns[text.sid], text) for text in texts if text.sender == person and text.sid in turns]
+        yield from _opted(day, theirs)
         stopped = any(text.body == "STOP" for _, text in theirs)
         for row in rows:
             if row.person == person and row.reason in {OPTED_OUT, *KEYWORDS} and not stopped:
@@ -56,6 +61,27 @@ def offences(day: Day, texts: Sequence[InboundSms], rows: Sequence[Row]) -> Iter
             yield from _keywords(theirs)
             yield from _limits(day.plan.terms, [row for row, _ in theirs])
             yield from _superseded([row for row, _ in theirs])
+
+
+def _opted(day: Day, theirs: Sequence[tuple[Row, InboundSms]]) -> Iterator[str]:
+    """Check that of a person's keywords the one that was sent last counts, however late it was found.
+
+    When a webhook's text was sent is not known: it counts as sent when it arrived.
+    """
+    keywords = [(row, text) for row, text in theirs if text.body in KEYWORDS.values()]
+    last = max(keywords, key=lambda pair: _sent(pair[0]), default=None)
+    if last is None:
+        return
+    item = day.tables.get(schema.CONVERSATIONS, {"user_id": last[1].sender})
+    if item is not None and item.get("is_active", True) is (last[1].body == "STOP"):
+        yield f"keyword: {last[0].key} ({last[1].body}) was sent last, and does not count"
+    for row, _ in theirs:
+        if row.reason == OVERTAKEN and row.key == last[0].key:
+            yield f"keyword: {row.key} is overtaken by none"
+
+
+def _sent(row: Row) -> tuple[datetime, str]:
+    return accepted_at(row.arrived) - timedelta(seconds=row.found_after), row.arrived
 
 
 def _keywords(theirs: Sequence[tuple[Row, InboundSms]]) -> Iterator[str]:

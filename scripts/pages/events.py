@@ -40,6 +40,8 @@ ELSEWHERE: Final[Mapping[str, str]] = {
     "text not answered in full": "The simulator could not send every message of an answer to a text.",
     "webhook failed": "The simulator got no usable answer from a webhook.",
     "danger is heard by patterns alone": "The model that hears danger by meaning could not be loaded.",
+    "engine broken": "An error in an engine, or in what fits its output, that is a bug; the next engine was asked.",
+    "poet broken": "An error in the offline cat, which is a bug; the person got a line that suits any text.",
     "operator acts": "The audit log has what an operator is about to do; what became of it follows.",
     "operator acted": "What became of an act; `entry` is that of the act.",
     "login refused": "Name or password was wrong; a name that is no login's is `unknown`.",

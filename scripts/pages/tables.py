@@ -104,12 +104,14 @@ _OF_A_TURN: Final = {
     "tokens_in, tokens_out": ("number", "What the model counted."),
     "model_cost": ("number", "What models cost, in millionths of a US dollar."),
     "silent_engines": ("list", "Why engines gave no answer."),
-    "revived_at": ("string, ISO 8601", "When an operator replayed the dead letter."),
 }
 _OF_A_PART: Final = {
     "persisted_at": ("string, ISO 8601", "When the words were frozen."),
     "token": ("string", "`token` of the turn."),
-    "attempts": ("set of strings", "Every attempt id that the part ever had."),
+    "attempts": (
+        "set of strings",
+        "The ids of its attempts; of very many, the first, the latest and those that made a message.",
+    ),
     "log": ("list", "Every attempt, outcome and report, with its time."),
     "rank": ("number", "The rank of `status`."),
     "status_at": ("string, ISO 8601", "When `status` was written."),

@@ -108,6 +108,7 @@ export class Bubbles {
     item.classList.toggle("chosen", isChosen);
     if (isChosen) item.setAttribute("aria-current", "true"); else item.removeAttribute("aria-current");
     const media = $(".media", item);
+    if (media.childElementCount > message.media.length) media.replaceChildren(); // a picture was deleted
     for (const sid of message.media.slice(media.childElementCount)) media.append(this.picture(`/phone/pictures/${sid}`));
     write($(".words", item), message.body);
     write($(".size", item), `${size(message)} · ${clock(message.created)} `);

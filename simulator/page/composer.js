@@ -49,16 +49,22 @@ export class Composer {
     $(".to-row", this.form).hidden = numbers.length < 2;
   }
 
+  // Say what is wrong, beside the pictures that the text has.
   complain(sentence) {
     this.count.hidden = false;
     this.count.className = "count error";
-    this.count.textContent = sentence;
+    this.count.textContent = this.pictures.length ? `${sentence} · ${this.attached()}` : sentence;
+    if (this.pictures.length) this.count.append(" ", this.clearButton());
+  }
+
+  attached() {
+    return `MMS, ${this.pictures.length} of ${MOST_PICTURES} pictures`;
   }
 
   measure() {
     const { area, count, pictures } = this;
     const { count: n, alphabet } = segments(area.value);
-    const size = pictures.length ? `MMS, ${pictures.length} of ${MOST_PICTURES} pictures` : `${n} segment${n > 1 ? "s" : ""} · ${alphabet}`;
+    const size = pictures.length ? this.attached() : `${n} segment${n > 1 ? "s" : ""} · ${alphabet}`;
     const room = area.value.length >= area.maxLength ? ` · ${area.value.length} of ${area.maxLength} characters` : "";
     count.className = "count";
     count.hidden = !area.value && !pictures.length;
@@ -79,14 +85,17 @@ export class Composer {
   }
 
   async attach(input) {
-    for (const file of input.files) {
-      if (this.pictures.length >= MOST_PICTURES) { this.complain(`a text may have at most ${MOST_PICTURES} pictures`); return; }
+    const files = [...input.files];
+    input.value = ""; // so that the same file can be chosen again
+    let problem = "";
+    for (const file of files) {
+      if (this.pictures.length >= MOST_PICTURES) { problem = `a text may have at most ${MOST_PICTURES} pictures`; break; }
       const { sid, error } = await ask("POST", "/phone/pictures", file, file.type);
-      if (error) { this.complain(error); return; }
+      if (error) { problem = error; break; }
       this.pictures.push(sid);
     }
-    input.value = "";
     this.measure();
+    if (problem) this.complain(problem);
   }
 
   async submit() {

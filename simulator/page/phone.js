@@ -139,6 +139,10 @@ const CHANGES = {
     const phone = phones.get(message.phone);
     if (phone) { phone.bubbles.take(message); draw(phone); }
   },
+  deleted: ({ sid, phone: number }) => {
+    const phone = phones.get(number);
+    if (phone) { phone.bubbles.forget(sid); draw(phone); }
+  },
 };
 const take = (data) => { const change = JSON.parse(data); CHANGES[change.kind]?.(change); };
 

@@ -28,7 +28,8 @@ function item(request) {
   entry.dataset.id = request.id;
   entry.dataset.message = request.message;
   const box = make("details", "request"), line = make("summary");
-  const path = new URL(request.url).pathname;
+  // an application may give an address that the network asks and a browser does not read
+  const path = URL.canParse(request.url) ? new URL(request.url).pathname : request.url;
   const isWrong = request.failure || request.error;
   line.append(
     make("span", isWrong ? "code error" : "code", String(request.status ?? request.failure)),

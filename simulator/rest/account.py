@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from simulator import addresses
-from simulator.rest.answers import TwilioError, date, form_of, not_found, page, page_size
+from simulator.rest.answers import TwilioError, date, form_of, not_found, page_of_all
 from simulator.store import Number
 from simulator.switchboard import Switchboard
 
@@ -48,7 +48,7 @@ class AccountAndNumbers:
         wanted = request.query_params.get("PhoneNumber", "").strip("*")
         matches = [number for number in self._store.numbers.all() if wanted in number.number]
         items = [self._described(number) for number in matches]
-        return JSONResponse(page(request, "incoming_phone_numbers", items, size=page_size(request)))
+        return JSONResponse(page_of_all(request, "incoming_phone_numbers", items))
 
     async def fetch_number(self, request: Request) -> Response:
         """Return a number: GET IncomingPhoneNumbers/PN….json."""
@@ -56,8 +56,9 @@ class AccountAndNumbers:
 
     async def update_number(self, request: Request) -> Response:
         """Set where a number's texts are posted: POST IncomingPhoneNumbers/PN….json."""
-        number = self._wanted(request)
         form = await form_of(request)
+        # what another request changed while this one's body was awaited must not be written back
+        number = self._wanted(request)
         url = form.get("SmsUrl", number.sms_url)
         fallback = form.get("SmsFallbackUrl", number.sms_fallback_url)
         if any(value and not addresses.is_web(value) for value in (url, fallback)):

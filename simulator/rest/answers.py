@@ -12,14 +12,12 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from simulator.bodies import Refused, read
+from simulator.bodies import Refused, read, whole_number
 from sms import signature
 
 PAGE_SIZE: Final = 50
 MAX_PAGE_SIZE: Final = 1000
 
-#: Digits of the longest number in a query or a form.
-MOST_DIGITS: Final = 9
 #: No client asks for a later page.
 MOST_PAGES: Final = 1_000_000
 #: Larger than any form of the API.
@@ -49,11 +47,6 @@ async def pairs_of(request: Request) -> list[tuple[str, str]]:
         return signature.form_pairs(await read(request, most=MOST_FORM_BYTES))
     except (ValueError, Refused) as exc:
         raise TwilioError(400, 20001, "The body is not a form in UTF-8") from exc
-
-
-def whole_number(value: str) -> int | None:
-    """Return a whole number without a sign; None if `value` is none, or longer than any that is meant."""
-    return int(value) if value.isascii() and value.isdigit() and len(value) <= MOST_DIGITS else None
 
 
 def error_answer(error: TwilioError) -> Response:
@@ -86,13 +79,26 @@ def page_size(request: Request) -> int:
     return size
 
 
-def page(
-    request: Request, key: str, items: Sequence[Any], *, size: int, next_token: str = ""
-) -> dict[str, Any]:  # Any: JSON
-    """Return one page of a list, with the addresses of the first page and the next. Raises `TwilioError`."""
+def page_number(request: Request) -> int:
+    """Return which page of the list is asked for, from 0. Raises `TwilioError`."""
     number = whole_number(request.query_params.get("Page") or "0")
     if number is None or number > MOST_PAGES:
         raise TwilioError(400, 20001, f"Page must be between 0 and {MOST_PAGES}")
+    return number
+
+
+def page_of_all(request: Request, key: str, items: Sequence[Any]) -> dict[str, Any]:  # Any: JSON
+    """Return the page of a whole list that is asked for. Raises `TwilioError`."""
+    size = page_size(request)
+    start = page_number(request) * size
+    return page(request, key, items[start : start + size], has_more=len(items) > start + size)
+
+
+def page(
+    request: Request, key: str, items: Sequence[Any], *, has_more: bool, next_token: str = ""
+) -> dict[str, Any]:  # Any: JSON
+    """Return one page of a list, with the addresses of the first page and the next. Raises `TwilioError`."""
+    number, size = page_number(request), page_size(request)
     kept = [
         (name, value)
         for name, value in request.query_params.multi_items()
@@ -107,7 +113,7 @@ def page(
     return {
         "end": start + max(0, len(items) - 1),
         "first_page_uri": uri(0),
-        "next_page_uri": uri(number + 1, next_token) if next_token else None,
+        "next_page_uri": uri(number + 1, next_token) if has_more else None,
         "page": number,
         "page_size": size,
         "previous_page_uri": None,

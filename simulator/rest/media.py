@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from simulator.inbound import media_path
-from simulator.rest.answers import date, not_found, page, page_size
+from simulator.rest.answers import date, not_found, page_of_all
 from simulator.rest.messages import wanted_message
 from simulator.store import Picture
 from simulator.switchboard import Switchboard
@@ -26,9 +26,7 @@ class Media:
         """List the pictures of a message: GET Messages/MM…/Media.json."""
         message = wanted_message(self._store, request)
         pictures = [picture for sid in message.media if (picture := self._store.picture(sid))]
-        return JSONResponse(
-            page(request, "media_list", [self._described(p) for p in pictures], size=page_size(request))
-        )
+        return JSONResponse(page_of_all(request, "media_list", [self._described(picture) for picture in pictures]))
 
     async def fetch_media(self, request: Request) -> Response:
         """Describe a picture: GET Messages/MM…/Media/ME….json."""
@@ -38,7 +36,8 @@ class Media:
         """Remove a picture from its message: DELETE Messages/MM…/Media/ME….json."""
         picture = self._picture(request)
         message = wanted_message(self._store, request)
-        self._store.save(replace(message, media=tuple(sid for sid in message.media if sid != picture.sid)))
+        self._store.delete_picture(picture.sid)
+        self._board.save(replace(message, media=tuple(sid for sid in message.media if sid != picture.sid)))
         return Response(status_code=204)
 
     async def media_content(self, request: Request) -> Response:

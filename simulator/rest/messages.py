@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from itertools import islice
 from typing import Any, Final
 
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from simulator import addresses, magic
+from simulator import addresses, magic, twiml
+from simulator.bodies import whole_number
 from simulator.cut import Cut
 from simulator.faults import Rule
 from simulator.network import Network
@@ -23,19 +27,18 @@ from simulator.rest.answers import (
     form_of,
     not_found,
     page,
+    page_number,
     page_size,
     pairs_of,
-    whole_number,
 )
-from simulator.store import Message, Store
+from simulator.store import NOT_CANCELABLE, Message, Store
 from sms.addresses import is_dialable
-from sms.messages import MAX_BODY_CHARACTERS, MAX_MEDIA
+from sms.messages import MAX_BODY_CHARACTERS, MAX_MEDIA, bare
 
 #: Length of a hang without `seconds`: longer than any client waits.
 HANG_SECONDS: Final = 60.0
 VALIDITY_SECONDS: Final = range(1, 36_001)
-
-_FINAL: Final = frozenset({"delivered", "undelivered", "failed", "canceled", "received", "read", "sent"})
+_DATES: Final = ("DateSent", "DateSent<", "DateSent>")
 
 
 class Messages:
@@ -59,7 +62,9 @@ class Messages:
         if rule is not None and rule.do == "error" and not rule.accepted:
             raise _as_the_rule_says(rule)
         message = self._outbound.send(**wanted)
-        if self._board.strike("callback", message.recipient, message.sid, only=frozenset({"before"})):
+        if message.status_callback and self._board.strike(
+            "callback", message.recipient, message.sid, only=frozenset({"before"})
+        ):
             await self._outbound.report(replace(message, status="sent"))
         answer = JSONResponse(self._described(message), status_code=201)
         if rule is None or rule.do == "slow":
@@ -86,11 +91,13 @@ class Messages:
             (not all(map(addresses.is_web, media_urls)), 21620, "Invalid media URL(s)"),
             (bool(callback) and not addresses.is_web(callback), 21609, "The 'StatusCallback' URL is not a valid URL."),
             (validity not in VALIDITY_SECONDS, 21624, "ValidityPeriod must be between 1 and 36000 seconds"),
-            (self._store.opt_outs.has(to, sender), 21610, "Attempt to send to unsubscribed recipient"),
         )
         for refused, code, sentence in refusals:
             if refused:
                 raise TwilioError(400, code, sentence)
+        refusal = self._outbound.refusal(sender=sender, recipient=to)
+        if refusal is not None:
+            raise TwilioError(400, refusal, twiml.TITLES[refusal])
         if magic.TO.get(to) is not None:
             raise TwilioError(*magic.TO[to])
         return {
@@ -108,7 +115,8 @@ class Messages:
         if service and service != self._board.account.messaging_service_sid:
             raise TwilioError(400, 21705, f"The Messaging Service Sid {service} is invalid.")
         if service and not sender:
-            return self._store.numbers.all()[0].number
+            channel = form.get("To", "").removesuffix(bare(form.get("To", "")))
+            return f"{channel}{self._store.numbers.all()[0].number}"
         if not sender:
             raise TwilioError(400, 21603, "A 'From' phone number is required.")
         if self._store.numbers.get(sender) is not None:
@@ -127,25 +135,26 @@ class Messages:
 
     async def update_message(self, request: Request) -> Response:
         """Redact (`Body=`) or cancel (`Status=canceled`) a message: POST Messages/SM….json."""
-        message = wanted_message(self._store, request)
         form = await form_of(request)
+        # what became of the message while the body was awaited must not be written back
+        message = wanted_message(self._store, request)
         if ("Body" in form) == ("Status" in form) or form.get("Body") or form.get("Status", "canceled") != "canceled":
             raise TwilioError(400, 30400, "Parameters are not valid")
         if "Status" in form:
-            if message.status in _FINAL:
+            if message.status in NOT_CANCELABLE:
                 raise TwilioError(409, 30409, "This message cannot be canceled")
             message = replace(message.at("canceled", time.time()), status="canceled")
         else:
             message = replace(message, body="", updated=time.time())
-        self._store.save(message)
+        self._board.save(message)
         return JSONResponse(self._described(message))
 
     async def delete_message(self, request: Request) -> Response:
         """Delete a message that is no longer under way: DELETE Messages/SM….json."""
         message = wanted_message(self._store, request)
-        if message.status not in _FINAL:
+        if message.status not in NOT_CANCELABLE:
             raise TwilioError(409, 20009, "Cannot delete message because delivery has not been completed.")
-        self._store.delete(message.sid)
+        self._board.delete(message)
         return Response(status_code=204)
 
     async def list_messages(self, request: Request) -> Response:
@@ -159,25 +168,28 @@ class Messages:
             if last is None:
                 raise TwilioError(400, 20006, "Page token is not valid")
             below = last
-        messages: list[Message] = []
-        more = False
-        youngest = time.time() - self._board.faults.lag()
-        for _, message in self._store.messages(to=query.get("To", ""), sender=query.get("From", ""), below=below):
-            if message.created <= youngest and _within_dates(message, query):
-                if len(messages) == size:
-                    more = True
-                    break
-                messages.append(message)
-        items = [self._described(message) for message in messages]
-        token = f"PA{messages[-1].sid}" if more else ""
-        return JSONResponse(page(request, "messages", items, size=size, next_token=token))
+        to, sender, dates = query.get("To", ""), query.get("From", ""), _dates(query)
+        start = 0 if token else page_number(request) * size
+        rule = self._board.strike("list", to or sender, "")
+        youngest = time.time() - (rule.lag if rule is not None else 0)
+        matching = (
+            message
+            for _, message in self._store.messages(to=to, sender=sender, below=below)
+            if message.created <= youngest and _within_dates(message, dates)
+        )
+        messages = list(islice(matching, start, start + size + 1))
+        items = [self._described(message) for message in messages[:size]]
+        has_more = len(messages) > size
+        token = f"PA{items[-1]['sid']}" if has_more else ""
+        return JSONResponse(page(request, "messages", items, has_more=has_more, next_token=token))
 
     def _described(self, message: Message) -> dict[str, Any]:  # Any: JSON
         uri = f"/2010-04-01/Accounts/{self._board.account.sid}/Messages/{message.sid}"
         error = f"Twilio error {message.error_code}" if message.error_code is not None else None
         return {
             "body": message.body,
-            "num_segments": str(message.segments),
+            # the sender of a Messaging Service is not chosen yet
+            "num_segments": "0" if message.status == "accepted" else str(message.segments),
             "direction": message.direction,
             "from": message.sender,
             "to": message.recipient,
@@ -212,15 +224,19 @@ def _as_the_rule_says(rule: Rule) -> TwilioError:
     return TwilioError(rule.status, code, "a fault rule of the simulator", rule.retry_after)
 
 
-def _within_dates(message: Message, query: Any) -> bool:  # Any: starlette's query parameters
-    """Return whether a message was sent on, before or after the dates of the query, as Twilio compares."""
-    bounds = {name: _moment(query[name]) for name in ("DateSent", "DateSent<", "DateSent>") if query.get(name)}
-    if not bounds:
+def _dates(query: QueryParams) -> Mapping[str, datetime]:
+    """Return the dates of a query, by their names. Raises `TwilioError`."""
+    return {name: _moment(query[name]) for name in _DATES if query.get(name)}
+
+
+def _within_dates(message: Message, dates: Mapping[str, datetime]) -> bool:
+    """Return whether a message was sent on, before or after these dates, as Twilio compares."""
+    if not dates:
         return True
     if message.sent is None:
         return False
     sent = datetime.fromtimestamp(message.sent, UTC)
-    exact, before, after = (bounds.get(name) for name in ("DateSent", "DateSent<", "DateSent>"))
+    exact, before, after = (dates.get(name) for name in _DATES)
     return (
         (exact is None or exact.date() == sent.date())
         and (before is None or sent <= before or (_is_a_day(before) and sent.date() == before.date()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
@@ -74,7 +73,7 @@ def _authenticate(account: Account, request: Request) -> None:
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     try:
         username, _, password = base64.b64decode(given, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # not base64, or not UTF-8
         username, password = "", ""
     if scheme.lower() != "basic" or not account.accepts_login(username, password):
         raise TwilioError(401, 20003, "Authenticate")

@@ -12,8 +12,9 @@ from tests.conftest import ROOT
 
 #: What the cat says, and how it shall say it.
 THE_CATS_OWN = {"docs/gallery.md", "cat/persona.md", "cat/persona.py", "cat/gallery.py"}
-#: Tables of data, one row a line.
-TABLES = {"tests/hostile.py", *(f"tests/unit/test_{name}.py" for name in ("dada", "danger", "keywords", "tongue"))}
+#: Tests with tables of data, one row a line.
+TEXTS = ("dada", "danger", "danger_patterns", "keywords", "tongue")
+TABLES = {"tests/hostile.py", *(f"tests/unit/test_{name}.py" for name in TEXTS)}
 
 
 def _name(path: Path) -> str:

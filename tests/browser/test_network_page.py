@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs
 
 import pytest
-from playwright.sync_api import Browser, Dialog, Page, ViewportSize, expect
+from playwright.sync_api import Browser, Dialog, FilePayload, Page, ViewportSize, expect
 
 from simulator.testing import NUMBER, PERSON, Simulator
 from tests.browser.conftest import Open
@@ -322,6 +322,56 @@ def test_a_picture_is_an_mms_and_hidden_characters_are_shown(network: Simulator,
     mine = page.locator(".bubble.mine").last
     expect(mine.locator(".words")).to_have_text("abc\\u202edef\\u001b[31m")
     expect(mine.locator(".size")).to_have_text(re.compile("^MMS · "))
+
+
+@pytest.mark.long
+def test_what_is_redacted_or_deleted_leaves_the_page(network: Simulator, open_page: Open) -> None:
+    pixel = b"GIF89a\x01\x00\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x00;"
+    pictures = [network.picture(pixel, "image/gif") for _ in range(2)]
+    redacted, pictured, gone = network.text("a secret"), network.text("a cat", pictures=pictures), network.text("gone")
+    for _ in range(3):
+        network.wait_for_reply(seconds=20)
+    page = open_page(page_of(network), viewport=WIDE)
+    expect(page.locator(".bubble.mine")).to_have_count(4)
+    expect(page.locator(f"[data-sid={pictured}] .media > *")).to_have_count(2)
+
+    client = network.client()
+    client.messages(redacted).update(body="")
+    client.messages(pictured).media(pictures[0]).delete()
+    client.messages(gone).delete()
+
+    expect(page.locator(f"[data-sid={redacted}] .words")).to_have_text("")
+    expect(page.locator(f"[data-sid={pictured}] .media > *")).to_have_count(1)
+    expect(page.locator(f"[data-sid={gone}]")).to_have_count(0)
+
+
+@pytest.mark.long
+def test_an_address_that_a_browser_does_not_read_is_shown_among_the_requests(open_page: Open) -> None:
+    with Simulator(webhook="http://256.1.1.1/sms#rc=0") as network:
+        network.text("hello")
+        page = open_page(page_of(network), viewport=WIDE)
+        page.get_by_role("tab", name="requests").click()
+
+        expect(page.locator("#requests li:visible")).to_have_count(1, timeout=20_000)
+        expect(page.locator("#requests li:visible")).to_contain_text("POST http://256.1.1.1/sms")
+
+
+@pytest.mark.long
+def test_a_picture_that_is_refused_can_be_chosen_again_beside_those_that_the_text_has(
+    network: Simulator, open_page: Open
+) -> None:
+    page = open_page(page_of(network), viewport=WIDE)
+    files, size = page.locator("input[type=file]").first, page.locator(".compose .count").first
+    cat: FilePayload = {"name": "cat.png", "mimeType": "image/png", "buffer": b"a cat"}
+    empty: FilePayload = {"name": "cat.png", "mimeType": "image/png", "buffer": b""}
+
+    files.set_input_files([cat, empty])
+
+    expect(size).to_contain_text("the picture is empty")
+    expect(size).to_contain_text("MMS, 1 of 10 pictures")
+    assert files.evaluate("input => input.value") == ""
+    page.get_by_label("remove the pictures").click()
+    expect(size).to_be_hidden()
 
 
 @pytest.mark.long

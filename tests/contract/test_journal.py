@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -281,6 +282,42 @@ def test_a_claim_whose_confirmation_was_lost_is_still_mine(store: Journal) -> No
     again = store.outbox.claim(part, fence=conversation.fence, attempt_id="SM1-0-a", now=NOW)
 
     assert (again.state, again.attempt_id) == (PartState.SENDING, "SM1-0-a")
+
+
+def attempted(store: Journal, part: ReplyPart, names: Sequence[str], outcome: Binding) -> ReplyPart:
+    """Claim and bind the part once for each name of an attempt; return it."""
+    conversation = store.conversations.open(ANN, now=NOW)
+    for name in names:
+        claimed = store.outbox.claim(part, fence=conversation.fence, attempt_id=f"SM1-0-{name}", now=NOW)
+        store.outbox.bind(claimed, outcome, now=NOW)
+        (part,) = store.outbox.parts(ANN, part.turn)
+    return part
+
+
+def test_a_reply_that_is_refused_for_days_keeps_its_row_small(store: Journal) -> None:
+    _, part = a_persisted_part(store)
+    suspended = Binding(state=PartState.RETRY, reason="the account is suspended")
+
+    part = attempted(store, part, [f"{number:016x}" for number in range(150)], suspended)
+
+    log, attempts = part.facts["log"], set(part.facts["attempts"])
+    assert sum(len(str(event)) for event in log) < 32_000
+    assert {f"SM1-0-{0:016x}", f"SM1-0-{149:016x}"} <= attempts
+    assert len(attempts) < 60
+    assert part.tries == 150
+    assert [event["state"] for event in log[-2:]] == ["SENDING", "RETRY"]
+
+
+def test_an_attempt_that_made_a_message_stays_known_in_a_long_log(store: Journal) -> None:
+    _, part = a_persisted_part(store)
+    part = attempted(store, part, [f"{number:016x}" for number in range(20)], Binding(state=PartState.RETRY))
+    part = attempted(store, part, ["made"], Binding(state=PartState.RETRY, sid="SMout"))
+
+    part = attempted(store, part, [f"{number:016x}" for number in range(20, 90)], Binding(state=PartState.RETRY))
+
+    assert f"SM1-0-{10:016x}" not in part.facts["attempts"]
+    assert part.was_created_by("SM1-0-made")
+    assert "SM1-0-made" in part.facts["attempts"]
 
 
 def test_a_claim_that_another_worker_doubts_is_still_mine(store: Journal) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import subprocess
 import sys
@@ -91,6 +92,14 @@ def start(closing: ThreadPoolExecutor) -> Iterator[Start]:
         yield begin
 
 
+def api(network: Simulator, path: str) -> str:
+    return f"{network.url}/2010-04-01/Accounts/{network.account_sid}/{path}"
+
+
+def login(network: Simulator) -> tuple[str, str]:
+    return network.account_sid, network.auth_token
+
+
 def has_error(network: Simulator, sid: str, code: int | None) -> bool:
     """Return whether a text has this error code, or any if `code` is None."""
     given = network.client().messages(sid).fetch().error_code
@@ -152,6 +161,33 @@ def test_redirects_that_never_end_are_stopped_at_twilios_limit(start: Start) -> 
 
     wait_until(lambda: network.requests(sid)[-1:] and network.requests(sid)[-1]["error"] == 14106)
     assert len(application.posted) == 50
+
+
+def test_a_document_after_a_redirect_that_fails_is_the_one_that_the_fallback_is_told_of(start: Start) -> None:
+    pages = {
+        "/sms": "<Response><Say>hello</Say><Redirect>/broken</Redirect></Response>",
+        "/broken": "<Response>",
+        "/fallback": "<Response><Message>plan B</Message></Response>",
+    }
+    network, application, url = start(pages, fallback="/fallback")
+
+    network.text("hello")
+
+    assert reply(network).body == "plan B"
+    posted = application.posted[-1][2]
+    assert (posted["ErrorCode"], posted["ErrorUrl"]) == ("12100", f"{url}/broken")
+
+
+def test_a_webhook_that_redirects_by_http_is_told_that_this_network_does_not_follow(start: Start) -> None:
+    network, _, _ = start({"/sms": 307})
+
+    sid = network.text("hello")
+
+    wait_until(partial(has_error, network, sid, 11200))
+    (asked,) = network.requests(sid)
+    assert (asked["error"], asked["error_title"]) == (11200, "the webhook redirects; this network does not follow")
+    road = httpx.get(f"{network.url}/phone/road/{sid}").json()
+    assert road["facts"]["error"] == "11200 the webhook redirects; this network does not follow"
 
 
 LAUGHS = "".join(f'<!ENTITY {chr(98 + n)} "{f"&{chr(97 + n)};" * 10}">' for n in range(12))
@@ -221,6 +257,9 @@ def test_what_cannot_be_sent_is_left_out_with_its_code_and_the_rest_is_sent(star
         14104: '<Redirect method="PUT">/sms</Redirect>',
         21620: "<Message><Media>ftp://cat</Media></Message>",
         21606: '<Message from="+19998887777">x</Message>',
+        21609: '<Message statusCallback="http://exa&lt;mple/cb">x</Message>',
+        21266: f'<Message to="{NUMBER}">x</Message>',
+        21910: f'<Message to="whatsapp:{PERSON}">x</Message>',
     }
     pages = {f"/{code}": f"<Response><Message>kept</Message>{verb}</Response>" for code, verb in verbs.items()}
     network, _, url = start(pages)
@@ -267,6 +306,15 @@ def test_media_that_are_no_pictures_never_become_a_page_of_the_network(start: St
     assert (shown.status_code, shown.headers["content-type"]) == (200, "application/octet-stream")
 
 
+def test_media_whose_type_is_no_type_fail_the_message(start: Start) -> None:
+    network, _, url = start({"/odd": (PNG, "image/\u4e2d".encode().decode("latin-1"))})
+
+    sid = network.client().messages.create(to=PERSON, from_=NUMBER, media_url=[f"{url}/odd"]).sid
+
+    wait_until(partial(has_error, network, sid, 12300))
+    assert network.client().messages(sid).fetch().status == "failed"
+
+
 def test_media_that_cannot_be_had_fail_the_message(start: Start) -> None:
     network, application, url = start({"/gone.png": 404, "/status": (b"", "text/plain")})
 
@@ -301,6 +349,21 @@ def test_the_inspector_shows_each_request_its_answer_and_its_signature_but_no_pa
     assert network.auth_token not in httpx.get(f"{network.url}/requests").text
     assert httpx.delete(f"{network.url}/requests").status_code == 204
     assert network.requests() == []
+
+
+def test_no_password_is_shown_of_the_address_that_failed(start: Start) -> None:
+    pages = {"/sms": 500, "/fallback": '<Response><Redirect method="GET">/next</Redirect></Response>'}
+    network, application, url = start({**pages, "/next": "<Response><Message>hi</Message></Response>"})
+    secret = url.replace("http://", "http://ann:s3cret@")
+    network.set_webhook(f"{secret}/sms", fallback=f"{url}/fallback")
+
+    network.text("hello")
+
+    assert reply(network).body == "hi"
+    assert [form["ErrorUrl"] for _, _, form, _ in application.posted[1:]] == [f"{secret}/sms"] * 2
+    shown = httpx.get(f"{network.url}/requests").text
+    assert shown.count("ann:***@") == 2
+    assert "s3cret" not in shown
 
 
 def test_the_inspector_keeps_so_many_requests_and_so_much_of_each() -> None:
@@ -362,6 +425,96 @@ def test_faults_strike_and_are_told(start: Start) -> None:
     assert application.posted[0][2]["MessageSid"] == application.posted[1][2]["MessageSid"]
     with pytest.raises(ValueError, match="at: must be one of"):
         network.misbehave({"at": "moon", "do": "drop"})
+
+
+def test_without_a_reply_the_error_comes_at_once_also_while_another_telephone_gets_one() -> None:
+    class Busy(Simulator):
+        """A network that delivers a message while a test asks it for the latest requests."""
+
+        def requests(self, message: str = "") -> list[dict[str, Any]]:
+            form = {"To": OTHER, "From": NUMBER, "Body": "hi"}
+            sid = httpx.post(api(self, "Messages.json"), auth=login(self), data=form).json()["sid"]
+            address = api(self, f"Messages/{sid}.json")
+            wait_until(lambda: httpx.get(address, auth=login(self)).json()["status"] == "delivered")
+            return super().requests(message)
+
+    with Busy() as busy, pytest.raises(NoReply, match="the application was not asked"):
+        busy.wait_for_reply(seconds=0.01)
+
+
+def test_a_network_that_was_never_started_holds_nothing_open(recwarn: pytest.WarningsRecorder) -> None:
+    network = Simulator()
+
+    del network
+    gc.collect()
+
+    assert [str(warning.message) for warning in recwarn] == []
+
+
+BLOCKED = ("stop", " STOP\n", "Cancel", "unsubscribe")
+NOT_BLOCKED = ("STOP STOP", "stop-all", "cancel, cancel; cancel", "Stop!", "stopp", "yes", "start")
+
+
+def test_the_network_blocks_on_a_single_word_only_as_twilio_does(start: Start) -> None:
+    network, _, _ = start({"/sms": "<Response/>"})
+    codes = {}
+
+    for place, body in enumerate((*BLOCKED, *NOT_BLOCKED)):
+        person = f"+1555777{place:04d}"
+        network.text(body, sender=person)
+        form = {"To": person, "From": NUMBER, "Body": "hi"}
+        codes[body] = httpx.post(api(network, "Messages.json"), auth=login(network), data=form).json().get("code")
+
+    assert codes == {**dict.fromkeys(BLOCKED, 21610), **dict.fromkeys(NOT_BLOCKED)}
+
+
+def test_yes_ends_a_block_and_is_an_ordinary_text_from_any_other_person(start: Start) -> None:
+    network, _, _ = start({"/sms": "<Response/>"})
+
+    for body in ("yes", "stop", "Yes"):
+        network.text(body)
+
+    (phone,) = network.state()["phones"]
+    assert ["unsubscribed" in notice["body"] for notice in phone["notices"]] == [True, False]
+    assert network.client().messages.create(to=PERSON, from_=NUMBER, body="hi").sid
+
+
+def test_a_redaction_whose_body_comes_late_changes_the_words_and_nothing_else(start: Start) -> None:
+    network, application, url = start({"/cat.png": (PNG, "image/png")})
+    application.held.clear()
+    created = network.client().messages.create(to=PERSON, from_=NUMBER, body="a secret", media_url=[f"{url}/cat.png"])
+    sid = created.sid
+
+    def late() -> Iterator[bytes]:
+        yield b"Bo"
+        application.held.set()
+        reply(network)
+        yield b"dy="
+
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    redacted = httpx.post(api(network, f"Messages/{sid}.json"), content=late(), headers=headers, auth=login(network))
+
+    assert redacted.status_code == 200
+    message = network.client().messages(sid).fetch()
+    assert (message.body, message.status, message.price) == ("", "delivered", "-0.00750")
+    assert message.date_sent is not None
+
+
+def test_a_change_of_a_number_whose_body_comes_late_keeps_what_was_changed_meanwhile(start: Start) -> None:
+    network, _, url = start({})
+    (number,) = network.client().incoming_phone_numbers.list()
+
+    def late() -> Iterator[bytes]:
+        yield b"FriendlyName="
+        network.set_webhook(f"{url}/new")
+        yield b"Emmy"
+
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    address = api(network, f"IncomingPhoneNumbers/{number.sid}.json")
+    httpx.post(address, content=late(), headers=headers, auth=login(network))
+
+    (number,) = network.client().incoming_phone_numbers.list()
+    assert (number.friendly_name, number.sms_url) == ("Emmy", f"{url}/new")
 
 
 def test_a_network_that_is_watched_ends_at_once_and_ends_the_stream() -> None:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Container
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from cat.chain import into_parts
 from cat.engines.guarded import BREAKER_FAILURES
 from cat.errors import EngineFailed
-from cat.ports import Heard, Reply
+from cat.ports import Heard, Picture, Reply
+from cat.prices import Catalogue, Model
 from sms import segments
 from tests.builders import a_cat
 
@@ -164,3 +170,104 @@ def test_one_persons_model_call_does_not_wait_for_anothers() -> None:
         replies = list(pool.map(lambda n: cat.reply(heard("hello", seed=f"SM{n}")), range(3)))
 
     assert [reply.engine for reply in replies] == ["slow"] * 3
+
+
+BEFORE = ({"role": "user", "content": "hi"}, {"role": "assistant", "content": "good."})
+
+
+@pytest.mark.parametrize("history", [(), BEFORE], ids=["first text", "after a reply"])
+@pytest.mark.parametrize(
+    "text",
+    ["\u2460 milk \u2461 eggs", "x \u00b2 + 1", "\u00b2 + \u00b2", "m \u00b2 please", "i scored \u2776",
+     "chapter \u2466",     "H \u2082 O", "\u0663 + \u0664", "half a \ud83d smile", "\ud83d"],
+)  # fmt: skip
+def test_a_text_with_odd_digits_or_half_a_character_gets_a_reply(
+    text: str, history: tuple[dict[str, str], ...]
+) -> None:
+    with capture_logs() as logged:
+        assert a_cat([]).reply(heard(text, history=history)).words.strip()
+
+    assert logged == []
+
+
+ANY_TEXT = st.text(st.characters(), max_size=80) | st.text("0123456789+-*/x()=%,. \u00b2\u2460\u0663", max_size=40)
+
+
+@settings(deadline=None, max_examples=25)  # the first text loads the words, and a talk takes 0.1 s
+@given(ANY_TEXT, st.lists(ANY_TEXT, max_size=2))
+def test_any_text_in_any_talk_gets_a_reply_without_an_error(text: str, before: list[str]) -> None:
+    history = tuple(
+        {"role": role, "content": content.encode("utf-8", "replace").decode()}
+        for content in before
+        for role in ("user", "assistant")
+    )
+    with capture_logs() as logged:
+        assert a_cat([]).reply(heard(text, history=history)).words.strip()
+
+    assert logged == []
+
+
+def broken(text: str, among: Container[str], *, sure: bool = False) -> str:
+    del among, sure
+    raise ValueError(f"no kind for {text}")
+
+
+def test_an_error_in_the_poet_costs_no_reply_and_is_logged_without_the_text() -> None:
+    text = "is the pocketless umbrella blue?"
+    with capture_logs() as logged:
+        replies = [
+            a_cat([], sense=broken).reply(Heard(history=BEFORE * talk, texts=[text], seed="SM1", person=person)).words
+            for talk in range(4)
+            for person in ("+4915112345678", "+447700900123")
+        ]
+
+    assert len(set(replies)) == 8
+    assert all(replies)
+    assert {(line["event"], line["log_level"], line["error"]) for line in logged} == {
+        ("poet broken", "error", "ValueError")
+    }
+    assert "pocketless" not in str(logged)
+
+
+class Garbled:
+    """An engine whose reply has words that are none."""
+
+    name = "garbled"
+
+    def reply(self, heard: Heard, *, seconds: float) -> Reply:
+        del heard, seconds
+        return Reply(words=None, engine=self.name)  # type: ignore[arg-type]  # the fault that is tried
+
+
+def test_an_error_while_an_engines_output_is_fitted_leaves_the_reply_to_the_next_engine() -> None:
+    with capture_logs() as logged:
+        reply = a_cat([Garbled(), Scripted("next", "purr")]).reply(heard("hello"))
+
+    assert (reply.words, reply.engine) == ("purr", "next")
+    assert reply.facts["silent_engines"] == ["garbled: AttributeError"]
+    assert [(line["event"], line["engine"]) for line in logged] == [("engine broken", "garbled")]
+
+
+class Blind:
+    """An engine that refuses a picture, and is paid for looking at it."""
+
+    name = "blind:m"
+
+    def reply(self, heard: Heard, *, seconds: float) -> Reply:
+        del seconds
+        if heard.shown:
+            raise EngineFailed("blind:m: a refusal", refused=True, paid=True)
+        return Reply(words="purr", engine=self.name)
+
+
+def test_a_refused_picture_costs_no_more_than_was_reserved() -> None:
+    catalogue = Catalogue({"m": Model(price_in=2, price_out=8, sees=True)})
+    cat = a_cat([Blind()], catalogue=catalogue)
+    picture = Picture(content_type="image/png", data=b"x")
+    asked = Heard(history=(), texts=["look"], seed="SM1", pictures=1, shown=[picture])
+
+    reserved = cat.max_cost(replace(asked, shown=()))
+    reply = cat.reply(asked)
+
+    assert reply.words == "purr"
+    assert reply.facts["model_cost"] <= reserved

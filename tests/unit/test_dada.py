@@ -246,6 +246,15 @@ def test_typos_and_chat_words_are_mended_before_hearing(text: str, heard: str) -
     assert spelling.plain(text, "en") == heard
 
 
+def test_what_people_type_does_not_fill_the_memory() -> None:
+    dice = random.Random(1)
+    for _ in range(spelling.NEAREST_KEPT + 500):
+        spelling.plain("".join(dice.choices("bcdfghjklmnpqrstvwxz", k=7)), "de")
+
+    assert spelling.remembered() <= spelling.NEAREST_KEPT
+    assert spelling.plain("b" + "xz" * 800, "en") == "b" + "xz" * 800
+
+
 @pytest.mark.parametrize(
     ("word", "with_article"),
     [("umbrella", "an umbrella"), ("unicorn", "a unicorn"), ("hour", "an hour"), ("dog", "a dog"), ("onion", "an onion"), ("user", "a user")],

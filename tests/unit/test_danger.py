@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -195,11 +195,74 @@ def test_one_number_is_named_where_every_minute_counts_and_no_line_but_one_promi
             )
 
 
+def certain(kind: Kind) -> Danger:
+    return Danger(Tier.CERTAIN, kind)
+
+
+NOTHING, MAYBE = Danger(Tier.CALM), Danger(Tier.POSSIBLE, Kind.DESPAIR)
+DESPAIR, MEDICAL = certain(Kind.DESPAIR), certain(Kind.MEDICAL)
+
+
+@pytest.mark.parametrize(
+    ("before", "heard", "text", "name", "kind"),
+    [
+        (NOTHING, DESPAIR, "-", "despair", Kind.DESPAIR),        # the first: its own line
+        (NOTHING, MAYBE, "-", "possible", Kind.DESPAIR),
+        (NOTHING, MAYBE, "how many ibuprofen can i take", "dose", Kind.DESPAIR),
+        (DESPAIR, MEDICAL, "-", "medical", Kind.MEDICAL),        # another kind needs its own number
+        (DESPAIR, DESPAIR, "-", "again", Kind.DESPAIR),          # the same kind, no second speech
+        (DESPAIR, MAYBE, "-", "stay", Kind.DESPAIR),
+        (DESPAIR, NOTHING, "talk to me", "stay", Kind.DESPAIR),
+        (DESPAIR, NOTHING, "i made tea", "calm", Kind.DESPAIR),
+        (DESPAIR, NOTHING, "nobody answers", "unanswered", Kind.DESPAIR),
+        (MEDICAL, MEDICAL, "-", "hurry", Kind.MEDICAL),          # every minute counts: no line soothes
+        (MEDICAL, MAYBE, "-", "hurry", Kind.MEDICAL),            # and a doubt changes no number
+        (MEDICAL, NOTHING, "i'm scared", "hurry", Kind.MEDICAL),
+        (MEDICAL, NOTHING, "i made tea", "wait", Kind.MEDICAL),
+        (MEDICAL, NOTHING, "nobody answers", "unanswered", Kind.MEDICAL),
+        (MEDICAL, DESPAIR, "-", "despair", Kind.DESPAIR),
+    ],
+)  # fmt: skip
+def test_the_line_is_that_of_the_moment_and_of_its_danger(
+    before: Danger, heard: Danger, text: str, name: str, kind: Kind
+) -> None:
+    alert = Alert(heard=heard, before=State(danger=before, heard_ms=1), now_ms=2, texts=[text], person=ANN)
+    help_ = numbers.help_for(ANN, certain(kind), "en")
+
+    assert alert.line() == lines.line(name, help_, "en")
+
+
 def test_an_older_program_reads_a_fire_as_an_emergency() -> None:
     state = State(danger=Danger(Tier.CERTAIN, Kind.FIRE), heard_ms=1)
 
     assert json.loads(state.to_json())["kind"] == "emergency"
     assert State.from_json(state.to_json()) == state
+
+
+@pytest.mark.parametrize("entry", patterns.entries("age"), ids=lambda entry: entry["yes"])
+def test_only_a_persons_own_age_makes_them_young(entry: Mapping[str, str]) -> None:
+    assert patterns.is_young(patterns.normal(entry["yes"]))
+    assert not patterns.is_young(patterns.normal(entry["no"]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["i'm 12 days sober", "i'm 5.5 stone overweight", "i'm 10 miles away", "i'm 5'4", "i'm 10/10 sad", "tengo 15 años viviendo aquí", "j'ai 5 enfants", "25歳です"],
+)  # fmt: skip
+def test_another_number_is_no_age(text: str) -> None:
+    assert not patterns.is_young(patterns.normal(text))
+
+
+@pytest.mark.parametrize(
+    ("person", "text", "number"),
+    [
+        ("+447700900123", "i'm 16 weeks pregnant and i want to die", "116 123"), ("+34612345678", "tengo 5 hijos y quiero morirme", "024"),
+        ("+33612345678", "j'ai 10 ans de mariage derrière moi et je veux mourir", "3114"),
+        ("+4930123456", "ich bin 10 jahre verheiratet und will sterben", "0800 111 0 111"),
+    ],
+)  # fmt: skip
+def test_an_adult_is_not_sent_to_a_childs_help_line(person: str, text: str, number: str) -> None:
+    assert number in said(text, person=person)
 
 
 # what is heard
@@ -419,6 +482,19 @@ def test_the_quiet_lasts_a_day_without_calm_texts(room: Room) -> None:
     assert chat(room, "hm") == ["mrrp. the fan hums."]
 
 
+def test_nothing_is_kept_of_a_danger_that_is_over(room: Room) -> None:
+    chat(room, DEATH)
+    first = State.from_json(conversation(room).danger)
+    chat(room, "i made tea", "it is raining", "the tea is good")
+    after = conversation(room).danger
+    chat(room, "my hat is green", "my hat is blue")
+
+    assert first.danger.kind is Kind.DESPAIR
+    assert State.from_json(after) == State(excepted_ms=first.excepted_ms)
+    # and it is not written again with every text
+    assert conversation(room).danger == after
+
+
 def test_reset_does_not_end_it_and_is_carried_out(room: Room) -> None:
     chat(room, "my name is ada", DEATH)
 
@@ -564,12 +640,48 @@ def test_a_reply_that_is_itself_dangerous_is_not_sent(room: Room, words: str) ->
 
 @pytest.mark.parametrize(
     "words",
-    ["i can't help it. the cup was at the edge.", "take the cup. no, the other cup.", "fifteen mice, 112 of them blue.", "you can have the box.", "i jumped off the table."],
+    [
+        "i can't help it. the cup was at the edge.", "take the cup. no, the other cup.", "fifteen mice, 112 of them blue.", "you can have the box.",
+        "i jumped off the table.", "you can do it. i hold the ladder.", "then take the bus. i am driving.", "go jump in a puddle.", "take more naps.",
+        "911. i counted them by the light of the fridge.", "a porsche 911 is a ring of light.", "text me 911 mice, i am hungry", "call me 911 times",
+    ],
 )  # fmt: skip
-def test_an_ordinary_reply_is_not_taken_for_a_dangerous_one(words: str) -> None:
-    assert not gate.is_harmful(words)
-    alert = Alert(heard=Danger(Tier.CALM), before=State(), now_ms=0, texts=["hello"], person=ANN)
-    assert not gate.tells_whom_to_call(words, alert)
+def test_an_ordinary_reply_is_not_taken_for_a_dangerous_one(room: Room, words: str) -> None:
+    room.parrot.words = words
+
+    assert chat(room, "what is 12 times 12?") == [words]
+    assert not State.from_json(conversation(room).danger).asks(room.ms)
+
+
+@pytest.mark.parametrize(
+    ("person", "words"),
+    [
+        ("+41791234567", "144. i counted them by the light of the fridge."), ("+33612345678", "15. le chat marche sur le quinze."),
+        ("+33612345678", "17 ou 15? la lampe s'appelle marcel."), ("+4791234567", "113 steps. i counted, ligging down by the light."),
+        ("+34612345678", "016 marcas de pata en la mesa."), ("+447700900123", "999 bells. i ring one, you ring the rest."),
+        ("+33612345678", "j'appelle 15 chats"), ("+4930123456", "ruf 112 mäuse zum essen"),
+    ],
+)  # fmt: skip
+def test_a_count_beside_a_verb_asks_for_no_call(person: str, words: str) -> None:
+    assert not gate.tells_whom_to_call(words, calm(person))
+
+
+@pytest.mark.parametrize(
+    ("person", "words"),
+    [
+        ("+15551230001", CRISIS_REPLY), ("+15551230001", "dial 911"), ("+15551230001", "you can call the lifeline at 988"), ("+15551230001", "text HOME to 988"),
+        ("+15551230001", "call 1-800-799-7233, they listen"), ("+15551230001", "988 can help. call now."), ("+4930123456", "bitte 112 anrufen"),
+        ("+4930123456", "ruf 0800 111 0 111 an. sie hören zu."), ("+33612345678", "appelez le 15 tout de suite"), ("+34612345678", "llama al 024 ahora"),
+        ("+447700900123", "you can reach Samaritans on 116 123 at any hour"), ("+447700900123", "call 999 (police)"), ("+39612345678", "chiama il 112 subito"),
+        ("+5511912345678", "ligue 188 agora"),
+    ],
+)  # fmt: skip
+def test_a_request_to_call_is_known(person: str, words: str) -> None:
+    assert gate.tells_whom_to_call(words, calm(person))
+
+
+def calm(person: str) -> Alert:
+    return Alert(heard=Danger(Tier.CALM), before=State(), now_ms=0, texts=["hello"], person=person)
 
 
 # silence
@@ -644,12 +756,13 @@ def test_a_worker_that_dies_with_an_exception_in_hand_leaves_one_reply() -> None
     assert [words[:9] for words in room.received] == ["re: hello", "no games."]
 
 
-def test_a_danger_among_texts_that_a_newer_one_supersedes_is_heard() -> None:
+@pytest.mark.parametrize("others", [1, 25], ids=["a few", "more than are read at once"])
+def test_a_danger_among_texts_that_a_newer_one_supersedes_is_heard(others: int) -> None:
     room = Room(policy="latest")
-    room.texts(DEATH, "lol")
+    room.texts(DEATH, *[f"so anyway number {number}" for number in range(others)])
     room.serve()
 
-    assert "988" in room.received[-1]
+    assert "988" in room.received[0]
 
 
 # privacy

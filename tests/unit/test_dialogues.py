@@ -75,10 +75,10 @@ def parsed(line: str) -> Line:
     return Line(text.strip(), **wanted)
 
 
-def dialogues() -> Iterator[Dialogue]:
-    blocks = (DATA / "dialogues.txt").read_text(encoding="utf-8").split("\n== ")[1:]
+def dialogues(name: str = "dialogues.txt") -> Iterator[Dialogue]:
+    blocks = (DATA / name).read_text(encoding="utf-8").split("\n== ")[1:]
     for block in blocks:
-        country, *lines = block.strip().splitlines()
+        country, *lines = (line for line in block.strip().splitlines() if line and not line.startswith("#"))
         yield Dialogue(f"{country}5551230001", tuple(map(parsed, lines)))
 
 
@@ -111,6 +111,18 @@ def test_a_dialogue_goes_as_it_should(dialogue: Dialogue) -> None:
         assert segments.count(words) <= 2, told
         assert not set(reply.frames) & set(heard), f"a frame came again: {told}"
         heard += reply.frames
+
+
+@pytest.mark.parametrize("dialogue", list(dialogues("told.txt")), ids=str)
+def test_what_was_told_is_kept_as_it_was_meant(dialogue: Dialogue) -> None:
+    talk = Talk(person=dialogue.person)
+    for line in dialogue.lines:
+        reply = talk.say(line.text)
+        told = f"{line.text!r} got {reply.words!r} as {reply.facts['kind']}"
+
+        assert not line.kind or any(fnmatch(str(reply.facts["kind"]), kind) for kind in line.kind.split("|")), told
+        assert not line.has or any(word in reply.words for word in line.has.split("|")), told
+        assert not line.lacks or not any(word in reply.words for word in line.lacks.split("|")), told
 
 
 @pytest.mark.parametrize(

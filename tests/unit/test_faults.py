@@ -66,7 +66,9 @@ def test_a_scenario_is_read_from_a_file(tmp_path: Path) -> None:
 
     faults = Faults.from_file(path)
 
-    assert faults.lag() == 90
+    rule = faults.draw("list", PEOPLE[0], "")
+    assert rule is not None
+    assert rule.lag == 90
     assert faults.describe()["seed"] == 3
 
 

@@ -264,6 +264,16 @@ def test_help_is_answered_with_the_line_and_by_no_engine() -> None:
     assert part.engine == "help line"
 
 
+@pytest.mark.parametrize(("body", "answered"), [("info", 0), ("info.", 1)])
+def test_without_a_line_the_cat_answers_a_help_that_twilio_does_not_hear(body: str, answered: int) -> None:
+    room = Room()
+    room.texts(body)
+
+    room.serve()
+
+    assert len(room.received) == answered
+
+
 def test_where_twilio_says_that_it_has_answered_help_we_do_not() -> None:
     room = Room(habits={"help_line": "a cat. STOP ends it."})
     room.inbox.texts.accept(a_text("HELP", opt_out_type="HELP"))

@@ -14,7 +14,8 @@ from cat import persona, prompt, recall
 from cat.errors import EngineFailed
 from cat.ports import Heard, Reply
 from cat.prices import Catalogue
-from cat.recall import INSTRUCTIONS, keep_told, recent, told_in
+from cat.recall import INSTRUCTIONS, keep_facts, keep_told, recent, told_in
+from conversation.entries import Entry
 from conversation.models import Conversation, Memory, Message, Role, echo
 from inbox import keys, payloads, worker_keys
 from inbox.budget import Caps, day_of
@@ -104,6 +105,36 @@ def test_of_what_there_can_be_only_one_the_newest_is_kept() -> None:
     assert keep_told(known, ["call me bo", "i live in basel", "i like tuna", "my dog is otto"]) == (
         "i like fish", "call me bo", "i live in basel", "i like tuna", "my dog is otto",
     )  # fmt: skip
+
+
+def test_a_word_that_may_be_a_name_does_not_replace_a_name() -> None:
+    assert keep_told(["my name is ada"], ["i'm tom"]) == ("my name is ada",)
+
+
+def test_a_statement_of_an_older_program_stays() -> None:
+    assert keep_told(["i live alone"], ["my name is ada"]) == ("i live alone", "my name is ada")
+
+
+@pytest.mark.parametrize(
+    ("known", "texts", "facts"),
+    [
+        ([("name", "ada", "2026-01-01")], ["I'm Tom"], [("name", "ada")]),
+        ([("pet:hund", "bruno", "2026-01-01")], ["my dog is called Rex"], [("pet:dog", "rex")]),
+        ([("has:cats", "two cats", "2026-01-01")], ["we have three cats"], [("has:cats", "three cats")]),
+        ([], ["mein hund heißt Bruno", "my name is Ada", "vivo en Lugo"], [
+            ("pet:hund", "bruno"), ("name", "ada"), ("home", "lugo"),
+        ]),
+        ([], ["my dog is not called Rex", "my mum says i live in Hull"], []),
+        ([], ["i have 3 kids", "my brother's name is Olu"], [("kids", "3 kids"), ("relative:brother", "olu")]),
+        ([], ["i hate funerals", "my boss is a f*cking idi0t"], []),
+    ],
+)  # fmt: skip
+def test_facts_of_old_talk_are_kept_in_the_language_they_were_told_in(
+    known: list[tuple[str, str, str]], texts: list[str], facts: list[tuple[str, str]]
+) -> None:
+    entries = [Entry(key=text, role=Role.USER, content=text, arrived="1764000000000-0") for text in texts]
+
+    assert [(key, value) for key, value, _ in keep_facts(known, entries)] == facts
 
 
 def test_only_so_much_is_kept() -> None:

@@ -18,6 +18,7 @@ from inbox.errors import InboxAway
 from inbox.ports import Place
 from journal.model import Binding, RowName
 from journal.states import MAX_DELIVERY_TRIES, STATUS_RANK, PartState, TurnState
+from operations.dead_letters import DeadLetters
 from runtime.host import Host
 from scripts.pages import tables
 from sms.errors import CarrierAway
@@ -632,6 +633,34 @@ def test_what_came_before_the_first_look_is_not_ours_to_answer(room: Room) -> No
     room.later(seconds=300)
 
     assert room.reconciler.reconcile().missed == 0
+
+
+def test_a_text_that_redis_lost_for_hours_is_as_old_as_it_is(room: Room) -> None:
+    (text,) = room.texts("hello")
+    room.dies(journal=Dying(room.store, "turns.persist", after=False))
+    room.redis.flushall()
+    room.later(seconds=7 * 3600)
+    room.reconciler.reconcile()
+
+    room.serve()
+
+    assert room.state(text) is TurnState.STALE
+    assert len(room.parrot.heard) == 1, "the model was asked when it was new"
+
+
+def test_a_dead_letter_that_is_replayed_late_is_answered(room: Room) -> None:
+    (text,) = room.texts("hello")
+    for _ in range(8):
+        with suppress(ZeroDivisionError):
+            room.serve(journal=Dying(room.store, "turns.persist", after=False, error=ZeroDivisionError("a bug")))
+        room.later(seconds=2000)
+    room.later(seconds=8 * 3600)
+    assert room.state(text) is TurnState.DEAD
+
+    assert DeadLetters(room.store, room.inbox).replay(text.sid)
+    room.serve()
+
+    assert room.received == ["re: hello"]
 
 
 def test_a_missed_text_that_is_too_old_is_stale(room: Room) -> None:

@@ -1,0 +1,30 @@
+"""Tell the hour and the day where the person is, as a person reads them."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from importlib.resources import files
+
+from cat import moment
+
+
+def hour(person: str, now: datetime | None) -> str:
+    """Return the time there, such as `16:10`; empty if the country has several hours, or is not known."""
+    times = moment.times_at(person, now) if now is not None else []
+    return f"{times[0].hour}:{times[0].minute:02d}" if len(times) == 1 else ""
+
+
+def weekday(person: str, now: datetime | None, language: str) -> str:
+    """Return the day of the week there; empty if the country has two at this hour, or is not known."""
+    times = moment.times_at(person, now) if now is not None else []
+    days = {time.weekday() for time in times}
+    return _days()[language][days.pop()] if len(days) == 1 else ""
+
+
+@cache
+def _days() -> Mapping[str, Sequence[str]]:
+    given = tomllib.loads(files("cat").joinpath("lexicon", "numbers.toml").read_text(encoding="utf-8"))
+    return {language: words.split() for language, words in given["days"].items()}
