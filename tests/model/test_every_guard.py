@@ -39,10 +39,10 @@ def table(reasons: Mapping[str, Sequence[str]]) -> dict[str, str]:
 UNNOTICED = table(
     {
         "the outcome that comes late is true, or the carrier's list settles it again": (
-            "Outbox.bind out#: all",
-            "Outbox.bind out#: state",
+            "Outbox._updated out#: all",
+            "Outbox._updated out#: state",
         ),
-        "a second attempt begins only when the first is bound": ("Outbox.bind out#: attempt_id",),
+        "a second attempt begins only when the first is bound": ("Outbox._updated out#: attempt_id",),
         "both writers read the same statement or the same report": (
             "Outbox.charge out#: all",
             "Outbox.charge out#: price",
