@@ -26,6 +26,8 @@ _RELEASE: Final = re.compile(r"(?:[-@](?:20\d{6}|20\d\d-\d\d-\d\d))?(?:-v\d+)?(?
 _VENDORS: Final = re.compile(r"^(?:[\w.-]+/)+")
 #: More tokens than any model accepts. A server that reports a higher count is wrong, so the count is ignored.
 MOST_TOKENS: Final = 10**8
+#: A dollar for each token. A price above it is a mistake, and the sums of budgets would not hold it.
+HIGHEST_PRICE: Final = 1_000_000
 #: Tokens that the protocol adds to each message.
 TOKENS_A_MESSAGE: Final = 4
 
@@ -107,13 +109,20 @@ class Catalogue:
                 "models must be groups, [[models]], each with a table [models.known]"
             )
         for group in groups:
-            for name, facts in group.get("known", {}).items():
+            for name, facts in _known(group).items():
                 models[name] = _model(name, facts)
         return cls(models)
 
     def over(self, other: Catalogue) -> Catalogue:
         """Return both catalogues merged; an entry of this one overrides the other's."""
         return Catalogue({**other.models, **self.models})
+
+
+def _known(group: Any) -> Mapping[str, Any]:  # Any: TOML's own types
+    known = group.get("known", {}) if isinstance(group, dict) else None
+    if not isinstance(known, dict):
+        raise ValueError("in a group, [[models]], known must be a table, [models.known]")  # noqa: TRY004 - of a file
+    return known
 
 
 def _model(name: str, facts: Any) -> Model:  # Any: TOML's own types
@@ -125,10 +134,11 @@ def _model(name: str, facts: Any) -> Model:  # Any: TOML's own types
             thinks=bool(facts.get("thinks", False)),
             small=bool(facts.get("small", False)),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as exc:
         raise ValueError(f"model {name}: `in` and `out` are required, in US dollars per million tokens") from exc
-    if min(model.price_in, model.price_out) < 0:
-        raise ValueError(f"model {name}: a price must not be negative")
+    # NaN is in no range
+    if not (0 <= model.price_in <= HIGHEST_PRICE and 0 <= model.price_out <= HIGHEST_PRICE):
+        raise ValueError(f"model {name}: a price must not be negative, nor above {HIGHEST_PRICE:,}")
     return model
 
 

@@ -27,7 +27,9 @@ class Outside:
 
     def __init__(self, urls: Mapping[str, str]) -> None:
         self._twilio = urls["twilio"]
-        self._http = httpx.Client(base_url=self._twilio, auth=(ACCOUNT, TOKEN), timeout=PATIENCE_SECONDS)
+        self._http = httpx.Client(
+            base_url=self._twilio, auth=(ACCOUNT, TOKEN), timeout=PATIENCE_SECONDS, trust_env=False
+        )
         self.redis = redis.Redis.from_url(urls["redis"], socket_timeout=5)
         self.tables = Tables(urls["dynamodb"])
         #: Messages on the carrier's list that an earlier round accounted for.

@@ -370,8 +370,8 @@ def free_port() -> int:
     return free_base(1)
 
 
-def free_base(ports: int = 10) -> int:
-    """Return the first of `ports` consecutive free ports."""
+def free_base(ports: int = 12) -> int:
+    """Return the first of `ports` consecutive free ports: a tree of two workers has twelve."""
     while True:
         base = random.randrange(*PORTS)  # noqa: S311 - no secret
         if all(_is_free(port) for port in range(base, base + ports)):

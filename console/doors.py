@@ -61,11 +61,12 @@ class Doors:
         """
         session = self.sessions.use(request.cookies.get(self.cookie, ""))
         name = self.proxy.name(request.headers) if self.proxy else None
-        if session is not None and name in (None, session.name) and self._is_current(session):
+        login = self._login(name) if name is not None else None
+        if session is not None and (login is None or login.name == session.name) and self._is_current(session):
             return session, ""
-        if name is None:
+        if login is None:
             return None, ""
-        token = self.sessions.open(self._login(name))
+        token = self.sessions.open(login)
         return self.sessions.find(token), token
 
     def address(self, request: Request) -> str:

@@ -18,6 +18,7 @@ from conversation.expressions import item_of, page_request_of, request_of, row
 from conversation.schema import ACTIVE, EXPIRES
 from conversation.table import Admin, Check, Delete, Key, Page, Query, Row, Update
 from conversation.table_errors import DENIED, translated
+from runtime.loopback import is_loopback
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -83,6 +84,8 @@ class DynamoDB:
                             retries={"total_max_attempts": self._attempts, "mode": "standard"},
                             max_pool_connections=self._connections,
                             tcp_keepalive=True,
+                            # None: those of the environment, for AWS
+                            proxies={} if is_loopback(self._endpoint_url or "") else None,
                             # the requests are built below and covered by tests; checking each costs CPU
                             parameter_validation=False,
                             # a fixed one: botocore would put its own together from its parts twice for each call

@@ -22,7 +22,8 @@ commands = Commands()
     type=click.IntRange(1, 65_530),
     default=8400,
     show_default=True,
-    help="First port: N webhook, N+1 simulator, N+2 Flower, N+3 Redis, N+4 DynamoDB, N+5 console.",
+    help="First port: N webhook, N+1 simulator, N+2 Flower, N+3 Redis, N+4 DynamoDB, N+5 console, "
+    "and from N+8 the metrics of console, beat and workers.",
 )
 @click.option(
     "--data",
@@ -90,11 +91,12 @@ def up(  # noqa: PLR0913 - each is an option
     simulator there is no `phone`. The address of the console has a login inside. A process that `--without` names has
     no line.
 
-    A process that dies is started again. Ctrl-C and SIGTERM stop the processes in reverse order. If TWILIO_AUTH_TOKEN,
+    A process that dies is started again. Ctrl-C and SIGTERM stop the processes in reverse order, the workers
+    together. If TWILIO_AUTH_TOKEN,
     FLOWER_BASIC_AUTH and CONSOLE_LOGINS_FILE are not set, token and logins are generated at the first run and kept in
     the data folder, in `run`.
 
-    A log of more than 10 MB is moved to `NAME.log.1`.
+    A log of more than 10 MB is moved to `NAME.log.1`; on a full disk it is emptied.
 
     The embedded DynamoDB is installed at the first start, in an environment of its own.
     `scripts/up` installs all the rest first, and passes its arguments on.

@@ -315,7 +315,7 @@ def import_conversations(*, file: Any, yes: bool, as_json: bool) -> None:
     """Import conversations from an export. Nothing is sent.
 
     The whole file is looked at first. If a line is not one of an export, is not settled, or names a person who is known
-    already, nothing is written, and every such line is named.
+    already, nothing is written, and every such line is named. If the store fails midway, import the same file again.
     """
     from operations import import_
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from local.errors import CannotStart
-from runtime.private_files import create
+from runtime.private_files import replace
 from runtime.settings import names as setting_names
 
 #: The folder of `dadacat up`, unless DADACAT_DATA names another one.
@@ -40,6 +40,8 @@ def lock(data: Path) -> int:
                 (data / name).chmod(0o700)
         descriptor = os.open(data / "lock", os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # of a killed tree: it would pass for this one, which is not ready
+        clear(data)
         os.ftruncate(descriptor, 0)
         os.write(descriptor, str(os.getpid()).encode())
     except BlockingIOError:
@@ -80,7 +82,7 @@ def launcher(data: Path) -> int | None:
 def write_settings(data: Path, env: Mapping[str, str]) -> None:
     """Write the settings that commands need to find the running tree, readable by their owner only."""
     names = [*setting_names(), *CREDENTIALS]
-    _replace(data / _TREE_FILE, json.dumps({name: env[name] for name in names if env.get(name)}))
+    replace(data / _TREE_FILE, json.dumps({name: env[name] for name in names if env.get(name)}))
 
 
 def settings(data: Path) -> dict[str, str] | None:
@@ -90,7 +92,7 @@ def settings(data: Path) -> dict[str, str] | None:
 
 def write_status(data: Path, status: Mapping[str, Any]) -> None:
     """Write the addresses and processes of the running tree, readable by their owner only."""
-    _replace(data / _STATUS_FILE, json.dumps(status))
+    replace(data / _STATUS_FILE, json.dumps(status))
 
 
 def status(data: Path) -> dict[str, Any] | None:
@@ -99,7 +101,7 @@ def status(data: Path) -> dict[str, Any] | None:
 
 
 def clear(data: Path) -> None:
-    """Remove the settings and the status of a tree that ends."""
+    """Remove the settings and the status of a tree that has ended."""
     for name in (_TREE_FILE, _STATUS_FILE):
         (data / name).unlink(missing_ok=True)
 
@@ -110,11 +112,3 @@ def _read(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return content
-
-
-def _replace(path: Path, content: str) -> None:
-    """Replace a file as a whole: a reader sees the old content or the new one."""
-    fresh = path.with_name(f"{path.name}.{os.getpid()}")
-    fresh.unlink(missing_ok=True)
-    create(fresh, content)
-    fresh.replace(path)

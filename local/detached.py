@@ -10,16 +10,16 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from local import data_folder, environments, log_files
+from local import data_folder, environments, log_files, programs
 from local.errors import CannotStart
-from local.plan import UpOptions, own_services
+from local.plan import PLACES, UpOptions, own_services
 from runtime.settings import environment
 
 #: The launcher's log. What it says there in an attended start, it says on the terminal.
 LAUNCHER_LOG: Final = "up"
 POLL_SECONDS: Final = 0.1
-#: A worker finishes its turns in 40 s, and every other process stops in 10 s.
-STOP_SECONDS: Final = 120.0
+#: The workers finish their turns together; then each other process, of those with a place and beat, has its time.
+STOP_SECONDS: Final = programs.WORKER_STOP_SECONDS + (len(PLACES) + 1) * programs.STOP_SECONDS
 LINES_SHOWN: Final = 5
 
 

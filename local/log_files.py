@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -14,17 +16,29 @@ from typing import Final
 LOG_BYTES: Final = 10 * 1024 * 1024
 #: How often a followed log is looked at.
 FOLLOW_SECONDS: Final = 0.2
+#: The disk is full, or the owner's share of it.
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 def keep_small(path: Path, limit: int = LOG_BYTES) -> None:
     """Move the content of a log that is too large to `NAME.log.1`, over what stood there.
 
     The process keeps the file open to append to it, so the file is copied and emptied, not renamed. Lines that are
-    written between the two are lost.
+    written between the two are lost. On a full disk the file is emptied without a copy. A log that cannot be moved for
+    another reason stays: it is no reason to stop a tree.
     """
-    if path.stat().st_size > limit:
-        shutil.copyfile(path, path.with_name(f"{path.name}.1"))
-        os.truncate(path, 0)
+    with suppress(OSError):
+        if path.stat().st_size > limit:
+            _copy(path, path.with_name(f"{path.name}.1"))
+            os.truncate(path, 0)
+
+
+def _copy(path: Path, copy: Path) -> None:
+    try:
+        shutil.copyfile(path, copy)
+    except OSError as exc:
+        if exc.errno not in _FULL:
+            raise
 
 
 def files(logs: Path) -> Mapping[str, Path]:

@@ -33,6 +33,7 @@ PLACES: Final = {
 CONSOLE_METRICS: Final = 8
 BEAT_METRICS: Final = 9
 WORKER_METRICS: Final = 10
+LAST_PORT: Final = 65_535
 #: The engine name of the small model.
 LOCAL_MODEL: Final = "local"
 
@@ -82,7 +83,7 @@ def make_plan(given: Mapping[str, str], options: UpOptions) -> Plan:
     own = own_services(given, options)
     ports = {name: options.port_base + place for name, place in PLACES.items()}
     at = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
-    _require_services(given, {name: ports[name] for name in own})
+    _require_services(given, _needed(options, {name: ports[name] for name in own}))
     (options.data / "run").mkdir(parents=True, exist_ok=True)
     env = _environment(given, options, own, at)
     chosen = Settings.load(env)
@@ -94,14 +95,24 @@ def make_plan(given: Mapping[str, str], options: UpOptions) -> Plan:
     )
 
 
-def _require_services(given: Mapping[str, str], own: Mapping[str, int]) -> None:
+def _needed(options: UpOptions, own: Ports) -> Ports:
+    """Return every port that a process of this tree opens, the lowest first, by what needs it."""
+    metrics = {"beat": BEAT_METRICS} | {
+        f"worker-{number + 1}": WORKER_METRICS + number for number in range(options.workers)
+    }
+    metrics |= {"console": CONSOLE_METRICS} if "console" in own else {}
+    needed = {**own, **{f"the metrics of {name}": options.port_base + place for name, place in metrics.items()}}
+    return dict(sorted(needed.items(), key=lambda named: named[1]))
+
+
+def _require_services(given: Mapping[str, str], needed: Ports) -> None:
     """Raise `CannotStart` if a port of ours is taken, or a service of the environment cannot be used."""
-    for name in sorted(own, key=PLACES.__getitem__):
-        _require_free(name, own[name])
+    for name, port in needed.items():
+        _require_free(name, port)
     for name in ("REDIS_URL", "AWS_ENDPOINT_URL", "TWILIO_API_BASE_URL"):
         if given.get(name):
             _require_answer(name, given[name])
-    if "dynamodb" not in own:
+    if "dynamodb" not in needed:
         _require_credentials(given)
 
 
@@ -214,6 +225,8 @@ def _environment(
 
 
 def _require_free(name: str, port: int) -> None:
+    if port > LAST_PORT:
+        raise CannotStart(f"there is no port {port}, which {name} needs; choose lower ports with --port-base")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

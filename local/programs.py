@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 import socket
 import sys
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,8 @@ from local.errors import CannotStart
 #: Time for a worker to finish its turns: a reply's 20 s, a send's 10 s, and a margin.
 WORKER_STOP_SECONDS: Final = 40.0
 STOP_SECONDS: Final = 10.0
+#: Time for a server on this machine to answer; a process that is starting is asked again.
+ANSWER_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +33,11 @@ class Program:
     stop_seconds: float = STOP_SECONDS
     #: The launcher removes it before each start; the process writes it when it is ready.
     ready_file: Path | None = None
+
+    @property
+    def role(self) -> str:
+        """The name without a number, such as `worker`: programs of one role stop together."""
+        return self.name.partition("-")[0]
 
 
 def redis(port: int, folder: Path, env: Mapping[str, str]) -> Program:
@@ -110,8 +118,12 @@ def worker(number: int, run: Path, env: Mapping[str, str]) -> Program:
 
 def http_answers(port: int, path: str) -> bool:
     """Return whether a server on this machine answers with 200."""
+    # a connection of its own asks no proxy of the environment
+    connection = HTTPConnection("127.0.0.1", port, timeout=ANSWER_SECONDS)
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as answer:
-            return bool(answer.status == 200)  # noqa: PLR2004 - HTTP's OK
-    except OSError:
+        connection.request("GET", path)
+        return connection.getresponse().status == HTTPStatus.OK
+    except (OSError, HTTPException):
         return False
+    finally:
+        connection.close()

@@ -16,10 +16,12 @@ import sys
 import time
 import webbrowser
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 from local import data_folder, log_files, running_trees
 from local.errors import CannotStart
@@ -47,7 +49,6 @@ _PR_SET_PDEATHSIG: Final = 1
 class _Running:
     program: Program
     process: subprocess.Popen[bytes]
-    log: IO[bytes]
     started: float
     deaths: int = 0
     again_at: float = field(default=0.0)
@@ -58,13 +59,13 @@ def up(options: UpOptions, *, headless: bool, ready: Callable[[dict[str, Any]], 
     try:
         lock = data_folder.lock(options.data)
         plan = make_plan(environment(), options)
-    except (CannotStart, SettingsError) as exc:
+    except (CannotStart, SettingsError, OSError) as exc:
         _say(str(exc))
         return 1
     stopping: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: stopping.append(number))
-    tree = _Tree(options.data, stopping)
+    tree = Tree(options.data, stopping)
     try:
         for group in plan.groups:
             tree.start(group)
@@ -74,11 +75,12 @@ def up(options: UpOptions, *, headless: bool, ready: Callable[[dict[str, Any]], 
         data_folder.write_settings(options.data, plan.environment)
         running_trees.remember(options.data)
         tree.watch(plan, lambda status: _ready(status, ready, headless=headless))
-    except CannotStart as exc:
+    except (CannotStart, OSError) as exc:
         _say(str(exc))
         return 1
     finally:
-        data_folder.clear(options.data)
+        with suppress(OSError):
+            data_folder.clear(options.data)
         tree.stop()
         os.close(lock)
     return 0
@@ -96,7 +98,7 @@ def open_page(status: dict[str, Any]) -> None:  # Any: JSON
     webbrowser.open(urls.get("phone", urls["webhook"]))
 
 
-class _Tree:
+class Tree:
     """The running processes, in the order of their start."""
 
     def __init__(self, data: Path, stopping: list[int]) -> None:
@@ -109,10 +111,12 @@ class _Tree:
     def start(self, programs: Sequence[Program]) -> None:
         """Start programs together and wait until all of them answer. Raises `CannotStart`."""
         self._logs.mkdir(parents=True, exist_ok=True)
-        started = [self._spawn(program) for program in programs]
-        self._running += started
+        first = len(self._running)
+        for program in programs:
+            # one by one: if the next cannot be started, `stop` ends those before it
+            self._running.append(self._spawn(program))
         deadline = time.monotonic() + START_SECONDS
-        waiting = list(started)
+        waiting = self._running[first:]
         while waiting and not self._stopping:
             for running in list(waiting):
                 if running.process.poll() is not None:
@@ -130,14 +134,16 @@ class _Tree:
     def watch(self, plan: Plan, ready: Callable[[dict[str, Any]], None]) -> None:
         """Restart processes that die, until a signal. Raises `CannotStart` if one keeps dying."""
         ready(self._note(plan))
-        looked_at = time.monotonic()
+        noted, looked_at = self._pids(), time.monotonic()
         while not self._stopping:
-            before = [running.process.pid for running in self._running]
             for place, running in enumerate(self._running):
                 if running.process.poll() is not None:
                     self._running[place] = self._restarted(running)
-            if before != [running.process.pid for running in self._running]:
-                self._note(plan)
+            if noted != self._pids():
+                # a full disk stops no tree: the status is written when there is room again
+                with suppress(OSError):
+                    self._note(plan)
+                    noted = self._pids()
             if time.monotonic() - looked_at > LOGS_SECONDS:
                 looked_at = time.monotonic()
                 for path in log_files.files(self._logs).values():
@@ -151,10 +157,13 @@ class _Tree:
             "pid": os.getpid(),
             "since": self._since,
             "urls": dict(plan.urls),
-            "processes": {running.program.name: running.process.pid for running in self._running},
+            "processes": self._pids(),
         }
         data_folder.write_status(self._data, status)
         return status
+
+    def _pids(self) -> dict[str, int]:
+        return {running.program.name: running.process.pid for running in self._running}
 
     def _restarted(self, dead: _Running) -> _Running:
         now = time.monotonic()
@@ -167,44 +176,51 @@ class _Tree:
             _say(f"{dead.program.name} died ({_exit_reason(dead.process.returncode)}); starting it again")
         if now < dead.again_at:
             return dead
-        dead.log.close()
         successor = self._spawn(dead.program)
         successor.deaths = dead.deaths
         return successor
 
     def stop(self) -> None:
-        """Stop the processes, the last started first; a second signal kills them without waiting."""
+        """Stop the processes, the last started first, the workers together.
+
+        A second signal kills without waiting.
+        """
         if self._running:
             _say("stopping ...")
-        for running in reversed(self._running):
+        for _, together in groupby(reversed(self._running), lambda running: running.program.role):
+            self._end(list(together))
+        self._running.clear()
+
+    def _end(self, together: Sequence[_Running]) -> None:
+        """Stop processes at the same time, and wait until all have ended."""
+        for running in together:
             if running.process.poll() is None:
                 running.process.terminate()
-            deadline = time.monotonic() + running.program.stop_seconds
-            signals = len(self._stopping)
-            while running.process.poll() is None:
-                if time.monotonic() > deadline or len(self._stopping) > max(signals, 1):
-                    running.process.kill()
-                time.sleep(0.02)
-            running.log.close()
-        self._running.clear()
+        deadline = time.monotonic() + max(running.program.stop_seconds for running in together)
+        signals = len(self._stopping)
+        while alive := [running.process for running in together if running.process.poll() is None]:
+            if time.monotonic() > deadline or len(self._stopping) > max(signals, 1):
+                for process in alive:
+                    process.kill()
+            time.sleep(0.02)
 
     def _spawn(self, program: Program) -> _Running:
         if program.ready_file is not None:
             program.ready_file.unlink(missing_ok=True)
-        log = (self._logs / f"{program.name}.log").open("ab")
         try:
-            process = subprocess.Popen(  # noqa: S603 - our own commands
-                list(program.command),
-                env=dict(program.environment),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # Ctrl-C reaches only the launcher, which stops the processes in order
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - the launcher has one thread
-            )
+            with (self._logs / f"{program.name}.log").open("ab") as log:
+                process = subprocess.Popen(  # noqa: S603 - our own commands
+                    list(program.command),
+                    env=dict(program.environment),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,  # Ctrl-C reaches only the launcher, which stops the processes in order
+                    preexec_fn=_die_with_parent,  # noqa: PLW1509 - the launcher has one thread
+                )
         except OSError as exc:
             raise CannotStart(f"{program.name} cannot be started: {exc}") from exc
-        return _Running(program, process, log, time.monotonic())
+        return _Running(program, process, time.monotonic())
 
     def _last_log_lines(self, running: _Running) -> str:
         path = self._logs / f"{running.program.name}.log"
@@ -226,4 +242,6 @@ def _exit_reason(code: int | None) -> str:
 
 
 def _say(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)
+    # a terminal that is gone, or a full disk under the launcher's log, stops no tree
+    with suppress(OSError):
+        print(sentence, file=sys.stderr, flush=True)

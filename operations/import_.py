@@ -1,20 +1,22 @@
 """Import conversations from an export, exactly: states, sids and times stay, so nothing is sent again.
 
 A file is looked at as a whole before anything is written. It is refused, with every reason, if a line is not one of an
-export, if a text or a reply in it is not settled, or if one of its people is known here, by an item or by any row.
+export, if a text or a reply in it is not settled, or if one of its people is known here by more than the file holds.
+What an import that failed midway has written is not written again, so the same file can be imported once more.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final, NoReturn
 
 from conversation.errors import ConversationError
+from conversation.limits import MAX_USER_ID_BYTES
 from conversation.models import Conversation, parse_time
 from conversation.table import Row
 from conversation.transcript import SETTLED
@@ -33,8 +35,8 @@ MOST_REASONS: Final = 20
 MOST_DIGITS: Final = 38
 MOST_NESTED: Final = 32
 MOST_BYTES: Final = 400_000
-#: Of a `user_id`: half of DynamoDB's limit for a key, in bytes.
-MOST_LETTERS: Final = 1024
+#: Of a `message_key`, DynamoDB's sort key.
+MOST_KEY_BYTES: Final = 1024
 #: States of unfinished rows: if one were imported, a worker would continue it.
 _OPEN: Final = frozenset(map(str, (TurnState.FILED, *states.UNSETTLED_PARTS)))
 _STATES: Final[Mapping[str, frozenset[str]]] = {
@@ -44,8 +46,12 @@ _STATES: Final[Mapping[str, frozenset[str]]] = {
 }
 #: The partition of the sparse index for states that an operator's list shows.
 _LISTED: Final = {"DEAD": states.DEAD_LETTERS, "FAILED": states.DEAD_LETTERS, "HELD": states.HELD_PARTS}
+#: Half of a character outside the basic plane: JSON can hold one alone, and UTF-8 cannot.
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _ARRIVED: Final = re.compile(r"[0-9]{13,15}-[0-9]{6,}")
 _ITEM: Final = ("created_at", "updated_at", "messages")
+#: A person, and the key of a row; empty for the item.
+_Key = tuple[str, str]
 
 
 @dataclass(slots=True)
@@ -59,9 +65,12 @@ class Export:
 
 
 def read(journal: Journal, lines: Iterable[str]) -> Export:
-    """Return what is to be written. Raises `BadRequest` with the reasons if the file is refused."""
+    """Return what is to be written: all that is not here yet.
+
+    Raises `BadRequest` with the reasons if the file is refused.
+    """
     export, reasons = Export(), list[str]()
-    keys: set[tuple[str, str]] = set()
+    rows: dict[_Key, Row] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -70,34 +79,59 @@ def read(journal: Journal, lines: Iterable[str]) -> Export:
         except BadRequest as exc:
             reasons.append(f"line {number}: {exc}")
         else:
-            key = (row["user_id"], row.get("message_key", ""))
-            reasons += [f"line {number}: stands in the file before"] if key in keys else []
-            keys.add(key)
+            key = _key(row)
+            reasons += [f"line {number}: stands in the file before"] if key in rows else []
+            rows[key] = row
             export.people.setdefault(row["user_id"], number)
             (export.items if kind == "item" else export.rows).append(row)
         if len(reasons) >= MOST_REASONS:
             reasons.append("and perhaps more")
             break
-    if not reasons:
-        reasons += _known(journal, export.people)
-    if reasons:
-        raise BadRequest("\n".join(["nothing is imported:", *reasons]))
-    return export
+    _require_none(reasons)
+    return _missing(journal, export, rows)
 
 
 def write(journal: Journal, export: Export) -> tuple[int, int]:
-    """Write what was read; return the number of conversations and of rows."""
+    """Write what was read; return the number of conversations and of rows.
+
+    The rows go first: a conversation that is here is complete.
+    """
+    journal.archive.keep(None, export.rows)
     for item in export.items:
         journal.archive.keep(item, [])
-    journal.archive.keep(None, export.rows)
     return len(export.items), len(export.rows)
 
 
-def _known(journal: Journal, people: Mapping[str, int]) -> Iterator[str]:
-    archive = journal.archive
-    for person, number in people.items():
-        if archive.item(person) is not None or next(archive.rows(person), None) is not None:
-            yield f"line {number}: {masked(person)} is known here already: forget that person first, or leave it out"
+def _missing(journal: Journal, export: Export, rows: Mapping[_Key, Row]) -> Export:
+    """Return what of a file is not here.
+
+    Raises `BadRequest` if nothing is missing, or if a person is known by more than the file holds.
+    """
+    reasons, here = list[str](), set[_Key]()
+    for person, number in export.people.items():
+        item = journal.archive.item(person)
+        known = [*([] if item is None else [item]), *journal.archive.rows(person)]
+        here.update(map(_key, known))
+        if any(row != rows.get(_key(row)) for row in known):
+            who = masked(person)
+            reasons.append(f"line {number}: {who} is known here already: forget that person first, or leave it out")
+    if not reasons and here and not rows.keys() - here:
+        reasons.append("all of it is known here already")
+    _require_none(reasons)
+    return Export(
+        items=[item for item in export.items if _key(item) not in here],
+        rows=[row for row in export.rows if _key(row) not in here],
+        people=export.people,
+    )
+
+
+def _require_none(reasons: Sequence[str]) -> None:
+    if reasons:
+        raise BadRequest("\n".join(["nothing is imported:", *reasons]))
+
+
+def _key(row: Row) -> _Key:
+    return row["user_id"], row.get("message_key", "")
 
 
 def _parsed(line: str) -> tuple[str, Row]:
@@ -112,7 +146,9 @@ def _parsed(line: str) -> tuple[str, Row]:
     if not isinstance(row, dict) or not _is_name(row.get("user_id")):
         raise BadRequest(f"is not a line of an export: the {kind} names no person")
     if len(line.encode("utf-8", "replace")) > MOST_BYTES or not _fits(row, MOST_NESTED):
-        raise BadRequest("holds more than DynamoDB takes: a long number, deep lists, or too many bytes")
+        raise BadRequest(
+            "holds what DynamoDB does not take: a long number, deep lists, half a character, or too many bytes"
+        )
     try:
         return kind, _item(row) if kind == "item" else _row(row)
     except (ConversationError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as exc:
@@ -131,7 +167,7 @@ def _item(item: dict[str, Any]) -> Row:
 def _row(row: dict[str, Any]) -> Row:
     name = RowName(user_id=row["user_id"], key=str(row.get("message_key")))
     prefix, _, rest = name.key.partition("#")
-    if prefix not in _STATES or not rest:
+    if prefix not in _STATES or not rest or not _fits_in(name.key, MOST_KEY_BYTES):
         raise BadRequest("is not a line of an export: the key of the row is none of the journal's")
     state = row.get("state")
     if not isinstance(state, str) or state not in _STATES[prefix]:
@@ -160,16 +196,22 @@ def _relisted(row: dict[str, Any], state: str) -> Row:
 
 
 def _is_name(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= MOST_LETTERS and not value.startswith(INTERNAL_PREFIX)
+    return isinstance(value, str) and _fits_in(value, MAX_USER_ID_BYTES) and not value.startswith(INTERNAL_PREFIX)
+
+
+def _fits_in(value: str, most_bytes: int) -> bool:
+    return 0 < len(value.encode("utf-8", "replace")) <= most_bytes
 
 
 def _fits(value: object, depth: int) -> bool:
     """Return whether DynamoDB can hold a value."""
     match value:
         case dict():
-            return depth > 0 and all(_fits(held, depth - 1) for held in value.values())
+            return depth > 0 and all(_fits(name, depth) and _fits(held, depth - 1) for name, held in value.items())
         case list():
             return depth > 0 and all(_fits(held, depth - 1) for held in value)
+        case str():
+            return not _SURROGATE.search(value)
         case bool():
             return True
         case int():

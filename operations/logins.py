@@ -20,7 +20,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 from operations.errors import WrongArgument
-from runtime.private_files import create
+from runtime.private_files import replace
 
 #: A password of fewer characters can be guessed; there is no other rule (NIST SP 800-63B, section 3.1.1.2).
 SHORTEST: Final = 12
@@ -82,9 +82,7 @@ def put(path: Path, name: str, role: Role, password: str) -> None:
     """Write a login into the file, or replace the one of that name. Raises `WrongArgument`."""
     _require_sound(name, password)
     logins = {**read(path), name: Login(name=name, role=role, hash=_HASHER.hash(password))}
-    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    create(fresh, "".join(f"{login.name}:{login.role}:{login.hash}\n" for login in logins.values()))
-    fresh.replace(path)
+    replace(path, "".join(f"{login.name}:{login.role}:{login.hash}\n" for login in logins.values()))
 
 
 def given(login: str) -> dict[str, Login]:

@@ -39,11 +39,30 @@ def _redis_url(value: str) -> str:
     return value
 
 
-def _http_url(value: str) -> str:
+def _link(value: str) -> str:
     address = _split(value)
     if address.scheme not in {"http", "https"} or not address.hostname:
         raise ValueError("must be an http:// or https:// address")
+    return value
+
+
+def _http_url(value: str) -> str:
+    # what follows ? or # would stand between the address and the path that is put behind it
+    if {"?", "#"} & set(_link(value)):
+        raise ValueError("must be an address without ? and #")
     return value.rstrip("/")
+
+
+def _origin(value: str) -> str:
+    if _split(value).path.strip("/"):
+        raise ValueError("must be an address without a path: the console answers at its root")
+    return value
+
+
+def _trace_url(value: str) -> str:
+    if "{trace}" not in value:
+        raise ValueError("must hold {trace}, where the id of the trace belongs")
+    return value
 
 
 def _numbers(value: tuple[str, ...]) -> tuple[str, ...]:
@@ -93,7 +112,12 @@ Times = Annotated[int, Field(ge=0, le=10_000_000)]
 #: Segments per second; 0: no pacing.
 Pace = Annotated[float, Field(ge=0, le=1000)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+#: An address to which paths are added.
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+#: The same, at the root of a host.
+OriginUrl = Annotated[HttpUrl, AfterValidator(_origin)]
+#: A link with a place for the id of a trace; it may have a query and a fragment.
+TraceUrl = Annotated[str, AfterValidator(_link), AfterValidator(_trace_url)]
 #: Values that commas separate.
 Listed = Annotated[tuple[str, ...], BeforeValidator(_parts)]
 Numbers = Annotated[Listed, AfterValidator(_numbers)]

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from operations.doctor.findings import TIMEOUT_SECONDS, Result, ok, warning, wrong
+from runtime.loopback import is_loopback
 from runtime.settings import Settings
 from runtime.settings.sections import TWILIO_API
 from sms import signature
@@ -49,4 +50,4 @@ def _ask(chosen: Settings) -> httpx.Response:
     else:
         signed = signature.sign(chosen.twilio.tokens[0], url, {})
     headers = {"X-Twilio-Signature": signed}
-    return httpx.get(url, headers=headers, timeout=TIMEOUT_SECONDS)
+    return httpx.get(url, headers=headers, timeout=TIMEOUT_SECONDS, trust_env=not is_loopback(url))

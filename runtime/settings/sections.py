@@ -22,10 +22,12 @@ from runtime.setting_types import (
     Listed,
     Login,
     Numbers,
+    OriginUrl,
     Pace,
     RedisUrl,
     Seconds,
     Times,
+    TraceUrl,
 )
 
 TWILIO_API: Final = "https://api.twilio.com"
@@ -554,7 +556,7 @@ class ObservabilitySettings(Section):
     grafana_url: HttpUrl | None = setting(
         "GRAFANA_URL", "The address of the Grafana that has the dashboards; the console links to it.", None
     )
-    trace_url: HttpUrl | None = setting(
+    trace_url: TraceUrl | None = setting(
         "TRACE_URL",
         "Where a trace is looked at, with `{trace}` for its id, such as `https://jaeger.example/trace/{trace}`; the "
         "console links each traced text to it.",
@@ -580,10 +582,10 @@ class FlowerSettings(Section):
 class ConsoleSettings(Section):
     """The operator's console, and where it links to."""
 
-    url: HttpUrl = setting(
+    url: OriginUrl = setting(
         "CONSOLE_URL",
-        "The address at which operators reach the console. It answers to this name, to `localhost` and to IP "
-        "addresses; if it is https, its cookie travels over https alone.",
+        "The address at which operators reach the console, without a path. It answers to this name, to `localhost` and "
+        "to IP addresses; if it is https, its cookie travels over https alone.",
         "http://127.0.0.1:8405",
     )
     logins_file: str = setting(

@@ -413,6 +413,16 @@ def test_a_name_that_only_the_proxy_knows_may_look(room: Room, logins_file: Path
     assert "may act" in console.get("/").text
 
 
+def test_an_operator_whom_the_proxy_gives_a_long_name_keeps_a_session(room: Room, logins_file: Path) -> None:
+    desk = a_desk(room, logins_file)
+    console = Console(replace(desk, doors=replace(desk.doors, proxy=a_proxy())))
+    console.client.headers.update({"X-Forwarded-User": f"{'o' * 80}@cat.example", "X-Console-Proxy-Secret": "s" * 32})
+
+    assert "set-cookie" in console.get("/").headers
+    assert "set-cookie" not in console.get("/").headers
+    assert console.act(f"/people/{WHO}/reveal").status_code == 303
+
+
 def test_a_proxy_that_logs_none_in_passes_on_no_name(room: Room, logins_file: Path) -> None:
     """As Caddy in `deploy/compose`: it proves itself for its address, and passes on what clients send."""
     desk = a_desk(room, logins_file)

@@ -21,8 +21,8 @@ from scripts.pages import commands
 # importing a library inside a command may warn
 pytestmark = pytest.mark.filterwarnings("ignore::ImportWarning")
 
-#: Ports of one tree.
-PORTS = 10
+#: Ports of one tree with a worker.
+PORTS = 11
 #: Commands that run until they are stopped.
 ENDLESS = {"up", "webhook", "worker", "beat", "flower", "simulator"}
 #: Commands whose output is of a form of its own: processes log, a poem is a poem, a chat is a stream.

@@ -207,6 +207,7 @@ def test_the_package_imports_what_it_needs_and_no_more() -> None:
         "runtime",
         "runtime.errors",
         "runtime.host",
+        "runtime.loopback",
     }
     foreign = {"celery", "kombu", "redis", "twilio", "pydantic", "starlette", "openai", "httpx", "click", "structlog"}
     assert {name.partition(".")[0] for name in loaded} & foreign == set()

@@ -130,6 +130,27 @@ def test_a_log_that_grew_too_large_is_moved_aside_and_its_process_goes_on_writin
     assert log_files.last_lines(tmp_path / "webhook.log.1", 1) == ["old line"]
 
 
+def test_a_log_that_cannot_be_moved_stays(tmp_path: Path) -> None:
+    path = tmp_path / "webhook.log"
+    path.write_text("old line\n" * 20)
+    (tmp_path / "webhook.log.1").mkdir()
+
+    log_files.keep_small(path, limit=100)
+    log_files.keep_small(tmp_path / "gone.log", limit=100)
+
+    assert log_files.last_lines(path, 1) == ["old line"]
+
+
+def test_on_a_full_disk_a_log_is_emptied_without_a_copy(tmp_path: Path) -> None:
+    path = tmp_path / "webhook.log"
+    path.write_text("old line\n" * 20)
+    (tmp_path / "webhook.log.1").symlink_to("/dev/full")
+
+    log_files.keep_small(path, limit=100)
+
+    assert path.stat().st_size == 0
+
+
 def test_a_followed_log_is_read_on_after_it_was_emptied(tmp_path: Path) -> None:
     path = tmp_path / "webhook.log"
     path.write_text("before\n")

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
+from conversation.errors import StoreAway
 from conversation.storage import InMemoryStorage
 from journal.store import Journal
 from operations import export, import_
 from operations.errors import BadRequest
 from tests.builders import ANN, BEN
-from tests.room import Room
+from tests.room import Dying, Room
 
 ITEM = {"user_id": BEN, "created_at": "2026-11-29T12:00:00+00:00", "updated_at": "2026-11-29T12:00:00+00:00",
         "messages": "[]", "is_active": True}  # fmt: skip
@@ -74,11 +75,19 @@ def test_rows_alone_do_not_change_a_person_who_is_known() -> None:
         (json.dumps({"row": {**ROW, "arrived": "yesterday"}}), "no time of arrival"),
         (json.dumps({"row": {**ROW, "settled_at": "yesterday"}}), "a time is no time"),
         (json.dumps({"row": {name: value for name, value in ROW.items() if name != "content"}}), "lacks content"),
-        (json.dumps({"row": ROW}).replace('"tries": 1', f'"tries": {"9" * 4000}'), "more than DynamoDB takes"),
-        (json.dumps({"row": ROW}).replace('"tries": 1', f'"tries": 0.{"9" * 4000}'), "more than DynamoDB takes"),
-        (json.dumps({"row": ROW}).replace('"tries": 1', '"tries": 1e999'), "more than DynamoDB takes"),
-        (json.dumps({"row": {**ROW, "content": "x" * 500_000}}), "more than DynamoDB takes"),
-        (json.dumps({"row": ROW}).replace('"tries": 1', '"deep": ' + "[" * 40 + "]" * 40), "more than DynamoDB takes"),
+        (json.dumps({"row": ROW}).replace('"tries": 1', f'"tries": {"9" * 4000}'), "what DynamoDB does not take"),
+        (json.dumps({"row": ROW}).replace('"tries": 1', f'"tries": 0.{"9" * 4000}'), "what DynamoDB does not take"),
+        (json.dumps({"row": ROW}).replace('"tries": 1', '"tries": 1e999'), "what DynamoDB does not take"),
+        (json.dumps({"row": {**ROW, "content": "x" * 500_000}}), "what DynamoDB does not take"),
+        (
+            json.dumps({"row": ROW}).replace('"tries": 1', '"deep": ' + "[" * 40 + "]" * 40),
+            "what DynamoDB does not take",
+        ),
+        (json.dumps({"row": {**ROW, "content": "half \ud800"}}), "what DynamoDB does not take"),
+        (json.dumps({"row": {**ROW, "parts": [{"deep": "\udc00"}]}}), "what DynamoDB does not take"),
+        (json.dumps({"row": {**ROW, "half \ud800": 1}}), "what DynamoDB does not take"),
+        (json.dumps({"row": {**ROW, "user_id": "\U0001f408" * 600}}), "names no person"),
+        (json.dumps({"row": {**ROW, "message_key": "in#" + "\U0001f408" * 300}}), "none of the journal's"),
     ],
 )
 def test_what_is_no_line_of_an_export_is_named_and_nothing_is_written(line: str, reason: str) -> None:
@@ -88,6 +97,36 @@ def test_what_is_no_line_of_an_export_is_named_and_nothing_is_written(line: str,
         imported(journal, [json.dumps({"item": ITEM}), line])
 
     assert list(journal.archive.items()) == []
+
+
+@pytest.mark.parametrize(("nth", "after", "left"), [(1, False, (1, 4)), (1, True, (1, 0)), (2, False, (1, 0))])
+def test_an_import_that_failed_midway_is_repeated(nth: int, left: tuple[int, int], *, after: bool) -> None:
+    room = Room()
+    room.texts("hello", "and again")
+    room.serve()
+    lines, elsewhere = lines_of(room), Journal.on(InMemoryStorage())
+    failing: Any = Dying(elsewhere, "archive.keep", after=after, nth=nth, error=StoreAway("throttled"))
+    with pytest.raises(StoreAway):
+        imported(failing, lines)
+    assert elsewhere.archive.item(ANN) is None, "a conversation without what was said"
+
+    assert imported(elsewhere, lines) == left
+
+    assert list(export.lines(elsewhere, None, print)) == lines
+    with pytest.raises(BadRequest, match="all of it is known here already"):
+        imported(elsewhere, lines)
+
+
+def test_a_person_who_texted_since_is_not_written_over() -> None:
+    room = Room()
+    room.texts("hello")
+    room.serve()
+    lines = lines_of(room)
+    room.texts("and again")
+    room.serve()
+
+    with pytest.raises(BadRequest, match="is known here already"):
+        imported(room.store, lines)
 
 
 def test_a_key_that_stands_twice_is_refused() -> None:

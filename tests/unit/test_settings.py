@@ -110,6 +110,36 @@ def test_a_price_file_that_cannot_be_read_is_not_named(tmp_path: Path) -> None:
     assert SECRET not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("PUBLIC_URL", "https://cat.example/?x=1", "without [?] and #"),
+        ("PUBLIC_URL", "https://cat.example/#f", "without [?] and #"),
+        ("PUBLIC_URL", "https://cat.example/sub?", "without [?] and #"),
+        ("GRAFANA_URL", "https://grafana.example/?orgId=1", "without [?] and #"),
+        ("CONSOLE_URL", "https://ops.example/console", "without a path"),
+        ("CONSOLE_URL", "https://ops.example/?x", "without [?] and #"),
+        ("TRACE_URL", "https://jaeger.example/trace", "must hold {trace}"),
+        ("TRACE_URL", "jaeger.example/{trace}", "must be an http:// or https:// address"),
+    ],
+)
+def test_an_address_that_would_lead_elsewhere_is_refused(name: str, value: str, why: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name}.*{why}"):
+        Settings.load({name: value})
+
+
+def test_an_address_may_have_what_its_use_leaves_room_for() -> None:
+    trace = "https://grafana.example/explore?trace={trace}&orgId=1#/"
+
+    chosen = Settings.load(
+        {"TRACE_URL": trace, "CONSOLE_URL": "https://ops.example:8443/", "PUBLIC_URL": "https://cat.example/sub/"}
+    )
+
+    assert chosen.observability.trace_url == trace
+    assert chosen.console.url == "https://ops.example:8443"
+    assert chosen.webhook.public_url == "https://cat.example/sub"
+
+
 def test_an_unknown_kind_of_engine_is_told_with_the_known_ones() -> None:
     with pytest.raises(SettingsError) as caught:
         check_cat(Settings.load({"CAT_ENGINES": "mistral:large,openai:gpt-5-mini,dada"}))
@@ -196,6 +226,21 @@ def test_a_line_under_a_reply_is_one_short_line() -> None:
         ('[segment]\n"+1" = -1', "must not be negative"),
         ('[[models]]\n[models.known]\n"x" = { in = 1 }', "model x: `in` and `out` are required"),
         ('[models]\n"x" = 1', "groups"),
+        ('models = ["x"]', "known must be a table"),
+        ('[[models]]\nknown = ["a"]', "known must be a table"),
+        ('[[models]]\n[models.known]\n"x" = { in = nan, out = 1 }', "model x: a price must not be negative, nor above"),
+        ('[[models]]\n[models.known]\n"x" = { in = 1, out = inf }', "model x: a price must not be negative, nor above"),
+        (
+            '[[models]]\n[models.known]\n"x" = { in = 1, out = 1' + "0" * 400 + " }",
+            "model x: `in` and `out` are required",
+        ),
+        ("[segment]\n49 = 0.1", "49 is not the beginning of a number"),
+        ('[segment]\n"+49 30" = 0.1', "is not the beginning of a number"),
+        ('[segment]\n"+49" = inf', "prices in US dollars"),
+        ('[segment]\n"+49" = 1001', "nor above 1,000"),
+        ("[channel]\nWhatsApp = 0.1", "WhatsApp is not a channel"),
+        ("channel = []", "prices in US dollars"),
+        ('[segments]\n"+49" = 0.1', "it holds segments, and may hold models, segment and channel"),
     ],
 )
 def test_a_price_file_that_is_none_is_said_in_a_sentence(tmp_path: Path, content: str | None, why: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def price_tables(chosen: Settings) -> tuple[Catalogue, Tariff]:
     if chosen.budgets.prices_file:
         try:
             given = tomllib.loads(Path(chosen.budgets.prices_file).read_text())
+            _require_known(given)
             known = Catalogue.parse(given).over(known)
             tariff = Tariff.parse(given).over(tariff)
         except OSError as exc:
@@ -32,6 +34,12 @@ def price_tables(chosen: Settings) -> tuple[Catalogue, Tariff]:
         except (UnicodeDecodeError, ValueError) as exc:
             raise SettingsError(f"PRICES_FILE cannot be used: {exc}") from None
     return known, tariff
+
+
+def _require_known(given: Mapping[str, object]) -> None:
+    """Raise `ValueError` for a table that no price is read from, such as a misspelled one."""
+    if unknown := sorted(given.keys() - {"models", "segment", "channel"}):
+        raise ValueError(f"it holds {unknown[0]}, and may hold models, segment and channel")
 
 
 def check_message_budgets(chosen: Settings) -> None:
