@@ -21,10 +21,7 @@ Entry = tuple[Sequence[str], Sequence[bytes | str | int]]
 
 
 def accept_entry(text: InboundSms, key: bytes, *, per_number: bool = False, user_id: str | None = None) -> Entry:
-    """Return what one text adds to a call of the script `accept`.
-
-    `user_id`: the conversation in which it stands already; None: the one that `per_number` gives.
-    """
+    """Return what one text adds to a call of the script `accept`; `user_id`: where it stands already."""
     user_id = user_id or user_of(text.sender, text.to, per_number=per_number)
     name = payloads.who(user_id, key)
     return (

@@ -76,7 +76,7 @@ class Unsettled:
         holds(self._tables, update)
 
     def drop_orphan(self, row: RowName) -> None:
-        """Delete a second try that was not sent and whose turn is gone: its person was erased. It holds the words."""
+        """Delete a second try that was not sent, and whose turn is gone: its person was erased."""
         unsent = Attr("again").eq(True) & Attr("state").eq(str(PartState.NEW))
         with suppress(ConditionFailed):
             self._tables.delete(Delete(table=self._names.messages, key=row.as_key, when=unsent))

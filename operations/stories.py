@@ -12,7 +12,7 @@ from journal import story
 from journal.model import ReplyPart, Turn
 from journal.story import Rows
 from runtime import logs
-from sms.messages import user_ids_of
+from worker.user_ids import user_ids_of
 
 #: Station to the attribute of a turn with its time.
 _TURN_TIMES: Final = {"opened": "opened_at", "thought": "thought_at", "persisted": "answered_at"}

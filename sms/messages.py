@@ -76,14 +76,6 @@ def user_of(person: str, number: str, *, per_number: bool) -> str:
     return f"{person}/{number}" if per_number else person
 
 
-def user_ids_of(person: str, number: str, *, per_number: bool) -> tuple[str, str]:
-    """Return both user ids under which rows about a message may stand, the present setting's first.
-
-    Rows keep the user id that they were written under when `CONVERSATIONS` is changed.
-    """
-    return user_of(person, number, per_number=per_number), user_of(person, number, per_number=not per_number)
-
-
 def trace_of(value: object) -> str:
     """Return a trace context that can be followed; empty if `value` is none."""
     return value if isinstance(value, str) and _TRACE.fullmatch(value) else ""

@@ -9,11 +9,12 @@ from typing import Final
 from inbox.ports import Inbox
 from journal.ports import Journal
 from runtime.isolation import BadItem, SetAside, isolated
-from sms.messages import InboundSms, Media, MessageSid, most_characters, user_ids_of
+from sms.messages import InboundSms, Media, MessageSid, most_characters
 from sms.ports import Listed, Listing, MessageList
 from worker import telemetry
 from worker.findings import Report
 from worker.statement import MESSAGE, OVERLAP, Statement
+from worker.user_ids import user_ids_of
 
 #: A younger text is most likely still on its way through the webhook.
 GRACE: Final = timedelta(seconds=10)

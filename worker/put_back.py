@@ -9,9 +9,10 @@ from sms.messages import InboundSms, Media, MessageSid
 
 
 def put_back(texts: Texts, turn: Turn | None) -> bool:
-    """Put a turn's text back, in the conversation in which its row stands, whatever the setting says by now.
+    """Put a turn's text back; False, and nothing changed, if it waits already.
 
-    False, and nothing changed, if the text waits there already. So it is if the turn is gone, or was never readable.
+    It goes to the conversation in which its row stands, whatever the setting says by now. A turn that is gone, or was
+    never readable, has no text.
     """
     if turn is None or turn.is_unreadable:
         return False

@@ -12,10 +12,11 @@ from journal.ports import Journal
 from journal.states import STATUS_RANK, PartState
 from runtime import tracing
 from runtime.isolation import isolated
-from sms.messages import DeliveryReport, user_ids_of
+from sms.messages import DeliveryReport
 from worker import set_aside, telemetry
 from worker.delivery_failures import DELIVERED, DeliveryFailures
 from worker.proofs import distrust
+from worker.user_ids import user_ids_of
 
 #: How many reports one read takes; each costs one write.
 BATCH: Final = 100

@@ -12,11 +12,11 @@ from journal import model
 from journal.ports import Journal
 from journal.states import STATUS_RANK
 from runtime.isolation import BadItem, SetAside, isolated
-from sms.messages import user_ids_of
 from sms.ports import Listed, MessageList
 from worker.delivery_failures import DeliveryFailures
 from worker.findings import Report
 from worker.presence import RECENT_ROWS, found_among_newest
+from worker.user_ids import user_ids_of
 
 #: After this time the reconciler no longer waits for a message's price.
 PRICE_PATIENCE: Final = timedelta(hours=24)

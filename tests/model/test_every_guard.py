@@ -126,8 +126,6 @@ UNNOTICED_IN_SCRIPTS = table(
             "page: if number < days",
             "page: if cap >= 0 and tonumber(redis.call('HGET', hash, 'sms') or 0) > cap",
             "page: HSETNX",
-            "pass: if redis.call('SET', KEYS[2], '1', 'NX', 'PX', ARGV[1])",
-            "pass: SET NX",
             "receive: SET NX",
             "renew: if redis.call('GET', KEYS[1]) ~= ARGV[1]",
             "request: if not redis.call('SET', KEYS[1], '1', 'NX', 'PX', ARGV[2])",

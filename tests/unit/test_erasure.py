@@ -29,7 +29,7 @@ UNREACHABLE = 30001
 
 
 class Around:
-    """A value in front of another: something else happens before or after its call `path`, such as `turns.file`."""
+    """A value in front of another: something happens before its call `path`, such as `turns.file`."""
 
     def __init__(self, behind: object, path: str, *, before: Callable[[], object]) -> None:
         self._behind, self._before = behind, before

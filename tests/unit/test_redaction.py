@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -31,8 +32,9 @@ class Carrier:
             sid=MessageSid(part.sid or ""), to=ANN, sender=OUR_NUMBER, body=part.content, status=status,
             inbound=False, created=room.now(), price=price,
         )  # fmt: skip
+        message_list: Any = self
         self._statement = Statement(
-            room.store, self, room.aftermath, numbers=[OUR_NUMBER], per_number=False, validity=VALIDITY,  # type: ignore[arg-type]
+            room.store, message_list, room.aftermath, numbers=[OUR_NUMBER], per_number=False, validity=VALIDITY,
             redact=self.redact, set_aside=print,
         )  # fmt: skip
 
