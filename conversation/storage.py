@@ -2,7 +2,8 @@
 
     user_id created_at updated_at messages is_active metadata   the specification's attributes
     version fence                       what a write is conditional on
-    carried echoes frames quiet_until keyword_at replies unintroduced danger reborn   ours, each a field of `Conversation`
+    carried echoes frames quiet_until keyword_at
+    replies unintroduced danger reborn  ours, each a field of `Conversation`
     expires                             when DynamoDB deletes the item
 
 No item is put whole, so attributes that other programs keep beside ours survive.
