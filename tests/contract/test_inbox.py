@@ -182,7 +182,7 @@ def test_only_the_texts_that_the_caller_knows_of_are_forgotten(inbox: Inbox, ser
     assert left(server) == []
 
 
-def test_a_text_whose_person_is_not_known_is_forgotten_whoever_knows_of_it(inbox: Inbox, server: redis.Redis) -> None:
+def test_a_text_whose_person_is_not_known_is_forgotten_in_any_case(inbox: Inbox, server: redis.Redis) -> None:
     inbox.texts.accept(a_text())
     server.hdel(keys.PEOPLE, ANN_)
 
