@@ -43,8 +43,6 @@ class Question:
     is_final: bool = False
     #: The page to go back to.
     back: str = "/"
-    #: Fields for the operator to fill in: name, label.
-    fields: tuple[tuple[str, str], ...] = ()
     #: A choice between values of one field: field, then value and label of each.
     choice: tuple[str, tuple[tuple[str, str], ...]] | None = None
 

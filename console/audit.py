@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final
 
 import redis
@@ -72,14 +73,18 @@ class Audit:
         self._add(worker_keys.REFUSED_LOGINS, KEPT_REFUSALS, fields)
         log.warning("login refused", operator=name, address=address)
 
-    def latest(self, limit: int) -> list[Entry]:
-        """Return the latest acts, newest first."""
-        with translated():
-            # an act has two entries
-            acts: Any = self._redis.xrevrange(worker_keys.AUDIT, count=2 * limit)
-            refused: Any = self._redis.xrevrange(worker_keys.REFUSED_LOGINS, count=limit)
-        entries = [*_entries(acts), *_entries(refused)]
-        return sorted(entries, key=lambda entry: entry.at, reverse=True)[:limit]
+    @translated()
+    def acts(self, limit: int) -> list[Entry]:
+        """Return the latest acts of operators, newest first."""
+        # an act has two entries
+        acts: Any = self._redis.xrevrange(worker_keys.AUDIT, count=2 * limit)
+        return list(islice(_entries(acts), limit))
+
+    @translated()
+    def refusals(self, limit: int) -> list[Entry]:
+        """Return the latest logins that were refused, newest first."""
+        refused: Any = self._redis.xrevrange(worker_keys.REFUSED_LOGINS, count=limit)
+        return list(_entries(refused))
 
     @translated()
     def _add(self, stream: str, kept: int, fields: dict[str, str]) -> str:

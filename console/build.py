@@ -16,6 +16,7 @@ from console.doors import Doors, LoginsFile, Proxy
 from console.sessions import Sessions
 from inbox import payloads, processes
 from operations import build, doctor, logins, overview, tables
+from operations.alone import Alone
 from operations.dead_letters import DeadLetters
 from operations.doctor import Finding
 from operations.forget import Receipt
@@ -51,7 +52,7 @@ def desk(chosen: Settings) -> Desk:
     client = redis_client(chosen, "console")
     inbox, journal = redis_inbox(chosen, client), build_journal(chosen)
     prometheus = chosen.observability.prometheus_url
-    set_here = environment()
+    set_here, reading = environment(), Alone("the journal is read")
     return Desk(
         journal=journal,
         inbox=inbox,
@@ -64,7 +65,8 @@ def desk(chosen: Settings) -> Desk:
         examine=lambda: _examine(chosen),
         processes=lambda: processes.connected(client),
         tables=lambda: tables.figures(journal.storage),
-        people=PeopleByHash(journal, inbox, lambda person: payloads.who(person, chosen.who_key)),
+        people=PeopleByHash(journal, inbox, lambda person: payloads.who(person, chosen.who_key), reading),
+        reading=reading,
         masked=person_namer(chosen.who_key, numbers=False),
         typed=lambda number: typed.user_id(number, near=next(iter(chosen.twilio.numbers), "")),
         doors=_doors(chosen, Sessions(client)),

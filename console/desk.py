@@ -13,6 +13,7 @@ from console.doors import Doors
 from inbox.ports import Inbox
 from inbox.processes import Process
 from journal.store import Journal
+from operations.alone import Alone
 from operations.dead_letters import DeadLetters
 from operations.doctor import Finding
 from operations.explain import MessageList
@@ -56,6 +57,8 @@ class Desk:
     #: What DynamoDB says of both tables.
     tables: Callable[[], Sequence[TableFigures]]
     people: PeopleByHash
+    #: Held by what reads the whole journal or every conversation.
+    reading: Alone
     #: Names a person without the number, such as `**01 4f6c2a9b`.
     masked: Callable[[str], str]
     #: Returns a typed number as a `user_id`.

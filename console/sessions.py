@@ -125,9 +125,11 @@ class Sessions:
 
     @translated()
     def may_try(self, address: str) -> bool:
-        """Count an attempt to log in, and return whether it may be made."""
-        counts = [self._count(of) for of in (address, _ALL)]
-        return counts[0] <= TRIES and counts[1] <= TRIES_OF_ALL
+        """Count an attempt to log in, and return whether it may be made.
+
+        One that its own address may not make is not counted for all: it would lock out every operator.
+        """
+        return self._count(address) <= TRIES and self._count(_ALL) <= TRIES_OF_ALL
 
     @translated()
     def forgive(self, address: str) -> None:

@@ -13,6 +13,7 @@ from dadacat.installation import Installation
 from dadacat.terminal import (
     ALWAYS_JSON,
     AS_JSON,
+    NUMBERS,
     YES,
     Commands,
     Duration,
@@ -76,10 +77,10 @@ def dead_letters() -> None:
     """Handle turns that could not be finished and replies that were refused for good."""
 
 
-def _dead_letters() -> DeadLetters:
+def _dead_letters(installation: Installation | None = None) -> DeadLetters:
     from operations.dead_letters import DeadLetters
 
-    installation = Installation()
+    installation = installation or Installation()
     return DeadLetters(installation.journal, installation.inbox)
 
 
@@ -101,11 +102,18 @@ def _line_of_letter(letter: Mapping[str, Any]) -> tuple[str]:  # Any: JSON
 
 @dead_letters.command()
 @click.argument("name")
+@NUMBERS
 @ALWAYS_JSON
-def show(*, name: str, as_json: bool) -> None:
+def show(*, name: str, numbers: bool, as_json: bool) -> None:
     """Show a dead letter with its text and traceback, by its MessageSid or key."""
     del as_json
-    print_json(_dead_letters().show(name))
+    installation = Installation()
+    namer = installation.namer(numbers=numbers)
+    letter = _dead_letters(installation).show(name)
+    parts = [{**part, "user_id": namer(part["user_id"])} for part in letter["parts"]]
+    # a payload that could not be read has the number somewhere
+    payload = letter["payload"] if numbers or not letter["payload"] else "see it with --numbers"
+    print_json({**letter, "person": namer(letter["person"]), "parts": parts, "payload": payload})
 
 
 @dead_letters.command()

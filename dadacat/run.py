@@ -179,13 +179,21 @@ def console(context: click.Context, *, host: str, port: int) -> None:
         return
     chosen = load_settings(twilio=True)
     from console import build, server
-    from runtime import exposition
 
     build.require_login(chosen)
     listening = _listen(host, port)
     if chosen.metrics.port:
-        exposition.serve(chosen.metrics.host, chosen.metrics.port, lambda: "")
+        _expose_console(chosen)
     sys.exit(0 if server.serve(build.app(), listening) else 1)
+
+
+def _expose_console(chosen: Settings) -> None:
+    """Serve the console's metrics; its own pages say whether it is ready."""
+    from runtime import exposition
+    from worker import figures
+
+    refresh = figures.refresher(chosen, "console", trouble=str)
+    exposition.serve(chosen.metrics.host, chosen.metrics.port, str, refresh)
 
 
 @console.command()

@@ -10,6 +10,7 @@ from typing import Final
 from inbox.payloads import Who
 from inbox.ports import Inbox
 from journal.store import Journal
+from operations.alone import Alone
 from operations.errors import NotFound
 
 #: So many people are remembered by this process, those who were shown last.
@@ -19,14 +20,15 @@ REMEMBERED: Final = 10_000
 class PeopleByHash:
     """The people of one installation by their hashes.
 
-    Whose hash this process showed is remembered. For others Redis is asked, which knows people who texted, and then
-    every conversation is read.
+    Redis is asked first, which knows people who texted. Then it is one whose hash this process showed, if anything is
+    still stored about that person. For others every conversation is read, once at a time.
     """
 
-    def __init__(self, journal: Journal, inbox: Inbox, who: Callable[[str], Who]) -> None:
+    def __init__(self, journal: Journal, inbox: Inbox, who: Callable[[str], Who], reading: Alone) -> None:
         self._journal = journal
         self._inbox = inbox
         self._who = who
+        self._reading = reading
         self._lock = threading.Lock()
         self._known: OrderedDict[str, str] = OrderedDict()
 
@@ -45,14 +47,28 @@ class PeopleByHash:
         return who
 
     def user_id(self, who: str) -> str:
-        """Return the person with this hash. Raises `NotFound`, `InboxAway`, `StoreAway`."""
-        with self._lock:
-            known = self._known.get(who)
-        found = known or self._inbox.people.user_id(Who(who)) or self._searched(who)
+        """Return the person with this hash. Raises `NotFound`, `InboxAway`, `StoreAway`, `BadRequest`."""
+        found = self._inbox.people.user_id(Who(who)) or self._remembered(who) or self._searched(who)
         if found is None:
             raise NotFound(f"nothing is stored about a person with the hash {who}")
         self.who(found)
         return found
 
+    def forget(self, who: str) -> None:
+        """Forget whose hash this is, because the person was erased. A second call changes nothing."""
+        with self._lock:
+            self._known.pop(who, None)
+
+    def _remembered(self, who: str) -> str | None:
+        """Return the person as this process remembers, unless another process has erased that person."""
+        with self._lock:
+            known = self._known.get(who)
+        archive = self._journal.archive
+        if known is None or archive.item(known) is not None or next(archive.rows(known), None) is not None:
+            return known
+        self.forget(who)
+        return None
+
     def _searched(self, who: str) -> str | None:
-        return next((person for person in self._journal.archive.users() if self._who(person) == who), None)
+        with self._reading.turn():
+            return next((person for person in self._journal.archive.users() if self._who(person) == who), None)

@@ -17,6 +17,8 @@ from runtime.loopback import is_loopback
 TIMEOUT_SECONDS: Final = 2.0
 #: Prometheus itself evaluates its rules every 15 s or more.
 AGAIN_SECONDS: Final = 5.0
+#: The states of an alarm, the worst last.
+STATES: Final = ("inactive", "pending", "firing")
 #: A page lists no more.
 MOST: Final = 100
 
@@ -50,10 +52,14 @@ class NotPrometheus(Exception):
 
 
 def states(url: str) -> dict[str, str]:
-    """Return the state of each alarm that Prometheus has, by its name. Raises `NotPrometheus`."""
+    """Return the state of each alarm that Prometheus has, by its name. Raises `NotPrometheus`.
+
+    A recording rule has no state. Of alarms with one name, as other teams may have, the worst state counts.
+    """
     with _understood():
-        groups = _data(url, "rules")["groups"]
-        return {rule["name"]: rule["state"] for group in groups for rule in group["rules"]}
+        rules = [rule for group in _data(url, "rules")["groups"] for rule in group["rules"] if "state" in rule]
+        rules.sort(key=lambda rule: STATES.index(rule["state"]) if rule["state"] in STATES else 0)
+        return {rule["name"]: rule["state"] for rule in rules}
 
 
 def _data(url: str, what: str) -> Any:  # Any: JSON

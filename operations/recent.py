@@ -6,7 +6,6 @@ own, as seldom as it takes long.
 
 from __future__ import annotations
 
-import statistics
 import threading
 import time
 from collections import Counter
@@ -21,7 +20,9 @@ from conversation.table import Row
 from journal.model import RowName
 from journal.spending import cost_of, has_cost
 from journal.store import Journal
+from operations import spread
 from operations.costs import Line
+from operations.spread import Spread
 from operations.stats import Stats, count
 from runtime import logs
 from runtime.isolation import BadItem, isolated
@@ -41,18 +42,9 @@ TURN_STEPS: Final = (("waited", "arrived", "opened_at"), ("thought", "opened_at"
 PART_STEPS: Final = (("claimed", "persisted_at", "claimed_at"), ("sent", "claimed_at", "sent_at"),
                      ("delivered", "sent_at", "delivered_at"), ("answered in all", "arrived", "sent_at"))  # fmt: skip
 #: Why a text was limited: the beginnings of such reasons.
-_LIMITED: Final = ("over the limit", "over the budget", "two machines", "of a country", "it is not yet counted")
+_LIMITED: Final = ("over the limit", "over the budget", "two machines", "of a country")
 
 log = logs.get("operations")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spread:
-    """How long one step took, in milliseconds: for half of the texts, and for 95 of 100."""
-
-    median: float
-    p95: float
-    count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,13 +76,12 @@ class Recent:
     limits: dict[tuple[str, str], tuple[int, datetime]] = field(default_factory=dict)
     today: Line = field(default_factory=lambda: Line("today"))
     month: Line = field(default_factory=lambda: Line("this month"))
-    days: dict[str, Line] = field(default_factory=dict)
 
     @property
     def spreads(self) -> dict[str, Spread]:
         """How long each step of the road took, in the order of the road."""
         names = [name for name, _, _ in (*TURN_STEPS, *PART_STEPS)]
-        return {name: _spread(self.steps[name]) for name in names if name in self.steps}
+        return {name: spread.of(self.steps[name]) for name in names if name in self.steps}
 
     @property
     def limited(self) -> Sequence[Limited]:
@@ -110,7 +101,7 @@ class Recent:
             "unread": len(self.unread),
             **self.stats.to_json(),
             "bars": [dict(bar) for bar in self.bars],
-            "steps_ms": {name: {"median": step.median, "p95": step.p95} for name, step in self.spreads.items()},
+            "steps_ms": {name: step.to_json() for name, step in self.spreads.items()},
             "serious": dict(self.serious),
             "today": self.today.to_json(),
             "month": self.month.to_json(),
@@ -178,18 +169,9 @@ def _add_cost(digest: Recent, row: Row, now: datetime) -> None:
     today = now.astimezone(UTC).date()
     if cost is None or (cost.at.year, cost.at.month) != (today.year, today.month):
         return
-    day = cost.at.date().isoformat()
-    for line in (digest.month, digest.days.setdefault(day, Line(day))):
-        line.add(cost)
+    digest.month.add(cost)
     if cost.at.date() == today:
         digest.today.add(cost)
-
-
-def _spread(values: Sequence[float]) -> Spread:
-    if len(values) == 1:
-        return Spread(median=values[0], p95=values[0], count=1)
-    parts = statistics.quantiles(values, n=100, method="inclusive")
-    return Spread(median=round(parts[49], 1), p95=round(parts[94], 1), count=len(values))
 
 
 class Recents:

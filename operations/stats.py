@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from inbox.times import moment
 from journal.model import RowName
 from journal.store import Journal
 from journal.story import ARRIVED
-from operations import charts
+from operations import charts, spread
 from operations.progress import Progress, silent, with_progress
 from runtime.isolation import SetAside, isolated
 
@@ -48,13 +47,13 @@ class Stats:
 
     def to_json(self) -> dict[str, Any]:  # Any: JSON
         """Return the counts as a JSON object."""
-        thought = sorted(self.thought_ms)
+        thought = spread.of(self.thought_ms).to_json() if self.thought_ms else {"median": None, "p95": None}
         return {
             "people": len(self.people),
             "texts": dict(self.texts),
             "no_reply": dict(self.reasons),
             "engines": dict(self.engines),
-            "thought_ms": {"median": _part(thought, 50), "p95": _part(thought, 95)},
+            "thought_ms": thought,
             "messages": dict(self.messages),
             "statuses": dict(self.statuses),
             "error_codes": dict(self.errors),
@@ -158,9 +157,3 @@ def draw(hours: Mapping[str, Mapping[str, int]], path: Path) -> None:
 
 def _hour(hour: int) -> str:
     return moment(hour * HOUR_MS).isoformat(timespec="minutes")
-
-
-def _part(values: list[int], percent: int) -> int | None:
-    if len(values) < 2:  # noqa: PLR2004 - quantiles need two values
-        return values[0] if values else None
-    return int(statistics.quantiles(values, n=100)[percent - 1])

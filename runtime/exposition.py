@@ -1,4 +1,4 @@
-"""Serve `/metrics`, `/livez` and `/readyz` of a process that is no web server: a worker, and beat.
+"""Serve `/metrics`, `/livez` and `/readyz` beside the work of a worker, of beat, of the console.
 
 prometheus_client's own server answers every path with metrics, so its WSGI application stands behind three paths.
 """
@@ -42,7 +42,7 @@ class _Handler(WSGIRequestHandler):
         """Print nothing: a probe comes every few seconds."""
 
 
-def serve(host: str, port: int, trouble: Trouble, refresh: Refresh = lambda: None) -> None:
+def serve(host: str, port: int, trouble: Trouble, refresh: Refresh) -> None:
     """Serve in a thread of its own, for as long as the process lives. Raises `PortTaken`."""
     try:
         server = make_server(host, port, application(trouble, refresh), server_class=_Server, handler_class=_Handler)
@@ -51,9 +51,7 @@ def serve(host: str, port: int, trouble: Trouble, refresh: Refresh = lambda: Non
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
 
 
-def application(
-    trouble: Trouble, refresh: Refresh = lambda: None
-) -> Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]:
+def application(trouble: Trouble, refresh: Refresh) -> Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]:
     """Return the WSGI application.
 
     `/metrics`: what this process counted, and what `refresh` has just set.

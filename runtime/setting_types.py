@@ -10,6 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 #: The engine that needs no model; every other is `<kind>:<model>`, and `cat.engines` knows the kinds.
 POET: Final = "dada"
+#: Segments per second: at a slower pace no reply leaves within its age.
+SLOWEST_PACE: Final = 0.001
 
 _NUMBER: Final = re.compile(r"\+[1-9][0-9]{1,14}|[0-9]{3,8}")
 
@@ -96,11 +98,20 @@ def _login(value: str) -> str:
     return value
 
 
+def _pace(value: float) -> float:
+    if 0 < value < SLOWEST_PACE:
+        raise ValueError(f"must be 0 or at least {SLOWEST_PACE}")
+    return value
+
+
 def _off_is_none(value: object) -> object:
     return None if value == "off" else value
 
 
-Seconds = Annotated[float, Field(gt=0)]
+#: From the millisecond, which is Redis's shortest time, to a year: a longer one is no time that a process waits.
+Seconds = Annotated[float, Field(ge=0.001, le=31_536_000, allow_inf_nan=False)]
+#: How long something is remembered: up to a hundred years, which a date can still go back.
+Hours = Annotated[float, Field(ge=0.001, le=876_000, allow_inf_nan=False)]
 #: US dollars; None: no limit.
 Dollars = Annotated[float | None, Field(ge=0, le=1_000_000), BeforeValidator(_off_is_none)]
 #: One line, short enough to leave room for the reply.
@@ -110,7 +121,7 @@ HelpLine = Annotated[str, Field(max_length=300)]
 #: How often something may happen; 0: no limit.
 Times = Annotated[int, Field(ge=0, le=10_000_000)]
 #: Segments per second; 0: no pacing.
-Pace = Annotated[float, Field(ge=0, le=1000)]
+Pace = Annotated[float, Field(ge=0, le=1000), AfterValidator(_pace)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 #: An address to which paths are added.
 HttpUrl = Annotated[str, AfterValidator(_http_url)]

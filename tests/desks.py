@@ -26,6 +26,7 @@ from inbox.ports import Inbox, Place, Stop
 from journal.states import TurnState
 from journal.store import Journal
 from operations import tables
+from operations.alone import Alone
 from operations.dead_letters import DeadLetters
 from operations.doctor import Finding, Level
 from operations.forget import Eraser
@@ -75,6 +76,7 @@ class NoList:
 def a_desk(room: Room, logins_file: Path, **more: Any) -> Desk:
     journal: Journal = room.store
     inbox: Inbox = room.inbox
+    reading = Alone("the journal is read")
 
     def who(person: str) -> payloads.Who:
         return payloads.who(person, KEY)
@@ -93,7 +95,8 @@ def a_desk(room: Room, logins_file: Path, **more: Any) -> Desk:
         "examine": lambda: [Finding(where="redis", level=Level.WRONG, what="no answer", remedy="start it")],
         "processes": list,
         "tables": lambda: tables.figures(journal.storage),
-        "people": PeopleByHash(journal, inbox, who),
+        "people": PeopleByHash(journal, inbox, who, reading),
+        "reading": reading,
         "masked": person_namer(KEY, numbers=False),
         "typed": lambda number: typed.user_id(number, near=OUR_NUMBER),
         "doors": Doors(sessions=Sessions(room.redis), logins=LoginsFile(logins_file), secure=False),
@@ -198,7 +201,9 @@ class Console:
 
     def acts(self) -> Sequence[tuple[str, str, str]]:
         """Return what the audit log holds, newest first: operator, act and outcome."""
-        return [(entry.name, entry.what, entry.outcome) for entry in self.desk.audit.latest(100)]
+        entries = [*self.desk.audit.acts(100), *self.desk.audit.refusals(100)]
+        entries.sort(key=lambda entry: entry.at, reverse=True)
+        return [(entry.name, entry.what, entry.outcome) for entry in entries]
 
 
 def a_login(name: str, role: Role) -> Login:

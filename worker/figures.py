@@ -35,6 +35,9 @@ _NOTED: Final = {
     "audited_at": metrics.AUDITED,
 }
 
+#: The periods and kinds of spending that were counted since this process started; none without a budget.
+_counted: Final = set[tuple[str, str]]()
+
 
 def refresher(chosen: Settings, process: str, trouble: Callable[[], str]) -> Callable[[], None]:
     """Return the function that sets the figures before each scrape.
@@ -62,11 +65,12 @@ def show(figures: Figures) -> None:
     metrics.DUE_PEOPLE.set(figures.due)
     metrics.WAKE_UP_TASKS.set(figures.tasks)
     metrics.WAITING_REPORTS.set(figures.reports)
-    for (period, kind), spent in figures.spent.items():
-        metrics.SPENT.labels(kind=kind, period=period).set(spent / MICRO)
-    for name, value in figures.noted.items():
-        if name in _NOTED:
-            _NOTED[name].set(value)
+    # a day or a month in which nothing was spent yet is not in Redis: its amount is not that of the one before
+    _counted.update(figures.spent)
+    for period, kind in _counted:
+        metrics.SPENT.labels(kind=kind, period=period).set(figures.spent.get((period, kind), 0) / MICRO)
+    for name, gauge in _NOTED.items():
+        gauge.set(figures.noted.get(name, 0))
     server = figures.server
     for gauge, known in (
         (metrics.REDIS_MEMORY, server.used_bytes),

@@ -6,12 +6,15 @@ The names are an interface: dashboards and alarms are built on them. No label ho
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import nan
 from typing import Final
+
+from prometheus_client import Gauge
 
 from cat.danger.model import Tier
 from inbox.budget import Caps
 from journal.states import STATUS_RANK, PartState, TurnState
-from runtime.metrics import counter, gauge, histogram
+from runtime.metrics import OLDEST_WAITING_SECONDS, REDIS_UP, SENDING_STOPPED, counter, gauge, histogram
 from runtime.money import MICRO
 from sms.ports import Scope
 from worker.limits import LIMITS, reason_of
@@ -103,31 +106,42 @@ REPLY_SECONDS: Final = histogram(
     buckets=(0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 40.0, 60.0, 120.0, 600.0, 3600.0),
 )
 
+
+def _figure(name: str, meaning: str) -> Gauge:
+    """Declare a gauge that is NaN until this process has read it: a 0 raises alarms, and NaN raises none."""
+    declared = gauge(name, meaning)
+    declared.set(nan)
+    return declared
+
+
 #: These are the same everywhere, because each process reads them from Redis at each scrape: take their maximum.
-WAITING_PEOPLE: Final = gauge("dadacat_waiting_people", "People with an unanswered text.")
-WAITING_TEXTS: Final = gauge(
+WAITING_PEOPLE: Final = _figure("dadacat_waiting_people", "People with an unanswered text.")
+WAITING_TEXTS: Final = _figure(
     "dadacat_waiting_texts", "Unanswered texts, of the 1,000 people who have waited the longest."
 )
-DUE_PEOPLE: Final = gauge("dadacat_due_people", "People who are due for a visit now.")
-WAKE_UP_TASKS: Final = gauge("dadacat_wake_up_tasks", "Tasks in the queue that no worker has taken.")
-WAITING_REPORTS: Final = gauge("dadacat_waiting_reports", "Delivery reports that are not yet in the journal.")
+DUE_PEOPLE: Final = _figure("dadacat_due_people", "People who are due for a visit now.")
+WAKE_UP_TASKS: Final = _figure("dadacat_wake_up_tasks", "Tasks in the queue that no worker has taken.")
+WAITING_REPORTS: Final = _figure("dadacat_waiting_reports", "Delivery reports that are not yet in the journal.")
 SPENT: Final = gauge(
     "dadacat_spent_dollars", "What was spent or reserved, while there is a budget.", ["kind", "period"]
 )
 BUDGET: Final = gauge(
     "dadacat_budget_dollars", "What all people together may cost; absent without a budget.", ["kind", "period"]
 )
-REDIS_MEMORY: Final = gauge("dadacat_redis_memory_bytes", "Memory that Redis uses for its data.")
-REDIS_MEMORY_LIMIT: Final = gauge("dadacat_redis_memory_limit_bytes", "Redis's `maxmemory`; 0 if it has none.")
-REDIS_APPENDS: Final = gauge(
+REDIS_MEMORY: Final = _figure("dadacat_redis_memory_bytes", "Memory that Redis uses for its data.")
+REDIS_MEMORY_LIMIT: Final = _figure("dadacat_redis_memory_limit_bytes", "Redis's `maxmemory`; 0 if it has none.")
+REDIS_APPENDS: Final = _figure(
     "dadacat_redis_appendonly",
     "1 while Redis writes its append-only file, 0 if it has none or cannot write it; NaN if it does not say.",
 )
-HELD_PARTS: Final = gauge("dadacat_held_parts", "Replies that may have been sent, and wait for an operator's word.")
-DEAD_LETTERS: Final = gauge("dadacat_dead_letters", "Texts and replies that could not be finished.")
-SET_ASIDE_ITEMS: Final = gauge("dadacat_set_aside_items", "Items on the list of those that could not be handled.")
-SENT_AFTER_STOP: Final = gauge("dadacat_sent_after_stop", "Offences that the last `dadacat audit` found.")
-AUDITED: Final = gauge("dadacat_audit_timestamp_seconds", "When `dadacat audit` last ended; 0 before the first.")
+HELD_PARTS: Final = _figure("dadacat_held_parts", "Replies that may have been sent, and wait for an operator's word.")
+DEAD_LETTERS: Final = _figure("dadacat_dead_letters", "Texts and replies that could not be finished.")
+SET_ASIDE_ITEMS: Final = _figure("dadacat_set_aside_items", "Items on the list of those that could not be handled.")
+SENT_AFTER_STOP: Final = _figure("dadacat_sent_after_stop", "Offences that the last `dadacat audit` found.")
+AUDITED: Final = _figure("dadacat_audit_timestamp_seconds", "When `dadacat audit` last ended; 0 before the first.")
+# the same of those that the webhook declares, which sets them at each scrape
+for _shared in (REDIS_UP, OLDEST_WAITING_SECONDS, SENDING_STOPPED):
+    _shared.set(nan)
 
 
 def begin_engines(names: Iterable[str]) -> None:

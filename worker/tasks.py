@@ -132,6 +132,10 @@ def _or_end(receiver: Callable[[], None]) -> Callable[..., None]:
             receiver()
         except (Away, SettingsError) as exc:
             raise SystemExit(f"this {_role()} cannot work: {exc}") from exc
+        except Exception as exc:
+            # without what this receiver builds, it would take texts and answer none
+            log.exception("not started")
+            raise SystemExit(f"this {_role()} cannot work: {type(exc).__name__}") from exc
 
     return ends
 

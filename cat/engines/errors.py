@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from typing import Final
 
@@ -9,21 +10,31 @@ from typing import Final
 REFUSED: Final = frozenset({400, 413, 415, 422})
 #: Statuses after which the same server may answer a moment later. 529: overloaded, by Anthropic's pages.
 _TRANSIENT: Final = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+#: What Google says of a key with a 400 (https://ai.google.dev/gemini-api/docs/troubleshooting, 2026-11).
+_OF_THE_KEY: Final = re.compile(r"API_KEY_INVALID|API key (?:not valid|not found|expired)", re.IGNORECASE)
+#: What Anthropic and Google say of an account with a 400: no request is accepted, whatever it holds.
+_OF_THE_ACCOUNT: Final = re.compile(r"credit balance is too low|location is not supported", re.IGNORECASE)
 
 
 class Rejected(Exception):
-    """The server answered with an error. `kind` is its name, such as `BadRequestError`."""
+    """The server answered with an error: its name, such as `BadRequestError`, and its HTTP status."""
 
     def __init__(self, kind: str, status: int, body: str = "") -> None:
-        super().__init__(kind)
-        self.kind = kind
+        super().__init__(f"{kind} {status}" if status else kind)
         self.status = status
         self.body = body
 
     @property
+    def of_key(self) -> bool:
+        """The key is wrong, or has no right to the model."""
+        return self.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) or (
+            self.status == HTTPStatus.BAD_REQUEST and _OF_THE_KEY.search(self.body) is not None
+        )
+
+    @property
     def refused(self) -> bool:
         """The server is healthy and rejects this request."""
-        return self.status in REFUSED
+        return self.status in REFUSED and not self.of_key and not _OF_THE_ACCOUNT.search(self.body)
 
     @property
     def malformed(self) -> bool:

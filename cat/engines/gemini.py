@@ -71,9 +71,7 @@ class GeminiServer:
         try:
             given = self._client.models.generate_content(model=self._model, contents=contents, config=config)
         except errors.APIError as exc:
-            raise Rejected(
-                f"{type(exc).__name__} {exc.code}", exc.code, f"{exc.message or ''} {exc.status or ''}"
-            ) from exc
+            raise Rejected(type(exc).__name__, exc.code, f"{exc.message or ''} {exc.status or ''}") from exc
         except httpx2.TransportError as exc:
             raise http.unreached(exc) from exc
         return self._answer(given)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import replace
 from typing import Any, Final
 
-from circuitbreaker import CircuitBreaker
+from circuitbreaker import STATE_CLOSED, STATE_HALF_OPEN, CircuitBreaker
 
 from cat import prompt
 from cat.errors import EngineFailed
@@ -38,6 +40,7 @@ class GuardedEngine:
         self._breaker = CircuitBreaker(
             failure_threshold=BREAKER_FAILURES, recovery_timeout=BREAKER_SECONDS, expected_exception=_is_failure
         )
+        self._testing = threading.Lock()
 
     @property
     def name(self) -> str:
@@ -82,15 +85,26 @@ class GuardedEngine:
         )
 
     def _ask(self, work: Callable[[], Reply], seconds: float, most: Callable[[], int]) -> Reply:
-        if self._breaker.opened:
-            raise EngineFailed(f"{self.name}: circuit breaker open after {BREAKER_FAILURES} failures")
         try:
-            with tracing.span("engine", engine=self.name), self._breaker:
+            with self._admission(), tracing.span("engine", engine=self.name), self._breaker:
                 answer = self._call(work, seconds)
         except EngineFailed as exc:
             exc.cost = self._cost(exc.used, most) if exc.paid else 0
             raise
         return replace(answer, facts={**answer.facts, "model_cost": self._cost(answer.facts, most)})
+
+    @contextmanager
+    def _admission(self) -> Iterator[None]:
+        """Admit every call while the breaker is closed, and one at a time when an open one may be tested."""
+        state = self._breaker.state
+        tests = state == STATE_HALF_OPEN and self._testing.acquire(blocking=False)
+        if state != STATE_CLOSED and not tests:
+            raise EngineFailed(f"{self.name}: circuit breaker open after {BREAKER_FAILURES} failures")
+        try:
+            yield
+        finally:
+            if tests:
+                self._testing.release()
 
     def _cost(self, facts: Mapping[str, Any], most: Callable[[], int]) -> int:  # Any: JSON
         """Return the cost of a call; without token counts from the server, the most that it may cost."""

@@ -126,7 +126,7 @@ class ModelEngine:
                 more = self._dialect.learn(request, exc) if exc.may_name_options else frozenset()
                 if more <= without:
                     raise EngineFailed(
-                        f"{self._name}: {exc.kind}",
+                        f"{self._name}: {exc}",
                         transient=exc.transient,
                         refused=exc.refused,
                         # a call before this one, without room for words, was paid
@@ -138,14 +138,21 @@ class ModelEngine:
             except Unreached as exc:
                 # the same message as in `cat.engines.guarded`, whose deadline may pass first
                 why = f"no answer in {seconds:.1f} s" if exc.late else exc.kind
-                raise EngineFailed(f"{self._name}: {why}", transient=not exc.late, paid=exc.late) from exc
+                raise EngineFailed(
+                    f"{self._name}: {why}",
+                    transient=not exc.late,
+                    paid=exc.late or tally.is_begun,
+                    # of a call that may still be under way there is no count
+                    used={} if exc.late else tally.facts(),
+                ) from exc
             except Exception as exc:
                 # a gateway may answer with anything; the model may have done the work
                 raise EngineFailed(f"{self._name}: {type(exc).__name__}", paid=True) from exc
             self._dialect.accepted(without)
             tally.add(said)
             return said
-        raise EngineFailed(f"{self._name}: every form of the request was refused", refused=True)
+        why = "every form of the request was refused"
+        raise EngineFailed(f"{self._name}: {why}", refused=True, paid=tally.is_begun, used=tally.facts())
 
 
 class _Tally:

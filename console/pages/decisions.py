@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from urllib.parse import quote
 
 from starlette.responses import Response
@@ -46,10 +47,9 @@ class Decisions:
         """List the replies in doubt."""
         unread = Unread()
         search = asked.query.get("search") == "all"
-        replies = [
-            {**reply, "name": self._views.name(asked, reply["person"])}
-            for reply in self._desk.held.listed(LISTED, search=search, set_aside=unread)
-        ]
+        with self._desk.reading.turn() if search else nullcontext():
+            found = list(self._desk.held.listed(LISTED, search=search, set_aside=unread))
+        replies = [{**reply, "name": self._views.name(asked, reply["person"])} for reply in found]
         return self._views.page(asked, "held.html", "Held", replies=replies, unread=unread.items)
 
     def held_reply(self, asked: Asked) -> Response:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -19,6 +17,7 @@ from console.views import Views
 from conversation.errors import StoreAway
 from inbox import server as redis_server
 from operations import costs, marks
+from operations.alone import Alone
 from operations.doctor import Finding, Level
 from operations.durations import duration
 from operations.errors import BadRequest
@@ -28,10 +27,9 @@ from operations.stats import stopped_as_json
 #: What costs are summed by, and how far back.
 BY: Final = ("day", "engine", "person", "number")
 SINCE: Final = ("7d", "30d", "90d")
-#: Lines of the audit log on its page.
+#: Acts and refused logins on the page of the audit log.
 AUDITED: Final = 200
-#: A page waits so long for another one that does the same work; then it says so.
-TURN_SECONDS: Final = 5.0
+REFUSED: Final = 50
 
 
 class Figures:
@@ -42,8 +40,7 @@ class Figures:
         self._views = views
         self._now = now
         self._examined: tuple[datetime, Sequence[Finding]] | None = None
-        self._reading = threading.Lock()
-        self._examining = threading.Lock()
+        self._examining = Alone("the installation is examined")
 
     def pages(self) -> list[Page]:
         """Return the pages."""
@@ -68,7 +65,7 @@ class Figures:
             raise BadRequest(f"by is one of {', '.join(BY)}; since is one of {', '.join(SINCE)}")
         unread = Unread()
         begin = self._desk.now() - duration(since)
-        with _alone(self._reading, "the journal is read"):
+        with self._desk.reading.turn():
             lines, total = costs.gather(self._desk.journal, begin, by, person_name=str, set_aside=unread)
         shown = costs.first(lines, by, costs.BARS)
         rows = [(self._views.name(asked, line.name) if by == "person" else line.name, line) for line in shown]
@@ -103,13 +100,16 @@ class Figures:
             return False, None
 
     def audit(self, asked: Asked) -> Response:
-        """Show what operators did."""
-        return self._views.page(asked, "audit.html", "Audit", entries=self._desk.audit.latest(AUDITED))
+        """Show what operators did, and the logins that were refused."""
+        audit = self._desk.audit
+        return self._views.page(
+            asked, "audit.html", "Audit", acts=audit.acts(AUDITED), refusals=audit.refusals(REFUSED)
+        )
 
     def examine(self, asked: Asked) -> Done:
         """Run the checks of `dadacat doctor` that cost nothing."""
         del asked
-        with _alone(self._examining, "the installation is examined"):
+        with self._examining.turn():
             findings = sorted(self._desk.examine(), key=lambda finding: finding.level is Level.OK)
         self._examined = (self._desk.now(), findings)
         wrong = sum(finding.level is not Level.OK for finding in findings)
@@ -122,20 +122,6 @@ class Figures:
         del asked
         marks.trust(self._desk.journal)
         return Done(said="Marks are believed again.", to="/health")
-
-
-@contextmanager
-def _alone(lock: threading.Lock, what: str) -> Iterator[None]:
-    """Do costly work once at a time. Pages that are loaded again and again must not take every thread.
-
-    Raises `BadRequest` if the work lasts.
-    """
-    if not lock.acquire(timeout=TURN_SECONDS):
-        raise BadRequest(f"{what} for another page: try again when that is done")
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _ask_trust(asked: Asked) -> Question:

@@ -11,6 +11,7 @@ from console.asked import Asked, local_path
 from console.desk import Desk, Unread
 from console.views import Views
 from operations import conversations, explain, export
+from operations.alone import Alone
 from operations.errors import BadRequest, NotFound
 from operations.logins import Role
 from sms.messages import is_sid
@@ -25,6 +26,7 @@ class PersonActions:
     def __init__(self, desk: Desk, views: Views) -> None:
         self._desk = desk
         self._views = views
+        self._searching = Alone("a text is looked for")
 
     def actions(self) -> list[Action]:
         """Return the actions."""
@@ -41,7 +43,9 @@ class PersonActions:
         """Find a person by number, or a text by its sid."""
         typed = asked.form.get("what", "").strip()
         if is_sid(typed):
-            turn = explain.turn_of(self._desk.journal, self._desk.message_list, typed)
+            # what Twilio does not know is looked for in the whole journal
+            with self._searching.turn():
+                turn = explain.turn_of(self._desk.journal, self._desk.message_list, typed)
             return Done(to=f"/people/{self._desk.people.who(turn.user_id)}/texts/{turn.sid}")
         person = self._desk.typed(typed) if typed else ""
         if not person or self._desk.journal.storage.get(person) is None:
@@ -83,6 +87,7 @@ class PersonActions:
     def forget(self, asked: Asked) -> Done:
         """Delete a person from the tables, Redis and Twilio."""
         receipts = self._desk.forget(self._desk.people.user_id(asked.path["who"]))
+        self._desk.people.forget(asked.path["who"])
         rows, twilio = (sum(getattr(receipt, name) for receipt in receipts) for name in ("rows", "twilio"))
         kept = sum(receipt.twilio_kept for receipt in receipts)
         said = f"{asked.path['who']} is forgotten: {rows} rows and {twilio} of Twilio's copies were deleted."

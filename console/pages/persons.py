@@ -88,8 +88,7 @@ class Persons:
     def danger(self, asked: Asked) -> Response:
         """List the people in whose texts danger was heard."""
         unread = Unread()
-        rows = [
-            {**row, "name": self._views.name(asked, row["person"])}
-            for row in dangers.heard(self._desk.journal, self._desk.now(), LISTED, unread)
-        ]
+        with self._desk.reading.turn():
+            found = dangers.heard(self._desk.journal, self._desk.now(), LISTED, unread)
+        rows = [{**row, "name": self._views.name(asked, row["person"])} for row in found]
         return self._views.page(asked, "danger.html", "Danger", rows=rows, unread=unread.items)

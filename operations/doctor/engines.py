@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from http import HTTPStatus
 from typing import Final
 
 from cat import engines, sanitize
@@ -65,7 +64,7 @@ def _silent(name: str, exc: EngineFailed) -> Result:
     key, address = engines.ENGINES[name.partition(":")[0]].settings
     cost = f", at most {dollars(exc.cost)} USD" if exc.cost else ""
     cause = exc.__cause__
-    if isinstance(cause, Rejected) and cause.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+    if isinstance(cause, Rejected) and cause.of_key:
         return wrong(f"{key} is not accepted ({exc}); meanwhile dada answers", f"set {key} to a valid key")
     if isinstance(cause, Rejected):
         what = f"{exc}: {' '.join(said_in(cause.body).split())[:200]}; meanwhile dada answers"

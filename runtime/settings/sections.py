@@ -17,6 +17,7 @@ from runtime.setting_types import (
     Dollars,
     EngineNames,
     HelpLine,
+    Hours,
     HttpUrl,
     Line,
     Listed,
@@ -296,7 +297,7 @@ class MemorySettings(Section):
         ge=100,
         le=100000,
     )
-    hours: Seconds = setting(
+    hours: Hours = setting(
         "MEMORY_HOURS",
         "The greatest age of turns that a model is shown. Older turns, and those beyond `MEMORY_TOKENS`, are "
         "folded into a summary and into what the person said about themselves.",

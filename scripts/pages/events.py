@@ -32,6 +32,7 @@ ELSEWHERE: Final[Mapping[str, str]] = {
     "connections are used up: further ones wait": "A process of the webhook accepts no more connections for now.",
     "the price of a model is assumed": "The price table does not know the model, so its price is assumed.",
     "a small model answers; it does not understand who is in danger": "The engine is a small model on this machine.",
+    "not started": "A worker or beat ends, because its start failed in a way that no other line names.",
     "reconciled": "The reconciler finished; the fields say what it found.",
     "tokens read anew": "The file of the auth token changed.",
     "keys read anew": "The settings were read again after a SIGHUP.",

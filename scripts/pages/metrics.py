@@ -22,11 +22,13 @@ Every process answers `/metrics`, `/livez` and `/readyz` over HTTP.
 | webhook | at its own port | while Redis does not answer |
 | worker | `METRICS_PORT`; under `dadacat up` N+10, N+11 … | before its first heartbeat, and 30 s after its last |
 | beat | `METRICS_PORT`; under `dadacat up` N+9 | when it has sent no task for three sweeps |
+| console | `METRICS_PORT`; under `dadacat up` N+8 | never; at the console's own port, while Redis does not answer |
 
 A worker sends no heartbeat while it hangs, or while Redis is away.
 Each process counts what it does itself: sum the counters of all workers.
 The gauges of the whole installation are the same everywhere: each process reads them from Redis at each scrape.
 Take their maximum. The webhook shows only those of them that `/readyz` knows.
+What a process has not read yet is NaN, and raises no alarm.
 The sweep counts what waits for an operator, once in `LEASE_SECONDS`: held parts, dead letters, items set aside.
 `process` is `webhook`, `worker` or `beat`; `kind` of money is `model` or `sms`; `period` is `day` or `month` (UTC).
 [Dashboards and alarms](../how-to/observe.md) are built on these names.

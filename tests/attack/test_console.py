@@ -21,7 +21,7 @@ from console.actions import Actions
 from console.app import PAGE_POLICY
 from console.asked import MAX_BODY_BYTES, local_path
 from console.audit import LONGEST_TARGET, Audit
-from console.sessions import TRIES, Sessions
+from console.sessions import TRIES, TRIES_OF_ALL, Sessions
 from conversation.models import Memory
 from inbox import keys, worker_keys
 from inbox.errors import InboxAway
@@ -152,6 +152,35 @@ def test_the_attempts_of_one_network_are_counted_together(room: Room, first: str
 
     assert not sessions.may_try(same)
     assert sessions.may_try(another)
+
+
+def test_refused_logins_push_no_act_off_the_audit_page(console: Console) -> None:
+    console.log_in()
+    console.act(f"/people/{WHO}/reveal")
+    for _ in range(300):
+        console.desk.audit.refuse(name="unknown", address="198.51.100.7")
+
+    page = console.get("/audit").text
+
+    acts, _, refused = page.partition("Refused logins")
+    assert "reveal" in acts
+    assert "198.51.100.7" not in acts
+    assert refused.count("198.51.100.7") == 50
+
+
+def test_one_address_locks_no_other_out(room: Room) -> None:
+    sessions = Sessions(room.redis)
+    for _ in range(2 * TRIES_OF_ALL):
+        sessions.may_try("192.0.2.66")
+
+    assert sessions.may_try("192.0.2.1")
+
+
+def test_many_addresses_together_are_limited_too(room: Room) -> None:
+    sessions = Sessions(room.redis)
+    tried = [sessions.may_try(f"192.0.2.{number % 100}") for number in range(TRIES_OF_ALL + 20)]
+
+    assert tried == [True] * TRIES_OF_ALL + [False] * 20
 
 
 def test_a_login_that_succeeds_forgives_the_attempts_before_it(console: Console) -> None:
@@ -398,7 +427,7 @@ def test_an_address_is_believed_from_the_proxy_alone(room: Room, logins_file: Pa
 
     console.client.headers.update({"X-Forwarded-For": "192.0.2.99", "X-Console-Proxy-Secret": "s" * 32})
     assert console.log_in().status_code == 303
-    assert console.desk.audit.latest(1)[0].address == "192.0.2.99"
+    assert console.desk.audit.acts(1)[0].address == "192.0.2.99"
 
 
 def test_a_name_that_only_the_proxy_knows_may_look(room: Room, logins_file: Path) -> None:
@@ -432,7 +461,7 @@ def test_a_proxy_that_logs_none_in_passes_on_no_name(room: Room, logins_file: Pa
     for header in ("X-Forwarded-User", "Remote-User", "X-Console-Proxy-Secret"):
         assert console.get("/", headers={header: "actor"}).status_code == 303
     assert console.log_in().status_code == 303
-    assert console.desk.audit.latest(1)[0].address == "192.0.2.7"
+    assert console.desk.audit.acts(1)[0].address == "192.0.2.7"
 
 
 def test_without_a_proxy_its_headers_mean_nothing(console: Console) -> None:
@@ -547,7 +576,7 @@ def test_no_number_stands_in_an_address_in_redis_or_in_the_log(console: Console,
 
     stored = [room.redis.dump(key) or b"" for key in room.redis.scan_iter() if key.decode() != keys.PEOPLE]
     assert not any(b"5551230001" in value or b"5559990000" in value for value in stored)
-    assert all("555" not in entry.target for entry in console.desk.audit.latest(50))
+    assert all("555" not in entry.target for entry in console.desk.audit.acts(50))
 
 
 def test_a_reveal_ends_by_itself_and_belongs_to_one_session(room: Room, logins_file: Path) -> None:
@@ -592,7 +621,7 @@ def test_the_log_has_the_act_before_it_is_done_and_then_its_outcome(room: Room, 
 
     def forget(person: str) -> list[Any]:
         assert person == ANN
-        seen.append([(entry.name, entry.what, entry.outcome) for entry in desk.audit.latest(1)])
+        seen.append([(entry.name, entry.what, entry.outcome) for entry in desk.audit.acts(1)])
         raise InboxAway("READONLY")
 
     console = Console(replace(desk, forget=forget))
@@ -607,7 +636,7 @@ def test_the_log_names_who_did_what_to_whom_from_where(console: Console) -> None
     console.log_in()
     console.act(f"/people/{WHO}/reset")
 
-    [entry, *_] = console.desk.audit.latest(5)
+    [entry, *_] = console.desk.audit.acts(5)
     assert (entry.name, entry.what, entry.target, entry.outcome) == ("actor", "reset", WHO, "done")
     assert entry.address == "testclient"
     page = console.get("/audit").text
@@ -622,7 +651,7 @@ def test_the_log_is_bounded_and_keeps_the_newest(room: Room, monkeypatch: pytest
         audit.begin(name="actor", address="x", what=str(number))
 
     assert room.redis.xlen(worker_keys.AUDIT) == 20
-    assert [entry.what for entry in audit.latest(3)] == ["29", "28", "27"]
+    assert [entry.what for entry in audit.acts(3)] == ["29", "28", "27"]
 
 
 def test_an_act_upon_a_long_name_does_not_fill_redis(console: Console) -> None:
@@ -630,13 +659,13 @@ def test_an_act_upon_a_long_name_does_not_fill_redis(console: Console) -> None:
     for _ in range(3):
         assert console.act(f"/people/{'0' * 15_000}/reveal").status_code == 404
 
-    assert [len(entry.target) for entry in console.desk.audit.latest(3)] == [LONGEST_TARGET] * 3
+    assert [len(entry.target) for entry in console.desk.audit.acts(3)] == [LONGEST_TARGET] * 3
 
 
 def test_a_page_that_is_loaded_again_and_again_takes_no_more_threads(
     room: Room, logins_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("console.pages.figures.TURN_SECONDS", 0.01)
+    monkeypatch.setattr("operations.alone.TURN_SECONDS", 0.01)
     begun, may_end = threading.Event(), threading.Event()
 
     def examine() -> list[Finding]:
@@ -656,6 +685,22 @@ def test_a_page_that_is_loaded_again_and_again_takes_no_more_threads(
     assert (second.status_code, first.result().status_code) == (409, 303)
     assert "examined for another page" in second.text
     assert console.acts()[:2].count(("looker", "examine", "refused")) == 1
+
+
+@pytest.mark.parametrize("path", ["/costs", "/danger", "/held?search=all", f"/people/{'0' * 24}"])
+def test_pages_that_read_everything_wait_for_each_other(
+    room: Room, logins_file: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr("operations.alone.TURN_SECONDS", 0.01)
+    console = Console(a_desk(room, logins_file))
+    console.log_in("looker")
+
+    with console.desk.reading.turn():
+        held_up = console.get(path)
+
+    assert held_up.status_code == 409
+    assert "the journal is read for another page" in held_up.text
+    assert console.get(path).status_code != 409
 
 
 def test_a_stranger_cannot_push_out_what_operators_did(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import pytest
 from operations import doctor
 from operations.doctor import Level
 from runtime.settings import Settings
-from tests.dialects import ALL, BEDROCK, KEY, OPENAI, Answering, Dialect, Refused, Said, in_turn, serving
+from tests.dialects import ALL, BEDROCK, GEMINI, KEY, OPENAI, Answering, Dialect, Refused, Said, in_turn, serving
 from tests.servers import a_server, send
 
 EVERY = pytest.mark.parametrize("dialect", ALL, ids=lambda dialect: dialect.kind)
@@ -55,6 +55,14 @@ def test_a_key_that_is_not_accepted_is_named(dialect: Dialect) -> None:
     assert "is not accepted" in what
     assert "_KEY" in what + remedy
     assert KEY not in what + remedy
+
+
+def test_a_key_that_google_calls_a_bad_request_is_named_too() -> None:
+    said = "API key not valid. Please pass a valid API key."
+    *_, (_, what, remedy) = examined(GEMINI, in_turn(Refused(400, said)))
+
+    assert "GEMINI_API_KEY is not accepted" in what
+    assert remedy == "set GEMINI_API_KEY to a valid key"
 
 
 @EVERY

@@ -18,12 +18,14 @@ from hypothesis import strategies as st
 
 from cat import persona, prompt
 from cat.engines import ENGINES, build, problems
-from cat.engines.dialect import CAT_BEGAN
-from cat.engines.guarded import BREAKER_FAILURES
+from cat.engines.answer import Answer
+from cat.engines.dialect import CAT_BEGAN, Request
+from cat.engines.errors import Rejected, Unreached
+from cat.engines.guarded import BREAKER_FAILURES, GuardedEngine
 from cat.engines.model import ModelEngine
 from cat.errors import EngineFailed
 from cat.ports import Heard, Picture, Reply
-from cat.prices import Catalogue, Model
+from cat.prices import FREE, Catalogue, Model
 from runtime.settings import Settings
 from tests.builders import a_cat
 from tests.conftest import ROOT, SLOWER
@@ -612,6 +614,52 @@ def test_what_was_paid_for_in_vain_is_on_the_bill() -> None:
     assert costs["unreadable"] > 100
 
 
+class Cut:
+    """A server whose first answer is all reasoning, and whose second call ends in `error`."""
+
+    limits = ("max_tokens",)
+
+    def __init__(self, error: Exception) -> None:
+        self._answers: list[Answer | Exception] = [
+            Answer(content="", finish="length", tokens_in=3000, tokens_out=140), error
+        ]  # fmt: skip
+
+    def options(self, asked: prompt.Prompt, *, thinks: bool) -> dict[str, Any]:
+        del asked, thinks
+        return {}
+
+    def send(self, request: Request) -> Answer:
+        del request
+        answer = self._answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("error", "is_counted"),
+    [
+        (Unreached("ConnectError"), True),
+        (Rejected("InternalServerError", 503), True),
+        # the second call may be paid too, and how much is not known
+        (Unreached("ReadTimeout", late=True), False),
+        (ValueError(), False),
+    ],
+)
+def test_a_first_answer_is_on_the_bill_whatever_the_second_call_ends_in(error: Exception, *, is_counted: bool) -> None:
+    known = Model(price_in=10, price_out=100)
+    with ThreadPoolExecutor() as pool:
+        engine = GuardedEngine(ModelEngine("openai:some-model", Cut(error), known=known), known, pool)
+        with pytest.raises(EngineFailed) as failed:
+            engine.reply(HEARD, seconds=5)
+        most = engine.max_cost(HEARD)
+
+    assert failed.value.cost == (known.cost(3000, 140) if is_counted else most)
+
+
 @pytest.mark.parametrize(
     "usage",
     [
@@ -658,6 +706,63 @@ def test_a_scribe_that_is_down_is_left_alone_and_what_it_took_is_on_the_bill() -
     assert len(model.requests) == BREAKER_FAILURES
     most = prompt.most_cost_of_notes(PRICED.of("some-model"), "keep notes", "person: hi")
     assert costs == [most] * BREAKER_FAILURES + [0]
+
+
+def test_one_text_at_a_time_tests_an_engine_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cat.engines.guarded.BREAKER_SECONDS", 1e-9)
+    begun, may_end = threading.Event(), threading.Event()
+
+    class Away:
+        name = "openai:small"
+        calls = 0
+
+        def reply(self, heard: Heard, *, seconds: float) -> Reply:
+            del heard, seconds
+            self.calls += 1
+            if self.calls > BREAKER_FAILURES:
+                begun.set()
+                assert may_end.wait(30)
+            raise EngineFailed("openai:small: away")
+
+    away = Away()
+    with ThreadPoolExecutor() as pool, ThreadPoolExecutor() as people:
+        engine = GuardedEngine(away, FREE, pool)
+        for _ in range(BREAKER_FAILURES):
+            with pytest.raises(EngineFailed):
+                engine.reply(HEARD, seconds=30)
+        first = people.submit(engine.reply, HEARD, seconds=30)
+        assert begun.wait(30)
+
+        with pytest.raises(EngineFailed, match="circuit breaker open"):
+            engine.reply(HEARD, seconds=30)
+        may_end.set()
+        assert first.exception() is not None
+
+    assert away.calls == BREAKER_FAILURES + 1
+
+
+@pytest.mark.parametrize(
+    ("dialect", "status", "said"),
+    [
+        (GEMINI, 400, "API key not valid. Please pass a valid API key."),
+        (GEMINI, 400, "User location is not supported for the API use."),
+        (ANTHROPIC, 400, "Your credit balance is too low to access the Anthropic API."),
+        *((dialect, status, "no") for dialect in ALL for status in (401, 403)),
+    ],
+)
+def test_an_engine_whose_key_or_account_is_refused_is_left_alone(dialect: Dialect, status: int, said: str) -> None:
+    with serving(dialect, in_turn(Refused(status, said))) as model, ThreadPoolExecutor() as pool:
+        engine = GuardedEngine(model.engine, FREE, pool)
+        said_of = []
+        for _ in range(BREAKER_FAILURES + 1):
+            with pytest.raises(EngineFailed) as failed:
+                engine.reply(HEARD, seconds=5)
+            said_of.append(str(failed.value))
+
+    assert len(model.requests) == BREAKER_FAILURES
+    # the runbook names the status
+    assert said_of[0].endswith(f" {status}")
+    assert "circuit breaker open" in said_of[-1]
 
 
 def test_an_engine_that_breaks_its_promise_is_only_silent() -> None:

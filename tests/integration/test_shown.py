@@ -157,6 +157,21 @@ def test_a_history_names_each_text_so_that_its_story_can_be_asked_for(
     assert REPLY not in shown
 
 
+def test_a_dead_letter_is_shown_with_the_whole_number_only_if_asked_for(
+    tables: dict[str, str], network: dict[str, str], redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {**tables, **network, "REDIS_URL": redis_url}.items():
+        monkeypatch.setenv(name, value)
+
+    masked, whole = (
+        json.loads(CliRunner().invoke(cli.main, ["dead-letters", "show", DEAD, *more]).output)["person"]
+        for more in ([], ["--numbers"])
+    )
+
+    assert whole == PERSON
+    assert masked.startswith("**")
+
+
 def test_every_command_is_walked_or_shows_nothing_that_people_said() -> None:
     assert set(names(cli.main)) - set(CALLS) - OTHERS == set()
 

@@ -90,6 +90,33 @@ def test_a_worker_without_a_permission_ends_with_a_sentence(
     assert redis_client.llen(keys.QUEUE) == 1
 
 
+#: A worker whose check fails in a way that no code foresees.
+UNFORESEEN = """
+from celery.signals import worker_init
+from worker import start, tasks
+
+def check(chosen):
+    raise OverflowError("date value out of range")
+
+start.check = check
+worker_init.send(sender=None)
+print("goes on")
+"""
+
+
+def test_a_worker_whose_start_fails_in_any_way_ends(redis_url: str) -> None:
+    """Celery itself logs the error and goes on: such a worker takes texts and answers none."""
+    environment = settings(redis_url, "http://127.0.0.1:1")
+
+    command = [sys.executable, "-c", UNFORESEEN]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+    assert ended.returncode != 0
+    assert "goes on" not in ended.stdout
+    assert "this worker cannot work: OverflowError" in ended.stderr
+    assert "date value out of range" in ended.stderr, "the operator sees why"
+
+
 @LONG
 def test_a_worker_without_credentials_ends_with_a_sentence(redis_url: str, tmp_path: Path) -> None:
     none = str(tmp_path / "none")

@@ -113,7 +113,7 @@ class Watched:
 def watched(tree: Tree, folder: Path) -> Iterator[Watched]:
     port, base = free_port(), tree.port_base
     workers = [base + 10 + number for number in range(tree.workers)]
-    targets = {"webhook": [base], "worker": workers, "beat": [base + 9]}
+    targets = {"webhook": [base], "worker": workers, "beat": [base + 9], "console": [base + 8]}
     program = prometheus.program(port, folder, targets, os.environ, faster=FASTER)
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(program.command, env=dict(program.environment), stdout=log, stderr=log)
@@ -121,7 +121,7 @@ def watched(tree: Tree, folder: Path) -> Iterator[Watched]:
         wait_until(lambda: http_ok(f"http://127.0.0.1:{port}/-/ready"), what="Prometheus")
         world = Watched(tree, f"http://127.0.0.1:{port}")
         # every series begins before the first trouble; Prometheus reads its targets some seconds after its start
-        processes = tree.workers + 2
+        processes = tree.workers + 3
         wait_until(lambda: len(world.ask("query", query="dadacat_process_ready == 1")["result"]) == processes)
         yield world
     finally:
@@ -143,6 +143,24 @@ def well_again(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "world" in request.fixturenames:
         misbehave(request.getfixturevalue("world").tree)
+
+
+def test_a_tree_that_is_well_fires_nothing(world: Watched) -> None:
+    """For longer than any alarm waits before it fires."""
+    fired, begun = set[str](), now(world)
+    longest = max(alarm.for_seconds for alarm in ALARMS) / FASTER + 1
+
+    def is_over() -> bool:
+        fired.update(world.firing())
+        return now(world) > begun + longest
+
+    wait_until(is_over, seconds=2 * longest, what="a time without an alarm")
+    assert fired == set()
+
+
+def now(world: Watched) -> float:
+    """Return the time by Prometheus's clock."""
+    return float(world.ask("query", query="time()")["result"][1])
 
 
 def test_no_worker_and_a_queue_that_grows(world: Watched) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,6 +21,7 @@ from twilio.rest import Client
 
 from chaos.tree import free_base
 from runtime.settings import without_settings
+from tests import promtool
 from tests.builders import OUR_NUMBER, a_sid
 from tests.conftest import ROOT, wait_until
 from tests.models import a_model
@@ -226,6 +229,20 @@ def test_a_picture_goes_along(tree: Tree) -> None:
     assert (media.content_type, media.parent_sid) == ("image/png", sent)
     content = httpx.get(tree.urls["twilio"] + media.uri.removesuffix(".json"), auth=(ACCOUNT, TOKEN), timeout=10)
     assert content.content == png
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="there is no promtool: apt-get install prometheus")
+def test_a_whole_tree_that_is_well_raises_no_alarm(tree: Tree, tmp_path: Path) -> None:
+    """Of every process that `up --observe` reads: one false page makes operators deaf for the true ones."""
+    base = tree.port_base
+    ports = {"webhook": base, "console": base + 8, "beat": base + 9}
+    ports |= {f"worker-{number}": base + 10 + number for number in range(tree.workers)}
+    wait_until(lambda: all(tree.http.get(f"http://127.0.0.1:{port}/readyz").is_success for port in ports.values()))
+
+    pages = {name: tree.http.get(f"http://127.0.0.1:{port}/metrics").text for name, port in ports.items()}
+
+    assert [name for name, page in pages.items() if "dadacat_redis_up 1.0" not in page] == []
+    assert promtool.firing(pages, tmp_path) == set()
 
 
 def test_a_worker_killed_in_mid_thought_leaves_one_reply_to_another(own_tree: Callable[..., Tree]) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 import worker.metrics  # noqa: F401 - declares the metrics of workers and beat
 from chaos.tree import free_base
@@ -26,6 +29,7 @@ from operations.doctor import Level
 from runtime.metrics import REGISTRY
 from runtime.settings import Settings
 from scripts import dashboards
+from tests import promtool
 from tests.conftest import ROOT
 from tests.servers import a_server, send
 from worker.limits import LIMITS
@@ -130,6 +134,14 @@ def chosen(matchers: Iterable[str]) -> set[str]:
     """Return the alarms that some matchers of `alertname` name."""
     named = [re.fullmatch(r'alertname=~?"([\w|]+)"', matcher) for matcher in matchers]
     return {name for match in named if match is not None for name in match[1].split("|")}
+
+
+def test_no_alarm_is_muted_by_the_time_of_day() -> None:
+    """Alertmanager does not keep what it mutes: an alarm that ends at night would never be sent."""
+    route = yaml.safe_load(ALERTMANAGER.read_text())["route"]
+
+    muted = {"active_time_intervals", "mute_time_intervals"}
+    assert [each for each in (route, *route["routes"]) if muted & each.keys()] == []
 
 
 def test_an_alarm_is_silenced_by_one_that_reaches_its_reader_too() -> None:
@@ -356,12 +368,29 @@ def fires(alarm: Alarm, labels: Mapping[str, str]) -> dict[str, object]:
     }
 
 
+@needs_promtool
+def test_a_process_that_has_measured_nothing_yet_raises_no_alarm(tmp_path: Path) -> None:
+    """In a process of its own: other tests have set gauges of this one."""
+    program = """
+import prometheus_client, worker.metrics, operations.metrics, runtime.metrics
+print(prometheus_client.generate_latest(runtime.metrics.REGISTRY).decode())
+"""
+    page = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+
+    families = {family.name: family for family in text_string_to_metric_families(page)}
+    gauges = [family for name, family in families.items() if family.type == "gauge" and name.startswith("dadacat_")]
+    measured = [sample.name for family in gauges for sample in family.samples if not math.isnan(sample.value)]
+    assert (len(gauges) > 10, measured) == (True, [])
+    # no process says that it is ready
+    assert promtool.firing({"new": page}, tmp_path) == {"NoWorker", "NoBeat", "NoWebhook"}
+
+
 # doctor, and `dadacat up --observe`
 
 
-def said_of(states: Mapping[str, str] | None) -> list[tuple[Level, str, str]]:
-    """Return what doctor says of a Prometheus whose alarms have these states."""
-    rules = [{"name": name, "state": state} for name, state in (states or {}).items()]
+def said_of(states: Mapping[str, str] | None, more: Sequence[Mapping[str, str]] = ()) -> list[tuple[Level, str, str]]:
+    """Return what doctor says of a Prometheus whose alarms have these states, and that has `more` rules."""
+    rules = [{"name": name, "state": state} for name, state in (states or {}).items()] + [*more]
     body = {"data": {"groups": [{"rules": rules}]}} if states is not None else {"error": "not found"}
 
     with a_server(lambda asked: send(asked, json.dumps(body).encode())) as url:
@@ -377,6 +406,16 @@ def test_doctor_says_which_alarms_fire_and_where_to_read_on() -> None:
     [(level, what, remedy)] = said_of({**quiet, "RepliesHeld": "firing"})
     assert (level, what) == (Level.WARNING, "RepliesHeld fires")
     assert remedy == "see docs/how-to/runbook.md#replies-are-held"
+
+
+def test_doctor_understands_a_prometheus_that_others_use_too() -> None:
+    quiet = {alarm.name: "inactive" for alarm in ALARMS}
+    recording = {"type": "recording", "name": "job:up:sum", "query": "sum(up)", "health": "ok"}
+    theirs = {"type": "alerting", "name": "RedisAway", "state": "inactive"}
+
+    [(level, what, _)] = said_of({**quiet, "RedisAway": "firing"}, [recording, theirs])
+
+    assert (level, what) == (Level.WARNING, "RedisAway fires")
 
 
 def test_doctor_misses_alarms_and_a_prometheus() -> None:

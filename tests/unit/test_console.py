@@ -19,6 +19,7 @@ from inbox import payloads, processes
 from journal.states import PartState, TurnState
 from journal.store import Journal
 from operations import logins
+from operations.alone import Alone
 from operations.errors import NotFound, WrongArgument
 from operations.logins import Role
 from operations.overview import Overviews
@@ -222,6 +223,16 @@ def test_a_person_is_forgotten(console: Console, room: Room) -> None:
     assert console.get(f"/people/{who(ANN)}").status_code == 404
 
 
+def test_no_console_remembers_a_person_who_was_forgotten(console: Console, room: Room, tmp_path: Path) -> None:
+    other = a_console(room, tmp_path)
+    assert other.get(f"/people/{who(ANN)}").status_code == 200
+
+    console.act(f"/people/{who(ANN)}/forget")
+
+    for each in (console, other):
+        assert each.act(f"/people/{who(ANN)}/reveal").status_code == 404
+
+
 def test_marks_are_believed_again(console: Console, room: Room) -> None:
     room.store.unsettled.set_watermark("marks distrusted", room.now())
     assert "not believed since" in console.get("/health").text
@@ -259,7 +270,7 @@ def test_a_search_finds_the_number_as_people_write_it(seen: Console) -> None:
 
 def test_a_person_is_found_by_hash_after_a_restart() -> None:
     room = a_busy_room()
-    people = PeopleByHash(room.store, room.inbox, lambda person: payloads.who(person, KEY))
+    people = PeopleByHash(room.store, room.inbox, lambda person: payloads.who(person, KEY), Alone("read"))
 
     assert people.user_id(who(ANN)) == ANN
     with pytest.raises(NotFound):

@@ -39,10 +39,10 @@ def test_a_process_shows_its_metrics_that_it_lives_and_why_it_is_not_ready() -> 
 
 def test_a_port_that_is_taken_is_named() -> None:
     port = free_port()
-    exposition.serve("127.0.0.1", port, str)
+    exposition.serve("127.0.0.1", port, str, refresh=lambda: None)
 
     with pytest.raises(exposition.PortTaken, match=f"METRICS_PORT {port}: "):
-        exposition.serve("127.0.0.1", port, str)
+        exposition.serve("127.0.0.1", port, str, refresh=lambda: None)
     assert get(port, "/readyz") == (200, "ready\n")
 
 

@@ -80,6 +80,25 @@ def test_what_was_spent_is_shown_beside_the_budget() -> None:
     assert sample("dadacat_budget_dollars", kind="model", period="month") is None
 
 
+def test_what_was_spent_yesterday_is_not_shown_today() -> None:
+    figures.show(Figures(spent={("day", "model"): 9_500_000, ("month", "model"): 9_500_000}))
+    assert sample("dadacat_spent_dollars", kind="model", period="day") == 9.5
+
+    # Redis has no hash of the day that has just begun
+    figures.show(Figures(spent={("month", "model"): 9_500_000}))
+
+    assert sample("dadacat_spent_dollars", kind="model", period="day") == 0
+    assert sample("dadacat_spent_dollars", kind="model", period="month") == 9.5
+
+
+def test_what_was_noted_before_redis_was_emptied_is_not_shown_after() -> None:
+    figures.show(Figures(noted={"held": 3}))
+
+    figures.show(Figures())
+
+    assert sample("dadacat_held_parts") == 0
+
+
 def test_what_waits_for_an_operator_is_counted_in_the_journal_by_one_worker_at_a_time(room: Room) -> None:
     noted = RedisFigures(room.redis)
     room.store.aside.add(BadItem(kind="row", name="in#SM9", error="bad"), now=room.now())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from click.testing import CliRunner
 from cat.engines import ENGINES, POET
 from dadacat.cli import main
 from runtime.settings import Settings, SettingsError, environment, fields_of, file_names, names, without_settings
-from worker.build.cat import check_cat
+from worker.build.cat import check_cat, memory_terms
 from worker.build.prices import price_tables
 
 
@@ -156,6 +157,28 @@ def test_an_empty_setting_is_an_unset_one() -> None:
     assert settings.twilio.api_base_url == "https://api.twilio.com"
     assert settings.dynamodb.endpoint_url is None
     assert settings.worker.concurrency == 32
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "1e15", "1e-9", "-1"])
+def test_a_time_that_no_process_can_wait_is_refused(value: str) -> None:
+    times = [
+        str(field.validation_alias)
+        for section in Settings.model_fields.values()
+        for field in fields_of(section).values()
+        if field.annotation is float
+    ]
+
+    with pytest.raises(SettingsError) as caught:
+        Settings.load(dict.fromkeys(times, value))
+
+    assert {"MEMORY_HOURS", "MAX_AGE_SECONDS", "LEASE_SECONDS", "PACE_LONG_CODE"} <= set(times)
+    assert {line.partition(" ")[0].rstrip(":") for line in str(caught.value).splitlines()} == set(times)
+
+
+def test_the_longest_memory_that_is_accepted_is_a_time_that_a_date_can_go_back() -> None:
+    chosen = Settings.load({"MEMORY_HOURS": "876000"})
+
+    assert datetime.now(UTC) - memory_terms(chosen).age < datetime.now(UTC)
 
 
 def test_a_lease_must_be_renewed_in_time() -> None:

@@ -38,6 +38,14 @@ def test_texts_are_counted_by_the_hour_in_which_they_came() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("took", "median", "p95"),
+    [([], None, None), ([90], 90, 90), ([100, 10_000], 5_050, 9_505), ([90] * 9 + [5_000], 90, 2_790.5)],
+)
+def test_no_time_is_longer_than_the_longest(took: list[int], median: float | None, p95: float | None) -> None:
+    assert stats.Stats(thought_ms=took).to_json()["thought_ms"] == {"median": median, "p95": p95}
+
+
 def test_a_year_of_hours_is_counted_in_a_moment() -> None:
     hours = range(365 * 24)
 
