@@ -23,13 +23,12 @@ from conversation.models import in_milliseconds
 from inbox.payloads import Who
 from inbox.ports import Circuit, Inbox
 from inbox.times import moment
-from journal.model import Binding, ReplyPart, Turn
+from journal.model import Binding, ReplyPart
 from journal.ports import Journal
 from journal.states import PartState
 from sms import codes
-from sms.addresses import address_of
-from sms.messages import InboundSms, Media, MessageSid
 from worker import retry_policy, telemetry
+from worker.put_back import put_back
 from worker.stops import Stops
 
 #: Final statuses of a message that was not delivered.
@@ -114,23 +113,8 @@ class DeliveryFailures:
         second = part.second_try(due=in_milliseconds(due), fresh=tomorrow)
         if self._journal.outbox.send_again(second, now=now):
             self._telemetry.emit(telemetry.second_try(second))
-            turn = self._journal.turns.get(part.user_id, part.turn)
-            if turn is not None and not tomorrow:
-                self._inbox.texts.accept(text_of(turn))
+            if not tomorrow:
+                put_back(self._inbox.texts, self._journal.turns.get(part.user_id, part.turn))
 
     def _now(self) -> datetime:
         return self._inbox.clock.now()
-
-
-def text_of(turn: Turn) -> InboundSms:
-    """Return a turn's text in the form in which it goes back into the inbox."""
-    return InboundSms(
-        sid=MessageSid(turn.sid),
-        sender=address_of(turn.user_id),
-        to=turn.to,
-        body=turn.content,
-        media=tuple(Media(url=item["url"], content_type=item["content_type"]) for item in turn.facts.get("media", ())),
-        messaging_service_sid=turn.messaging_service_sid,
-        opt_out_type=turn.opt_out_type,
-        repaired=True,
-    )
