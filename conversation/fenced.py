@@ -88,18 +88,20 @@ class FencedConversations:
         self._set(user_id, {"reborn": True}, fence=fence, now=now)
 
     def remember(self, conversation: Conversation, memory: Memory) -> bool:
-        """Replace the memory of a conversation as read; False if `metadata` changed or is not ours."""
+        """Replace the memory of a conversation as read; False if `metadata` changed or is not ours.
+
+        So it is if the person was erased since, also if another conversation has begun by now.
+        """
         remembered = conversation.remembering(memory)
         if remembered is conversation:
             return False
-        unchanged: ConditionBase = Attr("metadata").not_exists()
-        if conversation.noted is not None:
-            unchanged = Attr("metadata").eq(conversation.noted)
         update = Update(
             table=self._names.conversations,
             key={"user_id": conversation.user_id},
             set={"metadata": remembered.metadata_json()},
-            when=Attr("user_id").exists() & unchanged,
+            when=Attr("user_id").exists()
+            & _same("created_at", conversation.born)
+            & _same("metadata", conversation.noted),
         )
         return holds(self._tables, update)
 
@@ -137,3 +139,8 @@ class FencedConversations:
             self._tables.update(update)
         except ConditionFailed:
             raise Fenced from None
+
+
+def _same(attribute: str, read: str | None) -> ConditionBase:
+    """Return that an attribute is as it was read; None: that there was none."""
+    return Attr(attribute).not_exists() if read is None else Attr(attribute).eq(read)

@@ -193,6 +193,8 @@ class Conversation:
     foreign: bool = field(default=False, compare=False, repr=False)
     #: `updated_at` as read from the item; None if there was none. A write succeeds only if it is still the same.
     stamp: str | None = field(default=None, compare=False, repr=False)
+    #: `created_at` as read from the item: an erased person who texts anew has another one.
+    born: str | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def new(cls, user_id: str, now: datetime) -> Self:
@@ -282,12 +284,15 @@ class Conversation:
             noted=noted if isinstance(noted, str) else None,
             foreign=not isinstance(metadata, dict) or not isinstance(noted, str | None),
             stamp=item.get("updated_at"),
+            born=item.get("created_at"),
         )
 
     def written(self, previous: Conversation) -> Self:
         """Return this conversation as stored after it was written over `previous`."""
         noted = previous.noted if self.metadata == previous.metadata else self.metadata_json()
-        return replace(self, version=previous.version + 1, stamp=self.updated_at.isoformat(), noted=noted)
+        born = previous.born or self.created_at.isoformat()
+        stamp = self.updated_at.isoformat()
+        return replace(self, version=previous.version + 1, stamp=stamp, born=born, noted=noted)
 
     def messages_json(self) -> str:
         """Return the window in the specification's form."""

@@ -20,9 +20,9 @@ NEWEST_COMPARED: Final = 16
 Entry = tuple[Sequence[str], Sequence[bytes | str | int]]
 
 
-def accept_entry(text: InboundSms, key: bytes, *, per_number: bool = False) -> Entry:
-    """Return what one text adds to a call of the script `accept`."""
-    user_id = user_of(text.sender, text.to, per_number=per_number)
+def accept_entry(text: InboundSms, key: bytes, *, per_number: bool = False, user_id: str | None = None) -> Entry:
+    """Return what one text adds to a call of the script `accept`; `user_id`: where it stands already."""
+    user_id = user_id or user_of(text.sender, text.to, per_number=per_number)
     name = payloads.who(user_id, key)
     return (
         (keys.texts(name), keys.repeats(name), keys.wake_up(name)),

@@ -57,9 +57,9 @@ class RedisTexts:
         self._who_key = who_key
         self._per_number = per_number
 
-    def accept(self, text: InboundSms) -> bool:
+    def accept(self, text: InboundSms, *, user_id: str | None = None) -> bool:
         """Make a text durable and push a wake-up task; False if the same text is waiting."""
-        entry = arrivals.accept_entry(text, self._who_key, per_number=self._per_number)
+        entry = arrivals.accept_entry(text, self._who_key, per_number=self._per_number, user_id=user_id)
         [outcome] = self._scripts.run("accept", *arrivals.accept_call([entry]))
         if isinstance(outcome, bytes):
             with translated():
@@ -106,7 +106,8 @@ class RedisLeases:
     def take(self, who: Who, *, token: str | None = None) -> Lease | None:
         """Take the lease on a person; None if another worker holds it or the person is unknown."""
         token = token or secrets.token_hex(12)
-        names = [worker_keys.lease(who), keys.PEOPLE, keys.wake_up(who), worker_keys.visit(who)]
+        own = [keys.wake_up(who), worker_keys.visit(who), keys.texts(who)]
+        names = [worker_keys.lease(who), keys.PEOPLE, *own, keys.AGENDA]
         taken, *answer = self._scripts.run("take", names, [who, token, self._length_ms])
         if int(taken) != 1:
             return None

@@ -24,6 +24,8 @@ class RedisPeople:
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
         self._scripts = Scripts(client)
+        #: Where the last look at all people ended.
+        self._cursor: Any = 0  # Any: Redis's own form
 
     @translated()
     def user_id(self, who: Who) -> str | None:
@@ -37,24 +39,25 @@ class RedisPeople:
 
     def forget_idle(self) -> None:
         """Delete the user ids of people who have not texted for long; the next text brings its sender's again."""
-        limits = [milliseconds(IDENTITY_KEPT), IDLE_PEOPLE, keys.texts(Who(""))]
-        self._scripts.run("forget_idle", [worker_keys.SERVED, keys.PEOPLE], limits)
+        limits = [milliseconds(IDENTITY_KEPT), IDLE_PEOPLE, keys.texts(Who("")), self._cursor]
+        self._cursor = self._scripts.run("forget_idle", [worker_keys.SERVED, keys.PEOPLE], limits)
 
     @translated()
-    def forget(self, who: Who, user_id: str) -> int:
-        """Delete everything that Redis holds of a person; return the item count."""
+    def forget(self, who: Who, user_id: str, *, through: str | None = None) -> int:
+        """Delete everything that Redis holds of a person, but texts behind `through`; return the item count."""
         removed = forget_reports(self._redis, who, user_id)
-        names = _names(who)
+        names = [worker_keys.memory_requested(who), worker_keys.streak(who)]
         for pattern in _patterns(who):
             names += [name.decode() for name in self._redis.scan_iter(match=pattern, count=1000)]
         for day in self._redis.scan_iter(match=worker_keys.spent_on("*"), count=1000):
             theirs = [field for field, _ in self._redis.hscan_iter(day, match=f"*:{who}", count=1000)]
             removed += int(self._redis.hdel(day, *theirs)) if theirs else 0
         removed += int(self._redis.delete(*names))
-        for name in (keys.AGENDA, keys.WAITING, worker_keys.SERVED):
-            removed += int(self._redis.zrem(name, who))
         removed += self._forget_circuit(who)
-        return removed + int(self._redis.hdel(keys.PEOPLE, who))
+        own = [keys.texts(who), keys.repeats(who), keys.wake_up(who), worker_keys.visit(who)]
+        names = [*own, keys.AGENDA, keys.WAITING, worker_keys.SERVED, keys.PEOPLE]
+        # last, because the looks at many keys take long, and a text may come meanwhile
+        return removed + int(self._scripts.run("forget", names, [who, through or "+"]))
 
     def _forget_circuit(self, who: Who) -> int:
         """Delete the person's own circuit, and the person's place in those of our senders."""
@@ -65,19 +68,6 @@ class RedisPeople:
             for name in self._redis.scan_iter(match=pattern, count=1000):
                 removed += int(self._redis.srem(name, who))
         return removed
-
-
-def _names(who: Who) -> list[str]:
-    """Return every key that belongs to one person, except the lease and what `_patterns` finds."""
-    owned = (
-        keys.texts,
-        keys.repeats,
-        keys.wake_up,
-        worker_keys.visit,
-        worker_keys.memory_requested,
-        worker_keys.streak,
-    )
-    return [of(who) for of in owned]
 
 
 def _patterns(who: Who) -> list[str]:

@@ -61,10 +61,11 @@ class Receipt:
 class Texts(Protocol):
     """The texts that wait for an answer."""
 
-    def accept(self, text: InboundSms) -> bool:
+    def accept(self, text: InboundSms, *, user_id: str | None = None) -> bool:
         """Make a text durable and push a wake-up task for its person.
 
-        Returns False, and adds nothing, if the same text is waiting.
+        Returns False, and adds nothing, if the same text is waiting. `user_id`: the conversation in which the text
+        stands already; without it, the one that the setting gives.
         """
 
     def waiting(self, lease: Lease, *, limit: int) -> Sequence[Waiting]:
@@ -156,10 +157,11 @@ class People(Protocol):
     def forget_idle(self) -> None:
         """Delete the user ids of people who have not texted for long; the next text brings its sender's again."""
 
-    def forget(self, who: Who, user_id: str) -> int:
+    def forget(self, who: Who, user_id: str, *, through: str | None = None) -> int:
         """Delete everything that Redis holds of a person, waiting texts included; return the item count.
 
-        The caller holds the person's lease, or serves no person at all.
+        A text behind the entry `through` stays, and is answered. The caller holds the person's lease, or Redis knows
+        no such person.
         """
 
 

@@ -11,7 +11,8 @@ from typing import Final
 
 from inbox import keys
 
-#: Sorted set, who -> end of the last visit that left nothing waiting, in milliseconds; as long as `inbox.keys.PEOPLE`.
+#: Sorted set, who -> end of the last visit that left nothing waiting, in milliseconds, or when the sweep first saw a
+#: user id without one; as long as `inbox.keys.PEOPLE`.
 SERVED: Final = "served"
 #: String, set by the first sweep; missing: Redis was emptied.
 EPOCH: Final = "epoch"

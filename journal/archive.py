@@ -39,6 +39,11 @@ class Archive:
         """Yield every conversation's item, in no order."""
         return each(self._tables, Query(table=self._names.conversations, limit=ITEMS_A_PAGE))
 
+    def users(self) -> Iterator[str]:
+        """Yield the user id of every conversation, in no order."""
+        query = Query(table=self._names.conversations, attributes=("user_id",))
+        return (str(item["user_id"]) for item in each(self._tables, query))
+
     def endangered(self) -> Iterator[Row]:
         """Yield the items of the people in whose texts danger was heard, by scanning every item."""
         query = Query(table=self._names.conversations, only=Attr("danger").exists(), limit=ITEMS_A_PAGE)

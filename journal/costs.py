@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from boto3.dynamodb.conditions import Attr
 
+from conversation.contention import until_it_holds
+from conversation.errors import ConditionFailed
 from conversation.models import in_milliseconds
 from conversation.storage import DynamoDBStorage
-from conversation.table import Query, Row, each
-from conversation.transcript import SETTLED, from_cursor, to_cursor
+from conversation.table import Check, Query, Row, each
+from conversation.transcript import SETTLED, from_cursor, new_row, to_cursor
 from journal.spending import COSTS, Cost, CostPage, cost_of
 from runtime.isolation import BadItem, SetAside, isolated
 
@@ -22,6 +25,7 @@ class Costs:
     """What was spent, read from every row of the messages table."""
 
     def __init__(self, storage: DynamoDBStorage) -> None:
+        self._storage = storage
         self._tables = storage.tables
         self._names = storage.names
 
@@ -47,11 +51,20 @@ class Costs:
     def record_memory(self, user_id: str, facts: Mapping[str, Any], *, now: datetime) -> None:
         """Record the cost of updating a memory: engine, model, tokens and `model_cost`.
 
-        The row has no `arrived`, because it is not a line of the transcript. A second call records it twice.
+        The row has no `arrived`, because it is not a line of the transcript. A second call records it twice. Without a
+        conversation nothing is recorded: the person was erased while the memory was folded.
         """
         key = f"memo#{in_milliseconds(now):013d}#{secrets.token_hex(4)}"
-        row = {"user_id": user_id, "message_key": key, "state": SETTLED, "answered_at": now.isoformat(), **facts}
-        self._tables.put_all(self._names.messages, [row])
+        values = {"state": SETTLED, "answered_at": now.isoformat(), **facts, **self._names.expiry(now)}
+        row = new_row(self._names, user_id, key, values)
+        known = Check(table=self._names.conversations, key={"user_id": user_id}, when=Attr("user_id").exists())
+
+        def attempt() -> None:
+            # a row that stands there is this call's own, whose answer was lost
+            with suppress(ConditionFailed):
+                self._tables.transact(known, row)
+
+        until_it_holds(attempt, seconds=self._storage.contention_seconds, host=self._storage.host)
 
 
 def _readable(rows: Iterable[Row], set_aside: SetAside) -> Iterator[Cost]:

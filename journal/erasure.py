@@ -11,14 +11,17 @@ A mark is a keyed hash, of the person's address or of a sid; it leads back to no
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
-from boto3.dynamodb.conditions import Key
+from boto3.dynamodb.conditions import Attr, Key
 
+from conversation.errors import ConditionFailed
 from conversation.storage import DynamoDBStorage
 from conversation.table import Delete, Query, each
-from journal.model import row_key, stop_mark
+from journal.model import in_key, row_key, stop_mark
+from journal.states import TurnState
 
 _FORGOTTEN: Final = "#forgotten"
 
@@ -47,6 +50,12 @@ class Tombstones:
         )
         rows = [row for row in each(self._tables, query) if datetime.fromisoformat(row["until"]) >= now]
         return frozenset(text for row in rows for text in row["texts"])
+
+    def drop_late(self, user_id: str, sid: str) -> None:
+        """Delete the row of an erased person's text that a worker filed late, after the erasure."""
+        filed = Attr("state").eq(str(TurnState.FILED))
+        with suppress(ConditionFailed):
+            self._tables.delete(Delete(table=self._names.messages, key=row_key(user_id, in_key(sid)), when=filed))
 
     def lift_stop(self, mark: str) -> None:
         """Delete the opt-out tombstone of an erased person who sent START again."""

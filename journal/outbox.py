@@ -9,6 +9,7 @@ out#<MessageSid>#<n>   state turn number content sender            frozen when t
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from typing import Any, Final
 from boto3.dynamodb.conditions import Attr, ConditionBase, Key
 
 from conversation import schema
-from conversation.contention import holds, until_it_holds, wins
+from conversation.contention import holds, until_it_holds
 from conversation.errors import ConditionFailed, Fenced, NotStorable, StoreAway
 from conversation.fenced import fence_stands
 from conversation.models import in_milliseconds
@@ -187,8 +188,8 @@ class Outbox:
     def report(self, user_id: str, key: str, report: Reported, *, now: datetime) -> ReplyPart | None:
         """Write what the carrier reported of an attempt; None if the part never made that attempt.
 
-        A status of no higher rank changes nothing, so a second call does not. SENDING, RETRY, UNKNOWN and HELD become
-        SENT.
+        A status of no higher rank changes nothing, so a second call does not. SENDING, RETRY, UNKNOWN, HELD and
+        SUPPRESSED become SENT.
         """
         stamp = now.isoformat()
         rank = states.STATUS_RANK.get(report.status, 0)
@@ -237,10 +238,25 @@ class Outbox:
     def send_again(self, part: ReplyPart, *, now: datetime) -> bool:
         """Write down a second try (`ReplyPart.second_try`), NEW; False, and nothing changed, if there is one.
 
-        The sparse index lists it from its due time on, so that the reconciler finds it when it may be sent.
+        So it is if the first part is gone: its person was erased meanwhile, and the words must not come back. The
+        sparse index lists the second try from its due time on, so that the reconciler finds it when it may be sent.
+        The token `won_by` tells this call's own write, whose answer was lost, from another's.
         """
-        since = datetime.fromtimestamp(part.due / 1000, UTC).isoformat()
-        return wins(self._tables, listing.new_part(self._names, part, "", now, since=since))
+        since, token = datetime.fromtimestamp(part.due / 1000, UTC).isoformat(), uuid.uuid4().hex
+        second = listing.new_part(self._names, part, "", now, since=since, won_by=token)
+        first = self._update(
+            replace(part, again=False), {"second_try_at": now.isoformat()}, when=Attr("state").exists()
+        )
+
+        def attempt() -> bool:
+            try:
+                self._tables.transact(second, first)
+            except ConditionFailed as failed:
+                row = failed.rows[0]
+                return row is not None and row.get("won_by") == token
+            return True
+
+        return until_it_holds(attempt, seconds=self._storage.contention_seconds, host=self._storage.host)
 
     def _updated(self, update: Update) -> Row:
         """Update a row; without the event if the row has no room for it, as an earlier release left it."""

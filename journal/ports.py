@@ -71,7 +71,7 @@ class Outbox(Protocol):
         """Record what the carrier charged."""
 
     def send_again(self, part: ReplyPart, *, now: datetime) -> bool:
-        """Write down a second try; False if there is one."""
+        """Write down a second try; False if there is one, or if the person was erased meanwhile."""
 
 
 class Unsettled(Protocol):
@@ -89,6 +89,9 @@ class Unsettled(Protocol):
     def note_look(self, part: ReplyPart, *, shown: bool, now: datetime) -> None:
         """Record whether the carrier's list may show a part of unknown outcome."""
 
+    def drop_orphan(self, row: RowName) -> None:
+        """Delete a second try that was not sent and whose turn is gone."""
+
     def watermark(self, name: str) -> datetime | None:
         """Return up to when the carrier's list was read."""
 
@@ -104,6 +107,9 @@ class Tombstones(Protocol):
 
     def of(self, mark: str, *, now: datetime) -> frozenset[str]:
         """Return the marks of an erased person's texts, and `STILL_STOPPED` after a STOP."""
+
+    def drop_late(self, user_id: str, sid: str) -> None:
+        """Delete the row of an erased text that was filed after the erasure."""
 
     def lift_stop(self, mark: str) -> None:
         """Delete the opt-out tombstone."""
@@ -123,7 +129,7 @@ class Costs(Protocol):
         """Return what was spent since then, a page of the table at a time."""
 
     def record_memory(self, user_id: str, facts: Mapping[str, Any], *, now: datetime) -> None:
-        """Record the cost of updating a memory."""
+        """Record the cost of updating a memory; nothing if the person was erased meanwhile."""
 
 
 class Aside(Protocol):

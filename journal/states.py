@@ -76,7 +76,8 @@ PART_MOVES: Final[Mapping[PartState, frozenset[PartState]]] = {
     PartState.HELD: frozenset({PartState.SENT}),
     PartState.SENT: frozenset(),
     PartState.FAILED: frozenset(),
-    PartState.SUPPRESSED: frozenset(),
+    # an operator had it sent again, and it was not sent any more; then the carrier reports the attempt before
+    PartState.SUPPRESSED: frozenset({PartState.SENT}),
 }
 
 #: A status never goes back: reports come late, repeated and out of order, so only a higher rank is kept.

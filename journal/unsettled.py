@@ -11,7 +11,7 @@ from boto3.dynamodb.conditions import Attr, Key
 
 from conversation import schema
 from conversation.contention import holds
-from conversation.errors import UnreadableRow
+from conversation.errors import ConditionFailed, UnreadableRow
 from conversation.storage import DynamoDBStorage
 from conversation.table import READ_BATCH, Append, Delete, Query, Update, each
 from journal import codec
@@ -74,6 +74,12 @@ class Unsettled:
             when=Attr("state").eq(str(PartState.UNKNOWN)) & Attr("attempt_id").eq(part.attempt_id),
         )
         holds(self._tables, update)
+
+    def drop_orphan(self, row: RowName) -> None:
+        """Delete a second try that was not sent, and whose turn is gone: its person was erased."""
+        unsent = Attr("again").eq(True) & Attr("state").eq(str(PartState.NEW))
+        with suppress(ConditionFailed):
+            self._tables.delete(Delete(table=self._names.messages, key=row.as_key, when=unsent))
 
     def watermark(self, name: str) -> datetime | None:
         """Return up to when, by the carrier's clock, its list was read for `name`; None before the first look."""

@@ -13,7 +13,7 @@ from journal.model import RowName, Turn
 from journal.store import Journal
 from operations.errors import BadRequest, NotFound
 from runtime.isolation import BadItem, isolated
-from worker.delivery_failures import text_of
+from worker.put_back import put_back
 
 
 class DeadLetters:
@@ -62,7 +62,7 @@ class DeadLetters:
             raise BadRequest("this entry can never be read: discard it")
         if not self._journal.dead_letters.revive(row, now=self._inbox.clock.now()):
             return False
-        self._inbox.texts.accept(text_of(turn))
+        put_back(self._inbox.texts, turn)
         return True
 
     def discard(self, name: str) -> bool:

@@ -85,12 +85,13 @@ class Eraser:
         return [self.forget(user, progress=progress) for user in self.known(self.users(person))]
 
     def users(self, person: str) -> list[str]:
-        """Return the `user_id`s of a person: with `per_number`, one for each number, also a former one."""
-        if not self.per_number or number_of(person):
+        """Return the `user_id`s of a person: also those of a former number, or of a time with `per_number`."""
+        if number_of(person):
             return [person]
-        known = (str(item["user_id"]) for item in self.journal.archive.items())
+        known = self.journal.archive.users()
         former = {user for user in known if number_of(user) and address_of(user) == person}
-        return [person, *sorted(former.union(user_of(person, number, per_number=True) for number in self.numbers))]
+        numbers = self.numbers if self.per_number else ()
+        return [person, *sorted(former.union(user_of(person, number, per_number=True) for number in numbers))]
 
     def known(self, users: Iterable[str]) -> list[str]:
         """Return those of whom anything is stored.
@@ -135,7 +136,7 @@ class Eraser:
                 self._still_alone(lease, person)
                 rows = self.journal.archive.erase(person)
                 progress("the tables", rows)
-                removed = self.inbox.people.forget(who, person)
+                removed = self.inbox.people.forget(who, person, through=_last(waiting))
                 progress("redis", removed)
             except BaseException:
                 if lease is not None:
@@ -199,3 +200,10 @@ class Eraser:
             deleted += self.account.delete(sid)
             progress("Twilio's copies", deleted)
         return deleted, len(sids) - deleted
+
+
+def _last(waiting: Sequence[Waiting]) -> str | None:
+    """Return the entry behind which a text counts as new, and is answered; None: forget every text."""
+    if len(waiting) == MOST_MARKS:
+        return None
+    return waiting[-1].entry_id if waiting else "0"

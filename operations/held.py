@@ -22,7 +22,7 @@ from operations.errors import BadRequest, NotFound
 from runtime.isolation import SetAside, isolated
 from sms.ports import MessageList
 from worker import evidence, presence
-from worker.delivery_failures import text_of
+from worker.put_back import put_back
 
 _IN_DOUBT = (PartState.HELD, PartState.UNKNOWN)
 
@@ -75,7 +75,7 @@ class HeldReplies:
             return f"{part.key} was sent: Twilio lists it as {listed}. It is settled, and not sent again"
         if not self.journal.held.resend(part, now=now):
             raise BadRequest(f"{part.key} is not held any more: see `dadacat explain {turn.sid}`")
-        self.inbox.texts.accept(text_of(turn))
+        put_back(self.inbox.texts, turn)
         return f"{part.key} is sent again"
 
     def settle(self, name: str, *, was_sent: bool) -> str:

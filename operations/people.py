@@ -70,6 +70,5 @@ class PeopleByHash:
         return None
 
     def _searched(self, who: str) -> str | None:
-        people = (str(item["user_id"]) for item in self._journal.archive.items())
         with self._reading.turn():
-            return next((person for person in people if self._who(person) == who), None)
+            return next((person for person in self._journal.archive.users() if self._who(person) == who), None)

@@ -12,7 +12,7 @@ from journal import story
 from journal.model import ReplyPart, Turn
 from journal.story import Rows
 from runtime import logs
-from sms.messages import user_of
+from worker.user_ids import user_ids_of
 
 #: Station to the attribute of a turn with its time.
 _TURN_TIMES: Final = {"opened": "opened_at", "thought": "thought_at", "persisted": "answered_at"}
@@ -39,7 +39,8 @@ class JournalStories:
 
     def _first(self, person: str, number: str, turn_of: Callable[[str], Turn | None]) -> dict[str, Any] | None:
         try:
-            turn = turn_of(person) or turn_of(user_of(person, number, per_number=True))
+            users = user_ids_of(person, number, per_number=False)
+            turn = next(filter(None, map(turn_of, users)), None)
             return self._story(turn) if turn is not None else None
         except ConversationError as exc:
             log.warning("journal not read", error=type(exc).__name__)

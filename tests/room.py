@@ -114,6 +114,8 @@ class Room:
     rates: Rates | None = None
     per_number: bool = False
     service_sid: str = ""
+    #: After which time rows are deleted; None: they stay.
+    retention: timedelta | None = None
     #: When absence from the carrier's list counts; None: never.
     resend: absence.Terms | None = None
 
@@ -124,7 +126,7 @@ class Room:
             wake_again=WAKE_AGAIN,
         )  # fmt: skip
         self.tables = MemoryTables(schema.conversations(), schema.messages())
-        self.store = Journal.on(DynamoDBStorage(tables=self.tables))
+        self.store = Journal.on(DynamoDBStorage(tables=self.tables, retention=self.retention))
         self.sender = InMemorySender()
         self.circuit = RedisCircuit(self.redis, probe_every=PROBE_EVERY, longest_pause=timedelta(minutes=30))
         self.parrot = Parrot()

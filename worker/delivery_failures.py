@@ -26,13 +26,12 @@ from inbox.errors import InboxAway
 from inbox.payloads import Who
 from inbox.ports import Circuit, Inbox
 from inbox.times import moment
-from journal.model import Binding, ReplyPart, Turn
+from journal.model import Binding, ReplyPart
 from journal.ports import Journal
 from journal.states import PartState
 from sms import codes
-from sms.addresses import address_of
-from sms.messages import InboundSms, Media, MessageSid
 from worker import retry_policy, telemetry
+from worker.put_back import put_back
 from worker.stops import Stops
 
 #: Final statuses of a message that was not delivered.
@@ -120,9 +119,8 @@ class DeliveryFailures:
         if self._journal.outbox.send_again(second, now=now):
             self._telemetry.emit(telemetry.second_try(second))
             self._count(second, now)
-            turn = self._journal.turns.get(part.user_id, part.turn)
-            if turn is not None and not tomorrow:
-                self._inbox.texts.accept(text_of(turn))
+            if not tomorrow:
+                put_back(self._inbox.texts, self._journal.turns.get(part.user_id, part.turn))
 
     def _count(self, second: ReplyPart, now: datetime) -> None:
         """Add what a second try costs to the totals: it is one message more. It is sent whatever they are."""
@@ -133,17 +131,3 @@ class DeliveryFailures:
 
     def _now(self) -> datetime:
         return self._inbox.clock.now()
-
-
-def text_of(turn: Turn) -> InboundSms:
-    """Return a turn's text in the form in which it goes back into the inbox."""
-    return InboundSms(
-        sid=MessageSid(turn.sid),
-        sender=address_of(turn.user_id),
-        to=turn.to,
-        body=turn.content,
-        media=tuple(Media(url=item["url"], content_type=item["content_type"]) for item in turn.facts.get("media", ())),
-        messaging_service_sid=turn.messaging_service_sid,
-        opt_out_type=turn.opt_out_type,
-        repaired=True,
-    )

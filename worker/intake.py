@@ -106,6 +106,7 @@ class Intake:
                 )
                 batch.finished.append(entry.entry_id)
             elif self._is_erased(visit, entry.text):
+                self._journal.tombstones.drop_late(visit.user_id, entry.text.sid)
                 batch.finished.append(entry.entry_id)
             elif any(turn.sid == entry.text.sid for turn in batch.turns):
                 batch.entries.append(entry.entry_id)

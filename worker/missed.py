@@ -9,11 +9,12 @@ from typing import Final
 from inbox.ports import Inbox
 from journal.ports import Journal
 from runtime.isolation import BadItem, SetAside, isolated
-from sms.messages import InboundSms, Media, MessageSid, most_characters, user_of
+from sms.messages import InboundSms, Media, MessageSid, most_characters
 from sms.ports import Listed, Listing, MessageList
 from worker import telemetry
 from worker.findings import Report
 from worker.statement import MESSAGE, OVERLAP, Statement
+from worker.user_ids import user_ids_of
 
 #: A younger text is most likely still on its way through the webhook.
 GRACE: Final = timedelta(seconds=10)
@@ -107,13 +108,16 @@ class MissedTexts:
             raise ValueError("not in Twilio's form")
         for entry in listing.messages:
             if not entry.inbound:
-                self._statement.read_one(entry, now)
+                self._statement.read_one(entry, listing.read_at, now)
             elif not self._known([entry]):
                 self._accept(entry, listing.read_at - entry.created)
 
     def _known(self, texts: Sequence[Listed]) -> frozenset[str]:
-        users = [(user_of(entry.sender, entry.to, per_number=self._per_number), entry.sid) for entry in texts]
-        return self._journal.unsettled.known(users)
+        """Return the sids of the texts that have a row, also one from before `CONVERSATIONS` was changed."""
+        users = {entry.sid: user_ids_of(entry.sender, entry.to, per_number=self._per_number) for entry in texts}
+        now = self._journal.unsettled.known([(present, sid) for sid, (present, _) in users.items()])
+        before = [(former, sid) for sid, (_, former) in users.items() if sid not in now]
+        return now | self._journal.unsettled.known(before)
 
     def _carriers_time(self) -> datetime:
         return self._message_list.received_by(self._numbers[0], since=None).read_at

@@ -25,9 +25,9 @@ from journal.states import PartState
 from runtime.errors import Away
 from runtime.isolation import BadItem, isolated
 from worker import telemetry
-from worker.delivery_failures import text_of
 from worker.mark_file import Slot, State, age_seconds, files_in, of_the_dead
 from worker.marks import Marks
+from worker.put_back import put_back
 
 #: How often a process looks for neighbours that died. To try a file's lock costs some microseconds.
 LOOK_EVERY_SECONDS: Final = 1.0
@@ -116,8 +116,7 @@ class Proofs:
     def _restore(self, user_id: str, key: str) -> None:
         """Put the text back into the inbox, if that lost it; the visit decides what there is to do."""
         turn = self._journal.turns.get(user_id, RowName(user_id=user_id, key=key).sid)
-        if turn is not None and not turn.is_unreadable:
-            self._inbox.texts.accept(text_of(turn))
+        put_back(self._inbox.texts, turn)
 
 
 def distrust(journal: Journal, attempt_id: str, now: datetime, telemetry_: telemetry.Telemetry) -> None:

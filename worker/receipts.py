@@ -12,10 +12,11 @@ from journal.ports import Journal
 from journal.states import STATUS_RANK, PartState
 from runtime import tracing
 from runtime.isolation import isolated
-from sms.messages import DeliveryReport, user_of
+from sms.messages import DeliveryReport
 from worker import set_aside, telemetry
 from worker.delivery_failures import DELIVERED, DeliveryFailures
 from worker.proofs import distrust
+from worker.user_ids import user_ids_of
 
 #: How many reports one read takes; each costs one write.
 BATCH: Final = 100
@@ -98,7 +99,8 @@ class Receipts:
             attempt_id=report.attempt_id, sid=report.sid, status=report.status, error_code=report.error_code
         )
         ours = self._inbox.people.user_id(Who(report.who)) if report.who else None
-        for person in dict.fromkeys((ours, user_of(report.to, report.sender, per_number=self._per_number))):
+        users = user_ids_of(report.to, report.sender, per_number=self._per_number)
+        for person in dict.fromkeys((ours, *users)):
             part = person and self._journal.outbox.report(person, key, reported, now=self._inbox.clock.now())
             if part:
                 return part

@@ -21,11 +21,11 @@ from journal.ports import Journal
 from journal.states import PartState
 from runtime.isolation import isolated
 from sms.ports import MessageList
-from worker import absence, delivery_failures, retry_policy, set_aside, statement, telemetry
+from worker import absence, delivery_failures, findings, retry_policy, set_aside, statement, telemetry
 from worker.doubts import Doubtful, Doubts
-from worker.findings import Report, Step
 from worker.lease import LeaseKeeper
 from worker.missed import MissedTexts
+from worker.put_back import put_back
 
 #: For how many people a sweep enqueues wake-up tasks at a time: a longer list would hold Redis up.
 SWEEP_LIMIT: Final = 200
@@ -96,7 +96,7 @@ class Reconciler:
         )  # fmt: skip
         self._statement = statement.Statement(
             journal_, message_list, failures, numbers=terms.numbers, per_number=terms.per_number,
-            redact=terms.redact, set_aside=self.set_aside,
+            validity=terms.validity, redact=terms.redact, set_aside=self.set_aside,
         )  # fmt: skip
         self._missed = MissedTexts(
             inbox, journal_, message_list, self._statement, numbers=terms.numbers, per_number=terms.per_number,
@@ -117,7 +117,7 @@ class Reconciler:
                 break
         return Sweep(rung=rung, emptied=emptied)
 
-    def reconcile_alone(self, leases: LeaseKeeper) -> Report | None:
+    def reconcile_alone(self, leases: LeaseKeeper) -> findings.Report | None:
         """Reconcile; return None if another worker is reconciling.
 
         After an outage a queue may hold dozens of these tasks. Each takes as long as reading the carrier's list, and
@@ -133,7 +133,9 @@ class Reconciler:
                 with suppress(InboxAway):  # then the duty expires by itself
                     self._inbox.leases.leave_duty(duty)
 
-    def reconcile(self, *, since: timedelta | None = None, progress: Callable[[Step], None] = lambda _: None) -> Report:
+    def reconcile(
+        self, *, since: timedelta | None = None, progress: Callable[[findings.Step], None] = lambda _: None
+    ) -> findings.Report:
         """Find unfinished rows in the journal, and messages that only the carrier knows of.
 
         `since`: look this far back for missed texts, instead of from the end of the last look.
@@ -146,9 +148,9 @@ class Reconciler:
         def passed(what: str) -> None:
             nonlocal done
             done += 1
-            progress(Step(what, done, total))
+            progress(findings.Step(what, done, total))
 
-        report = Report()
+        report = findings.Report()
         doubtful = self._read_journal(report, now, passed)
         total += len(doubtful)
         self._doubts.read(doubtful, report, now, passed)
@@ -159,7 +161,7 @@ class Reconciler:
         self._statement.read(report, now, passed)
         return report
 
-    def _read_journal(self, report: Report, now: datetime, passed: Callable[[str], None]) -> Doubtful:
+    def _read_journal(self, report: findings.Report, now: datetime, passed: Callable[[str], None]) -> Doubtful:
         """Put unfinished work back, and return each person's parts of unknown outcome."""
         doubtful: Doubtful = {}
         for bucket in self._terms.buckets:
@@ -187,9 +189,9 @@ class Reconciler:
         The visit that opens the turn marks it as restored.
         """
         turn = self._journal.turns.get(row.user_id, row.sid)
-        if turn is None or turn.is_unreadable:
-            return 0
-        if not self._inbox.texts.accept(delivery_failures.text_of(turn)):
+        if turn is None and row.is_part:
+            self._journal.unsettled.drop_orphan(row)
+        if not put_back(self._inbox.texts, turn):
             return 0
         self._telemetry.emit(telemetry.repaired("unfinished", row.key))
         return 1

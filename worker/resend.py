@@ -19,7 +19,7 @@ from journal.ports import Journal
 from journal.states import PartState
 from sms.ports import Listed, Listing, MessageList
 from worker import absence, telemetry
-from worker.delivery_failures import text_of
+from worker.put_back import put_back
 
 #: How far back a number's newest message is looked for, to see that the list is not behind.
 RECENTLY: Final = timedelta(hours=1)
@@ -107,7 +107,7 @@ class Resends:
         if bound.state is not PartState.RETRY or bound.resent != part.attempt_id:
             return False
         self._telemetry.emit(telemetry.repaired("resent", part.key))
-        self._inbox.texts.accept(text_of(turn))
+        put_back(self._inbox.texts, turn)
         return True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -11,11 +12,11 @@ from journal import model
 from journal.ports import Journal
 from journal.states import STATUS_RANK
 from runtime.isolation import BadItem, SetAside, isolated
-from sms.messages import user_of
 from sms.ports import Listed, MessageList
 from worker.delivery_failures import DeliveryFailures
 from worker.findings import Report
 from worker.presence import RECENT_ROWS, found_among_newest
+from worker.user_ids import user_ids_of
 
 #: After this time the reconciler no longer waits for a message's price.
 PRICE_PATIENCE: Final = timedelta(hours=24)
@@ -33,9 +34,10 @@ class Statement:
     """Reads the carrier's list of messages from our numbers.
 
     `redact` asks the carrier to delete the words of a message with a final status; None: the carrier keeps them.
+    `validity`: how long Twilio may hold a message; a status is final after it, too.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - two stores, and what shapes a look
         self,
         journal: Journal,
         message_list: MessageList,
@@ -43,6 +45,7 @@ class Statement:
         *,
         numbers: Sequence[str],
         per_number: bool,
+        validity: timedelta,
         redact: Callable[[str], bool] | None,
         set_aside: SetAside,
     ) -> None:
@@ -51,6 +54,7 @@ class Statement:
         self._failures = failures
         self._numbers = numbers
         self._per_number = per_number
+        self._validity = validity
         self._redactor = redact
         self._set_aside = set_aside
         self._remembered: dict[str, None] = {}
@@ -71,40 +75,40 @@ class Statement:
         looked_to: list[datetime] = []
         for number in self._numbers:
             listing = self._message_list.sent_from(number, since=mark - OVERLAP)
-            people: dict[str, list[Listed]] = {}
+            people: dict[tuple[str, str], list[Listed]] = {}
             for entry in listing.messages:
                 if not entry.inbound and entry.sid not in self._remembered:
-                    people.setdefault(user_of(entry.to, entry.sender, per_number=self._per_number), []).append(entry)
+                    people.setdefault(self._users(entry), []).append(entry)
             for sid in listing.unreadable:
                 self._set_aside(BadItem(kind=MESSAGE, name=sid, error="not in Twilio's form"))
-            for person, entries in people.items():
-                self._note_entries(person, entries, report, now)
-            # a price comes later than its message: the next look begins at the first message without one
-            pending = [
-                entry.created
-                for entry in listing.messages
-                if _is_open(entry) and listing.read_at - entry.created < PRICE_PATIENCE
-            ]
+            for users, entries in people.items():
+                self._note_entries(users, entries, listing.read_at, report, now)
+            # prices and final statuses come later than their message: the next look begins at the first one without
+            pending = [entry.created for entry in listing.messages if self._is_pending(entry, listing.read_at)]
             looked_to.append(min([listing.read_at, *pending]))
             passed("segments and prices")
         self._journal.unsettled.set_watermark(CHARGED, min(looked_to))
 
-    def read_one(self, entry: Listed, now: datetime) -> None:
+    def read_one(self, entry: Listed, read_at: datetime, now: datetime) -> None:
         """Record what one entry says that was set aside."""
-        person = user_of(entry.to, entry.sender, per_number=self._per_number)
-        part = self._mine(person, [entry]).get(entry.sid)
+        part = self._mine(self._users(entry), [entry]).get(entry.sid)
         if part is not None:
-            self._note(person, entry, part, Report(), now)
+            self._note(entry, part, read_at, Report(), now)
 
-    def _note_entries(self, person: str, entries: Sequence[Listed], report: Report, now: datetime) -> None:
-        mine = self._mine(person, entries)
+    def _users(self, entry: Listed) -> tuple[str, str]:
+        return user_ids_of(entry.to, entry.sender, per_number=self._per_number)
+
+    def _note_entries(
+        self, users: tuple[str, str], entries: Sequence[Listed], read_at: datetime, report: Report, now: datetime
+    ) -> None:
+        mine = self._mine(users, entries)
         for entry in entries:
             part = mine.get(entry.sid)
             if part is not None:
                 with isolated(MESSAGE, entry.sid, self._set_aside):
-                    self._note(person, entry, part, report, now)
+                    self._note(entry, part, read_at, report, now)
 
-    def _note(self, person: str, entry: Listed, part: model.ReplyPart, report: Report, now: datetime) -> None:
+    def _note(self, entry: Listed, part: model.ReplyPart, read_at: datetime, report: Report, now: datetime) -> None:
         if part.attempt_id is None:
             return  # sent by an older program, or in doubt: evidence settles the latter
         if _rank(entry.status) > _rank(part.status):
@@ -112,7 +116,7 @@ class Statement:
                 attempt_id=part.attempt_id, sid=entry.sid, status=entry.status, error_code=entry.error_code,
                 evidence="list",
             )  # fmt: skip
-            part = self._journal.outbox.report(person, part.key, reported, now=now) or part
+            part = self._journal.outbox.report(part.user_id, part.key, reported, now=now) or part
             report.reported += 1
             self._failures.consider(part)
         # the worker that recorded the failure may have died before it wrote the second try
@@ -121,12 +125,22 @@ class Statement:
             charge = model.Charge(segments=entry.segments, price=entry.price, unit=entry.price_unit)
             self._journal.outbox.charge(part, charge)
             report.charged += 1
-        if not _is_open(entry) and _rank(entry.status) >= _rank("canceled"):
+        if _is_final(entry) or not self._may_change(entry, read_at):
             self._redact(entry, part)
+        if _is_final(entry) and not _lacks_price(entry):
             self._remember(entry.sid)
 
+    def _is_pending(self, entry: Listed, read_at: datetime) -> bool:
+        """Return whether a later look must see the entry again: for its price, or to redact it."""
+        if _lacks_price(entry) and read_at - entry.created < PRICE_PATIENCE:
+            return True
+        return bool(self._redactor and entry.body) and not _is_final(entry) and self._may_change(entry, read_at)
+
+    def _may_change(self, entry: Listed, read_at: datetime) -> bool:
+        return read_at - entry.created <= self._validity
+
     def _redact(self, entry: Listed, part: model.ReplyPart) -> None:
-        """Have the carrier delete the words of a reply with a final status, and of the texts it answers.
+        """Have the carrier delete the words of a reply whose status is final, and of the texts it answers.
 
         Raises `CarrierAway`; a later look continues.
         """
@@ -145,10 +159,17 @@ class Statement:
         # the reply comes last: as long as the carrier has its words, a later look repeats all of this
         redact(entry.sid)
 
-    def _mine(self, person: str, entries: Sequence[Listed]) -> dict[str, model.ReplyPart]:
-        """Return the person's parts by sid, searching further back if some of the entries are not found."""
-        wanted = {entry.sid for entry in entries}
-        return found_among_newest(wanted, lambda limit: self._journal.unsettled.sent_parts(person, limit=limit))
+    def _mine(self, users: tuple[str, str], entries: Sequence[Listed]) -> dict[str, model.ReplyPart]:
+        """Return a person's parts by sid, searching further back if some of the entries are not found."""
+        mine: dict[str, model.ReplyPart] = {}
+        for user in users:
+            wanted = {entry.sid for entry in entries} - mine.keys()
+            if wanted:
+                mine |= self._sent_to(user, wanted)
+        return mine
+
+    def _sent_to(self, user: str, wanted: AbstractSet[str]) -> dict[str, model.ReplyPart]:
+        return found_among_newest(wanted, lambda limit: self._journal.unsettled.sent_parts(user, limit=limit))
 
     def _remember(self, sid: str) -> None:
         self._remembered[sid] = None
@@ -156,9 +177,13 @@ class Statement:
             del self._remembered[next(iter(self._remembered))]
 
 
-def _is_open(entry: Listed) -> bool:
+def _lacks_price(entry: Listed) -> bool:
     """Return whether a price is still to come: a failed or canceled message has none."""
     return entry.price is None and entry.status not in {"failed", "canceled"}
+
+
+def _is_final(entry: Listed) -> bool:
+    return _rank(entry.status) >= _rank("canceled")
 
 
 def _rank(status: str | None) -> int:

@@ -92,9 +92,12 @@ _PURPOSES: Final = {
 def purpose(operation: str, args: Sequence[Any]) -> str:
     """Return what an operation is for, such as `claim`, `persist` or `bind`; its own name if it has none."""
     if operation == "transact":
+        written = {name for write in args if isinstance(write, Update) for name in write.set}
+        if "won_by" in written:
+            return "try again"
         if not any(isinstance(write, Check) for write in args):
             return "persist"
-        return "claim" if any("claimed_at" in write.set for write in args if isinstance(write, Update)) else "settle"
+        return "claim" if "claimed_at" in written else "settle" if "settled_at" in written else "remember"
     if operation == "update":
         return next((name for attribute, name in _PURPOSES.items() if attribute in args[0].set), operation)
     return operation

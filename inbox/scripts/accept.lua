@@ -15,6 +15,7 @@
 --   string  not added: the error. The other texts are still handled.
 --
 -- A duplicate is counted in again:{who} and does not change the order. It is not counted if all texts are compared.
+-- The user id is written for a duplicate, too: without it no worker can answer the text that waits.
 -- While rung:{who} exists, a wake-up task is in the queue and no worker has taken it: no second one is pushed.
 -- The worker that takes it finds all waiting texts. rung:{who} expires after the grace.
 local clock = redis.call('TIME')
@@ -23,6 +24,7 @@ local agenda, people, waiting, queue, grace = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 
 local function accept(inbox, again, rung, at)
   local who, sid, newest = ARGV[at], ARGV[at + 3], ARGV[at + 5]
+  redis.call('HSETNX', people, who, ARGV[at + 1])
   -- a person without waiting texts has nothing to compare with
   local first = redis.call('ZADD', waiting, 'NX', now, who) == 1
   local entries = {}
@@ -42,7 +44,6 @@ local function accept(inbox, again, rung, at)
   end
   redis.call('XADD', inbox, '*', 'sid', sid, 'text', ARGV[at + 2])
   redis.call('ZADD', agenda, 'LT', now + grace, who)
-  redis.call('HSETNX', people, who, ARGV[at + 1])
   if redis.call('SET', rung, '1', 'NX', 'PX', grace) then
     redis.call('LPUSH', queue, ARGV[at + 4])
   end

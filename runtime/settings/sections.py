@@ -312,7 +312,7 @@ class PeopleSettings(Section):
         "CONVERSATIONS",
         "`person`: one conversation per person, whichever of the numbers is texted. `number`: one per person "
         "and number, with a `user_id` such as `+15551230001/+15005550006`. Do not change it while texts are "
-        "waiting.",
+        "waiting. What was said before stays where it stands, and replies that are under way are finished there.",
         "person",
     )
     answer_short_codes: Literal["on", "off"] = setting(
@@ -479,7 +479,9 @@ class DeliverySettings(Section):
     )
     redact_after_delivery: Literal["on", "off"] = setting(
         "REDACT_AFTER_DELIVERY",
-        "`on`: once a reply is delivered, Twilio is asked to delete its words and those of the text that it answers.",
+        "`on`: once a reply is delivered, has failed, or can no longer be delivered, Twilio is asked to delete its "
+        "words and those of the text that it answers. Twilio keeps the words of texts that get no reply, such as "
+        "STOP, texts over a limit, too old ones and dead letters.",
         "off",
     )
 

@@ -115,6 +115,7 @@ _OF_A_PART: Final = {
     "log": ("list", "Every attempt, outcome and report, with its time."),
     "rank": ("number", "The rank of `status`."),
     "status_at": ("string, ISO 8601", "When `status` was written."),
+    "second_try_at": ("string, ISO 8601", "When its second try was written down."),
     "word, word_at": ("string", "What an operator last said of a held part (`resend`, `sent`, `not sent`), and when."),
     "<state>_at, <status>_at": ("string, ISO 8601", "When the part reached each state, and each status."),
 }

@@ -44,6 +44,11 @@ def next_lease(inbox: Inbox) -> Lease:
     return leases[0]
 
 
+def left(server: redis.Redis) -> list[bytes]:
+    """Return every key in Redis but the queue of tasks."""
+    return [key for key in server.scan_iter() if key != keys.QUEUE.encode()]
+
+
 def test_texts_wait_in_the_order_of_their_arrival(inbox: Inbox) -> None:
     for body in ("one", "two", "three"):
         inbox.texts.accept(a_text(body))
@@ -138,6 +143,85 @@ def test_a_number_is_not_kept_when_its_person_has_not_texted_for_a_week(inbox: I
     server.zincrby(worker_keys.SERVED, -week - 1, people[ANN])
     inbox.people.forget_idle()
     assert [user for user, who in people.items() if inbox.people.user_id(who)] == [BEN, carl]
+
+
+def test_a_number_that_an_earlier_release_left_is_not_kept_for_good(inbox: Inbox, server: redis.Redis) -> None:
+    server.hset(keys.PEOPLE, mapping={f"{number:024x}": f"+1555{number:07}" for number in range(1200)})
+    week = milliseconds(IDENTITY_KEPT)
+
+    for _ in range(20):
+        inbox.people.forget_idle()
+    assert server.hlen(keys.PEOPLE) == server.zcard(worker_keys.SERVED) == 1200, "a week is not over"
+
+    long_ago = {f"{number:024x}": inbox.clock.now_ms() - week - 1 for number in range(1200)}
+    server.zadd(worker_keys.SERVED, long_ago)
+    for _ in range(20):
+        inbox.people.forget_idle()
+    assert server.hlen(keys.PEOPLE) == server.zcard(worker_keys.SERVED) == 0
+
+
+def test_only_the_texts_that_the_caller_knows_of_are_forgotten(inbox: Inbox, server: redis.Redis) -> None:
+    old, new = a_text("old"), a_text("new")
+    inbox.texts.accept(old)
+    lease = inbox.leases.take(ANN_)
+    assert lease is not None
+    (known,) = inbox.texts.waiting(lease, limit=9)
+    inbox.texts.accept(new)
+    arrived = inbox.texts.waiting(lease, limit=9)[1].arrived_ms
+
+    assert inbox.people.forget(ANN_, ANN, through=known.entry_id) == 2, "the text and the visit"
+    inbox.leases.leave_duty(lease)
+
+    assert inbox.texts.oldest_waiting_ms() == arrived
+    assert server.zscore(keys.AGENDA, ANN_) is not None
+    visit = inbox.leases.take(ANN_)
+    assert visit is not None
+    assert not visit.after_death
+    assert [entry.text.body for entry in inbox.texts.waiting(visit, limit=9) if entry.text] == ["new"]
+    assert inbox.people.forget(ANN_, ANN) > 0
+    inbox.leases.leave_duty(visit)
+    assert left(server) == []
+
+
+def test_a_text_whose_person_is_not_known_is_forgotten_in_any_case(inbox: Inbox, server: redis.Redis) -> None:
+    inbox.texts.accept(a_text())
+    server.hdel(keys.PEOPLE, ANN_)
+
+    inbox.people.forget(ANN_, ANN, through="0")
+
+    assert left(server) == []
+
+
+def test_a_waiting_text_that_is_brought_again_makes_its_person_known(inbox: Inbox, server: redis.Redis) -> None:
+    text = a_text()
+    inbox.texts.accept(text)
+    server.hdel(keys.PEOPLE, ANN_)
+    assert inbox.leases.take(ANN_) is None
+    assert server.zscore(keys.AGENDA, ANN_) is not None, "the text waits still"
+
+    assert inbox.texts.accept(replace(text, repaired=True)) is False
+
+    lease = inbox.leases.take(ANN_)
+    assert lease is not None
+    assert len(inbox.texts.waiting(lease, limit=9)) == 1
+
+
+def test_a_person_who_is_not_known_and_for_whom_no_text_waits_is_not_due(inbox: Inbox, server: redis.Redis) -> None:
+    server.zadd(keys.AGENDA, {ANN_: 1})
+
+    assert inbox.leases.take(ANN_) is None
+
+    assert server.zscore(keys.AGENDA, ANN_) is None
+
+
+def test_a_text_that_is_put_back_waits_in_the_conversation_in_which_it_stands(inbox: Inbox) -> None:
+    pair = f"{ANN}/+15005550006"
+    inbox.texts.accept(a_text(), user_id=pair)
+
+    assert inbox.leases.take(ANN_) is None
+    lease = inbox.leases.take(payloads.who(pair, b"memory"))
+    assert lease is not None
+    assert lease.user_id == pair
 
 
 def test_a_text_that_arrives_while_a_worker_waits_ends_the_wait(inbox: Inbox) -> None:

@@ -141,7 +141,7 @@ _WRITER_OF: Final = {
     "persist": "Turns.persist",
     "settle": "Turns.settle",
     "claim": "Outbox.claim",
-    "bind": "Outbox.bind",
+    "bind": "Outbox._updated",
     "report": "Outbox.report",
     "prove": "Outbox.prove_unsent",
     "try again": "Outbox.send_again",

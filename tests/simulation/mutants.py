@@ -293,8 +293,8 @@ MUTANTS: Final = (
     Mutant(name="a part in SENDING is sent again", patch=_replaced(delivery, "_unknown", _again)),
     Mutant(name="the next reply does not wait for one in doubt",
            patch=_replaced(delivery, "_held_back_until", _nothing)),
-    Mutant(name="bind: no condition at all", conditions=("Outbox.bind out#: all",)),
-    Mutant(name="bind: the attempt is not compared", conditions=("Outbox.bind out#: attempt_id",)),
+    Mutant(name="bind: no condition at all", conditions=("Outbox._updated out#: all",)),
+    Mutant(name="bind: the attempt is not compared", conditions=("Outbox._updated out#: attempt_id",)),
     _NOT_OPTED_OUT,
     # marks
     Mutant(name="the mark is written after the claim", patch=_marked_late),
@@ -334,7 +334,7 @@ MUTANTS: Final = (
     Mutant(name="resend: after STOP", patch=_replaced(Resends, "_may_be_written_to", lambda *_: True),
            behind=_NOT_OPTED_OUT, runs_in=_resends),
     Mutant(name="resend: at any age", runs_in=_resends,
-           patch=_edited(absence, "may_be_sent_again", "now - part.arrived_at <= terms.max_age", "True"),
+           patch=_edited(absence, "may_be_sent_again", "now - moment(part.born_ms) <= terms.max_age", "True"),
            behind=Mutant(name="a reply is sent at any age",
                          patch=_edited(Delivery, "_unwanted", "> self._terms.max_age_seconds", "> 1e9"))),
     # refusals, limits, the budget, danger

@@ -159,3 +159,21 @@ def test_a_report_that_comes_after_the_word_still_counts() -> None:
     room.store.outbox.report(ANN, part.key, report, now=room.now())
 
     assert room.part(text) is PartState.SENT
+
+
+def test_a_late_report_of_the_first_attempt_counts_also_if_the_resend_was_suppressed() -> None:
+    room, text, held = a_held_reply()
+    hold(room)
+    (part,) = room.store.outbox.parts(ANN, text.sid)
+    assert part.attempt_id
+    held.resend(text.sid)
+    room.texts("STOP")
+    room.serve()
+    assert (room.part(text), room.received) == (PartState.SUPPRESSED, [])
+
+    late = Reported(attempt_id=part.attempt_id, sid="SM" + "9" * 32, status="delivered")
+    room.store.outbox.report(ANN, part.key, late, now=room.now())
+
+    (part,) = room.store.outbox.parts(ANN, text.sid)
+    assert (part.state, part.status, part.sid) == (PartState.SENT, "delivered", late.sid)
+    assert part.reason is None

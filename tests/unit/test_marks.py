@@ -307,10 +307,10 @@ def test_a_file_that_is_deleted_while_it_is_settled_is_no_error(folder: Path, mo
     die_before_the_first_byte(room, folder)
     accept = room.inbox.texts.accept
 
-    def accept_while_marks_are_deleted(put_back: InboundSms) -> None:
+    def accept_while_marks_are_deleted(put_back: InboundSms, *, user_id: str | None = None) -> None:
         for path in files(folder):
             path.unlink(missing_ok=True)
-        accept(put_back)
+        accept(put_back, user_id=user_id)
 
     monkeypatch.setattr(room.inbox.texts, "accept", accept_while_marks_are_deleted)
     look(room, folder)

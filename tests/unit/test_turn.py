@@ -28,8 +28,8 @@ from sms.ports import Fetched, Listed, Listing, NotCreated, Scope, Sent, Unknown
 from tests.builders import ANN, OUR_NUMBER, PROBE_EVERY, a_text, place_of, refused
 from tests.room import WHO, Died, Dying, Room
 from worker import delivery
-from worker.delivery_failures import text_of
 from worker.lease import LeaseKeeper
+from worker.put_back import text_of
 from worker.receipts import Receipts
 
 
