@@ -57,7 +57,7 @@ class Ask:
     """A request to reserve what one reply may cost at most, in millionths of a dollar."""
 
     who: Who
-    #: The sid of the turn: a second request for the same turn gets the same last line, not silence.
+    #: The sid of the turn: a second request for the same turn gets the same last line, not silence. Empty: no message.
     turn: str
     model: int
     sms: int
@@ -75,6 +75,8 @@ class Grant:
 
     who: Who
     verdict: BudgetVerdict
+    #: The turn for whose messages it was set aside; empty: for none.
+    turn: str = ""
     model: int = 0
     sms: int = 0
     #: The day in whose totals, and in whose month's, it is counted, such as `2026-11-29`; empty: it was never counted.
@@ -121,13 +123,15 @@ class Quota(Protocol):
         """Set money aside for one reply; None if Redis was emptied and the recount is not complete.
 
         With `ask.at_once`, a recount in progress may still grant a reply without a model: if messages have no cap, or
-        if the reply is urgent. A second call sets money aside a second time: the worker of the first call may have
-        spent its grant and died.
+        if the reply is urgent. A second call for the same turn sets money for models aside a second time: the worker of
+        the first call may have spent its grant and died. What it set aside for messages, the second call takes over:
+        a turn's messages are sent once.
         """
 
-    def settle(self, grant: Grant, *, model: int, sms: int) -> None:
+    def settle(self, grant: Grant, *, model: int, sms: int | None) -> None:
         """Replace the amount set aside by the amount spent, once it is in the journal.
 
+        `sms` None: the turn is not answered yet, so what was set aside for its messages stays.
         If Redis was emptied since and a recount has begun, everything spent is added: the recount may have passed the
         row before it was written.
         """

@@ -164,9 +164,16 @@ class RedisAgenda:
         return [Who(name.decode(errors="replace")) for name in people], bool(int(emptied))
 
     @translated()
-    def wake(self, who: Who) -> None:
-        """Push a wake-up task for a person."""
-        self._redis.lpush(keys.QUEUE, wakeup.message(payloads.ANSWER_TASK, who))
+    def wake(self, *people: Who) -> None:
+        """Push a wake-up task for each of these people."""
+        if people:
+            self._redis.lpush(keys.QUEUE, *(wakeup.message(payloads.ANSWER_TASK, who) for who in people))
+
+    @translated()
+    def queued(self) -> int:
+        """Return how many tasks no worker has taken yet."""
+        tasks: Any = self._redis.llen(keys.QUEUE)
+        return int(tasks)
 
     def request_memory(self, who: Who) -> None:
         """Push a memory task, unless one was pushed a moment ago."""

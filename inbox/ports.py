@@ -132,8 +132,11 @@ class Agenda(Protocol):
         The second value is True if Redis was emptied since the last call.
         """
 
-    def wake(self, who: Who) -> None:
-        """Push a wake-up task for a person."""
+    def wake(self, *people: Who) -> None:
+        """Push a wake-up task for each of these people."""
+
+    def queued(self) -> int:
+        """Return how many tasks no worker has taken yet."""
 
     def request_memory(self, who: Who) -> None:
         """Push a task that updates the person's memory, unless one was pushed a moment ago."""
@@ -306,6 +309,13 @@ class Limits(Protocol):
 
         The place takes `takes_ms`, and the queue may run `ahead_ms` ahead. If the wait exceeds `most_ms`, no place is
         taken and the result is negative: its absolute value is the time after which to ask again.
+        """
+
+    def window(self, key: str, *, needed: int, most: int, per: timedelta) -> int:
+        """Take places for `needed` events, of which any span of `per` may hold `most`.
+
+        Returns 0 if they are taken, else the milliseconds until there is room. More places than `most` are given once
+        the span before is empty.
         """
 
     def streak(self, who: Who, sid: str, step: int) -> int:

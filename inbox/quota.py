@@ -56,14 +56,17 @@ class RedisQuota:
             return None
         verdict, model, sms, epoch, counting = answer
         return Grant(
-            who=ask.who, verdict=BudgetVerdict(verdict), model=int(model), sms=int(sms), day=day, epoch=epoch.decode(),
-            counting=bool(counting),
+            who=ask.who, verdict=BudgetVerdict(verdict), turn=ask.turn, model=int(model), sms=int(sms), day=day,
+            epoch=epoch.decode(), counting=bool(counting),
         )  # fmt: skip
 
-    def settle(self, grant: Grant, *, model: int, sms: int) -> None:
-        """Replace the amount set aside by the amount spent."""
+    def settle(self, grant: Grant, *, model: int, sms: int | None) -> None:
+        """Replace the amount set aside by the amount spent; `sms` None: the turn is not answered yet."""
+        on_messages = "" if sms is None else sms
         self._scripts.run(
-            "settle", _names(grant.day), [grant.who, grant.epoch, model, grant.model, sms, grant.sms, *_KEPT]
+            "settle",
+            _names(grant.day),
+            [grant.who, grant.epoch, model, grant.model, on_messages, grant.turn, *_KEPT],
         )
 
     def begin_count(self, counter: str, *, now: datetime) -> RecountProgress | None:

@@ -67,13 +67,18 @@ def bucket(key: str) -> str:
 
 
 def verdict(sid: str) -> str:
-    """Whether a text exceeds a limit, and which; for `inbox.rates.VERDICT_KEPT`."""
+    """Whether a text exceeds a limit, and which; for as long as the text may be answered."""
     return f"limited:{sid}"
 
 
 def pace(key: str) -> str:
     """Time until which a queue is taken, in milliseconds; until a second after that time."""
     return f"pace:{key}"
+
+
+def sent(key: str) -> str:
+    """List of the times of the newest events in a window, newest first; for the length of the window."""
+    return f"{pace(key)}:sent"
 
 
 def streak(who: str) -> str:
@@ -90,7 +95,8 @@ def spent_on(day: str) -> str:
     """Hash of what was spent on a day, such as `2026-11-29`; for `inbox.budget.DAY_KEPT`.
 
     Its fields are `model`, `sms` and `beyond`: a cap for all people was exceeded once. Those of a person end with the
-    hash, such as `urgent:danger:SM1:{who}`: amounts, and the turns of a last line and of urgent replies.
+    hash, such as `urgent:danger:SM1:{who}`: amounts, those set aside for the messages of a turn that is not answered
+    yet (`aside:SM1:{who}`), and the turns of a last line and of urgent replies.
     """
     return f"purse:day:{day}"
 

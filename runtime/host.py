@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import secrets
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -25,6 +26,10 @@ class Semaphore(Protocol):
         """Give the place to the next thread."""
 
 
+def _monotonic() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic()
+
+
 def _now() -> datetime:
     return datetime.now(UTC)
 
@@ -37,8 +42,8 @@ def _start(run: Callable[[], None], name: str) -> None:
 class Host:
     """The machine, as one process sees it."""
 
-    #: Seconds that only grow; two processes' are not compared.
-    monotonic: Callable[[], float] = time.monotonic
+    #: Seconds that only grow, on Linux also while the machine is suspended; two processes' are not compared.
+    monotonic: Callable[[], float] = _monotonic
     #: The machine's own date and time. It may be wrong: nothing that matters is decided by it.
     now: Callable[[], datetime] = _now
     sleep: Callable[[float], None] = time.sleep

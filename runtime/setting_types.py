@@ -104,14 +104,28 @@ def _pace(value: float) -> float:
     return value
 
 
+def _between(least: float, most: float) -> AfterValidator:
+    """Return limits that hold beside those of one setting.
+
+    Pydantic lets `ge` and `le` of a type replace those of a field.
+    """
+
+    def check(value: float) -> float:
+        if not least <= value <= most:
+            raise ValueError(f"must be {least} to {most}")
+        return value
+
+    return AfterValidator(check)
+
+
 def _off_is_none(value: object) -> object:
     return None if value == "off" else value
 
 
 #: From the millisecond, which is Redis's shortest time, to a year: a longer one is no time that a process waits.
-Seconds = Annotated[float, Field(ge=0.001, le=31_536_000, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(allow_inf_nan=False), _between(0.001, 31_536_000)]
 #: How long something is remembered: up to a hundred years, which a date can still go back.
-Hours = Annotated[float, Field(ge=0.001, le=876_000, allow_inf_nan=False)]
+Hours = Annotated[float, Field(allow_inf_nan=False), _between(0.001, 876_000)]
 #: US dollars; None: no limit.
 Dollars = Annotated[float | None, Field(ge=0, le=1_000_000), BeforeValidator(_off_is_none)]
 #: One line, short enough to leave room for the reply.

@@ -135,7 +135,7 @@ class Room:
         self.receipts = Receipts(self.inbox, self.store, self.aftermath, who_key=b"memory", per_number=self.per_number)
         self.sender.clock = self.now
         self.quota = self.a_quota(self.models, self.messages) if self.models or self.messages else None
-        limits = RedisLimits(self.redis) if self.rates else None
+        limits = RedisLimits(self.redis, verdict_kept=timedelta(hours=6)) if self.rates else None
         self.limiter = Limiter(limits, self.rates or Rates())
         self.reconciler = self.a_reconciler()
 
@@ -149,7 +149,7 @@ class Room:
         return DeliveryFailures(
             inbox, self.store, self.circuit,
             FailureTerms(max_age=timedelta(hours=6), who=lambda person: payloads.who(person, b"memory")),
-            rng=random.Random(1), telemetry=self.telemetry,
+            quota=self.a_quota(self.models, self.messages), rng=random.Random(1), telemetry=self.telemetry,
         )  # fmt: skip
 
     def a_reconciler(self) -> Reconciler:

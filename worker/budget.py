@@ -101,9 +101,10 @@ class Budget:
         grant = self._reserve(Ask(who=who, turn="", model=most, sms=0, last_line=0), now)
         return grant if grant.model else None
 
-    def settle(self, grant: Grant, *, model: int, sms: int) -> None:
+    def settle(self, grant: Grant, *, model: int, sms: int | None) -> None:
         """Record what a reservation really cost, once the journal has it.
 
+        `sms` None: the turn is not answered yet, so what was set aside for its messages stays.
         A last line needs no correction: its exact cost was reserved.
         """
         if self._quota is not None and grant.day and grant.verdict in {BudgetVerdict.GO, BudgetVerdict.BEYOND}:

@@ -15,11 +15,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from conversation.models import in_milliseconds
+from inbox import budget as money
+from inbox.errors import InboxAway
 from inbox.payloads import Who
 from inbox.ports import Circuit, Inbox
 from inbox.times import moment
@@ -60,10 +63,12 @@ class DeliveryFailures:
         circuit: Circuit,
         terms: Terms,
         *,
+        quota: money.Quota,
         rng: random.Random,
         telemetry: telemetry.Telemetry = telemetry.SILENT,
     ) -> None:
         self._inbox = inbox
+        self._quota = quota
         self._journal = journal_
         self._stops = Stops(circuit, service_sid=terms.service_sid, telemetry=telemetry)
         self._terms = terms
@@ -113,8 +118,16 @@ class DeliveryFailures:
         second = part.second_try(due=in_milliseconds(due), fresh=tomorrow)
         if self._journal.outbox.send_again(second, now=now):
             self._telemetry.emit(telemetry.second_try(second))
+            self._count(second, now)
             if not tomorrow:
                 put_back(self._inbox.texts, self._journal.turns.get(part.user_id, part.turn))
+
+    def _count(self, second: ReplyPart, now: datetime) -> None:
+        """Add what a second try costs to the totals: it is one message more. It is sent whatever they are."""
+        who, verdict = self._terms.who(second.user_id), money.BudgetVerdict.BEYOND
+        grant = money.Grant(who=who, verdict=verdict, day=money.day_of(now))
+        with suppress(InboxAway):  # then a recount finds it, or the totals miss it until their day is over
+            self._quota.settle(grant, model=0, sms=second.cost)
 
     def _now(self) -> datetime:
         return self._inbox.clock.now()

@@ -46,8 +46,8 @@ class Batch:
     rule: Rule = ORDINARY
     #: The first text is answered beyond a limit, because it shows certain danger.
     beyond: bool = False
-    #: Where the newest text to answer stands in `entries`.
-    last: int = 0
+    #: Those of `entries` that stand before the newest text to answer.
+    older: tuple[str, ...] = ()
 
 
 class Intake:
@@ -222,7 +222,7 @@ class Intake:
         batch.beyond = beyond
         batch.turns.append(turn)
         batch.texts.append(text)
-        batch.last = len(batch.entries)
+        batch.older = tuple(batch.entries)
         batch.entries.append(entry.entry_id)
         batch.rule = rule
         return True

@@ -18,7 +18,6 @@ from typing import Final
 from conversation.models import Message, Role
 from inbox.payloads import Who
 from inbox.ports import Limits, Rate
-from inbox.times import milliseconds
 from sms.messages import InboundSms, bare
 
 #: No person reads a reply and writes faster than this many characters a second.
@@ -61,8 +60,10 @@ class Rates:
     identical_per_hour: int = 0
     turns_per_minute: int = 0
     turns_per_hour: int = 0
-    #: From one of our numbers to one person; a reply over this limit waits.
-    replies_per_30_seconds: int = 0
+    #: Messages from one of our numbers to one person; a reply over this limit waits.
+    messages_per_30_seconds: int = 0
+    #: How many messages a reply may have; 0: one.
+    messages_per_reply: int = 0
     #: To all people together.
     replies_per_hour: int = 0
     #: This many texts in a row that look like a machine's end the conversation for a while.
@@ -83,8 +84,10 @@ class Pace:
     def of(self, sender: str) -> float:
         """Return the pace of one of our numbers, such as `+15005550006`."""
         number = bare(sender)
-        if not number.startswith("+"):
+        if number.isdecimal():
             return self.short_code
+        if not number.startswith("+"):
+            return 0  # the agent of another channel, such as `rcs:cat_agent`
         return self.toll_free if number.startswith(TOLL_FREE) else self.long_code
 
 
@@ -111,15 +114,18 @@ class Limiter:
     def wait_ms(self, who: Who, text: InboundSms) -> int:
         """Return how many milliseconds a reply must wait before it may leave from the texted number.
 
-        Without the wait, Twilio would take the two numbers for machines. Raises `InboxAway`.
+        Without the wait, Twilio would take the two numbers for machines. A reply counts as many messages as it may
+        have: how many it has is not known before it is composed. Raises `InboxAway`.
         """
-        most = self._rates.replies_per_30_seconds
-        if self._limits is None or not most:
+        rates = self._rates
+        if self._limits is None or not rates.messages_per_30_seconds:
             return 0
-        window = milliseconds(BETWEEN_NUMBERS)
-        takes = window // most
-        wait = self._limits.pace(f"{who}:{_digest(text.to)}", takes_ms=takes, ahead_ms=window - takes, most_ms=0)
-        return -wait
+        return self._limits.window(
+            f"{who}:{_digest(text.to)}",
+            needed=rates.messages_per_reply or 1,
+            most=rates.messages_per_30_seconds,
+            per=BETWEEN_NUMBERS,
+        )
 
     def is_loop(self, who: Who, text: InboundSms, said: Sequence[Message], arrived: datetime) -> bool:
         """Return whether enough machine-like texts in a row have come to end the conversation.

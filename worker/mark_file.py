@@ -150,6 +150,13 @@ class MarkFile:
         """Store a slot's state, in one aligned store."""
         self._words[(HEADER_BYTES + slot * SLOT_BYTES) // 8] = state
 
+    def touch(self) -> None:
+        """Renew the file's time of change, from which a neighbour tells how long the process has been dead.
+
+        A store into a mapped page does not do that on tmpfs.
+        """
+        os.utime(self._descriptor)
+
     def close(self, *, delete: bool) -> None:
         """Free the lock; `delete`: no slot is in use, so that there is nothing for a neighbour to read."""
         if delete:

@@ -26,6 +26,8 @@ from worker.mark_file import MarkFile, MarksUnusable, Slot, State, forget_earlie
 
 #: A folder that cannot hold marks is tried again after this.
 AGAIN_SECONDS: Final = 60.0
+#: How often a process shows that it lives, so that the age of its file tells since when it does not.
+TOUCH_SECONDS: Final = 60.0
 
 
 class Mark:
@@ -108,10 +110,12 @@ class Marks:
         self._lock = threading.Lock()
         self._pid = 0
         self._again_at = -inf
+        self._touch_at = -inf
         self._has_told = False
         self._file: MarkFile | None = None
         self._unused: list[int] = []
-        self._abandoned: dict[str, tuple[Slot, int | None]] = {}
+        #: By attempt id: the mark, its place, and when it was abandoned.
+        self._abandoned: dict[str, tuple[Slot, int | None, float]] = {}
 
     @property
     def path(self) -> Path | None:
@@ -133,6 +137,13 @@ class Marks:
             if self._file is None and self._host.monotonic() >= self._again_at:
                 self._again_at = self._host.monotonic() + AGAIN_SECONDS
                 self._create()
+
+    def touch(self) -> None:
+        """Show once in `TOUCH_SECONDS` that this process lives."""
+        with self._lock:
+            if self._file is not None and self._host.monotonic() >= self._touch_at:
+                self._touch_at = self._host.monotonic() + TOUCH_SECONDS
+                self._file.touch()
 
     def _create(self) -> None:
         if self._folder is None:
@@ -169,20 +180,21 @@ class Marks:
         finally:
             mark.end()
 
-    def abandoned(self) -> tuple[Slot, ...]:
-        """Return the attempts that visits of this process had to leave."""
+    def abandoned(self) -> tuple[tuple[Slot, float], ...]:
+        """Return the attempts that visits of this process had to leave, and how many seconds ago."""
+        now = self._host.monotonic()
         with self._lock:
-            return tuple(slot for slot, _ in self._abandoned.values())
+            return tuple((slot, now - since) for slot, _, since in self._abandoned.values())
 
     def abandon(self, slot: Slot, place: int | None) -> None:
         """Keep an attempt, and its place in the file, until it is settled."""
         with self._lock:
-            self._abandoned[slot.attempt_id] = slot, place
+            self._abandoned[slot.attempt_id] = slot, place, self._host.monotonic()
 
     def was_settled(self, slot: Slot) -> None:
-        """Drop an abandoned attempt that is settled."""
+        """Drop an abandoned attempt that is settled, or that is settled no more."""
         with self._lock:
-            _, place = self._abandoned.pop(slot.attempt_id)
+            _, place, _ = self._abandoned.pop(slot.attempt_id)
         if place is not None:
             self.free(place)
 

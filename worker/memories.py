@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final
 
 from cat import recall
 from cat.engines.guarded import GuardedEngine
@@ -26,16 +26,6 @@ from worker.budget import Budget
 AT_ONCE: Final = 2
 #: Texts that got no reply are not part of the conversation.
 _UNHEARD: Final = frozenset({TurnState.FILED, TurnState.SILENT, TurnState.STALE, TurnState.DEAD})
-
-
-class People(Protocol):
-    """What memories ask of the inbox."""
-
-    def person(self, who: Who) -> str | None:
-        """Return the user id behind the hash; None if it is not known."""
-
-    def now_ms(self) -> int:
-        """Return the time, in milliseconds."""
 
 
 class Memories:
@@ -100,12 +90,15 @@ class Memories:
             summarizer=summarizer if grant else None,
             person=address_of(conversation.user_id),
         )
-        if folded.facts:
-            self._journal.costs.record_memory(conversation.user_id, folded.facts, now=now)
-        memory = folded.memory
-        written = memory is not None and self._journal.conversations.remember(conversation, memory)
-        if grant is not None:
-            self._budget.settle(grant, model=int(folded.facts.get("model_cost", 0)), sms=0)
+        try:
+            if folded.facts:
+                self._journal.costs.record_memory(conversation.user_id, folded.facts, now=now)
+            memory = folded.memory
+            written = memory is not None and self._journal.conversations.remember(conversation, memory)
+        finally:
+            # the summarizer is paid, whether or not the journal can record it
+            if grant is not None:
+                self._budget.settle(grant, model=int(folded.facts.get("model_cost", 0)), sms=0)
         if folded.memory is None:
             return "the summarizer is silent"
         return "folded" if written else "another process was faster"

@@ -37,21 +37,20 @@ class _Flag:
 
 #: Set when the process is asked to stop: visits end after the turn in hand.
 stopping = _Flag()
-_building = threading.Lock()
+#: A cache alone lets two threads that ask at the same time build two. What is built may ask for its parts.
+_building = threading.RLock()
 
 
-@cache
 def settings() -> Settings:
     """Return the settings of this process. Raises `SettingsError`."""
-    chosen = Settings.load(environment())
-    check_cat(chosen)
-    return chosen
+    with _building:
+        return _settings()
 
 
-@cache
 def keys() -> Keys:
     """Return the keys of this process, which may change while it runs."""
-    return Keys(settings(), environment)
+    with _building:
+        return _keys()
 
 
 def worker() -> Worker:
@@ -60,10 +59,10 @@ def worker() -> Worker:
         return _built()
 
 
-@cache
 def slow_start() -> SlowStart:
     """Return what keeps this process from serving many people at once in its first seconds."""
-    return SlowStart(settings().worker.concurrency)
+    with _building:
+        return _slow_start()
 
 
 def built() -> Worker | None:
@@ -74,6 +73,23 @@ def built() -> Worker | None:
 def rebuild() -> None:
     """Forget what was built: a forked process must not share its parent's connections."""
     _built.cache_clear()
+
+
+@cache
+def _settings() -> Settings:
+    chosen = Settings.load(environment())
+    check_cat(chosen)
+    return chosen
+
+
+@cache
+def _keys() -> Keys:
+    return Keys(settings(), environment)
+
+
+@cache
+def _slow_start() -> SlowStart:
+    return SlowStart(settings().worker.concurrency)
 
 
 @cache

@@ -51,8 +51,9 @@ class Proofs:
     def look(self) -> None:
         """Settle what can be settled now. A store that is away leaves the rest for the next look."""
         self._marks.open()
-        for slot in self._marks.abandoned():
-            if self._settled(slot, dead=False):
+        self._marks.touch()
+        for slot, seconds in self._marks.abandoned():
+            if self._settled(slot, dead=False) or seconds > KEPT_SECONDS:
                 self._marks.was_settled(slot)
         folder = self._marks.folder
         for path in files_in(folder) if folder is not None else ():

@@ -27,8 +27,11 @@ from worker.lease import LeaseKeeper
 from worker.missed import MissedTexts
 from worker.put_back import put_back
 
-#: For how many people one sweep enqueues a wake-up task.
+#: For how many people a sweep enqueues wake-up tasks at a time: a longer list would hold Redis up.
 SWEEP_LIMIT: Final = 200
+#: A sweep goes on as long as the queue is shorter. Many workers take so many tasks until the next sweep, and a person
+#: who is woken twice, because the first task still waits, costs a visit.
+QUEUE_FULL: Final = 5000
 #: How many rows of a bucket are read at a time.
 ROWS: Final = 200
 #: Items of these kinds are all tried by each reconciliation: one that did not fail again is mended.
@@ -101,11 +104,18 @@ class Reconciler:
         )  # fmt: skip
 
     def sweep(self) -> Sweep:
-        """Enqueue a wake-up task for each person who is due and not being served."""
-        due, emptied = self._inbox.agenda.due(limit=SWEEP_LIMIT)
-        for who in due:
-            self._inbox.agenda.wake(who)
-        return Sweep(rung=len(due), emptied=emptied)
+        """Enqueue a wake-up task for each person who is due and not being served, until the queue is full.
+
+        Those who have waited longest come first. However full the queue is, some are woken: their tasks may be lost.
+        """
+        agenda, rung, emptied = self._inbox.agenda, 0, False
+        for _ in range(QUEUE_FULL // SWEEP_LIMIT):
+            due, is_new = agenda.due(limit=SWEEP_LIMIT)
+            agenda.wake(*due)
+            rung, emptied = rung + len(due), emptied or is_new
+            if len(due) < SWEEP_LIMIT or agenda.queued() >= QUEUE_FULL:
+                break
+        return Sweep(rung=rung, emptied=emptied)
 
     def reconcile_alone(self, leases: LeaseKeeper) -> findings.Report | None:
         """Reconcile; return None if another worker is reconciling.

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 from cat import ports, recall
 from cat.chain import Cat
-from conversation import errors
 from inbox import budget as money
 from inbox.errors import InboxAway
 from inbox.ports import Agenda
@@ -213,10 +212,10 @@ class Responder:
     def _persist(self, visit: Visit, frozen: model.FrozenReply, grant: money.Grant, *, model: int) -> Response:
         try:
             visit.opened = self._journal.turns.persist(frozen, now=visit.now())
-        except (errors.Fenced, errors.TooMuchContention):
-            # the model is paid all the same; another worker sends the reply
+        except Exception:
+            # the model is paid all the same; what is set aside for the messages is for the visit that sends them
             with suppress(InboxAway):
-                self._budget.settle(grant, model=model, sms=0)
+                self._budget.settle(grant, model=model, sms=None)
             raise
         first = frozen.turns[0].sid
         for turn in frozen.turns:

@@ -170,14 +170,14 @@ class Visits:
 
     def _is_superseded(self, visit: Visit, batch: Batch) -> bool:
         """Return whether only a text behind this batch is to be answered, and none of the batch shows danger."""
-        latest = self._settings.policy == "latest" and batch.last and not batch.beyond
+        latest = self._settings.policy == "latest" and batch.older and not batch.beyond
         return bool(latest) and not self._intake.hears_danger(visit, batch.texts)
 
     def _supersede(self, visit: Visit, batch: Batch) -> None:
         """Settle all but the newest of these texts; behind that one, a newer text to answer may stand."""
         for turn in batch.turns[:-1]:
             self._intake.settle(visit, turn, TurnState.SILENT, "superseded")
-        self._remove(visit, batch.entries[: batch.last])
+        self._remove(visit, batch.older)
 
     def _is_long_enough(self, visit: Visit) -> bool:
         return self._stopping() or visit.turns >= VISIT_TURNS or visit.elapsed_seconds > VISIT_SECONDS

@@ -219,9 +219,10 @@ class Worker(Process):
     def _compose(self, day: Day, client: redis.Redis, inbox: Inbox, journal: Journal, wire: Any) -> None:
         terms, host = day.plan.terms, self.host
         circuit = RedisCircuit(client, probe_every=PROBE_EVERY, longest_pause=retry_policy.LONGEST_PROBE_PAUSE)
+        quota = RedisQuota(client, models=Caps(), messages=Caps(day=terms.cap))
         failures = DeliveryFailures(
             inbox, journal, circuit, FailureTerms(max_age=timedelta(seconds=terms.max_age), who=who_of),
-            rng=self.rng, telemetry=self,
+            quota=quota, rng=self.rng, telemetry=self,
         )  # fmt: skip
         delivery = Delivery(
             journal, Line(day, wire, day.doubted), circuit,
@@ -229,12 +230,12 @@ class Worker(Process):
                           patience_seconds=PATIENCE_SECONDS, max_age_seconds=terms.max_age),
             rng=self.rng, telemetry=self, host=host,
         )  # fmt: skip
-        quota = RedisQuota(client, models=Caps(), messages=Caps(day=terms.cap))
         counting = Counting(
             quota, journal, who=who_of, telemetry=self, ask=inbox.agenda.request_count, clock=host.monotonic
         )
         self._budget = Budget(counting if terms.cap else None, TARIFF, max_segments=terms.parts, max_parts=terms.parts)
         rates = Rates(texts_per_minute=terms.texts_per_minute)
+        limits = RedisLimits(client, verdict_kept=timedelta(seconds=terms.max_age))
         self._keeper = LeaseKeeper(
             inbox.leases, every_seconds=RENEW_SECONDS, marks=self.marks, telemetry=self, host=host
         )
@@ -244,7 +245,7 @@ class Worker(Process):
             cat=Echo(terms.parts, day.think),
             budget=self._budget,
             delivery=delivery,
-            limiter=Limiter(RedisLimits(client) if rates.texts_per_minute else None, rates),
+            limiter=Limiter(limits if rates.texts_per_minute else None, rates),
             leases=self._keeper,
             settings=VisitSettings(
                 policy=terms.policy, quiet_window_seconds=0.5, quiet_limit_seconds=3,

@@ -76,8 +76,10 @@ def _budget(day: Day, texts: Sequence[InboundSms], turns: Iterable[Row]) -> Iter
     A last line, and replies to people in danger, may exceed it. What is reserved for a reply in doubt is not spent.
     """
     rows = day.tables.query(Query(table=schema.MESSAGES)).rows
-    parts = [row for row in rows if row["message_key"].startswith("out#") and not row.get("again")]
-    spent = sum(int(part.get("cost", 0)) for part in parts)
+    parts = [row for row in rows if row["message_key"].startswith("out#")]
+    counted = sum(int(part.get("cost", 0)) for part in parts)
+    # a second try is counted, and sent whatever the cap is
+    spent = sum(int(part.get("cost", 0)) for part in parts if not part.get("again"))
     terms, in_danger = day.plan.terms, {text.sender for text in texts if text.body.startswith(DANGER)}
     # what was under way when Redis was emptied is counted when it is settled, and the recount knows nothing of it
     under_way = terms.workers * SLOTS * day.faults.struck[What.REDIS_EMPTIED]
@@ -85,8 +87,8 @@ def _budget(day: Day, texts: Sequence[InboundSms], turns: Iterable[Row]) -> Iter
     assert terms.cap is not None
     if spent > terms.cap + (1 + beyond) * _SEGMENT:
         yield f"budget: {spent} is spent, and the cap is {terms.cap}"
-    if spent < terms.cap / 2 and any(turn.reason == OVER_BUDGET for turn in turns):
-        yield f"budget: texts are over it, {spent} is spent, and the cap is {terms.cap}"
+    if counted < terms.cap / 2 and any(turn.reason == OVER_BUDGET for turn in turns):
+        yield f"budget: texts are over it, {counted} is spent, and the cap is {terms.cap}"
 
 
 def _danger(texts: Sequence[InboundSms], turns: dict[str, Row]) -> Iterator[str]:

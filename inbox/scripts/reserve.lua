@@ -5,7 +5,8 @@
 -- KEYS[3] purse:day:{day}
 -- KEYS[4] purse:month:{month}
 -- ARGV[1] who
--- ARGV[2] turn; a repeated call for the same turn gets the same last line and the same urgent reply
+-- ARGV[2] turn; a repeated call for the same turn gets the same last line and the same urgent reply, and sets aside
+--         for its messages only what is missing; empty: no messages
 -- ARGV[3] most that models may cost
 -- ARGV[4] most that messages may cost
 -- ARGV[5] price of a last line
@@ -16,13 +17,16 @@
 -- ARGV[14] seconds for which the month's hash is kept
 -- ARGV[15] 1: do not wait for a recount in progress
 --
--- Fields of a day: model sms model:{who} sms:{who} last:{who} urgent:{why}:{who} beyond.
+-- Fields of a day: model sms model:{who} sms:{who} aside:{turn}:{who} last:{who} urgent:{why}:{who} beyond.
 -- Fields of a month: model sms beyond.
 --
 -- Returns {-1} if the caller has to wait for the recount.
 -- Otherwise returns
 -- {verdict, set aside for models, set aside for messages, epoch, 1 while a recount is in progress else 0}.
 -- The verdict is 0 silence, 1 a last line, 2 go, 3 go beyond a cap.
+--
+-- What a worker that died or failed had set aside for a turn's messages is taken over: the turn is answered once.
+-- What it had set aside for models is not: it may be spent.
 local epoch = redis.call('GET', KEYS[1])
 local counting = epoch and 0 or 1
 if not epoch then
@@ -52,23 +56,29 @@ local function set_aside(kind, amount)
   redis.call('EXPIRE', month, ARGV[14])
 end
 local for_models, for_messages, last_line = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local aside = 'aside:' .. turn .. ':' .. who
+local missing = math.max(0, for_messages - spent(day, aside))
+local function set_aside_messages()
+  if missing > 0 then redis.call('HINCRBY', day, aside, missing) end
+  set_aside('sms', missing)
+end
 local unlimited = ARGV[10] == '-1' and ARGV[11] == '-1' and ARGV[12] == '-1'
 -- during a recount the totals are too low to be compared with a cap
-if for_messages == 0 or counting == 1 and unlimited or counting == 0 and not full('sms', for_messages) then
-  set_aside('sms', for_messages)
+local urgent = 'urgent:' .. ARGV[6] .. ':' .. who
+local before = redis.call('HGET', day, urgent)
+local has_room = missing == 0 or counting == 1 and unlimited or counting == 0 and not full('sms', missing)
+if has_room and before ~= turn then
+  set_aside_messages()
   if counting == 1 or full('model', for_models) then for_models = 0 end
   set_aside('model', for_models)
   return {2, for_models, for_messages, epoch, counting}
 end
 -- an urgent reply goes out whatever it costs, once a day for each reason
-if ARGV[6] ~= '' then
-  local before = redis.call('HGET', day, 'urgent:' .. ARGV[6] .. ':' .. who)
-  if not before or before == turn then
-    redis.call('HSET', day, 'urgent:' .. ARGV[6] .. ':' .. who, turn)
-    set_aside('sms', for_messages)
-    redis.call('EXPIRE', day, ARGV[13])
-    return {3, 0, for_messages, epoch, counting}
-  end
+if ARGV[6] ~= '' and (not before or before == turn) then
+  redis.call('HSET', day, urgent, turn)
+  set_aside_messages()
+  redis.call('EXPIRE', day, ARGV[13])
+  return {3, 0, for_messages, epoch, counting}
 end
 if counting == 1 then return {-1} end
 local last = redis.call('HGET', day, 'last:' .. who)

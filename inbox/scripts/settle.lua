@@ -8,8 +8,8 @@
 -- ARGV[2] epoch at which the money was set aside
 -- ARGV[3] spent on models
 -- ARGV[4] set aside for models
--- ARGV[5] spent on messages
--- ARGV[6] set aside for messages
+-- ARGV[5] spent on messages; empty: what is set aside for them stays, for the worker that answers the turn
+-- ARGV[6] turn for whose messages money was set aside; empty: for none
 -- ARGV[7] seconds for which the day's hash is kept
 -- ARGV[8] seconds for which the month's hash is kept
 --
@@ -20,16 +20,19 @@
 -- Returns 1 settled, 0 nothing changed because no recount has begun.
 local now, counting = redis.call('GET', KEYS[1]), redis.call('HGET', KEYS[2], 'epoch')
 if not now and not counting then return 0 end
+local function add(kind, amount)
+  if amount == 0 then return end
+  redis.call('HINCRBY', KEYS[3], kind, amount)
+  redis.call('HINCRBY', KEYS[3], kind .. ':' .. ARGV[1], amount)
+  redis.call('HINCRBY', KEYS[4], kind, amount)
+  redis.call('EXPIRE', KEYS[3], ARGV[7])
+  redis.call('EXPIRE', KEYS[4], ARGV[8])
+end
 local same = now == ARGV[2] or counting == ARGV[2]
-for i, kind in ipairs({'model', 'sms'}) do
-  local spent, aside = tonumber(ARGV[1 + 2 * i]), tonumber(ARGV[2 + 2 * i])
-  local difference = same and spent - aside or spent
-  if difference ~= 0 then
-    redis.call('HINCRBY', KEYS[3], kind, difference)
-    redis.call('HINCRBY', KEYS[3], kind .. ':' .. ARGV[1], difference)
-    redis.call('HINCRBY', KEYS[4], kind, difference)
-    redis.call('EXPIRE', KEYS[3], ARGV[7])
-    redis.call('EXPIRE', KEYS[4], ARGV[8])
-  end
+add('model', ARGV[3] - (same and ARGV[4] or 0))
+if ARGV[5] ~= '' then
+  local aside = 'aside:' .. ARGV[6] .. ':' .. ARGV[1]
+  add('sms', ARGV[5] - (redis.call('HGET', KEYS[3], aside) or 0))
+  redis.call('HDEL', KEYS[3], aside)
 end
 return 1

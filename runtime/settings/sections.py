@@ -351,7 +351,12 @@ class VisitSettings(Section):
         "`coalesce` and `latest`: how long the person must have sent nothing before a reply is composed.",
         0.5,
     )
-    quiet_limit_seconds: Seconds = setting("QUIET_LIMIT_SECONDS", "The longest wait for such a pause.", 3.0)
+    quiet_limit_seconds: Seconds = setting(
+        "QUIET_LIMIT_SECONDS",
+        "The longest wait for such a pause, at most 300: the thread that waits serves no other person.",
+        3.0,
+        le=300,
+    )
     max_age_seconds: Seconds = setting(
         "MAX_AGE_SECONDS", "A text older than this is not answered, and a reply older than this is not sent.", 21600.0
     )
@@ -388,8 +393,8 @@ class LimitsSettings(Section):
     turns_per_hour: Times = setting("LIMIT_TURNS_PER_HOUR", "The same per hour.", 240)
     replies_per_30_seconds: Times = setting(
         "LIMIT_REPLIES_PER_30_SECONDS",
-        "Replies from one number to one person in 30 seconds; further replies wait. After 30, Twilio sends "
-        "none (14107).",
+        "Messages from one number to one person in any 30 seconds; further replies wait. A reply counts as the most "
+        "messages that it may have (`REPLY_MAX_PARTS`, `REPLY_MAX_SEGMENTS`). After 30, Twilio sends none (14107).",
         20,
     )
     replies_per_hour: Times = setting("LIMIT_REPLIES_PER_HOUR", "Replies per hour to all people together.", 5000)

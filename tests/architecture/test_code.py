@@ -86,11 +86,11 @@ def test_celery_knows_every_setting_that_it_is_given_and_has_another_default() -
     assert [name for name, value in chosen.items() if value == DEFAULTS[name]] == []
 
 
-def test_a_reply_of_ten_paced_messages_is_not_taken_for_a_child_that_hangs() -> None:
-    chosen = Settings.load({"REPLY_MAX_PARTS": "10"})
+def test_a_reply_of_ten_paced_messages_after_a_long_pause_is_not_taken_for_a_child_that_hangs() -> None:
+    chosen = Settings.load({"REPLY_MAX_PARTS": "10", "QUIET_LIMIT_SECONDS": "300"})
 
     send = CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS
-    longest = VISIT_SECONDS + chosen.replies.deadline_seconds + 10 * (PACE_WAIT_MS / 1000 + send)
+    longest = VISIT_SECONDS + 300 + chosen.replies.deadline_seconds + 10 * (PACE_WAIT_MS / 1000 + send)
     assert celery.app(chosen).conf.task_time_limit > longest
 
 

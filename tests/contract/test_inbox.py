@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import redis
@@ -256,6 +257,19 @@ def test_a_person_who_is_served_is_not_due(inbox: Inbox) -> None:
     assert inbox.leases.take(ANN_) is not None
 
     assert inbox.agenda.due(limit=10)[0] == []
+
+
+def test_tasks_are_pushed_together_and_counted_until_a_worker_takes_them(inbox: Inbox, server: redis.Redis) -> None:
+    inbox.agenda.wake()
+    assert inbox.agenda.queued() == 0
+    people = [Who(f"person {number}") for number in range(3)]
+
+    inbox.agenda.wake(*people)
+
+    assert inbox.agenda.queued() == 3
+    taken: Any = [json.loads(cast("bytes", server.rpop(keys.QUEUE))) for _ in people]
+    assert [message["headers"]["argsrepr"] for message in taken] == [f"('{who}',)" for who in people]
+    assert inbox.agenda.queued() == 0
 
 
 def test_an_emptied_store_is_noticed_once(inbox: Inbox) -> None:

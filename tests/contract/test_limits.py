@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 import redis
 
+from inbox import worker_keys
 from inbox.payloads import Who
 from inbox.ports import Limits, Rate
 from inbox.rates import RedisLimits
@@ -18,7 +21,7 @@ ANN = Who("ann")
 
 @pytest.fixture
 def limits(server: redis.Redis) -> Limits:
-    return RedisLimits(server)
+    return RedisLimits(server, verdict_kept=timedelta(hours=6))
 
 
 def rate(most: int, *, key: str = "k", name: str = "texts", hours: float = 1) -> Rate:
@@ -85,6 +88,44 @@ def test_a_queue_moves_on_by_itself(limits: Limits) -> None:
     assert -3500 <= waits[3] < -3000
     assert limits.pace("+1", takes_ms=1500, ahead_ms=1000, most_ms=4000) > 3000
     assert limits.pace("+2", takes_ms=1500, ahead_ms=1000, most_ms=0) == 0
+
+
+def test_any_window_holds_so_many_events_and_no_more(limits: Limits) -> None:
+    span = timedelta(milliseconds=400)
+
+    def places(most: int, needed: int = 2, key: str = "k") -> int:
+        return limits.window(key, needed=needed, most=most, per=span)
+
+    begun, taken = time.monotonic(), list[float]()
+    while time.monotonic() - begun < 1:
+        wait = places(5)
+        if wait:
+            assert wait <= 400
+            time.sleep(0.02)
+        else:
+            taken.append(time.monotonic())
+
+    # a place is taken a moment before it is noted here, and Redis rounds its clock down
+    gaps = [later - earlier for earlier, later in itertools.pairwise(taken[::2])]
+    assert len(taken) in {4, 5, 6}, taken
+    assert all(gap > 0.35 for gap in gaps), taken
+    assert places(9, key="another") == 0
+
+
+def test_a_window_gives_more_places_than_it_has_once_it_is_empty(limits: Limits) -> None:
+    hour = timedelta(hours=1)
+    assert limits.window("k", needed=7, most=5, per=hour) == 0
+    assert 3_590_000 < limits.window("k", needed=1, most=5, per=hour) <= 3_600_000
+    assert limits.window("l", needed=1, most=5, per=hour) == 0
+    assert limits.window("l", needed=7, most=5, per=hour) > 0
+
+
+def test_a_verdict_lasts_as_long_as_its_text_may_be_answered(server: redis.Redis) -> None:
+    limits = RedisLimits(server, verdict_kept=timedelta(hours=12))
+
+    limits.exceeded("SM1", [rate(1)], at_ms=NOW_MS)
+
+    assert 43_000_000 < server.pttl(worker_keys.verdict("SM1")) <= 43_200_000
 
 
 def test_a_streak_grows_shrinks_and_counts_each_text_once(limits: Limits) -> None:

@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from inbox import worker_keys
-from inbox.budget import Ask, BudgetVerdict, Caps, Grant, Spent
+from inbox.budget import Ask, BudgetVerdict, Caps, Grant, Spent, day_of
 from inbox.payloads import Who
 from inbox.people import RedisPeople
 from inbox.quota import RedisQuota
@@ -156,6 +156,48 @@ def test_without_money_for_models_messages_go_on(quotas: Quotas) -> None:
 
     assert (first.verdict, first.model) == (BudgetVerdict.GO, 40)
     assert (second.verdict, second.model) == (BudgetVerdict.GO, 0)
+
+
+def test_a_turn_that_is_asked_for_again_takes_over_its_messages_and_not_the_models(quotas: Quotas) -> None:
+    quota = counted(quotas(Caps(person=100), Caps(person=250)))
+    first = granted(quota, ask("SM1", model=40))
+
+    again = granted(quota, ask("SM1", model=40))
+
+    assert (again.model, again.sms) == (40, 100)
+    assert granted(quota, ask("SM1", model=40)).model == 0, "what the first two set aside for models may be spent"
+    assert granted(quota, ask("SM2")).verdict is BudgetVerdict.GO, "one turn took two places"
+    # the first of the three is late: it paid the model, and sends nothing
+    quota.settle(first, model=10, sms=None)
+    assert granted(quota, ask("SM3", sms=50)).verdict is BudgetVerdict.GO
+    assert granted(quota, ask("SM4", sms=1, last_line=1)).verdict is BudgetVerdict.LAST_LINE
+    quota.settle(again, model=10, sms=20)
+    assert granted(quota, ask("SM5", model=80, sms=79)).model == 80
+    assert granted(quota, ask("SM6", sms=1)).verdict is BudgetVerdict.SILENCE
+
+
+def test_a_turn_that_needs_more_than_before_takes_the_difference(quotas: Quotas) -> None:
+    quota = counted(quotas(NONE, Caps(person=250)))
+    granted(quota, ask("SM1", sms=100))
+
+    grant = granted(quota, ask("SM1", sms=200))
+    assert granted(quota, ask("SM2", sms=50)).verdict is BudgetVerdict.GO
+    quota.settle(grant, model=0, sms=30)
+
+    assert granted(quota, ask("SM3", sms=170)).verdict is BudgetVerdict.GO
+    assert granted(quota, ask("SM4", sms=1, last_line=1)).verdict is BudgetVerdict.LAST_LINE
+
+
+def test_a_turn_of_an_earlier_release_is_settled_by_what_it_set_aside(quotas: Quotas, server: redis.Redis) -> None:
+    quota = counted(quotas(NONE, Caps(person=250)))
+    day = worker_keys.spent_on(day_of(NOW))
+    # its worker set 100 aside without saying for which turn, and died
+    server.hset(day, mapping={"sms": 100, "sms:ann": 100})
+
+    quota.settle(granted(quota, ask("SM1")), model=0, sms=90)
+
+    sums: Any = server.hgetall(day)
+    assert sums == {b"sms": b"190", b"sms:ann": b"190"}
 
 
 def test_what_was_not_spent_is_there_for_the_next(quotas: Quotas) -> None:

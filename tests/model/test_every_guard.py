@@ -131,8 +131,7 @@ UNNOTICED_IN_SCRIPTS = table(
             "request: if not redis.call('SET', KEYS[1], '1', 'NX', 'PX', ARGV[2])",
             "request: SET NX",
             "reserve: if counting == 1 or full('model', for_models)",
-            "reserve: if ARGV[6] ~= ''",
-            "reserve: if not before or before == turn",
+            "reserve: if ARGV[6] ~= '' and (not before or before == turn)",
             "reserve: if last == turn",
             "reserve: if last",
             "reserve: if over",
@@ -142,6 +141,7 @@ UNNOTICED_IN_SCRIPTS = table(
             "reserve: if which[3]",
             "settle: if not now and not counting",
             "take: if not user",
+            "window: if wait > 0",
             "take: if redis.call('EXISTS', KEYS[5]) == 0",
         ),
         "never decides here: the carrier stops no place; tests/contract/test_circuit.py": (
@@ -196,7 +196,9 @@ UNNOTICED_IN_SCRIPTS = table(
             "reserve: if not epoch",
             "reserve: if amount == 0",
             "reserve: if counting == 1",
-            "settle: if difference ~= 0",
+            "reserve: if missing > 0",
+            "settle: if amount == 0",
+            "settle: if ARGV[5] ~= ''",
             "streak: if before",
         ),
     }

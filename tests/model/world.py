@@ -277,7 +277,7 @@ class World:
             Terms(public_url="https://cat.example", validity_seconds=3600, patience_seconds=60, max_age_seconds=21600),
             rng=random.Random(1), host=Host(sleep=lambda _: None),
         )  # fmt: skip
-        limits = RedisLimits(client) if self._is_limited else None
+        limits = RedisLimits(client, verdict_kept=timedelta(hours=6)) if self._is_limited else None
         own_inbox = inbox_on(client)
         settings = VisitSettings(
             policy=self.policy, quiet_window_seconds=0.5, quiet_limit_seconds=3,
@@ -429,7 +429,7 @@ class World:
         return DeliveryFailures(
             inbox_on(client), journal, circuit_on(client),
             FailureTerms(max_age=timedelta(hours=6), who=lambda person: payloads.who(person, b"memory")),
-            rng=random.Random(1),
+            quota=quota_on(client), rng=random.Random(1),
         )  # fmt: skip
 
     def _reconciler(self, client: redis.Redis, journal: Journal, message_list: Any) -> Reconciler:

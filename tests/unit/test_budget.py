@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,11 +11,13 @@ import pytest
 from cat import prompt
 from cat.danger import numbers
 from cat.ports import Heard
-from conversation.errors import Fenced, StoreAway
+from conversation.errors import Fenced, StoreAway, TooMuchContention
 from inbox import payloads, worker_keys
-from inbox.budget import Caps, day_of
+from inbox.budget import Ask, Caps, day_of
+from inbox.errors import InboxAway
 from journal.model import LAST_LINE
 from journal.states import TurnState
+from sms.messages import DeliveryReport, MessageSid
 from tests.builders import ANN, BEN, NOW, a_text
 from tests.room import CATALOGUE, TARIFF, WHO, Dying, Room
 from worker.budget import LAST_LINES, Asked, Budget
@@ -301,17 +304,116 @@ def test_where_only_the_newest_is_answered_a_last_line_outlives_who_died_with_it
     assert room.received == [LAST_LINES["en"]] * 2
 
 
-def test_what_was_set_aside_for_a_reply_that_another_gave_is_given_back() -> None:
-    room = a_room(models=Caps(day=10**6), messages=Caps(day=10 * MESSAGE))
+PERSIST_FAILS: list[tuple[Exception, bool]] = [
+    (Fenced("another worker opened this conversation"), False),
+    (TooMuchContention("many write"), False),
+    (StoreAway("throttled"), False),
+    (StoreAway("its answer is lost"), True),
+    (RuntimeError("a bug"), False),
+]
+
+
+def totals(room: Room) -> list[Any]:
+    """Return what is counted for models and for messages on this day, and the places that turns have."""
+    day = worker_keys.spent_on(day_of(room.now()))
+    found: Any = room.redis.hmget(day, "model", "sms")
+    fields: Any = room.redis.hkeys(day)
+    return [*found, *(field for field in fields if field.startswith(b"aside:"))]
+
+
+@pytest.mark.parametrize(("error", "after"), PERSIST_FAILS)
+def test_a_reply_that_cannot_be_stored_is_paid_once_and_its_messages_are(error: Exception, *, after: bool) -> None:
+    room = a_room(models=Caps(day=10**6), messages=Caps(person=2 * MESSAGE))
+    room.texts("warm up")
+    room.serve()
     room.texts("hello")
 
-    with_another = Dying(
-        room.store, "turns.persist", after=False, error=Fenced("another worker opened this conversation")
-    )
-    room.serve(journal=with_another)
+    for times in range(5):
+        with suppress(RuntimeError):
+            room.serve(journal=Dying(room.store, "turns.persist", after=after, error=error))
+        # the model is paid each time; for the message a place is set aside, once
+        asked = 1 + (1 if after else times + 1)
+        assert totals(room)[:2] == [b"%d" % (asked * MODEL), b"%d" % (2 * MESSAGE)]
+        room.later(seconds=6)
+    room.serve()
 
-    # the model was paid for; nothing was sent
-    assert room.redis.hmget(worker_keys.spent_on(day_of(room.now())), "model", "sms") == [b"%d" % MODEL, b"0"]
+    assert room.received == ["re: warm up", "re: hello"]
+    assert totals(room)[1] == b"%d" % (2 * MESSAGE)
+
+
+def test_a_text_that_kills_its_workers_has_one_place_in_the_budget_of_messages() -> None:
+    room = a_room(messages=Caps(person=2 * MESSAGE))
+    room.texts("warm up")
+    room.serve()
+    (text,) = room.texts("hello")
+    for _ in range(2):
+        room.dies(journal=Dying(room.store, "turns.persist", after=False))
+
+    room.serve()
+
+    assert room.state(text) is TurnState.ANSWERED
+    assert room.received == ["re: warm up", "re: hello"]
+    assert totals(room)[1:] == [b"%d" % (2 * MESSAGE)]
+
+
+def test_a_place_that_a_text_has_is_its_own_though_the_cap_is_exceeded_meanwhile() -> None:
+    room = a_room(messages=Caps(person=MESSAGE))
+    room.texts("warm up")
+    room.serve(journal=Dying(room.store, "turns.persist", after=False, error=StoreAway("throttled")))
+    assert room.quota is not None
+    urgent = Ask(who=WHO, turn="SM-other", model=0, sms=MESSAGE, last_line=0, urgent="help")
+    room.quota.reserve(urgent, now=room.now())
+    room.later(seconds=6)
+
+    room.serve()
+
+    assert room.received == ["re: warm up"]
+
+
+@pytest.mark.parametrize("code", [30001, 30023])
+def test_a_second_try_is_counted_as_a_recount_counts_it(code: int) -> None:
+    room = a_room(messages=Caps(person=10 * MESSAGE))
+    texts = room.texts("one", "two", "three")
+    room.serve()
+    for text in texts:
+        (part,) = room.store.outbox.parts(ANN, text.sid)
+        assert part.sid is not None
+        assert part.attempt_id is not None
+        report = DeliveryReport(
+            sid=MessageSid(part.sid), to=ANN, status="undelivered", attempt_id=part.attempt_id, error_code=code
+        )
+        for _ in range(2):
+            # it is reported twice, and counted once
+            room.receive(report)
+            room.receipts.drain()
+
+    counted = totals(room)[1]
+    assert counted == b"%d" % (6 * MESSAGE)
+    room.quota.forget()  # type: ignore[union-attr]
+    room.budget(room.quota, room.store).count(now=room.now())
+    assert totals(room)[1] == counted
+
+
+def test_a_second_try_without_caps_or_while_redis_is_away_is_sent_uncounted() -> None:
+    for quota in (None, Dying(Room().a_quota(), "settle", after=False, error=InboxAway("away"))):
+        room = Room()
+        room.aftermath._quota = quota or room.a_quota()
+        (text,) = room.texts("hello")
+        room.serve()
+        (part,) = room.store.outbox.parts(ANN, text.sid)
+        assert part.sid is not None
+        assert part.attempt_id is not None
+        room.receive(
+            DeliveryReport(
+                sid=MessageSid(part.sid), to=ANN, status="undelivered", attempt_id=part.attempt_id, error_code=30001
+            )
+        )
+        room.receipts.drain()
+        room.later(seconds=60)
+        room.serve()
+
+        assert room.received == ["re: hello", "re: hello"]
+        assert totals(room)[:2] == [None, None]
 
 
 def test_of_a_reply_in_several_messages_no_more_is_sent_than_was_set_aside() -> None:

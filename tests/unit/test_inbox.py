@@ -60,13 +60,14 @@ def everything(room: Room) -> str:
         b"zset": lambda key: room.redis.zrange(key, 0, -1),
         b"stream": room.redis.xrange,
         b"string": room.redis.get,
+        b"list": lambda key: room.redis.lrange(key, 0, -1),
     }
     names: list[Any] = [key for key in room.redis.keys("*") if key != keys.QUEUE.encode()]
     return "\n".join(f"{key!r} {read[room.redis.type(key)](key)!r}" for key in names)
 
 
 def test_of_a_forgotten_person_nothing_is_left_in_redis() -> None:
-    room = Room(rates=Rates(texts_per_minute=9, identical_per_hour=9, loop=6, replies_per_30_seconds=9))
+    room = Room(rates=Rates(texts_per_minute=9, identical_per_hour=9, loop=6, messages_per_30_seconds=9))
     room.quota = room.a_quota()
     room.texts("hello", "i want to die")
     room.serve()

@@ -19,6 +19,7 @@ from sms.messages import DeliveryReport, Media, MessageSid
 from sms.ports import Listed, Unknown
 from tests.builders import ANN, BEN, OUR_NUMBER, a_sid, a_text
 from tests.room import WHO, Room
+from worker.reconcile import Sweep
 
 
 @pytest.fixture
@@ -261,3 +262,21 @@ def test_an_unreadable_name_on_the_agenda_keeps_no_person_from_being_woken(room:
     room.later(seconds=60)
 
     assert room.reconciler.sweep().rung == 2
+
+
+def test_a_sweep_wakes_all_who_are_due_while_the_workers_have_room(room: Room) -> None:
+    people = {f"{number:024x}": 1 for number in range(7000)}
+    room.redis.zadd(keys.AGENDA, people)
+
+    first = room.reconciler.sweep()
+    room.later(seconds=15)
+    second = room.reconciler.sweep()
+    room.redis.ltrim(keys.QUEUE, 0, 99)
+    room.later(seconds=15)
+    third = room.reconciler.sweep()
+
+    # while the queue is full some are woken all the same: tasks are lost with their workers
+    assert (first, second, third) == (Sweep(5000, emptied=True), Sweep(200, emptied=False), Sweep(1800, emptied=False))
+    room.redis.delete(keys.QUEUE)
+    room.later(seconds=15)
+    assert room.reconciler.sweep().rung == 0, "each is woken once in a while"

@@ -9,10 +9,12 @@ import pytest
 
 from conversation.models import Message, Role
 from journal.states import TurnState
+from runtime.settings import Settings
 from sms import countries
 from sms.messages import InboundSms, MessageSid
 from tests.builders import ANN, NOW, OUR_NUMBER, a_sid, a_text
-from tests.room import Room
+from tests.room import WHO, Room
+from worker.build import limits as build
 from worker.limits import Pace, Rates, likeness
 
 ESSAY = "the quick brown cat sat on the warm server and hummed"
@@ -59,17 +61,58 @@ def test_what_waited_while_no_one_worked_did_not_come_at_once() -> None:
 
 
 def test_between_two_numbers_replies_wait_and_none_is_lost() -> None:
-    room = Room(rates=Rates(replies_per_30_seconds=3))
+    room = Room(rates=Rates(messages_per_30_seconds=3))
     room.texts(*[f"text {number}" for number in range(5)])
     room.serve()
     assert len(room.received) == 3
 
-    room.later(seconds=11)
+    room.later(seconds=29)
     room.serve()
-    assert len(room.received) == 4
-    room.later(seconds=11)
+    assert len(room.received) == 3
+    room.later(seconds=2)
     room.serve()
     assert room.received == [f"re: text {number}" for number in range(5)]
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_in_any_thirty_seconds_no_more_messages_leave_than_the_carrier_takes(parts: int) -> None:
+    rates = Rates(messages_per_30_seconds=20, messages_per_reply=parts)
+    room = Room(rates=rates, max_parts=parts)
+    room.parrot.words = "\n".join(f"line {number} of this" for number in range(parts))
+    room.texts(*[f"text {number}" for number in range(25)])
+
+    leave: list[int] = []
+    for _ in range(40):
+        room.serve()
+        leave += [room.ms] * (len(room.received) - len(leave))
+        room.later(seconds=5)
+
+    assert len(leave) == 25 * parts
+    most = max(sum(begin <= at < begin + 30_000 for at in leave) for begin in leave)
+    assert most == 20 // parts * parts
+
+
+def test_the_limit_of_messages_knows_how_many_a_reply_may_have() -> None:
+    for segments, replies in (("10", 2), ("3", 3)):
+        chosen = Settings.load(
+            {"REPLY_MAX_PARTS": "4", "REPLY_MAX_SEGMENTS": segments, "LIMIT_REPLIES_PER_30_SECONDS": "9"}
+        )
+        limiter = build.limiter(chosen, Room().redis)
+        assert [limiter.wait_ms(WHO, a_text("hello")) for _ in range(replies)] == [0] * replies
+        assert limiter.wait_ms(WHO, a_text("hello")) > 0
+
+
+def test_a_verdict_on_a_text_lasts_as_long_as_the_setting_lets_it_be_answered() -> None:
+    room = Room()
+    limiter = build.limiter(Settings.load({"MAX_AGE_SECONDS": "43200", "LIMIT_TEXTS_PER_MINUTE": "1"}), room.redis)
+    over = a_text("two")
+    for text in (a_text("one"), over):
+        limiter.exceeded(WHO, text, begins_turn=False, arrived_ms=room.ms)
+
+    # a worker died with it, and its successor comes late
+    room.later(seconds=11 * 3600)
+
+    assert limiter.exceeded(WHO, over, begins_turn=False, arrived_ms=room.ms) == "over the limit: texts a minute"
 
 
 def test_after_a_while_there_are_replies_again() -> None:
@@ -325,6 +368,5 @@ def test_a_number_is_of_a_country() -> None:
 def test_each_kind_of_number_has_its_pace() -> None:
     pace = Pace(long_code=1, toll_free=3, short_code=100)
 
-    assert [pace.of(number) for number in ("+15005550006", "+18885550001", "72345", "whatsapp:+15005550006")] == [
-        1, 3, 100, 1,
-    ]  # fmt: skip
+    senders = {"+15005550006": 1, "+18885550001": 3, "72345": 100, "whatsapp:+15005550006": 1, "rcs:cat_agent": 0}
+    assert {sender: pace.of(sender) for sender in senders} == senders

@@ -6,20 +6,24 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NoReturn
 
 import pytest
 
+from inbox.errors import InboxAway
 from inbox.payloads import Who
 from journal.states import PartState
 from runtime.host import Host
 from sms.messages import DeliveryReport, InboundSms, MessageSid
+from sms.ports import OutboundSms, Outcome
 from tests.builders import ANN
 from tests.room import WHO as ROOM_WHO
-from tests.room import Died, Room
+from tests.room import Died, Dying, Room
 from worker.mark_file import MODE, MarkFile, MarksUnusable, Slot, State, files_in, home_of, of_the_dead
 from worker.marks import Marks
 from worker.proofs import Proofs
@@ -359,6 +363,75 @@ def test_the_marks_of_earlier_boots_are_deleted(folder: Path) -> None:
     marks.close()
 
     assert (earlier.exists(), late.exists()) == (False, True)
+
+
+def dies(*_: object, **__: object) -> NoReturn:
+    raise Died
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="there is no tmpfs")  # noqa: S108 - a new folder in it
+def test_marks_of_a_worker_that_ran_for_days_on_tmpfs_are_read_when_the_stores_are_back() -> None:
+    room, now = Room(), [0.0]
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        owner = Marks(Path(folder), slots=2, host=Host(monotonic=lambda: now[0]))
+        proofs = Proofs(room.inbox, room.store, owner, telemetry=room.telemetry)
+        proofs.look()
+        # a store into a page changes no time on tmpfs: without more, the file is as old as its process
+        os.utime(files(Path(folder))[0], (time.time() - 2 * 86_400,) * 2)
+        now[0] = 61
+        proofs.look()
+        (text,) = room.texts("hello")
+        room.dies(marks=owner, sender=SimpleNamespace(warm=lambda: None, send=dies))
+        owner.close()
+
+        neighbour = Marks(Path(folder), slots=2)
+        away = Dying(room.inbox, "people.user_id", after=False, error=InboxAway("redis cannot be reached"))
+        Proofs(away, room.store, neighbour, telemetry=room.telemetry).look()  # type: ignore[arg-type]
+        assert states(room, text) == [PartState.SENDING]
+        Proofs(room.inbox, room.store, neighbour, telemetry=room.telemetry).look()
+        neighbour.close()
+        room.serve()
+
+        assert states(room, text) == [PartState.SENT]
+        assert len(room.received) == 1
+
+
+def test_an_attempt_of_a_person_whom_redis_does_not_know_is_asked_for_for_a_day(folder: Path) -> None:
+    room, now = Room(), [0.0]
+    marks = Marks(folder, slots=1, host=Host(monotonic=lambda: now[0]))
+    proofs = Proofs(room.inbox, room.store, marks, telemetry=room.telemetry)
+    with marks.serving(ROOM_WHO) as mark:
+        mark.claiming("out#SM1#0", "SM1-0-a", fence=1)
+        mark.abandon()
+
+    for seconds, places in ((0.0, 0), (86_000.0, 0), (86_500.0, 1)):
+        now[0] = seconds
+        proofs.look()
+        with marks.serving(WHO) as other:
+            other.claiming("out#SM2#0", "SM2-0-a", fence=1)
+            assert files(folder)[0].read_bytes().count(b"SM2-0-a") == places, "its place is not free"
+            other.settled()
+    assert marks.abandoned() == ()
+    marks.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the clock that counts a suspended machine is Linux's")
+def test_a_machine_that_was_suspended_after_a_claim_sends_nothing_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    room, real, asleep = Room(), time.clock_gettime, {time.CLOCK_BOOTTIME: 0.0}
+    monkeypatch.setattr(time, "clock_gettime", lambda clock: real(clock) + asleep.get(clock, 0.0))
+    (text,) = room.texts("hello")
+
+    def suspended(message: OutboundSms, *, may_begin: Callable[[], bool]) -> Outcome:
+        asleep[time.CLOCK_BOOTTIME] += 60
+        return room.sender.send(message, may_begin=may_begin)
+
+    room.serve(sender=SimpleNamespace(warm=lambda: None, send=suspended))
+
+    assert room.received == []
+    assert states(room, text) == [PartState.RETRY]
+    room.later(seconds=600)
+    room.serve()
+    assert room.received == ["re: hello"]
 
 
 def test_a_lease_that_is_lost_is_not_given_back() -> None:

@@ -16,11 +16,12 @@ from cat.ports import Heard, Reply
 from cat.prices import Catalogue
 from cat.recall import INSTRUCTIONS, keep_facts, keep_told, recent, told_in
 from conversation.entries import Entry
+from conversation.errors import StoreAway
 from conversation.models import Conversation, Memory, Message, Role, echo
 from inbox import keys, payloads, worker_keys
 from inbox.budget import Caps, day_of
 from tests.builders import ANN, NOW, WINDOW, a_cat
-from tests.room import CATALOGUE, WHO, Room
+from tests.room import CATALOGUE, WHO, Dying, Room
 from worker.memories import Memories
 
 
@@ -414,6 +415,21 @@ def test_notes_cost_money_and_wait_where_there_is_none() -> None:
     assert stands(room).summary == "ann likes tuna."
     memo = [cost for cost in room.store.costs.since(room.now() - timedelta(days=1), print) if cost.tokens_in == 50]
     assert [(cost.engine, cost.model, cost.replies) for cost in memo] == [("openai:parrot", 55, 0)]
+
+
+@pytest.mark.parametrize("call", ["costs.record_memory", "conversations.remember"])
+def test_notes_that_cannot_be_stored_cost_what_they_cost(call: str) -> None:
+    room, clerk = Room(), Clerk()
+    chat(room, *SMALL_TALK)
+    quota = room.a_quota(Caps(day=10**6))
+    room.budget(quota, room.store).count(now=room.now())
+    before = int(room.redis.hget(worker_keys.spent_on(day_of(room.now())), "model") or 0)
+    room.store = Dying(room.store, call, after=False, error=StoreAway("throttled"))  # type: ignore[assignment]
+
+    with pytest.raises(StoreAway):
+        memories(room, clerk, quota).refresh(WHO, ANN)
+
+    assert room.redis.hget(worker_keys.spent_on(day_of(room.now())), "model") == b"%d" % (before + 55)
 
 
 def test_a_model_is_told_in_the_persons_mouth_and_never_in_the_prompt() -> None:

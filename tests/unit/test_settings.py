@@ -43,6 +43,19 @@ def test_everything_wrong_is_said_at_once_and_no_value() -> None:
         assert value not in message
 
 
+@pytest.mark.parametrize("seconds", ["0", "-1", "0.0004", "1e10", "inf", "nan"])
+@pytest.mark.parametrize("name", ["PROBE_SECONDS", "LEASE_SECONDS", "SWEEP_PERSON_SECONDS", "MAX_AGE_SECONDS"])
+def test_a_duration_is_one_that_redis_and_python_can_count(name: str, seconds: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        Settings.load({name: seconds})
+
+
+def test_a_limit_of_one_duration_holds_beside_that_of_all() -> None:
+    for name, seconds in {"UNKNOWN_RESEND_AFTER_SECONDS": "59", "QUIET_LIMIT_SECONDS": "301"}.items():
+        with pytest.raises(SettingsError, match=name):
+            Settings.load({name: seconds})
+
+
 @pytest.mark.parametrize(("variable", "name"), file_names().items())
 def test_every_setting_can_be_given_in_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, name: str

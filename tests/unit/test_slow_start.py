@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
 from runtime.host import REAL
+from runtime.settings import Settings
 from tests.conftest import wait_until
+from worker import process
 from worker.slow_start import SlowStart
 
 
@@ -42,6 +45,33 @@ def test_a_visit_waits_for_the_one_before_it_and_then_runs() -> None:
     for one in visits:
         one.join()
     assert sorted(inside) == [0, 1, 2]
+
+
+def test_threads_that_begin_together_start_slowly_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    loads, together = list[int](), threading.Barrier(8)
+
+    def load(_: object) -> Settings:
+        loads.append(1)
+        # a machine that is busy while it loads
+        threading.Event().wait(0.05)
+        return chosen
+
+    chosen = Settings.load({})
+    monkeypatch.setattr(Settings, "load", load)
+    process._settings.cache_clear()
+    process._slow_start.cache_clear()
+
+    def begin(_: int) -> SlowStart:
+        together.wait(10)
+        return process.slow_start()
+
+    with ThreadPoolExecutor(8) as threads:
+        starts = list(threads.map(begin, range(8)))
+
+    process._settings.cache_clear()
+    process._slow_start.cache_clear()
+    assert all(start is starts[0] for start in starts)
+    assert loads == [1]
 
 
 def test_a_visit_that_fails_gives_its_place_back() -> None:

@@ -23,9 +23,9 @@ def budget(chosen: Settings, client: redis.Redis, inbox: Inbox, journal: Journal
     """Return what may be spent; if nothing that costs money is capped, Redis is hardly ever asked."""
     _, tariff = price_tables(chosen)
     models, messages = caps(chosen.budgets)
-    quota = RedisQuota(client, models=models, messages=messages)
+    totals = quota(chosen, client)
     counting = Counting(
-        quota,
+        totals,
         journal,
         who=lambda person: payloads.who(person, chosen.who_key),
         ask=inbox.agenda.request_count,
@@ -40,8 +40,14 @@ def budget(chosen: Settings, client: redis.Redis, inbox: Inbox, journal: Journal
         tariff,
         max_segments=chosen.replies.max_segments,
         max_parts=chosen.replies.max_parts,
-        uncounted=quota.forget,
+        uncounted=totals.forget,
     )
+
+
+def quota(chosen: Settings, client: redis.Redis) -> RedisQuota:
+    """Return the totals of what was spent, under the caps."""
+    models, messages = caps(chosen.budgets)
+    return RedisQuota(client, models=models, messages=messages)
 
 
 def caps(budgets: BudgetsSettings) -> tuple[Caps, Caps]:

@@ -39,7 +39,10 @@ def app(chosen: Settings) -> Celery:
 
 
 def _longest_visit(chosen: Settings) -> timedelta:
-    """Return how long a visit takes whose last turn begins at its end, and which then cannot reach Redis."""
+    """Return how long a visit takes whose last turn begins at its end.
+
+    That turn waits for the person's pause first, and after it Redis cannot be reached.
+    """
     part = PACE_WAIT_MS / 1000 + SEND_SECONDS
     reply = chosen.replies.deadline_seconds + chosen.replies.max_parts * part
-    return timedelta(seconds=VISIT_SECONDS + reply + RELEASE_SECONDS)
+    return timedelta(seconds=VISIT_SECONDS + chosen.visit.quiet_limit_seconds + reply + RELEASE_SECONDS)

@@ -13,6 +13,7 @@ from journal.ports import Journal
 from runtime.host import REAL
 from runtime.settings import Settings
 from sms.ports import Sender
+from worker.build.budget import quota
 from worker.build.inbox import circuit
 from worker.build.limits import pace
 from worker.delivery import Delivery, Terms
@@ -55,6 +56,7 @@ def failures(
             who=lambda person: payloads.who(person, chosen.who_key),
             service_sid=chosen.twilio.messaging_service_sid,
         ),
+        quota=quota(chosen, client),
         rng=random.Random(),  # noqa: S311 - jitter, not cryptography
         telemetry=telemetry,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Final
 
 import redis
@@ -29,11 +30,13 @@ def limiter(chosen: Settings, client: redis.Redis) -> Limiter:
         identical_per_hour=limits.identical_per_hour,
         turns_per_minute=limits.turns_per_minute,
         turns_per_hour=limits.turns_per_hour,
-        replies_per_30_seconds=limits.replies_per_30_seconds,
+        messages_per_30_seconds=limits.replies_per_30_seconds,
+        # each message takes a segment at least
+        messages_per_reply=min(chosen.replies.max_parts, chosen.replies.max_segments),
         replies_per_hour=limits.replies_per_hour,
         loop=limits.loop_replies,
     )
-    return Limiter(RedisLimits(client) if limits.mode == "on" else None, rates)
+    return Limiter(_limits(chosen, client) if limits.mode == "on" else None, rates)
 
 
 def pace(chosen: Settings, client: redis.Redis) -> Callable[[ReplyPart], int]:
@@ -45,7 +48,7 @@ def pace(chosen: Settings, client: redis.Redis) -> Callable[[ReplyPart], int]:
     paces = Pace(
         long_code=delivery.pace_long_code, toll_free=delivery.pace_toll_free, short_code=delivery.pace_short_code
     )
-    limits = RedisLimits(client)
+    limits = _limits(chosen, client)
 
     def wait_ms(part: ReplyPart) -> int:
         per_second = paces.of(part.sender)
@@ -55,3 +58,7 @@ def pace(chosen: Settings, client: redis.Redis) -> Callable[[ReplyPart], int]:
         return limits.pace(part.sender, takes_ms=takes_ms, ahead_ms=PACE_AHEAD_MS, most_ms=PACE_WAIT_MS)
 
     return wait_ms
+
+
+def _limits(chosen: Settings, client: redis.Redis) -> RedisLimits:
+    return RedisLimits(client, verdict_kept=timedelta(seconds=chosen.visit.max_age_seconds))
