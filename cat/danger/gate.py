@@ -29,7 +29,7 @@ _AFTER: Final = (
     r"|oder|und|an|bitte|wenn|dort|da|tout|maintenant|ou|et|si|pour|ahora|ya|o|y|por|para|ora|subito|e|se"
     r"|agora|nu|of|als"
 )
-_NUMBER: Final = r"\d(?:[ \-/()]{0,2}\d|\.\d)*"
+_NUMBER: Final = r"\d(?:[ \-/()]{0,2}\d|\.\d){0,15}"
 #: A request to call or text a number; `call me` is none.
 _CALL: Final = re.compile(
     rf"\b(?:{_VERBS})\b(?! (?:me|mich|moi)\b)[^.!?\n\d]{{0,24}}(?P<asked>{_NUMBER})"

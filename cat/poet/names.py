@@ -17,7 +17,7 @@ from cat.poet import speech, spelling, words
 FREQUENT: Final = 1500
 #: A given name among so many is one only with a capital: `i'm innocent` tells none.
 RARE: Final = 10_000
-_NAME: Final = re.compile(r"(?!.*'s$)[^\W\d_](?:[^\W\d_]|['-](?=[^\W\d_])){1,18}")
+_NAME: Final = re.compile(r"[^\W\d_](?:[^\W\d_]|['-](?=[^\W\d_])){1,18}(?<!'s)")
 
 
 def is_told(word: str, language: str) -> bool:
