@@ -20,6 +20,7 @@ from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 
 from chaos.tree import free_base
+from conversation.window import WINDOW_MESSAGES
 from runtime.settings import without_settings
 from tests import promtool
 from tests.builders import OUR_NUMBER, a_sid
@@ -66,6 +67,22 @@ def test_a_whatsapp_sender_is_answered_on_whatsapp(tree: Tree) -> None:
     assert (reply["from"], reply["to"]) == (ours, person)
     rows = {row["message_key"]: row for row in tree.rows(person)}
     assert rows[f"in#{sid}"]["state"] == "ANSWERED"
+
+
+def test_what_another_program_said_is_kept_when_it_leaves_the_window(tree: Tree) -> None:
+    person, at = "+15557770044", "2026-11-01T12:00:00+00:00"
+    said = [{"role": "user", "content": f"line {number}", "timestamp": at} for number in range(WINDOW_MESSAGES)]
+    item = {"user_id": person, "created_at": at, "updated_at": at, "messages": json.dumps(said)}
+    tree.dynamodb.put_item(
+        TableName="DadaCatConversations",
+        Item={**{name: {"S": value} for name, value in item.items()}, "is_active": {"BOOL": True}},
+    )
+
+    tree.text("and who are you?", sender=person)
+    wait_until(lambda: tree.replies(person), seconds=10, what="the reply")
+
+    kept = [row["content"] for row in tree.rows(person) if row["message_key"].startswith("old#")]
+    assert kept == ["line 0", "line 1"]
 
 
 def test_flower_shows_workers_and_tasks_without_a_number_or_a_text(tree: Tree) -> None:
