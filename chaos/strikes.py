@@ -163,11 +163,13 @@ class Strikes:
             self._outside.wait_for_delivery(person, STRIKE_SECONDS)
         if armed is not None:
             self._wait_for_strike(armed)
-        elif self._rules_struck():
+        elif _in_time(lambda: self._outside.rules_struck() > 0):  # a callback may follow the delivery
             self.struck[point.row] += 1
             self._injector.note(point.label)
-        self._wait_until_ready()
-        self._wait_until_settled(person)
+        # otherwise no request would reach the next point
+        _in_time(self._is_ready)
+        # a text that is in hand at several kills would use up its tries
+        _in_time(lambda: not self._outside.waits(person))
 
     def _wait_for_strike(self, armed: Armed) -> None:
         """Wait until an armed point strikes or its text is settled without reaching the point.
@@ -184,30 +186,16 @@ class Strikes:
                         self._armed.remove(armed)
                 return
 
-    def _rules_struck(self) -> bool:
-        """Wait until a rule of the carrier strikes; return whether one did. A callback follows the delivery."""
-        deadline = time.monotonic() + STRIKE_SECONDS
-        while time.monotonic() < deadline:
-            if self._outside.rules_struck():
-                return True
-            time.sleep(0.05)
-        return False
+    def _is_ready(self) -> bool:
+        """Return whether a worker and every webhook are ready."""
+        return any(map(self._tree.answers, self._tree.of_role("worker"))) and all(
+            map(self._tree.answers, self._tree.of_role("webhook"))
+        )
 
-    def _wait_until_settled(self, person: str) -> None:
-        """Wait until a struck text has left the inbox.
 
-        A text that is in hand at several kills would use up its tries.
-        """
-        deadline = time.monotonic() + STRIKE_SECONDS
-        while time.monotonic() < deadline and self._outside.waits(person):
-            time.sleep(0.05)
-
-    def _wait_until_ready(self) -> None:
-        """Wait until a worker and every webhook are ready; otherwise no request would reach the next point."""
-        deadline = time.monotonic() + STRIKE_SECONDS
-        while time.monotonic() < deadline:
-            if any(self._tree.answers(member) for member in self._tree.of_role("worker")) and all(
-                self._tree.answers(member) for member in self._tree.of_role("webhook")
-            ):
-                return
-            time.sleep(0.05)
+def _in_time(true: Callable[[], bool]) -> bool:
+    """Wait for a condition, `STRIKE_SECONDS` at most; return whether it holds."""
+    deadline = time.monotonic() + STRIKE_SECONDS
+    while not (holds := true()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return holds

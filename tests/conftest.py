@@ -42,6 +42,18 @@ def wait_until(true: Callable[[], object], *, seconds: float = 20, what: str = "
         time.sleep(0.1)
 
 
+def wait_for_redis(client: redis.Redis) -> None:
+    """Wait until a server that was just started answers."""
+
+    def answers() -> bool:
+        try:
+            return bool(client.ping())
+        except redis.ConnectionError:
+            return False
+
+    wait_until(answers, what="Redis's answer")
+
+
 def end(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
@@ -98,15 +110,8 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with (folder / "server.txt").open("wb") as log:
         process = subprocess.Popen([*command, "--appendonly", "yes", "--appendfsync", "always"], stdout=log, stderr=log)
     client = redis.Redis(port=port)
-
-    def answers() -> bool:
-        try:
-            return bool(client.ping())
-        except redis.ConnectionError:
-            return False
-
     try:
-        wait_until(answers, what="Redis's answer")
+        wait_for_redis(client)
         yield f"redis://127.0.0.1:{port}/0"
     finally:
         client.close()

@@ -17,7 +17,7 @@ import redis
 
 from chaos.tree import free_port
 from local.programs import redis_server
-from tests.conftest import ROOT, end, wait_until
+from tests.conftest import ROOT, end, wait_for_redis, wait_until
 
 #: Runs `run … sh -euc SCRIPT` with the container's folders elsewhere. Redis runs while the file `running` is there.
 COMPOSE = """#!/usr/bin/env bash
@@ -113,14 +113,7 @@ def _value(host: Host, key: str) -> object:
     process = subprocess.Popen([*command, "--dir", str(host.away / "data")], stdout=subprocess.DEVNULL)
     try:
         with redis.Redis(port=port) as client:
-
-            def answers() -> bool:
-                try:
-                    return bool(client.ping())
-                except redis.ConnectionError:
-                    return False
-
-            wait_until(answers, what="Redis's answer")
+            wait_for_redis(client)
             return client.get(key)
     finally:
         end(process)

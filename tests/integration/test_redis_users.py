@@ -21,7 +21,7 @@ from local.programs import redis_server
 from operations.logins import Login, Role
 from runtime.settings import Settings
 from tests.builders import OUR_NUMBER, a_text
-from tests.conftest import ROOT, end, wait_until
+from tests.conftest import ROOT, end, wait_for_redis
 from webhook import build
 from worker.build import celery
 from worker.build.inbox import circuit, redis_client, redis_inbox
@@ -62,15 +62,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     )
     try:
         with redis.Redis(port=port) as client:
-
-            def answers() -> bool:
-                try:
-                    return bool(client.ping())
-                except redis.ConnectionError:
-                    return False
-
             # without a password
-            wait_until(answers, what="Redis's answer")
+            wait_for_redis(client)
         yield Server(folder, port)
     finally:
         end(process)
