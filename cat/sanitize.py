@@ -36,7 +36,7 @@ _HERE_IS: Final = re.compile(
 _SPEAKER: Final = re.compile(r"^\s*[*_]{0,2}(?:dada ?cat|cat|assistant|reply)[*_]{0,2}\s*:[*_]{0,2}\s*", re.IGNORECASE)
 _SENTENCES: Final = re.compile(r"[^.!?\n]+(?:[.!?]+|\n|$)|[.!?\n]+")
 
-_SLASHES: Final = re.compile(r"[ \t]+/[ \t]+")
+_SLASHES: Final = re.compile(r"(?<![ \t])[ \t]+/[ \t]+")
 _LONG_DASH: Final = re.compile(r"(?<=\S)[ \t]*[\u2014\u2015][ \t]*(?=\S)")
 _TILDE: Final = re.compile(r"(?:^~{1,20} {1,20}|(?<! ) {1,20}~{1,20}$|~{1,20})(?!\d)", re.MULTILINE)
 _CAPITAL: Final = regex.compile(

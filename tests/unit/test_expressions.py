@@ -23,8 +23,8 @@ PACKAGES = (
 )  # fmt: skip
 #: A program with an environment of its own, whose only expression reads a header of at most 64 KB.
 ELSEWHERE = "local.dynamodb"
-#: The longest text that Twilio brings, and a quarter of it.
-LONG, SHORT = 1600, 400
+#: The longest text that Twilio brings (`sms.messages.CHANNEL_BODY_CHARACTERS`), and a quarter of it.
+LONG, SHORT = 4096, 1024
 #: A quarter of the length takes a quarter of the time if time is linear, and a sixteenth if it is quadratic.
 WORST_GROWTH = 9.0
 #: Below this a search is too short to be measured, and harmless.
@@ -80,7 +80,8 @@ def test_a_search_takes_linear_time(pattern: Any) -> None:
     def search(text: str) -> object:
         return list(pattern.finditer(text.encode() if isinstance(pattern.pattern, bytes) else text))
 
-    assert {seed: factor for seed in seeds if (factor := growth(search, seed)) > WORST_GROWTH} == {}
+    # once may be the machine's doing
+    assert [seed for seed in seeds if all(growth(search, seed) > WORST_GROWTH for _ in range(3))] == []
 
 
 def test_the_measure_notices_quadratic_time() -> None:
