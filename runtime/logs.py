@@ -59,10 +59,10 @@ def configure(role: str, *, form: Literal["json", "console"] = "json", level: st
     for chatty in _CHATTY.split():
         logging.getLogger(chatty).setLevel(logging.WARNING)
     structlog.configure(
-        # first: a line below the level costs nothing more
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        # its methods below the level do nothing
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
 
@@ -77,7 +77,7 @@ def also(handler: logging.Handler) -> None:
     _ALSO.append(handler)
 
 
-def get(name: str) -> structlog.stdlib.BoundLogger:
+def get(name: str) -> structlog.typing.FilteringBoundLogger:
     """Return the logger of that name."""
-    logger: structlog.stdlib.BoundLogger = structlog.get_logger(name)
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(name)
     return logger
