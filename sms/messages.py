@@ -145,10 +145,6 @@ def _required(form: Mapping[str, str], name: str) -> str:
 
 
 def _media(form: Mapping[str, str]) -> tuple[Media, ...]:
-    # a place that a WhatsApp text shares: https://www.twilio.com/docs/whatsapp/message-features
-    at = f"{form.get('Latitude')},{form.get('Longitude')}"
-    name = quote(f"{form.get('Label', '')} {form.get('Address', '')}".strip()[:MAX_FIELD_CHARACTERS])
-    places = (Media(url=f"geo:{at}?q={name}", content_type=PLACE),) if _AT.fullmatch(at) else ()
     number = form.get("NumMedia") or "0"
     if not COUNT.fullmatch(number):
         raise UnusableText("NumMedia is not a number")
@@ -156,6 +152,11 @@ def _media(form: Mapping[str, str]) -> tuple[Media, ...]:
     if count > MAX_MEDIA:
         raise UnusableText(f"NumMedia is not from 0 to {MAX_MEDIA}")
     media = ((form.get(f"MediaUrl{i}"), form.get(f"MediaContentType{i}", "")) for i in range(count))
+    places: tuple[Media, ...] = ()
+    # a place that a WhatsApp text shares: https://www.twilio.com/docs/whatsapp/message-features
+    if _AT.fullmatch(at := f"{form.get('Latitude')},{form.get('Longitude')}"):
+        name = quote(f"{form.get('Label', '')} {form.get('Address', '')}".strip()[:MAX_FIELD_CHARACTERS])
+        places = (Media(url=f"geo:{at}?q={name}", content_type=PLACE),)
     return (*(Media(url=url, content_type=kind) for url, kind in media if url), *places)
 
 

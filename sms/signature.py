@@ -67,13 +67,13 @@ class Validator:
         fields = dict(pairs)
         # the scheme does not separate a name from its value: a repeated name is a way to pass one off as another
         is_form = len(fields) == len(pairs)
-        return fields if is_form and self.accepts(path_and_query, pairs, signature) else None
+        return fields if is_form and self.accepts(path_and_query, fields, signature) else None
 
-    def accepts(self, path_and_query: str, pairs: Iterable[tuple[str, str]], signature: str) -> bool:
-        """Return whether Twilio's signature of the decoded form fields `pairs` is `signature`."""
+    def accepts(self, path_and_query: str, fields: Mapping[str, str], signature: str) -> bool:
+        """Return whether Twilio's signature of the decoded form fields is `signature`."""
         try:
             given = signature.encode("ascii")
-            path, form = path_and_query.encode(), signed_fields(pairs).encode()
+            path, form = path_and_query.encode(), _in_order(fields).encode()
         except UnicodeError:
             return False
         keys = [key for key in self._keys() if key.secret]
@@ -83,12 +83,7 @@ class Validator:
 
 def sign(token: str, url: str, fields: Mapping[str, str], *, algorithm: Literal["sha1", "sha256"] = "sha1") -> str:
     """Return Twilio's signature of a POST of `fields` to `url`."""
-    return _sign(Key(token, algorithm), (url + signed_fields(fields.items())).encode()).decode()
-
-
-def signed_fields(pairs: Iterable[tuple[str, str]]) -> str:
-    """Join every distinct name and value in Twilio's order."""
-    return "".join([name + value for name, value in sorted(set(pairs))])
+    return _sign(Key(token, algorithm), (url + _in_order(fields)).encode()).decode()
 
 
 def form_pairs(body: bytes) -> list[tuple[str, str]]:
@@ -99,6 +94,10 @@ def form_pairs(body: bytes) -> list[tuple[str, str]]:
     # `parse_qsl` returns the same and takes twice the time; a test compares them
     fields = [field.partition("=") for field in text.split("&") if field]
     return [(_decoded(name), _decoded(value)) for name, _, value in fields]
+
+
+def _in_order(fields: Mapping[str, str]) -> str:
+    return "".join([name + fields[name] for name in sorted(fields)])
 
 
 def _decoded(text: str) -> str:

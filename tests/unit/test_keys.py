@@ -36,7 +36,7 @@ def chosen(**given: str) -> Settings:
 
 def accepted(keys: Callable[[], Sequence[Key]], secret: str, algorithm: str = "sha1") -> bool:
     signed = signature.sign(secret, f"{URL}/sms", FORM, algorithm=algorithm)  # type: ignore[arg-type]
-    return Validator(URL, keys).accepts("/sms", FORM.items(), signed)
+    return Validator(URL, keys).accepts("/sms", FORM, signed)
 
 
 def test_a_mounted_secret_is_read_anew_when_it_changes(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_what_the_loader_brings_is_signed_as_twilio_signs() -> None:
     head, _, body = request(plan, 7).partition(b"\r\n\r\n")
     signed = next(line for line in head.decode().split("\r\n") if line.startswith("X-Twilio-Signature"))
 
-    pairs = signature.form_pairs(body)
+    fields = dict(signature.form_pairs(body))
 
-    assert dict(pairs) == form(7, plan.people)
-    assert Validator("http://127.0.0.1:8400", tokens("be" * 16)).accepts("/sms", pairs, signed.partition(": ")[2])
+    assert fields == form(7, plan.people)
+    assert Validator("http://127.0.0.1:8400", tokens("be" * 16)).accepts("/sms", fields, signed.partition(": ")[2])

@@ -33,7 +33,7 @@ FIELDS = {"MessageSid": "SM1", "Body": "hello & goodbye", "From": "+15551230001"
 def test_twilios_own_signature_is_accepted(public_url: str, signed_url: str) -> None:
     theirs = RequestValidator(TOKEN).compute_signature(signed_url, FIELDS)
 
-    assert Validator(public_url, tokens(TOKEN)).accepts("/sms", FIELDS.items(), theirs)
+    assert Validator(public_url, tokens(TOKEN)).accepts("/sms", FIELDS, theirs)
 
 
 def test_a_captured_signature_does_not_pass_a_text_off_as_another_persons() -> None:
@@ -44,7 +44,7 @@ def test_a_captured_signature_does_not_pass_a_text_off_as_another_persons() -> N
     assert validator.fields("/sms", urlencode(text).encode(), signed) == text
 
     forged = [("Body", "x"), ("From", "+15559990000"), ("From", "+15551110000"), ("To", "+15005550006")]
-    assert signature.signed_fields(forged) == signature.signed_fields(text.items())
+    assert as_it_came(forged) == (urlencode(forged).encode(), signed)
     assert validator.fields("/sms", urlencode(forged).encode(), signed) is None
 
 
@@ -66,17 +66,17 @@ def test_a_query_may_be_sent_in_another_form_than_it_was_signed_in(configured: s
     theirs = RequestValidator(TOKEN).compute_signature(f"https://cat.example{configured}", FIELDS)
     validator = Validator("https://cat.example", tokens(TOKEN))
 
-    assert validator.accepts(sent, FIELDS.items(), theirs)
-    assert not validator.accepts(sent.replace("=", "=1", 1), FIELDS.items(), theirs)
-    assert not validator.accepts(f"{sent}&more=1", FIELDS.items(), theirs)
+    assert validator.accepts(sent, FIELDS, theirs)
+    assert not validator.accepts(sent.replace("=", "=1", 1), FIELDS, theirs)
+    assert not validator.accepts(f"{sent}&more=1", FIELDS, theirs)
 
 
 def test_the_query_is_part_of_what_is_signed() -> None:
     theirs = RequestValidator(TOKEN).compute_signature("https://cat.example/sms/status?i=SM1-0-a", FIELDS)
     validator = Validator("https://cat.example", tokens(TOKEN))
 
-    assert validator.accepts("/sms/status?i=SM1-0-a", FIELDS.items(), theirs)
-    assert not validator.accepts("/sms/status?i=SM1-0-b", FIELDS.items(), theirs)
+    assert validator.accepts("/sms/status?i=SM1-0-a", FIELDS, theirs)
+    assert not validator.accepts("/sms/status?i=SM1-0-b", FIELDS, theirs)
 
 
 @given(
@@ -92,13 +92,6 @@ def test_our_signature_is_the_official_one(fields: dict[str, str]) -> None:
 
 _WORDS = st.text("ab%s &=+é", max_size=4)
 _PAIRS = st.lists(st.tuples(_WORDS, _WORDS), max_size=12)
-
-
-@given(_PAIRS)
-def test_a_name_that_comes_again_counts_with_each_distinct_value(pairs: list[tuple[str, str]]) -> None:
-    said = "".join(name + value for name, value in sorted(set(pairs)))
-
-    assert signature.signed_fields(pairs) == signature.signed_fields(pairs[::-1]) == said
 
 
 @given(_PAIRS.map(urlencode) | st.text("a%0123456789abcdefABCDEF&=+", max_size=24))
@@ -198,7 +191,7 @@ def test_any_change_is_noticed(change: dict[str, str | None]) -> None:
     signed = signature.sign(TOKEN, "https://cat.example/sms", FIELDS)
     changed = {name: value for name, value in {**FIELDS, **change}.items() if value is not None}
 
-    assert not Validator("https://cat.example", tokens(TOKEN)).accepts("/sms", changed.items(), signed)
+    assert not Validator("https://cat.example", tokens(TOKEN)).accepts("/sms", changed, signed)
 
 
 def test_during_a_rotation_both_tokens_are_good() -> None:
@@ -206,19 +199,19 @@ def test_during_a_rotation_both_tokens_are_good() -> None:
 
     for token, good in (("old", True), ("new", True), ("other", False)):
         signed = signature.sign(token, "https://cat.example/sms", FIELDS)
-        assert validator.accepts("/sms", FIELDS.items(), signed) is good
+        assert validator.accepts("/sms", FIELDS, signed) is good
 
 
 def test_without_a_token_nothing_is_good() -> None:
     signed = signature.sign("", "https://cat.example/sms", FIELDS)
 
-    assert not Validator("https://cat.example", tokens("", "")).accepts("/sms", FIELDS.items(), signed)
+    assert not Validator("https://cat.example", tokens("", "")).accepts("/sms", FIELDS, signed)
 
 
-@given(st.text(), st.lists(st.tuples(st.text(), st.text()), max_size=3), st.text())
-def test_no_doubt_is_a_crash(path: str, pairs: list[tuple[str, str]], given_: str) -> None:
-    assert not Validator("https://cat.example", tokens(TOKEN)).accepts(path, pairs, given_)
+@given(st.text(), st.dictionaries(st.text(), st.text(), max_size=3), st.text())
+def test_no_doubt_is_a_crash(path: str, fields: dict[str, str], given_: str) -> None:
+    assert not Validator("https://cat.example", tokens(TOKEN)).accepts(path, fields, given_)
 
 
 def test_a_lone_surrogate_is_a_no() -> None:
-    assert not Validator("https://cat.example", tokens(TOKEN)).accepts("/sms", [("Body", "\ud800")], "x")
+    assert not Validator("https://cat.example", tokens(TOKEN)).accepts("/sms", {"Body": "\ud800"}, "x")
