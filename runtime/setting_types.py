@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Annotated, Final
 from urllib.parse import SplitResult, urlsplit
@@ -18,6 +19,17 @@ _NUMBER: Final = re.compile(r"\+[1-9][0-9]{1,14}|[0-9]{3,8}")
 
 def _parts(value: str) -> tuple[str, ...]:
     return tuple(filter(None, (part.strip() for part in value.split(","))))
+
+
+def _model_keys(value: str) -> tuple[tuple[str, str], ...]:
+    try:
+        keys = json.loads(value or "{}")
+    except ValueError:
+        keys = None
+    if not isinstance(keys, dict) or not all(isinstance(key, str) for key in keys.values()):
+        # the library's message would show the value
+        raise ValueError("must be a JSON object of keys by the names of their settings")
+    return tuple(keys.items())
 
 
 def _split(url: str) -> SplitResult:
@@ -131,6 +143,8 @@ Dollars = Annotated[float | None, Field(ge=0, le=1_000_000), BeforeValidator(_of
 #: One line, short enough to leave room for the reply.
 Line = Annotated[str, Field(max_length=120, pattern=r"^[^\r\n]*$")]
 #: A whole reply, or `off`.
+#: Pairs of a name and a key.
+ModelKeys = Annotated[tuple[tuple[str, str], ...], BeforeValidator(_model_keys)]
 HelpLine = Annotated[str, Field(max_length=300)]
 #: How often something may happen; 0: no limit.
 Times = Annotated[int, Field(ge=0, le=10_000_000)]

@@ -23,6 +23,8 @@ from tests.servers import a_server, asked_of, send
 #: The token counts in each answer.
 TOKENS_IN, TOKENS_OUT = 7, 3
 KEY = "the-key-of-the-account"
+#: A key for each kind of engine that has one.
+KEYS = {name: KEY for name, _ in (kind.settings for kind in ENGINES.values()) if name.endswith("_API_KEY")}
 
 
 @dataclass(frozen=True)
@@ -56,15 +58,15 @@ class Dialect:
     asked: Callable[[dict[str, Any]], tuple[str, list[tuple[str, str]]]]
     limit: Callable[[dict[str, Any]], int]
     path: str = ""
+    #: The host of the maker; empty: it depends on the region.
+    home: str = ""
 
     @property
     def name(self) -> str:
         return f"{self.kind}:some-model"
 
     def server(self, url: str, model: str = "some-model") -> Server:
-        options = Settings.load({
-            "OPENAI_API_KEY": KEY, "ANTHROPIC_API_KEY": KEY, "GEMINI_API_KEY": KEY, self.setting: url + self.path,
-        }).engines  # fmt: skip
+        options = Settings.load({**KEYS, self.setting: url + self.path}).engines
         return ENGINES[self.kind].connect(model, options, "us-east-1")
 
     def engine(self, url: str) -> ModelEngine:
@@ -135,16 +137,17 @@ OPENAI = Dialect(
     "openai", "OPENAI_BASE_URL", _openai_answer,
     lambda refused: {"error": {"message": refused.message, "type": "invalid_request_error", "param": None}},
     _openai_asked, lambda request: request.get("max_completion_tokens") or request["max_tokens"], path="/v1",
+    home="api.openai.com",
 )  # fmt: skip
 ANTHROPIC = Dialect(
     "anthropic", "ANTHROPIC_BASE_URL", _anthropic_answer,
     lambda refused: {"type": "error", "error": {"type": "invalid_request_error", "message": refused.message}},
-    _anthropic_asked, lambda request: request["max_tokens"],
+    _anthropic_asked, lambda request: request["max_tokens"], home="api.anthropic.com",
 )  # fmt: skip
 GEMINI = Dialect(
     "gemini", "GEMINI_BASE_URL", _gemini_answer,
     lambda refused: {"error": {"code": refused.status, "message": refused.message, "status": "INVALID_ARGUMENT"}},
-    _gemini_asked, lambda request: request["generationConfig"]["maxOutputTokens"],
+    _gemini_asked, lambda request: request["generationConfig"]["maxOutputTokens"], home="googleapis.com",
 )  # fmt: skip
 BEDROCK = Dialect(
     "bedrock", "BEDROCK_ENDPOINT_URL", _bedrock_answer,

@@ -20,35 +20,13 @@ POET: Final = "dada"
 
 
 class Options(Protocol):
-    """What engines are built with; the section `engines` of the settings has these names."""
+    """What engines are built with; the section `engines` of the settings has these."""
 
-    @property
-    def openai_api_key(self) -> str:
-        """The key of an OpenAI account, or of another server."""
+    def api_key(self, kind: str) -> str:
+        """Return the key of the account for a kind of engine; empty if there is none."""
 
-    @property
-    def openai_base_url(self) -> str | None:
-        """Another server that speaks OpenAI's protocol."""
-
-    @property
-    def anthropic_api_key(self) -> str:
-        """The key of an Anthropic account."""
-
-    @property
-    def anthropic_base_url(self) -> str | None:
-        """Another server that speaks Anthropic's protocol."""
-
-    @property
-    def gemini_api_key(self) -> str:
-        """The key of Google's Gemini API."""
-
-    @property
-    def gemini_base_url(self) -> str | None:
-        """Another server that speaks Gemini's protocol."""
-
-    @property
-    def bedrock_endpoint_url(self) -> str | None:
-        """Another server that speaks Bedrock's protocol."""
+    def base_url(self, kind: str) -> str | None:
+        """Return another server that speaks the protocol of a kind; None for the maker's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +49,11 @@ def _openai(model: str, options: Options, aws_region: str) -> Server:
     del aws_region
     from cat.engines.openai import OpenAIServer  # noqa: PLC0415
 
-    return OpenAIServer(model, api_key=options.openai_api_key or "none", base_url=options.openai_base_url)
+    return OpenAIServer(model, api_key=options.api_key("openai") or "none", base_url=options.base_url("openai"))
 
 
 def _without_openai_key(options: Options) -> str:
-    if options.openai_api_key or options.openai_base_url:
+    if options.api_key("openai") or options.base_url("openai"):
         return ""
     return "needs OPENAI_API_KEY, or OPENAI_BASE_URL for a server of your own"
 
@@ -84,20 +62,20 @@ def _anthropic(model: str, options: Options, aws_region: str) -> Server:
     del aws_region
     from cat.engines.anthropic import AnthropicServer  # noqa: PLC0415
 
-    return AnthropicServer(model, api_key=options.anthropic_api_key, base_url=options.anthropic_base_url)
+    return AnthropicServer(model, api_key=options.api_key("anthropic"), base_url=options.base_url("anthropic"))
 
 
 def _gemini(model: str, options: Options, aws_region: str) -> Server:
     del aws_region
     from cat.engines.gemini import GeminiServer  # noqa: PLC0415
 
-    return GeminiServer(model, api_key=options.gemini_api_key, base_url=options.gemini_base_url)
+    return GeminiServer(model, api_key=options.api_key("gemini"), base_url=options.base_url("gemini"))
 
 
 def _bedrock(model: str, options: Options, aws_region: str) -> Server:
     from cat.engines.bedrock import BedrockServer  # noqa: PLC0415
 
-    return BedrockServer(model, region_name=aws_region, endpoint_url=options.bedrock_endpoint_url)
+    return BedrockServer(model, region_name=aws_region, endpoint_url=options.base_url("bedrock"))
 
 
 #: Each kind by its name before the colon in `CAT_ENGINES`. This is the only list of them.
@@ -106,13 +84,13 @@ ENGINES: Final[Mapping[str, Kind]] = {
     "anthropic": Kind(
         _anthropic,
         ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"),
-        lambda options: "" if options.anthropic_api_key else "needs ANTHROPIC_API_KEY",
+        lambda options: "" if options.api_key("anthropic") else "needs ANTHROPIC_API_KEY",
         needs=("anthropic", "anthropic"),
     ),
     "gemini": Kind(
         _gemini,
         ("GEMINI_API_KEY", "GEMINI_BASE_URL"),
-        lambda options: "" if options.gemini_api_key else "needs GEMINI_API_KEY",
+        lambda options: "" if options.api_key("gemini") else "needs GEMINI_API_KEY",
         needs=("google.genai", "gemini"),
     ),
     "bedrock": Kind(

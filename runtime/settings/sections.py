@@ -22,6 +22,7 @@ from runtime.setting_types import (
     Line,
     Listed,
     Login,
+    ModelKeys,
     Numbers,
     OriginUrl,
     Pace,
@@ -235,9 +236,23 @@ class EnginesSettings(Section):
     persona_file: str = setting(
         "PERSONA_FILE", "A Markdown file with another character for models, in the form of `cat/persona.md`."
     )
-    bedrock_endpoint_url: HttpUrl | None = setting(
+    bedrock_base_url: HttpUrl | None = setting(
         "BEDROCK_ENDPOINT_URL", "Another server that speaks Bedrock's protocol; empty: AWS, in `AWS_REGION`.", None
     )
+    model_keys: ModelKeys = setting(
+        "MODEL_KEYS",
+        "API keys of all engines, as a secrets manager keeps them: a JSON object by the names of their settings, such "
+        'as `{"OPENAI_API_KEY": "..."}`. A setting of its own takes precedence.',
+    )
+
+    def api_key(self, kind: str) -> str:
+        """Return the key of the account for a kind of engine; empty if there is none."""
+        return str(getattr(self, f"{kind}_api_key") or dict(self.model_keys).get(f"{kind.upper()}_API_KEY", ""))
+
+    def base_url(self, kind: str) -> str | None:
+        """Return another server that speaks the protocol of a kind; None for the maker's own."""
+        url: str | None = getattr(self, f"{kind}_base_url")
+        return url
 
 
 class RepliesSettings(Section):

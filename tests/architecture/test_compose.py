@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from cat.engines import ENGINES
 from runtime.settings import names as setting_names
 from tests.conftest import ROOT
 
@@ -23,9 +24,8 @@ SECRETS = {
     "TWILIO_SHARED_KEYS": {"webhook"},
     "TWILIO_API_KEY": {"worker", "simulator", "console"},
     "TWILIO_API_SECRET": {"worker", "simulator", "console"},
-    "OPENAI_API_KEY": {"worker"},
-    "ANTHROPIC_API_KEY": {"worker"},
-    "GEMINI_API_KEY": {"worker"},
+    **{name: {"worker"} for kind in ENGINES.values() if (name := kind.settings[0]) in setting_names()},
+    "MODEL_KEYS": {"worker"},
     "AWS_ACCESS_KEY_ID": {"worker", "simulator", "console"},
     "AWS_SECRET_ACCESS_KEY": {"worker", "simulator", "console"},
     "AWS_SESSION_TOKEN": {"worker", "simulator", "console"},

@@ -13,7 +13,7 @@ import pytest
 from operations import doctor
 from operations.doctor import Level
 from runtime.settings import Settings
-from tests.dialects import ALL, BEDROCK, GEMINI, KEY, OPENAI, Answering, Dialect, Refused, Said, in_turn, serving
+from tests.dialects import ALL, BEDROCK, GEMINI, KEY, KEYS, OPENAI, Answering, Dialect, Refused, Said, in_turn, serving
 from tests.servers import a_server, send
 
 EVERY = pytest.mark.parametrize("dialect", ALL, ids=lambda dialect: dialect.kind)
@@ -28,8 +28,7 @@ def _account(monkeypatch: pytest.MonkeyPatch) -> None:
 def examined(dialect: Dialect, says: Answering, model: str = "some-model", **more: str) -> list[tuple[Level, str, str]]:
     with serving(dialect, says) as running:
         chosen = Settings.load({
-            "CAT_ENGINES": f"{dialect.kind}:{model}", "OPENAI_API_KEY": KEY, "ANTHROPIC_API_KEY": KEY,
-            "GEMINI_API_KEY": KEY, dialect.setting: running.url + dialect.path, **more,
+            **KEYS, "CAT_ENGINES": f"{dialect.kind}:{model}", dialect.setting: running.url + dialect.path, **more,
         })  # fmt: skip
         return list(doctor.CHECKS["engines"](chosen))
 
@@ -76,8 +75,7 @@ def test_what_the_server_says_is_shown(dialect: Dialect) -> None:
 @EVERY
 def test_a_server_that_is_not_there_is_named(dialect: Dialect) -> None:
     chosen = Settings.load({
-        "CAT_ENGINES": dialect.name, "OPENAI_API_KEY": KEY, "ANTHROPIC_API_KEY": KEY, "GEMINI_API_KEY": KEY,
-        dialect.setting: "http://127.0.0.1:1",
+        **KEYS, "CAT_ENGINES": dialect.name, dialect.setting: "http://127.0.0.1:1",
     })  # fmt: skip
 
     *_, (level, what, remedy) = doctor.CHECKS["engines"](chosen)

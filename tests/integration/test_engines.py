@@ -29,7 +29,7 @@ from cat.prices import FREE, Catalogue, Model
 from runtime.settings import Settings
 from tests.builders import a_cat
 from tests.conftest import ROOT, SLOWER
-from tests.dialects import ALL, ANTHROPIC, BEDROCK, GEMINI, KEY, OPENAI, Dialect, Refused, Said, in_turn, serving
+from tests.dialects import ALL, ANTHROPIC, BEDROCK, GEMINI, KEY, KEYS, OPENAI, Dialect, Refused, Said, in_turn, serving
 from tests.servers import a_server, asked_of, send, trickle
 
 HEARD = Heard(history=[{"role": "user", "content": "hi"}, {"role": "assistant", "content": "prrt"}],
@@ -517,20 +517,16 @@ def test_neither_a_proxy_nor_an_address_is_taken_from_the_environment(
     assert any(KEY in value for value in model.headers[0].values()) or dialect is BEDROCK
 
 
-@pytest.mark.parametrize(
-    ("dialect", "home"), [(OPENAI, "api.openai.com"), (ANTHROPIC, "api.anthropic.com"), (GEMINI, "googleapis.com")]
-)
-def test_without_another_address_the_maker_is_asked(
-    dialect: Dialect, home: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("dialect", [dialect for dialect in ALL if dialect.home], ids=lambda dialect: dialect.kind)
+def test_without_another_address_the_maker_is_asked(dialect: Dialect, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(dialect.setting, "http://127.0.0.1:1")
-    options = Settings.load({"OPENAI_API_KEY": KEY, "ANTHROPIC_API_KEY": KEY, "GEMINI_API_KEY": KEY}).engines
+    options = Settings.load(KEYS).engines
 
     server: Any = ENGINES[dialect.kind].connect("some-model", options, "us-east-1")
 
     client = server._client
     address = client._api_client._http_options.base_url if dialect is GEMINI else client.base_url
-    assert home in str(address)
+    assert dialect.home in str(address)
     server.close()
 
 
@@ -783,7 +779,7 @@ def test_an_engine_that_breaks_its_promise_is_only_silent() -> None:
 
 
 def test_each_kind_in_the_registry_builds_its_engine() -> None:
-    options = Settings.load({"OPENAI_API_KEY": "x", "ANTHROPIC_API_KEY": "x", "GEMINI_API_KEY": "x"}).engines
+    options = Settings.load(KEYS).engines
     assert list(problems([f"{kind}:m" for kind in ENGINES], options)) == []
     for kind in ENGINES:
         who = persona.shipped()
@@ -794,10 +790,12 @@ def test_each_kind_in_the_registry_builds_its_engine() -> None:
 
 def test_what_an_engine_lacks_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     options = Settings.load({}).engines
-    assert list(problems(["anthropic:m", "gemini:m"], options)) == [
-        "anthropic:m needs ANTHROPIC_API_KEY",
-        "gemini:m needs GEMINI_API_KEY",
+    of_makers = {kind: name for kind in ENGINES if kind != "openai" and (name := ENGINES[kind].settings[0]) in KEYS}
+    assert list(problems([f"{kind}:m" for kind in of_makers], options)) == [
+        f"{kind}:m needs {name}" for kind, name in of_makers.items()
     ]
+    [lack] = problems(["openai:m"], options)
+    assert "OPENAI_API_KEY, or OPENAI_BASE_URL" in lack
 
     monkeypatch.setattr("cat.engines.find_spec", lambda _: None)
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]

@@ -194,6 +194,22 @@ def test_the_longest_memory_that_is_accepted_is_a_time_that_a_date_can_go_back()
     assert datetime.now(UTC) - memory_terms(chosen).age < datetime.now(UTC)
 
 
+def test_a_secrets_manager_may_keep_the_keys_of_all_engines_together() -> None:
+    together = '{"OPENAI_API_KEY": "theirs", "GEMINI_API_KEY": "theirs", "ANTHROPIC_API_KEY": ""}'
+
+    engines = Settings.load({"MODEL_KEYS": together, "GEMINI_API_KEY": "its own"}).engines
+
+    assert [engines.api_key(kind) for kind in ("openai", "gemini", "anthropic")] == ["theirs", "its own", ""]
+
+
+@pytest.mark.parametrize("value", ["the-key", '["the-key"]', '{"OPENAI_API_KEY": 7}', '"the-key"'])
+def test_keys_of_engines_that_are_no_object_are_refused_unseen(value: str) -> None:
+    with pytest.raises(SettingsError, match="MODEL_KEYS must be a JSON object") as caught:
+        Settings.load({"MODEL_KEYS": value})
+
+    assert "the-key" not in str(caught.value)
+
+
 def test_a_lease_must_be_renewed_in_time() -> None:
     with pytest.raises(SettingsError, match="LEASE_RENEW_SECONDS"):
         Settings.load({"LEASE_SECONDS": "4", "LEASE_RENEW_SECONDS": "3"})
