@@ -12,7 +12,7 @@ from conversation.contention import holds, wins
 from conversation.storage import DynamoDBStorage
 from conversation.table import READ_BATCH, Tables, Update
 from journal import listing, states
-from journal.model import RowName, bucket, in_key, row_key
+from journal.model import RowName, in_key, row_key
 from journal.states import PartState, TurnState
 from journal.unsettled import Unsettled
 
@@ -47,8 +47,7 @@ class DeadLetters:
             key=row.as_key,
             set={
                 "state": str(state),
-                "unsettled": bucket(row.user_id),
-                "since": now.isoformat(),
+                **listing.listed(row.user_id, now),
                 "revived_at": now.isoformat(),
                 **counters,
             },

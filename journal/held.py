@@ -19,7 +19,7 @@ from conversation.storage import DynamoDBStorage
 from conversation.table import READ_BATCH, Append, Query, Update, each
 from journal import listing, states
 from journal.dead_letters import clear_tries
-from journal.model import ALL_BUCKETS, ReplyPart, RowName, bucket, row_key
+from journal.model import ALL_BUCKETS, ReplyPart, RowName, row_key
 from journal.states import PartState
 from journal.unsettled import Unsettled
 
@@ -52,8 +52,7 @@ class Held:
         """Have a held part sent once more; False, and nothing changed, if it is not held after this attempt."""
         values = {
             "state": str(PartState.RETRY),
-            "unsettled": bucket(part.user_id),
-            "since": now.isoformat(),
+            **listing.listed(part.user_id, now),
             "revived_at": now.isoformat(),
             "due": 0,
             "unknown_since": 0,
