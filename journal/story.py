@@ -82,30 +82,24 @@ def tell(journal: Journal, turn: Turn) -> Story:
 
 def _turn_events(turn: Turn) -> Iterator[Event]:
     facts = turn.facts
-    yield Event(turn.arrived_at.isoformat(), "received", {"repaired": True} if turn.repaired else {})
-    if "opened_at" in facts:
-        yield Event(facts["opened_at"], "opened", {"worker": facts.get("worker"), "tries": turn.tries})
-    if turn.due:
-        yield Event(
-            datetime.fromtimestamp(turn.due / 1000, UTC).isoformat(),
-            "tried again",
-            {"after workers died": turn.tries - 1},
-        )
-    if "thought_at" in facts:
-        names = ("engine", "model", "thought_ms", "tokens_in", "tokens_out", "model_cost", "silent_engines")
-        yield Event(facts["thought_at"], "thought", {name: facts[name] for name in names if name in facts})
-    if "answered_at" in facts:
-        yield Event(facts["answered_at"], "persisted", {"parts": turn.parts, "with the reply to": turn.turn})
-    if "settled_at" in facts:
-        yield Event(facts["settled_at"], f"settled {turn.state}", {"reason": turn.reason})
-    if "duplicate_at" in facts:
-        yield Event(facts["duplicate_at"], "brought again", {"times": facts.get("duplicates")})
-    if turn.restored_at is not None:
-        yield Event(turn.restored_at, "restored")
-    if turn.revived_at is not None:
-        yield Event(turn.revived_at, "revived")
-    if "discarded_at" in facts:
-        yield Event(facts["discarded_at"], "discarded")
+    thoughts = ("engine", "model", "thought_ms", "tokens_in", "tokens_out", "model_cost", "silent_engines")
+    happened: Sequence[tuple[str | None, str, Mapping[str, Any]]] = (
+        (turn.arrived_at.isoformat(), "received", {"repaired": True} if turn.repaired else {}),
+        (facts.get("opened_at"), "opened", {"worker": facts.get("worker"), "tries": turn.tries}),
+        (_iso(turn.due), "tried again", {"after workers died": turn.tries - 1}),
+        (facts.get("thought_at"), "thought", {name: facts[name] for name in thoughts if name in facts}),
+        (facts.get("answered_at"), "persisted", {"parts": turn.parts, "with the reply to": turn.turn}),
+        (facts.get("settled_at"), f"settled {turn.state}", {"reason": turn.reason}),
+        (facts.get("duplicate_at"), "brought again", {"times": facts.get("duplicates")}),
+        (turn.restored_at, "restored", {}),
+        (turn.revived_at, "revived", {}),
+        (facts.get("discarded_at"), "discarded", {}),
+    )
+    return (Event(at, what, detail) for at, what, detail in happened if at)
+
+
+def _iso(ms: int) -> str | None:
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat() if ms else None
 
 
 def _part_events(part: ReplyPart) -> Iterator[Event]:
