@@ -16,7 +16,6 @@ from journal.store import Journal
 from operations.alone import Alone
 from operations.dead_letters import DeadLetters
 from operations.doctor import Finding
-from operations.explain import MessageList
 from operations.forget import Receipt
 from operations.held import HeldReplies
 from operations.overview import Overviews
@@ -24,6 +23,7 @@ from operations.people import PeopleByHash
 from operations.prometheus import Prometheus
 from operations.tables import TableFigures
 from runtime.isolation import BadItem
+from sms.ports import MessageList
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,10 +29,11 @@ class StoreRefuses(StoreAway):
     `code` is the store's own, such as `AccessDeniedException`; empty if there was no answer.
     """
 
+    refuses = True
+
     def __init__(self, message: str, *, code: str = "") -> None:
         super().__init__(message)
         self.code = code
-        self.refusal = message
 
 
 class TableMissing(StoreRefuses):
@@ -54,11 +55,8 @@ class UnreadableRow(ConversationError):
 class CorruptConversation(ConversationError, Away):
     """A conversation's item cannot be read; it is left as it is, until an operator mends it."""
 
+    refuses = True
     about_item = True
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.refusal = message
 
 
 class IllegalMove(ConversationError):

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 
 from conversation import limits
 from conversation.entries import Entry
 from conversation.models import Conversation, Message, Role, in_milliseconds
 from conversation.ports import Conversations
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+from runtime.host import REAL
 
 
 class ConversationManager:
@@ -26,7 +23,7 @@ class ConversationManager:
     Every method raises a `ConversationError` if it fails.
     """
 
-    def __init__(self, storage: Conversations, *, clock: Callable[[], datetime] = _now) -> None:
+    def __init__(self, storage: Conversations, *, clock: Callable[[], datetime] = REAL.now) -> None:
         self._storage = storage
         self._clock = clock
 

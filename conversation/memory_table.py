@@ -10,6 +10,7 @@ import copy
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import eq, ge, gt, le, lt
 from typing import TYPE_CHECKING, Any, Final
 
 from boto3.dynamodb.conditions import AttributeBase, ConditionBase
@@ -288,7 +289,7 @@ def _holds(condition: ConditionBase | None, row: Mapping[str, Any]) -> bool:
     return _OPERATORS[operator](left, *values[1:])
 
 
-def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
+def _compared(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
     """A comparison that is false, as DynamoDB's is, for a missing attribute and between two types."""
 
     def compares(left: Any, right: Any) -> bool:
@@ -308,26 +309,19 @@ def _kind(value: Any) -> str:
     return type(value).__name__
 
 
-def _is_equal(left: Any, right: Any) -> bool:
-    return left is not _MISSING and _kind(left) == _kind(right) and bool(left == right)
-
-
-def _contains(left: Any, right: Any) -> bool:
-    return isinstance(left, str | set | list) and right in left
-
-
+_is_equal: Final = _compared(eq)
 _OPERATORS: Final[Mapping[str, Callable[..., bool]]] = {
     "=": _is_equal,
     # an attribute that does not exist differs from every value
     "<>": lambda left, right: not _is_equal(left, right),
-    "<": _ordered(lambda left, right: left < right),
-    "<=": _ordered(lambda left, right: left <= right),
-    ">": _ordered(lambda left, right: left > right),
-    ">=": _ordered(lambda left, right: left >= right),
+    "<": _compared(lt),
+    "<=": _compared(le),
+    ">": _compared(gt),
+    ">=": _compared(ge),
     "IN": lambda left, choices: any(_is_equal(left, choice) for choice in choices),
-    "BETWEEN": lambda left, low, high: _ordered(lambda value, _: low <= value <= high)(left, low),
+    "BETWEEN": lambda left, low, high: _compared(lambda value, _: low <= value <= high)(left, low),
     "begins_with": lambda left, prefix: isinstance(left, str) and left.startswith(prefix),
-    "contains": _contains,
+    "contains": lambda left, right: isinstance(left, str | set | list) and right in left,
     "attribute_exists": lambda left: left is not _MISSING,
     "attribute_not_exists": lambda left: left is _MISSING,
 }

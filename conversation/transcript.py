@@ -16,6 +16,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from typing import Any, Final
@@ -90,6 +91,11 @@ def _digest(message: Message) -> str:
     return hashlib.blake2b(json.dumps(message.to_json(), sort_keys=True).encode(), digest_size=6).hexdigest()
 
 
+def by_arrival(names: schema.Names, user_id: str) -> Query:
+    """Return the query of a person's rows in the order of their arrival."""
+    return Query(table=names.messages, index=schema.BY_ARRIVAL, where=Key("user_id").eq(user_id))
+
+
 class Transcript:
     """Reads the rows of one person in the order of their arrival."""
 
@@ -99,26 +105,13 @@ class Transcript:
 
     def page(self, user_id: str, *, cursor: str | None = None, limit: int = PAGE) -> Page:
         """Return the full transcript, oldest first, a page at a time."""
-        page = self._tables.query(
-            Query(
-                table=self._names.messages,
-                index=schema.BY_ARRIVAL,
-                where=Key("user_id").eq(user_id),
-                limit=limit,
-                after=from_cursor(cursor) if cursor else None,
-            )
-        )
+        rows = by_arrival(self._names, user_id)
+        page = self._tables.query(replace(rows, limit=limit, after=from_cursor(cursor) if cursor else None))
         return Page(entries=_entries(page.rows), cursor=to_cursor(page.end) if page.end else None)
 
     def newest(self, user_id: str, limit: int) -> tuple[Entry, ...]:
         """Return the newest entries, oldest first."""
-        query = Query(
-            table=self._names.messages,
-            index=schema.BY_ARRIVAL,
-            where=Key("user_id").eq(user_id),
-            newest_first=True,
-            limit=min(limit, PAGE),
-        )
+        query = replace(by_arrival(self._names, user_id), newest_first=True, limit=min(limit, PAGE))
         return _entries(islice(filter(_is_shown, each(self._tables, query)), limit))
 
     def between(self, user_id: str, *, after_ms: int, before_ms: int, limit: int) -> tuple[Entry, ...]:
@@ -129,16 +122,9 @@ class Transcript:
         if before_ms <= after_ms:
             return ()  # DynamoDB refuses a range that ends before it begins
         begin = f"{after_ms + 1:013d}-" if after_ms else "0"
-        page = self._tables.query(
-            Query(
-                table=self._names.messages,
-                index=schema.BY_ARRIVAL,
-                where=Key("user_id").eq(user_id) & Key("arrived").between(begin, f"{before_ms:013d}-"),
-                newest_first=True,
-                limit=limit,
-            )
-        )
-        return _entries(page.rows)
+        where = Key("user_id").eq(user_id) & Key("arrived").between(begin, f"{before_ms:013d}-")
+        query = replace(by_arrival(self._names, user_id), where=where, newest_first=True, limit=limit)
+        return _entries(self._tables.query(query).rows)
 
 
 def _entries(rows: Iterable[Row]) -> tuple[Entry, ...]:

@@ -101,7 +101,8 @@ class RedisCircuit:
         for key in self._listed():
             if Place.of_key(key).scope is Scope.DESTINATION and self._redis.hget(keys.circuit(key), "reason") == reason:
                 self._redis.delete(keys.probe(key))
-                self._wake_who_wait(key)
+                waiting: Any = self._redis.smembers(keys.circuit_waiting(key))
+                self._wake(list(waiting))
 
     def wait(self, place: Place, who: Who) -> bool:
         """Note that a person waits for a place; False if it is open again."""
@@ -127,10 +128,6 @@ class RedisCircuit:
     def _listed(self) -> list[str]:
         found: Any = self._redis.zrange(keys.CIRCUITS, 0, LISTED - 1)
         return [key.decode() for key in found]
-
-    def _wake_who_wait(self, key: str) -> None:
-        waiting: Any = self._redis.smembers(keys.circuit_waiting(key))
-        self._wake(list(waiting))
 
     @translated()
     def _wake(self, people: Sequence[bytes]) -> None:

@@ -15,6 +15,4 @@ class InboxAway(Away):
 class InboxRefuses(InboxAway):
     """Redis answers and carries out no command: it is a replica, is full, or refuses our login."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.refusal = message
+    refuses = True

@@ -13,6 +13,7 @@ import redis
 
 from inbox import keys, spending, worker_keys
 from inbox.connection import translated
+from inbox.inbox import RedisClock
 from inbox.server import Server, told
 from inbox.stopped import LISTED, Stopped, ask, listed
 
@@ -50,8 +51,7 @@ class RedisFigures:
     @translated()
     def read(self) -> Figures:
         """Return the figures of this moment, in three round trips."""
-        seconds, microseconds = self._redis.time()
-        now_ms = int(seconds) * 1000 + int(microseconds) // 1000
+        now_ms = RedisClock(self._redis).now_ms()
         with self._redis.pipeline(transaction=False) as pipe:
             pipe.zrange(keys.WAITING, 0, COUNTED_PEOPLE - 1, withscores=True)
             pipe.zcard(keys.WAITING)

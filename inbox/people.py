@@ -47,7 +47,8 @@ class RedisPeople:
         """Delete everything that Redis holds of a person, but texts behind `through`; return the item count."""
         removed = forget_reports(self._redis, who, user_id)
         names = [worker_keys.memory_requested(who), worker_keys.streak(who)]
-        for pattern in _patterns(who):
+        # the person's token buckets and paced queues
+        for pattern in (worker_keys.bucket(f"*{who}*"), worker_keys.pace(f"*{who}*")):
             names += [name.decode() for name in self._redis.scan_iter(match=pattern, count=1000)]
         for day in self._redis.scan_iter(match=worker_keys.spent_on("*"), count=1000):
             theirs = [field for field, _ in self._redis.hscan_iter(day, match=f"*:{who}", count=1000)]
@@ -68,8 +69,3 @@ class RedisPeople:
             for name in self._redis.scan_iter(match=pattern, count=1000):
                 removed += int(self._redis.srem(name, who))
         return removed
-
-
-def _patterns(who: Who) -> list[str]:
-    """Return the patterns that find a person's token buckets and paced queues."""
-    return [worker_keys.bucket(f"*{who}*"), worker_keys.pace(f"*{who}*")]

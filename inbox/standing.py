@@ -10,6 +10,7 @@ import redis
 
 from inbox import keys, spending, worker_keys
 from inbox.connection import translated
+from inbox.inbox import RedisClock
 from inbox.payloads import Who
 from inbox.ports import Place
 from inbox.stopped import Stopped
@@ -73,8 +74,7 @@ class Standing:
 @translated()
 def read(client: redis.Redis, stopped: Sequence[Stopped]) -> Standing:
     """Read what stands in Redis, in three round trips. `stopped`: the open circuits."""
-    seconds, microseconds = client.time()
-    now_ms = int(seconds) * 1000 + int(microseconds) // 1000
+    now_ms = RedisClock(client).now_ms()
     with client.pipeline(transaction=False) as pipe:
         pipe.zrange(keys.WAITING, 0, LISTED_PEOPLE - 1, withscores=True)
         pipe.zcard(keys.WAITING)

@@ -9,8 +9,8 @@ attempt or another state, and changes nothing: one word sends a part once. Evide
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 
 from boto3.dynamodb.conditions import Attr
 
@@ -19,11 +19,10 @@ from conversation.storage import DynamoDBStorage
 from conversation.table import READ_BATCH, Append, Query, Update, each
 from journal import listing, states
 from journal.dead_letters import clear_tries
-from journal.model import ALL_BUCKETS, ReplyPart, RowName, bucket, row_key
+from journal.model import ALL_BUCKETS, ReplyPart, RowName, row_key
 from journal.states import PartState
 from journal.unsettled import Unsettled
 
-_END_OF_TIME: Final = datetime.max.replace(tzinfo=UTC)
 #: What an operator may say of a held part.
 RESEND, SENT, NOT_SENT = "resend", "sent", "not sent"
 
@@ -39,7 +38,7 @@ class Held:
     def listed(self) -> Iterator[RowName]:
         """Return the rows that may be held or of unknown outcome, those that are held first."""
         for part in (states.HELD_PARTS, *ALL_BUCKETS):
-            rows = self._unsettled.rows(part, before=_END_OF_TIME, limit=READ_BATCH)
+            rows = self._unsettled.rows(part, limit=READ_BATCH)
             yield from (row for row in rows if row.is_part)
 
     def searched(self) -> Iterator[RowName]:
@@ -53,8 +52,7 @@ class Held:
         """Have a held part sent once more; False, and nothing changed, if it is not held after this attempt."""
         values = {
             "state": str(PartState.RETRY),
-            "unsettled": bucket(part.user_id),
-            "since": now.isoformat(),
+            **listing.listed(part.user_id, now),
             "revived_at": now.isoformat(),
             "due": 0,
             "unknown_since": 0,

@@ -29,11 +29,9 @@ def listed(user_id: str, since: datetime) -> dict[str, str]:
 
 def moved(update: Update, state: TurnState | PartState, now: datetime) -> Update:
     """Return the update that moves a row to `state`, with the row's place in the index adapted."""
-    if state in (TurnState.DEAD, PartState.FAILED):
-        dead = {"unsettled": states.DEAD_LETTERS, "since": now.isoformat()}
-        return replace(update, set={**update.set, **dead})
-    if state is PartState.HELD:
-        return replace(update, set={**update.set, "unsettled": states.HELD_PARTS, "since": now.isoformat()})
+    if state in (TurnState.DEAD, PartState.FAILED, PartState.HELD):
+        place = states.HELD_PARTS if state is PartState.HELD else states.DEAD_LETTERS
+        return replace(update, set={**update.set, "unsettled": place, "since": now.isoformat()})
     if state in states.UNSETTLED_PARTS:
         return update
     return replace(update, remove=(*update.remove, *ATTRIBUTES))

@@ -24,6 +24,7 @@ from conversation.fenced import fence_stands
 from conversation.models import in_milliseconds
 from conversation.storage import DynamoDBStorage
 from conversation.table import Append, IfMissing, Plus, Query, Row, Tables, Update, each
+from conversation.transcript import by_arrival
 from journal import codec, listing, states
 from journal.model import Binding, Charge, ReplyPart, Reported, row_key
 from journal.states import PartState
@@ -283,13 +284,7 @@ def _without_past_failures(update: Update) -> Update:
 
 def newest_rows(tables: Tables, names: schema.Names, user_id: str, limit: int) -> list[Row]:
     """Return the rows of reply parts among a person's newest rows, newest first; `limit` counts rows."""
-    query = Query(
-        table=names.messages,
-        index=schema.BY_ARRIVAL,
-        where=Key("user_id").eq(user_id),
-        newest_first=True,
-        limit=limit,
-    )
+    query = replace(by_arrival(names, user_id), newest_first=True, limit=limit)
     return [row for row in tables.query(query).rows if row["message_key"].startswith("out#")]
 
 

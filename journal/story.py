@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from journal.model import ReplyPart, Turn
-from journal.ports import Outbox, Turns
+from journal.ports import Journal
 from journal.states import PartState, TurnState
 from runtime.money import dollars
 
@@ -24,18 +24,6 @@ RECENT_ROWS: Final = 1000
 _IDS: Final = frozenset({"attempt", "sid"})
 #: A code on such a part is of an attempt before: an earlier release left it there.
 ARRIVED: Final = frozenset({"delivered", "read"})
-
-
-class Rows(Protocol):
-    """The rows that a story is made from."""
-
-    @property
-    def turns(self) -> Turns:
-        """Return the rows of texts."""
-
-    @property
-    def outbox(self) -> Outbox:
-        """Return the rows of reply parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +57,20 @@ class Story:
             yield (datetime.fromisoformat(event.at) - started_at).total_seconds(), event
 
 
-def turn_of(rows: Rows, person: str, sid: str) -> Turn | None:
+def turn_of(journal: Journal, person: str, sid: str) -> Turn | None:
     """Return the turn of `person` that `sid` belongs to: the sid of a text or of its reply."""
-    turn = rows.turns.get(person, sid)
+    turn = journal.turns.get(person, sid)
     if turn is not None:
         return turn
-    for part in rows.outbox.newest_parts(person, limit=RECENT_ROWS):
+    for part in journal.outbox.newest_parts(person, limit=RECENT_ROWS):
         if part.sid == sid:
-            return rows.turns.get(person, part.turn)
+            return journal.turns.get(person, part.turn)
     return None
 
 
-def tell(rows: Rows, turn: Turn) -> Story:
+def tell(journal: Journal, turn: Turn) -> Story:
     """Return the story of a turn."""
-    parts = rows.outbox.parts(turn.user_id, turn.reply_sid)
+    parts = journal.outbox.parts(turn.user_id, turn.reply_sid)
     unsorted = (*_turn_events(turn), *(event for part in parts for event in _part_events(part)))
     # the sort is stable: events with the same time keep the order in which they happen
     events = sorted(unsorted, key=lambda event: event.at)
@@ -94,30 +82,24 @@ def tell(rows: Rows, turn: Turn) -> Story:
 
 def _turn_events(turn: Turn) -> Iterator[Event]:
     facts = turn.facts
-    yield Event(turn.arrived_at.isoformat(), "received", {"repaired": True} if turn.repaired else {})
-    if "opened_at" in facts:
-        yield Event(facts["opened_at"], "opened", {"worker": facts.get("worker"), "tries": turn.tries})
-    if turn.due:
-        yield Event(
-            datetime.fromtimestamp(turn.due / 1000, UTC).isoformat(),
-            "tried again",
-            {"after workers died": turn.tries - 1},
-        )
-    if "thought_at" in facts:
-        names = ("engine", "model", "thought_ms", "tokens_in", "tokens_out", "model_cost", "silent_engines")
-        yield Event(facts["thought_at"], "thought", {name: facts[name] for name in names if name in facts})
-    if "answered_at" in facts:
-        yield Event(facts["answered_at"], "persisted", {"parts": turn.parts, "with the reply to": turn.turn})
-    if "settled_at" in facts:
-        yield Event(facts["settled_at"], f"settled {turn.state}", {"reason": turn.reason})
-    if "duplicate_at" in facts:
-        yield Event(facts["duplicate_at"], "brought again", {"times": facts.get("duplicates")})
-    if turn.restored_at is not None:
-        yield Event(turn.restored_at, "restored")
-    if turn.revived_at is not None:
-        yield Event(turn.revived_at, "revived")
-    if "discarded_at" in facts:
-        yield Event(facts["discarded_at"], "discarded")
+    thoughts = ("engine", "model", "thought_ms", "tokens_in", "tokens_out", "model_cost", "silent_engines")
+    happened: Sequence[tuple[str | None, str, Mapping[str, Any]]] = (
+        (turn.arrived_at.isoformat(), "received", {"repaired": True} if turn.repaired else {}),
+        (facts.get("opened_at"), "opened", {"worker": facts.get("worker"), "tries": turn.tries}),
+        (_iso(turn.due), "tried again", {"after workers died": turn.tries - 1}),
+        (facts.get("thought_at"), "thought", {name: facts[name] for name in thoughts if name in facts}),
+        (facts.get("answered_at"), "persisted", {"parts": turn.parts, "with the reply to": turn.turn}),
+        (facts.get("settled_at"), f"settled {turn.state}", {"reason": turn.reason}),
+        (facts.get("duplicate_at"), "brought again", {"times": facts.get("duplicates")}),
+        (turn.restored_at, "restored", {}),
+        (turn.revived_at, "revived", {}),
+        (facts.get("discarded_at"), "discarded", {}),
+    )
+    return (Event(at, what, detail) for at, what, detail in happened if at)
+
+
+def _iso(ms: int) -> str | None:
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat() if ms else None
 
 
 def _part_events(part: ReplyPart) -> Iterator[Event]:

@@ -22,7 +22,7 @@ from conversation.rewrite import rewrite
 from conversation.storage import DynamoDBStorage
 from conversation.table import Update
 from journal import codec, listing, states
-from journal.model import Filed, FrozenReply, ReplyPart, Turn, in_key, row_key
+from journal.model import Filed, FrozenReply, Turn, in_key, row_key
 from journal.states import TurnState
 
 #: How much of a traceback a dead letter keeps.
@@ -103,7 +103,7 @@ class Turns:
         """
         opened = reply.conversation
         fixed = [
-            *(self._new_part(part, reply.token, now) for part in reply.new_parts()),
+            *(listing.new_part(self._names, part, reply.token, now) for part in reply.new_parts()),
             *(self._answered(reply, turn, now) for turn in reply.turns),
             *(self._settlement(turn, TurnState.SILENT, "superseded", now) for turn in reply.silent),
         ]
@@ -161,9 +161,6 @@ class Turns:
         if turn.token == reply.token:
             return True
         raise Fenced("this turn was settled by another worker")
-
-    def _new_part(self, part: ReplyPart, token: str, now: datetime) -> Update:
-        return listing.new_part(self._names, part, token, now)
 
     def _answered(self, reply: FrozenReply, turn: Turn, now: datetime) -> Update:
         values = {

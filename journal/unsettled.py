@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
-from boto3.dynamodb.conditions import Attr, Key
+from boto3.dynamodb.conditions import Attr, ConditionBase, Key
 
 from conversation import schema
 from conversation.contention import holds
@@ -30,16 +30,17 @@ class Unsettled:
         self._tables = storage.tables
         self._names = storage.names
 
-    def rows(self, bucket: str, *, before: datetime, limit: int) -> Iterator[RowName]:
-        """Return every row of a bucket that is unsettled since before that moment, oldest first.
+    def rows(self, bucket: str, *, before: datetime | None = None, limit: int) -> Iterator[RowName]:
+        """Return every row of a bucket, oldest first; with `before`, those that are unsettled since before it.
 
         `limit` rows are read at a time. The index is eventually consistent: it finds work and never proves that there
         is none.
         """
+        listed: ConditionBase = Key("unsettled").eq(bucket)
         query = Query(
             table=self._names.messages,
             index=schema.UNSETTLED,
-            where=Key("unsettled").eq(bucket) & Key("since").lt(before.isoformat()),
+            where=listed if before is None else listed & Key("since").lt(before.isoformat()),
             limit=limit,
             consistent=False,
         )

@@ -8,7 +8,6 @@ searched, which takes longer the larger it is.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Protocol
 
 from journal import story
 from journal.model import Turn
@@ -16,13 +15,8 @@ from journal.store import Journal
 from journal.story import Story
 from operations.errors import NotFound
 from sms.errors import CarrierAway
-
-
-class MessageList(Protocol):
-    """The carrier's list of messages."""
-
-    def person_of(self, sid: str) -> str | None:
-        """Return the person of a message, or None if there is no such message. Raises `CarrierAway`."""
+from sms.messages import MessageSid
+from sms.ports import MessageList
 
 
 def explain(journal: Journal, message_list: MessageList, sid: str, *, person: str | None = None) -> Story:
@@ -38,7 +32,8 @@ def turn_of(journal: Journal, message_list: MessageList, sid: str, *, person: st
     """
     if person is None:
         with suppress(CarrierAway):
-            person = message_list.person_of(sid)
+            listed = message_list.one(MessageSid(sid)).messages
+            person = next(filter(None, (entry.sender if entry.inbound else entry.to for entry in listed)), None)
     turn = story.turn_of(journal, person, sid) if person is not None else None
     if turn is None:
         row = journal.archive.find(sid)

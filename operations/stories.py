@@ -10,7 +10,7 @@ from typing import Any, Final
 from conversation.errors import ConversationError
 from journal import story
 from journal.model import ReplyPart, Turn
-from journal.story import Rows
+from journal.ports import Journal
 from runtime import logs
 from worker.user_ids import user_ids_of
 
@@ -27,15 +27,15 @@ log = logs.get("simulator")
 class JournalStories:
     """Implements `simulator.stories.Stories`. A journal that cannot be read has no story."""
 
-    rows: Rows
+    journal: Journal
 
     def of_text(self, person: str, number: str, sid: str) -> dict[str, Any] | None:  # Any: JSON
         """Return the story of a text that `person` sent to `number`."""
-        return self._first(person, number, lambda user_id: self.rows.turns.get(user_id, sid))
+        return self._first(person, number, lambda user_id: self.journal.turns.get(user_id, sid))
 
     def of_reply(self, person: str, number: str, sid: str) -> dict[str, Any] | None:  # Any: JSON
         """Return the story of the text to which the message `sid` is a reply."""
-        return self._first(person, number, lambda user_id: story.turn_of(self.rows, user_id, sid))
+        return self._first(person, number, lambda user_id: story.turn_of(self.journal, user_id, sid))
 
     def _first(self, person: str, number: str, turn_of: Callable[[str], Turn | None]) -> dict[str, Any] | None:
         try:
@@ -47,7 +47,7 @@ class JournalStories:
             return None
 
     def _story(self, turn: Turn) -> dict[str, Any]:
-        told, parts = story.tell(self.rows, turn), self.rows.outbox.parts(turn.user_id, turn.reply_sid)
+        told, parts = story.tell(self.journal, turn), self.journal.outbox.parts(turn.user_id, turn.reply_sid)
         return {
             "sid": turn.sid,
             "state": str(turn.state),
@@ -65,9 +65,9 @@ class JournalStories:
         }
 
 
-def road(rows: Rows, turn: Turn) -> dict[str, Any]:  # Any: JSON
+def road(journal: Journal, turn: Turn) -> dict[str, Any]:  # Any: JSON
     """Return the stations that a text has passed as the journal knows them, as `road.js` draws them."""
-    parts = rows.outbox.parts(turn.user_id, turn.reply_sid)
+    parts = journal.outbox.parts(turn.user_id, turn.reply_sid)
     times = {"received": turn.arrived_at.timestamp(), **_times(turn, parts)}
     facts = {"state": str(turn.state), "reason": turn.reason, "tries": turn.tries, "engine": turn.facts.get("engine")}
     for part in parts:

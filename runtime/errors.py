@@ -10,8 +10,8 @@ class Discreet(Exception):
 class Away(Discreet):
     """A store, Redis or the carrier cannot be used now. Whatever waits for it waits, and is tried again."""
 
-    #: What an operator must mend, such as a permission or a login; empty: time mends it.
-    refusal: str = ""
+    #: The message says what an operator must mend, such as a permission or a login; else time mends it.
+    refuses: bool = False
     #: The answer blames the one item that was asked for, so that the rest of a loop can go on.
     about_item: bool = False
 

@@ -42,11 +42,10 @@ def isolated(
     """Handle one item in the block; if that fails because of the item, pass the item to `set_aside`."""
     try:
         yield
-    except outside as exc:
-        if not (isinstance(exc, Away) and exc.about_item):
+    except Exception as exc:
+        # whatever is wrong with one item must not stop the others
+        if isinstance(exc, outside) and not (isinstance(exc, Away) and exc.about_item):
             raise
-        set_aside(BadItem(kind=kind, name=name, error=described(exc)))
-    except Exception as exc:  # noqa: BLE001 - whatever is wrong with one item must not stop the others
         set_aside(BadItem(kind=kind, name=name, error=described(exc)))
 
 

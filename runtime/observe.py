@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
 
 from runtime import logs, tracing
 from runtime.settings import Settings, SettingsError
 
-Message = MutableMapping[str, Any]  # Any: ASGI's own
-Application = Callable[
-    [Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
-]
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 #: What each needs, and the extra of this package that installs it.
 _TRACES: Final = "OpenTelemetry's variables ask for traces, which need other libraries: pip install 'dadacat[otel]'"
 _REPORTS: Final = "SENTRY_DSN needs another library: pip install 'dadacat[sentry]'"
 
 
-def webhook(application: Application, chosen: Settings, variables: Mapping[str, str]) -> Application:
+def webhook(application: ASGIApp, chosen: Settings, variables: Mapping[str, str]) -> ASGIApp:
     """Return the application, observed as far as it is asked for. Raises `SettingsError`."""
     start("webhook", chosen, variables)
     if not tracing.is_on():

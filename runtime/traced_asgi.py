@@ -9,20 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qs
 
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runtime import otel
-
-Message = MutableMapping[str, Any]  # Any: ASGI's own
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 #: The paths that begin a trace, and the one whose URL, which we wrote, names the trace that it belongs to.
 TEXTS: Final = frozenset({"/sms", "/sms/fallback"})
@@ -38,11 +33,11 @@ class Traced:
     the `t` of its query, once it is answered with 204.
     """
 
-    def __init__(self, application: Application) -> None:
+    def __init__(self, application: ASGIApp) -> None:
         self._application = application
         self._tracer = trace.get_tracer("dadacat")
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or a lifespan, at whose end the buffered spans are sent."""
         if scope["type"] == "lifespan":
             await self._application(scope, receive, send)
@@ -54,7 +49,7 @@ class Traced:
         else:
             await self._application(scope, receive, send)
 
-    async def _text(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def _text(self, scope: Scope, receive: Receive, send: Send) -> None:
         span, answer = self._begin(scope, time.time_ns(), Context()), _Answer(send)
         scope["trace"] = otel.carried(span)
         try:
@@ -63,7 +58,7 @@ class Traced:
         finally:
             _end(span, answer)
 
-    async def _report(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def _report(self, scope: Scope, receive: Receive, send: Send) -> None:
         started_at, answer = time.time_ns(), _Answer(send)
         try:
             await self._application(scope, receive, answer.send)
@@ -73,7 +68,7 @@ class Traced:
             within = trace.set_span_in_context(trace.NonRecordingSpan(parent), Context())
             _end(self._begin(scope, started_at, within), answer)
 
-    def _begin(self, scope: Message, started_at: int, within: Context) -> trace.Span:
+    def _begin(self, scope: Scope, started_at: int, within: Context) -> trace.Span:
         path = scope["path"]
         return self._tracer.start_span(
             f"POST {path}",

@@ -7,6 +7,7 @@ https://www.twilio.com/docs/messaging/api/message-resource
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -98,30 +99,25 @@ class TwilioAccount:
 
         Return False if there is no such message, or if it is still in transit.
         """
-        try:
-            with readable():
-                self._account.messages(sid).update(body="")
-        except Refused as exc:
-            return _stays(exc)
-        return True
+        return _is_erased(lambda: self._account.messages(sid).update(body=""))
 
     def delete(self, sid: str) -> bool:
         """Delete a message and its pictures.
 
         Return False if there is no such message, or if it is still in transit.
         """
-        try:
-            with readable():
-                self._account.messages(sid).delete()
-        except Refused as exc:
-            return _stays(exc)
-        return True
+        return _is_erased(lambda: self._account.messages(sid).delete())
 
 
-def _stays(refusal: Refused) -> bool:
-    if refusal.status not in _NOT_ERASED:
-        raise refusal
-    return False
+def _is_erased(erase: Callable[[], object]) -> bool:
+    try:
+        with readable():
+            erase()
+    except Refused as exc:
+        if exc.status not in _NOT_ERASED:
+            raise
+        return False
+    return True
 
 
 def _number(entry: Any) -> Number:  # Any: the official client has no types

@@ -34,12 +34,7 @@ class Login:
 
     def __iter__(self) -> Iterator[Pair]:
         """Iterate over the pairs, beginning with the one that was accepted last."""
-        pairs = list(self._read())
-        if self._accepted in pairs:
-            assert self._accepted is not None
-            pairs.remove(self._accepted)
-            pairs.insert(0, self._accepted)
-        return iter(pairs or [("", "")])
+        return iter(sorted(self._read(), key=lambda pair: pair != self._accepted) or [("", "")])
 
     def ask(self, call: Callable[[Pair], _Answer]) -> _Answer:
         """Call with one pair after another until one is accepted; return the last answer."""

@@ -5,15 +5,12 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
+from runtime.host import REAL
 from sms.errors import CarrierAway, NotFound
 from sms.messages import Media, MessageSid
 from sms.ports import ErrorClass, Listed, Listing, NotCreated, OutboundSms, Outcome, Sent, Verdict
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 class InMemorySender:
@@ -23,7 +20,7 @@ class InMemorySender:
     `creates_anyway` simulates an answer that was lost after the message was created.
     """
 
-    def __init__(self, clock: Callable[[], datetime] = _now) -> None:
+    def __init__(self, clock: Callable[[], datetime] = REAL.now) -> None:
         self.asked: list[OutboundSms] = []
         self.created: list[tuple[MessageSid, OutboundSms]] = []
         self.answers: deque[Outcome] = deque()

@@ -8,6 +8,7 @@ https://www.twilio.com/docs/glossary/what-is-gsm-7-character-encoding
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -100,11 +101,9 @@ def trim(text: str, segments: int, *, ending: str = "") -> str:
         return text
     # no more characters fit than this, and finding clusters is quadratic in a row of flags
     clusters: list[str] = regex.findall(r"\X", text[: segments * GSM_7.alone + 1])
-    low, high = 0, len(clusters)
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if count("".join(clusters[:middle]) + ending) <= segments else (low, middle - 1)
-    cut = "".join(clusters[:low])
+    lengths = range(1, len(clusters) + 1)
+    fit = bisect_right(lengths, segments, key=lambda length: count("".join(clusters[:length]) + ending))
+    cut = "".join(clusters[:fit])
     sentence = max((match.end() for match in _SENTENCE_END.finditer(cut)), default=0)
     if sentence >= len(cut) / 2:
         return cut[:sentence].rstrip()

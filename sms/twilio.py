@@ -139,19 +139,6 @@ class TwilioMessageList:
         with readable():
             return tuple(map(self._picture, self._messages(sid).media.list()))
 
-    def person_of(self, sid: str) -> str | None:
-        """Return the person's address in a message: the sender of an inbound one, else the recipient.
-
-        None if Twilio has no such message. Raises `CarrierAway`.
-        """
-        try:
-            with readable():
-                message = self._messages(quote(sid, safe="")).fetch()
-        except NotFound:
-            return None
-        person = message.from_ if message.direction == "inbound" else message.to
-        return str(person) if person else None
-
     def _read(self, oldest: Callable[[datetime], datetime], **query: object) -> Listing:
         """Follow the pages, newest first, until a message was created before `oldest` of the time of reading."""
         read: list[Any] = []  # Any: the official client has no types

@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,8 @@ from operations.overview import Overviews
 from operations.people import PeopleByHash
 from runtime.isolation import BadItem
 from sms import typed
-from sms.ports import Scope, Unknown
+from sms.messages import MessageSid
+from sms.ports import Listing, Scope, Unknown
 from tests.builders import ANN, BEN, OUR_NUMBER, a_sid, a_text, a_turn
 from tests.room import Room
 from worker.lease import LeaseKeeper
@@ -68,9 +69,9 @@ def write_logins(path: Path, roles: Mapping[str, Role] = ROLES, password: str = 
 class NoList:
     """A carrier whose list knows no sid."""
 
-    def person_of(self, sid: str) -> str | None:
+    def one(self, sid: MessageSid) -> Listing:
         del sid
-        return None
+        return Listing(messages=(), read_at=datetime.now(UTC))
 
 
 def a_desk(room: Room, logins_file: Path, **more: Any) -> Desk:

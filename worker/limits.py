@@ -138,7 +138,7 @@ class Limiter:
 
     def _of_texts(self, who: Who, text: InboundSms) -> Sequence[Rate]:
         rates = self._rates
-        words = " ".join(text.body.casefold().split())
+        words = _plain(text.body)
         same = rates.identical_per_hour * (1 if len(words) >= MIN_EVIDENCE_CHARACTERS else SHORT_FACTOR)
         return (
             Rate(name=TEXTS_A_MINUTE, key=f"texts:m:{who}", most=rates.texts_per_minute, per=MINUTE),

@@ -33,7 +33,7 @@ from celery.signals import (
 
 from inbox import payloads
 from inbox.payloads import Who
-from runtime import exposition, logs
+from runtime import exposition, logs, observe
 from runtime.errors import OUTSIDE, Away
 from runtime.isolation import isolated
 from runtime.secrets import reload_on_hangup
@@ -234,7 +234,7 @@ def _leave_no_marks(**_: object) -> None:
     built = process.built()
     if built is not None:
         built.leave_no_marks()
-    traced.end()
+    observe.end()
 
 
 def _note_ready() -> None:

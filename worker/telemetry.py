@@ -142,12 +142,12 @@ def resumed(place: Place) -> Event:
 
 def away(exc: Exception) -> Event:
     """Something outside cannot be used, so work waits; an alarm if an operator must mend it."""
-    if isinstance(exc, Away) and exc.refusal:
-        fields, labels = {"reason": exc.refusal}, {"alarm": Alarm.REFUSED.name.lower()}
+    fields = {"reason": str(exc) if isinstance(exc, Away) else type(exc).__name__}
+    if isinstance(exc, Away) and exc.refuses:
+        labels = {"alarm": Alarm.REFUSED.name.lower()}
         return Event(ERROR, str(Alarm.REFUSED), fields, metrics.ALARMS, labels, again_seconds=ALARM_AGAIN_SECONDS)
-    reason = str(exc) if isinstance(exc, Away) else type(exc).__name__
     labels = {"what": _what(exc)}
-    return Event(WARNING, "away", {"reason": reason}, metrics.AWAY, labels, again_seconds=ALARM_AGAIN_SECONDS)
+    return Event(WARNING, "away", fields, metrics.AWAY, labels, again_seconds=ALARM_AGAIN_SECONDS)
 
 
 def _what(exc: Exception) -> str:

@@ -196,16 +196,13 @@ def test_a_list_that_breaks_off_is_no_short_list(monkeypatch: pytest.MonkeyPatch
         the_list(url).sent_to(ANN, for_the_last=timedelta(1))
 
 
-def test_the_person_of_a_message_is_the_one_outside() -> None:
-    with answering(an_entry("SM1"), {**an_entry("SM2", direction="inbound"), "from": ANN}, 404, 500) as (url, asked):
-        messages = the_list(url)
-        assert messages.person_of("SM1") == ANN
-        assert messages.person_of("SM2") == ANN
-        assert messages.person_of("SM3/../x?y") is None
+def test_a_sid_that_is_none_leads_to_no_other_resource() -> None:
+    with answering(404, 500) as (url, asked):
+        assert the_list(url).one(MessageSid("SM3/../x?y")).messages == ()
         with pytest.raises(Refused):
-            messages.person_of("SM4")
+            the_list(url).one(MessageSid("SM4"))
 
-    assert asked[2][1] == f"{HOME}/Messages/SM3%2F..%2Fx%3Fy.json"
+    assert asked[0][1] == f"{HOME}/Messages/SM3%2F..%2Fx%3Fy.json"
 
 
 def test_an_account_tells_its_status_and_the_time() -> None:

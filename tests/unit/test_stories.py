@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 
 from conversation.errors import StoreAway
 from inbox import payloads
+from operations import explain
 from operations.stories import JournalStories
 from simulator.account import Account
 from simulator.app import create_app
@@ -19,7 +20,7 @@ from simulator.network import Network
 from simulator.store import Message, Number, Store
 from simulator.stories import Stories
 from sms.messages import MessageSid, user_of
-from sms.ports import Sent
+from sms.ports import Listed, Sent
 from tests.builders import ANN, OUR_NUMBER
 from tests.room import Dying, Room
 
@@ -90,6 +91,33 @@ def test_the_story_of_a_reply_is_that_of_its_text(answered: tuple[Room, Message,
 
     assert [f"sent as {reply.sid}" in page for page in pages] == [True, True]
     assert "<td>persisted</td>" in pages[0]
+
+
+def test_the_carriers_list_names_the_person_of_a_text_and_of_a_reply() -> None:
+    room = Room()
+    (text,) = room.texts("hello")
+    room.sender.received.append(
+        Listed(
+            sid=text.sid, to=OUR_NUMBER, sender=ANN, body="hello", status="received", inbound=True, created=room.now()
+        )
+    )
+    room.serve()
+    ((reply, _),) = room.sender.created
+    unsearched: Any = Dying(room.store, "archive.find", after=False)
+
+    turns = [explain.turn_of(unsearched, room.sender, sid) for sid in (text.sid, reply)]
+
+    assert [turn.sid for turn in turns] == [text.sid, text.sid]
+
+
+def test_without_the_carriers_list_every_row_is_searched() -> None:
+    room = Room()
+    (text,) = room.texts("hello")
+    room.serve()
+    ((reply, _),) = room.sender.created
+    room.sender.away = True
+
+    assert explain.turn_of(room.store, room.sender, reply).sid == text.sid
 
 
 def test_a_conversation_with_one_number_is_found_too() -> None:

@@ -16,10 +16,10 @@ from worker import metrics
 from worker.budget import Budget
 from worker.build.prices import price_tables
 from worker.counting import Counting
-from worker.telemetry import Telemetry
+from worker.telemetry import OF_THIS_PROCESS
 
 
-def budget(chosen: Settings, client: redis.Redis, inbox: Inbox, journal: Journal, telemetry: Telemetry) -> Budget:
+def budget(chosen: Settings, client: redis.Redis, inbox: Inbox, journal: Journal) -> Budget:
     """Return what may be spent; if nothing that costs money is capped, Redis is hardly ever asked."""
     _, tariff = price_tables(chosen)
     models, messages = caps(chosen.budgets)
@@ -29,7 +29,7 @@ def budget(chosen: Settings, client: redis.Redis, inbox: Inbox, journal: Journal
         journal,
         who=lambda person: payloads.who(person, chosen.who_key),
         ask=inbox.agenda.request_count,
-        telemetry=telemetry,
+        telemetry=OF_THIS_PROCESS,
     )
     counts = messages.are_there or (models.are_there and chosen.engines.names != ("dada",))
     if counts:

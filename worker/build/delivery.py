@@ -20,10 +20,10 @@ from worker.delivery import Delivery, Terms
 from worker.delivery_failures import DeliveryFailures
 from worker.delivery_failures import Terms as FailureTerms
 from worker.receipts import Receipts
-from worker.telemetry import Telemetry
+from worker.telemetry import OF_THIS_PROCESS
 
 
-def delivery(chosen: Settings, client: redis.Redis, journal: Journal, sender: Sender, telemetry: Telemetry) -> Delivery:
+def delivery(chosen: Settings, client: redis.Redis, journal: Journal, sender: Sender) -> Delivery:
     """Return the delivery of replies."""
     return Delivery(
         journal,
@@ -38,14 +38,12 @@ def delivery(chosen: Settings, client: redis.Redis, journal: Journal, sender: Se
         ),
         rng=random.Random(),  # noqa: S311 - jitter, not cryptography
         host=REAL,
-        telemetry=telemetry,
+        telemetry=OF_THIS_PROCESS,
         pace=pace(chosen, client),
     )
 
 
-def failures(
-    chosen: Settings, client: redis.Redis, inbox: Inbox, journal: Journal, telemetry: Telemetry
-) -> DeliveryFailures:
+def failures(chosen: Settings, client: redis.Redis, inbox: Inbox, journal: Journal) -> DeliveryFailures:
     """Return the reaction to messages that were not delivered."""
     return DeliveryFailures(
         inbox,
@@ -58,17 +56,17 @@ def failures(
         ),
         quota=quota(chosen, client),
         rng=random.Random(),  # noqa: S311 - jitter, not cryptography
-        telemetry=telemetry,
+        telemetry=OF_THIS_PROCESS,
     )
 
 
-def receipts(chosen: Settings, client: redis.Redis, inbox: Inbox, journal: Journal, telemetry: Telemetry) -> Receipts:
+def receipts(chosen: Settings, client: redis.Redis, inbox: Inbox, journal: Journal) -> Receipts:
     """Return the writer of delivery reports."""
     return Receipts(
         inbox,
         journal,
-        failures(chosen, client, inbox, journal, telemetry),
+        failures(chosen, client, inbox, journal),
         who_key=chosen.who_key,
         per_number=chosen.people.per_number,
-        telemetry=telemetry,
+        telemetry=OF_THIS_PROCESS,
     )

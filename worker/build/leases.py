@@ -19,24 +19,25 @@ from worker.proofs import LOOK_EVERY_SECONDS, Proofs
 SPARE_PLACES: Final = 64
 
 
-def marks(chosen: Settings, telemetry_: telemetry.Telemetry) -> Marks:
+def marks(chosen: Settings) -> Marks:
     """Return the marks of this process; without a usable folder they are kept in memory only."""
     folder = chosen.delivery.marks_folder
     return Marks(
         Path(folder) if folder else None,
         slots=chosen.worker.concurrency + SPARE_PLACES,
-        unusable=lambda why: telemetry_.emit(telemetry.marks_in_memory(why)),
+        unusable=lambda why: telemetry.OF_THIS_PROCESS.emit(telemetry.marks_in_memory(why)),
     )
 
 
-def lease_keeper(chosen: Settings, inbox: Inbox, marks_: Marks, telemetry_: telemetry.Telemetry) -> LeaseKeeper:
+def lease_keeper(chosen: Settings, inbox: Inbox, marks_: Marks) -> LeaseKeeper:
     """Return the keeper of this process's leases."""
-    return LeaseKeeper(inbox.leases, every_seconds=chosen.visit.lease_renew_seconds, marks=marks_, telemetry=telemetry_)
+    every = chosen.visit.lease_renew_seconds
+    return LeaseKeeper(inbox.leases, every_seconds=every, marks=marks_, telemetry=telemetry.OF_THIS_PROCESS)
 
 
-def look(inbox: Inbox, journal: Journal, marks_: Marks, telemetry_: telemetry.Telemetry) -> Callable[[], None]:
+def look(inbox: Inbox, journal: Journal, marks_: Marks) -> Callable[[], None]:
     """Return the function that settles the marks of dead neighbours and those that were abandoned."""
-    return Proofs(inbox, journal, marks_, telemetry=telemetry_).look
+    return Proofs(inbox, journal, marks_, telemetry=telemetry.OF_THIS_PROCESS).look
 
 
 def watch(look: Callable[[], None], telemetry_: telemetry.Telemetry, host: Host = REAL) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 from cat.chain import Cat
 from inbox import payloads
 from journal.ports import Journal
+from runtime.host import REAL
 from runtime.settings import Settings
 from worker.budget import Budget
 from worker.build.cat import memory_terms
@@ -23,5 +23,5 @@ def terminal_memories(chosen: Settings, cat: Cat, journal: Journal) -> Callable[
     _, tariff = price_tables(chosen)
     replies = chosen.replies
     budget = Budget(None, tariff, max_segments=replies.max_segments, max_parts=replies.max_parts)
-    memories = Memories(lambda: datetime.now(UTC), journal, budget, cat.summarizer, memory_terms(chosen))
+    memories = Memories(REAL.now, journal, budget, cat.summarizer, memory_terms(chosen))
     return lambda person: memories.bring_up_to_date(payloads.who(person, chosen.who_key), person)

@@ -31,7 +31,7 @@ def build_reconciler(
         inbox,
         journal,
         twilio_message_list(chosen, login),
-        failures(chosen, client, inbox, journal, OF_THIS_PROCESS),
+        failures(chosen, client, inbox, journal),
         Terms(
             validity=timedelta(seconds=delivery.validity_seconds),
             numbers=chosen.twilio.addresses,

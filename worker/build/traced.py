@@ -29,11 +29,6 @@ def start(role: str, chosen: Settings) -> None:
         _libraries()
 
 
-def end() -> None:
-    """Send what is buffered, where Python's own end is skipped, as by a child of a pool."""
-    observe.end()
-
-
 def _libraries() -> None:
     """Write a span for each task and for each call to AWS."""
     from opentelemetry.instrumentation.botocore import BotocoreInstrumentor  # noqa: PLC0415 - an extra

@@ -56,16 +56,16 @@ def worker(chosen: Settings, keys: Keys, stopping: Callable[[], bool]) -> Worker
     login = twilio.rotating_login(keys)
     sender = twilio.twilio_sender(chosen, login)
     cat_ = cat.build_cat(chosen)
-    budget_ = budget.budget(chosen, client, inbox_, journal, OF_THIS_PROCESS)
-    marks_ = leases.marks(chosen, OF_THIS_PROCESS)
-    keeper = leases.lease_keeper(chosen, inbox_, marks_, OF_THIS_PROCESS)
+    budget_ = budget.budget(chosen, client, inbox_, journal)
+    marks_ = leases.marks(chosen)
+    keeper = leases.lease_keeper(chosen, inbox_, marks_)
     return Worker(
         visits=visits.compose_visits(
             inbox=inbox_,
             journal=journal,
             cat=cat_,
             budget=budget_,
-            delivery=delivery.delivery(chosen, client, journal, sender, OF_THIS_PROCESS),
+            delivery=delivery.delivery(chosen, client, journal, sender),
             limiter=limits.limiter(chosen, client),
             leases=keeper,
             settings=visits.visit_settings(chosen),
@@ -75,11 +75,11 @@ def worker(chosen: Settings, keys: Keys, stopping: Callable[[], bool]) -> Worker
             telemetry=OF_THIS_PROCESS,
             stopping=stopping,
         ),
-        receipts=delivery.receipts(chosen, client, inbox_, journal, OF_THIS_PROCESS),
+        receipts=delivery.receipts(chosen, client, inbox_, journal),
         reconciler=reconcile.build_reconciler(chosen, client, inbox_, journal, login),
         leases=keeper,
         warm_up=cat_.warm_up,
-        look=leases.look(inbox_, journal, marks_, OF_THIS_PROCESS),
+        look=leases.look(inbox_, journal, marks_),
         leave_no_marks=marks_.close,
         memories=Memories(
             inbox_.clock.now, journal, budget_, cat_.summarizer, cat.memory_terms(chosen), telemetry=OF_THIS_PROCESS
