@@ -8,7 +8,6 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
-from cat.danger.model import ACUTE, Kind
 from cat.danger.numbers import Help, Number
 
 #: The language of a person whose own has no lines.
@@ -31,14 +30,6 @@ def line(name: str, help_: Help, language: str, said: Collection[str] = ()) -> s
     words = _table().get(language) or _table()[_DEFAULT]
     filled = [_fill(form, help_, words) for form in _forms(name, help_, words)]
     return next((form for form in filled if form not in said), filled[0])
-
-
-def every_line(kind: str, help_: Help, language: str) -> list[str]:
-    """Return all lines that a danger of this kind can get, for tests and proofreading."""
-    words = _table()[language]
-    moments = ("hurry", "wait") if kind in ACUTE else ("again", "stay", "calm")
-    names = (kind, "possible", *(["dose"] if kind == Kind.DESPAIR else []), "unanswered", "reset", *moments)
-    return [_fill(form, help_, words) for name in names for form in _forms(name, help_, words)]
 
 
 def _forms(name: str, help_: Help, words: Mapping[str, Any]) -> Sequence[str]:  # Any: TOML's own types

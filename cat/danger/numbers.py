@@ -90,17 +90,6 @@ def any_in(words: str, address: str) -> bool:
     return bool((own | _KNOWN_BEST) & _plain_all(words))
 
 
-def countries_listed() -> Sequence[str]:
-    """Return the countries with an entry of their own."""
-    return tuple(_table())
-
-
-def entry(country: str) -> Mapping[str, Any]:  # Any: TOML's own types
-    """Return a country's entry, with the date and the sources of its numbers."""
-    found: Mapping[str, Any] = _table()[country]
-    return found
-
-
 def _number(country: str, kind: str, language: str) -> Number:
     rows = _rows(country)
     while True:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from starlette.responses import Response
 
 from console.actions import Action, Done, Question
@@ -15,9 +13,6 @@ from operations.alone import Alone
 from operations.errors import BadRequest, NotFound
 from operations.logins import Role
 from sms.messages import is_sid
-
-#: So many of the latest lines of a conversation stand on its page; an export has all of them.
-LINES: Final = 200
 
 
 class PersonActions:
