@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
-from typing import Final
+from datetime import datetime
 
 from boto3.dynamodb.conditions import Attr
 
@@ -17,8 +16,6 @@ from journal.model import RowName, bucket, in_key, row_key
 from journal.states import PartState, TurnState
 from journal.unsettled import Unsettled
 
-_END_OF_TIME: Final = datetime.max.replace(tzinfo=UTC)
-
 
 class DeadLetters:
     """Dead letters in the sparse index. Only an operator moves them."""
@@ -30,7 +27,7 @@ class DeadLetters:
 
     def list(self) -> Iterator[RowName]:
         """Return every dead letter, oldest first."""
-        return self._unsettled.rows(states.DEAD_LETTERS, before=_END_OF_TIME, limit=READ_BATCH)
+        return self._unsettled.rows(states.DEAD_LETTERS, limit=READ_BATCH)
 
     def revive(self, row: RowName, *, now: datetime) -> bool:
         """Bring a dead letter back: its turn FILED, its part RETRY and due, with no tries counted.

@@ -9,8 +9,8 @@ attempt or another state, and changes nothing: one word sends a part once. Evide
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 
 from boto3.dynamodb.conditions import Attr
 
@@ -23,7 +23,6 @@ from journal.model import ALL_BUCKETS, ReplyPart, RowName, bucket, row_key
 from journal.states import PartState
 from journal.unsettled import Unsettled
 
-_END_OF_TIME: Final = datetime.max.replace(tzinfo=UTC)
 #: What an operator may say of a held part.
 RESEND, SENT, NOT_SENT = "resend", "sent", "not sent"
 
@@ -39,7 +38,7 @@ class Held:
     def listed(self) -> Iterator[RowName]:
         """Return the rows that may be held or of unknown outcome, those that are held first."""
         for part in (states.HELD_PARTS, *ALL_BUCKETS):
-            rows = self._unsettled.rows(part, before=_END_OF_TIME, limit=READ_BATCH)
+            rows = self._unsettled.rows(part, limit=READ_BATCH)
             yield from (row for row in rows if row.is_part)
 
     def searched(self) -> Iterator[RowName]:

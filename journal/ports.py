@@ -77,8 +77,8 @@ class Outbox(Protocol):
 class Unsettled(Protocol):
     """What the reconciler reads (`journal.unsettled`)."""
 
-    def rows(self, bucket: str, *, before: datetime, limit: int) -> Iterator[RowName]:
-        """Return the rows of a bucket that are unsettled since before that moment."""
+    def rows(self, bucket: str, *, limit: int, before: datetime | None = None) -> Iterator[RowName]:
+        """Return the rows of a bucket, or those that are unsettled since before a moment."""
 
     def known(self, texts: Sequence[tuple[str, str]]) -> frozenset[str]:
         """Return the sids of those texts that have a row."""

@@ -19,6 +19,7 @@ from journal.model import ReplyPart, RowName, in_key, row_key
 from journal.outbox import newest_rows
 from journal.states import PartState
 
+_END_OF_TIME: Final = datetime.max.replace(tzinfo=UTC)
 #: The `user_id` of the rows that hold watermarks; no telephone is called that.
 _RECONCILER: Final = "#reconciler"
 
@@ -30,8 +31,8 @@ class Unsettled:
         self._tables = storage.tables
         self._names = storage.names
 
-    def rows(self, bucket: str, *, before: datetime, limit: int) -> Iterator[RowName]:
-        """Return every row of a bucket that is unsettled since before that moment, oldest first.
+    def rows(self, bucket: str, *, limit: int, before: datetime | None = None) -> Iterator[RowName]:
+        """Return every row of a bucket, or those that are unsettled since before a moment, oldest first.
 
         `limit` rows are read at a time. The index is eventually consistent: it finds work and never proves that there
         is none.
@@ -39,7 +40,7 @@ class Unsettled:
         query = Query(
             table=self._names.messages,
             index=schema.UNSETTLED,
-            where=Key("unsettled").eq(bucket) & Key("since").lt(before.isoformat()),
+            where=Key("unsettled").eq(bucket) & Key("since").lt((before or _END_OF_TIME).isoformat()),
             limit=limit,
             consistent=False,
         )

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import islice
-from typing import Any, Final
+from typing import Any
 
 from conversation.models import parse_time
 from journal.model import ALL_BUCKETS, RowName
 from journal.store import Journal
 from runtime.isolation import SetAside, isolated
-
-_LATER: Final = datetime.max.replace(tzinfo=UTC)
 
 
 def listed(journal: Journal, limit: int, set_aside: SetAside) -> Iterator[dict[str, Any]]:  # Any: JSON
@@ -21,7 +19,7 @@ def listed(journal: Journal, limit: int, set_aside: SetAside) -> Iterator[dict[s
     A row that cannot be read is handed to `set_aside`. Raises `StoreAway`.
     """
     unsettled = journal.unsettled
-    rows = [row for bucket in ALL_BUCKETS for row in islice(unsettled.rows(bucket, before=_LATER, limit=limit), limit)]
+    rows = [row for bucket in ALL_BUCKETS for row in islice(unsettled.rows(bucket, limit=limit), limit)]
     found: list[dict[str, Any]] = []
     for name in rows:
         with isolated("row", name.key, set_aside):

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import IntEnum
 from itertools import islice
 from typing import Any, Final
@@ -229,9 +229,8 @@ class Overviews:
 
     def _lists_now(self) -> Lists:
         unsettled = self._journal.unsettled
-        later = datetime.max.replace(tzinfo=UTC)
         held, dead = (
-            sum(1 for _ in islice(unsettled.rows(bucket, before=later, limit=100), MOST_LISTED))
+            sum(1 for _ in islice(unsettled.rows(bucket, limit=100), MOST_LISTED))
             for bucket in (HELD_PARTS, DEAD_LETTERS)
         )
         aside = sum(1 for _ in islice(self._journal.aside.all(), MOST_LISTED))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from itertools import islice
 from math import nan
 from typing import Any, Final
@@ -25,7 +24,6 @@ REDIS_SECONDS: Final = 2.0
 #: More rows than this are counted as this many: an operator has enough to do.
 MOST_ROWS: Final = 1000
 
-_END_OF_TIME: Final = datetime.max.replace(tzinfo=UTC)
 #: The gauges of the figures that are noted in Redis.
 _NOTED: Final = {
     "held": metrics.HELD_PARTS,
@@ -90,8 +88,8 @@ def count_journal(journal: Journal, leases: Leases, figures: RedisFigures) -> No
         return
     rows = journal.unsettled.rows
     figures.note(
-        held=_count(rows(HELD_PARTS, before=_END_OF_TIME, limit=MOST_ROWS)),
-        dead=_count(rows(DEAD_LETTERS, before=_END_OF_TIME, limit=MOST_ROWS)),
+        held=_count(rows(HELD_PARTS, limit=MOST_ROWS)),
+        dead=_count(rows(DEAD_LETTERS, limit=MOST_ROWS)),
         set_aside=_count(journal.aside.all()),
     )
 
