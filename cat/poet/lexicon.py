@@ -16,6 +16,8 @@ from typing import Any, Final
 from cat.poet import words
 from cat.poet.kinds import kinds
 
+#: Stands for a mark that a language has no pattern for.
+_NOTHING: Final = re.compile(r"(?!)")
 #: The languages with a lexicon.
 LANGUAGES: Final = (*words.FULL, *words.SMALL, "ja")
 
@@ -68,7 +70,7 @@ class Lexicon:
     #: Patterns of what a statement does, such as `plan`, in the order in which they are tried. The lines stand in
     #: `say` under `as_plan`.
     aspects: Mapping[str, re.Pattern[str]]
-    #: Patterns that are no kinds, such as `question`.
+    #: Patterns that are no kinds, such as `question`; `mark` looks one up.
     marks: Mapping[str, re.Pattern[str]]
     tell: Sequence[Pattern]
     ask: Sequence[Pattern]
@@ -80,6 +82,10 @@ class Lexicon:
         while kind and kind not in self.say:
             kind = kinds().parents.get(kind, "bare" if kind != "bare" else "")
         return self.say[kind] if kind else ()
+
+    def mark(self, name: str) -> re.Pattern[str]:
+        """Return a mark; a pattern that matches nothing if the language has none of this name."""
+        return self.marks.get(name, _NOTHING)
 
 
 _CASES: Final = {"de": ("thing", "thing_acc", "thing_dat"), "fr": ("thing", "thing_of"), "es": ("thing", "thing_of")}

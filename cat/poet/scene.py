@@ -116,8 +116,8 @@ class Scene:
     @property
     def detail(self) -> str:
         """The text if it only adds a detail to the text before, such as `at a bank`; empty otherwise."""
-        said, shape = self.plain.strip(" .!,"), self.words.marks.get("detail")
-        adds = bool(self.theirs) and "?" not in self.said and shape is not None and bool(shape.search(said))
+        said = self.plain.strip(" .!,")
+        adds = bool(self.theirs) and "?" not in self.said and bool(self.words.mark("detail").search(said))
         return said if adds and 1 < len(said.split()) <= DETAIL_WORDS and is_sayable(said, self.words.language) else ""
 
     @property
@@ -262,8 +262,7 @@ def answer_phrases(plain: str) -> Mapping[str, str]:
 
 def _quoted(said: str, language: str, plain: str) -> str:
     """Return a short statement as it is, in lower case; empty if the text asks or orders something."""
-    asks = lexicon(language).marks.get("question")
-    if asks is not None and asks.search(plain):
+    if lexicon(language).mark("question").search(plain):
         return ""
     sentence = re.split(r"[.!;:(\n]", said.lower())[0].strip(" ,")
     enough = len(sentence.split()) >= QUOTED_WORDS and len(sentence) <= QUOTED_CHARACTERS
