@@ -10,8 +10,9 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import Final
+
+from cat import data
 
 #: The mark of a word that is not played with, and makes no text grave by itself.
 _MARK: Final = "~"
@@ -65,7 +66,7 @@ def _normal(word: str) -> str:
 def _entries() -> tuple[tuple[str, str, str], ...]:
     """Return each word of the list, in the form of the file, with its language and its kind."""
     entries, section = [], ""
-    for line in files("cat").joinpath("lexicon", "grave.txt").read_text(encoding="utf-8").splitlines():
+    for line in data.text("lexicon/grave.txt").splitlines():
         if line.startswith("== "):
             section = line[3:]
         elif line[2:4] == ": ":

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Collection, Mapping, Sequence
-from functools import cache
-from importlib.resources import files
 from typing import Any, Final
 
+from cat import data
 from cat.danger.numbers import Help, Number
 
 #: The language of a person whose own has no lines.
@@ -48,6 +46,5 @@ def _reach(number: Number, words: Mapping[str, Any]) -> str:  # Any: the same
     return way.format(number=number.number)
 
 
-@cache
 def _table() -> Mapping[str, Any]:  # Any: the same
-    return tomllib.loads(files("cat.danger").joinpath("lines.toml").read_text(encoding="utf-8"))
+    return data.table("danger/lines.toml")

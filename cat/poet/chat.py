@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
+from cat import data
 
-@cache
+
 def _given() -> Mapping[str, Any]:  # Any: TOML's own types
-    return tomllib.loads(files("cat").joinpath("lexicon", "chat.toml").read_text(encoding="utf-8"))
+    return data.table("lexicon/chat.toml")
 
 
 @cache

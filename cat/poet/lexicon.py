@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import Any, Final
 
+from cat import data
 from cat.poet import words
 from cat.poet.kinds import kinds
 
@@ -96,7 +95,7 @@ def lexicon(language: str) -> Lexicon:
     """Return the lexicon of a language, and the English one if it has none; its file is read once."""
     if language not in LANGUAGES:
         return lexicon("en")
-    given = tomllib.loads(files("cat").joinpath("lexicon", f"{language}.toml").read_text(encoding="utf-8"))
+    given = data.table(f"lexicon/{language}.toml")
     cases = _CASES.get(language, ("thing",))
     return Lexicon(
         language=language,
