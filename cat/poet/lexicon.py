@@ -73,7 +73,7 @@ class Lexicon:
     marks: Mapping[str, re.Pattern[str]]
     tell: Sequence[Pattern]
     ask: Sequence[Pattern]
-    #: What a fact is called in a question of the cat, by the first part of its key.
+    #: How one of the person's is named, by the person (`mine`) and by the cat (`my`), and how it is `called`.
     labels: Mapping[str, str]
 
     def lines(self, kind: str) -> Sequence[str]:
