@@ -42,6 +42,12 @@ def reflected() -> Mapping[str, str]:
     return known
 
 
+def turned() -> Mapping[str, str]:
+    """Return the English words for persons in a question to the cat and what they are in its answer."""
+    known: Mapping[str, str] = _given()["turned"]
+    return known
+
+
 def is_safe(verb: str, word: str) -> bool:
     """Return whether a question that begins so, such as `do you read`, may be turned into its answer."""
     return word in _given()["safe"].get(verb, _given()["safe"]["do"]).split()
