@@ -13,6 +13,7 @@ from functools import cache
 from typing import Final
 
 from cat import data
+from cat.poet.words import fold
 
 #: The mark of a word that is not played with, and makes no text grave by itself.
 _MARK: Final = "~"
@@ -58,8 +59,7 @@ def _parts(text: str) -> Iterator[str]:
 
 def _normal(word: str) -> str:
     """Return a word in lower case without accents, such as `garcon` of `Garçon`."""
-    apart = unicodedata.normalize("NFKD", word.casefold())
-    return "".join(character for character in apart if not unicodedata.combining(character))
+    return fold(word.casefold())
 
 
 @cache
