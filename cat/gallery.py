@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from importlib.resources import files
 from typing import Final
 
+from cat import data
 from cat.engines.dada import Dada
 from cat.ports import Heard
 
@@ -19,7 +19,7 @@ NOW: Final = datetime(2026, 11, 27, 16, 10, tzinfo=UTC)
 
 def dialogues() -> list[tuple[str, list[str]]]:
     """Return the country code of each dialogue, such as `+44`, and the person's texts."""
-    lines = files("cat").joinpath("lexicon", "gallery.txt").read_text(encoding="utf-8").splitlines()
+    lines = data.text("lexicon/gallery.txt").splitlines()
     parts = [[piece.strip() for piece in line.split("|")] for line in lines if line and not line.startswith("#")]
     return [(country, texts) for country, *texts in parts]
 

@@ -10,8 +10,10 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import Final
+
+from cat import data
+from cat.poet.words import fold
 
 #: The mark of a word that is not played with, and makes no text grave by itself.
 _MARK: Final = "~"
@@ -57,15 +59,14 @@ def _parts(text: str) -> Iterator[str]:
 
 def _normal(word: str) -> str:
     """Return a word in lower case without accents, such as `garcon` of `Garçon`."""
-    apart = unicodedata.normalize("NFKD", word.casefold())
-    return "".join(character for character in apart if not unicodedata.combining(character))
+    return fold(word.casefold())
 
 
 @cache
 def _entries() -> tuple[tuple[str, str, str], ...]:
     """Return each word of the list, in the form of the file, with its language and its kind."""
     entries, section = [], ""
-    for line in files("cat").joinpath("lexicon", "grave.txt").read_text(encoding="utf-8").splitlines():
+    for line in data.text("lexicon/grave.txt").splitlines():
         if line.startswith("== "):
             section = line[3:]
         elif line[2:4] == ": ":

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from importlib.resources import files
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from cat import data
 from sms import countries
 
 #: A shorter silence is a conversation and is not mentioned.
@@ -56,5 +56,5 @@ def _gap(silence: timedelta) -> str:
 
 @cache
 def _zones() -> Mapping[str, tuple[str, ...]]:
-    lines = files("cat").joinpath("zones.txt").read_text().splitlines()
+    lines = data.text("zones.txt").splitlines()
     return {line[:2]: tuple(line.split()[1:]) for line in lines if not line.startswith("#")}

@@ -19,8 +19,9 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from importlib.resources import files
 from typing import Final
+
+from cat import data
 
 #: Who speaks, `user` or `assistant`, and the words.
 Turn = tuple[str, str]
@@ -126,7 +127,7 @@ def _turns(examples: str) -> list[Turn]:
 @cache
 def shipped(mark: str = "") -> Persona:
     """Return the cat."""
-    return parse(files("cat").joinpath("persona.md").read_text(), mark=mark)
+    return parse(data.text("persona.md"), mark=mark)
 
 
 def mark_of(secret: bytes) -> str:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any, Final, Self
+
+from cat import data
 
 #: Bytes of text per token. A token is about four characters of English
 #: (https://help.openai.com/en/articles/4936856), between three and four of German, French and Spanish, and two and a
@@ -144,7 +144,7 @@ def _model(name: str, facts: Any) -> Model:  # Any: TOML's own types
 
 def shipped() -> Catalogue:
     """Return the catalogue that comes with DadaCat."""
-    return Catalogue.parse(tomllib.loads(files("cat").joinpath("prices.toml").read_text()))
+    return Catalogue.parse(data.table("prices.toml"))
 
 
 def tokens(words: Iterable[str]) -> int:

@@ -8,16 +8,14 @@ the next engine is asked. A reply that holds the number of a help line is never 
 from __future__ import annotations
 
 import re
-import tomllib
 import unicodedata
 from collections.abc import Callable
 from functools import cache
-from importlib.resources import files
 from typing import Final
 
 import regex
 
-from cat import markup, template
+from cat import data, markup, template
 from sms import segments
 
 #: Longer output is discarded unread: no reply of the cat is that long.
@@ -108,7 +106,7 @@ def _is_visible(character: str) -> bool:
 @cache
 def _phrases(name: str) -> re.Pattern[str]:
     """Return a list of `assistant.toml` as one pattern."""
-    given = tomllib.loads(files("cat").joinpath("assistant.toml").read_text())
+    given = data.table("assistant.toml")
     patterns = "|".join(given[name])
     for part, pattern in given["parts"].items():
         patterns = patterns.replace(f"{{{part}}}", pattern)

@@ -20,7 +20,6 @@ from operations.logins import Role
 
 SEE_OTHER: Final = 303
 FORBIDDEN: Final = 403
-CONFLICT: Final = 409
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,6 @@ from operations.overview import Overviews
 from operations.people import PeopleByHash
 from operations.prometheus import Prometheus
 from operations.tables import TableFigures
-from runtime.isolation import BadItem
 from sms.ports import MessageList
 
 
@@ -74,14 +73,3 @@ class Desk:
     def now(self) -> datetime:
         """Return the time."""
         return datetime.now(UTC)
-
-
-class Unread:
-    """Collects the items that a list could not read, so that the page names them."""
-
-    def __init__(self) -> None:
-        self.items: list[BadItem] = []
-
-    def __call__(self, item: BadItem) -> None:
-        """Note one item."""
-        self.items.append(item)

@@ -42,9 +42,7 @@ class Entrance:
         return self._login_form(request.query_params.get("next", "/"))
 
     def _login_form(self, next_: str, problem: str = "", status: int = 200) -> Response:
-        page = self._views.bare("login.html", "Log in", status=status, next=local_path(next_), problem=problem)
-        page.headers["cache-control"] = "no-store"
-        return page
+        return self._views.bare("login.html", "Log in", status=status, next=local_path(next_), problem=problem)
 
     async def log_in(self, request: Request) -> Response:
         """Take the form."""
@@ -127,9 +125,7 @@ class Entrance:
 
 def bare(views: Views, words: str, status: int) -> Response:
     """Return a page that says one sentence to an operator who has not logged in."""
-    page = views.bare("bare.html", "DadaCat", status=status, message=words)
-    page.headers["cache-control"] = "no-store"
-    return page
+    return views.bare("bare.html", "DadaCat", status=status, message=words)
 
 
 def _basic(header: str) -> tuple[str, str]:

@@ -95,9 +95,7 @@ class Sessions:
         fields = {name.decode(): value.decode() for name, value in stored.items()}
         if "name" not in fields or self._clock() - float(fields["begun"]) > LONGEST.total_seconds():
             return None
-        shown = {
-            name.removeprefix("shown:"): float(value) for name, value in fields.items() if name.startswith("shown:")
-        }
+        shown = {name.removeprefix(_SHOWN): float(value) for name, value in fields.items() if name.startswith(_SHOWN)}
         return Session(
             digest=digest, name=fields["name"], role=Role(fields["role"]), csrf=fields["csrf"], stamp=fields["stamp"],
             shown={who: until for who, until in shown.items() if until > self._clock()}, said=fields.get("said", ""),

@@ -96,9 +96,10 @@ class Views:
         return HTMLResponse(self._rendered(template, values), status_code=status)
 
     def bare(self, template: str, title: str, *, status: int = 200, **values: Any) -> Response:  # Any: the same
-        """Return a page for an operator who has not logged in."""
+        """Return a page for an operator who has not logged in; no browser keeps it."""
         values |= {"asked": None, "session": None, "said": "", "title": title}
-        return HTMLResponse(self._rendered(template, values), status_code=status)
+        headers = {"cache-control": "no-store"}
+        return HTMLResponse(self._rendered(template, values), status_code=status, headers=headers)
 
     def piece(self, template: str, **values: Any) -> str:  # Any: the same
         """Return a piece of a page, for the event stream."""

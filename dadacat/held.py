@@ -11,12 +11,13 @@ from dadacat.installation import Installation
 from dadacat.terminal import (
     ALWAYS_JSON,
     AS_JSON,
+    LIMIT,
     NUMBERS,
     YES,
     Commands,
     confirm,
-    echo,
     print_json,
+    print_result,
     print_rows,
     say_set_aside,
 )
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from operations.held import HeldReplies
 
 commands = Commands()
-LIMIT = click.option(
-    "--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Print at most this many lines."
-)
 
 
 @commands.group()
@@ -67,9 +65,8 @@ def _line_of_reply(reply: Mapping[str, Any]) -> tuple[str, str]:  # Any: JSON
 @click.argument("name")
 @NUMBERS
 @ALWAYS_JSON
-def show_held(*, name: str, numbers: bool, as_json: bool) -> None:
+def show_held(*, name: str, numbers: bool) -> None:
     """Show a reply in doubt with its words and every attempt, by its key or the MessageSid of its text."""
-    del as_json
     installation = Installation()
     reply = _held(installation).show(name)
     print_json({**reply, "person": installation.namer(numbers=numbers)(reply["person"])})
@@ -107,10 +104,7 @@ def settle(*, name: str, was_sent: bool | None, yes: bool, as_json: bool) -> Non
 
 
 def _print_result(name: str, result: str, *, as_json: bool) -> None:
-    if as_json:
-        print_json({"name": name, "result": result})
-    else:
-        echo(result)
+    print_result({"name": name, "result": result}, result, as_json=as_json)
 
 
 @commands.group("set-aside")

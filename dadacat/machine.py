@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from dadacat.terminal import AS_JSON, AS_LINES, Commands, echo, place, print_json, print_rows
+from dadacat.terminal import AS_JSON, AS_LINES, Commands, echo, place, print_json, print_result, print_rows
 
 commands = Commands()
 
@@ -199,10 +199,7 @@ def down(*, as_json: bool) -> None:
     if not as_json:
         echo(f"stopping the tree in {folder} ...", err=True)
     detached.down(folder)
-    if as_json:
-        print_json({"data": str(folder), "stopped": True})
-    else:
-        echo("stopped; its data stays")
+    print_result({"data": str(folder), "stopped": True}, "stopped; its data stays", as_json=as_json)
 
 
 @commands.command("env")

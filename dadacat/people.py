@@ -29,6 +29,7 @@ from dadacat.terminal import (
     plural,
     print_json,
     print_json_line,
+    print_result,
     print_rows,
     say_set_aside,
     status_line,
@@ -224,11 +225,10 @@ def _line_of_list(row: dict[str, Any]) -> Sequence[str | Styled]:  # Any: JSON
 @conversations.command()
 @PERSON
 @ALWAYS_JSON
-def show(*, person: str, as_json: bool) -> None:
+def show(*, person: str) -> None:
     """Print what is known about a person as JSON; `dadacat history` prints the messages."""
     from operations import conversations
 
-    del as_json
     installation = Installation(twilio=False)
     print_json(conversations.shown(installation.journal, installation.person(person)))
 
@@ -249,10 +249,7 @@ def reset(*, person: str, yes: bool, as_json: bool) -> None:
     conversations.known(journal, user_id)
     confirm(f"The cat will remember nothing of {user_id}. Reset?", yes=yes)
     conversations.reset(journal, user_id)
-    if as_json:
-        print_json({"person": user_id, "reset": True})
-    else:
-        echo("reset")
+    print_result({"person": user_id, "reset": True}, "reset", as_json=as_json)
 
 
 @conversations.command("export")
@@ -331,10 +328,8 @@ def import_conversations(*, file: Any, yes: bool, as_json: bool) -> None:
     people = plural(len(export.people), "person", "people")
     confirm(f"Write {what} of {people} into {names.conversations} and {names.messages}?", yes=yes)
     items, rows = import_.write(journal, export)
-    if as_json:
-        print_json({"conversations": items, "rows": rows})
-    else:
-        echo(f"{plural(items, 'conversation')}, {plural(rows, 'row')}")
+    sentence = f"{plural(items, 'conversation')}, {plural(rows, 'row')}"
+    print_result({"conversations": items, "rows": rows}, sentence, as_json=as_json)
 
 
 @conversations.command()

@@ -13,6 +13,7 @@ from dadacat.installation import Installation
 from dadacat.terminal import (
     ALWAYS_JSON,
     AS_JSON,
+    LIMIT,
     NUMBERS,
     YES,
     Commands,
@@ -20,6 +21,7 @@ from dadacat.terminal import (
     confirm,
     echo,
     print_json,
+    print_result,
     print_rows,
     progress_bar,
 )
@@ -64,12 +66,11 @@ def marks(*, trust: bool, as_json: bool) -> None:
     if trust:
         marks.trust(journal)
     since = marks.distrusted_since(journal)
-    if as_json:
-        print_json({"believed": since is None, "distrusted_since": since.isoformat() if since else None})
-    elif since is None:
-        echo("marks are believed")
-    else:
-        echo(f"marks are not believed since {since:%Y-%m-%d %H:%M:%S}: Twilio has a message that one excluded")
+    value = {"believed": since is None, "distrusted_since": since.isoformat() if since else None}
+    sentence = "marks are believed"
+    if since is not None:
+        sentence = f"marks are not believed since {since:%Y-%m-%d %H:%M:%S}: Twilio has a message that one excluded"
+    print_result(value, sentence, as_json=as_json)
 
 
 @commands.group("dead-letters")
@@ -85,9 +86,7 @@ def _dead_letters(installation: Installation | None = None) -> DeadLetters:
 
 
 @dead_letters.command("list")
-@click.option(
-    "--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Print at most this many lines."
-)
+@LIMIT
 @AS_JSON
 def list_dead_letters(*, limit: int, as_json: bool) -> None:
     """List the dead letters, oldest first."""
@@ -104,9 +103,8 @@ def _line_of_letter(letter: Mapping[str, Any]) -> tuple[str]:  # Any: JSON
 @click.argument("name")
 @NUMBERS
 @ALWAYS_JSON
-def show(*, name: str, numbers: bool, as_json: bool) -> None:
+def show(*, name: str, numbers: bool) -> None:
     """Show a dead letter with its text and traceback, by its MessageSid or key."""
-    del as_json
     installation = Installation()
     namer = installation.namer(numbers=numbers)
     letter = _dead_letters(installation).show(name)
@@ -122,10 +120,8 @@ def show(*, name: str, numbers: bool, as_json: bool) -> None:
 def replay(*, name: str, as_json: bool) -> None:
     """Queue a dead letter again. Replaying it twice answers it once."""
     done = _dead_letters().replay(name)
-    if as_json:
-        print_json({"name": name, "queued": done})
-    else:
-        echo(f"{name} is queued again" if done else f"{name} is no longer a dead letter")
+    sentence = f"{name} is queued again" if done else f"{name} is no longer a dead letter"
+    print_result({"name": name, "queued": done}, sentence, as_json=as_json)
 
 
 @dead_letters.command()
@@ -137,7 +133,5 @@ def discard(*, name: str, yes: bool, as_json: bool) -> None:
     letters = _dead_letters()
     confirm(f"{name} will never be answered. Discard it?", yes=yes)
     done = letters.discard(name)
-    if as_json:
-        print_json({"name": name, "discarded": done})
-    else:
-        echo(f"{name} is discarded" if done else f"{name} is no longer a dead letter")
+    sentence = f"{name} is discarded" if done else f"{name} is no longer a dead letter"
+    print_result({"name": name, "discarded": done}, sentence, as_json=as_json)

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from dadacat.installation import Installation, load_settings
-from dadacat.terminal import AS_JSON, YES, Commands, Styled, confirm, echo, print_json
+from dadacat.terminal import AS_JSON, YES, Commands, Styled, confirm, echo, print_json, print_result
 
 commands = Commands()
 
@@ -86,10 +86,8 @@ def init(  # noqa: PLR0913 - each is an option
     except SettingsError as exc:
         raise click.ClickException(f"{exc}\nnothing was written") from None
     init.write(path, values)
-    if as_json:
-        print_json({"file": str(path), "settings": sorted(values)})
-    else:
-        echo(f"{path} is written. Next: dadacat connect")
+    sentence = f"{path} is written. Next: dadacat connect"
+    print_result({"file": str(path), "settings": sorted(values)}, sentence, as_json=as_json)
 
 
 def _ask(given: str | None, option: str, question: str, default: str | None = None, *, secret: bool = False) -> str:
@@ -203,7 +201,4 @@ def settings(*, markdown: bool, as_json: bool) -> None:
             echo(line)
         return
     load_settings(twilio=True, prices=True, tree=True, stores=False)
-    if as_json:
-        print_json({"valid": True})
-    else:
-        echo("the settings are valid")
+    print_result({"valid": True}, "the settings are valid", as_json=as_json)

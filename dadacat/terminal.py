@@ -41,9 +41,12 @@ def _note_data(context: click.Context, _: click.Parameter, value: Path | None) -
 
 PERSON = click.argument("person")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document, for machines.")
-ALWAYS_JSON = click.option("--json", "as_json", is_flag=True, help="The same: it is always JSON.")
+ALWAYS_JSON = click.option("--json", "as_json", is_flag=True, expose_value=False, help="The same: it is always JSON.")
 AS_LINES = click.option("--json-lines", "as_lines", is_flag=True, help="Print a JSON object a line, as they are read.")
 YES = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+LIMIT = click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Print at most this many lines."
+)
 NUMBERS = click.option("--numbers", is_flag=True, help="Show whole numbers instead of the last digits.")
 DATA = click.option(
     "--data",
@@ -54,30 +57,29 @@ DATA = click.option(
 )
 
 
-class Command(click.Command):
-    """A command of ours: it takes `--data`, and its summary is never cut."""
+class _Summarised(click.Command):
+    """A command or a group whose summary is never cut."""
+
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """Return the first sentence, which `--help` wraps."""
+        del limit
+        return super().get_short_help_str(limit=1000).rstrip(".")
+
+
+class Command(_Summarised):
+    """A command of ours: it takes `--data`."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # Any: click's own
         super().__init__(*arguments, **options)
         if all(parameter.name != "data" for parameter in self.params):
             DATA(self)
 
-    def get_short_help_str(self, limit: int = 45) -> str:
-        """Return the first sentence, which `--help` wraps."""
-        del limit
-        return super().get_short_help_str(limit=1000).rstrip(".")
 
-
-class Commands(click.Group):
+class Commands(_Summarised, click.Group):
     """A group of our commands. What they raise becomes a sentence and an exit code."""
 
     command_class = Command
     group_class = type
-
-    def get_short_help_str(self, limit: int = 45) -> str:
-        """Return the first sentence, which `--help` wraps."""
-        del limit
-        return super().get_short_help_str(limit=1000).rstrip(".")
 
     def invoke(self, ctx: click.Context) -> Any:  # Any: click's own
         """Run a command, or end the process with the sentence that says why it failed."""
@@ -189,6 +191,14 @@ def echo(*pieces: str | Styled, err: bool = False) -> None:
 def print_json(value: object) -> None:
     """Print the one JSON document of a command."""
     _print_json(value, indent=2)
+
+
+def print_result(value: object, sentence: str, *, as_json: bool) -> None:
+    """Print what a command did, as its JSON document or as a sentence."""
+    if as_json:
+        print_json(value)
+    else:
+        echo(sentence)
 
 
 def print_json_line(value: object) -> None:

@@ -26,7 +26,7 @@ from conversation.storage import DynamoDBStorage
 from conversation.table import Append, IfMissing, Plus, Query, Row, Tables, Update, each
 from conversation.transcript import by_arrival
 from journal import codec, listing, states
-from journal.model import Binding, Charge, ReplyPart, Reported, row_key
+from journal.model import Binding, Charge, ReplyPart, Reported, RowName, row_key
 from journal.states import PartState
 
 #: Fields of a binding that are written in a way of their own.
@@ -58,6 +58,10 @@ class Outbox:
         )
         rows = (codec.decode(ReplyPart, row) for row in each(self._tables, query))
         return tuple(sorted(rows, key=lambda part: (part.number, part.again)))
+
+    def part(self, row: RowName) -> ReplyPart | None:
+        """Return the part of this row; None if there is none."""
+        return next((part for part in self.parts(row.user_id, row.sid) if part.key == row.key), None)
 
     def newest_parts(self, user_id: str, *, limit: int) -> tuple[ReplyPart, ...]:
         """Return the parts among the person's newest rows, newest first; `limit` counts rows.

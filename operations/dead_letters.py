@@ -87,8 +87,7 @@ class DeadLetters:
             if turn is None:
                 return {}
             return {"state": str(turn.state), "reason": turn.reason, "since": turn.facts.get("settled_at")}
-        parts = self._journal.outbox.parts(row.user_id, row.sid)
-        part = next((part for part in parts if part.key == row.key), None)
+        part = self._journal.outbox.part(row)
         if part is None:
             return {}
         return {

@@ -90,7 +90,7 @@ class HeldReplies:
         for row in rows:
             part = None
             with isolated("row", row.key, set_aside):
-                part = self._part(row)
+                part = self.journal.outbox.part(row)
             if part is not None and part.state in _IN_DOUBT:
                 yield self._summary(part, now)
 
@@ -136,7 +136,7 @@ class HeldReplies:
     def _find(self, name: str) -> ReplyPart:
         rows = (row for row in self.journal.held.listed() if name in (row.key, row.sid))
         row = next(rows, None) or self._named(name)
-        part = self._part(row) if row is not None else None
+        part = self.journal.outbox.part(row) if row is not None else None
         if part is None:
             raise NotFound(f"{name} is no reply in doubt: `dadacat held list` lists them")
         return part
@@ -144,10 +144,6 @@ class HeldReplies:
     def _named(self, name: str) -> RowName | None:
         """Return the row of this key or sid, by reading every held row: an earlier release did not list them."""
         return next((row for row in self.journal.held.searched() if name in (row.key, row.sid)), None)
-
-    def _part(self, row: RowName) -> ReplyPart | None:
-        parts = self.journal.outbox.parts(row.user_id, row.sid)
-        return next((part for part in parts if part.key == row.key), None)
 
     def _turn(self, part: ReplyPart) -> Turn:
         turn = self.journal.turns.get(part.user_id, part.turn)

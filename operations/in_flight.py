@@ -35,7 +35,7 @@ def _row(journal: Journal, name: RowName) -> dict[str, Any] | None:
             return None
         since = turn.arrived_at
         return _as_json(name, str(turn.state), since, turn.tries, turn.reason)
-    part = next((part for part in journal.outbox.parts(name.user_id, name.sid) if part.key == name.key), None)
+    part = journal.outbox.part(name)
     if part is None:
         return None
     since = parse_time(part.claimed_at) or part.arrived_at

@@ -142,9 +142,9 @@ Hours = Annotated[float, Field(allow_inf_nan=False), _between(0.001, 876_000)]
 Dollars = Annotated[float | None, Field(ge=0, le=1_000_000), BeforeValidator(_off_is_none)]
 #: One line, short enough to leave room for the reply.
 Line = Annotated[str, Field(max_length=120, pattern=r"^[^\r\n]*$")]
-#: A whole reply, or `off`.
-#: Pairs of a name and a key.
+#: Pairs of the name of a setting and a key.
 ModelKeys = Annotated[tuple[tuple[str, str], ...], BeforeValidator(_model_keys)]
+#: A whole reply, or `off`.
 HelpLine = Annotated[str, Field(max_length=300)]
 #: How often something may happen; 0: no limit.
 Times = Annotated[int, Field(ge=0, le=10_000_000)]

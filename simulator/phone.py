@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
+from itertools import islice
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -103,7 +104,7 @@ class Phone:
 
     def _messages(self, number: str) -> list[dict[str, Any]]:  # Any: JSON
         sent, received = self._store.messages(sender=number), self._store.messages(to=number)
-        placed = [*_first(sent), *_first(received)]
+        placed = [*islice(sent, SHOWN), *islice(received, SHOWN)]
         placed.sort(key=lambda pair: pair[0])
         return [describe(message) for _, message in placed[-SHOWN:]]
 
@@ -203,7 +204,3 @@ class Phone:
                 unwatch()
 
         return StreamingResponse(stream(), media_type="text/event-stream", headers={"cache-control": "no-store"})
-
-
-def _first(pairs: Any) -> list[Any]:  # Any: pairs of a place and a message
-    return [pair for pair, _ in zip(pairs, range(SHOWN), strict=False)]

@@ -111,8 +111,7 @@ def replies_to(store: Store, text: Message) -> list[Message]:
 
     Those that the text's TwiML sent; without any, the first message to the telephone after the text.
     """
-    place = store.place(text.sid) or 0
-    later = [message for _, message in store.later(place, to=text.sender, sender=text.recipient)]
+    later = store.later(store.place(text.sid) or 0, to=text.sender, sender=text.recipient)
     sent_by_twiml = [message for message in later if message.reply_to == text.sid]
     return sent_by_twiml or [message for message in later if not message.reply_to][:1]
 

@@ -169,14 +169,13 @@ class Store:
         """Return the texts that were not posted yet and the messages that are not `SETTLED`, oldest first."""
         return [_message(doc) for (doc,) in self._db.execute(_UNDER_WAY, (json.dumps(sorted(SETTLED)),))]
 
-    def later(self, place: int, *, to: str, sender: str) -> Iterator[tuple[int, Message]]:
-        """Yield the messages after a place, of this sender and recipient, oldest first; at most `MOST_LATER`."""
+    def later(self, place: int, *, to: str, sender: str) -> Sequence[Message]:
+        """Return the messages after a place, of this sender and recipient, oldest first; at most `MOST_LATER`."""
         rows = self._db.execute(
-            "SELECT seq, doc FROM messages WHERE recipient = ? AND sender = ? AND seq > ? ORDER BY seq LIMIT ?",
+            "SELECT doc FROM messages WHERE recipient = ? AND sender = ? AND seq > ? ORDER BY seq LIMIT ?",
             (to, sender, place, MOST_LATER),
         )
-        for seq, doc in rows:
-            yield seq, _message(doc)
+        return [_message(doc) for (doc,) in rows]
 
     def add_picture(self, picture: Picture) -> None:
         """Store a picture."""

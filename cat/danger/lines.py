@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Collection, Mapping, Sequence
-from functools import cache
-from importlib.resources import files
 from typing import Any, Final
 
-from cat.danger.model import ACUTE, Kind
+from cat import data
 from cat.danger.numbers import Help, Number
 
 #: The language of a person whose own has no lines.
@@ -33,14 +30,6 @@ def line(name: str, help_: Help, language: str, said: Collection[str] = ()) -> s
     return next((form for form in filled if form not in said), filled[0])
 
 
-def every_line(kind: str, help_: Help, language: str) -> list[str]:
-    """Return all lines that a danger of this kind can get, for tests and proofreading."""
-    words = _table()[language]
-    moments = ("hurry", "wait") if kind in ACUTE else ("again", "stay", "calm")
-    names = (kind, "possible", *(["dose"] if kind == Kind.DESPAIR else []), "unanswered", "reset", *moments)
-    return [_fill(form, help_, words) for name in names for form in _forms(name, help_, words)]
-
-
 def _forms(name: str, help_: Help, words: Mapping[str, Any]) -> Sequence[str]:  # Any: TOML's own types
     forms: Sequence[str] = words.get(name) or words[_INSTEAD.get(name, "two")]
     needs_two = name not in _EITHER and any("{emergency}" in form for form in forms)
@@ -57,6 +46,5 @@ def _reach(number: Number, words: Mapping[str, Any]) -> str:  # Any: the same
     return way.format(number=number.number)
 
 
-@cache
 def _table() -> Mapping[str, Any]:  # Any: the same
-    return tomllib.loads(files("cat.danger").joinpath("lines.toml").read_text(encoding="utf-8"))
+    return data.table("danger/lines.toml")

@@ -7,13 +7,12 @@ A country without an entry gets the emergency number that libphonenumber knows, 
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import Any, Final
 
+from cat import data
 from cat.danger.model import Danger, Kind
 from sms import countries
 
@@ -90,17 +89,6 @@ def any_in(words: str, address: str) -> bool:
     return bool((own | _KNOWN_BEST) & _plain_all(words))
 
 
-def countries_listed() -> Sequence[str]:
-    """Return the countries with an entry of their own."""
-    return tuple(_table())
-
-
-def entry(country: str) -> Mapping[str, Any]:  # Any: TOML's own types
-    """Return a country's entry, with the date and the sources of its numbers."""
-    found: Mapping[str, Any] = _table()[country]
-    return found
-
-
 def _number(country: str, kind: str, language: str) -> Number:
     rows = _rows(country)
     while True:
@@ -121,9 +109,8 @@ def _emergency_of(country: str) -> str:
     return next(known, _COMMON[0])
 
 
-@cache
 def _table() -> Mapping[str, Any]:  # Any: TOML's own types
-    return tomllib.loads(files("cat.danger").joinpath("numbers.toml").read_text())
+    return data.table("danger/numbers.toml")
 
 
 @cache

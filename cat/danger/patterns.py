@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import tomllib
 import unicodedata
 from collections.abc import Iterable, Mapping
 from functools import cache
-from importlib.resources import files
 from typing import Any, Final
 
+from cat import data
 from cat.danger.model import CALM, Danger, Kind, Tier
 
 _QUOTES: Final = str.maketrans("\u2018\u2019\u02bc\u00b4`", "'" * 5)
@@ -90,9 +89,8 @@ def compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(_plain(filled))
 
 
-@cache
-def _table() -> dict[str, Any]:  # Any: TOML's own types
-    return tomllib.loads(files("cat.danger").joinpath("patterns.toml").read_text(encoding="utf-8"))
+def _table() -> Mapping[str, Any]:  # Any: TOML's own types
+    return data.table("danger/patterns.toml")
 
 
 @cache

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
+from cat import data
 
-@cache
+
 def _given() -> Mapping[str, Any]:  # Any: TOML's own types
-    return tomllib.loads(files("cat").joinpath("lexicon", "chat.toml").read_text(encoding="utf-8"))
+    return data.table("lexicon/chat.toml")
 
 
 @cache
@@ -40,6 +39,12 @@ def starts(language: str) -> frozenset[str]:
 def reflected() -> Mapping[str, str]:
     """Return the English words for the speaker and what they are when said back."""
     known: Mapping[str, str] = _given()["reflected"]
+    return known
+
+
+def turned() -> Mapping[str, str]:
+    """Return the English words for persons in a question to the cat and what they are in its answer."""
+    known: Mapping[str, str] = _given()["turned"]
     return known
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from importlib.resources import files
 
-from cat import moment
+from cat import data, moment
 
 
 def hour(person: str, now: datetime | None) -> str:
@@ -26,5 +24,5 @@ def weekday(person: str, now: datetime | None, language: str) -> str:
 
 @cache
 def _days() -> Mapping[str, Sequence[str]]:
-    given = tomllib.loads(files("cat").joinpath("lexicon", "numbers.toml").read_text(encoding="utf-8"))
+    given = data.table("lexicon/numbers.toml")
     return {language: words.split() for language, words in given["days"].items()}

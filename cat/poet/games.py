@@ -31,8 +31,7 @@ def move(scene: Scene) -> Act | None:
 
 
 def _rock_paper_scissors(scene: Scene) -> Act | None:
-    names, heard = scene.words.parts.get("rps_moves", ()), scene.words.marks.get("moves")
-    match = heard.search(scene.plain) if heard else None
+    names, match = scene.words.parts.get("rps_moves", ()), scene.words.mark("moves").search(scene.plain)
     if match is None or len(scene.plain.split()) > 4:  # noqa: PLR2004 - a move is short
         return None
     offered = any(all(name in reply for name in names) for reply in scene.replies[-2:]) or any(
@@ -49,8 +48,7 @@ def _rock_paper_scissors(scene: Scene) -> Act | None:
 
 def _guess(scene: Scene) -> Act | None:
     """Return the reply to a guess: a number alone, or with a few words such as `is it`."""
-    guess = scene.words.marks.get("guess")
-    match = guess.match(sums.in_digits(scene.plain, scene.words.language)) if guess else None
+    match = scene.words.mark("guess").match(sums.in_digits(scene.plain, scene.words.language))
     opening, before = _opening(scene)
     if match is None or not opening:
         return None

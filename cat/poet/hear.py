@@ -117,8 +117,7 @@ def _continued(scene: Scene, act: Act, happenings: AbstractSet[str], sense: Sens
 
 
 def _is_question(scene: Scene) -> bool:
-    asked = scene.words.marks.get("question")
-    return "?" in scene.plain or bool(asked and asked.search(scene.plain))
+    return "?" in scene.plain or bool(scene.words.mark("question").search(scene.plain))
 
 
 def _wordless(scene: Scene) -> Act | None:
@@ -144,8 +143,7 @@ def _foreign(scene: Scene) -> Act | None:
 
 
 def _first(scene: Scene) -> Act | None:
-    broken = scene.words.marks.get("broken")
-    if grave.is_grave(broken.sub(" ", scene.plain) if broken else scene.plain, scene.words.language):
+    if grave.is_grave(scene.words.mark("broken").sub(" ", scene.plain), scene.words.language):
         return Act("quiet")
     if is_hostile(scene.plain, scene.words.language):
         return Act("quiet")
@@ -160,16 +158,16 @@ def _first(scene: Scene) -> Act | None:
 
 def _minding_allergy(scene: Scene, act: Act) -> Act:
     """Return the reply to a question for food by a person who told an allergy; else the act as it is."""
-    eats = scene.words.marks.get("eats")
-    asks = act.kind in kinds().eaten or (act.kind not in kinds().first and eats and eats.search(scene.plain))
+    eats = act.kind not in kinds().first and scene.words.mark("eats").search(scene.plain)
+    asks = act.kind in kinds().eaten or eats
     diet = _allergy(scene) if asks else ""
     return Act("risk_allergy", {"v": diet}) if diet else act
 
 
 def _allergy(scene: Scene) -> str:
     """Return the allergy that the person told, such as `allergic to nuts`; empty if none is known."""
-    diet, allergic = scene.facts.value("diet"), scene.words.marks.get("allergic")
-    return _turned(diet, scene.words.language) if allergic and allergic.search(diet) and is_sayable(diet) else ""
+    diet, words = scene.facts.value("diet"), scene.words
+    return _turned(diet, words.language) if words.mark("allergic").search(diet) and is_sayable(diet) else ""
 
 
 def _thread(scene: Scene) -> Act | None:
@@ -229,8 +227,7 @@ def _takes(question: Question, scene: Scene) -> bool:
 
 def _again(scene: Scene) -> Act | None:
     """Return the performance before, if the person asks for another."""
-    again = scene.words.marks.get("again")
-    if not scene.replies or again is None or not again.search(scene.plain):
+    if not scene.replies or not scene.words.mark("again").search(scene.plain):
         return None
     for reply in reversed(scene.replies[-AGAIN:]):
         before = replies.kinds_of(reply, scene.words) & kinds().performed

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import Final
+
+from cat import data
 
 #: What stands behind the family of a kind, such as `told_pet` or `answer:does it bite?`.
 _FAMILY: Final = re.compile("[_:]")
@@ -50,7 +50,7 @@ class Kinds:
 @cache
 def kinds() -> Kinds:
     """Return the kinds; the file is read once."""
-    given = tomllib.loads(files("cat").joinpath("lexicon", "kinds.toml").read_text(encoding="utf-8"))
+    given = data.table("lexicon/kinds.toml")
     groups = {name: words.split() for name, words in given["groups"].items()}
     first, felt = groups.pop("first"), groups.pop("felt")
     sets = {name: Group(group) for name, group in groups.items()}

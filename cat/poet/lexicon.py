@@ -6,16 +6,17 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import Any, Final
 
+from cat import data
 from cat.poet import words
 from cat.poet.kinds import kinds
 
+#: Stands for a mark that a language has no pattern for.
+_NOTHING: Final = re.compile(r"(?!)")
 #: The languages with a lexicon.
 LANGUAGES: Final = (*words.FULL, *words.SMALL, "ja")
 
@@ -68,11 +69,11 @@ class Lexicon:
     #: Patterns of what a statement does, such as `plan`, in the order in which they are tried. The lines stand in
     #: `say` under `as_plan`.
     aspects: Mapping[str, re.Pattern[str]]
-    #: Patterns that are no kinds, such as `question`.
+    #: Patterns that are no kinds, such as `question`; `mark` looks one up.
     marks: Mapping[str, re.Pattern[str]]
     tell: Sequence[Pattern]
     ask: Sequence[Pattern]
-    #: What a fact is called in a question of the cat, by the first part of its key.
+    #: How one of the person's is named, by the person (`mine`) and by the cat (`my`), and how it is `called`.
     labels: Mapping[str, str]
 
     def lines(self, kind: str) -> Sequence[str]:
@@ -80,6 +81,10 @@ class Lexicon:
         while kind and kind not in self.say:
             kind = kinds().parents.get(kind, "bare" if kind != "bare" else "")
         return self.say[kind] if kind else ()
+
+    def mark(self, name: str) -> re.Pattern[str]:
+        """Return a mark; a pattern that matches nothing if the language has none of this name."""
+        return self.marks.get(name, _NOTHING)
 
 
 _CASES: Final = {"de": ("thing", "thing_acc", "thing_dat"), "fr": ("thing", "thing_of"), "es": ("thing", "thing_of")}
@@ -90,7 +95,7 @@ def lexicon(language: str) -> Lexicon:
     """Return the lexicon of a language, and the English one if it has none; its file is read once."""
     if language not in LANGUAGES:
         return lexicon("en")
-    given = tomllib.loads(files("cat").joinpath("lexicon", f"{language}.toml").read_text(encoding="utf-8"))
+    given = data.table(f"lexicon/{language}.toml")
     cases = _CASES.get(language, ("thing",))
     return Lexicon(
         language=language,

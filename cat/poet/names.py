@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from importlib.resources import files
 from typing import Final
 
+from cat import data
 from cat.poet import speech, spelling, words
 
 #: A word among so many most frequent ones is a name only with a capital.
@@ -73,5 +73,5 @@ def is_proper(word: str) -> bool:
 
 @cache
 def _proper() -> frozenset[str]:
-    lines = files("cat").joinpath("lexicon", "proper.txt").read_text(encoding="utf-8").splitlines()
+    lines = data.text("lexicon/proper.txt").splitlines()
     return frozenset(words.fold(word) for line in lines if line[2:4] == ": " for word in line[4:].split())

@@ -30,45 +30,6 @@ PHRASE_WORDS, PHRASE_CHARACTERS = 3, 24
 FRAGMENT_WORDS, DETAIL_WORDS = 4, 6
 #: Longest statement that is said back whole, in characters.
 CLAUSE_CHARACTERS: Final = 64
-_LEAD: Final = re.compile(
-    r"^(?:(?:oh|well|so|and|but|hey|hi|hello|ok|"
-    r"yes|no|btw|also|actually|honestly|haha|lol|ugh|omg|today|yesterday|guess what)\b[ ,.!]*)+"
-)
-_STARTS: Final = re.compile(
-    r"^(?:everyone|everybody|nobody|someone|mum|mom|dad|grandma|grandmother|grandpa|"
-    r"getting|i|i'm|i've|i'd|i'll|my|we|we're|we've|our|he|she|they|it|the|a|an|this|"
-    r"some|two|three|four|"
-    r"there(?:'s| is| are| was| were)|he's|she's|it's|they're|i'm)(?=\s\S)"
-)
-#: A statement with one of these is not said back: it may be about people.
-_HOSTILE: Final = re.compile(
-    r"\b(?:hates?(?! (?:me|it|this|his|her|its|their|the)\b)|kill\w*|hurt\w*|beat(?! .{1,20} at \w)|"
-    r"punch\w*|slap\w*|inferior|disgust\w*|deserve\w*|should die)\b"
-)
-#: A question to the cat, or one that asks whether the person should do something.
-_TO_CAT: Final = re.compile(
-    r"^\W*(?:and |but |so |ok |hey )*(?P<verb>do|are|can|could|would|will|have|should) (?:you|i|we) "
-    r"(?:ever |really |even |still |also |actually )*(?P<rest>[\w' ,-]{2,48}?)"
-    r"(?: or (?:what|not|something|anything))?\W*$"
-)
-#: Persons exchanged in a question to the cat.
-_TURNED: Final = {
-    "me": "you",
-    "my": "your",
-    "your": "my",
-    "you": "me",
-    "mine": "yours",
-    "yours": "mine",
-    "myself": "yourself",
-    "yourself": "myself",
-}
-#: A statement whose subject `i` was left out, such as `found a button`.
-_DROPPED: Final = re.compile(
-    r"^(?:found|saw|made(?! of| from)|got|"
-    r"lost|bought|went|ate|met|heard|slept|watched|cooked|baked|painted|walked|drove|spent|had|"
-    r"took|watching|thinking|waiting|sitting|eating|cooking|listening|working|trying|looking|going|reading|hiding|"
-    r"drinking)\s\S"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +77,8 @@ class Scene:
     @property
     def detail(self) -> str:
         """The text if it only adds a detail to the text before, such as `at a bank`; empty otherwise."""
-        said, shape = self.plain.strip(" .!,"), self.words.marks.get("detail")
-        adds = bool(self.theirs) and "?" not in self.said and shape is not None and bool(shape.search(said))
+        said = self.plain.strip(" .!,")
+        adds = bool(self.theirs) and "?" not in self.said and bool(self.words.mark("detail").search(said))
         return said if adds and 1 < len(said.split()) <= DETAIL_WORDS and is_sayable(said, self.words.language) else ""
 
     @property
@@ -155,7 +116,7 @@ def scene_of(heard: Heard) -> Scene:
         plain=plain,
         nouns=here or ([noun for noun in earlier if not noun.plural][:1] if pointing and "?" in said else []),
         old=[noun for noun in earlier if noun.word not in known],
-        clause=_clause(plain, spoken) if language == "en" else _quoted(said, spoken, plain),
+        clause=_clause(plain) if language == "en" else _quoted(said, spoken, plain),
         facts=listener.facts,
         told=[fact for told in tells for fact in told.stated],
         answer=next((told.answer for told in tells if told.answer), None),
@@ -226,17 +187,18 @@ def _is_verb(word: str, before: str, said: str) -> bool:
     )
 
 
-def _clause(plain: str, language: str) -> str:
+def _clause(plain: str) -> str:
     """Return an English statement with its persons exchanged, such as `you lost your umbrella`."""
-    if language != "en" or "?" in plain:
+    if "?" in plain:
         return ""
-    sentence = _LEAD.sub("", re.split(r"[.!;:(\n]", plain)[0]).strip(" ,")
-    if _DROPPED.match(sentence):
+    english = lexicon("en").marks
+    sentence = english["lead"].sub("", re.split(r"[.!;:(\n]", plain)[0]).strip(" ,")
+    if english["dropped"].match(sentence):
         sentence = f"i {'am ' if sentence.partition(' ')[0].endswith('ing') else ''}{sentence}"
     tokens = sentence.split()
-    if not _STARTS.match(sentence) or len(sentence) > CLAUSE_CHARACTERS or {"you", "your", "you're", "u"} & set(tokens):
+    if len(sentence) > CLAUSE_CHARACTERS or {"you", "your", "you're", "u"} & set(tokens) or not is_sayable(sentence):
         return ""
-    if not is_sayable(sentence) or _HOSTILE.search(sentence):
+    if not english["starts"].match(sentence) or english["hostile"].search(sentence):
         return ""
     turned = [chat.reflected().get(token.strip(","), token) for token in tokens]
     text = " ".join(turned)
@@ -248,12 +210,12 @@ def answer_phrases(plain: str) -> Mapping[str, str]:
 
     `ivp` is said of the cat; `jvp` is what the person asks whether it should do. Empty without a question that is safe.
     """
-    match = _TO_CAT.match(plain)
+    match = lexicon("en").marks["to_cat"].match(plain)
     if not match or not is_sayable(match.group("rest")):
         return {}
     if not chat.is_safe(match.group("verb"), match.group("rest").split()[0].strip(",")):
         return {}
-    rest = " ".join(_TURNED.get(word, word) for word in match.group("rest").split())
+    rest = " ".join(chat.turned().get(word, word) for word in match.group("rest").split())
     verb = match.group("verb")
     if verb == "should":
         return {"jvp": rest}
@@ -262,8 +224,7 @@ def answer_phrases(plain: str) -> Mapping[str, str]:
 
 def _quoted(said: str, language: str, plain: str) -> str:
     """Return a short statement as it is, in lower case; empty if the text asks or orders something."""
-    asks = lexicon(language).marks.get("question")
-    if asks is not None and asks.search(plain):
+    if lexicon(language).mark("question").search(plain):
         return ""
     sentence = re.split(r"[.!;:(\n]", said.lower())[0].strip(" ,")
     enough = len(sentence.split()) >= QUOTED_WORDS and len(sentence) <= QUOTED_CHARACTERS
@@ -280,7 +241,7 @@ def is_sayable(text: str, language: str = "") -> bool:
 def is_hostile(plain: str, language: str) -> bool:
     """Return whether an English text wishes people ill."""
     people = any(words.is_person(word, language) for word in speech.words_of(plain))
-    return language == "en" and bool(_HOSTILE.search(plain)) and people
+    return language == "en" and bool(lexicon(language).marks["hostile"].search(plain)) and people
 
 
 def phrase_of(plain: str, prefixes: Iterable[str], nouns: Sequence[Noun]) -> str:

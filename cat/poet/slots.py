@@ -127,9 +127,9 @@ def filling(scene: Scene, act: Act, own: Stock, dice: random.Random) -> Filling:
 def _quotes(scene: Scene) -> dict[str, str]:
     """Return a statement that is not English, also under the slot of the person whom it is about."""
     quote = scene.clause if scene.words.language != "en" else ""
-    about = {"quote_i": scene.words.marks.get("first_person"), "quote_er": scene.words.marks.get("third_person")}
+    about = {"quote_i": "first_person", "quote_er": "third_person"}
     return {"quote": quote} | {
-        slot: quote if pattern is not None and pattern.search(quote) else "" for slot, pattern in about.items()
+        slot: quote if scene.words.mark(person).search(quote) else "" for slot, person in about.items()
     }
 
 

@@ -10,9 +10,9 @@ import hashlib
 import re
 import unicodedata
 from functools import cache
-from importlib.resources import files
 from typing import Final
 
+from cat import data
 from cat.poet import words
 
 #: Length of a word that may be played with, in characters.
@@ -45,7 +45,7 @@ def words_of(text: str) -> list[str]:
 
 @cache
 def _never() -> frozenset[str]:
-    return frozenset(files("cat").joinpath("lexicon", "never.txt").read_text().split())
+    return frozenset(data.text("lexicon/never.txt").split())
 
 
 def is_unspeakable(word: str) -> bool:

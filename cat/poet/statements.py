@@ -86,8 +86,7 @@ class Listener:
 
     def _corrected(self, text: str, known: Lexicon) -> list[Fact]:
         """Return the fact of the text before with the value that this text puts in its place, if it does."""
-        correction = known.marks.get("correction")
-        match = correction.search(spelling.plain(text, known.language)) if correction else None
+        match = known.mark("correction").search(spelling.plain(text, known.language))
         if self._last is None or match is None or self._last.family not in _CORRECTED:
             return []
         fact = answered(self._last.key, match["v"] or match["w"], known.language)
@@ -166,9 +165,8 @@ def told_in(text: str, language: str) -> list[Fact]:
 
 def _sentences(text: str, known: Lexicon) -> list[str]:
     """Split a text where one statement ends and the next begins. The capitals of names stay."""
-    joint = known.marks.get("joint")
-    whole = spelling.mended(text, known.language)
-    pieces = re.split(r"(?<=[!;,\n?])\s+|(?<=\D\.)\s+|[.!;]$", joint.sub(". ", whole) if joint else whole)
+    whole = known.mark("joint").sub(". ", spelling.mended(text, known.language))
+    pieces = re.split(r"(?<=[!;,\n?])\s+|(?<=\D\.)\s+|[.!;]$", whole)
     return [piece for piece in pieces if piece]
 
 
@@ -177,11 +175,10 @@ def _is_denied(match: re.Match[str], before: str, key: str, known: Lexicon) -> b
 
     What a person hates is told with a negation: `i don't like rain`.
     """
-    denied, supposed = known.marks.get("denied"), known.marks.get("supposed")
     head = match.string[: match.start()]
     said = f"{head} {match.group('v')}" if key == "hate" else match.string[: match.end("v")]
     introduced = head if head.strip() or not before.endswith(",") else before
-    return bool((denied and denied.search(said)) or (supposed and supposed.search(introduced)))
+    return bool(known.mark("denied").search(said) or known.mark("supposed").search(introduced))
 
 
 def _value(pattern: Pattern, match: re.Match[str], language: str) -> str:
@@ -206,15 +203,16 @@ def _before_name(sentence: str, known: Lexicon) -> str:
 
 def animal_in(text: str, known: Lexicon) -> str:
     """Return the last animal that a text mentions; empty if it mentions none."""
-    animals = known.marks.get("animal")
-    found = animals.findall(text) if animals else []
-    return str(found[-1]).lower() if found else ""
+    return _last(known.mark("animal"), text)
 
 
 def relative_in(text: str, known: Lexicon) -> str:
     """Return the last relative that a text mentions, such as `sister`; empty if it mentions none."""
-    family = known.marks.get("relative")
-    found = family.findall(text) if family else []
+    return _last(known.mark("relative"), text)
+
+
+def _last(mark: re.Pattern[str], text: str) -> str:
+    found = mark.findall(text)
     return str(found[-1]).lower() if found else ""
 
 
@@ -232,15 +230,14 @@ def _thing_in(text: str, known: Lexicon) -> tuple[str, bool]:
     if not nouns:
         return "", False
     # English names what is found last, the others say where it was found: `un escargot dans ma salade`
-    thing, new = nouns[-1 if known.language == "en" else 0], known.marks.get("new")
-    return thing, bool(new and re.search(rf"{new.pattern} (?:\w+ )?{re.escape(thing)}\b", text, re.IGNORECASE))
+    thing, new = nouns[-1 if known.language == "en" else 0], known.mark("new").pattern
+    return thing, bool(re.search(rf"{new} (?:\w+ )?{re.escape(thing)}\b", text, re.IGNORECASE))
 
 
 def asked_in(text: str, language: str) -> str:
     """Return the key of the fact that a text asks for; empty if it asks for none."""
     known, plain = lexicon(language), spelling.plain(text, language)
-    asks = known.marks.get("asks")
-    if asks and "?" not in text and not asks.search(plain):
+    if "asks" in known.marks and "?" not in text and not known.mark("asks").search(plain):
         return ""
     for pattern in known.ask:
         match = pattern.heard.search(plain)
@@ -275,8 +272,7 @@ def answered(wanted: str, text: str, language: str) -> Fact | None:
 
 def is_remark(plain: str, known: Lexicon) -> bool:
     """Return whether a text is a remark, a request or a question, and so no answer."""
-    asks = known.marks.get("question")
-    if asks and asks.search(plain):
+    if known.mark("question").search(plain):
         return True
     kind = next((kind for kind, pattern in known.hear.items() if pattern.search(plain)), "")
     return (
@@ -291,12 +287,10 @@ def _suits(wanted: str, text: str, plain: str, value: str, known: Lexicon) -> bo
         return _is_named(family, text, value, known.language)
     if family == "age":
         return bool(re.fullmatch(r"\d{1,3}\b\D*", value))
-    personal = known.marks.get("personal")
-    if personal and personal.search(plain):
+    if known.mark("personal").search(plain):
         return False
     if family in {"birthday", "event"}:
-        when = known.marks.get("when")
-        return bool(re.search(r"\d", value) or (when and when.search(value)))
+        return bool(re.search(r"\d", value) or known.mark("when").search(value))
     if family in {"number", "word", "has", "kids"}:
         return len(value.split()) <= COUNT_WORDS
     return any(word not in words.stop_words(known.language) for word in value.split())

@@ -5,11 +5,11 @@ The words are `cat/lexicon/subjects.toml`.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+
+from cat import data
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class _Subjects:
 
 @cache
 def _subjects() -> _Subjects:
-    given = tomllib.loads(files("cat").joinpath("lexicon", "subjects.toml").read_text(encoding="utf-8"))
+    given = data.table("lexicon/subjects.toml")
     groups = [{language: _split(words) for language, words in group.items()} for group in given["same"]]
     return _Subjects(groups, [_split(row) for row in given["relatives"]["one"]])
 

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from functools import cache
-from importlib.resources import files
 from typing import Final
+
+from cat import data
 
 #: Longest text that may hold a sum, in characters: more is no question to a cat.
 LONGEST: Final = 160
@@ -71,7 +72,7 @@ class _Grammar:
 
 @cache
 def _grammar(language: str) -> _Grammar:
-    given = tomllib.loads(_plain(files("cat").joinpath("lexicon", "numbers.toml").read_text(encoding="utf-8")))
+    given = tomllib.loads(_plain(data.text("lexicon/numbers.toml")))
     language = language if language in _GROUPED else "en"
     signs = {sign: sign for sign in ("+", "-", "*", "/", "**")} | given["signs"]["any"] | given["signs"][language]
     words = {word: number for number, word in enumerate(given["words"][language].split())}
@@ -210,7 +211,7 @@ def _written(result: Fraction, language: str) -> str:
 
 @cache
 def _capitals() -> Mapping[str, str]:
-    lines = files("cat.poet").joinpath("words", "capitals.txt").read_text(encoding="utf-8").splitlines()
+    lines = data.text("poet/words/capitals.txt").splitlines()
     return {name: capital for line in lines for *names, capital in [line.split(",")] for name in names}
 
 

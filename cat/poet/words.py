@@ -9,10 +9,11 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import Final
 
 import stopwordsiso
+
+from cat import data
 
 #: Names of people that the list does not hold as nouns.
 _PEOPLE: Final = frozenset({"women", "men", "girls", "boys", "folks"})
@@ -51,7 +52,7 @@ def word_list(language: str) -> WordList:
         return WordList({}, {})
     places: dict[str, int] = {}
     tags: dict[str, str] = {}
-    text = files("cat.poet").joinpath("words", f"{language}.txt").read_text(encoding="utf-8")
+    text = data.text(f"poet/words/{language}.txt")
     for place, line in enumerate(text.splitlines()):
         word, _, tag = line.partition(" ")
         places[word] = place
@@ -66,13 +67,13 @@ def word_list(language: str) -> WordList:
 @cache
 def names() -> frozenset[str]:
     """Return frequent first names, and names of animals, in lower case."""
-    return frozenset(files("cat.poet").joinpath("words", "names.txt").read_text(encoding="utf-8").split())
+    return frozenset(data.text("poet/words/names.txt").split())
 
 
 @cache
 def given_names() -> frozenset[str]:
     """Return first names of many countries, in lower case; some are words, too, such as `chase`."""
-    return frozenset(files("cat.poet").joinpath("words", "given_names.txt").read_text(encoding="utf-8").split())
+    return frozenset(data.text("poet/words/given_names.txt").split())
 
 
 @cache

@@ -9,12 +9,13 @@ from starlette.responses import Response
 
 from console.actions import Action, Done, Question
 from console.asked import Asked
-from console.desk import Desk, Unread
+from console.desk import Desk
 from console.pages import Page
 from console.pages.now import LISTED
 from console.views import Views
 from operations import set_aside
 from operations.errors import BadRequest
+from runtime.isolation import BadItem
 
 
 class Decisions:
@@ -45,12 +46,12 @@ class Decisions:
 
     def held(self, asked: Asked) -> Response:
         """List the replies in doubt."""
-        unread = Unread()
+        unread: list[BadItem] = []
         search = asked.query.get("search") == "all"
         with self._desk.reading.turn() if search else nullcontext():
-            found = list(self._desk.held.listed(LISTED, search=search, set_aside=unread))
+            found = list(self._desk.held.listed(LISTED, search=search, set_aside=unread.append))
         replies = [{**reply, "name": self._views.name(asked, reply["person"])} for reply in found]
-        return self._views.page(asked, "held.html", "Held", replies=replies, unread=unread.items)
+        return self._views.page(asked, "held.html", "Held", replies=replies, unread=unread)
 
     def held_reply(self, asked: Asked) -> Response:
         """Show one reply in doubt."""

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from console.actions import Action, Done, Question
 from console.asked import Asked
-from console.desk import Desk, Unread
+from console.desk import Desk
 from console.pages import Page
 from console.pages.now import Now
 from console.views import Views
@@ -23,6 +23,7 @@ from operations.durations import duration
 from operations.errors import BadRequest
 from operations.logins import Role
 from operations.stats import stopped_as_json
+from runtime.isolation import BadItem
 
 #: What costs are summed by, and how far back.
 BY: Final = ("day", "engine", "person", "number")
@@ -63,15 +64,15 @@ class Figures:
         by, since = asked.query.get("by", BY[0]), asked.query.get("since", SINCE[1])
         if by not in BY or since not in SINCE:
             raise BadRequest(f"by is one of {', '.join(BY)}; since is one of {', '.join(SINCE)}")
-        unread = Unread()
+        unread: list[BadItem] = []
         begin = self._desk.now() - duration(since)
         with self._desk.reading.turn():
-            lines, total = costs.gather(self._desk.journal, begin, by, person_name=str, set_aside=unread)
+            lines, total = costs.gather(self._desk.journal, begin, by, person_name=str, set_aside=unread.append)
         shown = costs.first(lines, by, costs.BARS)
         rows = [(self._views.name(asked, line.name) if by == "person" else line.name, line) for line in shown]
         return self._views.page(
             asked, "costs.html", "Costs", by=by, since=since, choices=(BY, SINCE), rows=rows, total=total,
-            more=len(lines) - len(shown), unread=unread.items,
+            more=len(lines) - len(shown), unread=unread,
         )  # fmt: skip
 
     def limits(self, asked: Asked) -> Response:

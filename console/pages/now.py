@@ -10,12 +10,13 @@ from typing import Any, Final
 from starlette.responses import JSONResponse, Response
 
 from console.asked import Asked
-from console.desk import Desk, Unread
+from console.desk import Desk
 from console.pages import Page
 from console.views import Views
 from conversation.errors import StoreAway
 from operations import in_flight
 from operations.overview import Overview, why
+from runtime.isolation import BadItem
 
 #: Several pages that are open share one reading.
 SHARED_SECONDS: Final = 1.0
@@ -61,7 +62,7 @@ class Now:
 
     def waiting(self, asked: Asked) -> Response:
         """Answer `/waiting`."""
-        unread, overview = Unread(), self.look()
+        unread, overview = list[BadItem](), self.look()
         standing, people = overview.standing, self._desk.inbox.people
         rows = []
         for person in standing.waiting:
@@ -70,15 +71,15 @@ class Now:
             rows.append({"name": name, "person": person, "why": why(person, standing.now_ms)})
         return self._views.page(
             asked, "waiting.html", "Waiting", overview=overview, waiting=rows, in_flight=self._in_flight(asked, unread),
-            unread=unread.items,
+            unread=unread,
         )  # fmt: skip
 
-    def _in_flight(self, asked: Asked, unread: Unread) -> list[dict[str, Any]] | None:  # Any: JSON
+    def _in_flight(self, asked: Asked, unread: list[BadItem]) -> list[dict[str, Any]] | None:  # Any: JSON
         """Return the rows that are not settled; None while the journal does not answer."""
         try:
             return [
                 {**row, "who": self._desk.people.who(row["person"]), "name": self._views.name(asked, row["person"])}
-                for row in in_flight.listed(self._desk.journal, LISTED, unread)
+                for row in in_flight.listed(self._desk.journal, LISTED, unread.append)
             ]
         except StoreAway:
             return None

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from starlette.responses import Response
 
 from console.actions import Action, Done, Question
 from console.asked import Asked, local_path
-from console.desk import Desk, Unread
+from console.desk import Desk
 from console.views import Views
 from operations import conversations, explain, export
 from operations.alone import Alone
 from operations.errors import BadRequest, NotFound
 from operations.logins import Role
+from runtime.isolation import BadItem
 from sms.messages import is_sid
-
-#: So many of the latest lines of a conversation stand on its page; an export has all of them.
-LINES: Final = 200
 
 
 class PersonActions:
@@ -65,16 +61,14 @@ class PersonActions:
 
     def export(self, asked: Asked) -> Done:
         """Return the whole conversation, as `dadacat conversations export` writes it."""
-        person = self._desk.people.user_id(asked.path["who"])
-        conversations.known(self._desk.journal, person)
-        unread = Unread()
+        journal, person = self._desk.journal, self._desk.people.user_id(asked.path["who"])
+        conversations.known(journal, person)
+        unread: list[BadItem] = []
         as_page = asked.form.get("as") == "page"
-        lines = (
-            export.page(self._desk.journal, person) if as_page else export.lines(self._desk.journal, [person], unread)
-        )
+        lines = export.page(journal, person) if as_page else export.lines(journal, [person], unread.append)
         content = "".join(f"{line}\n" for line in lines)
-        if unread.items:
-            raise BadRequest(f"{unread.items[0].kind} {unread.items[0].name} cannot be read: nothing is exported")
+        if unread:
+            raise BadRequest(f"{unread[0].kind} {unread[0].name} cannot be read: nothing is exported")
         name = f"conversation-{asked.path['who'][:8]}.{'html' if as_page else 'jsonl'}"
         headers = {"content-disposition": f'attachment; filename="{name}"'}
         return Done(file=Response(content, media_type="application/octet-stream", headers=headers))

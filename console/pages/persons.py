@@ -8,7 +8,7 @@ from typing import Any, Final
 from starlette.responses import JSONResponse, Response
 
 from console.asked import Asked
-from console.desk import Desk, Unread
+from console.desk import Desk
 from console.pages import Page
 from console.pages.now import LISTED
 from console.views import Views
@@ -16,6 +16,7 @@ from journal import story
 from journal.model import RowName
 from operations import conversations, costs, dangers, stories
 from operations.errors import NotFound
+from runtime.isolation import BadItem
 
 #: So many of the latest lines of a conversation stand on its page; an export has all of them.
 LINES: Final = 200
@@ -40,13 +41,13 @@ class Persons:
 
     def listed(self, asked: Asked) -> Response:
         """List conversations, the latest first among those that were read."""
-        unread = Unread()
-        rows = list(islice(conversations.listed(self._desk.journal, unread), LISTED))
+        unread: list[BadItem] = []
+        rows = list(islice(conversations.listed(self._desk.journal, unread.append), LISTED))
         rows = [
             {**row, "name": self._views.name(asked, row["person"])}
             for row in sorted(rows, key=lambda row: str(row["updated"]), reverse=True)
         ]
-        return self._views.page(asked, "people.html", "Conversations", rows=rows, most=LISTED, unread=unread.items)
+        return self._views.page(asked, "people.html", "Conversations", rows=rows, most=LISTED, unread=unread)
 
     def person(self, asked: Asked) -> Response:
         """Show one conversation: facts, costs and lines; words only if the person is revealed."""
@@ -87,8 +88,8 @@ class Persons:
 
     def danger(self, asked: Asked) -> Response:
         """List the people in whose texts danger was heard."""
-        unread = Unread()
+        unread: list[BadItem] = []
         with self._desk.reading.turn():
-            found = dangers.heard(self._desk.journal, self._desk.now(), LISTED, unread)
+            found = dangers.heard(self._desk.journal, self._desk.now(), LISTED, unread.append)
         rows = [{**row, "name": self._views.name(asked, row["person"])} for row in found]
-        return self._views.page(asked, "danger.html", "Danger", rows=rows, unread=unread.items)
+        return self._views.page(asked, "danger.html", "Danger", rows=rows, unread=unread)

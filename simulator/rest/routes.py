@@ -43,8 +43,8 @@ def routes(network: Network) -> list[Route]:
         (f"{API}/Messages/{{sid}}/Media/{{media}}", {"GET": media.media_content}),
         (f"{API}/IncomingPhoneNumbers.json", {"GET": account.list_numbers}),
         (f"{API}/IncomingPhoneNumbers/{{sid}}.json", {"GET": account.fetch_number, "POST": account.update_number}),
+        (f"{API}/{{rest:path}}", {}),
     ]
-    table.append((f"{API}/{{rest:path}}", {}))
     return [Route(path, _guarded(board, verbs), methods=METHODS) for path, verbs in table]
 
 
