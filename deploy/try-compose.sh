@@ -181,7 +181,8 @@ denied console CONFIG SET appendonly no
 denied beat HGETALL people
 denied flower XRANGE inbox:x - +
 denied backup GET epoch
-compose exec -T redis redis-cli get epoch 2>&1 | grep -E 'NOPERM|NOAUTH' >/dev/null || fail "Redis answers without a password"
+compose exec -T redis redis-cli get epoch 2>&1 | grep -E 'NOPERM|NOAUTH' >/dev/null ||
+  fail "Redis answers without a password"
 
 if compose logs webhook worker beat flower console simulator 2>&1 | grep NOPERM; then fail "a right is missing"; fi
 
