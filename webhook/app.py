@@ -151,8 +151,9 @@ class WebhookApp:
             metrics.REDIS_UP.set(0)
             return Answer(503, f"redis does not answer: {exc}\n".encode()) if path == "/readyz" else _metrics()
         note(state)
-        page = readiness(state, stuck_after_seconds=self.stuck_after_seconds)
-        return _metrics() if path == "/metrics" else Answer(200, page.encode())
+        if path == "/metrics":
+            return _metrics()
+        return Answer(200, readiness(state, stuck_after_seconds=self.stuck_after_seconds).encode())
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while (message := await receive())["type"] != "lifespan.shutdown":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 
 from redis.exceptions import RedisError
 
@@ -20,13 +19,13 @@ from webhook.app import BODY_SECONDS, Application, WebhookApp
 
 def signing(chosen: Settings, keys: Keys) -> Callable[[], Sequence[Key]]:
     """Return a function that lists the keys that may have signed a request now."""
-    how = chosen.twilio.webhook_signing
 
-    @lru_cache(maxsize=1)
-    def listed(tokens: Sequence[str], shared: Sequence[str]) -> Sequence[Key]:
-        return [*map(Key, tokens), *(Key(key, "sha256") for key in shared)]
+    def listed() -> Sequence[Key]:
+        secrets = keys.tokens if chosen.twilio.webhook_signing != "shared-keys" else ()
+        shared = keys.shared_keys if chosen.twilio.webhook_signing != "tokens" else ()
+        return [*map(Key, secrets), *(Key(key, "sha256") for key in shared)]
 
-    return lambda: listed(() if how == "shared-keys" else keys.tokens, () if how == "tokens" else keys.shared_keys)
+    return listed
 
 
 def build_ingest(chosen: Settings) -> ingest.Ingest:
