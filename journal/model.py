@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, Final
@@ -394,6 +394,10 @@ class RowName:
     def is_part(self) -> bool:
         """Return whether the row is a reply part's."""
         return self.key.startswith("out#")
+
+    def among(self, parts: Iterable[ReplyPart]) -> ReplyPart | None:
+        """Return the one of a reply's parts that stands here; None if none does."""
+        return next((part for part in parts if part.key == self.key), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

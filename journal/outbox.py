@@ -61,7 +61,7 @@ class Outbox:
 
     def part(self, row: RowName) -> ReplyPart | None:
         """Return the part of this row; None if there is none."""
-        return next((part for part in self.parts(row.user_id, row.sid) if part.key == row.key), None)
+        return row.among(self.parts(row.user_id, row.sid))
 
     def newest_parts(self, user_id: str, *, limit: int) -> tuple[ReplyPart, ...]:
         """Return the parts among the person's newest rows, newest first; `limit` counts rows.

@@ -179,9 +179,7 @@ class Reconciler:
         return self._journal.unsettled.rows(bucket, before=now - self._terms.unsettled_after, limit=ROWS)
 
     def _part(self, row: model.RowName) -> model.ReplyPart | None:
-        if not row.is_part:
-            return None
-        return next((part for part in self._journal.outbox.parts(row.user_id, row.sid) if part.key == row.key), None)
+        return row.among(self._journal.outbox.parts(row.user_id, row.sid)) if row.is_part else None
 
     def _restore(self, row: model.RowName) -> int:
         """Put the text of an unfinished turn back into the inbox, unless it already waits there.
