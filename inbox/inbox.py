@@ -73,6 +73,12 @@ class RedisTexts:
         return [_waiting(entry_id.decode(), fields) for entry_id, fields in entries]
 
     @translated()
+    def is_waiting(self, user_id: str, sid: str) -> bool:
+        """Return whether a text waits in this conversation."""
+        entries: Any = self._redis.xrange(keys.texts(payloads.who(user_id, self._who_key)))
+        return any(fields.get(b"sid") == sid.encode() for _, fields in entries)
+
+    @translated()
     def wait_for_more(self, lease: Lease, after: str, *, seconds: float) -> bool:
         """Block until a text arrives after the entry `after`; False if the time ran out first."""
         block = max(1, int(seconds * 1000))

@@ -71,6 +71,9 @@ class Texts(Protocol):
     def waiting(self, lease: Lease, *, limit: int) -> Sequence[Waiting]:
         """Return the oldest entries, in order of arrival."""
 
+    def is_waiting(self, user_id: str, sid: str) -> bool:
+        """Return whether a text waits in this conversation."""
+
     def wait_for_more(self, lease: Lease, after: str, *, seconds: float) -> bool:
         """Wait until a text arrives after the entry `after`; False if the time ran out first."""
 

@@ -113,11 +113,15 @@ class MissedTexts:
                 self._accept(entry, listing.read_at - entry.created)
 
     def _known(self, texts: Sequence[Listed]) -> frozenset[str]:
-        """Return the sids of the texts that have a row, also one from before `CONVERSATIONS` was changed."""
+        """Return the sids of the texts that have a row, or stand where they came before `CONVERSATIONS` was changed.
+
+        The former inbox is read before the former rows: a text leaves the one when the other has it.
+        """
         users = {entry.sid: user_ids_of(entry.sender, entry.to, per_number=self._per_number) for entry in texts}
         now = self._journal.unsettled.known([(present, sid) for sid, (present, _) in users.items()])
-        before = [(former, sid) for sid, (_, former) in users.items() if sid not in now]
-        return now | self._journal.unsettled.known(before)
+        former = {sid: user_id for sid, (_, user_id) in users.items() if sid not in now}
+        waiting = {sid for sid, user_id in former.items() if self._inbox.texts.is_waiting(user_id, sid)}
+        return now | waiting | self._journal.unsettled.known([(user_id, sid) for sid, user_id in former.items()])
 
     def _carriers_time(self) -> datetime:
         return self._message_list.received_by(self._numbers[0], since=None).read_at

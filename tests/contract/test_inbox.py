@@ -71,6 +71,19 @@ def test_a_text_that_already_waits_is_not_added_again(inbox: Inbox) -> None:
     assert len(inbox.texts.waiting(lease, limit=10)) == 1
 
 
+def test_a_text_waits_in_its_own_conversation_until_it_is_removed(inbox: Inbox) -> None:
+    text = a_text()
+    inbox.texts.accept(text)
+    lease = inbox.leases.take(ANN_)
+    assert lease is not None
+
+    assert inbox.texts.is_waiting(ANN, text.sid)
+    assert not inbox.texts.is_waiting(ANN, a_text().sid)
+    assert not inbox.texts.is_waiting(BEN, text.sid)
+    inbox.texts.remove(lease, [entry.entry_id for entry in inbox.texts.waiting(lease, limit=10)])
+    assert not inbox.texts.is_waiting(ANN, text.sid)
+
+
 def test_no_one_serves_an_unknown_person(inbox: Inbox) -> None:
     assert inbox.leases.take(Who("stranger")) is None
 

@@ -35,8 +35,8 @@ def switch(room: Room) -> None:
     room.reconciler = room.a_reconciler()
 
 
-def an_answered_text(*, per_number: bool) -> tuple[Room, str]:
-    """Return the sid of a text that the carrier lists, and of which its person got the answer."""
+def a_waiting_text(*, per_number: bool) -> tuple[Room, str]:
+    """Return the sid of a text that the carrier lists and the inbox holds."""
     room = Room(per_number=per_number)
     room.reconciler.reconcile()
     room.later(seconds=60)
@@ -45,9 +45,15 @@ def an_answered_text(*, per_number: bool) -> tuple[Room, str]:
         Listed(sid=text.sid, to=OUR_NUMBER, sender=ANN, body="hello", status="received", inbound=True,
                created=room.now())
     )  # fmt: skip
+    return room, text.sid
+
+
+def an_answered_text(*, per_number: bool) -> tuple[Room, str]:
+    """Return the sid of a text that the carrier lists, and of which its person got the answer."""
+    room, sid = a_waiting_text(per_number=per_number)
     serve(room, per_number=per_number)
     assert room.received == ["re: hello"]
-    return room, text.sid
+    return room, sid
 
 
 @pytest.mark.parametrize("per_number", [False, True])
@@ -59,6 +65,36 @@ def test_a_text_that_was_answered_before_is_not_answered_again(*, per_number: bo
     assert room.reconciler.reconcile().missed == 0
     for former in (False, True):
         serve(room, per_number=former)
+
+    assert room.received == ["re: hello"]
+
+
+@pytest.mark.parametrize("per_number", [False, True])
+def test_a_text_that_still_waits_is_answered_once(*, per_number: bool) -> None:
+    room, _ = a_waiting_text(per_number=per_number)
+    room.later(seconds=300)
+
+    switch(room)
+    assert room.reconciler.reconcile().missed == 0
+    for former in (False, True):
+        serve(room, per_number=former)
+
+    assert room.received == ["re: hello"]
+
+
+def test_a_text_that_is_answered_during_the_look_is_answered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    room, _ = a_waiting_text(per_number=False)
+    room.later(seconds=300)
+    switch(room)
+    look = room.inbox.texts.is_waiting
+
+    def answered_before(user_id: str, sid: str) -> bool:
+        serve(room, per_number=False)
+        return look(user_id, sid)
+
+    monkeypatch.setattr(room.inbox.texts, "is_waiting", answered_before)
+    assert room.reconciler.reconcile().missed == 0
+    serve(room, per_number=True)
 
     assert room.received == ["re: hello"]
 
