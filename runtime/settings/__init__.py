@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 
@@ -93,6 +94,10 @@ class Settings(BaseSettings):
         resends = self.delivery.unknown_policy == "resend"
         if resends and self.delivery.unknown_resend_after_seconds >= self.visit.max_age_seconds:
             raise ValueError("UNKNOWN_RESEND_AFTER_SECONDS must be less than MAX_AGE_SECONDS")
+        kept = timedelta(days=self.dynamodb.retention_days)
+        if kept and kept < timedelta(days=1, seconds=self.visit.max_age_seconds):
+            # a row that is deleted while its reply may still be sent is a reply that may be sent twice
+            raise ValueError("RETENTION_DAYS must be longer than MAX_AGE_SECONDS and a day for a second try")
         return self
 
     @classmethod

@@ -210,7 +210,8 @@ class DynamoDBSettings(Section):
     retention_days: int = setting(
         "RETENTION_DAYS",
         "Days after which DynamoDB's time to live deletes what was said; for a conversation they count from "
-        "its last reply. A conversation in which the person sent STOP is kept. 0: everything is kept.",
+        "its last reply. A conversation in which the person sent STOP is kept. It must be longer than "
+        "`MAX_AGE_SECONDS` and a day for a second try. 0: everything is kept.",
         0,
         ge=0,
         le=36500,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from dadacat.cli import main
 from runtime.settings import Settings, SettingsError, environment, fields_of, file_names, names, without_settings
 from worker.build.cat import check_cat, memory_terms
 from worker.build.prices import price_tables
+from worker.retry_policy import NEXT_DAY
 
 
 def test_an_empty_environment_is_a_laptop() -> None:
@@ -54,6 +55,16 @@ def test_a_limit_of_one_duration_holds_beside_that_of_all() -> None:
     for name, seconds in {"UNKNOWN_RESEND_AFTER_SECONDS": "59", "QUIET_LIMIT_SECONDS": "301"}.items():
         with pytest.raises(SettingsError, match=name):
             Settings.load({name: seconds})
+
+
+def test_no_row_is_deleted_while_its_reply_may_be_sent() -> None:
+    longest = timedelta(days=7) - NEXT_DAY
+    allowed = {"RETENTION_DAYS": "7", "MAX_AGE_SECONDS": str(longest.total_seconds())}
+    assert Settings.load(allowed).visit.max_age_seconds == longest.total_seconds()
+
+    for given in ({"RETENTION_DAYS": "1"}, {**allowed, "MAX_AGE_SECONDS": str(longest.total_seconds() + 1)}):
+        with pytest.raises(SettingsError, match="RETENTION_DAYS must be longer than MAX_AGE_SECONDS"):
+            Settings.load(given)
 
 
 @pytest.mark.parametrize(("variable", "name"), file_names().items())
