@@ -113,9 +113,10 @@ class MissedTexts:
                 self._accept(entry, listing.read_at - entry.created)
 
     def _known(self, texts: Sequence[Listed]) -> frozenset[str]:
-        """Return the sids of the texts that have a row, or stand where they came before `CONVERSATIONS` was changed.
+        """Return the sids of the texts that have a row, and of those that wait under their former id.
 
-        The former inbox is read before the former rows: a text leaves the one when the other has it.
+        The former id is the one before `CONVERSATIONS` was changed. Its inbox is read before its rows: a text leaves
+        the inbox when it has a row.
         """
         users = {entry.sid: user_ids_of(entry.sender, entry.to, per_number=self._per_number) for entry in texts}
         now = self._journal.unsettled.known([(present, sid) for sid, (present, _) in users.items()])
