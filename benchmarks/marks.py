@@ -16,7 +16,7 @@ from typing import Final
 
 from benchmarks.report import Study
 from inbox.payloads import Who
-from worker.marks import Mark, Marks
+from worker.send_marks.marks import Mark, Marks
 
 ATTEMPTS: Final = 20_000
 SYNCS: Final = 200

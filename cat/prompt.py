@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from cat import moment, persona, prices, sanitize
+from cat import local_time, persona, prices, sanitize
 from cat.persona import Persona, Turn
 from cat.ports import Heard, Picture
 from cat.prices import Model
@@ -100,7 +100,7 @@ def _notes(who: Persona, heard: Heard) -> str:
     """Return what the model should know besides the conversation; none of it was just said."""
     last_replies = [line["content"] for line in heard.history if line["role"] == "assistant"][-LAST_REPLIES:]
     notes = {
-        "": moment.words_for(heard.person, now=heard.now, last_at=heard.last_at),
+        "": local_time.words_for(heard.person, now=heard.now, last_at=heard.last_at),
         "for danger": heard.numbers,
         "told by the person before": "; ".join(map(sanitize.visible, heard.told)),
         "talked about before": sanitize.visible(heard.summary),

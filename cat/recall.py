@@ -16,10 +16,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from cat import persona, prices, prompt, sanitize
-from cat.danger import numbers
+from cat.danger import helplines
 from cat.danger.watch import Alert
 from cat.errors import EngineFailed
-from cat.poet import statements, tongue
+from cat.poet import language_detection, statements
 from cat.poet.facts import Fact, Facts
 from cat.ports import Heard, Summarizer
 from cat.prices import Model
@@ -104,7 +104,7 @@ def hear(  # noqa: PLR0913 - what a visit knows of the texts
         for message in recent(conversation, terms, now=now)
         if is_quiet or not message.serious
     ]
-    country = numbers.country_of(address_of(conversation.user_id))
+    country = helplines.country_of(address_of(conversation.user_id))
     return Heard(
         history=[
             {"role": str(message.role), "content": words}
@@ -123,7 +123,7 @@ def hear(  # noqa: PLR0913 - what a visit knows of the texts
         frames=conversation.frames,
         person=address_of(conversation.user_id),
         alert=alert,
-        numbers=numbers.numbers_for(country, alert.language) if alert is not None else "",
+        numbers=helplines.numbers_for(country, alert.language) if alert is not None else "",
         now=now,
         last_at=next((message.timestamp for message in reversed(conversation.messages) if message.timestamp), None),
     )
@@ -253,7 +253,7 @@ def told_in(text: str) -> list[str]:
 
     A statement that holds a slur, a grave word or anything like a secret or an address is left out.
     """
-    return [fact.words for fact in statements.told_in(sanitize.visible(text), tongue.language_of(text))]
+    return [fact.words for fact in statements.told_in(sanitize.visible(text), language_detection.language_of(text))]
 
 
 def keep_told(known: Sequence[str], more: Iterable[str]) -> tuple[str, ...]:
@@ -272,7 +272,7 @@ def keep_facts(
     days = {(key, value): day for key, value, day in known}
     listener = statements.Listener(Fact(key, value) for key, value, _ in known)
     lines = [(entry.role == Role.USER, sanitize.visible(entry.content)) for entry in talk]
-    languages = iter(tongue.languages_of([words for is_theirs, words in lines if is_theirs], person=person))
+    languages = iter(language_detection.languages_of([words for is_theirs, words in lines if is_theirs], person=person))
     for is_theirs, words in lines:
         if is_theirs:
             listener.hear_text(words, next(languages))
@@ -291,7 +291,7 @@ def _day_of(talk: Sequence[Entry]) -> str:
 
 def _as_fact(statement: str) -> Fact:
     """Return the fact that a kept statement tells; a note if it is no statement of a kind that is heard."""
-    fact = next(iter(statements.told_in(statement, tongue.language_of(statement))), Fact("note", statement))
+    fact = next(iter(statements.told_in(statement, language_detection.language_of(statement))), Fact("note", statement))
     return replace(fact, words=statement)
 
 

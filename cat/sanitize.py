@@ -15,7 +15,7 @@ from typing import Final
 
 import regex
 
-from cat import data, markup, template
+from cat import data, markup, template_tokens
 from sms import segments
 
 #: Longer output is discarded unread: no reply of the cat is that long.
@@ -74,7 +74,7 @@ def for_a_phone(
     """
     if len(words) > MOST_CHARACTERS:
         return ""
-    plain = _BLANKS.sub(" ", visible(template.spoken(words))).translate(_QUOTES)
+    plain = _BLANKS.sub(" ", visible(template_tokens.spoken(words))).translate(_QUOTES)
     if _phrases("refusals").search(markup.plain(plain)):
         return ""
     sent = _styled(_tidy(markup.plain(_without_assistant(plain)), emoji=emoji), lower=lower)

@@ -11,7 +11,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from chaos.tree import family_of
-from worker.mark_file import Slot, State, slots_in
+from worker.send_marks.mark_file import Slot, State, slots_in
 
 
 class Marks:

@@ -14,7 +14,7 @@ from typing import Final
 
 from chaos.proxy import Exchange, When
 from chaos.steps import Step, attempt_of, status_of, step_of, took_effect
-from worker.mark_file import Slot
+from worker.send_marks.mark_file import Slot
 
 #: A killed process's last bytes reach its proxies within this time.
 #: Its successor needs longer to write anything, so the two cannot be confused.

@@ -12,8 +12,8 @@ from typing import Final
 
 from starlette.responses import RedirectResponse, Response
 
-from console.asked import Asked
 from console.desk import Desk
+from console.request import ConsoleRequest
 from console.views import Views
 from operations.errors import BadRequest
 from operations.logins import Role
@@ -53,11 +53,11 @@ class Action:
     path: str
     what: str
     role: Role = Role.ACT
-    act: Callable[[Asked], Done]
+    act: Callable[[ConsoleRequest], Done]
     #: What the audit log names: a hash, a key or a sid.
-    target: Callable[[Asked], str] = field(default=lambda asked: next(iter(asked.path.values()), ""))
+    target: Callable[[ConsoleRequest], str] = field(default=lambda asked: next(iter(asked.path.values()), ""))
     #: The page that asks before the action; None: its button stands on another page and says it.
-    question: Callable[[Asked], Question] | None = None
+    question: Callable[[ConsoleRequest], Question] | None = None
 
 
 class Actions:
@@ -67,7 +67,7 @@ class Actions:
         self._desk = desk
         self._views = views
 
-    def ask(self, action: Action, asked: Asked) -> Response:
+    def ask(self, action: Action, asked: ConsoleRequest) -> Response:
         """Return the page that names what will happen. Raises `BadRequest`."""
         assert action.question is not None
         if not self._may(action, asked):
@@ -75,7 +75,7 @@ class Actions:
         question = action.question(asked)
         return self._views.page(asked, "question.html", question.title, question=question)
 
-    def answer(self, action: Action, asked: Asked, address: str) -> Response:
+    def answer(self, action: Action, asked: ConsoleRequest, address: str) -> Response:
         """Do what a posted form asks for, once it is in the audit log.
 
         `address`: from which the request came. Raises `InboxAway`, and what the action raises.
@@ -98,11 +98,11 @@ class Actions:
         if done.file is not None:
             return done.file
         if done.said:
-            self._desk.doors.sessions.say(asked.session, done.said)
+            self._desk.authentication.sessions.say(asked.session, done.said)
         return RedirectResponse(done.to, status_code=SEE_OTHER)
 
-    def _may(self, action: Action, asked: Asked) -> bool:
+    def _may(self, action: Action, asked: ConsoleRequest) -> bool:
         return action.role is Role.LOOK or asked.session.may_act()
 
-    def _refused(self, asked: Asked, why: str) -> Response:
+    def _refused(self, asked: ConsoleRequest, why: str) -> Response:
         return self._views.page(asked, "message.html", "Refused", status=FORBIDDEN, message=why)

@@ -23,15 +23,15 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from console.actions import SEE_OTHER, Action, Actions
-from console.asked import Asked, UnusableForm, form_of
 from console.desk import Desk
-from console.entrance import Entrance, bare
+from console.login import LoginPages, bare
 from console.pages import Page
 from console.pages.decisions import Decisions
 from console.pages.figures import Figures
 from console.pages.now import Now
 from console.pages.person_actions import PersonActions
 from console.pages.persons import Persons
+from console.request import ConsoleRequest, UnusableForm, form_of
 from console.stream import Stream
 from console.views import Views
 from conversation.errors import ConversationError
@@ -80,7 +80,7 @@ class _Console:
 
     def routes(self) -> list[Route]:
         decisions, persons = Decisions(self._desk, self._views), Persons(self._desk, self._views)
-        entrance, stream = Entrance(self._desk, self._views), Stream(self._desk.doors, self._now)
+        login_pages, stream = LoginPages(self._desk, self._views), Stream(self._desk.authentication, self._now)
         figures = Figures(self._desk, self._views, self._now)
         pages = [*self._now.pages(), *decisions.pages(), *persons.pages(), *figures.pages()]
         actions = [*decisions.actions(), *PersonActions(self._desk, self._views).actions(), *figures.actions()]
@@ -88,10 +88,10 @@ class _Console:
             Route("/livez", _alive, methods=["GET"]),
             Route("/readyz", self._ready, methods=["GET"]),
             Route("/page/{name}", _page_file, methods=["GET"]),
-            Route("/login", entrance.login_page, methods=["GET"]),
-            Route("/login", entrance.log_in, methods=["POST"]),
-            Route("/enter", entrance.enter, methods=["GET"]),
-            Route("/logout", self._behind(entrance.log_out), methods=["POST"]),
+            Route("/login", login_pages.login_page, methods=["GET"]),
+            Route("/login", login_pages.log_in, methods=["POST"]),
+            Route("/enter", login_pages.enter, methods=["GET"]),
+            Route("/logout", self._behind(login_pages.log_out), methods=["POST"]),
             Route("/events", self._behind(stream.events), methods=["GET"]),
             *(Route(action.path, self._ask(action), methods=["GET"]) for action in actions if action.question),
             *(Route(action.path, self._act(action), methods=["POST"]) for action in actions),
@@ -108,35 +108,37 @@ class _Console:
     def _act(self, action: Action) -> Endpoint:
         return self._behind(
             lambda request, asked: run_in_threadpool(
-                self._actions.answer, action, asked, self._desk.doors.address(request)
+                self._actions.answer, action, asked, self._desk.authentication.address(request)
             )
         )
 
-    def _behind(self, answer: Callable[[Request, Asked], Awaitable[Response]]) -> Endpoint:
+    def _behind(self, answer: Callable[[Request, ConsoleRequest], Awaitable[Response]]) -> Endpoint:
         """Return an endpoint for operators who have logged in; what fails becomes a page that says so."""
 
         async def endpoint(request: Request) -> Response:
             try:
-                session, fresh = await run_in_threadpool(self._desk.doors.session, request)
+                session, fresh = await run_in_threadpool(self._desk.authentication.session, request)
                 if session is None:
                     return _to_login(request)
                 form = await form_of(request) if request.method == "POST" else {}
                 query = request.query_params
-                asked = Asked(session=session, path=request.path_params, query=query, form=form, url=_own_url(request))
+                asked = ConsoleRequest(
+                    session=session, path=request.path_params, query=query, form=form, url=_own_url(request)
+                )
             except (InboxAway, BadRequest) as exc:
                 return bare(self._views, str(exc), 503)
             except UnusableForm as exc:
                 return bare(self._views, str(exc), 400)
             response = await self._answered(answer, request, asked)
             if fresh:
-                self._desk.doors.set_cookie(response, fresh)
+                self._desk.authentication.set_cookie(response, fresh)
             response.headers.setdefault("cache-control", "no-store")
             return response
 
         return endpoint
 
     async def _answered(
-        self, answer: Callable[[Request, Asked], Awaitable[Response]], request: Request, asked: Asked
+        self, answer: Callable[[Request, ConsoleRequest], Awaitable[Response]], request: Request, asked: ConsoleRequest
     ) -> Response:
         try:
             return await answer(request, asked)
@@ -151,10 +153,10 @@ class _Console:
             log.exception("page failed", page=request.scope["route"].path)
             return self._message(asked, f"The page failed: {type(exc).__name__}. The console's log says more.", 500)
 
-    def _message(self, asked: Asked, words: str, status: int) -> Response:
+    def _message(self, asked: ConsoleRequest, words: str, status: int) -> Response:
         return self._views.page(asked, "message.html", "DadaCat", status=status, message=words)
 
-    async def _nothing(self, request: Request, asked: Asked) -> Response:
+    async def _nothing(self, request: Request, asked: ConsoleRequest) -> Response:
         del request
         return self._message(asked, "There is no such page.", 404)
 

@@ -18,7 +18,7 @@ import redis
 
 from inbox import worker_keys
 from inbox.connection import translated
-from inbox.times import moment
+from inbox.durations import moment
 from runtime import logs
 
 #: Entries that are kept: a few megabytes.

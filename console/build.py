@@ -11,17 +11,17 @@ from starlette.types import ASGIApp
 
 from console.app import create_app
 from console.audit import Audit
+from console.authentication import Authentication, LoginsFile, Proxy
 from console.desk import Desk, Links
-from console.doors import Doors, LoginsFile, Proxy
 from console.sessions import Sessions
 from inbox import payloads, processes
 from operations import build, doctor, logins, overview, tables
-from operations.alone import Alone
 from operations.dead_letters import DeadLetters
 from operations.doctor import Finding
 from operations.forget import Receipt
 from operations.logins import Login
-from operations.names import person_namer
+from operations.masked_names import person_namer
+from operations.one_at_a_time import OneAtATime
 from operations.people import PeopleByHash
 from operations.prometheus import Prometheus
 from runtime import logs
@@ -52,7 +52,7 @@ def desk(chosen: Settings) -> Desk:
     client = redis_client(chosen, "console")
     inbox, journal = redis_inbox(chosen, client), build_journal(chosen)
     prometheus = chosen.observability.prometheus_url
-    set_here, reading = environment(), Alone("the journal is read")
+    set_here, reading = environment(), OneAtATime("the journal is read")
     return Desk(
         journal=journal,
         inbox=inbox,
@@ -69,7 +69,7 @@ def desk(chosen: Settings) -> Desk:
         reading=reading,
         masked=person_namer(chosen.who_key, numbers=False),
         typed=lambda number: typed.user_id(number, near=next(iter(chosen.twilio.numbers), "")),
-        doors=_doors(chosen, Sessions(client)),
+        authentication=_authentication(chosen, Sessions(client)),
         audit=Audit(client),
         prometheus=Prometheus(prometheus) if prometheus else None,
         links=Links(
@@ -83,9 +83,9 @@ def desk(chosen: Settings) -> Desk:
     )
 
 
-def _doors(chosen: Settings, sessions: Sessions) -> Doors:
+def _authentication(chosen: Settings, sessions: Sessions) -> Authentication:
     console = chosen.console
-    return Doors(
+    return Authentication(
         sessions=sessions,
         logins=_logins(chosen),
         secure=console.url.startswith("https://"),

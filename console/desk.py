@@ -9,15 +9,15 @@ from datetime import UTC, datetime
 import redis
 
 from console.audit import Audit
-from console.doors import Doors
+from console.authentication import Authentication
 from inbox.ports import Inbox
 from inbox.processes import Process
 from journal.store import Journal
-from operations.alone import Alone
 from operations.dead_letters import DeadLetters
 from operations.doctor import Finding
 from operations.forget import Receipt
 from operations.held import HeldReplies
+from operations.one_at_a_time import OneAtATime
 from operations.overview import Overviews
 from operations.people import PeopleByHash
 from operations.prometheus import Prometheus
@@ -57,12 +57,12 @@ class Desk:
     tables: Callable[[], Sequence[TableFigures]]
     people: PeopleByHash
     #: Held by what reads the whole journal or every conversation.
-    reading: Alone
+    reading: OneAtATime
     #: Names a person without the number, such as `**01 4f6c2a9b`.
     masked: Callable[[str], str]
     #: Returns a typed number as a `user_id`.
     typed: Callable[[str], str]
-    doors: Doors
+    authentication: Authentication
     audit: Audit
     prometheus: Prometheus | None = None
     links: Links = field(default_factory=Links)

@@ -11,9 +11,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
-from console.asked import Asked
-from console.doors import Doors
+from console.authentication import Authentication
 from console.pages.now import Now
+from console.request import ConsoleRequest
 from conversation.errors import ConversationError
 from inbox.errors import InboxAway
 from operations.errors import BadRequest
@@ -32,12 +32,12 @@ log = logs.get("console")
 class Stream:
     """The streams of the pages that are open."""
 
-    def __init__(self, doors: Doors, now: Now) -> None:
-        self._doors = doors
+    def __init__(self, authentication: Authentication, now: Now) -> None:
+        self._authentication = authentication
         self._now = now
         self._open = 0
 
-    async def events(self, request: Request, asked: Asked) -> Response:
+    async def events(self, request: Request, asked: ConsoleRequest) -> Response:
         """Answer `/events`."""
         del asked
         if self._open >= MOST:
@@ -51,7 +51,7 @@ class Stream:
         try:
             yield "retry: 2000\n\n"
             for _ in range(TICKS):
-                if not await run_in_threadpool(self._doors.lasts, request):
+                if not await run_in_threadpool(self._authentication.lasts, request):
                     return
                 piece = await run_in_threadpool(self._now.piece)
                 yield f"data: {json.dumps(piece)}\n\n" if piece != sent else ": here\n\n"

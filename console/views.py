@@ -11,9 +11,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
 
-from console.asked import Asked
 from console.desk import Desk
-from inbox.times import moment
+from console.request import ConsoleRequest
+from inbox.durations import moment
 from journal.states import TurnState
 from operations.overview import span
 from runtime.money import MICRO, dollars
@@ -86,12 +86,12 @@ class Views:
         self._templates.globals |= {"MICRO": MICRO, "bar_heights": bars, "pages": PAGES, "desk": desk}
 
     def page(
-        self, asked: Asked, template: str, title: str, *, status: int = 200, **values: Any
+        self, asked: ConsoleRequest, template: str, title: str, *, status: int = 200, **values: Any
     ) -> Response:  # Any: what the template prints
         """Return a page for an operator who has logged in."""
         said = asked.session.said
         if said:
-            self._desk.doors.sessions.heard(asked.session)
+            self._desk.authentication.sessions.heard(asked.session)
         values |= {"asked": asked, "session": asked.session, "said": said, "title": title}
         return HTMLResponse(self._rendered(template, values), status_code=status)
 
@@ -105,12 +105,12 @@ class Views:
         """Return a piece of a page, for the event stream."""
         return self._rendered(template, values)
 
-    def name(self, asked: Asked, user_id: str) -> Markup:
+    def name(self, asked: ConsoleRequest, user_id: str) -> Markup:
         """Return a link to a person: masked, unless this session has revealed the person."""
         who = self._desk.people.who(user_id)
         return Markup('<a href="/people/{}">{}</a>').format(who, visible(self.label(asked, user_id)))
 
-    def label(self, asked: Asked, user_id: str) -> str:
+    def label(self, asked: ConsoleRequest, user_id: str) -> str:
         """Return a person's number: masked, unless this session has revealed the person."""
         return user_id if asked.shows(self._desk.people.who(user_id)) else self._desk.masked(user_id)
 

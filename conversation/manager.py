@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from conversation import limits
+from conversation import dynamodb_limits
 from conversation.entries import Entry
 from conversation.models import Conversation, Message, Role, in_milliseconds
 from conversation.ports import Conversations
@@ -40,17 +40,17 @@ class ConversationManager:
 
         Nothing is written: a conversation exists in the table from its first message on.
         """
-        limits.check_user_id(user_id)
+        dynamodb_limits.check_user_id(user_id)
         return self._storage.get(user_id) or Conversation.new(user_id, self._clock())
 
     def reset_conversation(self, user_id: str) -> Conversation:
         """Empty the window and make the conversation active. The journal keeps its record."""
-        limits.check_user_id(user_id)
+        dynamodb_limits.check_user_id(user_id)
         return self._storage.reset(user_id, now=self._clock())
 
     def history(self, user_id: str) -> Iterator[Entry]:
         """Yield every message ever recorded, oldest first, read a page at a time."""
-        limits.check_user_id(user_id)
+        dynamodb_limits.check_user_id(user_id)
         cursor = None
         while True:
             page = self._storage.page(user_id, cursor=cursor)
@@ -60,8 +60,8 @@ class ConversationManager:
             cursor = page.cursor
 
     def _add(self, user_id: str, role: Role, content: str) -> Conversation:
-        limits.check_user_id(user_id)
-        limits.check_content(content)
+        dynamodb_limits.check_user_id(user_id)
+        dynamodb_limits.check_content(content)
         now = self._clock()
         key = f"msg#{in_milliseconds(now):013d}#{secrets.token_hex(8)}"
         return self._storage.append(user_id, Message(role=role, content=content, timestamp=now, key=key), now=now)

@@ -15,7 +15,7 @@ import os
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from conversation import limits, schema, transcript, window
+from conversation import dynamodb_limits, schema, transcript, window
 from conversation.contention import CONTENTION_SECONDS, until_it_holds
 from conversation.dynamodb import POOL_CONNECTIONS, DynamoDB
 from conversation.entries import PAGE, Page
@@ -64,7 +64,7 @@ class DynamoDBStorage:
             or (schema.MESSAGES if table_name == schema.CONVERSATIONS else f"{table_name}Messages")
         )
         for name in (table_name, messages_name):
-            limits.check_table_name(name)
+            dynamodb_limits.check_table_name(name)
         self.names = schema.Names(conversations=table_name, messages=messages_name, retention=retention)
         self.tables = tables or DynamoDB(
             region_name=region_name

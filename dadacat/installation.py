@@ -68,7 +68,7 @@ class Installation:
 
     def namer(self, *, numbers: bool) -> Callable[[str], str]:
         """Return the function that names a person in the output, by the whole number only with `numbers`."""
-        from operations.names import person_namer
+        from operations.masked_names import person_namer
 
         return person_namer(self.settings.who_key, numbers=numbers)
 

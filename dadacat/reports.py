@@ -59,7 +59,7 @@ def top(*, every: float, once: bool, as_json: bool) -> None:
 
     People are shown by their hash. The journal is read at the start, and then seldom.
     """
-    from dadacat import live
+    from dadacat import top
     from operations import overview
 
     installation = Installation()
@@ -67,9 +67,9 @@ def top(*, every: float, once: bool, as_json: bool) -> None:
     if as_json:
         print_json(overviews.look(wait=True).to_json())
     elif once or not sys.stdout.isatty():
-        live.show(overviews.look(wait=True))
+        top.show(overviews.look(wait=True))
     else:
-        live.watch(overviews.look, every=every)
+        top.watch(overviews.look, every=every)
 
 
 @commands.command()

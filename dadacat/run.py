@@ -235,7 +235,7 @@ def _typed_password() -> str:
 
 def _name_connections(app: Celery, role: str) -> None:
     """Have Redis list the connections under the name and version of this process (`inbox.processes`)."""
-    from inbox.driver import PROCESS
+    from inbox.client_info import PROCESS
 
     name = f"{PROCESS}{role}-{version('dadacat')}"
     app.conf.broker_transport_options = {**app.conf.broker_transport_options, "client_name": name}

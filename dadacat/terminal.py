@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from local.running_trees import Place
     from operations.progress import Progress
     from runtime.isolation import BadItem
-    from worker.findings import Step
+    from worker.reconcile.findings import Step
 
 #: Exit codes beside 0 (done) and 1 (failed): wrong arguments, as click's own; what the command names is not there.
 WRONG: Final = 2

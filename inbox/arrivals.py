@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from inbox import keys, payloads, wakeup
-from inbox.times import DRAIN_AGAIN, GRACE, milliseconds
+from inbox.durations import DRAIN_AGAIN, GRACE, milliseconds
 from sms.messages import DeliveryReport, InboundSms, user_of
 
 #: How many waiting texts a webhook's text is compared with. If more are waiting, a duplicate may be stored;

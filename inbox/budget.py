@@ -1,8 +1,8 @@
 """The budget of all workers: money is reserved before a model call and a send, settled afterwards.
 
-Amounts are in the unit of `runtime.money`; days and months are in UTC. `inbox.quota` implements the budget on Redis. A
-reservation never exceeds a cap, with two exceptions: a last line may exceed a cap for all people once, and an urgent
-reply, such as to a person in danger, may exceed any cap.
+Amounts are in the unit of `runtime.money`; days and months are in UTC. `inbox.redis_budget` implements the budget on
+Redis. A reservation never exceeds a cap, with two exceptions: a last line may exceed a cap for all people once, and an
+urgent reply, such as to a person in danger, may exceed any cap.
 
 If Redis was emptied, what was spent is recounted from the journal, page by page, by one process at a time. The progress
 is stored in Redis: if that process dies or stops, another one continues. Money granted meanwhile is added to the same

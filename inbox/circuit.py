@@ -17,10 +17,10 @@ import redis
 
 from inbox import keys, payloads, wakeup, worker_keys
 from inbox.connection import Scripts, translated
+from inbox.durations import milliseconds
 from inbox.payloads import Who
 from inbox.ports import Passage, Place, Stop
 from inbox.stopped import LISTED, Stopped, ask, listed
-from inbox.times import milliseconds
 from sms.ports import Scope
 
 #: A circuit that no reply probes is forgotten after this: the person may never text again.

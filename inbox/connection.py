@@ -13,7 +13,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from inbox.driver import driver
+from inbox.client_info import driver
 from inbox.errors import InboxAway, InboxRefuses
 from inbox.scripts import script
 

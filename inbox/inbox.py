@@ -16,11 +16,11 @@ import redis
 from inbox import arrivals, decoding, keys, payloads, wakeup, worker_keys
 from inbox.connection import Scripts, translated
 from inbox.decoding import UnreadableEntry
+from inbox.durations import COUNT_AGAIN, REMIND_AGAIN, milliseconds, moment
 from inbox.payloads import Who
 from inbox.people import RedisPeople
 from inbox.ports import Inbox, Lease, Waiting
 from inbox.reports import RedisReports
-from inbox.times import COUNT_AGAIN, REMIND_AGAIN, milliseconds, moment
 from sms.messages import InboundSms
 
 

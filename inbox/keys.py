@@ -16,12 +16,12 @@ QUEUE: Final = "doorbells"
 AGENDA: Final = "agenda"
 #: Sorted set, who -> arrival of the oldest unanswered text in milliseconds.
 WAITING: Final = "waiting"
-#: Hash, who -> user id, such as `+15551230001`; for `inbox.times.IDENTITY_KEPT` after the person's last visit.
+#: Hash, who -> user id, such as `+15551230001`; for `inbox.durations.IDENTITY_KEPT` after the person's last visit.
 PEOPLE: Final = "people"
 
 #: Stream of delivery reports; each stays until it is in the journal.
 REPORTS: Final = "receipts"
-#: String: a drain of the reports was requested and has not begun; for `inbox.times.DRAIN_AGAIN`.
+#: String: a drain of the reports was requested and has not begun; for `inbox.durations.DRAIN_AGAIN`.
 DRAIN_REQUESTED: Final = "receipts:rung"
 
 #: The account's circuit breaker: see `circuit`.
@@ -57,7 +57,7 @@ def texts(who: str) -> str:
 
 
 def wake_up(who: str) -> str:
-    """Whether a wake-up task is queued that no worker has taken; for `inbox.times.GRACE`."""
+    """Whether a wake-up task is queued that no worker has taken; for `inbox.durations.GRACE`."""
     return f"rung:{who}"
 
 

@@ -8,10 +8,10 @@ import redis
 
 from inbox import keys, worker_keys
 from inbox.connection import Scripts, translated
+from inbox.durations import IDENTITY_KEPT, milliseconds
 from inbox.payloads import Who
 from inbox.ports import Place
 from inbox.reports import forget_reports
-from inbox.times import IDENTITY_KEPT, milliseconds
 from sms.ports import Scope
 
 #: Of how many people one sweep deletes the user id: it must not hold Redis up.

@@ -9,10 +9,10 @@ from typing import Any, Final
 
 import redis
 
+from inbox.client_info import PROCESS
 from inbox.connection import translated
-from inbox.driver import PROCESS
 
-#: `redis-py(dadacat-worker_v0.1.0+4711)`, as `inbox.driver` writes it.
+#: `redis-py(dadacat-worker_v0.1.0+4711)`, as `inbox.client_info` writes it.
 _DRIVER: Final = re.compile(rf"{PROCESS}(?P<role>[a-z-]+)_v(?P<version>[^+;)]+)\+(?P<pid>\d+)")
 #: `dadacat-beat-0.1.0`, or `dadacat-worker` of an earlier release: the connections of Celery's own.
 _CELERY: Final = re.compile(rf"{PROCESS}(?P<role>[a-z]+)(?:-(?P<version>.+))?")

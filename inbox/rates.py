@@ -10,9 +10,9 @@ import redis
 
 from inbox import worker_keys
 from inbox.connection import Scripts
+from inbox.durations import milliseconds
 from inbox.payloads import Who
 from inbox.ports import Rate
-from inbox.times import milliseconds
 
 #: A bucket is kept for so long after it is full, because texts take tokens by the time of their arrival, and wait while
 #: no worker runs. After a longer outage each person may be answered a bucketful too much.

@@ -11,9 +11,9 @@ import redis
 from inbox import decoding, keys, worker_keys
 from inbox.connection import translated
 from inbox.decoding import UnreadableEntry
+from inbox.durations import milliseconds
 from inbox.payloads import Who
 from inbox.ports import Receipt
-from inbox.times import milliseconds
 from sms.addresses import address_of
 from sms.messages import DeliveryReport
 

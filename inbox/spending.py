@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from inbox import worker_keys
 from inbox.budget import day_of
-from inbox.times import moment
+from inbox.durations import moment
 
 #: The two kinds of spending, as the fields of a day's and of a month's hash are called.
 KINDS: Final = ("model", "sms")

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from inbox import keys
-from inbox.times import moment
+from inbox.durations import moment
 
 #: How many open circuits are listed at most, besides the account's.
 LISTED: Final = 100

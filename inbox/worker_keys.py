@@ -19,7 +19,7 @@ EPOCH: Final = "epoch"
 
 #: The group of workers that reads the stream of reports.
 REPORT_READERS: Final = "binders"
-#: String: a recount was requested a moment ago; for `inbox.times.COUNT_AGAIN`.
+#: String: a recount was requested a moment ago; for `inbox.durations.COUNT_AGAIN`.
 COUNT_REQUESTED: Final = "reminded:#count"
 
 #: String, set when the totals of what was spent are complete; missing: Redis was emptied.
@@ -57,7 +57,7 @@ def visit(who: str) -> str:
 
 
 def memory_requested(who: str) -> str:
-    """Whether a memory task was pushed a moment ago; for `inbox.times.REMIND_AGAIN`."""
+    """Whether a memory task was pushed a moment ago; for `inbox.durations.REMIND_AGAIN`."""
     return f"reminded:{who}"
 
 

@@ -133,7 +133,7 @@ class Costs(Protocol):
 
 
 class Aside(Protocol):
-    """The list of items that could not be handled (`journal.aside`)."""
+    """The list of items that could not be handled (`journal.set_aside`)."""
 
     def add(self, item: BadItem, *, now: datetime) -> None:
         """List an item, or record that it failed once more."""
@@ -180,5 +180,5 @@ class Journal(Protocol):
         """Return what was spent."""
 
     @property
-    def aside(self) -> Aside:
+    def set_aside(self) -> Aside:
         """Return the list of items that could not be handled."""

@@ -71,7 +71,7 @@ PART_MOVES: Final[Mapping[PartState, frozenset[PartState]]] = {
     PartState.SENDING: frozenset({PartState.SENT, PartState.RETRY, PartState.FAILED, PartState.UNKNOWN}),
     PartState.RETRY: frozenset({PartState.SENDING, PartState.SENT, PartState.SUPPRESSED, PartState.FAILED}),
     # back to RETRY or FAILED only if the claimant itself or a mark proves that nothing was created, or once, to RETRY,
-    # if the operator chose that absence from the carrier's list counts (`worker.absence`)
+    # if the operator chose that absence from the carrier's list counts (`worker.reconcile.absence`)
     PartState.UNKNOWN: frozenset({PartState.SENT, PartState.HELD, PartState.RETRY, PartState.FAILED}),
     PartState.HELD: frozenset({PartState.SENT}),
     PartState.SENT: frozenset(),

@@ -9,12 +9,12 @@ from conversation.fenced import FencedConversations
 from conversation.storage import DynamoDBStorage
 from conversation.transcript import Transcript
 from journal.archive import Archive
-from journal.aside import Aside
 from journal.costs import Costs
 from journal.dead_letters import DeadLetters
 from journal.erasure import Tombstones
 from journal.held import Held
 from journal.outbox import Outbox
+from journal.set_aside import Aside
 from journal.turns import Turns
 from journal.unsettled import Unsettled
 
@@ -33,7 +33,7 @@ class Journal:
     tombstones: Tombstones
     costs: Costs
     archive: Archive
-    aside: Aside
+    set_aside: Aside
     held: Held
 
     @classmethod
@@ -50,6 +50,6 @@ class Journal:
             tombstones=Tombstones(storage),
             costs=Costs(storage),
             archive=Archive(storage),
-            aside=Aside(storage),
+            set_aside=Aside(storage),
             held=Held(storage),
         )

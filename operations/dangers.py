@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from cat.danger.state import State
 from conversation.models import Conversation
-from inbox.times import moment
+from inbox.durations import moment
 from journal.store import Journal
 from runtime.isolation import SetAside, isolated
 

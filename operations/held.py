@@ -13,16 +13,16 @@ from itertools import islice
 from typing import Any
 
 from conversation.models import parse_time
+from inbox.durations import moment
 from inbox.ports import Inbox
-from inbox.times import moment
 from journal.model import Binding, ReplyPart, RowName, Turn
 from journal.states import PartState
 from journal.store import Journal
 from operations.errors import BadRequest, NotFound
 from runtime.isolation import SetAside, isolated
 from sms.ports import MessageList
-from worker import evidence, presence
 from worker.put_back import put_back
+from worker.reconcile import evidence, presence
 
 _IN_DOUBT = (PartState.HELD, PartState.UNKNOWN)
 

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final, NoReturn
 
+from conversation.dynamodb_limits import MAX_USER_ID_BYTES
 from conversation.errors import ConversationError
-from conversation.limits import MAX_USER_ID_BYTES
 from conversation.models import Conversation, parse_time
 from conversation.table import Row
 from conversation.transcript import SETTLED

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from journal.store import Journal
-from worker.proofs import DISTRUSTED
+from worker.send_marks.proofs import DISTRUSTED
 
 
 def distrusted_since(journal: Journal) -> datetime | None:

@@ -19,16 +19,16 @@ from typing import Any, Final
 import redis
 
 from conversation.errors import StoreAway
-from inbox import processes, standing
+from inbox import processes, snapshot
 from inbox import server as redis_server
 from inbox.budget import Caps
+from inbox.durations import moment
 from inbox.inbox import RedisClock
 from inbox.ports import Circuit
 from inbox.server import Server
-from inbox.standing import Standing, WaitingPerson
+from inbox.snapshot import Snapshot, WaitingPerson
 from inbox.state import STUCK_AFTER_SECONDS
 from inbox.stopped import Stopped, described
-from inbox.times import moment
 from journal.states import DEAD_LETTERS, HELD_PARTS
 from journal.store import Journal
 from operations import marks
@@ -101,7 +101,7 @@ class Lists:
 class Overview:
     """The state of one installation at one moment."""
 
-    standing: Standing
+    snapshot: Snapshot
     server: Server
     stopped: Sequence[Stopped]
     lists: Lists
@@ -113,7 +113,7 @@ class Overview:
     @property
     def at(self) -> datetime:
         """When this was read, by Redis's clock."""
-        return moment(self.standing.now_ms)
+        return moment(self.snapshot.now_ms)
 
     @property
     def level(self) -> Level:
@@ -123,7 +123,7 @@ class Overview:
     @property
     def verdict(self) -> str:
         """Say in one sentence whether every text is answered."""
-        waiting, lists = self.standing, self.lists
+        waiting, lists = self.snapshot, self.lists
         if not waiting.people and not lists.held and not lists.dead:
             return "No person waits." if lists.problem else "Every text is answered."
         people = {0: "No person waits", 1: "1 person waits"}.get(waiting.people, f"{waiting.people} people wait")
@@ -134,7 +134,7 @@ class Overview:
 
     def to_json(self) -> dict[str, Any]:  # Any: JSON
         """Return the overview as a JSON object. People are named by their hash alone."""
-        waiting = self.standing
+        waiting = self.snapshot
         return {
             "at": self.at.isoformat(timespec="seconds"),
             "level": self.level.name.lower(),
@@ -206,7 +206,7 @@ class Overviews:
         `wait`: read the journal now; otherwise the latest digest is taken, and renewed in the background.
         """
         stopped = self._circuit.stopped()
-        now = standing.read(self._redis, stopped)
+        now = snapshot.read(self._redis, stopped)
         lists = self._read_lists()
         server = redis_server.read(self._redis)
         budgets = tuple(_budgets(now, self._caps))
@@ -214,7 +214,7 @@ class Overviews:
         troubles = [*_absent(self._redis), *_troubles(now, server, stopped, lists, budgets)]
         troubles.sort(key=lambda trouble: -trouble.level)
         return Overview(
-            standing=now, server=server, stopped=stopped, lists=lists, budgets=budgets, recent=recent, troubles=troubles
+            snapshot=now, server=server, stopped=stopped, lists=lists, budgets=budgets, recent=recent, troubles=troubles
         )
 
     def _read_lists(self) -> Lists:
@@ -233,7 +233,7 @@ class Overviews:
             sum(1 for _ in islice(unsettled.rows(bucket, limit=100), MOST_LISTED))
             for bucket in (HELD_PARTS, DEAD_LETTERS)
         )
-        aside = sum(1 for _ in islice(self._journal.aside.all(), MOST_LISTED))
+        aside = sum(1 for _ in islice(self._journal.set_aside.all(), MOST_LISTED))
         return Lists(held=held, dead=dead, set_aside=aside, distrusted_since=marks.distrusted_since(self._journal))
 
 
@@ -262,7 +262,7 @@ def span(seconds: float) -> str:
     return whole or (f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s")  # noqa: PLR2004 - two digits
 
 
-def _budgets(now: Standing, caps: Mapping[str, Caps]) -> Iterator[Budget]:
+def _budgets(now: Snapshot, caps: Mapping[str, Caps]) -> Iterator[Budget]:
     for kind, cap in caps.items():
         for name, most in (("day", cap.day), ("month", cap.month)):
             yield Budget(kind=kind, span=name, spent=now.spent.get((name, kind), 0), cap=most)
@@ -279,7 +279,7 @@ def _absent(client: redis.Redis) -> Iterator[Trouble]:
 
 
 def _troubles(
-    now: Standing, server: Server, stopped: Sequence[Stopped], lists: Lists, budgets: Sequence[Budget]
+    now: Snapshot, server: Server, stopped: Sequence[Stopped], lists: Lists, budgets: Sequence[Budget]
 ) -> Iterator[Trouble]:
     if now.oldest_seconds > PATIENT_SECONDS:
         level = Level.WRONG if now.oldest_seconds > STUCK_AFTER_SECONDS else Level.ATTENTION

@@ -10,8 +10,8 @@ from typing import Final
 from inbox.payloads import Who
 from inbox.ports import Inbox
 from journal.store import Journal
-from operations.alone import Alone
 from operations.errors import NotFound
+from operations.one_at_a_time import OneAtATime
 
 #: So many people are remembered by this process, those who were shown last.
 REMEMBERED: Final = 10_000
@@ -24,7 +24,7 @@ class PeopleByHash:
     still stored about that person. For others every conversation is read, once at a time.
     """
 
-    def __init__(self, journal: Journal, inbox: Inbox, who: Callable[[str], Who], reading: Alone) -> None:
+    def __init__(self, journal: Journal, inbox: Inbox, who: Callable[[str], Who], reading: OneAtATime) -> None:
         self._journal = journal
         self._inbox = inbox
         self._who = who

@@ -20,9 +20,9 @@ from conversation.table import Row
 from journal.model import RowName
 from journal.spending import cost_of, has_cost
 from journal.store import Journal
-from operations import spread
+from operations import percentiles
 from operations.costs import Line
-from operations.spread import Spread
+from operations.percentiles import Spread
 from operations.stats import Stats, count
 from runtime import logs
 from runtime.isolation import BadItem, isolated
@@ -81,7 +81,7 @@ class Recent:
     def spreads(self) -> dict[str, Spread]:
         """How long each step of the road took, in the order of the road."""
         names = [name for name, _, _ in (*TURN_STEPS, *PART_STEPS)]
-        return {name: spread.of(self.steps[name]) for name in names if name in self.steps}
+        return {name: percentiles.of(self.steps[name]) for name in names if name in self.steps}
 
     @property
     def limited(self) -> Sequence[Limited]:

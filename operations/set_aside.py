@@ -13,7 +13,7 @@ from operations.errors import NotFound
 
 def listed(journal: Journal, limit: int) -> Iterator[dict[str, Any]]:  # Any: JSON
     """Yield the items that could not be handled, by kind and name."""
-    for record in islice(journal.aside.all(), limit):
+    for record in islice(journal.set_aside.all(), limit):
         item = record.item
         yield {
             "kind": item.kind, "name": item.name, "error": item.error, "times": record.times,
@@ -26,9 +26,9 @@ def discard(journal: Journal, inbox: Inbox, name: str) -> None:
 
     What is not mended is set aside again when it is tried next; a message of Twilio's list is not.
     """
-    record = next((record for record in journal.aside.all() if record.item.name == name), None)
+    record = next((record for record in journal.set_aside.all() if record.item.name == name), None)
     if record is None:
         raise NotFound(f"{name} is not set aside")
     if record.item.kind == "report":
         inbox.reports.remove([name])
-    journal.aside.remove(record.item.kind, name)
+    journal.set_aside.remove(record.item.kind, name)

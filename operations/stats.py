@@ -12,13 +12,13 @@ from typing import Any, Final
 from conversation.entries import milliseconds
 from conversation.models import in_milliseconds
 from conversation.table import Row
+from inbox.durations import moment
 from inbox.ports import Circuit, Inbox
 from inbox.stopped import Stopped
-from inbox.times import moment
 from journal.model import RowName
 from journal.store import Journal
 from journal.story import ARRIVED
-from operations import charts, spread
+from operations import charts, percentiles
 from operations.progress import Progress, silent, with_progress
 from runtime.isolation import SetAside, isolated
 
@@ -47,7 +47,7 @@ class Stats:
 
     def to_json(self) -> dict[str, Any]:  # Any: JSON
         """Return the counts as a JSON object."""
-        thought = spread.of(self.thought_ms).to_json() if self.thought_ms else {"median": None, "p95": None}
+        thought = percentiles.of(self.thought_ms).to_json() if self.thought_ms else {"median": None, "p95": None}
         return {
             "people": len(self.people),
             "texts": dict(self.texts),

@@ -14,9 +14,9 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Final
 
+from sms.credentials import Login
 from sms.errors import Refused
 from sms.http import LIST_PAGE, OneAttemptClient, account_at, readable
-from sms.login import Login
 
 #: An operator waits at a terminal for the answer.
 TIMEOUT_SECONDS: Final = 4.0

@@ -41,8 +41,8 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Timeout
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
+from sms.credentials import Login, Pair
 from sms.errors import NoAnswer, NotFound, NotWritten, Refused, TooLate, Unreadable
-from sms.login import Login, Pair
 from sms.messages import COUNT
 
 #: A TCP and TLS handshake across an ocean takes a few hundred milliseconds. After three seconds Twilio is away.

@@ -18,9 +18,9 @@ from urllib.parse import urljoin, urlsplit
 from urllib3 import BaseHTTPResponse, PoolManager, Timeout
 from urllib3.exceptions import HTTPError
 
+from sms.credentials import Login
 from sms.errors import CarrierAway
 from sms.http import CONNECT_TIMEOUT_SECONDS, authorization, tls
-from sms.login import Login
 from sms.messages import Media
 from sms.ports import Fetched
 

@@ -22,9 +22,9 @@ from urllib.parse import quote
 
 from sms import codes
 from sms.addresses import in_e164
+from sms.credentials import Login
 from sms.errors import CarrierAway, NotFound, NotWritten, Refused, Unreadable
 from sms.http import LIST_PAGE, READ_TIMEOUT_SECONDS, OneAttemptClient, account_at, readable
-from sms.login import Login
 from sms.messages import COUNT, Media, MessageSid
 from sms.ports import ErrorClass, Listed, Listing, NotCreated, OutboundSms, Outcome, Sent, Unknown, Verdict
 

@@ -18,7 +18,7 @@ from inbox.stopped import Stopped
 from journal.model import Turn
 from journal.states import TurnState
 from sms import codes
-from sms.login import Login
+from sms.credentials import Login
 from sms.messages import InboundSms, MessageSid
 from sms.ports import NotCreated, Scope
 from sms.signature import Key

@@ -17,8 +17,8 @@ from starlette.testclient import TestClient
 
 from console.app import create_app
 from console.audit import Audit
+from console.authentication import Authentication, LoginsFile, Proxy
 from console.desk import Desk, Links
-from console.doors import Doors, LoginsFile, Proxy
 from console.sessions import Sessions
 from inbox import keys, payloads
 from inbox.budget import Caps
@@ -26,13 +26,13 @@ from inbox.ports import Inbox, Place, Stop
 from journal.states import TurnState
 from journal.store import Journal
 from operations import tables
-from operations.alone import Alone
 from operations.dead_letters import DeadLetters
 from operations.doctor import Finding, Level
 from operations.forget import Eraser
 from operations.held import HeldReplies
 from operations.logins import Login, Role
-from operations.names import person_namer
+from operations.masked_names import person_namer
+from operations.one_at_a_time import OneAtATime
 from operations.overview import Overviews
 from operations.people import PeopleByHash
 from runtime.isolation import BadItem
@@ -77,7 +77,7 @@ class NoList:
 def a_desk(room: Room, logins_file: Path, **more: Any) -> Desk:
     journal: Journal = room.store
     inbox: Inbox = room.inbox
-    reading = Alone("the journal is read")
+    reading = OneAtATime("the journal is read")
 
     def who(person: str) -> payloads.Who:
         return payloads.who(person, KEY)
@@ -100,7 +100,7 @@ def a_desk(room: Room, logins_file: Path, **more: Any) -> Desk:
         "reading": reading,
         "masked": person_namer(KEY, numbers=False),
         "typed": lambda number: typed.user_id(number, near=OUR_NUMBER),
-        "doors": Doors(sessions=Sessions(room.redis), logins=LoginsFile(logins_file), secure=False),
+        "authentication": Authentication(sessions=Sessions(room.redis), logins=LoginsFile(logins_file), secure=False),
         "audit": Audit(room.redis),
         "links": Links(flower="http://127.0.0.1:8402"),
         "settings": [("REDIS_URL", True), ("WHO_KEY", False)],
@@ -141,7 +141,7 @@ def a_busy_room(*, hours: int = 0) -> Room:
         turn = room.store.turns.file(turn, now=now).turn
         room.store.turns.note_error(turn, "Traceback (most recent call last):\nZeroDivisionError: division by zero")
         room.store.turns.settle(turn, state, reason=reason, fence=1, now=now)
-    room.store.aside.add(BadItem(kind="row", name="out#SM0#0", error="ValueError: an unknown state"), now=now)
+    room.store.set_aside.add(BadItem(kind="row", name="out#SM0#0", error="ValueError: an unknown state"), now=now)
     who = payloads.who(GUS, KEY)
     room.inbox.texts.accept(a_text("are you there?", sender=GUS))
     place = Place(Scope.SENDER, OUR_NUMBER)

@@ -25,8 +25,8 @@ from inbox.budget import Caps
 from inbox.circuit import RedisCircuit
 from inbox.connection import Scripts
 from inbox.inbox import on_redis
-from inbox.quota import RedisQuota
 from inbox.rates import RedisLimits
+from inbox.redis_budget import RedisQuota
 from journal.states import PartState, TurnState
 from journal.store import Journal
 from runtime.host import Host
@@ -35,18 +35,19 @@ from sms.messages import DeliveryReport, InboundSms, MessageSid
 from sms.ports import Listed
 from sms.prices import Tariff
 from tests.builders import ANN, LEASE, OUR_NUMBER, PROBE_EVERY, WAKE_AGAIN, WINDOW, a_cat, a_sid, a_text
-from worker import absence, metrics
+from worker import metrics
 from worker.budget import Budget
 from worker.build.visits import compose_visits
-from worker.counting import Counting
 from worker.delivery import Delivery, Terms
 from worker.delivery_failures import DeliveryFailures
 from worker.delivery_failures import Terms as FailureTerms
 from worker.lease import LeaseKeeper
 from worker.limits import Limiter, Rates
 from worker.receipts import Receipts
-from worker.reconcile import Reconciler
-from worker.reconcile import Terms as ReconcileTerms
+from worker.reconcile import absence
+from worker.reconcile.reconciler import Reconciler
+from worker.reconcile.reconciler import Terms as ReconcileTerms
+from worker.recount import Counting
 from worker.telemetry import Event
 from worker.visit_settings import VisitSettings
 from worker.visits import Visits

@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 
 from inbox import arrivals
 from inbox.arrivals import Entry
-from inbox.driver import driver
+from inbox.client_info import driver
 from inbox.scripts import script
 from inbox.state import InboxState, read_state
 from sms.messages import DeliveryReport, InboundSms

@@ -1,6 +1,6 @@
 """Reserve what a reply may cost before a model is asked, and settle the actual cost afterwards.
 
-Without caps nothing is reserved. After Redis was emptied, the spending is recounted (`worker.counting`). Until that
+Without caps nothing is reserved. After Redis was emptied, the spending is recounted (`worker.recount`). Until that
 is done no model is asked. If messages are capped, the person waits too, unless that person may be in danger.
 """
 
@@ -18,7 +18,7 @@ from inbox.payloads import Who
 from runtime.errors import Away
 from sms import segments
 from sms.prices import Tariff
-from worker.counting import AT_ONCE_SECONDS, TASK_SECONDS, Counting
+from worker.recount import AT_ONCE_SECONDS, TASK_SECONDS, Counting
 
 #: What the cat says when the budget does not pay for a reply, in the poet's languages. After that it is silent.
 LAST_LINES: Final = {

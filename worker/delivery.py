@@ -23,7 +23,7 @@ from runtime.host import Host
 from sms.addresses import address_of
 from sms.ports import ErrorClass, NotCreated, OutboundSms, Outcome, Sender, Sent, Unknown
 from worker import retry_policy, telemetry
-from worker.stops import Stops
+from worker.circuits import Circuits
 from worker.visit import Visit
 
 #: An older claim is not acted upon: the next lease holder may have turned it into UNKNOWN.
@@ -106,7 +106,7 @@ class Delivery:
         self._rng = rng
         self._telemetry = telemetry
         self._host = host
-        self._stops = Stops(circuit, service_sid=terms.service_sid, telemetry=telemetry)
+        self._circuits = Circuits(circuit, service_sid=terms.service_sid, telemetry=telemetry)
         self._pace = pace
         self._gate = host.semaphore(CLAIMS_AT_A_TIME)
 
@@ -156,7 +156,7 @@ class Delivery:
             if unwanted:
                 self._suppress(visit, part, unwanted)
                 return None
-            passage = self._stops.passage(part, visit.lease.who)
+            passage = self._circuits.passage(part, visit.lease.who)
             if not passage.allowed:
                 visit.stopped_at = passage.stopped
                 return visit.now_ms() + passage.wait_ms
@@ -183,7 +183,7 @@ class Delivery:
 
         It is called once the visit's lease is released: from then on, closing the circuit wakes the person.
         """
-        return visit.stopped_at is None or self._stops.wait(visit.stopped_at, visit.lease.who)
+        return visit.stopped_at is None or self._circuits.wait(visit.stopped_at, visit.lease.who)
 
     def _attempt(self, visit: Visit, part: model.ReplyPart, passage: Passage) -> model.ReplyPart:
         self._sender.warm()
@@ -208,7 +208,7 @@ class Delivery:
         if isinstance(outcome, NotCreated):
             self._heed(visit, claimed, outcome, passage)
         elif isinstance(outcome, Sent):
-            self._stops.accepted(passage)
+            self._circuits.accepted(passage)
             telemetry.count_reply(bound, visit.now_ms())
         else:
             self._doubt(visit, claimed, outcome)
@@ -217,7 +217,7 @@ class Delivery:
     def _heed(self, visit: Visit, part: model.ReplyPart, refusal: NotCreated, passage: Passage) -> None:
         """Act on what a refusal says beyond this one message: about a circuit's place, and about the person."""
         verdict = refusal.verdict
-        self._stops.refused(verdict, part, visit.lease.who, passage)
+        self._circuits.refused(verdict, part, visit.lease.who, passage)
         if verdict.opts_out:
             self._journal.conversations.set_active(visit.user_id, active=False, fence=visit.fence, now=visit.now())
             visit.opened = replace(visit.conversation, is_active=False)
@@ -229,7 +229,7 @@ class Delivery:
     def _doubt(self, visit: Visit, part: model.ReplyPart, outcome: Unknown) -> None:
         """Act on what an answer says beyond this one message, which stays in doubt."""
         if outcome.verdict is not None:
-            self._stops.stop(outcome.verdict, part, visit.lease.who)
+            self._circuits.stop(outcome.verdict, part, visit.lease.who)
         if outcome.alarming:
             self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.STRANGE, outcome.reason))
 
@@ -253,7 +253,7 @@ class Delivery:
         return OutboundSms(
             to=address_of(part.user_id),
             sender=part.sender,
-            messaging_service_sid=self._stops.service_of(part),
+            messaging_service_sid=self._circuits.service_of(part),
             body=part.content,
             status_callback=f"{self._terms.public_url}/sms/status?w={visit.lease.who}&i={part.attempt_id}",
             validity_seconds=self._terms.validity_seconds,

@@ -22,17 +22,17 @@ from typing import Final
 
 from conversation.models import in_milliseconds
 from inbox import budget as money
+from inbox.durations import moment
 from inbox.errors import InboxAway
 from inbox.payloads import Who
 from inbox.ports import Circuit, Inbox
-from inbox.times import moment
 from journal.model import Binding, ReplyPart
 from journal.ports import Journal
 from journal.states import PartState
 from sms import codes
 from worker import retry_policy, telemetry
+from worker.circuits import Circuits
 from worker.put_back import put_back
-from worker.stops import Stops
 
 #: Final statuses of a message that was not delivered.
 FAILED: Final = frozenset({"failed", "undelivered"})
@@ -70,7 +70,7 @@ class DeliveryFailures:
         self._inbox = inbox
         self._quota = quota
         self._journal = journal_
-        self._stops = Stops(circuit, service_sid=terms.service_sid, telemetry=telemetry)
+        self._circuits = Circuits(circuit, service_sid=terms.service_sid, telemetry=telemetry)
         self._terms = terms
         self._rng = rng
         self._telemetry = telemetry
@@ -85,7 +85,7 @@ class DeliveryFailures:
         if part.status not in FAILED or part.error_code is None:
             return
         verdict = codes.of_report(part.error_code)
-        self._stops.stop(verdict, part, self._terms.who(part.user_id), reported=True)
+        self._circuits.stop(verdict, part, self._terms.who(part.user_id), reported=True)
         if verdict.opts_out:
             self._journal.conversations.set_active(part.user_id, active=False, fence=None, now=self._now())
         if verdict.alarming:
@@ -94,7 +94,7 @@ class DeliveryFailures:
 
     def _recover(self, part: ReplyPart) -> None:
         """Undo what an earlier report led to: the message was delivered."""
-        self._stops.delivered(part, self._terms.who(part.user_id))
+        self._circuits.delivered(part, self._terms.who(part.user_id))
         if part.again or not any(event.get("report") in FAILED for event in part.facts.get("log", ())):
             return
         for sibling in self._journal.outbox.parts(part.user_id, part.turn):

@@ -89,7 +89,7 @@ def count_journal(journal: Journal, leases: Leases, figures: RedisFigures) -> No
     figures.note(
         held=_count(rows(HELD_PARTS, limit=MOST_ROWS)),
         dead=_count(rows(DEAD_LETTERS, limit=MOST_ROWS)),
-        set_aside=_count(journal.aside.all()),
+        set_aside=_count(journal.set_aside.all()),
     )
 
 

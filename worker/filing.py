@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from conversation.entries import arrived
 from conversation.errors import UnreadableRow
+from inbox.durations import milliseconds
 from inbox.ports import Waiting
-from inbox.times import milliseconds
 from journal import model, states
 from journal.ports import Journal
 from journal.states import TurnState

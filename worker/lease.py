@@ -10,7 +10,7 @@ from inbox.payloads import Who
 from inbox.ports import Lease, Leases
 from runtime.host import REAL, Host
 from worker import telemetry
-from worker.marks import Mark, Marks
+from worker.send_marks.marks import Mark, Marks
 
 
 class LeaseKeeper:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
+from cat.attachments import described
 from cat.ports import Picture
-from cat.things import described
 from sms.errors import CarrierAway
 from sms.messages import InboundSms
 from sms.ports import MediaSource

@@ -15,7 +15,7 @@ from runtime.isolation import isolated
 from sms.messages import DeliveryReport
 from worker import set_aside, telemetry
 from worker.delivery_failures import DELIVERED, DeliveryFailures
-from worker.proofs import distrust
+from worker.send_marks.proofs import distrust
 from worker.user_ids import user_ids_of
 
 #: How many reports one read takes; each costs one write.

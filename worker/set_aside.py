@@ -19,6 +19,6 @@ def listing(journal: Journal, telemetry: Telemetry, now: Callable[[], datetime])
 
     def aside(item: BadItem) -> None:
         telemetry.emit(set_aside(item))
-        journal.aside.add(item, now=now())
+        journal.set_aside.add(item, now=now())
 
     return aside

@@ -41,8 +41,8 @@ from runtime.settings import SettingsError
 from worker import figures, process, telemetry
 from worker.build import traced
 from worker.build.leases import watch
-from worker.config import RECONCILE_TIME_LIMIT_SECONDS
-from worker.pulse import WORKER_SECONDS, Pulse
+from worker.celery_config import RECONCILE_TIME_LIMIT_SECONDS
+from worker.heartbeat import WORKER_SECONDS, Heartbeat
 
 if TYPE_CHECKING:
     from worker.build.worker import Worker
@@ -167,19 +167,19 @@ def _unbind(**_: object) -> None:
     structlog.contextvars.unbind_contextvars("task", "task_id")
 
 
-def _expose(role: str, pulse: Pulse) -> None:
+def _expose(role: str, heartbeat: Heartbeat) -> None:
     chosen = process.settings()
     if chosen.metrics.port:
-        refresh = figures.refresher(chosen, role, pulse.trouble)
-        exposition.serve(chosen.metrics.host, chosen.metrics.port, pulse.trouble, refresh)
+        refresh = figures.refresher(chosen, role, heartbeat.trouble)
+        exposition.serve(chosen.metrics.host, chosen.metrics.port, heartbeat.trouble, refresh)
 
 
 @beat_init.connect
 @_or_end
 def _expose_beat() -> None:
-    pulse = Pulse("task sent", BEAT_MISSES * process.settings().reconcile.sweep_interval_seconds)
-    before_task_publish.connect(pulse.beat, weak=False)
-    _expose("beat", pulse)
+    heartbeat = Heartbeat("task sent", BEAT_MISSES * process.settings().reconcile.sweep_interval_seconds)
+    before_task_publish.connect(heartbeat.beat, weak=False)
+    _expose("beat", heartbeat)
 
 
 @worker_init.connect
@@ -190,9 +190,9 @@ def _build() -> None:
 
     # Celery asks for the logs after this signal, and what is built here is to be traced
     _observed()
-    pulse = Pulse("heartbeat", WORKER_SECONDS)
-    heartbeat_sent.connect(pulse.beat, weak=False)
-    _expose("worker", pulse)
+    heartbeat = Heartbeat("heartbeat", WORKER_SECONDS)
+    heartbeat_sent.connect(heartbeat.beat, weak=False)
+    _expose("worker", heartbeat)
     start.check(process.settings())
     worker = process.worker()
     if process.settings().worker.pool == "prefork":

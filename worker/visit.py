@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 
 from cat.danger.state import State
 from conversation.models import Conversation
+from inbox.durations import milliseconds, moment
 from inbox.ports import Lease, Place
-from inbox.times import milliseconds, moment
 from journal.model import Turn
 from runtime.host import REAL, Host
 from sms.addresses import address_of
-from worker.marks import Mark
+from worker.send_marks.marks import Mark
 
 
 @dataclass(slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 - `model`: the tiers, the kinds, what was heard, and the state of a person in danger.
 - `patterns` and `vectors`: the two ways of hearing; `hearing` combines them.
-- `numbers`: whom to call, by country, language and kind.
+- `helplines`: whom to call, by country, language and kind.
 - `lines`: what the cat says instead of playing.
 - `gate`: which reply is sent.
 """

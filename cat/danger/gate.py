@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from cat import sanitize
-from cat.danger import numbers, patterns
+from cat.danger import helplines, patterns
 from cat.danger.model import Danger, Kind, Tier
 from cat.danger.watch import Alert
 from sms import segments
@@ -47,13 +47,13 @@ def whole(words: str, alert: Alert, *, leaks: Callable[[str], bool]) -> str:
     """
     plain = segments.fold(sanitize.visible(words)).strip()
     is_fit = not _MARKUP.search(plain) and not leaks(plain) and segments.count(plain) <= KEPT_SEGMENTS
-    return plain if is_fit and numbers.holds(plain, alert.help) else ""
+    return plain if is_fit and helplines.holds(plain, alert.help) else ""
 
 
 def tells_whom_to_call(words: str, alert: Alert) -> bool:
     """Return whether a reply sends the person to such a number: its model heard danger in the text."""
     numbers_ = (match["asked"] or match["named"] for match in _CALL.finditer(words))
-    return any(numbers.any_in(number, alert.person) for number in numbers_)
+    return any(helplines.any_in(number, alert.person) for number in numbers_)
 
 
 def is_harmful(words: str, alert: Alert) -> bool:
@@ -63,5 +63,5 @@ def is_harmful(words: str, alert: Alert) -> bool:
 
 def doubted(alert: Alert, words: str) -> Alert:
     """Return the alert of a model that heard danger where none was heard before it."""
-    kinds = (kind for kind in Kind if numbers.holds(words, replace(alert, heard=Danger(Tier.POSSIBLE, kind)).help))
+    kinds = (kind for kind in Kind if helplines.holds(words, replace(alert, heard=Danger(Tier.POSSIBLE, kind)).help))
     return replace(alert, heard=Danger(Tier.POSSIBLE, next(kinds, Kind.DESPAIR)))

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from cat import data
-from cat.danger.numbers import Help, Number
+from cat.danger.helplines import Help, Number
 
 #: The language of a person whose own has no lines.
 _DEFAULT: Final = "en"

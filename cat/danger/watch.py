@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from cat.danger import hearing, lines, numbers, patterns
+from cat.danger import hearing, helplines, lines, patterns
 from cat.danger.model import ACUTE, CALM, Danger, Ear, Kind, Tier, deaf
 from cat.danger.state import CALM_TEXTS, State
-from cat.poet import tongue
+from cat.poet import language_detection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class Alert:
     @cached_property
     def language(self) -> str:
         """Return the language of the reply."""
-        return tongue.language_of(" ".join(self.texts), reversed(self.earlier), person=self.person)
+        return language_detection.language_of(" ".join(self.texts), reversed(self.earlier), person=self.person)
 
     @property
     def matter(self) -> Danger:
@@ -67,11 +67,11 @@ class Alert:
         return self.heard.tier is Tier.POSSIBLE and patterns.is_answer("dose", self._plain)
 
     @cached_property
-    def help(self) -> numbers.Help:
+    def help(self) -> helplines.Help:
         """Return whom the person should call."""
         danger = self.matter
         young = danger.young or any(patterns.is_young(patterns.normal(text)) for text in self.earlier)
-        return numbers.help_for(self.person, Danger(danger.tier, danger.kind, young), self.language)
+        return helplines.help_for(self.person, Danger(danger.tier, danger.kind, young), self.language)
 
     def line(self, said: Sequence[str] = (), *, resets: bool = False) -> str:
         """Return the cat's line, if possible none of `said`. `resets`: the text is RESET."""

@@ -1,7 +1,7 @@
 """Make a server's answer fit: find the words that are meant for the person.
 
 Content comes as a string or as a list of parts, and the reason for the end decides as well. What servers leave in the
-text itself, `cat.template` removes.
+text itself, `cat.template_tokens` removes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cat import template
+from cat import template_tokens
 from cat.engines.errors import NoWords
 
 #: A longer text is no reply, with or without reasoning.
@@ -50,10 +50,10 @@ def words_in(answer: Answer) -> str:
     text = _text(answer.content)
     if len(text) > MOST_CHARACTERS:
         raise NoWords("an endless reply")
-    words = template.spoken(text.encode("utf-8", "replace").decode(), cut=cut)
+    words = template_tokens.spoken(text.encode("utf-8", "replace").decode(), cut=cut)
     if not words:
         raise NoWords("an empty reply", cut=cut)
-    return template.whole_sentences(words) if cut else words
+    return template_tokens.whole_sentences(words) if cut else words
 
 
 def _text(content: object) -> str:

@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from cat import prompt
 from cat.engines import http
 from cat.engines.answer import Answer
-from cat.engines.dialect import Request
+from cat.engines.compatibility import Request
 from cat.engines.errors import Rejected
 from cat.ports import Picture
 from cat.prompt import Prompt

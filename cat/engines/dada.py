@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 
-from cat.poet import choose, compose, hear, tongue
+from cat.poet import choose, compose, hear, language_detection
 from cat.poet.lexicon import lexicon
 from cat.poet.scene import scene_of
 from cat.poet.slots import SLOT
@@ -39,7 +39,7 @@ class Dada:
 
     def plain(self, heard: Heard) -> Reply:
         """Return a line that suits any text, where composing failed. It reads nothing of what was heard."""
-        language = tongue.language_at(heard.person) or "en"
+        language = language_detection.language_at(heard.person) or "en"
         lines = [line for line in lexicon(language).lines("bare") if not SLOT.search(line)]
         line = lines[len(heard.history) // 2 % len(lines)]
         return Reply(words=line, engine=self.name, facts={"language": language, "kind": "bare"})

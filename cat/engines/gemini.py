@@ -12,7 +12,7 @@ from google.genai import errors, types
 from cat import prompt
 from cat.engines import http
 from cat.engines.answer import Answer
-from cat.engines.dialect import Request
+from cat.engines.compatibility import Request
 from cat.engines.errors import Rejected
 from cat.prompt import Prompt
 

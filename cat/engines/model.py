@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 from cat import persona, prices, prompt
 from cat.engines import answer, http
 from cat.engines.answer import Answer
-from cat.engines.dialect import Dialect, Request
+from cat.engines.compatibility import Dialect, Request
 from cat.engines.errors import NoWords, Rejected, Unreached
 from cat.errors import EngineFailed
 from cat.persona import Persona

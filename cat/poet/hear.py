@@ -19,20 +19,20 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final
 
-from cat import grave
+from cat import grave_words
 from cat.poet import (
     chat,
     clock,
     emoji,
     facts,
     games,
+    language_detection,
     names,
     replies,
     speech,
     statements,
     subjects,
     sums,
-    tongue,
     words,
 )
 from cat.poet.kinds import kinds
@@ -137,13 +137,13 @@ def _wordless(scene: Scene) -> Act | None:
 
 
 def _foreign(scene: Scene) -> Act | None:
-    if tongue.script_of(scene.said) not in {"", "ja"}:
+    if language_detection.script_of(scene.said) not in {"", "ja"}:
         return Act("foreign")
     return None
 
 
 def _first(scene: Scene) -> Act | None:
-    if grave.is_grave(scene.words.mark("broken").sub(" ", scene.plain), scene.words.language):
+    if grave_words.is_grave(scene.words.mark("broken").sub(" ", scene.plain), scene.words.language):
         return Act("quiet")
     if is_hostile(scene.plain, scene.words.language):
         return Act("quiet")

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from cat import grave
-from cat.poet import chat, speech, spelling, tongue, words
+from cat import grave_words
+from cat.poet import chat, language_detection, speech, spelling, words
 from cat.poet.facts import Fact, Facts
 from cat.poet.lexicon import Lexicon, lexicon
 from cat.poet.statements import Listener, told_in
@@ -97,10 +97,10 @@ def scene_of(heard: Heard) -> Scene:
     """Read a text in its conversation."""
     said = heard.said
     told_before = heard.theirs
-    languages = tongue.languages_of([*told_before, said], person=heard.person)
+    languages = language_detection.languages_of([*told_before, said], person=heard.person)
     language = languages[-1]
     spoken = language if language in words.FULL else "en"
-    theirs = [text for text in told_before if not grave.is_grave(text, spoken)]
+    theirs = [text for text in told_before if not grave_words.is_grave(text, spoken)]
     plain = spelling.plain(said, language)
     listener = _listener(heard, languages)
     tells = [listener.hear_text(text, language) for text in heard.texts]
@@ -121,7 +121,7 @@ def scene_of(heard: Heard) -> Scene:
         told=[fact for told in tells for fact in told.stated],
         answer=next((told.answer for told in tells if told.answer), None),
         theirs=theirs,
-        grave_before=any(grave.is_grave(text, spoken) for text in told_before[-GRAVE_TEXTS:]),
+        grave_before=any(grave_words.is_grave(text, spoken) for text in told_before[-GRAVE_TEXTS:]),
         replies=[line["content"] for line in heard.history if line["role"] == "assistant"],
         now=heard.now,
         person=heard.person,
@@ -134,7 +134,7 @@ def _listener(heard: Heard, languages: Iterable[str]) -> Listener:
     """Return a listener that has heard the history, with texts in these languages."""
     listener = Listener(heard.facts)
     listener.facts.learn(
-        fact for words_told in heard.told for fact in told_in(words_told, tongue.language_of(words_told))
+        fact for words_told in heard.told for fact in told_in(words_told, language_detection.language_of(words_told))
     )
     each = iter(languages)
     for line in heard.history:
@@ -147,7 +147,7 @@ def _listener(heard: Heard, languages: Iterable[str]) -> Listener:
 
 def may_play(word: str) -> bool:
     """Return whether a word may be put into a line: it is no slur, no secret and no grave word."""
-    return speech.is_playable(word) and grave.playable(word)
+    return speech.is_playable(word) and grave_words.playable(word)
 
 
 def nouns_in(plain: str, language: str, said: str = "") -> list[Noun]:
@@ -235,7 +235,9 @@ def is_sayable(text: str, language: str = "") -> bool:
     """Return whether a text in this language may be said back whole."""
     # `die` and `war` are small words in German
     small = words.stop_words(language) if language else frozenset()
-    return speech.is_harmless(text) and all(word in small or grave.playable(word) for word in speech.words_of(text))
+    return speech.is_harmless(text) and all(
+        word in small or grave_words.playable(word) for word in speech.words_of(text)
+    )
 
 
 def is_hostile(plain: str, language: str) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from cat import grave
+from cat import grave_words
 from cat.poet import names, speech, spelling, words
 from cat.poet.facts import Fact, Facts
 from cat.poet.kinds import kinds
@@ -155,7 +155,7 @@ def _of(key: str, value: str, said: str, known: Lexicon) -> Fact | None:
 
 def may_keep(statement: str, language: str) -> bool:
     """Return whether a statement may be said back: it holds no slur, secret or grave word."""
-    return speech.is_harmless(statement) and not grave.is_sad(statement, language)
+    return speech.is_harmless(statement) and not grave_words.is_sad(statement, language)
 
 
 def told_in(text: str, language: str) -> list[Fact]:

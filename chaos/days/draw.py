@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from chaos.days.combined_faults import TOGETHER, in_doubt
 from chaos.days.plan import (
     AT_A_CALL,
     BUSY_SECONDS,
@@ -22,7 +23,6 @@ from chaos.days.plan import (
     Text,
     What,
 )
-from chaos.days.together import TOGETHER, in_doubt
 
 #: How many faults a day may have that look like the death of a worker. A text is given up after seven of them, and
 #: after four the pauses are longer than a day takes to come to rest.

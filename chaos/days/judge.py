@@ -17,7 +17,7 @@ from conversation.table import Query
 from inbox import keys
 from sms.messages import InboundSms, MessageSid
 from sms.ports import OutboundSms
-from worker.mark_file import Slot, slots_in
+from worker.send_marks.mark_file import Slot, slots_in
 
 if TYPE_CHECKING:
     from chaos.days.day import Day

@@ -36,8 +36,8 @@ from inbox.errors import InboxAway
 from inbox.inbox import on_redis
 from inbox.payloads import Who
 from inbox.ports import Inbox
-from inbox.quota import RedisQuota
 from inbox.rates import RedisLimits
+from inbox.redis_budget import RedisQuota
 from journal.store import Journal
 from runtime.errors import OUTSIDE
 from runtime.host import Host
@@ -45,23 +45,24 @@ from sms.errors import CarrierAway
 from sms.messages import DeliveryReport, InboundSms
 from sms.ports import ErrorClass, NotCreated, OutboundSms, Outcome, Sent, Unknown, Verdict
 from sms.prices import Tariff
-from worker import absence, retry_policy
+from worker import retry_policy
 from worker.budget import Budget
 from worker.build.leases import watch
 from worker.build.visits import compose_visits
-from worker.counting import Counting
 from worker.delivery import Delivery
 from worker.delivery import Terms as DeliveryTerms
 from worker.delivery_failures import DeliveryFailures
 from worker.delivery_failures import Terms as FailureTerms
 from worker.lease import LeaseKeeper
 from worker.limits import Limiter, Rates
-from worker.mark_file import State, slots_in
-from worker.marks import Marks
-from worker.proofs import Proofs
 from worker.receipts import Receipts
-from worker.reconcile import Reconciler
-from worker.reconcile import Terms as ReconcileTerms
+from worker.reconcile import absence
+from worker.reconcile.reconciler import Reconciler
+from worker.reconcile.reconciler import Terms as ReconcileTerms
+from worker.recount import Counting
+from worker.send_marks.mark_file import State, slots_in
+from worker.send_marks.marks import Marks
+from worker.send_marks.proofs import Proofs
 from worker.telemetry import Alarm, Event
 from worker.visit_settings import VisitSettings
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from chaos.days.day import Outcome, simulate
 from chaos.days.draw import draw
-from chaos.days.many import CHUNK, in_parallel
+from chaos.days.parallel import CHUNK, in_parallel
 from chaos.days.plan import Plan, What
 from chaos.days.shrink import Shrinker
 

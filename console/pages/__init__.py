@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from starlette.responses import Response
 
-from console.asked import Asked
+from console.request import ConsoleRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,4 +15,4 @@ class Page:
     """A page that changes nothing, for every operator who has logged in."""
 
     path: str
-    answer: Callable[[Asked], Response]
+    answer: Callable[[ConsoleRequest], Response]

@@ -8,10 +8,10 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from console.actions import Action, Done, Question
-from console.asked import Asked
 from console.desk import Desk
 from console.pages import Page
 from console.pages.now import LISTED
+from console.request import ConsoleRequest
 from console.views import Views
 from operations import set_aside
 from operations.errors import BadRequest
@@ -44,7 +44,7 @@ class Decisions:
             Action(path="/set-aside/{name}/discard", what="discard set aside", act=self.drop, question=_ask_drop),
         ]
 
-    def held(self, asked: Asked) -> Response:
+    def held(self, asked: ConsoleRequest) -> Response:
         """List the replies in doubt."""
         unread: list[BadItem] = []
         search = asked.query.get("search") == "all"
@@ -53,60 +53,60 @@ class Decisions:
         replies = [{**reply, "name": self._views.name(asked, reply["person"])} for reply in found]
         return self._views.page(asked, "held.html", "Held", replies=replies, unread=unread)
 
-    def held_reply(self, asked: Asked) -> Response:
+    def held_reply(self, asked: ConsoleRequest) -> Response:
         """Show one reply in doubt."""
         reply = self._desk.held.show(asked.path["name"])
         who = self._desk.people.who(reply["person"])
         name = self._views.name(asked, reply["person"])
         return self._views.page(asked, "held_reply.html", "Held reply", reply=reply, who=who, name=name)
 
-    def dead_letters(self, asked: Asked) -> Response:
+    def dead_letters(self, asked: ConsoleRequest) -> Response:
         """List the dead letters, and what was set aside."""
         letters = list(self._desk.dead_letters.list(LISTED))
         aside = list(set_aside.listed(self._desk.journal, LISTED))
         return self._views.page(asked, "dead_letters.html", "Dead letters", letters=letters, aside=aside)
 
-    def dead_letter(self, asked: Asked) -> Response:
+    def dead_letter(self, asked: ConsoleRequest) -> Response:
         """Show one dead letter with its traceback."""
         letter = self._desk.dead_letters.show(asked.path["name"])
         who = self._desk.people.who(letter["person"])
         name = self._views.name(asked, letter["person"])
         return self._views.page(asked, "dead_letter.html", "Dead letter", letter=letter, who=who, name=name)
 
-    def resend(self, asked: Asked) -> Done:
+    def resend(self, asked: ConsoleRequest) -> Done:
         """Have a held reply sent again."""
         return Done(said=f"{self._desk.held.resend(asked.path['name'])}.", to="/held")
 
-    def settle(self, asked: Asked) -> Done:
+    def settle(self, asked: ConsoleRequest) -> Done:
         """Record what became of a held reply."""
         word = asked.form.get("was", "")
         if word not in {"sent", "not sent"}:
             raise BadRequest("say whether the reply was sent or not sent")
         return Done(said=f"{self._desk.held.settle(asked.path['name'], was_sent=word == 'sent')}.", to="/held")
 
-    def replay(self, asked: Asked) -> Done:
+    def replay(self, asked: ConsoleRequest) -> Done:
         """Queue a dead letter again."""
         name = asked.path["name"]
         done = self._desk.dead_letters.replay(name)
         return Done(said=f"{name} {'is queued again' if done else 'is no longer a dead letter'}.", to="/dead-letters")
 
-    def discard(self, asked: Asked) -> Done:
+    def discard(self, asked: ConsoleRequest) -> Done:
         """Take a dead letter off the list."""
         name = asked.path["name"]
         done = self._desk.dead_letters.discard(name)
         return Done(said=f"{name} {'is discarded' if done else 'is no longer a dead letter'}.", to="/dead-letters")
 
-    def drop(self, asked: Asked) -> Done:
+    def drop(self, asked: ConsoleRequest) -> Done:
         """Take an item off the list of what was set aside."""
         set_aside.discard(self._desk.journal, self._desk.inbox, asked.path["name"])
         return Done(said=f"{asked.path['name']} is discarded.", to="/dead-letters")
 
 
-def _of(kind: str, asked: Asked) -> str:
+def _of(kind: str, asked: ConsoleRequest) -> str:
     return f"/{kind}/{quote(asked.path['name'], safe='')}"
 
 
-def _ask_resend(asked: Asked) -> Question:
+def _ask_resend(asked: ConsoleRequest) -> Question:
     return Question(
         title="Send it again?",
         sentences=(
@@ -119,7 +119,7 @@ def _ask_resend(asked: Asked) -> Question:
     )
 
 
-def _ask_settle(asked: Asked) -> Question:
+def _ask_settle(asked: ConsoleRequest) -> Question:
     return Question(
         title="What became of it?",
         sentences=(
@@ -132,7 +132,7 @@ def _ask_settle(asked: Asked) -> Question:
     )
 
 
-def _ask_replay(asked: Asked) -> Question:
+def _ask_replay(asked: ConsoleRequest) -> Question:
     return Question(
         title="Queue it again?",
         sentences=(
@@ -144,7 +144,7 @@ def _ask_replay(asked: Asked) -> Question:
     )
 
 
-def _ask_discard(asked: Asked) -> Question:
+def _ask_discard(asked: ConsoleRequest) -> Question:
     return Question(
         title="Discard it?",
         sentences=(f"{asked.path['name']} will never be answered.", "It leaves the list; its row stays."),
@@ -154,7 +154,7 @@ def _ask_discard(asked: Asked) -> Question:
     )
 
 
-def _ask_drop(asked: Asked) -> Question:
+def _ask_drop(asked: ConsoleRequest) -> Question:
     return Question(
         title="Discard it?",
         sentences=(

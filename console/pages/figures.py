@@ -9,19 +9,19 @@ from typing import Final
 from starlette.responses import Response
 
 from console.actions import Action, Done, Question
-from console.asked import Asked
 from console.desk import Desk
 from console.pages import Page
 from console.pages.now import Now
+from console.request import ConsoleRequest
 from console.views import Views
 from conversation.errors import StoreAway
 from inbox import server as redis_server
 from operations import costs, marks
-from operations.alone import Alone
 from operations.doctor import Finding, Level
 from operations.durations import duration
 from operations.errors import BadRequest
 from operations.logins import Role
+from operations.one_at_a_time import OneAtATime
 from operations.stats import stopped_as_json
 from runtime.isolation import BadItem
 
@@ -41,7 +41,7 @@ class Figures:
         self._views = views
         self._now = now
         self._examined: tuple[datetime, Sequence[Finding]] | None = None
-        self._examining = Alone("the installation is examined")
+        self._examining = OneAtATime("the installation is examined")
 
     def pages(self) -> list[Page]:
         """Return the pages."""
@@ -59,7 +59,7 @@ class Figures:
             Action(path="/health/trust", what="trust marks", act=self.trust, question=_ask_trust),
         ]
 
-    def costs(self, asked: Asked) -> Response:
+    def costs(self, asked: ConsoleRequest) -> Response:
         """Sum the costs by day, engine, person or number of ours."""
         by, since = asked.query.get("by", BY[0]), asked.query.get("since", SINCE[1])
         if by not in BY or since not in SINCE:
@@ -75,7 +75,7 @@ class Figures:
             more=len(lines) - len(shown), unread=unread,
         )  # fmt: skip
 
-    def limits(self, asked: Asked) -> Response:
+    def limits(self, asked: ConsoleRequest) -> Response:
         """Show what is stopped, how far the budgets are spent, and who was limited."""
         overview = self._now.look()
         limited = (
@@ -84,7 +84,7 @@ class Figures:
         stops = [stopped_as_json(stop) for stop in overview.stopped]
         return self._views.page(asked, "limits.html", "Limits", overview=overview, limited=limited, stops=stops)
 
-    def health(self, asked: Asked) -> Response:
+    def health(self, asked: ConsoleRequest) -> Response:
         """Show the last examination, the processes, the stores and the settings."""
         prometheus = self._desk.prometheus
         return self._views.page(
@@ -100,14 +100,14 @@ class Figures:
         except StoreAway:
             return False, None
 
-    def audit(self, asked: Asked) -> Response:
+    def audit(self, asked: ConsoleRequest) -> Response:
         """Show what operators did, and the logins that were refused."""
         audit = self._desk.audit
         return self._views.page(
             asked, "audit.html", "Audit", acts=audit.acts(AUDITED), refusals=audit.refusals(REFUSED)
         )
 
-    def examine(self, asked: Asked) -> Done:
+    def examine(self, asked: ConsoleRequest) -> Done:
         """Run the checks of `dadacat doctor` that cost nothing."""
         del asked
         with self._examining.turn():
@@ -118,14 +118,14 @@ class Figures:
             said=f"{wrong} of {len(findings)} findings need you." if wrong else "Nothing is wrong.", to="/health"
         )
 
-    def trust(self, asked: Asked) -> Done:
+    def trust(self, asked: ConsoleRequest) -> Done:
         """Believe the marks of killed workers again."""
         del asked
         marks.trust(self._desk.journal)
         return Done(said="Marks are believed again.", to="/health")
 
 
-def _ask_trust(asked: Asked) -> Question:
+def _ask_trust(asked: ConsoleRequest) -> Question:
     del asked
     return Question(
         title="Believe marks again?",

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from starlette.responses import JSONResponse, Response
 
-from console.asked import Asked
 from console.desk import Desk
 from console.pages import Page
+from console.request import ConsoleRequest
 from console.views import Views
 from conversation.errors import StoreAway
 from operations import in_flight
@@ -51,30 +51,30 @@ class Now:
         """Return the part of the overview that changes, for the event stream."""
         return self._views.piece("now.html", **self._values())
 
-    def overview(self, asked: Asked) -> Response:
+    def overview(self, asked: ConsoleRequest) -> Response:
         """Answer `/`."""
         return self._views.page(asked, "overview.html", "Overview", **self._values())
 
-    def as_json(self, asked: Asked) -> Response:
+    def as_json(self, asked: ConsoleRequest) -> Response:
         """Answer `/overview.json`."""
         del asked
         return JSONResponse(self.look().to_json())
 
-    def waiting(self, asked: Asked) -> Response:
+    def waiting(self, asked: ConsoleRequest) -> Response:
         """Answer `/waiting`."""
         unread, overview = list[BadItem](), self.look()
-        standing, people = overview.standing, self._desk.inbox.people
+        snapshot, people = overview.snapshot, self._desk.inbox.people
         rows = []
-        for person in standing.waiting:
+        for person in snapshot.waiting:
             user_id = people.user_id(person.who)
             name = self._views.name(asked, user_id) if user_id else person.who[:8]
-            rows.append({"name": name, "person": person, "why": why(person, standing.now_ms)})
+            rows.append({"name": name, "person": person, "why": why(person, snapshot.now_ms)})
         return self._views.page(
             asked, "waiting.html", "Waiting", overview=overview, waiting=rows, in_flight=self._in_flight(asked, unread),
             unread=unread,
         )  # fmt: skip
 
-    def _in_flight(self, asked: Asked, unread: list[BadItem]) -> list[dict[str, Any]] | None:  # Any: JSON
+    def _in_flight(self, asked: ConsoleRequest, unread: list[BadItem]) -> list[dict[str, Any]] | None:  # Any: JSON
         """Return the rows that are not settled; None while the journal does not answer."""
         try:
             return [

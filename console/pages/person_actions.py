@@ -5,13 +5,13 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from console.actions import Action, Done, Question
-from console.asked import Asked, local_path
 from console.desk import Desk
+from console.request import ConsoleRequest, local_path
 from console.views import Views
 from operations import conversations, explain, export
-from operations.alone import Alone
 from operations.errors import BadRequest, NotFound
 from operations.logins import Role
+from operations.one_at_a_time import OneAtATime
 from runtime.isolation import BadItem
 from sms.messages import is_sid
 
@@ -22,7 +22,7 @@ class PersonActions:
     def __init__(self, desk: Desk, views: Views) -> None:
         self._desk = desk
         self._views = views
-        self._searching = Alone("a text is looked for")
+        self._searching = OneAtATime("a text is looked for")
 
     def actions(self) -> list[Action]:
         """Return the actions."""
@@ -35,7 +35,7 @@ class PersonActions:
             Action(path=of_person + "forget", what="forget", act=self.forget, question=self.ask_forget),
         ]
 
-    def search(self, asked: Asked) -> Done:
+    def search(self, asked: ConsoleRequest) -> Done:
         """Find a person by number, or a text by its sid."""
         typed = asked.form.get("what", "").strip()
         if is_sid(typed):
@@ -48,18 +48,18 @@ class PersonActions:
             raise NotFound("there is no such conversation: type a whole number, or a MessageSid")
         return Done(to=f"/people/{self._desk.people.who(person)}")
 
-    def _found(self, asked: Asked) -> str:
+    def _found(self, asked: ConsoleRequest) -> str:
         """Return what the audit log names of a search: a sid, or the hash of a number, known or not."""
         typed = asked.form.get("what", "").strip()[:64]
         return typed if is_sid(typed) else self._desk.people.hash_of(self._desk.typed(typed))
 
-    def reveal(self, asked: Asked) -> Done:
+    def reveal(self, asked: ConsoleRequest) -> Done:
         """Show a person's number and words in this session, for a while."""
         self._desk.people.user_id(asked.path["who"])
-        self._desk.doors.sessions.show(asked.session, asked.path["who"])
+        self._desk.authentication.sessions.show(asked.session, asked.path["who"])
         return Done(to=local_path(asked.form.get("next", "")))
 
-    def export(self, asked: Asked) -> Done:
+    def export(self, asked: ConsoleRequest) -> Done:
         """Return the whole conversation, as `dadacat conversations export` writes it."""
         journal, person = self._desk.journal, self._desk.people.user_id(asked.path["who"])
         conversations.known(journal, person)
@@ -73,12 +73,12 @@ class PersonActions:
         headers = {"content-disposition": f'attachment; filename="{name}"'}
         return Done(file=Response(content, media_type="application/octet-stream", headers=headers))
 
-    def reset(self, asked: Asked) -> Done:
+    def reset(self, asked: ConsoleRequest) -> Done:
         """Clear the cat's window and memory of a person."""
         conversations.reset(self._desk.journal, self._desk.people.user_id(asked.path["who"]))
         return Done(said="The cat remembers nothing of this person.", to=f"/people/{asked.path['who']}")
 
-    def forget(self, asked: Asked) -> Done:
+    def forget(self, asked: ConsoleRequest) -> Done:
         """Delete a person from the tables, Redis and Twilio."""
         receipts = self._desk.forget(self._desk.people.user_id(asked.path["who"]))
         self._desk.people.forget(asked.path["who"])
@@ -88,7 +88,7 @@ class PersonActions:
         said += f" Twilio keeps {kept}, which are still under way: forget again later." if kept else ""
         return Done(said=said, to="/people")
 
-    def ask_export(self, asked: Asked) -> Question:
+    def ask_export(self, asked: ConsoleRequest) -> Question:
         """Name what an export is."""
         person = self._views.label(asked, self._desk.people.user_id(asked.path["who"]))
         return Question(
@@ -105,7 +105,7 @@ class PersonActions:
             ),
         )
 
-    def ask_reset(self, asked: Asked) -> Question:
+    def ask_reset(self, asked: ConsoleRequest) -> Question:
         """Name what a reset does."""
         person = self._views.label(asked, self._desk.people.user_id(asked.path["who"]))
         return Question(
@@ -118,7 +118,7 @@ class PersonActions:
             back=f"/people/{asked.path['who']}",
         )
 
-    def ask_forget(self, asked: Asked) -> Question:
+    def ask_forget(self, asked: ConsoleRequest) -> Question:
         """Name what an erasure deletes, and what stays."""
         person = self._views.label(asked, self._desk.people.user_id(asked.path["who"]))
         return Question(

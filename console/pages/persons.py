@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from starlette.responses import JSONResponse, Response
 
-from console.asked import Asked
 from console.desk import Desk
 from console.pages import Page
 from console.pages.now import LISTED
+from console.request import ConsoleRequest
 from console.views import Views
 from journal import story
 from journal.model import RowName
@@ -39,7 +39,7 @@ class Persons:
             Page("/danger", self.danger),
         ]
 
-    def listed(self, asked: Asked) -> Response:
+    def listed(self, asked: ConsoleRequest) -> Response:
         """List conversations, the latest first among those that were read."""
         unread: list[BadItem] = []
         rows = list(islice(conversations.listed(self._desk.journal, unread.append), LISTED))
@@ -49,7 +49,7 @@ class Persons:
         ]
         return self._views.page(asked, "people.html", "Conversations", rows=rows, most=LISTED, unread=unread)
 
-    def person(self, asked: Asked) -> Response:
+    def person(self, asked: ConsoleRequest) -> Response:
         """Show one conversation: facts, costs and lines; words only if the person is revealed."""
         who, person = asked.path["who"], self._desk.people.user_id(asked.path["who"])
         journal = self._desk.journal
@@ -64,7 +64,7 @@ class Persons:
         row = RowName(user_id="", key=line["key"])
         return {**line, "sid": row.sid if row.is_turn or row.is_part else ""}
 
-    def text(self, asked: Asked) -> Response:
+    def text(self, asked: ConsoleRequest) -> Response:
         """Show the road and the story of one text."""
         who, sid = asked.path["who"], asked.path["sid"]
         person = self._desk.people.user_id(who)
@@ -78,7 +78,7 @@ class Persons:
             road=stories.road(self._desk.journal, turn), words=turn.content if asked.shows(who) else None,
         )  # fmt: skip
 
-    def road(self, asked: Asked) -> Response:
+    def road(self, asked: ConsoleRequest) -> Response:
         """Return the road of one text as JSON, for the script."""
         person = self._desk.people.user_id(asked.path["who"])
         turn = self._desk.journal.turns.get(person, asked.path["sid"])
@@ -86,7 +86,7 @@ class Persons:
             raise NotFound(f"nothing is known of {asked.path['sid']}")
         return JSONResponse(stories.road(self._desk.journal, turn))
 
-    def danger(self, asked: Asked) -> Response:
+    def danger(self, asked: ConsoleRequest) -> Response:
         """List the people in whose texts danger was heard."""
         unread: list[BadItem] = []
         with self._desk.reading.turn():

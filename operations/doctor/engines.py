@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import Final
 
 from cat import engines, sanitize
-from cat.engines.dialect import said_in
+from cat.engines.compatibility import said_in
 from cat.engines.errors import Rejected, Unreached
 from cat.engines.guarded import GuardedEngine
 from cat.errors import EngineFailed

@@ -25,7 +25,7 @@ from tests.conftest import ROOT
 from worker.app import app
 from worker.build import celery
 from worker.build.limits import PACE_WAIT_MS
-from worker.config import celery_settings
+from worker.celery_config import celery_settings
 from worker.visits import VISIT_SECONDS
 
 TRACKED = [

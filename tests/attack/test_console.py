@@ -19,8 +19,8 @@ import pytest
 
 from console.actions import Actions
 from console.app import PAGE_POLICY
-from console.asked import MAX_BODY_BYTES, local_path
 from console.audit import LONGEST_TARGET, Audit
+from console.request import MAX_BODY_BYTES, local_path
 from console.sessions import TRIES, TRIES_OF_ALL, Sessions
 from conversation.models import Memory
 from inbox import keys, worker_keys
@@ -233,7 +233,9 @@ def test_the_cookie_is_out_of_reach_of_scripts_and_of_other_sites(console: Conso
 
 def test_over_https_the_cookie_travels_over_https_alone(room: Room, logins_file: Path) -> None:
     desk = a_desk(room, logins_file)
-    console = Console(replace(desk, doors=replace(desk.doors, secure=True)), public_url="https://console.example")
+    console = Console(
+        replace(desk, authentication=replace(desk.authentication, secure=True)), public_url="https://console.example"
+    )
     answer = console.log_in()
 
     assert answer.headers["set-cookie"].startswith("__Host-")
@@ -291,7 +293,7 @@ def test_a_session_ends_when_it_is_idle_or_old(room: Room, logins_file: Path) ->
     seconds = [0.0]
     desk = a_desk(room, logins_file)
     sessions = Sessions(room.redis, clock=lambda: seconds[0])
-    console = Console(replace(desk, doors=replace(desk.doors, sessions=sessions)))
+    console = Console(replace(desk, authentication=replace(desk.authentication, sessions=sessions)))
     console.log_in()
     room.later(seconds=3500)
     assert console.get("/").status_code == 200
@@ -407,7 +409,7 @@ def test_a_login_that_may_look_changes_nothing(console: Console) -> None:
 
 def test_a_proxys_header_counts_only_with_the_proxys_secret(room: Room, logins_file: Path) -> None:
     desk = a_desk(room, logins_file)
-    console = Console(replace(desk, doors=replace(desk.doors, proxy=a_proxy())))
+    console = Console(replace(desk, authentication=replace(desk.authentication, proxy=a_proxy())))
     name, secret = {"X-Forwarded-User": "actor"}, {"X-Console-Proxy-Secret": "s" * 32}
 
     assert console.get("/", headers=name).status_code == 303
@@ -419,7 +421,7 @@ def test_a_proxys_header_counts_only_with_the_proxys_secret(room: Room, logins_f
 
 def test_an_address_is_believed_from_the_proxy_alone(room: Room, logins_file: Path) -> None:
     desk = a_desk(room, logins_file)
-    console = Console(replace(desk, doors=replace(desk.doors, proxy=a_proxy())))
+    console = Console(replace(desk, authentication=replace(desk.authentication, proxy=a_proxy())))
     for number in range(TRIES):
         console.client.headers["X-Forwarded-For"] = f"192.0.2.{number}"
         console.log_in(password="guess-guess-guess")
@@ -432,7 +434,7 @@ def test_an_address_is_believed_from_the_proxy_alone(room: Room, logins_file: Pa
 
 def test_a_name_that_only_the_proxy_knows_may_look(room: Room, logins_file: Path) -> None:
     desk = a_desk(room, logins_file)
-    console = Console(replace(desk, doors=replace(desk.doors, proxy=a_proxy())))
+    console = Console(replace(desk, authentication=replace(desk.authentication, proxy=a_proxy())))
     console.client.headers.update({"X-Forwarded-User": "guest", "X-Console-Proxy-Secret": "s" * 32})
 
     assert "may look" in console.get("/").text
@@ -444,7 +446,7 @@ def test_a_name_that_only_the_proxy_knows_may_look(room: Room, logins_file: Path
 
 def test_an_operator_whom_the_proxy_gives_a_long_name_keeps_a_session(room: Room, logins_file: Path) -> None:
     desk = a_desk(room, logins_file)
-    console = Console(replace(desk, doors=replace(desk.doors, proxy=a_proxy())))
+    console = Console(replace(desk, authentication=replace(desk.authentication, proxy=a_proxy())))
     console.client.headers.update({"X-Forwarded-User": f"{'o' * 80}@cat.example", "X-Console-Proxy-Secret": "s" * 32})
 
     assert "set-cookie" in console.get("/").headers
@@ -455,7 +457,7 @@ def test_an_operator_whom_the_proxy_gives_a_long_name_keeps_a_session(room: Room
 def test_a_proxy_that_logs_none_in_passes_on_no_name(room: Room, logins_file: Path) -> None:
     """As Caddy in `deploy/compose`: it proves itself for its address, and passes on what clients send."""
     desk = a_desk(room, logins_file)
-    console = Console(replace(desk, doors=replace(desk.doors, proxy=replace(a_proxy(), header=""))))
+    console = Console(replace(desk, authentication=replace(desk.authentication, proxy=replace(a_proxy(), header=""))))
     console.client.headers.update({"X-Console-Proxy-Secret": "s" * 32, "X-Forwarded-For": "192.0.2.7"})
 
     for header in ("X-Forwarded-User", "Remote-User", "X-Console-Proxy-Secret"):
@@ -583,7 +585,7 @@ def test_a_reveal_ends_by_itself_and_belongs_to_one_session(room: Room, logins_f
     seconds = [0.0]
     desk = a_desk(room, logins_file)
     sessions = Sessions(room.redis, clock=lambda: seconds[0])
-    desk = replace(desk, doors=replace(desk.doors, sessions=sessions))
+    desk = replace(desk, authentication=replace(desk.authentication, sessions=sessions))
     mine, theirs = Console(desk), Console(desk)
     mine.log_in("looker")
     theirs.log_in("looker")
@@ -665,7 +667,7 @@ def test_an_act_upon_a_long_name_does_not_fill_redis(console: Console) -> None:
 def test_a_page_that_is_loaded_again_and_again_takes_no_more_threads(
     room: Room, logins_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("operations.alone.TURN_SECONDS", 0.01)
+    monkeypatch.setattr("operations.one_at_a_time.TURN_SECONDS", 0.01)
     begun, may_end = threading.Event(), threading.Event()
 
     def examine() -> list[Finding]:
@@ -691,7 +693,7 @@ def test_a_page_that_is_loaded_again_and_again_takes_no_more_threads(
 def test_pages_that_read_everything_wait_for_each_other(
     room: Room, logins_file: Path, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    monkeypatch.setattr("operations.alone.TURN_SECONDS", 0.01)
+    monkeypatch.setattr("operations.one_at_a_time.TURN_SECONDS", 0.01)
     console = Console(a_desk(room, logins_file))
     console.log_in("looker")
 

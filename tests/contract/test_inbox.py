@@ -12,11 +12,11 @@ import pytest
 import redis
 
 from inbox import keys, payloads, worker_keys
+from inbox.durations import IDENTITY_KEPT, milliseconds
 from inbox.inbox import on_redis
 from inbox.payloads import Who
 from inbox.ports import Inbox, Lease
 from inbox.reports import RedisReports
-from inbox.times import IDENTITY_KEPT, milliseconds
 from tests.builders import ANN, BEN, WAKE_AGAIN, a_text
 from tests.conftest import wait_until
 

@@ -651,16 +651,16 @@ def test_a_word_settles_a_held_part_and_a_late_report_still_counts(
 
 def test_what_is_set_aside_is_counted_and_leaves_the_list_when_it_is_mended(store: Journal) -> None:
     bad = BadItem(kind="row", name="in#SM1", error="no state like that")
-    store.aside.add(bad, now=NOW)
-    store.aside.add(bad, now=NOW + timedelta(minutes=5))
-    store.aside.add(BadItem(kind="message", name="SM2", error="gone"), now=NOW)
+    store.set_aside.add(bad, now=NOW)
+    store.set_aside.add(bad, now=NOW + timedelta(minutes=5))
+    store.set_aside.add(BadItem(kind="message", name="SM2", error="gone"), now=NOW)
 
-    message, row = store.aside.all()
+    message, row = store.set_aside.all()
     assert (row.item, row.times, row.first_at) == (bad, 2, NOW.isoformat())
-    store.aside.remove_mended(frozenset({"row"}), before=NOW + timedelta(minutes=5))
-    assert len(list(store.aside.all())) == 2
-    store.aside.remove_mended(frozenset({"row"}), before=NOW + timedelta(minutes=6))
-    assert [record.item.kind for record in store.aside.all()] == [message.item.kind] == ["message"]
+    store.set_aside.remove_mended(frozenset({"row"}), before=NOW + timedelta(minutes=5))
+    assert len(list(store.set_aside.all())) == 2
+    store.set_aside.remove_mended(frozenset({"row"}), before=NOW + timedelta(minutes=6))
+    assert [record.item.kind for record in store.set_aside.all()] == [message.item.kind] == ["message"]
 
 
 def test_a_dead_turn_can_be_let_rest(store: Journal) -> None:

@@ -15,7 +15,7 @@ from inbox import worker_keys
 from inbox.budget import Ask, BudgetVerdict, Caps, Grant, Spent, day_of
 from inbox.payloads import Who
 from inbox.people import RedisPeople
-from inbox.quota import RedisQuota
+from inbox.redis_budget import RedisQuota
 from tests.builders import NOW
 from tests.conftest import wait_until
 
@@ -124,7 +124,7 @@ def test_a_count_goes_on_where_another_stopped(quotas: Quotas) -> None:
 
 
 def test_who_counts_and_dies_is_followed_by_another(quotas: Quotas, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inbox.quota.COUNTER_LIVES", timedelta(milliseconds=50))
+    monkeypatch.setattr("inbox.redis_budget.COUNTER_LIVES", timedelta(milliseconds=50))
     quota = quotas(NONE, Caps(person=100))
     assert quota.begin_count("me", now=NOW) is not None
     assert quota.begin_count("another", now=NOW) is None

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from cat import persona, prompt
 from cat.engines import ENGINES, build, problems
 from cat.engines.answer import Answer
-from cat.engines.dialect import CAT_BEGAN, Request
+from cat.engines.compatibility import CAT_BEGAN, Request
 from cat.engines.errors import Rejected, Unreached
 from cat.engines.guarded import BREAKER_FAILURES, GuardedEngine
 from cat.engines.model import ModelEngine

@@ -15,7 +15,7 @@ import redis
 from chaos.tree import free_port
 from console.audit import Audit
 from console.sessions import Sessions
-from inbox import keys, payloads, processes, standing, worker_keys
+from inbox import keys, payloads, processes, snapshot, worker_keys
 from inbox import server as server_figures
 from local.programs import redis_server
 from operations.logins import Login, Role
@@ -103,7 +103,7 @@ def test_each_process_may_do_its_work(server: Server) -> None:
         assert session is not None
         assert sessions.may_try("192.0.2.1")
         log.end(log.begin(name="operator", address="192.0.2.1", what="login"), "done")
-        assert [person.texts for person in standing.read(client, circuit(console, client).stopped()).waiting] == [1]
+        assert [person.texts for person in snapshot.read(client, circuit(console, client).stopped()).waiting] == [1]
         assert server_figures.read(client).appends is False
         assert "console" in {process.role for process in processes.connected(client)}
 

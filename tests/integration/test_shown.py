@@ -209,7 +209,7 @@ def test_emoji_and_persian_are_shown_as_they_came() -> None:
 
 def test_commands_print_with_the_terminals_helper_only() -> None:
     direct = re.compile(r"\bclick\.(?:echo|secho|style|confirm)\(|\bprint\(")
-    # `live` draws a page, and writes hidden characters out by itself (tests/unit/test_top.py)
+    # `top` draws a page, and writes hidden characters out by itself (tests/unit/test_top.py)
     others = ("terminal.py", "live.py")
     files = [path for path in (ROOT / "dadacat").glob("*.py") if path.name not in others]
 

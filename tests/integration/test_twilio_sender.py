@@ -18,9 +18,9 @@ import trustme
 
 from chaos.tree import free_port
 from sms import http
+from sms.credentials import Login
 from sms.errors import CarrierAway, NotWritten
 from sms.http import OneAttemptClient
-from sms.login import Login
 from sms.ports import ErrorClass, NotCreated, OutboundSms, Outcome, Sent, Unknown
 from sms.twilio import TwilioSender
 from tests.builders import a_login

@@ -39,8 +39,8 @@ from inbox.connection import Scripts
 from inbox.errors import InboxAway
 from inbox.inbox import on_redis
 from inbox.ports import Inbox, Lease
-from inbox.quota import RedisQuota
 from inbox.rates import RedisLimits
+from inbox.redis_budget import RedisQuota
 from journal.model import ReplyPart, bucket
 from journal.states import PartState, TurnState
 from journal.store import Journal
@@ -58,12 +58,12 @@ from worker.delivery_failures import DeliveryFailures
 from worker.delivery_failures import Terms as FailureTerms
 from worker.lease import LeaseKeeper
 from worker.limits import Limiter, Rates
-from worker.marks import Marks
-from worker.proofs import Proofs
 from worker.receipts import Receipts
-from worker.reconcile import Reconciler
-from worker.reconcile import Terms as ReconcileTerms
+from worker.reconcile.reconciler import Reconciler
+from worker.reconcile.reconciler import Terms as ReconcileTerms
 from worker.retry_policy import LONGEST_PROBE_PAUSE
+from worker.send_marks.marks import Marks
+from worker.send_marks.proofs import Proofs
 from worker.telemetry import SILENT
 from worker.visit_settings import VisitSettings
 

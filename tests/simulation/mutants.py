@@ -24,7 +24,7 @@ from unittest import mock
 from chaos.days import machine
 from chaos.days.day import Outcome, simulate
 from chaos.days.draw import draw
-from chaos.days.many import in_parallel
+from chaos.days.parallel import in_parallel
 from chaos.days.plan import Plan, What
 from chaos.days.wire import SCRIPTS
 from conversation import contention
@@ -37,17 +37,18 @@ from journal.turns import Turns
 from sms.messages import InboundSms
 from tests.conftest import ROOT
 from tests.model.guards import Unguarded, script_guards
-from worker import absence, dangers, delivery, evidence, receipts
+from worker import dangers, delivery, receipts
+from worker.circuits import Circuits
 from worker.delivery import Delivery
-from worker.doubts import Doubts
 from worker.intake import Intake
 from worker.lease import LeaseKeeper
-from worker.marks import Mark, Marks
-from worker.missed import MissedTexts
-from worker.reconcile import Reconciler
-from worker.resend import Resends
-from worker.statement import Statement
-from worker.stops import Stops
+from worker.reconcile import absence, evidence
+from worker.reconcile.doubts import Doubts
+from worker.reconcile.missed_texts import MissedTexts
+from worker.reconcile.reconciler import Reconciler
+from worker.reconcile.resend import Resends
+from worker.reconcile.sent_messages import SentMessages
+from worker.send_marks.marks import Mark, Marks
 from worker.visits import Visits
 
 #: After so many days without an offence a guard counts as not missed.
@@ -248,7 +249,7 @@ _CLAIM_STATE: Final = Mutant(name="claim: the state is not compared", conditions
 _CLAIM_FENCE: Final = Mutant(name="claim: the fence is not compared", conditions=("Outbox.claim item: fence",))
 _FORGOTTEN: Final = Mutant(name="an attempt that was left is forgotten", patch=_replaced(Marks, "abandon", _nothing))
 _NO_STATEMENT: Final = Mutant(
-    name="a status that no callback reported is not looked for", patch=_replaced(Statement, "read", lambda *_: None)
+    name="a status that no callback reported is not looked for", patch=_replaced(SentMessages, "read", lambda *_: None)
 )
 _SELDOM: Final = Mutant(name="the reconciler runs only at start and when Redis was emptied", patch=_reconciled_seldom)
 _AGE: Final = Mutant(
@@ -338,8 +339,8 @@ MUTANTS: Final = (
            behind=Mutant(name="a reply is sent at any age",
                          patch=_edited(Delivery, "_unwanted", "> self._terms.max_age_seconds", "> 1e9"))),
     # refusals, limits, the budget, danger
-    Mutant(name="a refusal opens no circuit", patch=_replaced(Stops, "stop", _nothing)),
-    Mutant(name="an accepted message closes no circuit", patch=_replaced(Stops, "accepted", _nothing)),
+    Mutant(name="a refusal opens no circuit", patch=_replaced(Circuits, "stop", _nothing)),
+    Mutant(name="an accepted message closes no circuit", patch=_replaced(Circuits, "accepted", _nothing)),
     Mutant(name="an open circuit lets every message through", script="pass: if at > 0"),
     Mutant(name="a limit refuses nothing", script="limit: if tokens < 1 and empty == 0"),
     Mutant(name="the cap of messages is not compared",

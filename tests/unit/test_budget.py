@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cat import prompt
-from cat.danger import numbers
+from cat.danger import helplines
 from cat.ports import Heard
 from conversation.errors import Fenced, StoreAway, TooMuchContention
 from inbox import payloads, worker_keys
@@ -21,7 +21,7 @@ from sms.messages import DeliveryReport, MessageSid
 from tests.builders import ANN, BEN, NOW, a_text
 from tests.room import CATALOGUE, TARIFF, WHO, Dying, Room
 from worker.budget import LAST_LINES, Asked, Budget
-from worker.counting import Counting
+from worker.recount import Counting
 
 #: Cost of the parrot's reply and of its message, in `tests.room`.
 MODEL, MESSAGE = 110, 10_000
@@ -33,7 +33,7 @@ def a_room(*, models: Caps | None = None, messages: Caps | None = None, **more: 
 
 def set_aside(text: str) -> int:
     """Return what is set aside for a model's reply to a person's first text."""
-    told = numbers.numbers_for(numbers.country_of(ANN), "en")
+    told = helplines.numbers_for(helplines.country_of(ANN), "en")
     return prompt.max_cost(CATALOGUE.of("parrot"), Heard(history=[], texts=[text], seed="", numbers=told))
 
 

@@ -14,7 +14,7 @@ from chaos.growth import Sample, Use, grown, quarters
 from chaos.plan import Plan
 from chaos.points import Action
 from chaos.witness import Fault, Witness
-from worker.mark_file import Slot, State
+from worker.send_marks.mark_file import Slot, State
 
 
 def a_mark(state: State, attempt_id: str) -> Slot:

@@ -19,9 +19,9 @@ from inbox import payloads, processes
 from journal.states import PartState, TurnState
 from journal.store import Journal
 from operations import logins
-from operations.alone import Alone
 from operations.errors import NotFound, WrongArgument
 from operations.logins import Role
+from operations.one_at_a_time import OneAtATime
 from operations.overview import Overviews
 from operations.people import PeopleByHash
 from operations.prometheus import Prometheus
@@ -270,7 +270,7 @@ def test_a_search_finds_the_number_as_people_write_it(seen: Console) -> None:
 
 def test_a_person_is_found_by_hash_after_a_restart() -> None:
     room = a_busy_room()
-    people = PeopleByHash(room.store, room.inbox, lambda person: payloads.who(person, KEY), Alone("read"))
+    people = PeopleByHash(room.store, room.inbox, lambda person: payloads.who(person, KEY), OneAtATime("read"))
 
     assert people.user_id(who(ANN)) == ANN
     with pytest.raises(NotFound):

@@ -24,8 +24,8 @@ from conversation import (
     Message,
     NotStorable,
     Role,
+    dynamodb_limits,
     errors,
-    limits,
     storage,
     window,
 )
@@ -181,7 +181,7 @@ def test_the_reference_has_the_errors_and_what_each_is_a_kind_of() -> None:
 
 
 def test_the_reference_has_the_numbers() -> None:
-    numbers = (limits.MAX_USER_ID_BYTES, limits.MAX_CONTENT_BYTES, window.WINDOW_MESSAGES)
+    numbers = (dynamodb_limits.MAX_USER_ID_BYTES, dynamodb_limits.MAX_CONTENT_BYTES, window.WINDOW_MESSAGES)
     defaults = signature(DynamoDBStorage).parameters
 
     assert all(f"{number:,}" in PAGE for number in numbers)

@@ -16,10 +16,10 @@ import phonenumbers
 import pytest
 
 from benchmarks import danger as measured
-from cat import grave
-from cat.danger import gate, hearing, lines, numbers, patterns, vectors
+from cat import grave_words
+from cat.danger import gate, hearing, helplines, lines, patterns, vectors
+from cat.danger.helplines import Help
 from cat.danger.model import ACUTE, Danger, Ear, Kind, Meaning, Tier, deaf
-from cat.danger.numbers import Help
 from cat.danger.state import State
 from cat.danger.watch import Alert, Watch
 from cat.ports import Heard
@@ -36,7 +36,7 @@ from worker.memories import Memories
 
 DEATH = "i want to die"
 #: Each country's entry, with the date and the sources of its numbers.
-NUMBERS = tomllib.loads(files("cat.danger").joinpath("numbers.toml").read_text(encoding="utf-8"))
+NUMBERS = tomllib.loads(files("cat.danger").joinpath("helplines.toml").read_text(encoding="utf-8"))
 #: A sound or an image of the cat's play.
 PLAY = re.compile(r"prrt|mrrp|brrp|clunk|hiss|purr|cache|cursor|vent\b|kittens|mouse", re.IGNORECASE)
 
@@ -152,7 +152,7 @@ def test_every_line_fits_one_segment(language: str) -> None:
     }
     for country in homes.get(language) or [others[language]]:
         for kind in Kind:
-            help_ = numbers.help_for_country(country, Danger(Tier.CERTAIN, kind), language)
+            help_ = helplines.help_for_country(country, Danger(Tier.CERTAIN, kind), language)
             for line in every_line(kind, help_, language):
                 assert segments.count(line) == 1, line
 
@@ -198,7 +198,7 @@ def test_no_line_slows_a_person_down_whom_every_minute_counts_for(danger: str, t
 def test_one_number_is_named_where_every_minute_counts_and_no_line_but_one_promises_an_hour(language: str) -> None:
     country = "BR"  # its police, fire brigade and ambulance have a number each
     for kind in Kind:
-        help_ = numbers.help_for_country(country, Danger(Tier.CERTAIN, kind), language)
+        help_ = helplines.help_for_country(country, Danger(Tier.CERTAIN, kind), language)
         unanswered = lines.line("unanswered", help_, language)
         for line in every_line(kind, help_, language):
             assert line == unanswered or not ANY_HOUR.search(line)
@@ -242,7 +242,7 @@ def test_the_line_is_that_of_the_moment_and_of_its_danger(
     before: Danger, heard: Danger, text: str, name: str, kind: Kind
 ) -> None:
     alert = Alert(heard=heard, before=State(danger=before, heard_ms=1), now_ms=2, texts=[text], person=ANN)
-    help_ = numbers.help_for(ANN, certain(kind), "en")
+    help_ = helplines.help_for(ANN, certain(kind), "en")
 
     assert alert.line() == lines.line(name, help_, "en")
 
@@ -844,7 +844,9 @@ def grave_sentences() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize(("language", "text"), [*grave_sentences()])
 def test_no_grave_word_is_a_toy_in_this_reply_or_a_later_one(language: str, text: str) -> None:
-    words = {word for word in re.findall(r"[^\W\d_]+", text.lower()) if word != "die" and not grave.playable(word)}
+    words = {
+        word for word in re.findall(r"[^\W\d_]+", text.lower()) if word != "die" and not grave_words.playable(word)
+    }
     assert words, f"{text} ({language}) holds no grave word"
 
     for number in range(12):
@@ -855,9 +857,9 @@ def test_no_grave_word_is_a_toy_in_this_reply_or_a_later_one(language: str, text
 
 def test_light_words_stay_toys() -> None:
     for word in ("umbrella", "piano", "kartoffel", "parapluie", "zapato", "candle", "tuesday", "fridge", "mango"):
-        assert grave.playable(word)
-    assert not grave.is_grave("oh my god i passed", "en")
-    assert grave.is_grave("my grandma died", "en")
-    assert grave.is_grave("my husband is dead", "en")
-    assert not grave.is_grave("the battery is dead", "en")
-    assert not grave.is_grave("die katze ist im haus", "de")
+        assert grave_words.playable(word)
+    assert not grave_words.is_grave("oh my god i passed", "en")
+    assert grave_words.is_grave("my grandma died", "en")
+    assert grave_words.is_grave("my husband is dead", "en")
+    assert not grave_words.is_grave("the battery is dead", "en")
+    assert not grave_words.is_grave("die katze ist im haus", "de")

@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from cat import grave
+from cat import grave_words
 from cat.engines.dada import Dada
 from cat.poet import speech
 from cat.ports import Heard, Reply
@@ -140,7 +140,7 @@ def test_what_was_told_is_kept_as_it_was_meant(dialogue: Dialogue) -> None:
     ],
 )
 def test_a_grave_word_is_answered_quietly_and_never_comes_back(text: str) -> None:
-    words = [word for word in speech.words_of(text) if not grave.playable(word)]
+    words = [word for word in speech.words_of(text) if not grave_words.playable(word)]
     assert words, "the text holds no grave word"
     for seed in range(8):
         talk = Talk(seed=f"SM{seed}-")

@@ -10,7 +10,7 @@ import pytest
 from chaos.tree import free_port
 from runtime import exposition
 from worker import metrics
-from worker.pulse import Pulse
+from worker.heartbeat import Heartbeat
 
 
 def get(port: int, path: str) -> tuple[int, str]:
@@ -47,7 +47,7 @@ def test_a_port_that_is_taken_is_named() -> None:
 
 
 def test_a_process_is_in_trouble_before_its_first_beat_and_long_after_its_last() -> None:
-    patient, impatient = Pulse("heartbeat", 60.0), Pulse("heartbeat", -1.0)
+    patient, impatient = Heartbeat("heartbeat", 60.0), Heartbeat("heartbeat", -1.0)
     assert patient.trouble() == "no heartbeat yet"
 
     patient.beat(signal=None, sender=None)

@@ -101,7 +101,7 @@ def test_what_was_noted_before_redis_was_emptied_is_not_shown_after() -> None:
 
 def test_what_waits_for_an_operator_is_counted_in_the_journal_by_one_worker_at_a_time(room: Room) -> None:
     noted = RedisFigures(room.redis)
-    room.store.aside.add(BadItem(kind="row", name="in#SM9", error="bad"), now=room.now())
+    room.store.set_aside.add(BadItem(kind="row", name="in#SM9", error="bad"), now=room.now())
 
     figures.count_journal(room.store, room.inbox.leases, noted)
     assert noted.read().noted == {"held": 0, "dead": 0, "set_aside": 1}

@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 from inbox import keys, payloads
+from inbox.durations import DRAIN_AGAIN
 from inbox.inbox import on_redis
 from inbox.reports import ABANDONED_AFTER
-from inbox.times import DRAIN_AGAIN
 from sms.messages import DeliveryReport, MessageSid
 from tests.builders import ANN, BEN, LEASE, WAKE_AGAIN, a_sid
 from tests.room import WHO, Room

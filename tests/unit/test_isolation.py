@@ -19,7 +19,7 @@ from sms.messages import DeliveryReport, Media, MessageSid
 from sms.ports import Listed, Unknown
 from tests.builders import ANN, BEN, OUR_NUMBER, a_sid, a_text
 from tests.room import WHO, Room
-from worker.reconcile import Sweep
+from worker.reconcile.reconciler import Sweep
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def room() -> Room:
 
 
 def aside(room: Room) -> list[tuple[str, str]]:
-    return [(record.item.kind, record.item.name) for record in room.store.aside.all()]
+    return [(record.item.kind, record.item.name) for record in room.store.set_aside.all()]
 
 
 def put(room: Room, **row: Any) -> None:
@@ -155,7 +155,7 @@ def test_a_report_that_cannot_be_written_stays_and_the_others_are_written(room: 
     assert room.redis.xlen(keys.REPORTS) == 1
     room.later(seconds=20)
     room.receipts.drain()
-    (record,) = room.store.aside.all()
+    (record,) = room.store.set_aside.all()
     assert record.times == 2
     set_aside.discard(room.store, room.inbox, entry)
     assert (aside(room), room.redis.xlen(keys.REPORTS)) == ([], 0)

@@ -14,7 +14,7 @@ from twilio.http.response import Response
 from runtime.secrets import Keys
 from runtime.settings import Settings, SettingsError
 from sms import signature
-from sms.login import Login
+from sms.credentials import Login
 from sms.signature import Key, Validator
 from webhook.build import signing
 

@@ -24,10 +24,10 @@ from sms.ports import OutboundSms, Outcome
 from tests.builders import ANN
 from tests.room import WHO as ROOM_WHO
 from tests.room import Died, Dying, Room
-from worker.mark_file import MODE, MarkFile, MarksUnusable, Slot, State, files_in, home_of, of_the_dead
-from worker.marks import Marks
-from worker.proofs import Proofs
 from worker.receipts import Receipts
+from worker.send_marks.mark_file import MODE, MarkFile, MarksUnusable, Slot, State, files_in, home_of, of_the_dead
+from worker.send_marks.marks import Marks
+from worker.send_marks.proofs import Proofs
 from worker.telemetry import Alarm
 
 WHO = Who("6f1ed002ab5595859014ebf0")
@@ -39,7 +39,7 @@ PROCESS = """
 import sys, time
 from pathlib import Path
 from inbox.payloads import Who
-from worker.marks import Marks
+from worker.send_marks.marks import Marks
 
 with Marks(Path(sys.argv[1]), slots=2).serving(Who(sys.argv[2])) as mark:
     mark.claiming("out#SM1#0", "SM1-0-9f86d081884c7d65", fence=7)

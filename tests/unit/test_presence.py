@@ -12,7 +12,7 @@ from sms.messages import InboundSms
 from sms.ports import Listing, Unknown
 from tests.builders import ANN
 from tests.room import Room
-from worker import presence
+from worker.reconcile import presence
 
 
 class Doubt:

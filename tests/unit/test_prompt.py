@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cat import moment, persona, prompt
+from cat import local_time, persona, prompt
+from cat.attachments import described
 from cat.ports import Heard
-from cat.things import described
 from runtime.settings import Settings, SettingsError
 from sms.messages import InboundSms
 from worker.build.cat import check_cat, the_persona
@@ -36,7 +36,7 @@ def last_turn(**more: object) -> str:
     ],
 )
 def test_a_model_is_told_the_country_and_the_hour_there(person: str, words: str) -> None:
-    assert moment.words_for(person, now=NOW, last_at=None) == words
+    assert local_time.words_for(person, now=NOW, last_at=None) == words
     assert words in last_turn(person=person, now=NOW)
     # the number itself goes to no model
     assert person not in last_turn(person=person, now=NOW)
@@ -52,7 +52,7 @@ def test_a_model_is_told_the_country_and_the_hour_there(person: str, words: str)
     ],
 )
 def test_a_model_is_told_of_a_long_silence(silence: timedelta, words: str) -> None:
-    told = moment.words_for("+4915112345678", now=NOW, last_at=NOW - silence)
+    told = local_time.words_for("+4915112345678", now=NOW, last_at=NOW - silence)
 
     assert told.partition("the message before this text came ")[2] == (f"{words} ago." if words else "")
 

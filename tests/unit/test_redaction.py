@@ -11,8 +11,8 @@ from sms.messages import MessageSid
 from sms.ports import Listed, Listing
 from tests.builders import ANN, OUR_NUMBER
 from tests.room import Room
-from worker.findings import Report
-from worker.statement import PRICE_PATIENCE, Statement
+from worker.reconcile.findings import Report
+from worker.reconcile.sent_messages import PRICE_PATIENCE, SentMessages
 
 VALIDITY = timedelta(hours=1)
 
@@ -33,7 +33,7 @@ class Carrier:
             inbound=False, created=room.now(), price=price,
         )  # fmt: skip
         message_list: Any = self
-        self._statement = Statement(
+        self._sent_messages = SentMessages(
             room.store, message_list, room.aftermath, numbers=[OUR_NUMBER], per_number=False, validity=VALIDITY,
             redact=self.redact, set_aside=print,
         )  # fmt: skip
@@ -56,7 +56,7 @@ class Carrier:
         """Read the list every five minutes for so long."""
         end = self._room.now() + time
         while self._room.now() < end:
-            self._statement.read(Report(), self._room.now(), lambda _: None)
+            self._sent_messages.read(Report(), self._room.now(), lambda _: None)
             self._room.later(seconds=300)
 
 

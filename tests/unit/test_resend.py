@@ -17,8 +17,8 @@ from sms.messages import DeliveryReport, InboundSms, MessageSid
 from sms.ports import Listing, OutboundSms, Unknown
 from tests.builders import ANN, OUR_NUMBER, a_text
 from tests.room import WHO, Room
-from worker import absence
 from worker.receipts import Receipts
+from worker.reconcile import absence
 
 BOB: Final = "+15551230002"
 AFTER: Final = timedelta(minutes=15)

@@ -16,8 +16,8 @@ from sms.messages import DeliveryReport, InboundSms, MessageSid
 from sms.ports import Listed, Scope, Unknown
 from tests.builders import ANN, BEN, OUR_NUMBER, PROBE_EVERY, a_sid, a_text, place_of, refused
 from tests.room import WHO, Room
-from worker import evidence
 from worker.put_back import text_of
+from worker.reconcile import evidence
 
 OTHER_NUMBER = "+15005550007"
 SERVICE, STRANGE_SERVICE = "MG" + "1" * 32, "MG" + "2" * 32

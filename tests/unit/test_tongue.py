@@ -9,7 +9,7 @@ import pytest
 from benchmarks import danger as measured
 from cat import recall
 from cat.engines.dada import Dada
-from cat.poet import tongue
+from cat.poet import language_detection
 from cat.ports import Heard
 
 
@@ -25,7 +25,7 @@ from cat.ports import Heard
     ],
 )  # fmt: skip
 def test_the_language_of_a_text_is_heard(text: str, language: str) -> None:
-    assert tongue.language_of(text) == language
+    assert language_detection.language_of(text) == language
 
 
 @pytest.mark.parametrize(
@@ -36,18 +36,20 @@ def test_the_language_of_a_text_is_heard(text: str, language: str) -> None:
 def test_the_country_of_the_telephone_decides_where_a_word_could_be_any_languages(
     person: str, text: str, language: str
 ) -> None:
-    assert tongue.language_of(text, person=person) == language
+    assert language_detection.language_of(text, person=person) == language
 
 
 def test_a_text_without_letters_is_in_the_language_of_the_text_before_it() -> None:
-    assert tongue.language_of("\U0001f62d\U0001f62d", ["я хочу умереть", "hello"]) == "ru"
-    assert tongue.language_of("???", ["mein hund frisst schuhe"]) == "de"
+    assert language_detection.language_of("\U0001f62d\U0001f62d", ["я хочу умереть", "hello"]) == "ru"
+    assert language_detection.language_of("???", ["mein hund frisst schuhe"]) == "de"
 
 
 def test_the_language_of_a_danger_is_heard_from_any_country() -> None:
     texts = [text for text in measured.read("first", "held_out", "days") if text.dangerous]
     right = Counter(
-        text.language for text in texts if tongue.language_of(text.words, person="+15551230001") == text.language
+        text.language
+        for text in texts
+        if language_detection.language_of(text.words, person="+15551230001") == text.language
     )
 
     for language, number in Counter(text.language for text in texts).items():

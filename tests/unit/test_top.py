@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from dadacat import live
+from dadacat import top
 from inbox.errors import InboxAway
 from inbox.ports import Place, Stop
 from operations.overview import Overview
@@ -19,7 +19,7 @@ from tests.unit.test_overview import answered, look
 
 def shown(overview: Overview, *, width: int = 120, height: int = 60) -> str:
     page = io.StringIO()
-    Console(file=page, width=width).print(live.view(overview, height=height))
+    Console(file=page, width=width).print(top.view(overview, height=height))
     return page.getvalue()
 
 
@@ -71,7 +71,7 @@ def test_a_phone_sized_terminal_is_enough() -> None:
 
 @pytest.mark.parametrize(("values", "plot"), [([0, 1, 4, 8], " ▁▄█"), ([0, 0], "  "), ([1, 1000], "▁█"), ([], "")])
 def test_a_plot_shows_each_text_that_came(values: list[int], plot: str) -> None:
-    assert live.sparkline(values) == plot
+    assert top.sparkline(values) == plot
 
 
 def test_a_redis_that_is_away_is_said_and_asked_again() -> None:
@@ -90,7 +90,7 @@ def test_a_redis_that_is_away_is_said_and_asked_again() -> None:
             raise outcome
         return outcome
 
-    live.watch(next_look, every=0.001, console=Console(file=page, width=120, force_terminal=True))
+    top.watch(next_look, every=0.001, console=Console(file=page, width=120, force_terminal=True))
 
     assert looks == []
     assert "asked again in 0.001 s: redis cannot be reached: TimeoutError" in page.getvalue()

@@ -7,7 +7,7 @@ import redis
 from inbox import payloads
 from inbox.budget import Caps
 from inbox.ports import Inbox
-from inbox.quota import RedisQuota
+from inbox.redis_budget import RedisQuota
 from journal.ports import Journal
 from runtime.money import MICRO
 from runtime.settings import Settings
@@ -15,7 +15,7 @@ from runtime.settings.sections import BudgetsSettings
 from worker import metrics
 from worker.budget import Budget
 from worker.build.prices import price_tables
-from worker.counting import Counting
+from worker.recount import Counting
 from worker.telemetry import OF_THIS_PROCESS
 
 

@@ -10,7 +10,7 @@ from celery import Celery
 from runtime.settings import Settings
 from worker import broker
 from worker.build.limits import PACE_WAIT_MS
-from worker.config import celery_settings
+from worker.celery_config import celery_settings
 from worker.retry_policy import RELEASE_SECONDS
 from worker.visits import VISIT_SECONDS
 

@@ -12,8 +12,8 @@ from runtime.host import REAL, Host
 from runtime.settings import Settings
 from worker import telemetry
 from worker.lease import LeaseKeeper
-from worker.marks import Marks
-from worker.proofs import LOOK_EVERY_SECONDS, Proofs
+from worker.send_marks.marks import Marks
+from worker.send_marks.proofs import LOOK_EVERY_SECONDS, Proofs
 
 #: Places for visits whose attempt is not settled yet, beside one for each conversation that is served at a time.
 SPARE_PLACES: Final = 64

@@ -13,12 +13,12 @@ from inbox.figures import RedisFigures
 from inbox.ports import Inbox
 from journal.ports import Journal
 from runtime.settings import Settings
-from sms.login import Login
-from worker import absence
+from sms.credentials import Login
 from worker.build.delivery import failures
 from worker.build.twilio import twilio_account, twilio_message_list
 from worker.figures import count_journal
-from worker.reconcile import Reconciler, Terms
+from worker.reconcile import absence
+from worker.reconcile.reconciler import Reconciler, Terms
 from worker.telemetry import OF_THIS_PROCESS
 
 

@@ -11,8 +11,8 @@ from runtime import tracing
 from runtime.secrets import Keys
 from runtime.settings import Settings
 from sms.account import TwilioAccount
+from sms.credentials import Login
 from sms.errors import CarrierAway
-from sms.login import Login
 from sms.media import TwilioMedia
 from sms.ports import Sender
 from sms.traced import TracedSender

@@ -16,7 +16,7 @@ from worker.build.journal import build_journal
 from worker.lease import LeaseKeeper
 from worker.memories import Memories
 from worker.receipts import Receipts
-from worker.reconcile import Reconciler
+from worker.reconcile.reconciler import Reconciler
 from worker.telemetry import OF_THIS_PROCESS
 from worker.visits import Visits
 

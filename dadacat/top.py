@@ -57,7 +57,7 @@ def view(overview: Overview, *, height: int) -> RenderableType:
         *(_line(trouble.what, _LEVELS[trouble.level]) for trouble in overview.troubles),
         _now(overview),
     ]
-    if overview.standing.waiting:
+    if overview.snapshot.waiting:
         parts.append(_waiting(overview, most=max(3, height - OTHER_LINES - len(overview.troubles))))
     parts.append(_day(overview.recent) if overview.recent else _line("the journal is being read", "dim"))
     if budgets := [budget for budget in overview.budgets if budget.cap]:
@@ -76,7 +76,7 @@ def _line(text: str, style: str = "") -> Text:
 
 
 def _now(overview: Overview) -> RenderableType:
-    now, lists = overview.standing, overview.lists
+    now, lists = overview.snapshot, overview.lists
     figures = {
         "people waiting": now.people, "texts": now.texts, "served now": now.served, "wake-ups": now.wake_ups,
         "reports": now.reports, "held": lists.held, "dead letters": lists.dead, "set aside": lists.set_aside,
@@ -92,12 +92,12 @@ def _waiting(overview: Overview, *, most: int) -> RenderableType:
     table = Table(box=None, pad_edge=False, expand=True)
     for name in ("person", "waits", "texts", "why"):
         table.add_column(name, header_style="dim", no_wrap=name != "why")
-    now_ms = overview.standing.now_ms
-    shown = overview.standing.waiting[:most]
+    now_ms = overview.snapshot.now_ms
+    shown = overview.snapshot.waiting[:most]
     for person in shown:
         waits = span(max(0.0, (now_ms - person.since_ms) / 1000))
         table.add_row(_line(person.who), waits, str(person.texts), _line(why(person, now_ms)))
-    more = overview.standing.people - len(shown)
+    more = overview.snapshot.people - len(shown)
     return Panel(table, title="who waits" + (f", {more} more" if more > 0 else ""), title_align="left")
 
 

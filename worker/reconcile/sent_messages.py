@@ -14,8 +14,8 @@ from journal.states import STATUS_RANK
 from runtime.isolation import BadItem, SetAside, isolated
 from sms.ports import Listed, MessageList
 from worker.delivery_failures import DeliveryFailures
-from worker.findings import Report
-from worker.presence import RECENT_ROWS, found_among_newest
+from worker.reconcile.findings import Report
+from worker.reconcile.presence import RECENT_ROWS, found_among_newest
 from worker.user_ids import user_ids_of
 
 #: After this time the reconciler no longer waits for a message's price.
@@ -30,7 +30,7 @@ CHARGED: Final = "watermark charged"
 MESSAGE: Final = "message"
 
 
-class Statement:
+class SentMessages:
     """Reads the carrier's list of messages from our numbers.
 
     `redact` asks the carrier to delete the words of a message with a final status; None: the carrier keeps them.

@@ -40,8 +40,8 @@ class Proxy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Doors:
-    """The ways in. `logins` reads the logins as they are now."""
+class Authentication:
+    """Finds out who sends a request. `logins` reads the logins as they are now."""
 
     sessions: Sessions
     logins: Callable[[], Mapping[str, Login]]

@@ -1,4 +1,4 @@
-"""Whom to call in danger, by country, language and kind: `numbers.toml`.
+"""Whom to call in danger, by country, language and kind: `helplines.toml`.
 
 Numbers in North America depend on the area: 988 answers in the United States and Canada, and not in Jamaica.
 A country without an entry gets the emergency number that libphonenumber knows, 112 first.
@@ -110,7 +110,7 @@ def _emergency_of(country: str) -> str:
 
 
 def _table() -> Mapping[str, Any]:  # Any: TOML's own types
-    return data.table("danger/numbers.toml")
+    return data.table("danger/helplines.toml")
 
 
 @cache

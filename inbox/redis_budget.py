@@ -24,7 +24,7 @@ from inbox.budget import (
     sums_of,
 )
 from inbox.connection import Scripts, translated
-from inbox.times import milliseconds
+from inbox.durations import milliseconds
 
 #: Seconds for which the totals of a day and of a month are kept.
 _KEPT: Final = (int(DAY_KEPT.total_seconds()), int(MONTH_KEPT.total_seconds()))

@@ -12,8 +12,8 @@ from runtime.isolation import BadItem, SetAside, isolated
 from sms.messages import InboundSms, Media, MessageSid, most_characters
 from sms.ports import Listed, Listing, MessageList
 from worker import telemetry
-from worker.findings import Report
-from worker.statement import MESSAGE, OVERLAP, Statement
+from worker.reconcile.findings import Report
+from worker.reconcile.sent_messages import MESSAGE, OVERLAP, SentMessages
 from worker.user_ids import user_ids_of
 
 #: A younger text is most likely still on its way through the webhook.
@@ -32,7 +32,7 @@ class MissedTexts:
         inbox: Inbox,
         journal: Journal,
         message_list: MessageList,
-        statement: Statement,
+        sent_messages: SentMessages,
         *,
         numbers: Sequence[str],
         per_number: bool,
@@ -42,7 +42,7 @@ class MissedTexts:
         self._inbox = inbox
         self._journal = journal
         self._message_list = message_list
-        self._statement = statement
+        self._sent_messages = sent_messages
         self._numbers = numbers
         self._per_number = per_number
         self._telemetry = telemetry
@@ -74,11 +74,11 @@ class MissedTexts:
 
     def retry(self, now: datetime) -> None:
         """Try the messages again that were set aside: the watermarks have passed them. Raises `CarrierAway`."""
-        for record in list(self._journal.aside.all()):
+        for record in list(self._journal.set_aside.all()):
             if record.item.kind == MESSAGE:
                 with isolated(MESSAGE, record.item.name, self._set_aside):
                     self._retry(MessageSid(record.item.name), now)
-                    self._journal.aside.remove(MESSAGE, record.item.name)
+                    self._journal.set_aside.remove(MESSAGE, record.item.name)
 
     def _accept_unknown(self, listing: Listing, report: Report) -> None:
         for sid in listing.unreadable:
@@ -108,7 +108,7 @@ class MissedTexts:
             raise ValueError("not in Twilio's form")
         for entry in listing.messages:
             if not entry.inbound:
-                self._statement.read_one(entry, listing.read_at, now)
+                self._sent_messages.read_one(entry, listing.read_at, now)
             elif not self._known([entry]):
                 self._accept(entry, listing.read_at - entry.created)
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
+from inbox.durations import moment
 from inbox.payloads import Who
 from inbox.ports import Inbox
-from inbox.times import moment
 from journal import model
 from journal.ports import Journal
 from journal.states import PartState
 from runtime.isolation import SetAside, isolated
 from sms.ports import MessageList
-from worker import absence, evidence, presence, telemetry
+from worker import telemetry
 from worker.delivery_failures import DeliveryFailures
-from worker.findings import Report
-from worker.resend import Resends
+from worker.reconcile import absence, evidence, presence
+from worker.reconcile.findings import Report
+from worker.reconcile.resend import Resends
 
 #: Each person's parts of unknown outcome.
 Doubtful = dict[str, list[model.ReplyPart]]

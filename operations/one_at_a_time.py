@@ -13,7 +13,7 @@ from operations.errors import BadRequest
 TURN_SECONDS: Final = 5.0
 
 
-class Alone:
+class OneAtATime:
     """One kind of such work; `what` says that it is done, such as `the journal is read`."""
 
     def __init__(self, what: str) -> None:

@@ -38,7 +38,7 @@ class WaitingPerson:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Snapshot:
     """What stands in Redis at one moment; times in milliseconds of its clock."""
 
     now_ms: int
@@ -72,7 +72,7 @@ class Standing:
 
 
 @translated()
-def read(client: redis.Redis, stopped: Sequence[Stopped]) -> Standing:
+def read(client: redis.Redis, stopped: Sequence[Stopped]) -> Snapshot:
     """Read what stands in Redis, in three round trips. `stopped`: the open circuits."""
     now_ms = RedisClock(client).now_ms()
     with client.pipeline(transaction=False) as pipe:
@@ -83,7 +83,7 @@ def read(client: redis.Redis, stopped: Sequence[Stopped]) -> Standing:
         pipe.zcard(keys.AGENDA)
         spending.ask(pipe, now_ms)
         oldest, people, wake_ups, reports, agenda, of_day, of_month = pipe.execute()
-    return Standing(
+    return Snapshot(
         now_ms=now_ms, waiting=_people(client, oldest, stopped), people=int(people), wake_ups=int(wake_ups),
         reports=int(reports), agenda=int(agenda), spent=spending.told(of_day, of_month),
     )  # fmt: skip

@@ -1,9 +1,9 @@
 """Send a reply in doubt again, where the operator chose that absence from the carrier's list counts.
 
-`worker.absence` decides. What it needs is read here and written onto the part: each reading that counts, whether one
-showed a message that may be this part's, and which attempt was sent again. A second execution of any step finds the
-part in another state or with another attempt, and changes nothing. So a part is sent again at most once, and a
-person who sent STOP, or was erased, gets nothing.
+`worker.reconcile.absence` decides. What it needs is read here and written onto the part: each reading that counts,
+whether one showed a message that may be this part's, and which attempt was sent again. A second execution of any step
+finds the part in another state or with another attempt, and changes nothing. So a part is sent again at most once,
+and a person who sent STOP, or was erased, gets nothing.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from journal.model import Binding, ReplyPart
 from journal.ports import Journal
 from journal.states import PartState
 from sms.ports import Listed, Listing, MessageList
-from worker import absence, telemetry
+from worker import telemetry
 from worker.put_back import put_back
+from worker.reconcile import absence
 
 #: How far back a number's newest message is looked for, to see that the list is not behind.
 RECENTLY: Final = timedelta(hours=1)

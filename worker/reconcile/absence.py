@@ -20,11 +20,11 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Final
 
-from inbox.times import moment
+from inbox.durations import moment
 from journal.model import ReplyPart
 from journal.states import PartState
 from sms.ports import Listed, Listing
-from worker import evidence
+from worker.reconcile import evidence
 
 #: How often the list must have been read since the doubt, the last time included.
 LOOKS: Final = 3

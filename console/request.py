@@ -25,7 +25,7 @@ class UnusableForm(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class ConsoleRequest:
     """What an operator asks for."""
 
     session: Session

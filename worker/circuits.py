@@ -8,10 +8,10 @@ from inbox.payloads import Who
 from inbox.ports import Circuit, Passage, Place
 from journal.model import ReplyPart
 from sms.ports import Scope, Verdict
-from worker import scopes, telemetry
+from worker import circuit_scopes, telemetry
 
 
-class Stops:
+class Circuits:
     """The circuit breakers, as replies pass them.
 
     `service_sid`: the messaging service of this installation; empty if it has none.
@@ -24,11 +24,11 @@ class Stops:
 
     def passage(self, part: ReplyPart, who: Who) -> Passage:
         """Decide whether the next attempt at a part may be made."""
-        return self._circuit.passage(scopes.places(part, who, ours=self._service_sid))
+        return self._circuit.passage(circuit_scopes.places(part, who, ours=self._service_sid))
 
     def service_of(self, part: ReplyPart) -> str | None:
         """Return the messaging service that the next attempt names, if it names one."""
-        return scopes.service_of(part, ours=self._service_sid)
+        return circuit_scopes.service_of(part, ours=self._service_sid)
 
     def accepted(self, passage: Passage) -> None:
         """Close the circuits that a successful attempt tested."""
@@ -46,7 +46,7 @@ class Stops:
 
         `reported`: a delivery report said it, not the answer to a request.
         """
-        stop = scopes.stop_of(verdict, part, who, ours=self._service_sid, reported=reported)
+        stop = circuit_scopes.stop_of(verdict, part, who, ours=self._service_sid, reported=reported)
         place = self._circuit.open(stop) if stop is not None else None
         if stop is not None and place is not None:
             self._telemetry.emit(telemetry.stopped(place, stop))
@@ -56,7 +56,7 @@ class Stops:
 
         It proves nothing of the account: a message on its way outlives the account.
         """
-        places = scopes.places(part, who, ours=self._service_sid)
+        places = circuit_scopes.places(part, who, ours=self._service_sid)
         self._reopen([place for place in places if place.scope is not Scope.ACCOUNT], delivered=True)
 
     def wait(self, place: Place, who: Who) -> bool:

@@ -13,7 +13,7 @@ from journal.model import ReplyPart
 from journal.ports import Outbox
 from sms.addresses import address_of
 from sms.ports import Listing, MessageList
-from worker import evidence
+from worker.reconcile import evidence
 
 #: A person's newest rows, among which the parts in doubt are looked for first.
 RECENT_ROWS: Final = 200

@@ -25,9 +25,9 @@ from journal.states import PartState
 from runtime.errors import Away
 from runtime.isolation import BadItem, isolated
 from worker import telemetry
-from worker.mark_file import Slot, State, age_seconds, files_in, of_the_dead
-from worker.marks import Marks
 from worker.put_back import put_back
+from worker.send_marks.mark_file import Slot, State, age_seconds, files_in, of_the_dead
+from worker.send_marks.marks import Marks
 
 #: How often a process looks for neighbours that died. To try a file's lock costs some microseconds.
 LOOK_EVERY_SECONDS: Final = 1.0

@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from console.actions import FORBIDDEN, SEE_OTHER
-from console.asked import Asked, UnusableForm, form_of, local_path
 from console.desk import Desk
+from console.request import ConsoleRequest, UnusableForm, form_of, local_path
 from console.views import Views
 from inbox.errors import InboxAway
 from operations import metrics
@@ -29,8 +29,8 @@ TOO_MANY: Final = 429
 log = logs.get("console")
 
 
-class Entrance:
-    """The ways in and out."""
+class LoginPages:
+    """The pages that log an operator in and out."""
 
     def __init__(self, desk: Desk, views: Views) -> None:
         self._desk = desk
@@ -80,12 +80,12 @@ class Entrance:
 
     async def _try(self, request: Request, name: str, password: str) -> tuple[Login | None, str, int]:
         """Return the login; or None, with the reason and its status."""
-        doors, address = self._desk.doors, self._desk.doors.address(request)
-        if not await run_in_threadpool(doors.sessions.may_try, address):
+        authentication, address = self._desk.authentication, self._desk.authentication.address(request)
+        if not await run_in_threadpool(authentication.sessions.may_try, address):
             metrics.LOGINS.labels(outcome="limited").inc()
             log.warning("login limited", address=address)
             return None, "Too many attempts: wait five minutes.", TOO_MANY
-        login = await to_thread.run_sync(doors.enter, name, password, limiter=self._verifying)
+        login = await to_thread.run_sync(authentication.enter, name, password, limiter=self._verifying)
         if login is None:
             metrics.LOGINS.labels(outcome="refused").inc()
             await run_in_threadpool(self._note_refusal, name, address)
@@ -94,32 +94,32 @@ class Entrance:
 
     def _note_refusal(self, name: str, address: str) -> None:
         # what is typed for a name may be a password
-        known = name if name in self._desk.doors.logins() else "unknown"
+        known = name if name in self._desk.authentication.logins() else "unknown"
         self._desk.audit.refuse(name=known, address=address)
 
     def _let_in(self, request: Request, login: Login, next_: str) -> Response:
-        doors, address = self._desk.doors, self._desk.doors.address(request)
+        authentication, address = self._desk.authentication, self._desk.authentication.address(request)
         entry = self._desk.audit.begin(name=login.name, address=address, what="login")
-        old, _ = doors.session(request)
+        old, _ = authentication.session(request)
         if old is not None:
-            doors.sessions.close(old)
-        token = doors.sessions.open(login)
-        doors.sessions.forgive(address)
+            authentication.sessions.close(old)
+        token = authentication.sessions.open(login)
+        authentication.sessions.forgive(address)
         self._desk.audit.end(entry, "done")
         metrics.LOGINS.labels(outcome="done").inc()
         response = RedirectResponse(next_, status_code=SEE_OTHER, headers={"cache-control": "no-store"})
-        doors.set_cookie(response, token)
+        authentication.set_cookie(response, token)
         return response
 
-    async def log_out(self, request: Request, asked: Asked) -> Response:
+    async def log_out(self, request: Request, asked: ConsoleRequest) -> Response:
         """End the session."""
         del request
         if not asked.is_ours():
             message = "This form is from another session: open the page again."
             return self._views.page(asked, "message.html", "Refused", status=FORBIDDEN, message=message)
-        await run_in_threadpool(self._desk.doors.sessions.close, asked.session)
+        await run_in_threadpool(self._desk.authentication.sessions.close, asked.session)
         response = RedirectResponse("/login", status_code=SEE_OTHER)
-        self._desk.doors.drop_cookie(response)
+        self._desk.authentication.drop_cookie(response)
         return response
 
 

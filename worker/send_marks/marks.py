@@ -2,7 +2,8 @@
 
 A mark says CLAIMING before the claim is sent, BEGUN immediately before the first byte of the request, and REFUSED when
 the carrier has answered that it created nothing. If the process dies, a neighbour reads its file
-(`worker.mark_file`), and an attempt whose mark does not say BEGUN was never made (`worker.proofs`).
+(`worker.send_marks.mark_file`), and an attempt whose mark does not say BEGUN was never made
+(`worker.send_marks.proofs`).
 
 The living are settled in the same way: an attempt that its visit had to leave, because a store went away between the
 claim and the first byte, is handed to `Marks.abandoned`.
@@ -22,7 +23,7 @@ from typing import Final
 
 from inbox.payloads import Who
 from runtime.host import REAL, Host
-from worker.mark_file import MarkFile, MarksUnusable, Slot, State, forget_earlier_boots
+from worker.send_marks.mark_file import MarkFile, MarksUnusable, Slot, State, forget_earlier_boots
 
 #: A folder that cannot hold marks is tried again after this.
 AGAIN_SECONDS: Final = 60.0

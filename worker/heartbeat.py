@@ -9,7 +9,7 @@ from typing import Final
 WORKER_SECONDS: Final = 30.0
 
 
-class Pulse:
+class Heartbeat:
     """When this process last did what it is there for; `seconds` later it is in trouble."""
 
     def __init__(self, what: str, seconds: float) -> None:

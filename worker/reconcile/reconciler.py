@@ -21,11 +21,12 @@ from journal.ports import Journal
 from journal.states import PartState
 from runtime.isolation import isolated
 from sms.ports import MessageList
-from worker import absence, delivery_failures, findings, retry_policy, set_aside, statement, telemetry
-from worker.doubts import Doubtful, Doubts
+from worker import delivery_failures, retry_policy, set_aside, telemetry
 from worker.lease import LeaseKeeper
-from worker.missed import MissedTexts
 from worker.put_back import put_back
+from worker.reconcile import absence, findings, sent_messages
+from worker.reconcile.doubts import Doubtful, Doubts
+from worker.reconcile.missed_texts import MissedTexts
 
 #: For how many people a sweep enqueues wake-up tasks at a time: a longer list would hold Redis up.
 SWEEP_LIMIT: Final = 200
@@ -94,12 +95,12 @@ class Reconciler:
             inbox, journal_, message_list, failures, terms.resend, numbers=terms.numbers, validity=terms.validity,
             who=terms.who, telemetry=telemetry, set_aside=self.set_aside,
         )  # fmt: skip
-        self._statement = statement.Statement(
+        self._sent_messages = sent_messages.SentMessages(
             journal_, message_list, failures, numbers=terms.numbers, per_number=terms.per_number,
             validity=terms.validity, redact=terms.redact, set_aside=self.set_aside,
         )  # fmt: skip
         self._missed = MissedTexts(
-            inbox, journal_, message_list, self._statement, numbers=terms.numbers, per_number=terms.per_number,
+            inbox, journal_, message_list, self._sent_messages, numbers=terms.numbers, per_number=terms.per_number,
             telemetry=telemetry, set_aside=self.set_aside,
         )  # fmt: skip
 
@@ -154,11 +155,11 @@ class Reconciler:
         doubtful = self._read_journal(report, now, passed)
         total += len(doubtful)
         self._doubts.read(doubtful, report, now, passed)
-        self._journal.aside.remove_mended(LOOKED_AT, before=now)
-        self._journal.aside.remove_mended(TRIED_OFTEN, before=now - MENDED_AFTER)
+        self._journal.set_aside.remove_mended(LOOKED_AT, before=now)
+        self._journal.set_aside.remove_mended(TRIED_OFTEN, before=now - MENDED_AFTER)
         self._missed.retry(now)
         self._missed.read(report, since, passed)
-        self._statement.read(report, now, passed)
+        self._sent_messages.read(report, now, passed)
         return report
 
     def _read_journal(self, report: findings.Report, now: datetime, passed: Callable[[str], None]) -> Doubtful:
