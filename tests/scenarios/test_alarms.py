@@ -123,6 +123,8 @@ def watched(tree: Tree, folder: Path) -> Iterator[Watched]:
         # every series begins before the first trouble; Prometheus reads its targets some seconds after its start
         processes = tree.workers + 3
         wait_until(lambda: len(world.ask("query", query="dadacat_process_ready == 1")["result"]) == processes)
+        # what was not read yet counts as not ready, and 120 s without a worker are 6 here
+        wait_until(lambda: not world.firing(), what="the end of what fired before the first reading")
         yield world
     finally:
         end(process)
