@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -72,16 +71,20 @@ class FencedConversations:
         """Record that the person opted out or in. Raises `Fenced`.
 
         `sent_ms`: when the keyword was sent, in milliseconds of Redis's clock; without it, as it is of now.
-        `fence` None: the carrier reported it, which needs no visit. Without a conversation nothing happens, and a visit
-        sees it when it opens the conversation next.
+        `fence` None: the carrier reported it, which needs no visit. Then a later keyword stays, and without a
+        conversation nothing happens.
         """
-        with suppress(Fenced) if fence is None else nullcontext():
-            sent = in_milliseconds(now) if sent_ms is None else sent_ms
-            self._set(user_id, {"is_active": active, "keyword_at": sent}, fence=fence, now=now)
+        sent = in_milliseconds(now) if sent_ms is None else sent_ms
+        latest = Attr("keyword_at").not_exists() | Attr("keyword_at").lte(sent)
+        self._set(user_id, {"is_active": active, "keyword_at": sent}, fence=fence, now=now, unfenced=latest)
 
-    def set_quiet(self, user_id: str, *, until_ms: int, fence: int, now: datetime) -> None:
-        """Record until when, by Redis's clock, the person gets no reply. Raises `Fenced`."""
-        self._set(user_id, {"quiet_until": until_ms}, fence=fence, now=now)
+    def set_quiet(self, user_id: str, *, until_ms: int, fence: int | None, now: datetime) -> None:
+        """Record until when, by Redis's clock, the person gets no reply. Raises `Fenced`.
+
+        `fence` None: the carrier reported it, which needs no visit. Then a longer silence stays.
+        """
+        shorter = Attr("quiet_until").not_exists() | Attr("quiet_until").lte(until_ms)
+        self._set(user_id, {"quiet_until": until_ms}, fence=fence, now=now, unfenced=shorter)
 
     def set_returned(self, user_id: str, *, fence: int, now: datetime) -> None:
         """Record that an erased person texts again: late old texts may still come. Raises `Fenced`."""
@@ -125,7 +128,17 @@ class FencedConversations:
             return False
         return True
 
-    def _set(self, user_id: str, values: Mapping[str, Any], *, fence: int | None, now: datetime) -> None:
+    def _set(
+        self,
+        user_id: str,
+        values: Mapping[str, Any],
+        *,
+        fence: int | None,
+        now: datetime,
+        unfenced: ConditionBase | None = None,
+    ) -> None:
+        """Write values. `unfenced`: without a fence, only to a conversation of which this holds."""
+        when = Attr("user_id").exists() if unfenced is None else Attr("user_id").exists() & unfenced
         expiry = self._names.expiry(now) if values.get("is_active") else {}
         update = Update(
             table=self._names.conversations,
@@ -133,12 +146,13 @@ class FencedConversations:
             set={**values, "updated_at": now.isoformat(), **expiry},
             # a STOP is kept for good, however long nothing more is said
             remove=("expires",) if values.get("is_active") is False else (),
-            when=Attr("user_id").exists() if fence is None else Attr("fence").eq(fence),
+            when=when if fence is None else Attr("fence").eq(fence),
         )
         try:
             self._tables.update(update)
         except ConditionFailed:
-            raise Fenced from None
+            if fence is not None:
+                raise Fenced from None
 
 
 def _same(attribute: str, read: str | None) -> ConditionBase:

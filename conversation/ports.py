@@ -46,8 +46,8 @@ class OpenConversations(Protocol):
     ) -> None:
         """Record that the person opted out or in; without a fence, that the carrier says so. Raises `Fenced`."""
 
-    def set_quiet(self, user_id: str, *, until_ms: int, fence: int, now: datetime) -> None:
-        """Record until when the person gets no reply. Raises `Fenced`."""
+    def set_quiet(self, user_id: str, *, until_ms: int, fence: int | None, now: datetime) -> None:
+        """Record until when the person gets no reply; without a fence, as the carrier says. Raises `Fenced`."""
 
     def remember(self, conversation: Conversation, memory: Memory) -> bool:
         """Replace the memory of a conversation as it was read; False if it changed since."""

@@ -72,16 +72,17 @@ class RedisCircuit:
             return None
         return place if wide == 1 else person
 
-    def close(self, places: Sequence[Place], *, delivered: bool = False) -> Sequence[Place]:
+    def close(self, places: Sequence[Place], *, delivered_ms: int | None = None) -> Sequence[Place]:
         """Allow sending again and wake the people who wait; return the places that this call opened."""
-        return self._close(places, "delivered" if delivered else "accepted")
+        return self._close(places, "accepted" if delivered_ms is None else "delivered", sent_ms=delivered_ms or 0)
 
-    def _close(self, places: Sequence[Place], why: str) -> Sequence[Place]:
+    def _close(self, places: Sequence[Place], why: str, *, sent_ms: int = 0) -> Sequence[Place]:
         names = [keys.CIRCUITS]
         for place in places:
             names += [keys.circuit(place.key), keys.probe(place.key)]
             names += [keys.circuit_waiting(place.key), worker_keys.circuit_suspected(place.key)]
-        outcomes = self._scripts.run("reopen", names, [why, milliseconds(PROOF), *(place.key for place in places)])
+        args = [why, milliseconds(PROOF), sent_ms, *(place.key for place in places)]
+        outcomes = self._scripts.run("reopen", names, args)
         opened = [(place, outcome) for place, outcome in zip(places, outcomes, strict=True) if outcome]
         for place, (suspected, waiting, reason) in opened:
             self._wake(waiting)

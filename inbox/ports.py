@@ -264,11 +264,13 @@ class Circuit(Protocol):
     def open(self, stop: Stop) -> Place | None:
         """Stop a place, or only the person; return what was open before and is stopped now, None if nothing."""
 
-    def close(self, places: Sequence[Place], *, delivered: bool = False) -> Sequence[Place]:
+    def close(self, places: Sequence[Place], *, delivered_ms: int | None = None) -> Sequence[Place]:
         """Allow sending again, and wake everyone who waits; return the places that this call opened.
 
-        A place that a report stopped is opened by a delivery (`delivered`). A message that is only accepted opens it if
-        no report says otherwise for `inbox.circuit.PROOF`. A delivery says nothing of a place that an answer stopped.
+        `delivered_ms`: a message that was sent then, by Redis's clock, was delivered; None: one was accepted.
+        A place that a report stopped is opened by the delivery of a message that was sent since. A message that is only
+        accepted opens it if no report says otherwise for `inbox.circuit.PROOF`. A delivery says nothing of a place that
+        an answer stopped.
         """
 
     def wait(self, place: Place, who: Who) -> bool:

@@ -51,18 +51,18 @@ class Circuits:
         if stop is not None and place is not None:
             self._telemetry.emit(telemetry.stopped(place, stop))
 
-    def delivered(self, part: ReplyPart, who: Who) -> None:
-        """Close what an earlier report had stopped: a message of this part was delivered.
+    def delivered(self, part: ReplyPart, who: Who, *, sent_ms: int) -> None:
+        """Close what a report had stopped before `sent_ms`: a message that was sent then was delivered.
 
         It proves nothing of the account: a message on its way outlives the account.
         """
         places = circuit_scopes.places(part, who, ours=self._service_sid)
-        self._reopen([place for place in places if place.scope is not Scope.ACCOUNT], delivered=True)
+        self._reopen([place for place in places if place.scope is not Scope.ACCOUNT], delivered_ms=sent_ms)
 
     def wait(self, place: Place, who: Who) -> bool:
         """Note that a person waits for a place; False if it is open again."""
         return self._circuit.wait(place, who)
 
-    def _reopen(self, places: Sequence[Place], *, delivered: bool = False) -> None:
-        for place in self._circuit.close(places, delivered=delivered) if places else ():
+    def _reopen(self, places: Sequence[Place], *, delivered_ms: int | None = None) -> None:
+        for place in self._circuit.close(places, delivered_ms=delivered_ms) if places else ():
             self._telemetry.emit(telemetry.resumed(place))

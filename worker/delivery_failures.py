@@ -22,7 +22,7 @@ from typing import Final
 
 from conversation.models import in_milliseconds
 from inbox import budget as money
-from inbox.durations import moment
+from inbox.durations import milliseconds, moment
 from inbox.errors import InboxAway
 from inbox.payloads import Who
 from inbox.ports import Circuit, Inbox
@@ -78,24 +78,35 @@ class DeliveryFailures:
     def consider(self, part: ReplyPart) -> None:
         """Act on the part's status as the carrier last reported it.
 
-        A second call repeats the action and changes nothing.
+        It is what was true when the message was sent: what the person or another message has told since counts more.
+        So a second call repeats the action and changes nothing.
         """
         if part.status in DELIVERED:
             self._recover(part)
         if part.status not in FAILED or part.error_code is None:
             return
+        now, sent_ms = self._now(), _sent_ms(part)
         verdict = codes.of_report(part.error_code)
-        self._circuits.stop(verdict, part, self._terms.who(part.user_id), reported=True)
+        if now - moment(sent_ms) <= retry_policy.REPORT_STOPS:
+            self._circuits.stop(verdict, part, self._terms.who(part.user_id), reported=True)
         if verdict.opts_out:
-            self._journal.conversations.set_active(part.user_id, active=False, fence=None, now=self._now())
-        if verdict.alarming:
+            self._journal.conversations.set_active(part.user_id, active=False, fence=None, now=now, sent_ms=sent_ms)
+        quiet = retry_policy.RULES[verdict.error_class].quiet
+        if quiet and moment(sent_ms) + quiet > now:
+            quiet_until = sent_ms + milliseconds(quiet)
+            self._journal.conversations.set_quiet(part.user_id, until_ms=quiet_until, fence=None, now=now)
+            self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.LOOP, verdict.means))
+        elif verdict.alarming:
             self._telemetry.emit(telemetry.alarmed(telemetry.Alarm.STRANGE, verdict.means))
         self.try_again(part)
 
     def _recover(self, part: ReplyPart) -> None:
         """Undo what an earlier report led to: the message was delivered."""
-        self._circuits.delivered(part, self._terms.who(part.user_id))
-        if part.again or not any(event.get("report") in FAILED for event in part.facts.get("log", ())):
+        had_failed = any(event.get("report") in FAILED for event in part.facts.get("log", ()))
+        # what this very message had stopped is open again
+        sent_ms = in_milliseconds(self._now()) if had_failed else _sent_ms(part)
+        self._circuits.delivered(part, self._terms.who(part.user_id), sent_ms=sent_ms)
+        if part.again or not had_failed:
             return
         for sibling in self._journal.outbox.parts(part.user_id, part.turn):
             if sibling.number == part.number and sibling.again and sibling.state in _NOT_ON_ITS_WAY:
@@ -131,3 +142,8 @@ class DeliveryFailures:
 
     def _now(self) -> datetime:
         return self._inbox.clock.now()
+
+
+def _sent_ms(part: ReplyPart) -> int:
+    """Return when a part's latest attempt was claimed, in milliseconds of Redis's clock."""
+    return part.born_ms if part.claimed_at is None else in_milliseconds(datetime.fromisoformat(part.claimed_at))

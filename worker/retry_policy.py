@@ -85,6 +85,10 @@ RULES: Final[Mapping[ErrorClass, Rule]] = {
 #: first is `PROBE_SECONDS` and each is twice as long as the last. A reply lives six hours, so it is tried often enough.
 LONGEST_PROBE_PAUSE: Final = timedelta(minutes=30)
 
+#: A report about a message that was sent longer ago stops nothing: it is late or repeated, and the next message tells
+#: whether it still holds. Carriers report within seconds, and a worker reads a report within a sweep.
+REPORT_STOPS: Final = timedelta(minutes=10)
+
 #: The pause before the second try at a message that the carrier accepted and then failed: it was too busy, or a daily
 #: limit was reached, which ends the next day in whatever time zone the carrier counts.
 SECOND_TRY_PAUSE: Final = timedelta(seconds=30)

@@ -7,7 +7,8 @@
 -- KEYS[4i+1] circuit:suspected:{place}
 -- ARGV[1] why: `accepted` or `delivered` of a message, `cause` if the place was stopped because of another one
 -- ARGV[2] milliseconds after which an accepted message counts as proof, if a report stopped the place
--- ARGV[i+2] part of the key of place i; empty for the account
+-- ARGV[3] when the delivered message was sent, in milliseconds of this clock
+-- ARGV[i+3] part of the key of place i; empty for the account
 --
 -- Returns for each place {} if it stays as it is,
 -- else {people who were refused because of it, people who wait for it, why it was stopped}.
@@ -17,7 +18,8 @@ local function reopen(circuit, probe, waiting, suspected, name)
   if ARGV[1] == 'delivered' then
     -- it works: what one person was refused lies with that person
     if not open then redis.call('DEL', suspected) end
-    if not reported then return {} end
+    -- one that was sent before the place was stopped, such as one that is read now, proves nothing
+    if not reported or tonumber(redis.call('HGET', circuit, 'since')) > tonumber(ARGV[3]) then return {} end
   elseif reported and ARGV[1] == 'accepted' then
     redis.call('PEXPIRE', circuit, ARGV[2])
     return {}
@@ -31,7 +33,7 @@ local function reopen(circuit, probe, waiting, suspected, name)
 end
 
 local outcomes = {}
-for i = 1, #ARGV - 2 do
-  outcomes[i] = reopen(KEYS[4 * i - 2], KEYS[4 * i - 1], KEYS[4 * i], KEYS[4 * i + 1], ARGV[i + 2])
+for i = 1, #ARGV - 3 do
+  outcomes[i] = reopen(KEYS[4 * i - 2], KEYS[4 * i - 1], KEYS[4 * i], KEYS[4 * i + 1], ARGV[i + 3])
 end
 return outcomes

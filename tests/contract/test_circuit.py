@@ -53,6 +53,11 @@ def woken(server: redis.Redis) -> list[str]:
     return [json.loads(b64decode(json.loads(message)["body"]))[0][0] for message in reversed(messages)]
 
 
+def now_ms(server: redis.Redis) -> int:
+    seconds, microseconds = server.time()
+    return int(seconds) * 1000 + int(microseconds) // 1000
+
+
 def test_an_open_circuit_lets_one_probe_through_at_a_time(server: redis.Redis) -> None:
     one, other = circuit_on(server), circuit_on(server)
     assert one.passage(route(ANN)).allowed
@@ -106,11 +111,21 @@ def test_a_sender_is_stopped_only_once_so_many_people_were_refused(circuit: Redi
     assert [circuit.passage(route(who)).allowed for who in (ANN, BEN)] == [True, True]
 
 
-def test_a_delivery_in_between_lays_the_blame_on_the_person(circuit: RedisCircuit) -> None:
+def test_a_delivery_in_between_lays_the_blame_on_the_person(server: redis.Redis, circuit: RedisCircuit) -> None:
     circuit.open(refusal(OURS, ANN, people=2, reported=True))
-    circuit.close([OURS, alone(BEN)], delivered=True)
+    circuit.close([OURS, alone(BEN)], delivered_ms=now_ms(server))
 
     assert circuit.open(refusal(OURS, BEN, people=2, reported=True)) == alone(BEN)
+
+
+def test_a_message_from_before_the_stop_proves_nothing(server: redis.Redis, circuit: RedisCircuit) -> None:
+    before = now_ms(server)
+    # Redis's clock must have passed that millisecond
+    wait_until(lambda: now_ms(server) > before, what="a later millisecond")
+    circuit.open(refusal(OURS, reported=True))
+
+    assert circuit.close([OURS], delivered_ms=before) == []
+    assert circuit.close([OURS], delivered_ms=now_ms(server)) == [OURS]
 
 
 def test_everyone_who_waits_is_woken_at_once_when_a_place_opens(server: redis.Redis, circuit: RedisCircuit) -> None:
@@ -152,9 +167,9 @@ def test_an_accepted_message_is_no_proof_against_a_report_but_a_delivery_is(
     circuit.open(refusal(OURS, reported=True))
     assert server.pttl(keys.circuit(OURS.key)) > 60_000
 
-    assert circuit.close([OURS], delivered=True) == [OURS]
+    assert circuit.close([OURS], delivered_ms=now_ms(server)) == [OURS]
     circuit.open(refusal(OURS))
-    assert circuit.close([OURS], delivered=True) == []
+    assert circuit.close([OURS], delivered_ms=now_ms(server)) == []
 
 
 def test_people_who_wait_for_a_circuit_that_expired_are_woken(server: redis.Redis, circuit: RedisCircuit) -> None:
