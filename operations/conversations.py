@@ -55,7 +55,8 @@ def known(journal: Journal, person: str) -> Conversation:
     """Return a person's conversation. Raises `NotFound` if there is none."""
     conversation = journal.storage.get(person)
     if conversation is None:
-        raise NotFound(f"there is no conversation with {person}")
+        # without the number, because the console shows it too
+        raise NotFound("there is no conversation with this person yet")
     return conversation
 
 

@@ -101,7 +101,7 @@ class Eraser:
         users = list(users)
         known = [user for user in users if self._is_known(user)]
         if not known:
-            raise NotFound(f"nothing is stored about {users[0]}: nothing was deleted")
+            raise NotFound("nothing is stored about this person: nothing was deleted")
         return known
 
     def _is_known(self, person: str) -> bool:
@@ -120,7 +120,7 @@ class Eraser:
         """
         who, now = self.who(person), self.inbox.clock.now()
         until = now + MARKED
-        lease = self._alone(who, person)
+        lease = self._alone(who)
         with self.leases.kept(lease) if lease else nullcontext():
             try:
                 waiting = list(self.inbox.texts.waiting(lease, limit=MOST_MARKS)) if lease else []
@@ -133,7 +133,7 @@ class Eraser:
                 )
                 self._keep_stop(person, who, waiting, now=now)
                 deleted, kept = self._at_twilio(listed, progress)
-                self._still_alone(lease, person)
+                self._still_alone(lease)
                 rows = self.journal.archive.erase(person)
                 progress("the tables", rows)
                 removed = self.inbox.people.forget(who, person, through=_last(waiting))
@@ -149,7 +149,7 @@ class Eraser:
             late_until=until.isoformat(timespec="seconds"),
         )  # fmt: skip
 
-    def _alone(self, who: Who, person: str) -> Lease | None:
+    def _alone(self, who: Who) -> Lease | None:
         """Return the person's lease once no worker holds it; None if Redis does not know the person."""
         deadline = time.monotonic() + WAIT_SECONDS
         while self.inbox.people.user_id(who) is not None:
@@ -158,14 +158,14 @@ class Eraser:
                 return lease
             if time.monotonic() > deadline:
                 raise BadRequest(
-                    f"a worker has served {person} for {WAIT_SECONDS:.0f} s and is not done: try again later"
+                    f"a worker has served this person for {WAIT_SECONDS:.0f} s and is not done: try again later"
                 )
             self.sleep(POLL_SECONDS)
         return None
 
-    def _still_alone(self, lease: Lease | None, person: str) -> None:
+    def _still_alone(self, lease: Lease | None) -> None:
         if lease is not None and not self.inbox.leases.renew(lease):
-            raise BadRequest(f"a worker serves {person} again: run the command again")
+            raise BadRequest("a worker serves this person again: run the command again")
 
     def _mark(self, person: str, who: Who, more: Sequence[str], *, now: datetime, until: datetime) -> None:
         """Write tombstones of the texts that the journal holds, that still wait, and that Twilio lists."""

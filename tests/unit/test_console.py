@@ -53,6 +53,18 @@ def a_console(room: Room, folder: Path) -> Console:
     return console
 
 
+def test_a_person_who_waits_for_the_first_answer_is_named_nowhere(tmp_path: Path) -> None:
+    room = Room()
+    room.texts("hello cat")
+    console = a_console(room, tmp_path)
+    page = f"/people/{who(ANN)}"
+
+    assert page in console.get("/waiting").text
+    for answer in (console.get(page), console.act(f"{page}/reset")):
+        assert "no conversation with this person" in answer.text
+        assert ANN not in answer.text
+
+
 @pytest.fixture
 def console(room: Room, tmp_path: Path) -> Console:
     return a_console(room, tmp_path)
