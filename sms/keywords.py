@@ -31,7 +31,7 @@ class Keyword(StrEnum):
 
 def normal(text: str) -> str:
     """Return the form in which a text is compared with a keyword, such as `optout` of `Opt-Out.`."""
-    words = _LETTERS.findall(unicodedata.normalize("NFC", text).casefold())
+    words = _LETTERS.findall(unicodedata.normalize("NFKC", text).casefold())
     # a word that is said again means the same: STOP STOP
     return words[0] if len(set(words)) == 1 else "".join(words)
 

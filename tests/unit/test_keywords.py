@@ -14,7 +14,7 @@ from tests.room import Room
 @pytest.mark.parametrize(
     ("text", "keyword"),
     [
-        *((text, Keyword.STOP) for text in ("stop", "STOP.", "Stop!", " stop ", "STOP ALL", "stop-all", "opt out", "Opt-Out", "OPTOUT.", "STOP STOP", "end.", "\u201cSTOP\u201d", "Darse de baja.", "ARRÊT!", "Unsubscribe!!")),
+        *((text, Keyword.STOP) for text in ("stop", "STOP.", "Stop!", " stop ", "STOP ALL", "stop-all", "opt out", "Opt-Out", "OPTOUT.", "STOP STOP", "end.", "\u201cSTOP\u201d", "Darse de baja.", "ARRÊT!", "Unsubscribe!!", "\uff33\uff34\uff2f\uff30", "\U0001d412\U0001d413\U0001d40e\U0001d40f")),
         *((text, Keyword.START) for text in ("START!", "un-stop")),
         *((text, Keyword.HELP) for text in ("HELP", "help?", "Info.", "Hilfe.")),
         *((text, Keyword.RESET) for text in ("reset!", "Reset.", "clear?", "RESTART", "vergiss alles", "Vergiss alles!", "oublie tout.", "olvida todo")),
