@@ -26,8 +26,8 @@ from urllib.parse import unquote, unquote_to_bytes, urlsplit, urlunsplit
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 #: A text with ten pictures has fewer than a hundred fields.
 MOST_FIELDS: Final = 256
-#: 1,600 characters have at most 6,400. Decoding is what an unsigned request can make expensive.
-MOST_ESCAPES: Final = 16_384
+#: 4,096 characters of WhatsApp have 16,384. Decoding is what an unsigned request can make expensive.
+MOST_ESCAPES: Final = 20_000
 #: Parameters of a query whose configured order is guessed: each order costs a digest.
 MOST_REORDERED: Final = 3
 #: Lengths of the two digests in base64: a request without such a signature is not decoded.

@@ -80,7 +80,7 @@ def expected(url: str, asked: Asked) -> int:
     except ValueError:
         return 403
     form = dict(pairs)
-    if asked.body.count(b"%") > 16_384 or len(form) < len(pairs):
+    if asked.body.count(b"%") > 20_000 or len(form) < len(pairs):
         return 403
     # servers do not tell an empty query from none
     target = path if asked.target == f"{path}?" else asked.target

@@ -151,6 +151,13 @@ def test_a_changed_form_is_not_twilios() -> None:
     assert validator.fields("/sms", body + b"&", signed) == FIELDS
 
 
+def test_the_longest_text_of_whatsapp_is_accepted() -> None:
+    form = {**FIELDS, "From": "whatsapp:+15551230001", "To": "whatsapp:+15005550006", "Body": "\U0001f408" * 4096}
+    body, signed = as_it_came(form)
+
+    assert Validator("https://cat.example", tokens(TOKEN)).fields("/sms", body, signed) == form
+
+
 @pytest.mark.parametrize("body", [b"Body=%FF", b"Body=\xc3\xa9", b"a=%26%FF"])
 def test_what_is_no_form_is_not_twilios(body: bytes) -> None:
     assert Validator("https://cat.example", tokens(TOKEN)).fields("/sms", body, "x") is None
