@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -34,6 +35,10 @@ class Doubt:
             self.later += self.room.texts("miaow")
             self.room.serve()
         return self._sent_to(person, for_the_last=for_the_last)
+
+    def twice(self, person: str, *, for_the_last: timedelta) -> Listing:
+        listing = self._sent_to(person, for_the_last=for_the_last)
+        return replace(listing, messages=listing.messages * 2)
 
     def states(self) -> list[PartState]:
         return [self.room.part(text) for text in (self.text, *self.later)]
@@ -68,6 +73,23 @@ def test_an_operators_look_gives_a_message_to_no_second_reply(monkeypatch: pytes
     room.serve()
     assert doubt.states() == [PartState.SENT, PartState.SENT]
     assert len(set(doubt.sids())) == 2
+
+
+def test_a_message_that_is_listed_twice_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two pages of a list that grows meanwhile may both have it."""
+    doubt = Doubt(monkeypatch)
+    room = doubt.room
+    monkeypatch.setattr(room.sender, "sent_to", doubt.twice)
+    room.sender.creates_anyway = False
+    room.sender.answers.append(Unknown(reason="read timeout"))
+    doubt.later += room.texts("miaow")
+    room.later(seconds=61)
+    room.serve()
+    room.later(seconds=61)
+
+    room.reconciler.reconcile()
+
+    assert doubt.states() == [PartState.UNKNOWN, PartState.UNKNOWN]
 
 
 def test_a_message_of_a_reply_far_back_is_no_evidence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,13 +50,14 @@ def match(listing: Listing, parts: Sequence[ReplyPart], *, now: datetime) -> lis
         if any(part.state is PartState.SENDING and (part.content, _sender(part)) == words for part in parts):
             continue  # a part with the same words is being sent right now: an entry may belong to it
         oldest = max(now - claimed_at(part) for part in alike)
-        entries = [
-            entry
+        # two pages of a list that grows meanwhile may both have an entry
+        entries = {
+            entry.sid: entry
             for entry in reversed(listing.messages)
             if is_like(entry, alike[0]) and entry.sid not in bound and listing.read_at - entry.created <= oldest + SLACK
-        ]
+        }
         if len(entries) >= len(alike):
-            matches += [Found(part, entry) for part, entry in zip(alike, entries, strict=False)]
+            matches += [Found(part, entry) for part, entry in zip(alike, entries.values(), strict=False)]
     return matches
 
 
