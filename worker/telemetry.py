@@ -292,7 +292,7 @@ def marks_in_memory(why: str) -> Event:
 
 def look_failed(error: Exception) -> Event:
     """A look for dead neighbours ended early; the next one begins anew."""
-    return Event(ERROR, "look failed", {"error": type(error).__name__})
+    return Event(ERROR, "look failed", {"error": type(error).__name__}, again_seconds=ALARM_AGAIN_SECONDS)
 
 
 def proof_waits(why: str) -> Event:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from tests.room import WHO as ROOM_WHO
 from tests.room import Died, Dying, Room
 from worker.receipts import Receipts
 from worker.send_marks.mark_file import MODE, MarkFile, MarksUnusable, Slot, State, files_in, home_of, of_the_dead
-from worker.send_marks.marks import Marks
+from worker.send_marks.marks import TOUCH_SECONDS, Marks
 from worker.send_marks.proofs import Proofs
 from worker.telemetry import Alarm
 
@@ -39,7 +40,7 @@ PROCESS = """
 import sys, time
 from pathlib import Path
 from inbox.payloads import Who
-from worker.send_marks.marks import Marks
+from worker.send_marks.marks import TOUCH_SECONDS, Marks
 
 with Marks(Path(sys.argv[1]), slots=2).serving(Who(sys.argv[2])) as mark:
     mark.claiming("out#SM1#0", "SM1-0-9f86d081884c7d65", fence=7)
@@ -197,6 +198,26 @@ def test_a_folder_that_can_hold_marks_later_does(tmp_path: Path) -> None:
     with marks.serving(WHO):
         assert files(volume / "marks") == [marks.path]
     assert len(heard) == 1
+    marks.close()
+
+
+def test_marks_that_someone_deletes_are_kept_in_a_new_file(folder: Path) -> None:
+    now, heard = [0.0], list[str]()
+    marks = Marks(folder, slots=2, unusable=heard.append, host=Host(monotonic=lambda: now[0]))
+    look = Proofs((room := Room()).inbox, room.store, marks).look
+    look()
+    with marks.serving(WHO):
+        shutil.rmtree(folder)
+        now[0] += TOUCH_SECONDS
+        look()
+        assert files(folder) == [], "a visit still uses the old one"
+
+    now[0] += TOUCH_SECONDS
+    look()
+    look()
+
+    assert files(folder) == [marks.path]
+    assert heard == ["the file of marks was deleted"]
     marks.close()
 
 

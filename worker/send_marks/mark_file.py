@@ -153,9 +153,9 @@ class MarkFile:
     def touch(self) -> None:
         """Renew the file's time of change, from which a neighbour tells how long the process has been dead.
 
-        A store into a mapped page does not do that on tmpfs.
+        A store into a mapped page does not do that on tmpfs. Raises `FileNotFoundError` if the file was deleted.
         """
-        os.utime(self._descriptor)
+        os.utime(self.name)
 
     def close(self, *, delete: bool) -> None:
         """Free the lock; `delete`: no slot is in use, so that there is nothing for a neighbour to read."""
@@ -182,7 +182,8 @@ def home_of(folder: Path) -> Path:
 
 def files_in(folder: Path) -> list[Path]:
     """Return the files of marks: not one that its process has only just created, and has not locked yet."""
-    return [path for path in sorted(folder.iterdir()) if path.suffix != _UNNAMED or age_seconds(path) > NAMED_SECONDS]
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [path for path in paths if path.suffix != _UNNAMED or age_seconds(path) > NAMED_SECONDS]
 
 
 def age_seconds(path: Path) -> float:

@@ -144,7 +144,14 @@ class Marks:
         with self._lock:
             if self._file is not None and self._host.monotonic() >= self._touch_at:
                 self._touch_at = self._host.monotonic() + TOUCH_SECONDS
-                self._file.touch()
+                try:
+                    self._file.touch()
+                except FileNotFoundError:
+                    # no neighbour could read it: once no visit uses it, there will be another
+                    self._tell("the file of marks was deleted")
+                    if len(self._unused) == self._slots and not self._abandoned:
+                        self._file.close(delete=False)
+                        self._file, self._again_at = None, -inf
 
     def _create(self) -> None:
         if self._folder is None:
