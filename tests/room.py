@@ -196,7 +196,7 @@ class Room:
         settings = VisitSettings(
             policy=self.policy, quiet_window_seconds=0.05, quiet_limit_seconds=0.2,
             lease_seconds=LEASE.total_seconds(), max_age_seconds=21600, memory=WINDOW,
-            own_numbers=frozenset({OUR_NUMBER}), **self.habits,
+            own_numbers=frozenset({OUR_NUMBER}), per_number=self.per_number, **self.habits,
         )  # fmt: skip
         return compose_visits(
             inbox=replaced.get("inbox", self.inbox),

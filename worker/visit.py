@@ -13,6 +13,7 @@ from journal.model import Turn
 from runtime.host import REAL, Host
 from sms.addresses import address_of
 from worker.send_marks.marks import Mark
+from worker.user_ids import user_ids_of
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,6 +61,15 @@ class Visit:
     def address(self) -> str:
         """Return the person's address at the carrier, such as `+15551230001`."""
         return address_of(self.user_id)
+
+    def other_id(self, to: str, *, per_number: bool) -> tuple[str, bool]:
+        """Return the other user id of the person, and whether this visit's is the former one.
+
+        They differ by `CONVERSATIONS`. `to`: our number that was texted. `per_number`: the present setting.
+        """
+        present, former = user_ids_of(self.address, to, per_number=per_number)
+        is_former = self.user_id != present
+        return present if is_former else former, is_former
 
     @property
     def conversation(self) -> Conversation:

@@ -31,6 +31,8 @@ class VisitSettings:
     footer_every: int = 0
     #: The reply to HELP; empty: Twilio's own answer is enough.
     help_line: str = ""
+    #: A person has a conversation with each of our numbers.
+    per_number: bool = False
     #: Senders of three to eight digits are answered too.
     short_codes: bool = False
     #: ISO 3166 codes of the countries whose people are answered; empty: all.

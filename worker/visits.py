@@ -139,7 +139,9 @@ class Visits:
                     continue
                 self._telemetry.emit(telemetry.visit_done(visit.lease.who))
                 return None
-            self._intake.heed_stop(visit, self._whole(visit, waiting))
+            whole = self._whole(visit, waiting)
+            self._carry_stop_over(visit, whole)
+            self._intake.heed_stop(visit, whole)
             batch = self._intake.gather(visit, waiting[:READ_AHEAD])
             self._remove(visit, batch.finished)
             if batch.due_ms is not None:
@@ -155,6 +157,18 @@ class Visits:
         self._release(visit, visit.now_ms(), "enough")
         self._inbox.agenda.wake(visit.lease.who)
         return None
+
+    def _carry_stop_over(self, visit: Visit, waiting: Sequence[ports.Waiting]) -> None:
+        """Heed a STOP of the person's other conversation: `CONVERSATIONS` was changed since.
+
+        A conversation that has begun is asked only if it is the former one, so that a turn costs no more.
+        """
+        for to in {entry.text.to for entry in waiting if entry.text is not None}:
+            here, (other_id, is_former) = visit.conversation, visit.other_id(to, per_number=self._settings.per_number)
+            if here.is_active and (is_former or not here.version):
+                other = self._journal.conversations.get(other_id)
+                if other is not None and not other.is_active and other.keyword_at >= here.keyword_at:
+                    self._intake.set_active(visit, active=False, sent_ms=other.keyword_at)
 
     def _answer(self, visit: Visit, batch: Batch) -> int | None:
         visit.in_hand = tuple(batch.turns)

@@ -328,8 +328,8 @@ class PeopleSettings(Section):
         "CONVERSATIONS",
         "`person`: one conversation per person, whichever of the numbers is texted. `number`: one per person "
         "and number, with a `user_id` such as `+15551230001/+15005550006`. After a change, what was said before stays "
-        "where it stands. Texts that wait are answered there, and may come after newer ones: change it while none "
-        "waits.",
+        "where it stands, and a STOP counts on. Texts that wait are answered there, and may come after newer ones: "
+        "change it while none waits.",
         "person",
     )
     answer_short_codes: Literal["on", "off"] = setting(

@@ -70,6 +70,40 @@ def test_a_text_that_was_answered_before_is_not_answered_again(*, per_number: bo
 
 
 @pytest.mark.parametrize("per_number", [False, True])
+def test_a_stop_from_before_counts_until_a_start(*, per_number: bool) -> None:
+    room, _ = an_answered_text(per_number=per_number)
+    room.texts("STOP")
+    serve(room, per_number=per_number)
+    room.later(seconds=300)
+
+    switch(room)
+    for body in ("hello?", "START", "hello!"):
+        room.texts(body)
+        serve(room, per_number=not per_number)
+        room.later(seconds=60)
+
+    assert room.received == ["re: hello", "re: hello!"]
+
+
+@pytest.mark.parametrize("per_number", [False, True])
+def test_a_reply_from_before_is_not_sent_after_a_stop(*, per_number: bool) -> None:
+    room = Room(per_number=per_number)
+    room.sender.away = True
+    room.texts("hello")
+    serve(room, per_number=per_number)
+    room.later(seconds=300)
+
+    switch(room)
+    room.texts("STOP")
+    serve(room, per_number=not per_number)
+    room.sender.away = False
+    room.later(seconds=300)
+    serve(room, per_number=per_number)
+
+    assert room.received == []
+
+
+@pytest.mark.parametrize("per_number", [False, True])
 def test_a_text_that_still_waits_is_answered_once(*, per_number: bool) -> None:
     room, _ = a_waiting_text(per_number=per_number)
     room.later(seconds=300)

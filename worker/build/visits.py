@@ -34,6 +34,7 @@ def visit_settings(chosen: Settings) -> VisitSettings:
         lease_seconds=chosen.visit.lease_seconds,
         max_age_seconds=chosen.visit.max_age_seconds,
         own_numbers=frozenset(chosen.twilio.numbers),
+        per_number=chosen.people.per_number,
         memory=memory_terms(chosen),
         first_contact=replies.first_contact_line,
         footer=replies.footer_line,
