@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Final
 
 from cat.danger import hearing, helplines, lines, patterns
 from cat.danger.model import ACUTE, CALM, Danger, Ear, Kind, Tier, deaf
 from cat.danger.state import CALM_TEXTS, State
 from cat.poet import language_detection
+
+#: What ends a clause. One clause of a text says that it is real: `yes, and i don't know what to do`.
+_CLAUSE_ENDS: Final = re.compile("[.,;:!?\u2026\u3001\u3002\uff0c\uff01\uff1f]+| (?:and|but|und|aber|et|mais|y|pero) ")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +64,12 @@ class Alert:
         return heard if heard.tier and not is_kept else self.before.danger
 
     @cached_property
-    def _plain(self) -> str:
-        return patterns.normal(" ".join(self.texts))
+    def _plains(self) -> Sequence[str]:
+        return _plains(self.texts)
 
     @cached_property
     def _asks_dose(self) -> bool:
-        return self.heard.tier is Tier.POSSIBLE and patterns.is_answer("dose", self._plain)
+        return self.heard.tier is Tier.POSSIBLE and patterns.is_answer("dose", self._plains[-1])
 
     @cached_property
     def help(self) -> helplines.Help:
@@ -79,14 +84,14 @@ class Alert:
 
     def _name(self) -> str:
         lasts = self.before.lasts(self.now_ms)
-        if lasts and patterns.is_answer("unanswered", self._plain):
+        if lasts and _answers("unanswered", self._plains):
             return "unanswered"
         # another kind than before needs its own number, and the same kind no second speech
         if self.is_certain and not (lasts and self.before.danger.kind is self.heard.kind):
             return str(self.heard.kind)
         if not lasts:
             return "dose" if self._asks_dose else "possible"
-        is_asked = self.heard.tier or patterns.is_answer("stay", self._plain)
+        is_asked = self.heard.tier or _answers("stay", self._plains)
         if self.matter.kind in ACUTE:
             return "hurry" if is_asked else "wait"
         return "again" if self.is_certain else "stay" if is_asked else "calm"
@@ -110,13 +115,33 @@ class Watch:
         return self._hear([text], before, now_ms).tier is Tier.CERTAIN
 
     def _hear(self, texts: Sequence[str], before: State, now_ms: int) -> Danger:
-        plain = patterns.normal(" ".join(texts))
-        if before.asks(now_ms) and patterns.is_answer("real", plain):
-            return replace(before.danger, tier=Tier.CERTAIN)
-        if before.asks(now_ms) and patterns.is_answer("unsure", plain):
-            return before.danger
         heard = hearing.hear(texts, self.ear, wary=before.lasts(now_ms))
-        return CALM if heard.tier is not Tier.CERTAIN and patterns.is_answer("joke", plain) else heard
+        if heard.tier is Tier.CERTAIN:
+            return heard
+        plains = _plains(texts)
+        if before.asks(now_ms):
+            if any(_says_real(plain) for plain in plains):
+                return replace(before.danger, tier=Tier.CERTAIN)
+            if _answers("unsure", plains) or _answers("stay", plains):
+                return before.danger
+        return CALM if patterns.is_answer("joke", plains[-1]) else heard
+
+
+def _plains(texts: Sequence[str]) -> Sequence[str]:
+    """Return what the texts say as one, in its normal form."""
+    return [patterns.normal(" ".join(texts))]
+
+
+def _answers(name: str, plains: Sequence[str]) -> bool:
+    return any(patterns.is_answer(name, plain) for plain in plains)
+
+
+def _says_real(plain: str) -> bool:
+    """Return whether a text answers that it is real: as a whole or, if no other says joke, in one clause."""
+    if patterns.is_answer("real", plain):
+        return True
+    clauses = [] if patterns.is_answer("unsure", plain) else _CLAUSE_ENDS.split(plain)
+    return _answers("real", clauses) and not _answers("joke", clauses)
 
 
 def state_of(theirs: Sequence[str], now_ms: int) -> State:

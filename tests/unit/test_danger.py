@@ -576,6 +576,45 @@ def test_a_possible_danger_that_is_real_is_certain(room: Room, answer: str) -> N
     assert words.startswith("no games. i hear you.")
 
 
+def answered(*texts: str, before: Danger | None = None) -> Danger:
+    """Return what is heard in texts that come after the question whether it is a game."""
+    asked = State(danger=before or Danger(Tier.POSSIBLE, Kind.DESPAIR), heard_ms=1)
+    return Watch().look(texts, asked, now_ms=2).heard
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "yes it is", "it is real", "no, it's real", "no its real", "this isn't a game", "not a cat game", "i'm not joking", "this is not just a joke",
+        "i'm dead serious", "yea", "yup", "y", "sadly real", "real i promise", "real. please help", "it is", "i wish i was joking", "I wasn't kidding",
+        "Yes \U0001f614", "100% real", "yes, i don't know what to do",
+        "ist echt", "ja, leider", "das ist kein spiel", "nein, echt", "ich mein's ernst", "ich scherze nicht", "echt, und ich weiß nicht weiter",
+        "oui c'est vrai", "ce n'est pas un jeu", "malheureusement vrai", "je suis sérieux", "je ne joue pas", "ouais", "non, c'est vrai",
+        "sí, de verdad", "es de verdad", "va en serio", "no es ningún juego", "no, es real", "hablo en serio", "no juego",
+    ],
+)  # fmt: skip
+def test_every_way_to_say_that_it_is_real_is_heard(answer: str) -> None:
+    assert answered(answer) == DESPAIR
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "game", "just a game", "yes, it's a game", "it's not real", "not really", "no", "it is raining", "ok", "lol it's a quote", "i was joking",
+        "ja, nur ein spiel", "das ist nicht echt", "oui, c'est un jeu", "c'est pas vrai", "sí, es un juego", "no es verdad", "es broma",
+    ],
+)  # fmt: skip
+def test_what_says_no_or_game_is_not_taken_for_real(answer: str) -> None:
+    assert not answered(answer).tier
+
+
+@pytest.mark.parametrize(
+    "answer", ["what?", "?", "yes and no", "i'm scared", "it hurts so much", "\U0001f62d", "jein", "bof", "da igual"]
+)
+def test_what_is_neither_gets_the_question_once_more(answer: str) -> None:
+    assert answered(answer).tier is Tier.POSSIBLE
+
+
 @pytest.mark.parametrize("answer", ["maybe", "i don't know", "idk", "both"])
 def test_a_person_who_does_not_know_whether_it_is_real_is_asked_again(room: Room, answer: str) -> None:
     (first,) = chat(room, "i just want to disappear forever")
