@@ -128,8 +128,8 @@ class Watch:
 
 
 def _plains(texts: Sequence[str]) -> Sequence[str]:
-    """Return what the texts say as one, in its normal form."""
-    return [patterns.normal(" ".join(texts))]
+    """Return each text in its normal form and, last, all of them as one: an answer may stand in any."""
+    return [patterns.normal(text) for text in (*texts, " ".join(texts))]
 
 
 def _answers(name: str, plains: Sequence[str]) -> bool:

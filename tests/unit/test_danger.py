@@ -615,6 +615,28 @@ def test_what_is_neither_gets_the_question_once_more(answer: str) -> None:
     assert answered(answer).tier is Tier.POSSIBLE
 
 
+@pytest.mark.parametrize(
+    "texts",
+    [("real", "not a game"), ("real", "i don't know what to do"), ("it's real", "ok"), ("yes", "i'm scared"), ("ok", "ja", "echt"), ("hm", "de verdad")],
+)  # fmt: skip
+def test_real_is_heard_in_one_of_several_texts(texts: Sequence[str]) -> None:
+    assert answered(*texts) == DESPAIR
+
+
+@pytest.mark.parametrize(
+    ("texts", "name"),
+    [(("talk to me", "ok"), "stay"), (("hm", "are you there"), "stay"), (("hm", "besetzt"), "unanswered")],
+)
+def test_a_cry_for_company_is_heard_in_one_of_several_texts(texts: Sequence[str], name: str) -> None:
+    alert = Watch().look(texts, State(danger=DESPAIR, heard_ms=1), now_ms=2, person=ANN)
+
+    assert alert.line() == lines.line(name, alert.help, alert.language)
+
+
+def test_a_graver_danger_beside_the_answer_decides_the_line() -> None:
+    assert answered("yes", "i swallowed all my pills") == MEDICAL
+
+
 @pytest.mark.parametrize("answer", ["maybe", "i don't know", "idk", "both"])
 def test_a_person_who_does_not_know_whether_it_is_real_is_asked_again(room: Room, answer: str) -> None:
     (first,) = chat(room, "i just want to disappear forever")
