@@ -48,7 +48,7 @@ class Alert:
     @property
     def after(self) -> State:
         """Return the state that is stored with the reply."""
-        return self.before.after(self.heard, self.now_ms, calm=len(self.texts))
+        return self.before.after(self.heard, self.now_ms, calm=sum(map(_is_calm, self.texts)))
 
     @cached_property
     def language(self) -> str:
@@ -136,6 +136,12 @@ def _answers(name: str, plains: Sequence[str]) -> bool:
     return any(patterns.is_answer(name, plain) for plain in plains)
 
 
+def _is_calm(text: str) -> bool:
+    """Return whether a text without danger counts as calm: it does not ask for company or help."""
+    plain = patterns.normal(text)
+    return not any(patterns.is_answer(name, plain) for name in ("stay", "unanswered"))
+
+
 def _says_real(plain: str) -> bool:
     """Return whether a text answers that it is real: as a whole or, if no other says joke, in one clause."""
     if patterns.is_answer("real", plain):
@@ -146,10 +152,14 @@ def _says_real(plain: str) -> bool:
 
 def state_of(theirs: Sequence[str], now_ms: int) -> State:
     """Return the state of a conversation without a stored one, by the wording of the latest texts."""
-    for calm, text in enumerate(reversed(theirs[-CALM_TEXTS:])):
+    calm = 0
+    for text in reversed(theirs):
         danger = patterns.hear(patterns.without_idioms(patterns.normal(text)))
         if danger.tier is Tier.CERTAIN or (danger.tier and not calm):
             return State(danger=danger, heard_ms=now_ms, calm=calm)
+        calm += _is_calm(text)
+        if calm >= CALM_TEXTS:
+            break
     return State()
 
 

@@ -487,6 +487,30 @@ def test_the_cat_is_quiet_for_three_calm_texts_and_then_plays_again(room: Room) 
     assert room.parrot.heard[-1].history == []
 
 
+@pytest.mark.parametrize(
+    ("person", "first", "cries"),
+    [
+        ("+15551230001", DEATH, ("please talk to me", "are you there", "i can't call", "hello?", "nobody answers", "i don't want to be alone")),
+        ("+4930123456", "ich will sterben", ("bitte rede mit mir", "bist du noch da?", "ich hab so angst", "ich kann da nicht anrufen", "hallo?")),
+        ("+33612345678", "je vais me tuer", ("stp parle-moi", "t'es là ?", "ne me laisse pas seule", "je peux pas appeler", "allô ?")),
+        ("+34612345678", "quiero morir", ("habla conmigo por favor", "estás ahí?", "tengo mucho miedo", "no puedo llamar", "hola?")),
+    ],
+)  # fmt: skip
+def test_a_person_who_asks_for_company_is_not_put_back_into_play(person: str, first: str, cries: Sequence[str]) -> None:
+    watch, state = Watch(), State()
+    for text in (first, *cries, *cries):
+        state = watch.look([text], state, now_ms=1, person=person).after
+    alert = watch.look(["hm"], state, now_ms=2, person=person)
+
+    assert alert.is_fixed
+    assert re.search(r"\d{2}", watch.look(cries[:1], state, now_ms=2, person=person).line())
+    # a greeting is calm
+    assert watch.look(["hello"], state, now_ms=2, person=person).after.calm == state.calm + 1
+    # and so without a stored state
+    words = said("hm", person=person, history=talk(*[line for text in (first, *cries) for line in (text, "here.")]))
+    assert words == alert.line()
+
+
 def test_the_quiet_lasts_a_day_without_calm_texts(room: Room) -> None:
     chat(room, DEATH)
     room.later(seconds=23 * 3600)
