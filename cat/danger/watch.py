@@ -26,6 +26,7 @@ class Alert:
     before: State
     now_ms: int
     #: The texts to answer, the person's earlier ones, oldest first, and the address that decides the numbers.
+    #: None is a reaction: that quotes the cat, or what the person said before.
     texts: Sequence[str]
     earlier: Sequence[str] = ()
     person: str = ""
@@ -108,13 +109,24 @@ class Watch:
     ) -> Alert:
         """Return what must be known to answer these texts."""
         heard = self._hear(texts, before, now_ms)
-        return Alert(heard=heard, before=before, now_ms=now_ms, texts=texts, earlier=earlier, person=person)
+        return Alert(
+            heard=heard,
+            before=before,
+            now_ms=now_ms,
+            texts=_without_reactions(texts),
+            earlier=_without_reactions(earlier),
+            person=person,
+        )
 
     def is_certain(self, text: str, before: State, *, now_ms: int) -> bool:
         """Return whether a text shows certain danger."""
         return self._hear([text], before, now_ms).tier is Tier.CERTAIN
 
-    def _hear(self, texts: Sequence[str], before: State, now_ms: int) -> Danger:
+    def _hear(self, brought: Sequence[str], before: State, now_ms: int) -> Danger:
+        texts = _without_reactions(brought)
+        if not texts:
+            # a thumb beside the question answers nothing
+            return before.danger if before.asks(now_ms) else CALM
         heard = hearing.hear(texts, self.ear, wary=before.lasts(now_ms))
         if heard.tier is Tier.CERTAIN:
             return heard
@@ -125,6 +137,11 @@ class Watch:
             if _answers("unsure", plains) or _answers("stay", plains):
                 return before.danger
         return CALM if patterns.is_answer("joke", plains[-1]) else heard
+
+
+def _without_reactions(texts: Sequence[str]) -> Sequence[str]:
+    """Return the texts without reactions: they quote an earlier message, and show no danger of their own."""
+    return [text for text in texts if not patterns.is_answer("reaction", patterns.normal(text))]
 
 
 def _plains(texts: Sequence[str]) -> Sequence[str]:
@@ -153,7 +170,7 @@ def _says_real(plain: str) -> bool:
 def state_of(theirs: Sequence[str], now_ms: int) -> State:
     """Return the state of a conversation without a stored one, by the wording of the latest texts."""
     calm = 0
-    for text in reversed(theirs):
+    for text in reversed(_without_reactions(theirs)):
         danger = patterns.hear(patterns.without_idioms(patterns.normal(text)))
         if danger.tier is Tier.CERTAIN or (danger.tier and not calm):
             return State(danger=danger, heard_ms=now_ms, calm=calm)
@@ -167,7 +184,7 @@ def without_dangers(history: Sequence[Mapping[str, str]]) -> list[Mapping[str, s
     """Return a history without the texts whose wording shows danger, and without the replies to them."""
     kept, is_quiet = list[Mapping[str, str]](), False
     for line in history:
-        if line["role"] == "user":
+        if line["role"] == "user" and _without_reactions([line["content"]]):
             is_quiet = bool(patterns.hear(patterns.without_idioms(patterns.normal(line["content"]))).tier)
         if not is_quiet:
             kept.append(line)

@@ -511,6 +511,63 @@ def test_a_person_who_asks_for_company_is_not_put_back_into_play(person: str, fi
     assert words == alert.line()
 
 
+#: What telephones send for a reaction; `{}` is the message that it quotes.
+REACTIONS = (
+    "Liked \u201c{}\u201d", 'Loved "{}"', "Laughed at \u201c{}\u201d", "Emphasised \u201c{}\u201d", "Questioned \u201c{}", "Reacted \U0001f44d to \u201c{}\u201d",
+    "\u200a\u200b\U0001f602\u200b to \u201c\u200a{}\u200a\u201d\u200a", "Removed a heart from \u201c{}\u201d", "Removed \U0001f44d from \u201c{}\u201d",
+    "\u201e{}\u201c ein Herz hinzugef\u00fcgt", "Hat mit \u2764\ufe0f auf \u201e{}\u201c reagiert", "Gef\u00e4llt \u201e{}\u201c", "Hat \u00fcber \u201e{}\u201c gelacht",
+    "A aim\u00e9 \u00ab\u00a0{}\u00a0\u00bb", "A r\u00e9agi avec \U0001f44d \u00e0 \u00ab {} \u00bb", "A ajout\u00e9 un \u00ab J\u2019adore \u00bb \u00e0 \u00ab {} \u00bb.",
+    "Le gust\u00f3 \u201c{}\u201d", "Reaccion\u00f3 con \U0001f44d a \u201c{}\u201d", "Elimin\u00f3 un coraz\u00f3n de \u00ab{}\u00bb",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "reaction",
+    [*REACTIONS, "Loved an image", "A aim\u00e9 une image", "Gef\u00e4llt ein Bild", "Le gust\u00f3 una foto"],
+)
+def test_a_reaction_shows_no_danger_and_changes_no_state(reaction: str) -> None:
+    watch = Watch(vectors.hear)
+    for kind in Kind:
+        quiet = State(danger=certain(kind), heard_ms=1)
+        line = lines.line(kind, helplines.help_for(ANN, certain(kind), "en"), "en")
+        liked = watch.look([reaction.format(line)], quiet, now_ms=2, person=ANN)
+
+        assert liked.after == quiet
+        assert liked.is_fixed
+        assert not watch.look([reaction.format(line)], State(), now_ms=2, person=ANN).heard.tier
+        assert not watch.is_certain(reaction.format(DEATH), State(), now_ms=2)
+
+
+def test_a_reaction_to_the_question_answers_nothing() -> None:
+    (reaction, asked) = (
+        REACTIONS[0].format("that was a heavy one. cat game, or real?"),
+        Danger(Tier.POSSIBLE, Kind.DESPAIR),
+    )
+
+    assert answered(reaction) == asked
+    assert answered(reaction, "real") == answered("real", reaction) == DESPAIR
+    assert not answered(reaction, "just a game").tier
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "i loved \u201cthe bell jar\u201d and i want to die", "Liked \u201cthe film\u201d but i want to die now", "\u201ci want to die\u201d",
+        "\U0001f64f to anyone who hears this: i want to die", 'he laughed at "me" and now i want to kill myself',
+    ],
+)  # fmt: skip
+def test_a_quotation_that_is_no_reaction_is_heard(text: str) -> None:
+    assert hearing.hear([text], deaf).tier is Watch().look([text], State(), now_ms=1).heard.tier is Tier.CERTAIN
+
+
+def test_the_quiet_lasts_through_reactions(room: Room) -> None:
+    (line,) = chat(room, DEATH)
+    chat(room, *[f"Liked \u201c{line}\u201d"] * 4)
+
+    assert State.from_json(conversation(room).danger).danger.kind is Kind.DESPAIR
+    assert room.parrot.heard == []
+
+
 def test_the_quiet_lasts_a_day_without_calm_texts(room: Room) -> None:
     chat(room, DEATH)
     room.later(seconds=23 * 3600)
