@@ -22,11 +22,12 @@ from typing import Any, Final
 
 from cat import persona, sanitize
 from cat.danger import gate
-from cat.danger.watch import Alert, Watch, state_of, without_dangers
+from cat.danger.watch import Alert, Watch, is_reaction, state_of, without_dangers
 from cat.engines.dada import Dada
 from cat.engines.guarded import CALLS, GuardedEngine
 from cat.errors import EngineFailed
 from cat.persona import Persona
+from cat.poet import emoji
 from cat.ports import Engine, Heard, Reply, Sense, numb
 from cat.prices import Catalogue
 from runtime import logs
@@ -242,7 +243,7 @@ class Cat:
     def _by_poet(self, heard: Heard) -> Reply:
         """Return the poet's reply; a plain line of its own if an error kept it from composing one."""
         try:
-            reply = self._poet.reply(heard, seconds=RESERVE_SECONDS)
+            reply = self._poet.reply(_with_signs(heard), seconds=RESERVE_SECONDS)
         except Exception as exc:  # noqa: BLE001 - the last line of defence: the person gets a reply all the same
             log.error("poet broken", **_shown(exc))  # noqa: TRY400 - the same
             reply = self._poet.plain(heard)
@@ -260,6 +261,18 @@ class Cat:
             facts={**reply.facts, **tally.facts()},
             parts=into_parts(words + tail, self._max_parts, max_segments=self._max_segments),
         )
+
+
+def _with_signs(heard: Heard) -> Heard:
+    """Return what was heard with a sign for each reaction: the poet must not play with what it quotes."""
+
+    def plain(text: str) -> str:
+        return emoji.sign_of(text) if is_reaction(text) else text
+
+    history = [
+        {**line, "content": plain(line["content"])} if line["role"] == "user" else line for line in heard.history
+    ]
+    return replace(heard, history=history, texts=[plain(text) for text in heard.texts])
 
 
 def _shown(error: Exception) -> dict[str, str]:

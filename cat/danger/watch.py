@@ -141,7 +141,12 @@ class Watch:
 
 def _without_reactions(texts: Sequence[str]) -> Sequence[str]:
     """Return the texts without reactions: they quote an earlier message, and show no danger of their own."""
-    return [text for text in texts if not patterns.is_answer("reaction", patterns.normal(text))]
+    return [text for text in texts if not is_reaction(text)]
+
+
+def is_reaction(text: str) -> bool:
+    """Return whether a text is a telephone's reaction to a message, which it quotes."""
+    return patterns.is_answer("reaction", patterns.normal(text))
 
 
 def _plains(texts: Sequence[str]) -> Sequence[str]:

@@ -22,6 +22,7 @@ from cat.danger.helplines import Help
 from cat.danger.model import ACUTE, Danger, Ear, Kind, Meaning, Tier, deaf
 from cat.danger.state import State
 from cat.danger.watch import Alert, Watch
+from cat.poet import emoji
 from cat.ports import Heard
 from conversation.models import Conversation, Role
 from inbox import worker_keys
@@ -536,6 +537,28 @@ def test_a_reaction_shows_no_danger_and_changes_no_state(reaction: str) -> None:
         assert liked.is_fixed
         assert not watch.look([reaction.format(line)], State(), now_ms=2, person=ANN).heard.tier
         assert not watch.is_certain(reaction.format(DEATH), State(), now_ms=2)
+
+
+@pytest.mark.parametrize("reaction", REACTIONS)
+def test_no_word_of_a_quoted_danger_is_played_with(reaction: str) -> None:
+    line = lines.line("despair", helplines.help_for(ANN, DESPAIR, "en"), "en")
+    quoted = {"games", "988", "911", "person", "listens", "answer", "hurt", "reached", "text"}
+    for number in range(6):
+        history = talk(reaction.format(line), said(reaction.format(line), seed=f"SM{number}"))
+        for words in (history[1]["content"], said("it rains on the piano", history=history, seed=f"SM{number}")):
+            assert not quoted & set(re.findall(r"\w+", words.lower())), words
+
+
+@pytest.mark.parametrize(
+    ("reaction", "sign"),
+    [
+        ("Liked \u201cloved\u201d", "\N{THUMBS UP SIGN}"), ("Loved \u201cok", "\N{HEAVY BLACK HEART}"), ("Disliked \u201cok\u201d", "\N{THUMBS DOWN SIGN}"),
+        ("Removed a heart from \u201cok\u201d", "\N{THUMBS DOWN SIGN}"), ("A ri de \u00ab ok \u00bb", "\N{FACE WITH TEARS OF JOY}"),
+        ("\u201eok\u201c ein Herz hinzugef\u00fcgt", "\N{HEAVY BLACK HEART}"), ("Reacted \N{CRYING FACE} to \u201cok\u201d", "\N{CRYING FACE}"),
+    ],
+)  # fmt: skip
+def test_the_poet_gets_the_sign_of_a_reaction(reaction: str, sign: str) -> None:
+    assert emoji.sign_of(reaction) == sign
 
 
 def test_a_reaction_to_the_question_answers_nothing() -> None:
