@@ -8,6 +8,7 @@ from typing import Final
 import pytest
 
 from cat import meant
+from cat.danger import hearing, vectors
 from cat.ports import Heard, Reply
 from tests.builders import a_cat
 from tests.conftest import ROOT
@@ -57,6 +58,21 @@ def test_a_question_that_harms_no_one_is_played_with(language: str, text: str) -
 
     assert kind not in HONEST, kind
     assert not kind.startswith(("risk", "danger")), kind
+
+
+@pytest.mark.parametrize(("language", "text"), cases("stop"))
+def test_a_request_to_stop_is_told_the_word_that_does_it_and_asked_nothing(language: str, text: str) -> None:
+    reply = said(text, language)
+
+    assert reply.facts["kind"] == "stop_me", reply
+    assert "STOP" in reply.words
+    assert not reply.words.endswith("?")
+    assert not hearing.hear([text], vectors.hear).tier
+
+
+@pytest.mark.parametrize(("language", "text"), cases("no_stop"))
+def test_what_somebody_else_should_stop_is_no_request_to_the_cat(language: str, text: str) -> None:
+    assert said(text, language).facts["kind"] != "stop_me"
 
 
 @pytest.mark.parametrize(
