@@ -9,6 +9,7 @@ import pytest
 
 from cat import meant
 from cat.danger import hearing, vectors
+from cat.poet.lexicon import lexicon
 from cat.ports import Heard, Reply
 from tests.builders import a_cat
 from tests.conftest import ROOT
@@ -73,6 +74,27 @@ def test_a_request_to_stop_is_told_the_word_that_does_it_and_asked_nothing(langu
 @pytest.mark.parametrize(("language", "text"), cases("no_stop"))
 def test_what_somebody_else_should_stop_is_no_request_to_the_cat(language: str, text: str) -> None:
     assert said(text, language).facts["kind"] != "stop_me"
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "kind"), [(*case, kind) for kind in ("machine", "privacy") for case in cases(kind)]
+)
+def test_whether_it_is_a_machine_and_who_reads_along_is_answered_truly(language: str, text: str, kind: str) -> None:
+    assert said(text, language).facts["kind"] == kind
+
+
+@pytest.mark.parametrize(("language", "text"), [*cases("no_machine"), *cases("no_privacy")])
+def test_another_question_about_a_machine_or_a_secret_is_played_with(language: str, text: str) -> None:
+    assert said(text, language).facts["kind"] not in {"machine", "privacy"}
+
+
+@pytest.mark.parametrize("language", PEOPLE)
+def test_every_line_on_privacy_says_who_reads_who_erases_and_how_to_end_it(language: str) -> None:
+    reads = {"en": "read", "de": "lesen", "fr": "lire", "es": "leer"}[language]
+    erases = {"en": "erase|burn", "de": "lösch", "fr": "efface", "es": "borra"}[language]
+
+    for line in lexicon(language).say["privacy"]:
+        assert all(re.search(word, line) for word in (reads, erases, "RESET", "STOP")), line
 
 
 @pytest.mark.parametrize(
