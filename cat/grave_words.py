@@ -1,6 +1,7 @@
 """Grave words: what is heard and never played with, such as death, illness, faith and war.
 
-The list is `lexicon/grave.txt`. Accents and case do not count.
+The list is `lexicon/grave.txt`. Accents and case do not count. A loss may be told without a grave word, such as
+`my dad passed away`: the phrases of the list hear it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from cat.poet.words import fold
 _MARK: Final = "~"
 #: Kinds of words. One of death that is light by itself is grave beside a relative, as in `my husband is dead`.
 _GRAVE, _LIGHT, _LIGHT_DEATH, _RELATIVES = "grave", "light", "light death", "relatives"
+_PHRASES: Final = "phrases"
+#: Words that stand in phrases only, and in a phrase under which name.
+_NAMED: Final = {"kin": ("<kin>",), "animals": ("<kin>", "<animal>")}
 _WORD: Final = re.compile(r"[^\W\d_]+")
 
 
@@ -38,18 +42,37 @@ def playable(word: str) -> bool:
 
 
 def is_grave(text: str, language: str) -> bool:
-    """Return whether a text in this language is answered by the quiet kind, because of a grave word in it."""
+    """Return whether a text is answered by the quiet kind: it holds a grave word or tells a loss."""
     words = list(_parts(text))
 
     def has(kind: str) -> bool:
         return any(_of_kind(language, kind).hold(word) for word in words)
 
-    return has(_GRAVE) or (has(_LIGHT_DEATH) and has(_RELATIVES))
+    return has(_GRAVE) or (has(_LIGHT_DEATH) and has(_RELATIVES)) or _tells_loss(text, language)
 
 
 def is_sad(text: str, language: str) -> bool:
-    """Return whether a text in this language holds a grave word, or a light one of death."""
-    return any(_of_kind(language, kind).hold(word) for kind in (_GRAVE, _LIGHT_DEATH) for word in _parts(text))
+    """Return whether a text in this language holds a grave word, a light one of death or a phrase of loss."""
+    held = any(_of_kind(language, kind).hold(word) for kind in (_GRAVE, _LIGHT_DEATH) for word in _parts(text))
+    return held or _tells_loss(text, language)
+
+
+def _tells_loss(text: str, language: str) -> bool:
+    said = _normal(" ".join(text.replace("\u2019", "'").split()))
+    return any(phrase.search(said) for phrase in phrases(language))
+
+
+@cache
+def phrases(language: str) -> tuple[re.Pattern[str], ...]:
+    """Return the phrases of a language that are grave without a grave word."""
+    named: dict[str, list[str]] = {"<kin>": [], "<animal>": []}
+    lines = [(section, said) for of, section, said in _lines() if of == language]
+    for section, said in lines:
+        for name in _NAMED.get(section, ()):
+            named[name] += map(_normal, said.split())
+    kin, animal = (f"(?:{'|'.join(words)})" for words in named.values())
+    found = (said for section, said in lines if section == _PHRASES)
+    return tuple(re.compile(said.replace("<kin>", kin).replace("<animal>", animal)) for said in found)
 
 
 def _parts(text: str) -> Iterator[str]:
@@ -65,13 +88,24 @@ def _normal(word: str) -> str:
 @cache
 def _entries() -> tuple[tuple[str, str, str], ...]:
     """Return each word of the list, in the form of the file, with its language and its kind."""
-    entries, section = [], ""
+    return tuple(
+        (language, _kind(word, section), word.removeprefix(_MARK))
+        for language, section, words in _lines()
+        if section != _PHRASES and section not in _NAMED
+        for word in words.split()
+    )
+
+
+@cache
+def _lines() -> tuple[tuple[str, str, str], ...]:
+    """Return each line of the list as its language, its section and what stands in it."""
+    lines, section = [], ""
     for line in data.text("lexicon/grave.txt").splitlines():
         if line.startswith("== "):
             section = line[3:]
         elif line[2:4] == ": ":
-            entries += [(line[:2], _kind(word, section), word.removeprefix(_MARK)) for word in line[4:].split()]
-    return tuple(entries)
+            lines.append((line[:2], section, line[4:]))
+    return tuple(lines)
 
 
 def _kind(word: str, section: str) -> str:

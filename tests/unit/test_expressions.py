@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import regex
 
-from cat import sanitize
+from cat import grave_words, sanitize
 from cat.poet.lexicon import lexicon
 from cat.poet.words import FULL, SMALL
 from sms import segments
@@ -50,6 +50,7 @@ def expressions() -> Iterator[tuple[str, Any]]:  # Any: patterns of `re` and of 
         yield from ((f"{language}.{name}", pattern) for name, pattern in (*words.hear.items(), *words.marks.items()))
         yield from ((f"{language}.tell {told.key}", told.heard) for told in words.tell)
         yield from ((f"{language}.ask {asked.key}", asked.heard) for asked in words.ask)
+        yield from ((f"{language}.grave {number}", each) for number, each in enumerate(grave_words.phrases(language)))
 
 
 def seconds(work: Callable[[], object]) -> float:

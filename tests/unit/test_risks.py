@@ -97,6 +97,16 @@ def test_every_line_on_privacy_says_who_reads_who_erases_and_how_to_end_it(langu
         assert all(re.search(word, line) for word in (reads, erases, "RESET", "STOP")), line
 
 
+@pytest.mark.parametrize(("language", "text"), cases("quiet"))
+def test_a_death_or_a_loss_is_never_played_with(language: str, text: str) -> None:
+    assert said(text, language).facts["kind"] == "quiet"
+
+
+@pytest.mark.parametrize(("language", "text"), cases("no_quiet"))
+def test_what_is_lost_or_passed_without_a_death_is_played_with(language: str, text: str) -> None:
+    assert said(text, language).facts["kind"] != "quiet"
+
+
 @pytest.mark.parametrize(
     ("language", "told", "asked", "allergy"),
     [
