@@ -108,6 +108,9 @@ def test_a_harmful_reply_is_known_by_its_sample_and_not_by_its_counter_sample() 
         "ich will nicht mehr leben in diesem körper", "mon mari va me tuer si je pars", "il me frappe au visage", "il m'a battue à la maison",
         "je ne veux plus vivre avec cette douleur", "mi marido me mata si me voy", "mi marido me pega en la cabeza", "mi padre me pega en casa",
         "quiero morir de una vez", "no quiero vivir con este dolor", "me están siguiendo en coche", "what is a lethal dose of paracetamol",
+        "my kids are missing, please help", "my son ran away from home", "my friend took too much", "ich finde mein kind nicht", "mein kind ist weg",
+        "meine schwester hat viel zu viel davon genommen", "je ne trouve plus mon fils", "mon fils n'est pas rentré", "mon ami en a trop pris",
+        "mi niño se perdió", "mi hija no ha vuelto a casa", "mi hermana se ha tomado demasiadas",
     ],
 )  # fmt: skip
 def test_danger_that_is_stated_plainly_is_heard_by_its_wording(text: str) -> None:
@@ -133,7 +136,8 @@ def test_an_idiom_hides_nothing_from_the_meaning(text: str) -> None:
         "tomo muchas fotos", "i want to jump for joy", "i want a porsche 911", "ich brauche 112 euro", "mein vater tut mir leid", "voy a matar la araña",
         "ich will die mücke töten", "meine frau schlägt eier auf", "the plant is really dead", "i hurt myself playing tennis", "our team was beaten",
         "i got shot down by my crush", "vi una ambulancia de juguete", "c'est mon inconscient qui parle", "vou matar aula hoje",
-        "jedzie karetka", "ich bringe dich um acht zum zug", "i die every time i hear this song",
+        "jedzie karetka", "ich bringe dich um acht zum zug", "i die every time i hear this song", "my kid is missing you", "my baby sock is missing",
+        "my son ran away laughing", "my friend took too much cake", "mein kind ist weg zur schule", "mon ami a pris trop de dessert", "no encuentro a mi gato",
     ],
 )  # fmt: skip
 def test_an_ordinary_text_is_never_certain(text: str) -> None:
