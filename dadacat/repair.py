@@ -36,7 +36,7 @@ commands = Commands()
 @click.option(
     "--since",
     type=Duration(),
-    help="Look for missed texts this far back: 90m, 24h, 2d. Default: since the end of the last look.",
+    help="Look for missed texts at least this far back: 90m, 24h, 2d. Default: since the end of the last look.",
 )
 @AS_JSON
 def reconcile(*, since: timedelta | None, as_json: bool) -> None:

@@ -154,10 +154,10 @@ class Room:
             quota=self.a_quota(self.models, self.messages), rng=random.Random(1), telemetry=self.telemetry,
         )  # fmt: skip
 
-    def a_reconciler(self) -> Reconciler:
+    def a_reconciler(self, *numbers: str) -> Reconciler:
         terms = ReconcileTerms(
             validity=timedelta(hours=1),
-            numbers=[OUR_NUMBER],
+            numbers=numbers or [OUR_NUMBER],
             who=lambda person: payloads.who(person, b"memory"),
             unsettled_after=timedelta(seconds=60),
             per_number=self.per_number,

@@ -14,6 +14,7 @@ from sms.ports import Listed, Listing, MessageList
 from worker import telemetry
 from worker.reconcile.findings import Report
 from worker.reconcile.sent_messages import MESSAGE, OVERLAP, SentMessages
+from worker.reconcile.watermarks import Watermarks
 from worker.user_ids import user_ids_of
 
 #: A younger text is most likely still on its way through the webhook.
@@ -51,26 +52,22 @@ class MissedTexts:
     def read(self, report: Report, since: timedelta | None, passed: Callable[[str], None]) -> None:
         """Accept every listed text that the journal does not know.
 
-        `since`: look this far back, instead of from the end of the last look. `passed` is called for each number.
-        Raises `CarrierAway`.
+        `since`: look at least this far back, and always from the end of the last look.
+        `passed` is called for each number. Raises `CarrierAway`.
         """
         if not self._numbers:
             return
-        mark = self._journal.unsettled.watermark(RECEIVED)
-        if mark is None and since is None:
-            # the first look ever: texts from before this installation are not answered
-            self._journal.unsettled.set_watermark(RECEIVED, self._carriers_time())
-            return
-        if since is not None:
-            mark = self._carriers_time() - since + OVERLAP
-        assert mark is not None
-        read_at: list[datetime] = []
+        marks = Watermarks(self._journal, RECEIVED)
+        read_to: list[tuple[str, datetime]] = []
         for number in self._numbers:
-            listing = self._message_list.received_by(number, since=mark - OVERLAP)
-            read_at.append(listing.read_at)
-            self._accept_unknown(listing, report)
+            start = self._start(number, marks.of(number), since)
+            listing = self._message_list.received_by(number, since=start)
+            if start is not None:
+                self._accept_unknown(listing, report)
+            # else the first look ever: texts from before this installation are not answered
+            read_to.append((number, listing.read_at))
             passed("texts that we may have missed")
-        self._journal.unsettled.set_watermark(RECEIVED, min(read_at))
+        marks.move(read_to)
 
     def retry(self, now: datetime) -> None:
         """Try the messages again that were set aside: the watermarks have passed them. Raises `CarrierAway`."""
@@ -124,8 +121,12 @@ class MissedTexts:
         waiting = {sid for sid, user_id in former.items() if self._inbox.texts.is_waiting(user_id, sid)}
         return now | waiting | self._journal.unsettled.known([(user_id, sid) for sid, user_id in former.items()])
 
-    def _carriers_time(self) -> datetime:
-        return self._message_list.received_by(self._numbers[0], since=None).read_at
+    def _start(self, number: str, mark: datetime | None, since: timedelta | None) -> datetime | None:
+        """Return from when a number's list is read; None if nothing of it is wanted."""
+        starts = [] if mark is None else [mark - OVERLAP]
+        if since is not None:
+            starts.append(self._message_list.received_by(number, since=None).read_at - since)
+        return min(starts, default=None)
 
 
 def _is_text(entry: Listed) -> bool:

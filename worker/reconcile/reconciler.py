@@ -139,7 +139,7 @@ class Reconciler:
     ) -> findings.Report:
         """Find unfinished rows in the journal, and messages that only the carrier knows of.
 
-        `since`: look this far back for missed texts, instead of from the end of the last look.
+        `since`: look at least this far back for missed texts, and always from the end of the last look.
         `progress` receives every step.
         Raises `CarrierAway` if the list cannot be read; the journal's unfinished rows are handled by then.
         """

@@ -16,6 +16,7 @@ from sms.ports import Listed, MessageList
 from worker.delivery_failures import DeliveryFailures
 from worker.reconcile.findings import Report
 from worker.reconcile.presence import RECENT_ROWS, found_among_newest
+from worker.reconcile.watermarks import Watermarks
 from worker.user_ids import user_ids_of
 
 #: After this time the reconciler no longer waits for a message's price.
@@ -66,14 +67,13 @@ class SentMessages:
         """
         if not self._numbers:
             return
-        mark = self._journal.unsettled.watermark(CHARGED)
-        if mark is None:
-            self._journal.unsettled.set_watermark(
-                CHARGED, self._message_list.received_by(self._numbers[0], since=None).read_at
-            )
-            return
-        looked_to: list[datetime] = []
+        marks = Watermarks(self._journal, CHARGED)
+        looked_to: list[tuple[str, datetime]] = []
         for number in self._numbers:
+            mark = marks.of(number)
+            if mark is None:  # what was sent before this installation is not its own
+                looked_to.append((number, self._message_list.received_by(number, since=None).read_at))
+                continue
             listing = self._message_list.sent_from(number, since=mark - OVERLAP)
             people: dict[tuple[str, str], list[Listed]] = {}
             for entry in listing.messages:
@@ -85,9 +85,9 @@ class SentMessages:
                 self._note_entries(users, entries, listing.read_at, report, now)
             # prices and final statuses come later than their message: the next look begins at the first one without
             pending = [entry.created for entry in listing.messages if self._is_pending(entry, listing.read_at)]
-            looked_to.append(min([listing.read_at, *pending]))
+            looked_to.append((number, min([listing.read_at, *pending])))
             passed("segments and prices")
-        self._journal.unsettled.set_watermark(CHARGED, min(looked_to))
+        marks.move(looked_to)
 
     def read_one(self, entry: Listed, read_at: datetime, now: datetime) -> None:
         """Record what one entry says that was set aside."""
