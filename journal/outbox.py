@@ -193,8 +193,8 @@ class Outbox:
     def report(self, user_id: str, key: str, report: Reported, *, now: datetime) -> ReplyPart | None:
         """Write what the carrier reported of an attempt; None if the part never made that attempt.
 
-        A status of no higher rank changes nothing, so a second call does not. SENDING, RETRY, UNKNOWN, HELD and
-        SUPPRESSED become SENT.
+        A status of no higher rank changes nothing, so a second call does not. SENDING, RETRY, UNKNOWN, HELD,
+        SUPPRESSED and FAILED become SENT.
         """
         stamp = now.isoformat()
         rank = states.STATUS_RANK.get(report.status, 0)

@@ -75,7 +75,8 @@ PART_MOVES: Final[Mapping[PartState, frozenset[PartState]]] = {
     PartState.UNKNOWN: frozenset({PartState.SENT, PartState.HELD, PartState.RETRY, PartState.FAILED}),
     PartState.HELD: frozenset({PartState.SENT}),
     PartState.SENT: frozenset(),
-    PartState.FAILED: frozenset(),
+    # it was sent again although it was in doubt, and refused; then the carrier reports the attempt before
+    PartState.FAILED: frozenset({PartState.SENT}),
     # an operator had it sent again, and it was not sent any more; then the carrier reports the attempt before
     PartState.SUPPRESSED: frozenset({PartState.SENT}),
 }

@@ -130,7 +130,7 @@ class Delivery:
         given_up = []
         for part in parts:
             if part.state in (PartState.NEW, PartState.RETRY):
-                failed = model.Binding(state=PartState.FAILED, reason=reason)
+                failed = model.Binding(state=PartState.FAILED, reason=_with_doubt(part, reason))
                 given_up.append(self._journal.outbox.bind(part, failed, now=visit.now()))
                 self._telemetry.emit(telemetry.part_attempted(given_up[-1]))
             else:
@@ -172,9 +172,7 @@ class Delivery:
         return part.due
 
     def _suppress(self, visit: Visit, part: model.ReplyPart, reason: str) -> None:
-        if part.may_go_twice:
-            reason = f"{reason}; an earlier attempt may have been sent"
-        binding = model.Binding(state=PartState.SUPPRESSED, reason=reason)
+        binding = model.Binding(state=PartState.SUPPRESSED, reason=_with_doubt(part, reason))
         suppressed = self._journal.outbox.bind(part, binding, now=visit.now())
         self._telemetry.emit(telemetry.part_attempted(suppressed))
 
@@ -269,7 +267,7 @@ class Delivery:
         verdict = outcome.verdict
         refused = model.Binding(state=PartState.FAILED, error_code=verdict.code, reason=verdict.means)
         if retry_policy.rule_of(outcome).fate is not retry_policy.Fate.AGAIN:
-            return refused
+            return replace(refused, reason=_with_doubt(part, verdict.means))
         pause = retry_policy.pause_after(outcome, tries=part.tries, rng=self._rng)
         return replace(refused, state=PartState.RETRY, due=visit.after(pause))
 
@@ -295,6 +293,11 @@ class Delivery:
 
 def _unknown(visit: Visit, reason: str) -> model.Binding:
     return model.Binding(state=PartState.UNKNOWN, unknown_since=visit.now_ms(), reason=reason)
+
+
+def _with_doubt(part: model.ReplyPart, reason: str) -> str:
+    """Return the reason for which a part ends unsent, and whether the person may have got it nevertheless."""
+    return f"{reason}; an earlier attempt may have been sent" if part.may_go_twice else reason
 
 
 def _held_back_until(visit: Visit, part: model.ReplyPart, terms: Terms) -> int | None:

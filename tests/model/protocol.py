@@ -30,7 +30,7 @@ S = PartState
 Table = Mapping[PartState, frozenset[PartState]]
 
 MOST_ATTEMPTS = 3
-#: No move leads out of these, except that a HELD part may turn out to have been sent, and a SUPPRESSED one as well,
+#: No move leads out of these, except that a HELD part may turn out to have been sent, and a SUPPRESSED or FAILED one,
 #: if an attempt in doubt was to be repeated and is reported late.
 FINAL = frozenset({S.SENT, S.FAILED, S.SUPPRESSED, S.HELD})
 #: The possible outcomes of a send: what the worker learns, and whether the carrier created the message.
@@ -180,7 +180,7 @@ def broken(before: World, after: World, repeats: int = 0) -> str | None:
         return "a second SMS"
     allowed = {(S.HELD, S.SENT)} if after.word is None else {(S.HELD, S.SENT), (S.HELD, S.RETRY)}
     if after.word is not None or after.resent:
-        allowed |= {(S.SUPPRESSED, S.SENT)}
+        allowed |= {(S.SUPPRESSED, S.SENT), (S.FAILED, S.SENT)}
     if before.state in FINAL and after.state is not before.state and (before.state, after.state) not in allowed:
         return f"{before.state} became {after.state}"
     if after.state is S.HELD and before.state not in (S.UNKNOWN, S.HELD):
@@ -216,8 +216,8 @@ def _stuck(seen: Explored[World]) -> Finding | None:
             return Finding(f"{world.state} for ever", seen.way(world))
         if world.created_since and world not in (to_truth if world.state is S.HELD else at_once):
             return Finding(f"created, and {world.state} for ever", seen.way(world))
-        if world.created and world.state is S.SUPPRESSED and world not in at_once:
-            return Finding("created, and SUPPRESSED for ever", seen.way(world))
+        if world.created and world.state in (S.SUPPRESSED, S.FAILED) and world not in at_once:
+            return Finding(f"created, and {world.state} for ever", seen.way(world))
         if world.state in (S.NEW, S.RETRY) and world.attempts < MOST_ATTEMPTS and world not in to_truth:
             return Finding(f"{world.state}, and never sent", seen.way(world))
     return None

@@ -37,21 +37,23 @@ def test_the_protocol_keeps_its_promises_in_every_interleaving() -> None:
     assert search(rules) is None
     # RETRY to SENT needs evidence that contradicts a proof of non-creation. An honest carrier never gives any. And
     # without an operator or a policy no attempt in doubt is repeated, of which a late report may tell.
-    assert rules.walked == set(ARROWS) - {(PartState.RETRY, PartState.SENT), (PartState.SUPPRESSED, PartState.SENT)}
+    untrod = {(state, PartState.SENT) for state in (PartState.RETRY, PartState.SUPPRESSED, PartState.FAILED)}
+    assert rules.walked == set(ARROWS) - untrod
 
 
 def test_an_operators_word_sends_once_more_and_not_twice() -> None:
     rules = Rules(PART_MOVES, operator=True)
 
     assert search(rules) is None
-    assert (PartState.SUPPRESSED, PartState.SENT) in rules.walked
+    assert {(PartState.SUPPRESSED, PartState.SENT), (PartState.FAILED, PartState.SENT)} <= rules.walked
 
 
-def test_what_an_attempt_before_the_word_created_is_known_as_sent_also_if_the_resend_was_suppressed() -> None:
-    finding = search(Rules(without(PartState.SUPPRESSED, PartState.SENT), operator=True))
+@pytest.mark.parametrize("state", [PartState.SUPPRESSED, PartState.FAILED])
+def test_what_an_attempt_before_the_word_created_is_known_as_sent_also_if_the_resend_ended(state: PartState) -> None:
+    finding = search(Rules(without(state, PartState.SENT), operator=True))
 
     assert finding is not None
-    assert finding.what == "created, and SUPPRESSED for ever"
+    assert finding.what == f"created, and {state} for ever"
 
 
 def test_a_command_that_comes_late_and_names_no_attempt_sends_what_may_have_been_sent() -> None:

@@ -9,10 +9,11 @@ import pytest
 from journal import story
 from journal.model import Reported
 from journal.states import PartState
-from operations.errors import BadRequest
+from operations.dead_letters import DeadLetters
+from operations.errors import BadRequest, NotFound
 from operations.held import HeldReplies
-from sms.messages import InboundSms
-from sms.ports import Unknown
+from sms.messages import DeliveryReport, InboundSms
+from sms.ports import ErrorClass, NotCreated, Unknown, Verdict
 from tests.builders import ANN
 from tests.room import Room
 
@@ -177,3 +178,27 @@ def test_a_late_report_of_the_first_attempt_counts_also_if_the_resend_was_suppre
     (part,) = room.store.outbox.parts(ANN, text.sid)
     assert (part.state, part.status, part.sid) == (PartState.SENT, "delivered", late.sid)
     assert part.reason is None
+
+
+def test_a_late_report_of_the_first_attempt_counts_after_the_second_was_refused() -> None:
+    room, text, held = a_held_reply(created=True)
+    ((sid, _),) = room.sender.created
+    room.sender.hidden.add(sid)
+    attempt = room.store.outbox.parts(ANN, text.sid)[0].attempt_id
+    hold(room)
+    held.resend(f"out#{text.sid}#0")
+    refusal = Verdict(error_class=ErrorClass.PERMANENT, code=None, means="refused for good")
+    room.sender.answers.append(NotCreated(verdict=refusal))
+    room.serve()
+    letters = DeadLetters(room.store, room.inbox)
+    (letter,) = letters.list(9)
+    assert letter["reason"] == "refused for good; an earlier attempt may have been sent"
+
+    assert attempt is not None
+    room.receive(DeliveryReport(sid=sid, to=ANN, status="delivered", attempt_id=attempt))
+    room.receipts.drain()
+
+    assert room.part(text) is PartState.SENT
+    assert list(letters.list(9)) == []
+    with pytest.raises(NotFound):
+        letters.replay(text.sid)
