@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from boto3.dynamodb.conditions import Attr
+from boto3.dynamodb.conditions import Attr, Key
 
 from conversation import schema
 from conversation.contention import holds, wins
 from conversation.storage import DynamoDBStorage
-from conversation.table import READ_BATCH, Tables, Update
+from conversation.table import READ_BATCH, Query, Tables, Update, each
 from journal import listing, states
 from journal.model import RowName, in_key, row_key
 from journal.states import PartState, TurnState
@@ -58,6 +58,7 @@ class DeadLetters:
             return False
         if row.is_part:
             clear_tries(self._tables, self._names, row)
+        keep(self._tables, self._names, row, now)
         return True
 
     def discard(self, row: RowName, *, now: datetime) -> bool:
@@ -83,3 +84,23 @@ def clear_tries(tables: Tables, names: schema.Names, part: RowName) -> None:
         when=Attr("user_id").exists(),
     )
     holds(tables, turn)
+
+
+def keep(tables: Tables, names: schema.Names, row: RowName, now: datetime) -> None:
+    """Let what a reply needs that is sent again expire no sooner than if it were written now.
+
+    Otherwise its rows may be deleted while its text waits, and what was sent already is sent again.
+    """
+    expiry = names.expiry(now)
+    if not expiry:
+        return
+    query = Query(
+        table=names.messages,
+        where=Key("user_id").eq(row.user_id) & Key("message_key").begins_with(f"out#{row.sid}#"),
+        attributes=("user_id", "message_key"),
+    )
+    parts = [row_key(found["user_id"], found["message_key"]) for found in each(tables, query)]
+    rows = [(names.messages, key) for key in (row_key(row.user_id, in_key(row.sid)), *parts)]
+    for table, key in ((names.conversations, {"user_id": row.user_id}), *rows):
+        # what never expires, such as a STOP, goes on so
+        holds(tables, Update(table=table, key=key, set=dict(expiry), when=Attr(schema.EXPIRES).exists()))

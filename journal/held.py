@@ -18,7 +18,7 @@ from conversation.contention import wins
 from conversation.storage import DynamoDBStorage
 from conversation.table import READ_BATCH, Append, Query, Update, each
 from journal import listing, states
-from journal.dead_letters import clear_tries
+from journal.dead_letters import clear_tries, keep
 from journal.model import ALL_BUCKETS, ReplyPart, RowName, row_key
 from journal.states import PartState
 from journal.unsettled import Unsettled
@@ -59,7 +59,9 @@ class Held:
         }
         if not wins(self._tables, self._said(part, RESEND, values, now=now)):
             return False
-        clear_tries(self._tables, self._names, RowName(user_id=part.user_id, key=part.key))
+        row = RowName(user_id=part.user_id, key=part.key)
+        clear_tries(self._tables, self._names, row)
+        keep(self._tables, self._names, row, now)
         return True
 
     def settle(self, part: ReplyPart, *, was_sent: bool, now: datetime) -> bool:

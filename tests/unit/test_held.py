@@ -12,8 +12,8 @@ from journal.states import PartState
 from operations.dead_letters import DeadLetters
 from operations.errors import BadRequest, NotFound
 from operations.held import HeldReplies
-from sms.messages import DeliveryReport, InboundSms
-from sms.ports import ErrorClass, NotCreated, Unknown, Verdict
+from sms.messages import DeliveryReport, InboundSms, MessageSid
+from sms.ports import ErrorClass, NotCreated, Sent, Unknown, Verdict
 from tests.builders import ANN
 from tests.room import Room
 
@@ -202,3 +202,43 @@ def test_a_late_report_of_the_first_attempt_counts_after_the_second_was_refused(
     assert list(letters.list(9)) == []
     with pytest.raises(NotFound):
         letters.replay(text.sid)
+
+
+@pytest.mark.parametrize("command", ["replay", "resend"])
+def test_what_is_sent_again_is_kept_as_if_it_were_new(command: str) -> None:
+    room = Room(retention=timedelta(days=2), max_parts=2)
+    room.parrot.words = "line one of it\nline two of it"
+    refusal = NotCreated(verdict=Verdict(error_class=ErrorClass.PERMANENT, code=None, means="refused for good"))
+    lost = Unknown(reason="read timeout")
+    sent = Sent(sid=MessageSid("SM" + "a" * 32), status="queued", segments=1)
+    room.sender.answers += [sent, refusal if command == "replay" else lost]
+    (text,) = room.texts("hello")
+    room.serve()
+    hold(room)
+    room.later(seconds=46 * 3600)
+
+    if command == "replay":
+        assert DeadLetters(room.store, room.inbox).replay(text.sid)
+    else:
+        validity = timedelta(hours=1)
+        HeldReplies(journal=room.store, inbox=room.inbox, message_list=room.sender, validity=validity).resend(text.sid)
+
+    kept = [room.store.archive.item(ANN), *room.store.archive.rows(ANN)]
+    assert len(kept) == 4
+    assert {row["expires"] for row in kept if row} == {int((room.now() + timedelta(days=2)).timestamp())}
+
+
+def test_a_replay_after_stop_does_not_make_the_stop_expire() -> None:
+    room = Room(retention=timedelta(days=2))
+    refusal = NotCreated(verdict=Verdict(error_class=ErrorClass.PERMANENT, code=None, means="refused for good"))
+    room.sender.answers.append(refusal)
+    (text,) = room.texts("hello")
+    room.serve()
+    room.texts("stop")
+    room.serve()
+
+    DeadLetters(room.store, room.inbox).replay(text.sid)
+
+    item = room.store.archive.item(ANN)
+    assert item is not None
+    assert "expires" not in item
