@@ -161,6 +161,7 @@ class Room:
             who=lambda person: payloads.who(person, b"memory"),
             unsettled_after=timedelta(seconds=60),
             per_number=self.per_number,
+            kept=self.retention,
             resend=self.resend,
         )
         return Reconciler(self.inbox, self.store, self.sender, self.aftermath, terms, telemetry=self.telemetry)

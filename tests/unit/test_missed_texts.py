@@ -64,3 +64,17 @@ def test_the_watermark_of_an_earlier_release_counts_for_a_number_without_its_own
 
     assert room.reconciler.reconcile().missed == 1
     assert room.store.unsettled.watermark("watermark") == room.now()  # an earlier release goes on from here
+
+
+def test_a_look_back_beyond_the_retention_brings_no_deleted_words_back() -> None:
+    room = Room(retention=timedelta(days=2))
+    room.heard_of("older than what is kept")
+    room.later(seconds=3600)
+    room.heard_of("younger")
+    room.later(seconds=2 * 86_400 - 3600)
+
+    report = room.reconciler.reconcile(since=timedelta(days=7))
+
+    assert report.missed == 1
+    room.serve()
+    assert [row["content"] for row in room.store.archive.rows(ANN)] == ["younger"]

@@ -36,6 +36,7 @@ def build_reconciler(
             validity=timedelta(seconds=delivery.validity_seconds),
             numbers=chosen.twilio.addresses,
             per_number=chosen.people.per_number,
+            kept=timedelta(days=chosen.dynamodb.retention_days) if chosen.dynamodb.retention_days else None,
             who=lambda person: payloads.who(person, chosen.who_key),
             resend=_resend(chosen),
             unsettled_after=timedelta(seconds=chosen.reconcile.unsettled_after_seconds),

@@ -37,6 +37,7 @@ class MissedTexts:
         *,
         numbers: Sequence[str],
         per_number: bool,
+        kept: timedelta | None,
         telemetry: telemetry.Telemetry,
         set_aside: SetAside,
     ) -> None:
@@ -46,6 +47,8 @@ class MissedTexts:
         self._sent_messages = sent_messages
         self._numbers = numbers
         self._per_number = per_number
+        #: After this time a text's row is deleted, so that its absence says nothing; None: rows are kept for good.
+        self._kept = kept
         self._telemetry = telemetry
         self._set_aside = set_aside
 
@@ -92,7 +95,12 @@ class MissedTexts:
                     report.late += accepted and age > LATE
 
     def _accept(self, entry: Listed, age: timedelta) -> bool:
-        """Accept a listed text; False if it waits in the inbox, so that it had its webhook."""
+        """Accept a listed text; False if it had its webhook, or if its row may have been deleted.
+
+        One that waits in the inbox had its webhook.
+        """
+        if self._kept is not None and age >= self._kept:
+            return False
         media = self._message_list.pictures(entry.sid) if entry.pictures else ()
         if not self._inbox.texts.accept(_text_from(entry, age, media)):
             return False

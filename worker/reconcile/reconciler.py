@@ -66,6 +66,8 @@ class Terms:
     buckets: Sequence[str] = model.ALL_BUCKETS
     #: Each of our numbers has its own conversation with a person.
     per_number: bool = False
+    #: After which time rows are deleted; None: they stay.
+    kept: timedelta | None = None
     #: When absence from the carrier's list counts; None: never.
     resend: absence.Terms | None = None
     #: Asks the carrier to delete the words of a message with a final status; None: the carrier keeps them.
@@ -101,7 +103,7 @@ class Reconciler:
         )  # fmt: skip
         self._missed = MissedTexts(
             inbox, journal_, message_list, self._sent_messages, numbers=terms.numbers, per_number=terms.per_number,
-            telemetry=telemetry, set_aside=self.set_aside,
+            kept=terms.kept, telemetry=telemetry, set_aside=self.set_aside,
         )  # fmt: skip
 
     def sweep(self) -> Sweep:
