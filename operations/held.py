@@ -110,7 +110,12 @@ class HeldReplies:
         if part.state not in _IN_DOUBT:
             raise BadRequest(f"{part.key} is not held: it is {part.state}")
         until = moment(part.unknown_since) + self.validity
-        if now <= until or part.state is PartState.UNKNOWN:
+        if now > until and part.state is PartState.UNKNOWN:
+            raise BadRequest(
+                f"{part.key} is in doubt still, though its outcome was due by {until.isoformat(timespec='seconds')}: "
+                "the reconciler holds it, or has it sent again, when it has read Twilio's list"
+            )
+        if now <= until:
             raise BadRequest(
                 f"the outcome of {part.key} may still arrive, until {until.isoformat(timespec='seconds')}; "
                 "after that it is held at the next reconciliation"

@@ -242,3 +242,13 @@ def test_a_replay_after_stop_does_not_make_the_stop_expire() -> None:
     item = room.store.archive.item(ANN)
     assert item is not None
     assert "expires" not in item
+
+
+def test_a_reply_in_doubt_beyond_its_validity_is_not_said_to_arrive_in_the_past() -> None:
+    room, text, held = a_held_reply()
+    room.later(seconds=3700)
+
+    for command in (held.resend, lambda name: held.settle(name, was_sent=True)):
+        with pytest.raises(BadRequest, match="is in doubt still") as refused:
+            command(text.sid)
+        assert "may still arrive" not in str(refused.value)
