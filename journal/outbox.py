@@ -217,6 +217,9 @@ class Outbox:
         if report.error_code is not None:
             values["error_code"] = report.error_code
         is_news = Attr("rank").not_exists() | Attr("rank").lt(rank) | Attr("state").ne(str(PartState.SENT))
+        # one that was refused for good, and of which no attempt in doubt was repeated, was never created
+        repeated = Attr("resent").exists() | Attr("word").eq("resend")
+        may_be = Attr("state").ne(str(PartState.FAILED)) | repeated
         update = Update(
             table=self._names.messages,
             key=row_key(user_id, key),
@@ -224,7 +227,8 @@ class Outbox:
             remove=listing.ATTRIBUTES,
             when=Attr("attempts").contains(report.attempt_id)
             & _state_in(*states.part_sources(PartState.SENT), PartState.SENT)
-            & is_news,
+            & is_news
+            & may_be,
         )
         try:
             return codec.decode(ReplyPart, self._tables.update(_without_past_failures(update)))
