@@ -313,17 +313,22 @@ def import_conversations(*, file: Any, yes: bool, as_json: bool) -> None:
 
     The whole file is looked at first. If a line is not one of an export, is not settled, or names a person who is known
     already, nothing is written, and every such line is named. If the store fails midway, import the same file again.
+    Who said STOP before being forgotten here stays opted out.
     """
+    from datetime import UTC, datetime
+
+    from inbox import payloads
     from operations import import_
 
-    journal = Installation(twilio=False).journal
+    installation = Installation()
+    journal, key = installation.journal, installation.settings.who_key
     journal.storage.ensure_tables()
     names = journal.storage.names
     try:
         lines = list(file)
     except ValueError:
         raise click.ClickException(f"{file.name} is not an export: it holds bytes that are no text") from None
-    export = import_.read(journal, lines)
+    export = import_.read(journal, lines, who=lambda person: payloads.who(person, key), now=datetime.now(UTC))
     what = f"{plural(len(export.items), 'conversation')} and {plural(len(export.rows), 'row')}"
     people = plural(len(export.people), "person", "people")
     confirm(f"Write {what} of {people} into {names.conversations} and {names.messages}?", yes=yes)

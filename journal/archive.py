@@ -10,8 +10,9 @@ from typing import Final
 
 from boto3.dynamodb.conditions import Attr, Key
 
+from conversation.contention import holds
 from conversation.storage import DynamoDBStorage
-from conversation.table import PUT_BATCH, Delete, Query, Row, each
+from conversation.table import PUT_BATCH, Delete, Query, Row, Update, each
 from journal.model import RowName
 from journal.spending import COSTS
 
@@ -74,12 +75,20 @@ class Archive:
         rows = each(self._tables, Query(table=self._names.messages, attributes=names, consistent=False))
         return (row for row in rows if not row["user_id"].startswith(INTERNAL_PREFIX))
 
-    def keep(self, item: Row | None, rows: Sequence[Row]) -> None:
-        """Write an item and rows as given, replacing what is there: for an import."""
-        if item is not None:
-            self._tables.put_all(self._names.conversations, [item])
+    def keep(self, item: Row | None, rows: Sequence[Row]) -> bool:
+        """Write rows as given, and an item unless the person has one; return whether the item stands as given.
+
+        A person who texts while an import is confirmed has an item, perhaps with a STOP: it stays.
+        """
         for start in range(0, len(rows), PUT_BATCH):
             self._tables.put_all(self._names.messages, rows[start : start + PUT_BATCH])
+        return item is None or self._add(item) or self.item(item["user_id"]) == item
+
+    def _add(self, item: Row) -> bool:
+        key = {"user_id": item["user_id"]}
+        values = {name: value for name, value in item.items() if name not in key}
+        table, nobody = self._names.conversations, Attr("user_id").not_exists()
+        return holds(self._tables, Update(table=table, key=key, set=values, when=nobody))
 
     def erase(self, user_id: str) -> int:
         """Delete a person's rows, then the item; return how many rows there were.

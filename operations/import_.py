@@ -3,13 +3,16 @@
 A file is looked at as a whole before anything is written. It is refused, with every reason, if a line is not one of an
 export, if a text or a reply in it is not settled, or if one of its people is known here by more than the file holds.
 What an import that failed midway has written is not written again, so the same file can be imported once more.
+
+Being forgotten is no consent: who said STOP before being forgotten here comes back opted out, and the texts that were
+forgotten get no answer if they come late.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -18,11 +21,13 @@ from typing import Any, Final, NoReturn
 from conversation.dynamodb_limits import MAX_USER_ID_BYTES
 from conversation.errors import ConversationError
 from conversation.models import Conversation, parse_time
+from conversation.schema import EXPIRES
 from conversation.table import Row
 from conversation.transcript import SETTLED
+from inbox.payloads import Who
 from journal import codec, listing, states
 from journal.archive import INTERNAL_PREFIX
-from journal.model import ReplyPart, RowName, Turn
+from journal.model import STILL_STOPPED, ReplyPart, RowName, Turn
 from journal.spending import cost_of
 from journal.states import PartState, TurnState
 from journal.store import Journal
@@ -64,8 +69,10 @@ class Export:
     people: dict[str, int] = field(default_factory=dict)
 
 
-def read(journal: Journal, lines: Iterable[str]) -> Export:
+def read(journal: Journal, lines: Iterable[str], *, who: Callable[[str], Who], now: datetime) -> Export:
     """Return what is to be written: all that is not here yet.
+
+    `who`: the keyed hash of a person, under which the tombstones stand.
 
     Raises `BadRequest` with the reasons if the file is refused.
     """
@@ -79,6 +86,7 @@ def read(journal: Journal, lines: Iterable[str]) -> Export:
         except BadRequest as exc:
             reasons.append(f"line {number}: {exc}")
         else:
+            row = _heeding_erasure(journal, row, who=who, now=now) if kind == "item" else row
             key = _key(row)
             reasons += [f"line {number}: stands in the file before"] if key in rows else []
             rows[key] = row
@@ -94,12 +102,28 @@ def read(journal: Journal, lines: Iterable[str]) -> Export:
 def write(journal: Journal, export: Export) -> tuple[int, int]:
     """Write what was read; return the number of conversations and of rows.
 
-    The rows go first: a conversation that is here is complete.
+    The rows go first: a conversation that is here is complete. Raises `BadRequest` at the end if people texted since
+    the file was read: their conversations stay as they are.
     """
     journal.archive.keep(None, export.rows)
-    for item in export.items:
-        journal.archive.keep(item, [])
+    late = [masked(item["user_id"]) for item in export.items if not journal.archive.keep(item, [])]
+    if late:
+        raise BadRequest(
+            f"{', '.join(late)} texted while this import ran, and what was said before is in the history only; "
+            "all else is imported"
+        )
     return len(export.items), len(export.rows)
+
+
+def _heeding_erasure(journal: Journal, item: Row, *, who: Callable[[str], Who], now: datetime) -> Row:
+    """Return the item of a person as it is to be after an erasure here: a STOP holds."""
+    tombstones = journal.tombstones.of(who(item["user_id"]), now=now)
+    if not tombstones:
+        return item
+    if STILL_STOPPED not in tombstones:
+        return {**item, "reborn": True}
+    # a STOP is kept for good
+    return {**{name: value for name, value in item.items() if name != EXPIRES}, "reborn": True, "is_active": False}
 
 
 def _missing(journal: Journal, export: Export, rows: Mapping[_Key, Row]) -> Export:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from datetime import UTC, datetime
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from conversation.storage import InMemoryStorage
+from inbox.payloads import Who
 from journal.store import Journal
 from operations import import_
 from operations.errors import BadRequest
@@ -45,4 +47,4 @@ LINES = st.lists(
 def test_an_import_is_written_or_refused(lines: list[str]) -> None:
     journal = Journal.on(InMemoryStorage())
     with suppress(BadRequest):
-        import_.write(journal, import_.read(journal, lines))
+        import_.write(journal, import_.read(journal, lines, who=Who, now=datetime.now(UTC)))

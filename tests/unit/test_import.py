@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from conversation.errors import StoreAway
 from conversation.storage import InMemoryStorage
+from journal.model import STILL_STOPPED, stop_mark
 from journal.store import Journal
 from operations import export, import_
 from operations.errors import BadRequest
+from sms.messages import MessageSid
 from tests.builders import ANN, BEN
-from tests.room import Dying, Room
+from tests.room import WHO, Dying, Room
 
 ITEM = {"user_id": BEN, "created_at": "2026-11-29T12:00:00+00:00", "updated_at": "2026-11-29T12:00:00+00:00",
         "messages": "[]", "is_active": True}  # fmt: skip
@@ -26,8 +30,12 @@ def lines_of(room: Room) -> list[str]:
     return list(export.lines(room.store, None, print))
 
 
+def looked_at(journal: Journal, lines: Sequence[str]) -> import_.Export:
+    return import_.read(journal, lines, who=lambda _: WHO, now=datetime.now(UTC))
+
+
 def imported(journal: Journal, lines: Sequence[str]) -> tuple[int, int]:
-    return import_.write(journal, import_.read(journal, lines))
+    return import_.write(journal, looked_at(journal, lines))
 
 
 def test_an_export_comes_back_as_it_was() -> None:
@@ -129,9 +137,64 @@ def test_a_person_who_texted_since_is_not_written_over() -> None:
         imported(room.store, lines)
 
 
+def test_a_stop_while_the_import_is_confirmed_stands() -> None:
+    old, room = Room(), Room()
+    old.texts("hello")
+    old.serve()
+    export_read = looked_at(room.store, lines_of(old))
+    room.texts("STOP")
+    room.serve()
+
+    with pytest.raises(BadRequest, match="01 texted while this import ran"):
+        import_.write(room.store, export_read)
+    room.texts("hello again")
+    room.serve()
+
+    assert room.received == []
+
+
+def test_an_item_whose_answer_was_lost_counts_as_written() -> None:
+    journal = Journal.on(InMemoryStorage())
+
+    assert journal.archive.keep(ITEM, [])
+    assert journal.archive.keep(ITEM, [])
+    assert not journal.archive.keep({**ITEM, "is_active": False}, [])
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_who_was_forgotten_here_comes_back_with_what_holds_since(*, stopped: bool) -> None:
+    room = Room()
+    (old,) = room.texts("hello")
+    room.serve()
+    said, lines = (
+        room.received,
+        [line.replace('"is_active"', '"expires": 4000000000, "is_active"') for line in lines_of(room)],
+    )
+    room.store.archive.erase(ANN)
+    until = room.now() + timedelta(days=3650)
+    room.store.tombstones.add(WHO, ["mark of SM late"], until=until)
+    if stopped:
+        room.store.tombstones.add(stop_mark(WHO), [STILL_STOPPED], until=until)
+
+    imported(room.store, lines)
+    with pytest.raises(BadRequest, match="all of it is known here already"):
+        imported(room.store, lines)
+    room.inbox.texts.accept(replace(old, sid=MessageSid("SM late"), body="an old text"))
+    room.texts("hello again")
+    room.serve(mark=lambda sid: f"mark of {sid}")
+
+    assert room.received == (said if stopped else [*said, "re: hello again"])
+    item = room.store.archive.item(ANN)
+    assert item is not None
+    assert ("expires" in item) is not stopped
+    room.texts("START", "are you back?")
+    room.serve()
+    assert room.received[-1] == "re: are you back?"
+
+
 def test_a_key_that_stands_twice_is_refused() -> None:
     with pytest.raises(BadRequest, match="line 2: stands in the file before"):
-        import_.read(Journal.on(InMemoryStorage()), [json.dumps({"row": ROW})] * 2)
+        looked_at(Journal.on(InMemoryStorage()), [json.dumps({"row": ROW})] * 2)
 
 
 @pytest.mark.parametrize(
