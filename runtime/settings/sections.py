@@ -344,8 +344,9 @@ class PeopleSettings(Section):
     )
     who_key: str = setting(
         "WHO_KEY",
-        "Key of the hash that hides numbers in Redis and Flower. Empty: derived from the account. Changing it "
-        "renames every inbox: let the workers empty them first.",
+        "Key of the hash that hides numbers in Redis and Flower. Empty: derived from the account. Never change it, "
+        "nor the account while it is derived: texts that wait, and the STOPs of people who were forgotten, are kept "
+        "under it.",
     )
 
     @property

@@ -86,6 +86,7 @@ UNREACHED = table(
     {
         "an operator's command": (
             "Unsettled.forget_watermark",
+            "Archive._add",
             "Archive.erase",
             "Aside.remove",
             "DeadLetters.discard",
