@@ -56,6 +56,7 @@ UNNOTICED = table(
         "every report is of an attempt that was made, and of a message that was created": (
             "Outbox.report out#: attempts",
             "Outbox.report out#: state",
+            "Outbox.report out#: state/resent/word",
         ),
         "no row is ever missing": (
             "Outbox.charge out#: user_id",
