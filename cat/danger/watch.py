@@ -108,22 +108,22 @@ class Watch:
         self, texts: Sequence[str], before: State, *, now_ms: int, earlier: Sequence[str] = (), person: str = ""
     ) -> Alert:
         """Return what must be known to answer these texts."""
-        heard = self._hear(texts, before, now_ms)
+        theirs = _without_reactions(texts)
         return Alert(
-            heard=heard,
+            heard=self._hear(theirs, before, now_ms),
             before=before,
             now_ms=now_ms,
-            texts=_without_reactions(texts),
+            texts=theirs,
             earlier=_without_reactions(earlier),
             person=person,
         )
 
     def is_certain(self, text: str, before: State, *, now_ms: int) -> bool:
         """Return whether a text shows certain danger."""
-        return self._hear([text], before, now_ms).tier is Tier.CERTAIN
+        return self._hear(_without_reactions([text]), before, now_ms).tier is Tier.CERTAIN
 
-    def _hear(self, brought: Sequence[str], before: State, now_ms: int) -> Danger:
-        texts = _without_reactions(brought)
+    def _hear(self, texts: Sequence[str], before: State, now_ms: int) -> Danger:
+        """Return what texts that are no reactions tell."""
         if not texts:
             # a thumb beside the question answers nothing
             return before.danger if before.asks(now_ms) else CALM
