@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -57,8 +58,9 @@ def an_answered_text(*, per_number: bool) -> tuple[Room, str]:
 
 
 @pytest.mark.parametrize("per_number", [False, True])
-def test_a_text_that_was_answered_before_is_not_answered_again(*, per_number: bool) -> None:
-    room, _ = an_answered_text(per_number=per_number)
+@pytest.mark.parametrize("from_before", [an_answered_text, a_waiting_text])
+def test_a_text_from_before_is_answered_once(from_before: Callable[..., tuple[Room, str]], *, per_number: bool) -> None:
+    room, _ = from_before(per_number=per_number)
     room.later(seconds=300)
 
     switch(room)
@@ -101,19 +103,6 @@ def test_a_reply_from_before_is_not_sent_after_a_stop(*, per_number: bool) -> No
     serve(room, per_number=per_number)
 
     assert room.received == []
-
-
-@pytest.mark.parametrize("per_number", [False, True])
-def test_a_text_that_still_waits_is_answered_once(*, per_number: bool) -> None:
-    room, _ = a_waiting_text(per_number=per_number)
-    room.later(seconds=300)
-
-    switch(room)
-    assert room.reconciler.reconcile().missed == 0
-    for former in (False, True):
-        serve(room, per_number=former)
-
-    assert room.received == ["re: hello"]
 
 
 def test_a_text_that_is_answered_during_the_look_is_answered_once(monkeypatch: pytest.MonkeyPatch) -> None:
