@@ -87,8 +87,8 @@ class Archive:
     def _add(self, item: Row) -> bool:
         key = {"user_id": item["user_id"]}
         values = {name: value for name, value in item.items() if name not in key}
-        table, nobody = self._names.conversations, Attr("user_id").not_exists()
-        return holds(self._tables, Update(table=table, key=key, set=values, when=nobody))
+        is_new = Attr("user_id").not_exists()
+        return holds(self._tables, Update(table=self._names.conversations, key=key, set=values, when=is_new))
 
     def erase(self, user_id: str) -> int:
         """Delete a person's rows, then the item; return how many rows there were.

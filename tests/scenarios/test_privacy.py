@@ -207,9 +207,9 @@ def test_flower_shows_the_work_all_the_same(tree: Tree) -> None:
 
 
 def test_who_is_not_known_is_told_so(tree: Tree) -> None:
-    nobody = "there is no conversation with this person"
-    assert nobody in dadacat(tree, "history", "+15550009999", code=3)
-    assert nobody in dadacat(tree, "conversations", "show", "+15550009999", code=3)
+    unknown = "there is no conversation with this person"
+    assert unknown in dadacat(tree, "history", "+15550009999", code=3)
+    assert unknown in dadacat(tree, "conversations", "show", "+15550009999", code=3)
 
 
 def test_what_is_exported_comes_back_whole(tree: Tree) -> None:
